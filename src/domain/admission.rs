@@ -1,0 +1,170 @@
+//! Admission: asked besides trust, right before a runner is made.
+
+use super::event::{Action, JobEvent, JobStatus};
+use super::facts::{Fact, Facts, User};
+use super::policy::{Permission, TrustPolicy};
+use super::trust::{candidates, cause_code};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Whether a runner is made now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdmissionVerdict {
+    /// Make one.
+    Admit,
+    /// Never, for the reasons given.
+    Deny,
+    /// Not now; asked again later.
+    Hold,
+    /// Nobody asked for one.
+    None,
+}
+
+impl AdmissionVerdict {
+    /// The word used in records and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admit => "admit",
+            Self::Deny => "deny",
+            Self::Hold => "hold",
+            Self::None => "none",
+        }
+    }
+}
+
+/// The verdict with its reason codes; `Deny` and `Hold` have at least one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// The verdict.
+    pub verdict: AdmissionVerdict,
+    /// Reason codes.
+    pub reasons: Vec<String>,
+}
+
+impl Admission {
+    /// A verdict with reasons.
+    #[must_use]
+    pub fn new(verdict: AdmissionVerdict, reasons: Vec<String>) -> Self {
+        Self { verdict, reasons }
+    }
+}
+
+/// GitHub fails a job that was queued for 24 h; an hour of grace for its clock and ours.
+pub const STALE_AFTER: TimeDelta = TimeDelta::hours(25);
+
+/// How often "no such run" or "no such job" is asked again: GitHub's replicas can lag behind its own webhook.
+pub const GONE_ATTEMPTS: u32 = 2;
+
+/// Whether the event asks for a runner at all. GitHub sends `queued` with status `waiting` before a job can run.
+#[must_use]
+pub fn asks_for_a_runner(event: &JobEvent) -> bool {
+    event.action == Action::Queued && event.job.status != JobStatus::Waiting
+}
+
+/// Refusals that need no further question to GitHub.
+#[must_use]
+pub fn refusals_at_hand(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTime<Utc>) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let job = &event.job;
+    if facts.ledger.overtaken || job.status != JobStatus::Queued || job.conclusion.is_some() {
+        reasons.push("job-not-queued".to_owned());
+    }
+    if job
+        .created_at
+        .or(job.started_at)
+        .is_some_and(|at| now - at > STALE_AFTER)
+    {
+        reasons.push("stale".to_owned());
+    }
+    if let (Some(run), Some(pulls)) = (facts.run.known(), facts.pulls.known()) {
+        if run.run_attempt > job.run_attempt && !reasons.iter().any(|r| r == "job-not-queued") {
+            reasons.push("job-not-queued".to_owned());
+        }
+        let judged = candidates(pulls, run);
+        if !judged.iter().any(|pull| pull.open) {
+            reasons.push("pull-request-closed".to_owned());
+        }
+        if !judged.iter().any(|pull| pull.head_sha == job.head_sha) {
+            reasons.push("head-moved".to_owned());
+        }
+        let presser = run.triggering_actor.as_ref();
+        if presser.is_none_or(|user| user.is_bot() && !policy.allows_bot(&user.login)) {
+            reasons.push("bot-triggering-actor".to_owned());
+        }
+    }
+    reasons
+}
+
+/// Everyone whose permission admission asks for, with the prefix of their reason code; exempt bots are left out.
+#[must_use]
+pub fn people<'a>(facts: &'a Facts, policy: &TrustPolicy) -> Vec<(&'static str, Option<&'a User>)> {
+    let (Some(run), Some(pulls)) = (facts.run.known(), facts.pulls.known()) else {
+        return Vec::new();
+    };
+    let mut people: Vec<(&'static str, Option<&User>)> = candidates(pulls, run)
+        .into_iter()
+        .map(|pull| ("author-permission", pull.author.as_ref()))
+        .collect();
+    people.push(("actor-permission", run.actor.as_ref()));
+    people.push(("triggering-actor-permission", run.triggering_actor.as_ref()));
+    people.retain(|(_, user)| user.is_none_or(|user| !(user.is_bot() && policy.allows_bot(&user.login))));
+    people
+}
+
+/// Admission of a trusted job whose labels are ours. Refusals win over holding.
+#[must_use]
+pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTime<Utc>) -> Admission {
+    let mut deny = refusals_at_hand(event, facts, policy, now);
+    let mut hold: Vec<String> = Vec::new();
+    let wait_for = |hold: &mut Vec<String>, code: &str| {
+        if !hold.iter().any(|held| held == code) {
+            hold.push(code.to_owned());
+        }
+    };
+    if facts.ledger.quarantined {
+        wait_for(&mut hold, "quarantined");
+    }
+    if facts.ledger.at_capacity {
+        wait_for(&mut hold, "at-capacity");
+    }
+    for (code, user) in people(facts, policy) {
+        let permission = match user {
+            None => Permission::None,
+            Some(user) => match facts.permissions.get(&user.login) {
+                Some(Fact::Known(permission)) => *permission,
+                Some(Fact::Gone) => Permission::None,
+                Some(Fact::Failed(cause)) => {
+                    wait_for(&mut hold, cause_code(*cause));
+                    continue;
+                }
+                None | Some(Fact::NotAsked) => {
+                    wait_for(&mut hold, "github-unavailable");
+                    continue;
+                }
+            },
+        };
+        let reason = format!("{code}:{}", permission.as_str());
+        if !policy.suffices(permission) && !deny.contains(&reason) {
+            deny.push(reason);
+        }
+    }
+    match &facts.live_job {
+        Fact::Known(live) if live.status == JobStatus::Queued => {}
+        Fact::Known(_) => deny.push("job-not-queued".to_owned()),
+        Fact::Gone if facts.ledger.attempts >= GONE_ATTEMPTS => deny.push("job-gone".to_owned()),
+        Fact::Gone => wait_for(&mut hold, "job-gone"),
+        Fact::Failed(cause) => wait_for(&mut hold, cause_code(*cause)),
+        // Not asked only where something else already refuses or holds.
+        Fact::NotAsked if deny.is_empty() && hold.is_empty() => wait_for(&mut hold, "github-unavailable"),
+        Fact::NotAsked => {}
+    }
+    if !deny.is_empty() {
+        Admission::new(AdmissionVerdict::Deny, deny)
+    } else if !hold.is_empty() {
+        Admission::new(AdmissionVerdict::Hold, hold)
+    } else {
+        Admission::new(AdmissionVerdict::Admit, Vec::new())
+    }
+}

@@ -1,0 +1,170 @@
+//! A `workflow_job` delivery in our own words.
+
+use super::ids::{JobId, RepositoryId, RunId, RunnerId};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// What a delivery says happened to a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobEvent {
+    /// The event's own action.
+    pub action: Action,
+    /// The repository as the payload names it; compared with the configured ones before anything else.
+    pub repository: String,
+    /// The repository's id.
+    pub repository_id: RepositoryId,
+    /// The job as the payload shows it.
+    pub job: Job,
+}
+
+/// The `action` of a `workflow_job` delivery. Actions unknown to us are ignored before a [`JobEvent`] is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Waits for a runner.
+    Queued,
+    /// Waits for something else first: an approval, a concurrency group.
+    Waiting,
+    /// Runs.
+    InProgress,
+    /// Ended, or was skipped, or was cancelled before it began.
+    Completed,
+}
+
+impl Action {
+    /// Reads GitHub's word; none for an action we don't know.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "queued" => Self::Queued,
+            "waiting" => Self::Waiting,
+            "in_progress" => Self::InProgress,
+            "completed" => Self::Completed,
+            _ => return None,
+        })
+    }
+
+    /// GitHub's word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Waiting => "waiting",
+            Self::InProgress => "in_progress",
+            Self::Completed => "completed",
+        }
+    }
+}
+
+/// The `workflow_job` object, reduced to what decisions are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// The job's id.
+    pub id: JobId,
+    /// The run it belongs to.
+    pub run_id: RunId,
+    /// Which attempt of the run; 1 where the payload leaves it out.
+    pub run_attempt: u32,
+    /// Name as shown in the user interface; written by whoever edits the workflow.
+    pub name: String,
+    /// The commit the job runs for.
+    pub head_sha: String,
+    /// What `runs-on` asked for, in its own case and order.
+    pub labels: Vec<String>,
+    /// GitHub's status; for a `queued` action it can still be [`JobStatus::Waiting`].
+    pub status: JobStatus,
+    /// `success`, `failure`, `skipped`, `cancelled`, ...; none while it is not over.
+    pub conclusion: Option<String>,
+    /// When the job was created.
+    pub created_at: Option<DateTime<Utc>>,
+    /// When the job started. GitHub fills it while the job is still queued.
+    pub started_at: Option<DateTime<Utc>>,
+    /// The runner that took the job; none for id null or 0.
+    pub runner: Option<JobRunner>,
+    /// The job's steps so far, as the runner reported them: no evidence about a hostile guest.
+    pub steps: Vec<Step>,
+}
+
+impl Job {
+    /// Whether GitHub skipped the job. Such a job reached no runner and is not judged.
+    #[must_use]
+    pub fn was_skipped(&self) -> bool {
+        self.conclusion.as_deref() == Some("skipped")
+    }
+
+    /// Whether a step of the workflow itself began, beyond those every runner adds before it.
+    #[must_use]
+    pub fn ran_a_step(&self) -> bool {
+        self.steps.iter().any(Step::is_the_workflows_and_ran)
+    }
+}
+
+/// GitHub's status of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobStatus {
+    /// Can be given to a runner.
+    Queued,
+    /// Held back: `waiting`, `pending` or `requested`.
+    Waiting,
+    /// Runs.
+    InProgress,
+    /// Over.
+    Completed,
+    /// A word GitHub did not have when this was written. Never served.
+    Other,
+}
+
+impl JobStatus {
+    /// Reads GitHub's word.
+    #[must_use]
+    pub fn parse(word: &str) -> Self {
+        match word {
+            "queued" => Self::Queued,
+            "waiting" | "pending" | "requested" => Self::Waiting,
+            "in_progress" => Self::InProgress,
+            "completed" => Self::Completed,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The runner a job was given to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRunner {
+    /// GitHub's id of the runner.
+    pub id: RunnerId,
+    /// Its name.
+    pub name: String,
+}
+
+/// One step of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Name as shown in the user interface.
+    pub name: String,
+    /// `queued`, `in_progress` or `completed`.
+    pub status: String,
+    /// `success`, `failure`, `skipped`, `cancelled`; none while it is not over.
+    pub conclusion: Option<String>,
+}
+
+impl Step {
+    fn is_the_workflows_and_ran(&self) -> bool {
+        let runners_own = matches!(
+            self.name.as_str(),
+            "Set up job"
+                | "Set up runner"
+                | "Initialize containers"
+                | "Complete job"
+                | "Complete runner"
+                | "Stop containers"
+        );
+        let began = match self.status.as_str() {
+            "in_progress" => true,
+            "completed" => !matches!(self.conclusion.as_deref(), None | Some("skipped" | "cancelled")),
+            _ => false,
+        };
+        !runners_own && began
+    }
+}

@@ -1,0 +1,101 @@
+//! Labels: what could reach a runner of ours.
+//!
+//! Labels are no boundary. Whoever edits a workflow can write them, and GitHub gives a job to any idle runner that has
+//! them all. So jobs are classed by what could happen, not by what was meant.
+
+use super::event::Job;
+use serde::{Deserialize, Serialize};
+
+/// Which labels are ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelPolicy {
+    /// Every label a runner of ours carries, the run label aside.
+    pub labels: Vec<String>,
+    /// The one of them that asks for trust.
+    pub trust_label: String,
+    /// What a run label starts with; the run's id follows.
+    pub run_label_prefix: String,
+}
+
+/// What a job's labels could reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelsClass {
+    /// Asks for us in the way our workflows do.
+    Pool,
+    /// Not what we serve, but a runner of ours could match it.
+    Reachable,
+    /// Other people's self-hosted runners.
+    Foreign,
+    /// GitHub's runners.
+    Hosted,
+}
+
+impl LabelsClass {
+    /// The word used in records and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pool => "pool",
+            Self::Reachable => "reachable",
+            Self::Foreign => "foreign",
+            Self::Hosted => "hosted",
+        }
+    }
+
+    /// Whether a runner of ours could be given such a job.
+    #[must_use]
+    pub fn could_reach_us(self) -> bool {
+        matches!(self, Self::Pool | Self::Reachable)
+    }
+}
+
+impl LabelPolicy {
+    /// Classes a job. Case and order of labels mean nothing.
+    #[must_use]
+    pub fn classify(&self, job: &Job) -> LabelsClass {
+        if job.labels.is_empty() {
+            // `runs-on` with only a group shows no labels; a skipped job shows none either.
+            return if job.was_skipped() {
+                LabelsClass::Hosted
+            } else {
+                LabelsClass::Reachable
+            };
+        }
+        let own_run_label = format!("{}{}", self.run_label_prefix, job.run_id);
+        let all = |test: &dyn Fn(&str) -> bool| job.labels.iter().all(|label| test(label));
+        let has_trust_label = self.has_trust_label(&job.labels);
+        if has_trust_label && all(&|label| self.is_ours(label) || label.eq_ignore_ascii_case(&own_run_label)) {
+            LabelsClass::Pool
+        } else if all(&|label| self.is_ours(label) || self.is_some_run_label(label)) {
+            LabelsClass::Reachable
+        } else if has_trust_label || has(&job.labels, "self-hosted") {
+            LabelsClass::Foreign
+        } else {
+            LabelsClass::Hosted
+        }
+    }
+
+    /// Whether the trust label is among `labels`.
+    #[must_use]
+    pub fn has_trust_label(&self, labels: &[String]) -> bool {
+        has(labels, &self.trust_label)
+    }
+
+    fn is_ours(&self, label: &str) -> bool {
+        has(&self.labels, label)
+    }
+
+    fn is_some_run_label(&self, label: &str) -> bool {
+        let prefix = self.run_label_prefix.as_bytes();
+        !prefix.is_empty()
+            && label
+                .as_bytes()
+                .get(..prefix.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    }
+}
+
+fn has(labels: &[String], wanted: &str) -> bool {
+    labels.iter().any(|label| label.eq_ignore_ascii_case(wanted))
+}

@@ -1,0 +1,21 @@
+//! What jitgate knows and decides, as plain values and pure functions.
+//!
+//! Nothing here does I/O, reads a clock, draws a random number or logs. A delivery becomes a [`event::JobEvent`];
+//! [`question::next`] says which fact about it is still missing; [`decision::decide`] turns event and facts into one
+//! [`decision::Decision`]. Everything else in the crate gathers those facts and carries out that decision.
+
+pub mod admission;
+pub mod alert;
+pub mod decision;
+pub mod event;
+pub mod facts;
+pub mod ids;
+pub mod job;
+pub mod labels;
+pub mod payload;
+pub mod policy;
+pub mod question;
+pub mod retry;
+pub mod routing;
+pub mod runner;
+pub mod trust;

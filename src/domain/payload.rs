@@ -1,0 +1,226 @@
+//! Reads a `workflow_job` payload: only the fields we use, borrowed, and tolerant of what GitHub really sends.
+//!
+//! Live payloads lack `run_attempt`, `created_at` or `installation`, carry runner id 0 with empty names, and show
+//! `started_at` on queued jobs. None of that is an error. A missing id, name or repository is.
+
+use super::event::{Action, Job, JobEvent, JobRunner, JobStatus, Step};
+use super::ids::{JobId, RepositoryId, RunId, RunnerId};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use std::borrow::Cow;
+
+/// What reading a payload gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parsed {
+    /// An event we act on.
+    Job(Box<JobEvent>),
+    /// Well-formed, with an action we don't know.
+    UnknownAction,
+}
+
+/// The payload is not JSON, or not a `workflow_job` payload.
+#[derive(Debug, thiserror::Error)]
+#[error("not a workflow_job payload: {0}")]
+pub struct Malformed(#[from] serde_json::Error);
+
+/// Reads the raw body of a `workflow_job` delivery.
+///
+/// # Errors
+/// [`Malformed`] with the place of the first problem.
+pub fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
+    let raw: Raw<'_> = serde_json::from_slice(body)?;
+    let Some(action) = Action::parse(&raw.action) else {
+        return Ok(Parsed::UnknownAction);
+    };
+    let job = raw.workflow_job;
+    let runner_name = job.runner_name.unwrap_or_default();
+    Ok(Parsed::Job(Box::new(JobEvent {
+        action,
+        repository: raw.repository.full_name.into_owned(),
+        repository_id: RepositoryId(raw.repository.id),
+        job: Job {
+            id: JobId(job.id),
+            run_id: RunId(job.run_id),
+            run_attempt: job.run_attempt.unwrap_or(1),
+            name: job.name.unwrap_or_default().into_owned(),
+            head_sha: job.head_sha.unwrap_or_default().into_owned(),
+            labels: job
+                .labels
+                .unwrap_or_default()
+                .into_iter()
+                .map(Text::into_owned)
+                .collect(),
+            status: JobStatus::parse(job.status.as_deref().unwrap_or_default()),
+            conclusion: job.conclusion.map(Text::into_owned),
+            created_at: instant(job.created_at.as_deref()),
+            started_at: instant(job.started_at.as_deref()),
+            runner: job.runner_id.filter(|id| *id != 0).map(|id| JobRunner {
+                id: RunnerId(id),
+                name: runner_name.into_owned(),
+            }),
+            steps: job.steps.unwrap_or_default().into_iter().map(step).collect(),
+        },
+    })))
+}
+
+/// Whether a body is one JSON document at all; used for events we don't read.
+///
+/// # Errors
+/// [`Malformed`] with the place of the first problem.
+pub fn check_json(body: &[u8]) -> Result<(), Malformed> {
+    serde_json::from_slice::<serde::de::IgnoredAny>(body)?;
+    Ok(())
+}
+
+fn instant(text: Option<&str>) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(text?).ok().map(|t| t.to_utc())
+}
+
+fn step(raw: RawStep<'_>) -> Step {
+    Step {
+        name: raw.name.unwrap_or_default().into_owned(),
+        status: raw.status.unwrap_or_default().into_owned(),
+        conclusion: raw.conclusion.map(Text::into_owned),
+    }
+}
+
+/// A string borrowed from the body where it has no escapes. (`Option<Cow>` and `Vec<Cow>` would always copy.)
+#[derive(Deserialize, Default)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Text<'_> {
+    fn into_owned(self) -> String {
+        self.0.into_owned()
+    }
+}
+
+impl std::ops::Deref for Text<'_> {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(borrow)]
+    action: Text<'a>,
+    #[serde(borrow)]
+    repository: RawRepository<'a>,
+    #[serde(borrow)]
+    workflow_job: RawJob<'a>,
+}
+
+#[derive(Deserialize)]
+struct RawRepository<'a> {
+    id: u64,
+    #[serde(borrow)]
+    full_name: Text<'a>,
+}
+
+#[derive(Deserialize)]
+struct RawJob<'a> {
+    id: u64,
+    run_id: u64,
+    run_attempt: Option<u32>,
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    head_sha: Option<Text<'a>>,
+    #[serde(borrow)]
+    labels: Option<Vec<Text<'a>>>,
+    #[serde(borrow)]
+    status: Option<Text<'a>>,
+    #[serde(borrow)]
+    conclusion: Option<Text<'a>>,
+    #[serde(borrow)]
+    created_at: Option<Text<'a>>,
+    #[serde(borrow)]
+    started_at: Option<Text<'a>>,
+    runner_id: Option<u64>,
+    #[serde(borrow)]
+    runner_name: Option<Text<'a>>,
+    #[serde(borrow)]
+    steps: Option<Vec<RawStep<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct RawStep<'a> {
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    status: Option<Text<'a>>,
+    #[serde(borrow)]
+    conclusion: Option<Text<'a>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(text: &str) -> JobEvent {
+        match parse(text.as_bytes()).expect("well-formed") {
+            Parsed::Job(event) => *event,
+            Parsed::UnknownAction => panic!("the action is known"),
+        }
+    }
+
+    #[test]
+    fn the_barest_payload_github_sends_is_enough() {
+        let event = job(r#"{"action":"queued","repository":{"id":1,"full_name":"o/r"},
+                "workflow_job":{"id":18446744073709551615,"run_id":2,"labels":null,"runner_id":0,"runner_name":"","steps":null}}"#);
+        assert_eq!(event.job.id, JobId(u64::MAX));
+        assert_eq!(event.job.run_attempt, 1);
+        assert_eq!(event.job.runner, None);
+        assert_eq!(event.job.status, JobStatus::Other);
+    }
+
+    #[test]
+    fn a_date_we_cannot_read_is_no_date() {
+        let event = job(r#"{"action":"completed","repository":{"id":1,"full_name":"o/r"},
+                "workflow_job":{"id":1,"run_id":2,"created_at":"yesterday","started_at":"2026-11-23T10:00:00+02:00"}}"#);
+        assert_eq!(event.job.created_at, None);
+        assert_eq!(
+            event.job.started_at.map(|t| t.to_rfc3339()),
+            Some("2026-11-23T08:00:00+00:00".to_owned())
+        );
+    }
+
+    #[test]
+    fn escapes_in_names_are_read_not_refused() {
+        let event = job(r#"{"action":"queued","repository":{"id":1,"full_name":"o/r"},
+                "workflow_job":{"id":1,"run_id":2,"name":"a\n\"b\" \ud83d\ude00","labels":["X\u00364"]}}"#);
+        assert_eq!(event.job.name, "a\n\"b\" 😀");
+        assert_eq!(event.job.labels, ["X64"]);
+    }
+
+    #[test]
+    fn what_is_no_workflow_job_is_malformed() {
+        let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+        for text in [
+            "",
+            "{",
+            "null",
+            "[]",
+            r#"{"action":"queued"}"#,
+            r#"{"action":"queued","repository":{"id":1,"full_name":"o/r"},"workflow_job":{"id":-1,"run_id":2}}"#,
+            deep.as_str(),
+        ] {
+            assert!(parse(text.as_bytes()).is_err(), "{text:.40} was taken");
+        }
+        assert!(parse(b"\xff\xfe").is_err());
+    }
+
+    #[test]
+    fn an_action_of_the_future_is_known_to_be_unknown() {
+        let text = r#"{"action":"paused","repository":{"id":1,"full_name":"o/r"},"workflow_job":{"id":1,"run_id":2}}"#;
+        assert_eq!(parse(text.as_bytes()).expect("well-formed"), Parsed::UnknownAction);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+            let _ = parse(&bytes);
+        }
+    }
+}

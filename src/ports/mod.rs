@@ -1,0 +1,16 @@
+//! The traits the application needs from the world, and the one way they may fail.
+
+pub mod alert_sink;
+pub mod clock;
+pub mod failure;
+pub mod github;
+pub mod ledger;
+pub mod queue;
+pub mod runner_host;
+
+pub use clock::Clock;
+pub use failure::Failure;
+pub use github::GitHub;
+pub use ledger::Ledger;
+pub use queue::Queue;
+pub use runner_host::RunnerHost;

@@ -1,0 +1,178 @@
+//! The queue of deliveries: taken once, worked on under a lease, and acknowledged only after the ledger has changed.
+//!
+//! What every engine promises:
+//! * [`Queue::accept`] dedupes and enqueues in one step: a GUID is never known without being queued or finished.
+//! * A claimed delivery that is neither acknowledged nor returned comes back when its lease ends.
+//! * [`Queue::ack`], [`Queue::retry`] and [`Queue::dead_letter`] consume the lease: acting twice does not compile. A lease
+//!   that ended meanwhile changes nothing and is no failure.
+//! * Only [`Queue::dead_letter`] makes dead letters; a crash never does.
+//! * A dead letter, and only that, is queued again when its GUID arrives again.
+
+use super::Failure;
+use crate::domain::event::Action;
+use crate::domain::ids::{DeliveryId, JobId};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A verified delivery on its way into the queue.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Its GUID.
+    pub id: DeliveryId,
+    /// `X-GitHub-Event`.
+    pub event: String,
+    /// When the ingress had it whole.
+    pub received_at: DateTime<Utc>,
+    /// Whether it is to be worked on.
+    pub work: Work,
+}
+
+/// Whether an arrival is to be worked on.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// Queue it.
+    Queue {
+        /// The action.
+        action: Action,
+        /// The configured repository, `owner/name`. Engines shard by it.
+        repository: String,
+        /// The job; deliveries of one job are handed out in the order they came.
+        job: JobId,
+        /// Which half of the bound it may fill.
+        priority: Priority,
+        /// The raw body.
+        body: Vec<u8>,
+    },
+    /// Only remember the GUID.
+    Remember,
+}
+
+/// What is still taken when the queue is filling up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Could reach a runner of ours: taken to the last.
+    Reaching,
+    /// Could not: turned away first.
+    Other,
+}
+
+/// What became of an arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is durable, and queued if it asked to be.
+    Taken,
+    /// Its GUID was seen before.
+    AlreadySeen,
+    /// The queue is at its bound; nothing was kept, the GUID included.
+    Full,
+}
+
+/// A delivery somebody works on. Engines hand it out; giving it back consumes it.
+#[derive(Debug)]
+pub struct Lease {
+    /// Its GUID.
+    pub id: DeliveryId,
+    /// When it was received.
+    pub received_at: DateTime<Utc>,
+    /// How often it was tried before.
+    pub attempts: u32,
+    /// The raw body.
+    pub body: Vec<u8>,
+    /// The engine's own proof of ownership.
+    pub token: String,
+}
+
+/// Where a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// Waits for a worker, or for its next try.
+    Queued,
+    /// Is worked on.
+    Leased,
+    /// Took effect.
+    Done,
+    /// Was remembered and not worked on.
+    Ignored,
+    /// Given up on, for a reported reason.
+    Dead,
+}
+
+/// A delivery as the store knows it, without its body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Its GUID.
+    pub id: DeliveryId,
+    /// `X-GitHub-Event`.
+    pub event: String,
+    /// The action; none for deliveries that were ignored.
+    pub action: Option<Action>,
+    /// The repository; none for deliveries that were ignored.
+    pub repository: Option<String>,
+    /// The job; none for deliveries that were ignored.
+    pub job: Option<JobId>,
+    /// When it was received.
+    pub received_at: DateTime<Utc>,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it is tried next, for a delivery that waits.
+    pub due_at: Option<DateTime<Utc>>,
+    /// Why it was returned or given up on, the last time.
+    pub cause: Option<String>,
+}
+
+/// How full the queue is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Depth {
+    /// Waiting and due.
+    pub ready: u64,
+    /// Waiting for a later try.
+    pub delayed: u64,
+    /// Worked on.
+    pub leased: u64,
+    /// Given up on.
+    pub dead: u64,
+    /// Bytes of stored bodies.
+    pub body_bytes: u64,
+    /// When the oldest unfinished delivery was received.
+    pub oldest: Option<DateTime<Utc>>,
+}
+
+/// The queue of deliveries.
+#[async_trait]
+pub trait Queue: Send + Sync + 'static {
+    /// Dedupes and enqueues, durably, in one step.
+    async fn accept(&self, arrival: Arrival) -> Result<Accepted, Failure>;
+
+    /// Hands out up to `limit` due deliveries for `lease_for`, the oldest first.
+    async fn claim(&self, consumer: &str, limit: usize, lease_for: Duration) -> Result<Vec<Lease>, Failure>;
+
+    /// Done: it has taken effect.
+    async fn ack(&self, lease: Lease) -> Result<(), Failure>;
+
+    /// Not done: hand it out again after `delay`.
+    async fn retry(&self, lease: Lease, delay: Duration, cause: &str) -> Result<(), Failure>;
+
+    /// Given up on, for a cause a person can read.
+    async fn dead_letter(&self, lease: Lease, cause: &str) -> Result<(), Failure>;
+
+    /// Returns once something may be due, or after `at_most`.
+    async fn wait(&self, at_most: Duration);
+
+    /// One delivery.
+    async fn delivery(&self, id: &DeliveryId) -> Result<Option<Delivery>, Failure>;
+
+    /// The newest deliveries, newest first, at most `limit`.
+    async fn deliveries(&self, limit: usize) -> Result<Vec<Delivery>, Failure>;
+
+    /// The body of a delivery while it is kept.
+    async fn body(&self, id: &DeliveryId) -> Result<Option<Vec<u8>>, Failure>;
+
+    /// How full the queue is.
+    async fn depth(&self) -> Result<Depth, Failure>;
+}
