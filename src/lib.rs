@@ -1,4 +1,7 @@
 //! The library behind the `jitgate` binary; `docs/ARCHITECTURE.md` draws the whole.
 
+pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod ports;
+pub mod telemetry;
