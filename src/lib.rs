@@ -1,4 +1,5 @@
 //! The library behind the `jitgate` binary; `docs/ARCHITECTURE.md` draws the whole.
 
+pub mod app;
 pub mod domain;
 pub mod ports;

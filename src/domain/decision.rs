@@ -89,20 +89,20 @@ pub struct RoutingSummary {
 pub enum Action {
     /// Make a runner for the job.
     Provision,
-    /// Cancel the job's run.
-    CancelRun,
-    /// Cancel it, past `always()` steps.
-    ForceCancelRun,
-    /// Run the whole run again, so that it is routed anew.
-    RerunRun,
     /// Destroy the runner that took the job, or that was made for it.
     DestroyRunner,
     /// Bind the runner to the job that took it.
     Rebind,
-    /// Switch self-hosted routing off.
-    Rollback,
+    /// Cancel the job's run, past `always()` steps.
+    ForceCancelRun,
+    /// Cancel the job's run.
+    CancelRun,
+    /// Run the whole run again, so that it is routed anew.
+    RerunRun,
     /// Tell the operator.
     Alert(AlertKind),
+    /// Switch self-hosted routing off.
+    Rollback,
     /// Decide again later.
     Retry,
 }
