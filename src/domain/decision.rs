@@ -352,11 +352,8 @@ fn plan_runner(input: &Input<'_>, s: &Situation, steps: &mut Steps) {
     let over = event.action == EventAction::Completed;
     let may_run_here = s.trust == Trust::Trusted && s.class == LabelsClass::Pool;
     match &facts.ledger.taken_by {
-        Some(runner) if may_run_here => {
-            if runner.made_for != event.job.id {
-                steps.act(Action::Rebind);
-            }
-        }
+        Some(runner) if may_run_here && runner.made_for == event.job.id => {}
+        Some(_) if may_run_here => steps.act(Action::Rebind),
         Some(_) => {
             steps.act(Action::DestroyRunner);
             steps.act(Action::Alert(AlertKind::StolenRunner));
