@@ -161,6 +161,10 @@ pub trait Queue: Send + Sync + 'static {
     /// Given up on, for a cause a person can read.
     async fn dead_letter(&self, lease: Lease, cause: &str) -> Result<(), Failure>;
 
+    /// Hands a finished or dead delivery out again, as new. False when it is unknown or its body is gone; one that still
+    /// waits or is worked on stays as it is.
+    async fn requeue(&self, id: &DeliveryId) -> Result<bool, Failure>;
+
     /// Returns once something may be due, or after `at_most`.
     async fn wait(&self, at_most: Duration);
 
