@@ -1,5 +1,7 @@
 //! The library behind the `jitgate` binary; `docs/ARCHITECTURE.md` draws the whole.
 
+pub mod adapters;
 pub mod app;
 pub mod domain;
+pub mod http;
 pub mod ports;
