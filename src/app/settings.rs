@@ -1,7 +1,7 @@
 //! What the operator chose, as plain values: the application does not see the configuration.
 
 use crate::domain::ids::RepositoryName;
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Mode, Policy};
 use crate::ports::github::RunnerScope;
 use chrono::TimeDelta;
 
@@ -20,6 +20,10 @@ pub struct Settings {
     pub attempts: u32,
     /// How long an untrusted job can hold up its runner group.
     pub quarantine: TimeDelta,
+    /// Where GitHub's API is; shown in the status.
+    pub api_url: String,
+    /// Whether GitHub is written to; shown in the status.
+    pub mode: Mode,
     /// How long finished records are kept.
     pub retention: std::time::Duration,
 }
