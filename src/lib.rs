@@ -1,4 +1,5 @@
 //! The library behind the `jitgate` binary; `docs/ARCHITECTURE.md` draws the whole.
 
+pub mod adapters;
 pub mod domain;
 pub mod ports;

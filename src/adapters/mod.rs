@@ -1,0 +1,3 @@
+//! What the ports mean in the real world: one module for each thing we talk to. None imports another.
+
+pub mod github;
