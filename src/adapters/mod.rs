@@ -2,4 +2,5 @@
 
 pub mod alerts;
 pub mod clock;
+pub mod github;
 pub mod synthetic;
