@@ -30,6 +30,9 @@ pub enum WiringError {
     /// The configured engine does not exist in this version.
     #[error("store.url {0} is not available in this version; use memory:")]
     Store(String),
+    /// Nobody to speak as.
+    #[error("no credentials for GitHub: set github.app_id with github.private_key_file, or github.token_file")]
+    NoCredentials,
     /// The GitHub client could not be built.
     #[error("cannot set up the GitHub client")]
     GitHub(#[source] github::SetupError),
@@ -100,7 +103,7 @@ fn open_github(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn GitHub
             installation_id: *installation_id,
         },
         Credentials::Token(token) => github::Credentials::Token(token.clone()),
-        Credentials::None => github::Credentials::None,
+        Credentials::None => return Err(WiringError::NoCredentials),
     };
     let settings = github::Settings {
         api_url: config.github.api_url.clone(),
