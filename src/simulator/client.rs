@@ -32,21 +32,6 @@ pub enum ClientError {
     Refused(String),
 }
 
-/// What to write a payload of.
-#[derive(Debug, Clone, Serialize)]
-pub struct Rendering<'a> {
-    /// `workflow_job`, or another event.
-    pub event: &'a str,
-    /// Left out: the payload's `action`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub action: Option<&'a str>,
-    /// Id of a job of this world. Left out: the payload's `workflow_job.id`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub job: Option<u64>,
-    /// A JSON merge patch (RFC 7396) over what GitHub would send; null for none.
-    pub payload: &'a Value,
-}
-
 /// A delivery of GitHub's own.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Delivery {
@@ -69,8 +54,8 @@ pub struct Tally {
     pub runners_left: u64,
     /// Jobs by id.
     pub jobs: BTreeMap<u64, JobTally>,
-    /// Values of variables, by repository (`owner/name`) and name.
-    pub variables: BTreeMap<String, BTreeMap<String, String>>,
+    /// Values of variables by name; of a repository that is not the default one, by `owner/name/VARIABLE`.
+    pub variables: BTreeMap<String, String>,
     /// REST calls by endpoint.
     pub calls: BTreeMap<String, u64>,
 }
@@ -91,9 +76,9 @@ pub struct JobTally {
 impl Client {
     /// A client of the simulator at `url`.
     #[must_use]
-    pub fn new(http: reqwest::Client, url: &str) -> Self {
+    pub fn new(url: &str) -> Self {
         Self {
-            http,
+            http: reqwest::Client::new(),
             url: url.trim_end_matches('/').to_owned(),
         }
     }
@@ -114,16 +99,23 @@ impl Client {
         self.post::<Value>("apply", change).await.map(drop)
     }
 
-    /// The payload GitHub would send.
+    /// The payload GitHub would send about a job of this world, with a JSON merge patch (RFC 7396) over it.
     ///
     /// # Errors
     /// [`ClientError::Refused`] when the world has no such job.
-    pub async fn render(&self, rendering: &Rendering<'_>) -> Result<Value, ClientError> {
+    pub async fn render(
+        &self,
+        event: &str,
+        action: &str,
+        job: u64,
+        patch: Option<&Value>,
+    ) -> Result<Value, ClientError> {
         #[derive(Deserialize)]
         struct Rendered {
             payload: Value,
         }
-        self.post::<Rendered>("render", rendering)
+        let wanted = json!({"event": event, "action": action, "job": job, "payload": patch});
+        self.post::<Rendered>("render", &wanted)
             .await
             .map(|rendered| rendered.payload)
     }

@@ -91,16 +91,23 @@ impl State {
                 (job.id.to_string(), tally)
             })
             .collect();
-        let variables: Map<String, Value> = (self.repositories.iter().filter(|repository| !repository.fork))
-            .map(|repository| {
-                let values: Map<String, Value> = repository
-                    .variables
-                    .iter()
-                    .map(|(name, v)| (name.clone(), json!(v.value)))
-                    .collect();
-                (repository.name.as_str().to_owned(), values.into())
-            })
-            .collect();
+        let default = self
+            .repositories
+            .iter()
+            .find(|repository| !repository.fork)
+            .map(|repository| repository.id);
+        let mut variables = Map::new();
+        for repository in &self.repositories {
+            for (name, variable) in &repository.variables {
+                let is_default = default == Some(repository.id);
+                let key = if is_default {
+                    name.clone()
+                } else {
+                    format!("{}/{name}", repository.name)
+                };
+                variables.insert(key, json!(variable.value));
+            }
+        }
         json!({
             "minted": self.minted,
             "ran": self.ran,

@@ -29,7 +29,7 @@ mod server;
 mod state;
 mod world;
 
-pub use client::{Client, ClientError, Delivery, JobTally, Rendering, Tally};
+pub use client::{Client, ClientError, Delivery, JobTally, Tally};
 pub use outbox::sign;
 pub use routes::endpoints;
 pub use server::{Simulator, StartError};

@@ -71,7 +71,7 @@ const ORG_RUNNERS_READ: Access = Needs("organization_self_hosted_runners", Read)
 const ORG_RUNNERS_WRITE: Access = Needs("organization_self_hosted_runners", Write);
 
 #[rustfmt::skip]
-static ROUTES: &[Route] = &[
+const ROUTES: &[Route] = &[
     route("meta", "GET", "/meta", Anyone, app::meta),
     route("rate-limit", "GET", "/rate_limit", Token, app::rate_limit),
     route("app", "GET", "/app", App, app::app),

@@ -1,6 +1,6 @@
 //! Users, organizations and repositories.
 
-use super::node_id;
+use super::words::node_id;
 use crate::simulator::state::{Repository, State};
 use crate::simulator::world::UserKind;
 use serde_json::{Map, Value, json};

@@ -1,7 +1,7 @@
 //! Pull requests and their files.
 
 use super::accounts::{repository, user};
-use super::{date, node_id};
+use super::words::{date, node_id};
 use crate::simulator::state::{Head, Pull, State, sha};
 use crate::simulator::world::PullState;
 use serde_json::{Value, json};

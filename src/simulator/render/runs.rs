@@ -1,7 +1,7 @@
 //! Workflow runs and jobs, as the REST API shows them.
 
 use super::accounts::{repository, user};
-use super::{date, node_id};
+use super::words::{date, node_id};
 use crate::simulator::state::{Job, Run, State};
 use crate::simulator::world::{Conclusion, PullState, Status};
 use serde_json::{Value, json};

@@ -2,6 +2,7 @@
 
 use super::accounts::{organization, repository, user};
 use super::runs::job_as;
+use super::words::node_id;
 use crate::simulator::state::State;
 use crate::simulator::world::Status;
 use serde_json::{Value, json};
@@ -26,7 +27,7 @@ pub(in crate::simulator) fn about(state: &State, id: u64, sender: &str) -> Value
     let mut payload = json!({
         "repository": repository(state, id),
         "sender": user(state, sender),
-        "installation": {"id": 1, "node_id": super::node_id("Installation", 1)},
+        "installation": {"id": 1, "node_id": node_id("Installation", 1)},
     });
     if let Some(organization) = state
         .repository(id)

@@ -1,6 +1,6 @@
 //! Workflow runs and jobs.
 
-use super::repository;
+use super::path::repository;
 use crate::simulator::api::{Answer, Call, Refused, Reply};
 use crate::simulator::lifecycle::RunRefusal;
 use crate::simulator::render::runs;

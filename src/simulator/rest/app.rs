@@ -1,9 +1,10 @@
 //! The App: itself, its installations and tokens, its deliveries; and what GitHub says about itself.
 
+use super::path;
 use crate::simulator::access::{INSTALLED, Level};
 use crate::simulator::api::{Answer, Call, Refused, Reply};
 use crate::simulator::render::accounts::{LONG_AGO, repository, user};
-use crate::simulator::render::date;
+use crate::simulator::render::words::date;
 use crate::simulator::state::State;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -50,7 +51,7 @@ pub(in crate::simulator) fn app(state: &mut State, _: &Call<'_>) -> Answer {
 
 /// Every owner has an installation; its number is the owner's id.
 pub(in crate::simulator) fn installation(state: &mut State, call: &Call<'_>) -> Answer {
-    super::repository(state, call)?;
+    path::repository(state, call)?;
     let account = user(state, call.arg(0));
     let id = &account["id"];
     let body = json!({

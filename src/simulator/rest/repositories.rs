@@ -1,8 +1,9 @@
 //! Repositories: themselves, who may do what, their variables and pull requests.
 
-use super::repository;
+use super::path::repository;
 use crate::simulator::api::{Answer, Call, Refused, Reply};
-use crate::simulator::render::{accounts, date, pulls};
+use crate::simulator::render::words::date;
+use crate::simulator::render::{accounts, pulls};
 use crate::simulator::state::{Pull, Repository, State, Variable};
 use crate::simulator::world::Role;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Self-hosted runners of repositories and organizations: just-in-time configurations, lists, removal.
 
-use super::repository;
+use super::path::repository;
 use crate::simulator::api::{Answer, Call, Refused, Reply};
 use crate::simulator::state::{Runner, Scope, State};
 use crate::simulator::world::RunnerStatus;
