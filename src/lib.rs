@@ -5,3 +5,4 @@ pub mod app;
 pub mod domain;
 pub mod http;
 pub mod ports;
+pub mod simulator;
