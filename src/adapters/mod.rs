@@ -2,4 +2,5 @@
 
 pub mod alerts;
 pub mod clock;
+pub mod memory;
 pub mod synthetic;
