@@ -115,7 +115,7 @@ impl Process {
 async fn work(gate: Arc<Gate>, consumer: String, mut stopped: watch::Receiver<bool>) {
     gate.run(&consumer, async {
         // An error means the process is going away: as good as a stop.
-        stopped.wait_for(|stop| *stop).await.map_or((), |_| ());
+        drop(stopped.wait_for(|stop| *stop).await);
     })
     .await;
 }
