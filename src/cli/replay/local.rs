@@ -51,9 +51,12 @@ pub(super) struct Local {
 impl Local {
     /// Sets the stage up with a fixture's settings.
     pub(super) async fn set_up(settings: &Map<String, Value>) -> Result<Self> {
-        let clock = Arc::new(ManualClock::at(DateTime::<Utc>::from_timestamp(BEGINNING_S, 0).unwrap_or_default()));
+        let clock = Arc::new(ManualClock::at(
+            DateTime::<Utc>::from_timestamp(BEGINNING_S, 0).unwrap_or_default(),
+        ));
         let time: Arc<dyn Clock> = clock.clone();
-        let simulator = Simulator::start(time.clone(), ([127, 0, 0, 1], 0).into()).context("cannot start the simulated GitHub")?;
+        let simulator =
+            Simulator::start(time.clone(), ([127, 0, 0, 1], 0).into()).context("cannot start the simulated GitHub")?;
         let config = configuration(simulator.url(), settings)?;
         let store = runtime::open_store(&config, time.clone())?;
         let host = Arc::new(SyntheticHost::new());
@@ -132,7 +135,11 @@ impl Stage for Local {
     }
 
     async fn post(&mut self, delivery: &Post) -> Result<u16> {
-        let address = self.ingress.as_ref().and_then(Running::address).context("the ingress is closed")?;
+        let address = self
+            .ingress
+            .as_ref()
+            .and_then(Running::address)
+            .context("the ingress is closed")?;
         post(&self.http, &format!("http://{address}"), delivery).await
     }
 
@@ -167,6 +174,10 @@ impl Stage for Local {
     }
 
     fn variable(&self) -> &str {
-        self.gate.settings.repositories.first().map_or("", |repository| &repository.variable)
+        self.gate
+            .settings
+            .repositories
+            .first()
+            .map_or("", |repository| &repository.variable)
     }
 }
