@@ -1,5 +1,8 @@
 //! The library behind the `jitgate` binary; `docs/ARCHITECTURE.md` draws the whole.
 
+pub mod adapters;
+pub mod app;
 pub mod domain;
+pub mod http;
 pub mod ports;
 pub mod simulator;

@@ -1,1 +1,3 @@
+//! The `jitgate` binary: parses, dispatches, returns an exit code.
+
 fn main() {}

@@ -8,7 +8,7 @@ use super::event::JobEvent;
 use super::facts::Facts;
 use super::labels::LabelsClass;
 use super::policy::Policy;
-use super::routing::{self, RoutingState};
+use super::routing::{self, RoutingState, RoutingVerdict, Situation};
 use super::trust::{self, Trust, candidates};
 use chrono::{DateTime, Utc};
 
@@ -43,7 +43,10 @@ pub fn next(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>
     if facts.run.is_unasked() {
         return Some(Question::Run);
     }
-    let run = facts.run.known()?;
+    let run = facts
+        .run
+        .known()
+        .filter(|run| run.repository_id == event.repository_id)?;
     let class = policy.labels.classify(&event.job);
     let refused = !trust::reasons_of_the_run(run, &policy.trust).is_empty();
     // A refusal that the run alone shows needs no pull request, unless somebody is to be held to account for it.
@@ -61,15 +64,16 @@ pub fn next(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>
     if facts.variable.is_unasked() {
         return Some(Question::Variable);
     }
-    match trust::judge(facts, &policy.trust).trust {
+    let trust = trust::judge(event, facts, &policy.trust).trust;
+    match trust {
         Trust::Ineligible | Trust::Unknown => None,
         Trust::Untrusted => about_an_untrusted(class, facts, policy),
         Trust::Trusted if class == LabelsClass::Pool => about_admission(event, facts, policy, now),
         Trust::Trusted => {
-            let mismatch = routing::state(facts) == RoutingState::On
-                && policy.routing.routes(&run.path)
-                && !policy.routing.stays_hosted(&event.job.name);
-            mismatch.then(|| unasked_author(facts)).flatten()
+            let verdict = routing::judge(&Situation::of(event, facts, policy, trust));
+            (verdict == RoutingVerdict::NotRouted)
+                .then(|| unasked_author(facts))
+                .flatten()
         }
     }
 }
@@ -77,7 +81,7 @@ pub fn next(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>
 fn about_an_untrusted(class: LabelsClass, facts: &Facts, policy: &Policy) -> Option<Question> {
     let (run, pulls) = (facts.run.known()?, facts.pulls.known()?);
     let judged = candidates(pulls, run);
-    if !class.could_reach_us() || judged.is_empty() {
+    if !class.could_reach_us() || !trust::pulls_are_evidence(facts, &policy.trust) {
         return None;
     }
     if facts.changes_workflows.is_unasked() {
@@ -90,7 +94,7 @@ fn about_an_untrusted(class: LabelsClass, facts: &Facts, policy: &Policy) -> Opt
 
 fn about_admission(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>) -> Option<Question> {
     let ledger = &facts.ledger;
-    if !asks_for_a_runner(event) || ledger.served || ledger.quarantined || ledger.at_capacity {
+    if !asks_for_a_runner(event, ledger) || ledger.quarantined || ledger.at_capacity {
         return None;
     }
     if routing::state(facts) == RoutingState::Off && ledger.rolled_back {
