@@ -78,7 +78,7 @@ impl Scene {
         self
     }
 
-    fn from_a_fork(self) -> Self {
+    fn of_a_fork(self) -> Self {
         self.run(|run| {
             run.head_repository = Some(HeadRepository {
                 id: RepositoryId(4),
@@ -189,7 +189,7 @@ fn a_decision_costs_what_the_documents_say() {
             "hosted job of a push",
             trusted().hosted().run(|run| run.event = "push".to_owned()).calls(),
         ),
-        ("hosted job of a fork", trusted().hosted().from_a_fork().calls()),
+        ("hosted job of a fork", trusted().hosted().of_a_fork().calls()),
         (
             "hosted job of a trusted pull request",
             trusted().hosted().run(|run| run.path = "other.yml".to_owned()).calls(),
@@ -213,7 +213,7 @@ fn a_decision_costs_what_the_documents_say() {
             }
             .calls(),
         ),
-        ("untrusted pool job, from a fork", trusted().from_a_fork().calls()),
+        ("untrusted pool job, from a fork", trusted().of_a_fork().calls()),
         (
             "untrusted pool job, by its association",
             Scene {
