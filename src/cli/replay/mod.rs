@@ -12,5 +12,4 @@ mod play;
 mod report;
 mod target;
 
-pub use command::Args;
-pub(super) use command::run;
+pub(super) use command::{Args, run};
