@@ -3,4 +3,5 @@
 pub mod alerts;
 pub mod clock;
 pub mod github;
+pub mod memory;
 pub mod synthetic;

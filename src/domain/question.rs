@@ -43,10 +43,7 @@ pub fn next(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>
     if facts.run.is_unasked() {
         return Some(Question::Run);
     }
-    let run = facts
-        .run
-        .known()
-        .filter(|run| run.repository_id == event.repository_id)?;
+    let run = facts.run.known()?;
     let class = policy.labels.classify(&event.job);
     let refused = !trust::reasons_of_the_run(run, &policy.trust).is_empty();
     // A refusal that the run alone shows needs no pull request, unless somebody is to be held to account for it.
@@ -64,7 +61,7 @@ pub fn next(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>
     if facts.variable.is_unasked() {
         return Some(Question::Variable);
     }
-    let trust = trust::judge(event, facts, &policy.trust).trust;
+    let trust = trust::judge(facts, &policy.trust).trust;
     match trust {
         Trust::Ineligible | Trust::Unknown => None,
         Trust::Untrusted => about_an_untrusted(class, facts, policy),

@@ -68,6 +68,8 @@ impl RoutingVerdict {
     }
 }
 
+/// No job of a run starts sooner after the run's creation, so none has read the variable before.
+const FIRST_JOB_STARTS: TimeDelta = TimeDelta::seconds(2);
 /// A run can be re-run for 30 days and last 35: a variable that changed later than this after it says nothing.
 const RUN_LIFETIME: TimeDelta = TimeDelta::days(65);
 
@@ -83,7 +85,7 @@ pub fn state(facts: &Facts) -> RoutingState {
             let changed_under_way = match (created, variable.updated_at) {
                 (Some(created), Some(updated)) => {
                     let age = updated - created;
-                    age > TimeDelta::zero() && age < RUN_LIFETIME
+                    age > FIRST_JOB_STARTS && age < RUN_LIFETIME
                 }
                 _ => false,
             };

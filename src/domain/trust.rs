@@ -1,6 +1,5 @@
 //! Trust: whose code a job runs. Four verdicts, and only one of them opens a door.
 
-use super::event::JobEvent;
 use super::facts::{Cause, Fact, Facts, Pull, Run};
 use super::policy::{Permission, TrustPolicy};
 use serde::{Deserialize, Serialize};
@@ -55,7 +54,7 @@ pub fn cause_code(cause: Cause) -> &'static str {
 /// Applies the routing rule to what is known. A fact that was not asked for counts as missing, so the verdict is
 /// [`Trust::Unknown`] until [`super::question::next`] is satisfied.
 #[must_use]
-pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy) -> Judgement {
+pub fn judge(facts: &Facts, policy: &TrustPolicy) -> Judgement {
     let verdict = |trust, reasons| Judgement {
         trust,
         pull_request: None,
@@ -63,9 +62,8 @@ pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy) -> Judgement
     };
     let unknown = |reason: &str| verdict(Trust::Unknown, vec![reason.to_owned()]);
     let run = match &facts.run {
-        Fact::Known(run) if run.repository_id == event.repository_id => run,
-        // A run of another repository, one that bears the name now or bore it before, says nothing about this job.
-        Fact::Known(_) | Fact::Gone => return unknown("run-gone"),
+        Fact::Known(run) => run,
+        Fact::Gone => return unknown("run-gone"),
         Fact::NotAsked => return unknown(cause_code(Cause::Unavailable)),
         Fact::Failed(cause) => return unknown(cause_code(*cause)),
     };

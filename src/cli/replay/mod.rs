@@ -12,4 +12,5 @@ mod play;
 mod report;
 mod target;
 
-pub use command::{Args, run};
+pub use command::Args;
+pub(super) use command::run;

@@ -47,7 +47,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
         }
         return record(input, not_judged(), RoutingVerdict::Unjudged, none(), steps);
     }
-    let judgement = trust::judge(event, facts, &policy.trust);
+    let judgement = trust::judge(facts, &policy.trust);
     let situation = Situation::of(event, facts, policy, judgement.trust);
     let verdict = routing::judge(&situation);
     let admission = admit(input, &situation, verdict, &judgement);
