@@ -7,9 +7,11 @@ mod args;
 mod config;
 mod entry;
 mod exit;
+mod logging;
 mod output;
 mod replay;
 mod serve;
+mod signals;
 mod simulate;
 mod sources;
 

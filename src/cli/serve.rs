@@ -2,6 +2,8 @@
 
 use super::args::Global;
 use super::exit::{Exit, Failure, Outcome};
+use super::{logging, signals};
+use crate::runtime::{self, StartError};
 use clap::ValueEnum;
 
 /// Arguments of `serve`.
@@ -40,6 +42,24 @@ impl From<Role> for crate::config::Role {
 /// Runs `serve`.
 pub(super) fn run(args: Args, global: &Global) -> Outcome {
     let loaded = super::sources::configuration(global)?;
-    loaded.config.for_serve(args.role.into())?;
-    Err(Failure::new(Exit::Bug, anyhow::anyhow!("not built in this branch")))
+    let role = args.role.into();
+    loaded.config.for_serve(role)?;
+    logging::configured(global, &loaded.config.telemetry)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
+    runtime.block_on(async {
+        let process = runtime::serve(&loaded.config, role)?;
+        signals::stop().await.map_err(|error| Failure::new(Exit::Bug, error))?;
+        tracing::info!("stopping");
+        process.stop().await;
+        Ok(Exit::Done)
+    })
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self::new(Exit::Configuration, error)
+    }
 }

@@ -220,7 +220,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>) {
-            let _ = parse(&bytes);
+            drop(parse(&bytes));
         }
     }
 }

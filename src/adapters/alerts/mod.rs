@@ -1,0 +1,5 @@
+//! Where alerts go besides the ledger.
+
+mod log;
+
+pub use log::LogSink;

@@ -1,0 +1,7 @@
+//! The ports, made real. Adapters know nothing of each other.
+
+pub mod alerts;
+pub mod clock;
+pub mod github;
+pub mod memory;
+pub mod synthetic;

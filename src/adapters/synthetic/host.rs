@@ -1,0 +1,128 @@
+//! Slots that are entries in a map, and runners that are two HTTP calls: one to come online, one to go.
+
+use crate::ports::Failure;
+use crate::ports::runner_host::{RunnerHost, Slot, SlotId};
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+/// Pretends to be a machine full of runners.
+#[derive(Default)]
+pub struct SyntheticHost {
+    http: reqwest::Client,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    booted: u64,
+    slots: BTreeMap<SlotId, Option<Running>>,
+}
+
+#[derive(Clone)]
+struct Running {
+    name: String,
+    server: String,
+}
+
+/// The `.runner` file inside a JIT configuration, as the simulated GitHub writes it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RunnerFile {
+    server_url: String,
+    #[serde(default)]
+    simulated: bool,
+}
+
+impl SyntheticHost {
+    /// An empty host.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    async fn tell(&self, runner: &Running, what: &str) -> Result<(), Failure> {
+        let url = format!("{}/{what}", runner.server);
+        let failed = |error: reqwest::Error| {
+            Failure::Transient(format!("runner {} cannot say it is {what}: {error}", runner.name))
+        };
+        let answer = self.http.post(url).send().await.map_err(failed)?;
+        answer.error_for_status().map(|_| ()).map_err(failed)
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Reads where a runner would connect to; refuses a real GitHub.
+fn server_of(config: &SecretString) -> Result<String, Failure> {
+    let bad = |what: &str| Failure::Permanent(format!("the JIT configuration {what}"));
+    let outer = STANDARD
+        .decode(config.expose_secret())
+        .map_err(|_| bad("is not base64"))?;
+    let files: HashMap<String, String> = serde_json::from_slice(&outer).map_err(|_| bad("is not JSON"))?;
+    let runner = files.get(".runner").ok_or_else(|| bad("has no .runner file"))?;
+    let inner = STANDARD
+        .decode(runner)
+        .map_err(|_| bad("has an unreadable .runner file"))?;
+    // GitHub's own files can start with a byte order mark.
+    let text = inner.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&inner);
+    let file: RunnerFile = serde_json::from_slice(text).map_err(|_| bad("has an unreadable .runner file"))?;
+    if file.simulated {
+        Ok(file.server_url)
+    } else {
+        Err(bad(
+            "is of a real GitHub, and synthetic runners work with the simulated one only",
+        ))
+    }
+}
+
+#[async_trait]
+impl RunnerHost for SyntheticHost {
+    async fn boot(&self) -> Result<SlotId, Failure> {
+        Ok(self.with(|state| {
+            state.booted += 1;
+            let id = SlotId(format!("synthetic-{}", state.booted));
+            state.slots.insert(id.clone(), None);
+            id
+        }))
+    }
+
+    async fn claim(&self, slot: &SlotId, runner: &str, config: SecretString) -> Result<(), Failure> {
+        let running = Running {
+            name: runner.to_owned(),
+            server: server_of(&config)?,
+        };
+        self.with(|state| match state.slots.get_mut(slot) {
+            Some(free @ None) => {
+                *free = Some(running.clone());
+                Ok(())
+            }
+            Some(Some(_)) => Err(Failure::Permanent(format!("slot {} was used before", slot.0))),
+            None => Err(Failure::Permanent(format!("there is no slot {}", slot.0))),
+        })?;
+        self.tell(&running, "online").await
+    }
+
+    async fn destroy(&self, slot: &SlotId) -> Result<(), Failure> {
+        match self.with(|state| state.slots.remove(slot)) {
+            Some(Some(running)) => self.tell(&running, "offline").await,
+            Some(None) | None => Ok(()),
+        }
+    }
+
+    async fn list(&self) -> Result<Vec<Slot>, Failure> {
+        Ok(self.with(|state| {
+            let slot = |(id, running): (&SlotId, &Option<Running>)| Slot {
+                id: id.clone(),
+                runner: running.as_ref().map(|running| running.name.clone()),
+            };
+            state.slots.iter().map(slot).collect()
+        }))
+    }
+}

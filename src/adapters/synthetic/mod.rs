@@ -1,0 +1,5 @@
+//! The synthetic host: pretends to run runners, for replay, tests and load. It works with the simulated GitHub only.
+
+mod host;
+
+pub use host::SyntheticHost;

@@ -1,0 +1,41 @@
+//! The worker's side of jitgate: the ports it acts through and the settings it acts by.
+
+use super::gather::Recall;
+use super::records::{self, JobRecord};
+use super::settings::Settings;
+use crate::domain::ids::JobId;
+use crate::ports::alert_sink::AlertSink;
+use crate::ports::{Clock, Failure, GitHub, Ledger, Queue, RunnerHost};
+use std::sync::Arc;
+
+/// Takes deliveries from the queue, decides on them and carries the decisions out.
+pub struct Gate {
+    /// Where deliveries come from.
+    pub queue: Arc<dyn Queue>,
+    /// Where the truth is kept.
+    pub ledger: Arc<dyn Ledger>,
+    /// Who is asked.
+    pub github: Arc<dyn GitHub>,
+    /// Where runners live; none while this machine has no runner host.
+    pub host: Option<Arc<dyn RunnerHost>>,
+    /// Who is told.
+    pub sink: Arc<dyn AlertSink>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// What the operator chose.
+    pub settings: Settings,
+    /// GitHub's recent answers.
+    pub recall: Recall,
+    /// Held while a runner is made, so that `max_runners` is never passed.
+    pub minting: tokio::sync::Mutex<()>,
+}
+
+impl Gate {
+    /// What is known of a job.
+    ///
+    /// # Errors
+    /// The ledger's failure.
+    pub async fn job(&self, id: JobId) -> Result<Option<JobRecord>, Failure> {
+        records::load(self.ledger.as_ref(), &id.to_string()).await
+    }
+}

@@ -1,0 +1,191 @@
+//! A delivery comes in: verified, read, and durably queued before it is answered. Nothing here talks to GitHub.
+
+use super::settings::Repository;
+use super::signature;
+use crate::domain::ids::DeliveryId;
+use crate::domain::payload::{self, Parsed};
+use crate::ports::queue::{Accepted, Arrival, Priority, Queue, Work};
+use crate::ports::{Clock, Failure};
+use secrecy::SecretString;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What the ingress needs.
+pub struct Ingest {
+    queue: Arc<dyn Queue>,
+    clock: Arc<dyn Clock>,
+    secrets: Vec<SecretString>,
+    secret_used: Vec<AtomicU64>,
+    repositories: Vec<Repository>,
+}
+
+/// The headers that matter, as they came.
+#[derive(Debug, Clone, Copy)]
+pub struct Headers<'a> {
+    /// `X-GitHub-Event`.
+    pub event: Option<&'a str>,
+    /// `X-GitHub-Delivery`.
+    pub delivery: Option<&'a str>,
+    /// `X-Hub-Signature-256`.
+    pub signature: Option<&'a str>,
+    /// `Content-Type`.
+    pub content_type: Option<&'a str>,
+}
+
+/// A delivery that was taken, or needs no taking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Its GUID.
+    pub delivery: DeliveryId,
+    /// What became of it.
+    pub status: Status,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Durable, and will take effect.
+    Queued,
+    /// Its GUID was seen before.
+    Duplicate,
+    /// An event we don't read.
+    IgnoredEvent,
+    /// A `workflow_job` action we don't know.
+    IgnoredAction,
+    /// A repository that is not configured.
+    IgnoredRepository,
+    /// GitHub's greeting of a new hook.
+    Pong,
+}
+
+/// Why a delivery was turned away.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejected {
+    /// A header GitHub always sends is absent or unreadable.
+    #[error("the header {0} is missing or malformed")]
+    MissingHeader(&'static str),
+    /// No configured secret signed the body, or nobody signed it at all.
+    #[error("the signature is missing or does not fit the body")]
+    Signature,
+    /// Not JSON by its content type.
+    #[error("only application/json is taken; set the content type in the webhook's settings")]
+    MediaType,
+    /// Signed, and still not a payload.
+    #[error("{0}")]
+    Malformed(#[from] payload::Malformed),
+    /// The queue is at its bound.
+    #[error("the queue is full; redeliver later")]
+    Full,
+    /// The store gave no answer; nothing is half-done.
+    #[error("the store is not available; redeliver later")]
+    Store(#[source] Failure),
+}
+
+impl Ingest {
+    /// Deliveries signed by one of `secrets` (the first is current) about one of `repositories` go to `queue`.
+    #[must_use]
+    pub fn new(
+        queue: Arc<dyn Queue>,
+        clock: Arc<dyn Clock>,
+        secrets: Vec<SecretString>,
+        repositories: Vec<Repository>,
+    ) -> Self {
+        let secret_used = secrets.iter().map(|_| AtomicU64::new(0)).collect();
+        Self {
+            queue,
+            clock,
+            secrets,
+            secret_used,
+            repositories,
+        }
+    }
+
+    /// Takes one delivery. The order of the checks is the contract's.
+    ///
+    /// # Errors
+    /// [`Rejected`], which says what the sender must change.
+    pub async fn receive(&self, headers: Headers<'_>, body: &[u8]) -> Result<Received, Rejected> {
+        let received_at = self.clock.now();
+        let event = headers.event.ok_or(Rejected::MissingHeader("X-GitHub-Event"))?;
+        let delivery = headers
+            .delivery
+            .and_then(DeliveryId::parse)
+            .ok_or(Rejected::MissingHeader("X-GitHub-Delivery"))?;
+        let signature = headers.signature.ok_or(Rejected::Signature)?;
+        let position = signature::signed_by(&self.secrets, signature, body).ok_or(Rejected::Signature)?;
+        self.count_secret(position);
+        if !is_json(headers.content_type) {
+            return Err(Rejected::MediaType);
+        }
+        let taken = |status| Received {
+            delivery: delivery.clone(),
+            status,
+        };
+        let (work, status) = match event {
+            "ping" => {
+                payload::check_json(body)?;
+                return Ok(taken(Status::Pong));
+            }
+            "workflow_job" => self.read(body)?,
+            _ => {
+                payload::check_json(body)?;
+                (Work::Remember, Status::IgnoredEvent)
+            }
+        };
+        let arrival = Arrival {
+            id: delivery.clone(),
+            event: event.chars().take(64).collect(),
+            received_at,
+            work,
+        };
+        match self.queue.accept(arrival).await.map_err(Rejected::Store)? {
+            Accepted::Taken => Ok(taken(status)),
+            Accepted::AlreadySeen => Ok(taken(Status::Duplicate)),
+            Accepted::Full => Err(Rejected::Full),
+        }
+    }
+
+    /// How often each secret was used since the start, in configured order.
+    #[must_use]
+    pub fn secrets_used(&self) -> Vec<u64> {
+        self.secret_used.iter().map(|n| n.load(Ordering::Relaxed)).collect()
+    }
+
+    fn read(&self, body: &[u8]) -> Result<(Work, Status), Rejected> {
+        let event = match payload::parse(body)? {
+            Parsed::Job(event) => event,
+            Parsed::UnknownAction => return Ok((Work::Remember, Status::IgnoredAction)),
+        };
+        let Some(repository) = self.repositories.iter().find(|r| r.name.matches(&event.repository)) else {
+            return Ok((Work::Remember, Status::IgnoredRepository));
+        };
+        let reaching = repository.policy.labels.classify(&event.job).could_reach_us();
+        let work = Work::Queue {
+            action: event.action,
+            repository: repository.name.to_string(),
+            job: event.job.id,
+            priority: if reaching { Priority::Reaching } else { Priority::Other },
+            body: body.to_vec(),
+        };
+        Ok((work, Status::Queued))
+    }
+
+    fn count_secret(&self, position: usize) {
+        if let Some(count) = self.secret_used.get(position) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        if position > 0 {
+            tracing::warn!(
+                position,
+                "delivery signed with webhook secret {position}, which is on its way out"
+            );
+        }
+    }
+}
+
+fn is_json(content_type: Option<&str>) -> bool {
+    let essence = content_type
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}

@@ -1,0 +1,19 @@
+//! The use cases: a delivery is received, facts are gathered, a decision is made, recorded and carried out.
+//!
+//! Everything here works on ports and domain values; which engine, host or GitHub is behind them is wired in `runtime`.
+
+pub mod act;
+pub mod alerts;
+pub mod gate;
+pub mod gather;
+pub mod ingest;
+pub mod provision;
+pub mod quarantine;
+pub mod records;
+pub mod settings;
+pub mod signature;
+pub mod work;
+
+pub use gate::Gate;
+pub use ingest::Ingest;
+pub use settings::Settings;

@@ -1,0 +1,294 @@
+//! What the ledger's records say. Every payload carries `v`, the version of its own layout.
+//!
+//! | kind | id | holds | kept |
+//! |---|---|---|---|
+//! | job | job id | how far it is, its decisions and facts, its runner | for ever while unfinished, then `retention_s` |
+//! | run | run id | what was already done to the run | `retention_s` |
+//! | runner | `owner/name/id` | whose runner that is | for ever while alive, then `retention_s` |
+//! | repository | `owner/name` | whether jitgate switched its routing off | for ever |
+//! | group | repository or `org#group` | untrusted jobs that hold up minting | `retention_s` |
+//! | alert | the alert's key | the alert | `retention_s` |
+
+use crate::domain::decision::{Action, Decision};
+use crate::domain::facts::Facts;
+use crate::domain::ids::{DeliveryId, JobId, RepositoryName, RunId, RunnerId};
+use crate::domain::job::Progress;
+use crate::domain::runner::RunnerState;
+use crate::ports::ledger::{Keep, Key, Kind, Put};
+use crate::ports::{Failure, Ledger};
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Layout version of all payloads in this file.
+const LAYOUT: u32 = 1;
+/// Decisions kept per job, the newest ones.
+const DECISIONS_KEPT: usize = 16;
+/// How often a lost compare-and-set is tried again before the caller hears of it.
+const CONFLICTS: u32 = 50;
+
+/// A record type: where it lives and for how long.
+pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync {
+    /// The kind of its key.
+    const KIND: Kind;
+
+    /// Whether it must outlive `retention_s`.
+    fn is_unfinished(&self) -> bool;
+}
+
+/// A workflow job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// Its id.
+    pub id: JobId,
+    /// Its repository.
+    pub repository: RepositoryName,
+    /// Its run.
+    pub run_id: RunId,
+    /// How far it has come at GitHub.
+    pub progress: Progress,
+    /// The runner that is, or was, there for it.
+    pub runner: Option<JobRunner>,
+    /// Runners asked for so far; numbers their names.
+    pub mints: u32,
+    /// How many of them were taken by somebody else; those don't count as attempts.
+    pub mints_stolen: u32,
+    /// Decisions with the facts behind them, oldest first.
+    pub decisions: Vec<Entry>,
+}
+
+/// A decision, what it was made from, and what of it is still to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The decision.
+    pub decision: Decision,
+    /// The facts it was made from.
+    pub facts: Facts,
+    /// Its actions that have not been done yet.
+    pub pending: Vec<Action>,
+}
+
+/// The runner of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRunner {
+    /// Its name, recorded before GitHub is asked for it.
+    pub name: String,
+    /// Where it stands.
+    pub state: RunnerState,
+    /// GitHub's id, once known.
+    pub id: Option<RunnerId>,
+}
+
+impl JobRecord {
+    /// A job nothing is known of yet.
+    #[must_use]
+    pub fn new(id: JobId, repository: RepositoryName, run_id: RunId) -> Self {
+        Self {
+            id,
+            repository,
+            run_id,
+            progress: Progress::Unseen,
+            runner: None,
+            mints: 0,
+            mints_stolen: 0,
+            decisions: Vec::new(),
+        }
+    }
+
+    /// Whether a runner is there for the job, or was.
+    #[must_use]
+    pub fn is_served(&self) -> bool {
+        self.runner.as_ref().is_some_and(|runner| {
+            matches!(
+                runner.state,
+                RunnerState::Minted | RunnerState::Running | RunnerState::Ended
+            )
+        })
+    }
+
+    /// Adds a decision, or replaces an earlier one on the same delivery.
+    pub fn note(&mut self, entry: Entry) {
+        self.decisions
+            .retain(|old| old.decision.delivery != entry.decision.delivery);
+        self.decisions.push(entry);
+        let surplus = self.decisions.len().saturating_sub(DECISIONS_KEPT);
+        self.decisions.drain(..surplus);
+    }
+
+    /// The entry of a delivery.
+    #[must_use]
+    pub fn entry(&self, delivery: &DeliveryId) -> Option<&Entry> {
+        self.decisions.iter().find(|entry| entry.decision.delivery == *delivery)
+    }
+
+    /// Crosses one action off a delivery's list.
+    pub fn cross_off(&mut self, delivery: &DeliveryId, done: Action) {
+        for entry in &mut self.decisions {
+            if entry.decision.delivery == *delivery {
+                entry.pending.retain(|action| *action != done);
+            }
+        }
+    }
+}
+
+impl Record for JobRecord {
+    const KIND: Kind = Kind::Job;
+    fn is_unfinished(&self) -> bool {
+        self.progress != Progress::Completed || self.runner.as_ref().is_some_and(|runner| runner.state.is_alive())
+    }
+}
+
+/// What was already done to a run, per attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The latest attempt that was cancelled.
+    pub cancelled_attempt: Option<u32>,
+    /// The latest attempt that was force-cancelled.
+    pub force_cancelled_attempt: Option<u32>,
+    /// The latest attempt that was followed by a re-run of ours.
+    pub rerun_attempt: Option<u32>,
+}
+
+impl Record for RunRecord {
+    const KIND: Kind = Kind::Run;
+    fn is_unfinished(&self) -> bool {
+        false
+    }
+}
+
+/// A runner of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunnerRecord {
+    /// Its name.
+    pub name: String,
+    /// The job it is there for.
+    pub made_for: JobId,
+    /// Its environment on the host.
+    pub slot: String,
+    /// Where it stands.
+    pub state: RunnerState,
+    /// Whether the host let its job begin.
+    pub passed_gate: bool,
+}
+
+impl Record for RunnerRecord {
+    const KIND: Kind = Kind::Runner;
+    fn is_unfinished(&self) -> bool {
+        self.state.is_alive()
+    }
+}
+
+/// What jitgate did to a repository's routing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RepositoryRecord {
+    /// Set while routing is off because jitgate switched it off.
+    pub rolled_back: Option<RolledBack>,
+}
+
+/// A rollback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolledBack {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Because of which job.
+    pub job: JobId,
+}
+
+impl Record for RepositoryRecord {
+    const KIND: Kind = Kind::Repository;
+    fn is_unfinished(&self) -> bool {
+        true
+    }
+}
+
+impl Record for crate::domain::alert::Alert {
+    const KIND: Kind = Kind::Alert;
+    fn is_unfinished(&self) -> bool {
+        false
+    }
+}
+
+/// Names a runner's record. Runner ids are unique within a repository or organization only.
+#[must_use]
+pub fn runner_key(repository: &RepositoryName, id: RunnerId) -> String {
+    format!("{repository}/{id}")
+}
+
+#[derive(Serialize, Deserialize)]
+struct Versioned<T> {
+    v: u32,
+    #[serde(flatten)]
+    record: T,
+}
+
+/// Reads a record.
+///
+/// # Errors
+/// The ledger's failure; [`Failure::Permanent`] for a payload this version cannot read.
+pub async fn load<R: Record>(ledger: &dyn Ledger, id: &str) -> Result<Option<R>, Failure> {
+    Ok(load_versioned(ledger, &Key::new(R::KIND, id))
+        .await?
+        .map(|(record, _)| record))
+}
+
+/// Changes a record by compare-and-set, again if somebody else was faster. `change` starts from nothing when there is no
+/// record, and returning none leaves everything as it is. Gives the record as it is afterwards.
+///
+/// # Errors
+/// The ledger's failure.
+pub async fn update<R: Record>(
+    ledger: &dyn Ledger,
+    id: &str,
+    retention: Duration,
+    mut change: impl FnMut(Option<R>) -> Option<R> + Send,
+) -> Result<Option<R>, Failure> {
+    let key = Key::new(R::KIND, id);
+    for _ in 0..CONFLICTS {
+        let (old, version) = load_versioned::<R>(ledger, &key).await?.unzip();
+        let Some(new) = change(old.clone()) else {
+            return Ok(old);
+        };
+        let keep = if new.is_unfinished() {
+            Keep::Forever
+        } else {
+            Keep::For(retention)
+        };
+        let text = serde_json::to_string(&Versioned {
+            v: LAYOUT,
+            record: new.clone(),
+        })
+        .map_err(|error| Failure::Permanent(format!("cannot write record {key}: {error}")))?;
+        if let Put::Written(_) = ledger.put(&key, &text, version, keep).await? {
+            return Ok(Some(new));
+        }
+    }
+    Err(Failure::Transient(format!("record {key} keeps changing under us")))
+}
+
+/// Lists records of one type, at most `limit`.
+///
+/// # Errors
+/// The ledger's failure.
+pub async fn list<R: Record>(ledger: &dyn Ledger, limit: usize) -> Result<Vec<R>, Failure> {
+    let rows = ledger.list(R::KIND, None, limit).await?;
+    rows.iter()
+        .map(|(id, stored)| read(&Key::new(R::KIND, id), &stored.value))
+        .collect()
+}
+
+async fn load_versioned<R: Record>(ledger: &dyn Ledger, key: &Key) -> Result<Option<(R, u64)>, Failure> {
+    let Some(stored) = ledger.get(key).await? else {
+        return Ok(None);
+    };
+    Ok(Some((read(key, &stored.value)?, stored.version)))
+}
+
+fn read<R: Record>(key: &Key, text: &str) -> Result<R, Failure> {
+    let unreadable = |why: String| Failure::Permanent(format!("cannot read record {key}: {why}"));
+    let versioned: Versioned<R> = serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?;
+    if versioned.v > LAYOUT {
+        return Err(unreadable(format!("layout {} is newer than {LAYOUT}", versioned.v)));
+    }
+    Ok(versioned.record)
+}

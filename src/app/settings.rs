@@ -1,0 +1,65 @@
+//! What the operator chose, as plain values: the application does not see the configuration.
+
+use crate::domain::ids::RepositoryName;
+use crate::domain::policy::{Mode, Policy};
+use crate::ports::github::RunnerScope;
+use chrono::TimeDelta;
+
+/// Settings of the worker.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The repositories that are served; deliveries of others are ignored.
+    pub repositories: Vec<Repository>,
+    /// First part of every runner's name.
+    pub name_prefix: String,
+    /// Eight characters that tell this instance's runners from others'.
+    pub instance: String,
+    /// Runners alive at once.
+    pub max_runners: u32,
+    /// How often a runner is asked for, for one job.
+    pub attempts: u32,
+    /// Where GitHub's API is; shown in the status.
+    pub api_url: String,
+    /// Whether GitHub is written to; shown in the status.
+    pub mode: Mode,
+    /// How long finished records are kept.
+    pub retention: std::time::Duration,
+}
+
+/// A repository that is served.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    /// `owner/name`.
+    pub name: RepositoryName,
+    /// Where its runners are registered.
+    pub scope: RunnerScope,
+    /// Runner group of its runners.
+    pub runner_group_id: u64,
+    /// Name of the routing variable.
+    pub variable: String,
+    /// Labels, trust and routing.
+    pub policy: Policy,
+    /// How long an untrusted job can hold up the runner group.
+    pub quarantine: TimeDelta,
+}
+
+impl Repository {
+    /// Names the runner group, for quarantine: nothing is minted where an untrusted job waits.
+    #[must_use]
+    pub fn group_key(&self) -> String {
+        match &self.scope {
+            RunnerScope::Repository(name) => name.to_string(),
+            RunnerScope::Organization(name) => format!("{}#{}", name.owner(), self.runner_group_id),
+        }
+    }
+}
+
+impl Settings {
+    /// The configured repository a payload names, by GitHub's case-blind comparison.
+    #[must_use]
+    pub fn repository(&self, full_name: &str) -> Option<&Repository> {
+        self.repositories
+            .iter()
+            .find(|repository| repository.name.matches(full_name))
+    }
+}

@@ -1,0 +1,348 @@
+//! Works deliveries off: claim, gather, decide, record, act, acknowledge.
+//!
+//! The ledger changes before anything is done and before the delivery is acknowledged. A crash at any point brings the
+//! delivery back when its lease ends; what is still pending is then finished, and what was done is found done.
+
+use super::act;
+use super::gate::Gate;
+use super::records::{self, Entry, JobRecord, RepositoryRecord, RunnerRecord, runner_key};
+use super::settings::Repository;
+use super::{gather, provision, quarantine};
+use crate::domain::decision::{self, Action, Decision, Input};
+use crate::domain::event::{Action as EventAction, JobEvent};
+use crate::domain::facts::{Facts, LedgerFacts, OurRunner};
+use crate::domain::job::Progress;
+use crate::domain::payload::{self, Parsed};
+use crate::domain::retry::backoff;
+use crate::domain::trust::Trust;
+use crate::ports::Failure;
+use crate::ports::queue::Lease;
+use chrono::{DateTime, TimeDelta, Utc};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Deliveries worked on at once: enough that a slow GitHub does not stall the rest.
+const CONCURRENCY: usize = 16;
+/// How long a delivery may take; longer than all of GitHub's time-outs in a row.
+const LEASE: Duration = Duration::from_secs(180);
+/// How long the worker sleeps when nothing wakes it.
+const IDLE: Duration = Duration::from_secs(5);
+/// GitHub has failed every job that is older than this; undecided deliveries are given up on.
+const GIVE_UP_AFTER: TimeDelta = TimeDelta::hours(26);
+
+/// What became of one delivery.
+enum Outcome {
+    Done,
+    Again {
+        after: Option<DateTime<Utc>>,
+        cause: String,
+    },
+    Hopeless(String),
+}
+
+impl Gate {
+    /// Works until `stop` resolves; then takes nothing new, ends what is in flight and returns.
+    pub async fn run(self: &Arc<Self>, consumer: &str, stop: impl Future<Output = ()>) {
+        let slots = Arc::new(Semaphore::new(CONCURRENCY));
+        let mut flying = JoinSet::new();
+        tokio::pin!(stop);
+        loop {
+            while flying.try_join_next().is_some() {}
+            let mut places = Vec::new();
+            tokio::select! {
+                () = &mut stop => break,
+                place = slots.clone().acquire_owned() => places.extend(place),
+            }
+            while let Ok(place) = slots.clone().try_acquire_owned() {
+                places.push(place);
+            }
+            match self.queue.claim(consumer, places.len(), LEASE).await {
+                Ok(leases) if leases.is_empty() => tokio::select! {
+                    () = &mut stop => break,
+                    () = self.queue.wait(IDLE) => {}
+                },
+                Ok(leases) => {
+                    for (lease, place) in leases.into_iter().zip(places) {
+                        let gate = self.clone();
+                        flying.spawn(async move {
+                            gate.finish(lease).await;
+                            drop(place);
+                        });
+                    }
+                }
+                Err(failure) => {
+                    tracing::error!(%failure, "cannot claim deliveries");
+                    tokio::select! {
+                        () = &mut stop => break,
+                        () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                    }
+                }
+            }
+        }
+        while flying.join_next().await.is_some() {}
+    }
+
+    /// Works on what is due now, one delivery after the other, until nothing is. Gives how many there were.
+    ///
+    /// # Errors
+    /// The queue's failure.
+    pub async fn run_until_idle(&self, consumer: &str) -> Result<usize, Failure> {
+        let mut count = 0;
+        loop {
+            let leases = self.queue.claim(consumer, 1, LEASE).await?;
+            if leases.is_empty() {
+                return Ok(count);
+            }
+            for lease in leases {
+                self.finish(lease).await;
+                count += 1;
+            }
+        }
+    }
+
+    async fn finish(&self, lease: Lease) {
+        let id = lease.id.clone();
+        let given_back = match self.process(&lease).await {
+            Outcome::Done => self.queue.ack(lease).await,
+            Outcome::Hopeless(cause) => {
+                tracing::error!(delivery = %id, cause, "delivery {id} was given up on");
+                self.queue.dead_letter(lease, &cause).await
+            }
+            Outcome::Again { after, cause } => {
+                let wait = self.wait_before_retry(&lease, after);
+                tracing::info!(delivery = %id, cause, wait_s = wait.as_secs(), "delivery {id} is tried again");
+                self.queue.retry(lease, wait, &cause).await
+            }
+        };
+        if let Err(failure) = given_back {
+            // Its lease will end, and it comes back by itself.
+            tracing::warn!(delivery = %id, %failure, "cannot give delivery {id} back");
+        }
+    }
+
+    fn wait_before_retry(&self, lease: &Lease, after: Option<DateTime<Utc>>) -> Duration {
+        let mut hasher = DefaultHasher::new();
+        (&lease.id, lease.attempts).hash(&mut hasher);
+        let jitter = f64::from(u16::try_from(hasher.finish() % 1000).unwrap_or_default()) / 1000.0;
+        let limit = after.map_or(TimeDelta::zero(), |until| until - self.clock.now());
+        backoff(lease.attempts, jitter).max(limit).to_std().unwrap_or_default()
+    }
+
+    async fn process(&self, lease: &Lease) -> Outcome {
+        let event = match payload::parse(&lease.body) {
+            Ok(Parsed::Job(event)) => event,
+            Ok(Parsed::UnknownAction) => return Outcome::Done,
+            Err(error) => return Outcome::Hopeless(error.to_string()),
+        };
+        let Some(repository) = self.settings.repository(&event.repository) else {
+            return Outcome::Done;
+        };
+        match self.decide_and_act(lease, repository, &event).await {
+            Ok(outcome) => outcome,
+            Err(Failure::Permanent(cause)) => Outcome::Hopeless(cause),
+            Err(Failure::RateLimited { until, detail }) => self.again(lease, Some(until), detail),
+            Err(Failure::Transient(cause)) => self.again(lease, None, cause),
+        }
+    }
+
+    fn again(&self, lease: &Lease, after: Option<DateTime<Utc>>, cause: String) -> Outcome {
+        if self.clock.now() - lease.received_at > GIVE_UP_AFTER {
+            Outcome::Hopeless(format!(
+                "still undecided when GitHub itself had failed the job: {cause}"
+            ))
+        } else {
+            Outcome::Again { after, cause }
+        }
+    }
+
+    async fn decide_and_act(
+        &self,
+        lease: &Lease,
+        repository: &Repository,
+        event: &JobEvent,
+    ) -> Result<Outcome, Failure> {
+        let job_key = event.job.id.to_string();
+        provision::resolve_lost_mint(self, repository, event.job.id).await?;
+        let record: Option<JobRecord> = records::load(self.ledger.as_ref(), &job_key).await?;
+        let unfinished = record
+            .as_ref()
+            .and_then(|record| record.entry(&lease.id))
+            .filter(|entry| !entry.pending.is_empty() && !entry.pending.contains(&Action::Provision));
+        if let Some(entry) = unfinished {
+            let (decision, pending) = (entry.decision.clone(), entry.pending.clone());
+            self.carry_out(repository, event, &decision, &pending).await?;
+            return Ok(self.settle(lease, &decision, None));
+        }
+        let mut facts = Facts {
+            ledger: self.ledger_facts(lease, repository, event, record.as_ref()).await?,
+            ..Facts::default()
+        };
+        let not_before = gather::gather(self, repository, event, &mut facts).await;
+        let decision = decision::decide(&Input {
+            delivery: &lease.id,
+            received_at: lease.received_at,
+            repository: &repository.name,
+            event,
+            facts: &facts,
+            policy: &repository.policy,
+            now: self.clock.now(),
+        });
+        log(&decision);
+        let pending: Vec<Action> = decision
+            .actions
+            .iter()
+            .copied()
+            .filter(|a| *a != Action::Retry)
+            .collect();
+        let entry = Entry {
+            decision: decision.clone(),
+            facts,
+            pending: pending.clone(),
+        };
+        self.record(repository, event, entry).await?;
+        self.hold_or_release(repository, event, &decision).await?;
+        self.carry_out(repository, event, &decision, &pending).await?;
+        act::follow_runner(self, repository, event, &decision).await?;
+        Ok(self.settle(lease, &decision, not_before))
+    }
+
+    async fn ledger_facts(
+        &self,
+        lease: &Lease,
+        repository: &Repository,
+        event: &JobEvent,
+        record: Option<&JobRecord>,
+    ) -> Result<LedgerFacts, Failure> {
+        let ledger = self.ledger.as_ref();
+        let taken_by = match &event.job.runner {
+            Some(runner) => {
+                let key = runner_key(repository.scope.repository(), runner.id);
+                let ours: Option<RunnerRecord> = records::load(ledger, &key).await?;
+                ours.map(|ours| OurRunner {
+                    id: runner.id,
+                    made_for: ours.made_for,
+                    passed_gate: ours.passed_gate,
+                })
+            }
+            None => None,
+        };
+        let routing: Option<RepositoryRecord> = records::load(ledger, repository.name.as_str()).await?;
+        let at_capacity = match &self.host {
+            Some(host) => provision::is_full(self, host.as_ref()).await?,
+            None => false,
+        };
+        Ok(LedgerFacts {
+            served: record.is_some_and(JobRecord::is_served),
+            overtaken: record.is_some_and(|record| record.progress.is_past_queued())
+                && !Progress::shown_by(event).is_past_queued(),
+            quarantined: quarantine::holds(ledger, &repository.group_key(), event.job.id, self.clock.now()).await?,
+            at_capacity,
+            rolled_back: routing.is_some_and(|record| record.rolled_back.is_some()),
+            taken_by,
+            attempts: lease.attempts,
+        })
+    }
+
+    async fn record(&self, repository: &Repository, event: &JobEvent, entry: Entry) -> Result<(), Failure> {
+        let shown = Progress::shown_by(event);
+        let job = &event.job;
+        records::update(
+            self.ledger.as_ref(),
+            &job.id.to_string(),
+            self.settings.retention,
+            |old: Option<JobRecord>| {
+                let mut record = old.unwrap_or_else(|| JobRecord::new(job.id, repository.name.clone(), job.run_id));
+                record.progress = record.progress.max(shown);
+                record.note(entry.clone());
+                Some(record)
+            },
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn hold_or_release(
+        &self,
+        repository: &Repository,
+        event: &JobEvent,
+        decision: &Decision,
+    ) -> Result<(), Failure> {
+        let (ledger, group) = (self.ledger.as_ref(), repository.group_key());
+        let (now, retention) = (self.clock.now(), self.settings.retention);
+        let threat = decision.labels_class.could_reach_us()
+            && matches!(decision.trust.verdict, Trust::Untrusted | Trust::Unknown);
+        let waits = matches!(event.action, EventAction::Queued | EventAction::Waiting);
+        let over = event.action == EventAction::Completed;
+        if threat && waits && !decision.admission.reasons.iter().any(|reason| reason == "run-gone") {
+            let author = decision.author.as_deref().unwrap_or("-");
+            let length = repository.quarantine;
+            quarantine::begin(ledger, &group, event.job.id, author, now, length, retention).await
+        } else if over || !threat {
+            quarantine::end(ledger, &group, event.job.id, now, retention).await
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn carry_out(
+        &self,
+        repository: &Repository,
+        event: &JobEvent,
+        decision: &Decision,
+        pending: &[Action],
+    ) -> Result<(), Failure> {
+        // One that fails holds up no other: the alert goes out though the runner cannot be deleted yet.
+        let mut first_failure = None;
+        for action in pending {
+            if let Err(failure) = act::perform(self, repository, event, decision, *action).await {
+                tracing::warn!(job = event.job.id.0, %action, %failure, "{action} did not work out");
+                first_failure.get_or_insert(failure);
+                continue;
+            }
+            records::update(
+                self.ledger.as_ref(),
+                &event.job.id.to_string(),
+                self.settings.retention,
+                |old: Option<JobRecord>| {
+                    let mut record = old?;
+                    record.cross_off(&decision.delivery, *action);
+                    Some(record)
+                },
+            )
+            .await?;
+        }
+        first_failure.map_or(Ok(()), Err)
+    }
+
+    fn settle(&self, lease: &Lease, decision: &Decision, not_before: Option<DateTime<Utc>>) -> Outcome {
+        if decision.actions.contains(&Action::Retry) {
+            let mut cause = decision.admission.reasons.join(", ");
+            if cause.is_empty() {
+                "undecided".clone_into(&mut cause);
+            }
+            self.again(lease, not_before, cause)
+        } else {
+            Outcome::Done
+        }
+    }
+}
+
+fn log(decision: &Decision) {
+    let job = decision.job.id;
+    let actions: Vec<String> = decision.actions.iter().map(ToString::to_string).collect();
+    tracing::info!(
+        delivery = %decision.delivery,
+        repository = %decision.repository,
+        job = job.0,
+        action = decision.action.as_str(),
+        labels = decision.labels_class.as_str(),
+        trust = decision.trust.verdict.as_str(),
+        routing = decision.routing.verdict.as_str(),
+        admission = decision.admission.verdict.as_str(),
+        actions = actions.join(","),
+        "decided on job {job}"
+    );
+}

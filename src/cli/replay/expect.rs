@@ -1,0 +1,107 @@
+//! Compares what happened with what was expected.
+
+use super::fixture::{End, Expect};
+use crate::domain::decision::Decision;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+/// One expectation that was not met.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Difference {
+    /// Which key of the fixture.
+    pub(super) key: String,
+    /// What it says.
+    pub(super) expected: String,
+    /// What came.
+    pub(super) found: String,
+}
+
+/// How a scenario ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Outcome {
+    pub(super) minted: u64,
+    pub(super) ran: u64,
+    pub(super) left: u64,
+    pub(super) alerts: BTreeSet<String>,
+    pub(super) variable: Option<String>,
+}
+
+/// Compares a delivery's answer and record.
+pub(super) fn of_delivery(expect: &Expect, status: u16, decision: Option<&Decision>) -> Vec<Difference> {
+    let mut differences = Differences::default();
+    differences.value("status", expect.status.as_ref(), Some(&status));
+    let judged = |pick: fn(&Decision) -> &'static str| decision.map(pick);
+    differences.value(
+        "labels_class",
+        expect.labels_class.as_deref(),
+        judged(|d| d.labels_class.as_str()),
+    );
+    differences.value("trust", expect.trust.as_deref(), judged(|d| d.trust.verdict.as_str()));
+    differences.value(
+        "routing",
+        expect.routing.as_deref(),
+        judged(|d| d.routing.verdict.as_str()),
+    );
+    differences.value(
+        "admission",
+        expect.admission.as_deref(),
+        judged(|d| d.admission.verdict.as_str()),
+    );
+    let all_reasons = decision.map(|d| d.trust.reasons.iter().chain(&d.admission.reasons).cloned().collect());
+    differences.set("reasons", expect.reasons.as_deref(), all_reasons);
+    let texts = |actions: &[crate::domain::decision::Action]| actions.iter().map(ToString::to_string).collect();
+    differences.set(
+        "actions",
+        expect.actions.as_deref(),
+        decision.map(|d| texts(&d.actions)),
+    );
+    differences.set("would", expect.would.as_deref(), decision.map(|d| texts(&d.would)));
+    let warnings = decision.map(|d| d.warnings.iter().cloned().collect());
+    differences.set("warnings", expect.warnings.as_deref(), warnings);
+    differences.0
+}
+
+/// Compares how a scenario ended.
+pub(super) fn of_end(end: &End, outcome: &Outcome) -> Vec<Difference> {
+    let mut differences = Differences::default();
+    differences.value("end.minted", end.minted.as_ref(), Some(&outcome.minted));
+    differences.value("end.ran", end.ran.as_ref(), Some(&outcome.ran));
+    differences.value("end.left", end.left.as_ref(), Some(&outcome.left));
+    differences.set("end.alerts", end.alerts.as_deref(), Some(outcome.alerts.clone()));
+    differences.value("end.variable", end.variable.as_deref(), outcome.variable.as_deref());
+    differences.0
+}
+
+#[derive(Default)]
+struct Differences(Vec<Difference>);
+
+impl Differences {
+    fn value<T: PartialEq + Display + ?Sized>(&mut self, key: &str, expected: Option<&T>, found: Option<&T>) {
+        let Some(expected) = expected else { return };
+        if found != Some(expected) {
+            self.0.push(Difference {
+                key: key.to_owned(),
+                expected: expected.to_string(),
+                found: found.map_or_else(|| "nothing".to_owned(), ToString::to_string),
+            });
+        }
+    }
+
+    fn set(&mut self, key: &str, expected: Option<&[String]>, found: Option<BTreeSet<String>>) {
+        let Some(expected) = expected else { return };
+        let expected: BTreeSet<String> = expected.iter().cloned().collect();
+        if found.as_ref() != Some(&expected) {
+            self.0.push(Difference {
+                key: key.to_owned(),
+                expected: list(&expected),
+                found: found.as_ref().map_or_else(|| "nothing".to_owned(), list),
+            });
+        }
+    }
+}
+
+fn list(texts: &BTreeSet<String>) -> String {
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    format!("[{}]", texts.join(", "))
+}

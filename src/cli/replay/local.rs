@@ -1,0 +1,183 @@
+//! A gate inside this process as the stage: the real ingress on a loopback port, the memory store, a simulated GitHub with
+//! its own port, synthetic runners, and a clock that moves only when the fixture says so.
+
+use super::play::{Post, Stage};
+use super::target::post;
+use crate::adapters::clock::ManualClock;
+use crate::adapters::synthetic::SyntheticHost;
+use crate::app::Gate;
+use crate::app::records;
+use crate::config::{self, Config, Credentials, Sources};
+use crate::domain::alert::Alert;
+use crate::domain::decision::Decision;
+use crate::domain::ids::{DeliveryId, JobId};
+use crate::http::Running;
+use crate::ports::{Clock, RunnerHost};
+use crate::runtime::{self, Store};
+use crate::simulator::{Client as GitHub, Simulator};
+use anyhow::{Context, Result};
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::SecretString;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The webhook secret of the stage.
+const SECRET: &str = "replay";
+/// A token the simulated GitHub takes.
+const TOKEN: &str = "sim-replay";
+/// The repository of fixtures that name none.
+const REPOSITORY: &str = "octo-org/chem-model";
+/// When every scenario begins: 2026-11-23T12:00:00Z, in seconds since 1970.
+const BEGINNING_S: i64 = 1_795_435_200;
+/// Alerts looked at in the end.
+const ALERTS: usize = 1000;
+
+/// The stage and everything on it.
+pub(super) struct Local {
+    http: reqwest::Client,
+    clock: Arc<ManualClock>,
+    simulator: Simulator,
+    github: GitHub,
+    config: Config,
+    store: Store,
+    host: Arc<SyntheticHost>,
+    gate: Arc<Gate>,
+    ingress: Option<Running>,
+    secret: SecretString,
+}
+
+impl Local {
+    /// Sets the stage up with a fixture's settings.
+    pub(super) async fn set_up(settings: &Map<String, Value>) -> Result<Self> {
+        let clock = Arc::new(ManualClock::at(
+            DateTime::<Utc>::from_timestamp(BEGINNING_S, 0).unwrap_or_default(),
+        ));
+        let time: Arc<dyn Clock> = clock.clone();
+        let simulator =
+            Simulator::start(time.clone(), ([127, 0, 0, 1], 0).into()).context("cannot start the simulated GitHub")?;
+        let config = configuration(simulator.url(), settings)?;
+        let store = runtime::open_store(&config, time.clone())?;
+        let host = Arc::new(SyntheticHost::new());
+        let mut stage = Self {
+            http: reqwest::Client::new(),
+            github: GitHub::new(simulator.url()),
+            secret: SecretString::from(SECRET),
+            gate: runtime::build_gate(&config, &time, &store, Some(host.clone()), "replay00")?,
+            ingress: None,
+            clock,
+            simulator,
+            config,
+            store,
+            host,
+        };
+        stage.open()?;
+        Ok(stage)
+    }
+
+    /// Takes the stage down.
+    pub(super) async fn tear_down(self) {
+        if let Some(ingress) = self.ingress {
+            ingress.stop().await;
+        }
+        self.simulator.stop().await;
+    }
+
+    fn open(&mut self) -> Result<()> {
+        let (ingress, _) = runtime::open_ingress(&self.config, &self.gate, ([127, 0, 0, 1], 0).into())?;
+        self.ingress = Some(ingress);
+        Ok(())
+    }
+}
+
+/// The settings all fixtures share, with a fixture's own over them.
+fn configuration(api_url: &str, settings: &Map<String, Value>) -> Result<Config> {
+    let mut overrides = json!({
+        "webhook": {"secrets": [SECRET]},
+        "github": {"api_url": api_url, "connect_timeout_s": 1, "timeout_s": 1},
+        "repositories": [{"full_name": REPOSITORY}],
+        "store": {"url": "memory:"},
+        "runners": {"host": "synthetic"},
+        "rollout": {"mode": "enforce"},
+        "server": {"http_workers": 1},
+    });
+    overlay(&mut overrides, &Value::Object(settings.clone()));
+    let loaded = config::load(Sources {
+        overrides: overrides.as_object().cloned().unwrap_or_default(),
+        ..Sources::default()
+    })?;
+    let mut config = loaded.config;
+    config.github.credentials = Credentials::Token(SecretString::from(TOKEN));
+    Ok(config)
+}
+
+/// Lays one JSON object over another, section by section.
+fn overlay(base: &mut Value, over: &Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, value) in over {
+                overlay(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => base.clone_from(over),
+    }
+}
+
+#[async_trait]
+impl Stage for Local {
+    fn github(&self) -> &GitHub {
+        &self.github
+    }
+
+    fn secret(&self) -> &SecretString {
+        &self.secret
+    }
+
+    async fn post(&mut self, delivery: &Post) -> Result<u16> {
+        let address = self
+            .ingress
+            .as_ref()
+            .and_then(Running::address)
+            .context("the ingress is closed")?;
+        post(&self.http, &format!("http://{address}"), delivery).await
+    }
+
+    async fn work(&mut self) -> Result<usize> {
+        Ok(self.gate.run_until_idle("replay").await?)
+    }
+
+    async fn decision(&self, delivery: &DeliveryId, job: JobId) -> Result<Option<Decision>> {
+        let record = self.gate.job(job).await?;
+        Ok(record.and_then(|record| record.entry(delivery).map(|entry| entry.decision.clone())))
+    }
+
+    async fn advance(&mut self, seconds: u32) -> Result<()> {
+        self.clock.advance(TimeDelta::seconds(seconds.into()));
+        Ok(())
+    }
+
+    async fn restart(&mut self) -> Result<()> {
+        if let Some(ingress) = self.ingress.take() {
+            ingress.stop().await;
+        }
+        let time: Arc<dyn Clock> = self.clock.clone();
+        self.gate = runtime::build_gate(&self.config, &time, &self.store, Some(self.host.clone()), "replay00")?;
+        self.open()
+    }
+
+    async fn remains(&self) -> Result<(u64, BTreeSet<String>)> {
+        let environments = self.host.list().await?.len();
+        let alerts: Vec<Alert> = records::list(self.gate.ledger.as_ref(), ALERTS).await?;
+        let kinds = alerts.iter().map(|alert| alert.kind.as_str().to_owned()).collect();
+        Ok((environments.try_into()?, kinds))
+    }
+
+    fn variable(&self) -> &str {
+        self.gate
+            .settings
+            .repositories
+            .first()
+            .map_or("", |repository| &repository.variable)
+    }
+}

@@ -1,0 +1,261 @@
+//! Plays one fixture on a stage: a gate inside this process, or a running one.
+
+use super::expect::{self, Difference, Outcome};
+use super::fixture::{Deliver, Expect, Fixture, Signature, Step};
+use crate::app::signature;
+use crate::domain::decision::Decision;
+use crate::domain::ids::{DeliveryId, JobId};
+use crate::simulator::Client as Simulator;
+use anyhow::{Context, Result, bail};
+use async_trait::async_trait;
+use secrecy::SecretString;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// A signed delivery, ready to be posted.
+#[derive(Debug, Clone)]
+pub(super) struct Post {
+    pub(super) guid: String,
+    pub(super) event: String,
+    pub(super) body: Vec<u8>,
+    pub(super) signature: Option<(&'static str, String)>,
+}
+
+/// A gate that fixtures are played on.
+#[async_trait]
+pub(super) trait Stage: Send {
+    /// The simulated GitHub behind the gate.
+    fn github(&self) -> &Simulator;
+    /// The secret deliveries are signed with.
+    fn secret(&self) -> &SecretString;
+    /// Posts a delivery; gives the HTTP status.
+    async fn post(&mut self, delivery: &Post) -> Result<u16>;
+    /// Returns once the gate has nothing due; gives how much it worked off.
+    async fn work(&mut self) -> Result<usize>;
+    /// The record of a delivery.
+    async fn decision(&self, delivery: &DeliveryId, job: JobId) -> Result<Option<Decision>>;
+    /// Lets time pass.
+    async fn advance(&mut self, seconds: u32) -> Result<()>;
+    /// Restarts the gate on its store.
+    async fn restart(&mut self) -> Result<()>;
+    /// Environments that still exist, and kinds of the alerts raised.
+    async fn remains(&self) -> Result<(u64, BTreeSet<String>)>;
+    /// Name of the routing variable.
+    fn variable(&self) -> &str;
+}
+
+/// What became of one delivery.
+#[derive(Debug, Serialize)]
+pub(super) struct Delivered {
+    /// Which step of the fixture, from 1.
+    pub(super) step: usize,
+    pub(super) event: String,
+    pub(super) guid: String,
+    pub(super) status: u16,
+    pub(super) decision: Option<Decision>,
+    pub(super) differences: Vec<Difference>,
+}
+
+/// What became of one fixture.
+#[derive(Debug, Serialize)]
+pub(super) struct Played {
+    pub(super) fixture: String,
+    pub(super) title: String,
+    pub(super) deliveries: Vec<Delivered>,
+    pub(super) end: Outcome,
+    pub(super) differences: Vec<Difference>,
+}
+
+impl Played {
+    /// Whether every expectation was met.
+    pub(super) fn passed(&self) -> bool {
+        self.differences.is_empty() && self.deliveries.iter().all(|d| d.differences.is_empty())
+    }
+}
+
+/// How often gate and GitHub may set each other off after one step.
+const ECHOES: usize = 200;
+
+/// Plays a fixture to its end.
+pub(super) async fn play(name: &str, fixture: &Fixture, stage: &mut dyn Stage) -> Result<Played> {
+    stage
+        .github()
+        .apply(&fixture.github.0)
+        .await
+        .context("cannot set the world up")?;
+    let mut player = Player {
+        name,
+        stage,
+        sent: Vec::new(),
+        deliveries: Vec::new(),
+    };
+    for (at, step) in fixture.steps.iter().enumerate() {
+        player
+            .step(at + 1, step)
+            .await
+            .with_context(|| format!("step {}", at + 1))?;
+    }
+    let tally = player.stage.github().tally().await?;
+    let (environments, alerts) = player.stage.remains().await?;
+    let variable = tally.variables.get(player.stage.variable()).cloned();
+    let end = Outcome {
+        minted: tally.minted,
+        ran: tally.ran,
+        left: tally.runners_left + environments,
+        alerts,
+        variable,
+    };
+    Ok(Played {
+        fixture: name.to_owned(),
+        title: fixture.title.clone(),
+        deliveries: player.deliveries,
+        differences: expect::of_end(&fixture.end, &end),
+        end,
+    })
+}
+
+struct Player<'a> {
+    name: &'a str,
+    stage: &'a mut dyn Stage,
+    sent: Vec<Post>,
+    deliveries: Vec<Delivered>,
+}
+
+impl Player<'_> {
+    async fn step(&mut self, number: usize, step: &Step) -> Result<()> {
+        if let Some(deliver) = &step.deliver {
+            self.deliver(number, deliver).await?;
+        } else if let Some(change) = &step.github {
+            self.stage.github().apply(&change.0).await?;
+            self.settle().await?;
+        } else if let Some(seconds) = step.advance_s {
+            self.stage.advance(seconds).await?;
+            self.settle().await?;
+        } else if step.restart {
+            self.stage.restart().await?;
+            self.settle().await?;
+        }
+        match &step.expect {
+            Some(expect) => self.compare_latest(expect).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn deliver(&mut self, number: usize, deliver: &Deliver) -> Result<()> {
+        let post = self.post_of(deliver).await?;
+        let status = self.stage.post(&post).await?;
+        self.sent.push(post.clone());
+        self.settle().await?;
+        let decision = self.decision_of(&post).await?;
+        let differences = match &deliver.expect {
+            Some(expect) => expect::of_delivery(expect, status, decision.as_ref()),
+            None => Vec::new(),
+        };
+        self.deliveries.push(Delivered {
+            step: number,
+            event: post.event,
+            guid: post.guid,
+            status,
+            decision,
+            differences,
+        });
+        Ok(())
+    }
+
+    async fn compare_latest(&mut self, expect: &Expect) -> Result<()> {
+        let Some(post) = self.sent.last().cloned() else {
+            bail!("an expect before the first delivery");
+        };
+        let decision = self.decision_of(&post).await?;
+        if let Some(latest) = self.deliveries.last_mut() {
+            let differences = expect::of_delivery(expect, latest.status, decision.as_ref());
+            latest.differences.extend(differences);
+            latest.decision = decision;
+        }
+        Ok(())
+    }
+
+    async fn post_of(&self, deliver: &Deliver) -> Result<Post> {
+        let guid = deliver
+            .guid
+            .clone()
+            .unwrap_or_else(|| made_up_guid(self.name, self.sent.len()));
+        if let Some(again) = deliver.again {
+            let Some(earlier) = self.sent.get(again) else {
+                bail!("there is no delivery {again} to send again");
+            };
+            return Ok(Post {
+                guid,
+                ..earlier.clone()
+            });
+        }
+        let payload = match (deliver.job, &deliver.action) {
+            (Some(job), Some(action)) => {
+                let patch = deliver.payload.as_ref();
+                self.stage.github().render(&deliver.event, action, job, patch).await?
+            }
+            _ => deliver.payload.clone().unwrap_or_default(),
+        };
+        Ok(self.signed(guid, &deliver.event, &payload, deliver.signature))
+    }
+
+    fn signed(&self, guid: String, event: &str, payload: &Value, how: Signature) -> Post {
+        let body = payload.to_string().into_bytes();
+        let sha256 = |secret: &SecretString| ("X-Hub-Signature-256", signature::sign(secret, &body));
+        let signature = match how {
+            Signature::Good => Some(sha256(self.stage.secret())),
+            Signature::Wrong => Some(sha256(&SecretString::from("somebody else's secret"))),
+            Signature::Sha1 => Some(("X-Hub-Signature", format!("sha1={}", "0".repeat(40)))),
+            Signature::Missing => None,
+        };
+        Post {
+            guid,
+            event: event.to_owned(),
+            body,
+            signature,
+        }
+    }
+
+    /// Lets gate and GitHub react to each other until both are quiet.
+    async fn settle(&mut self) -> Result<()> {
+        for _ in 0..ECHOES {
+            let mut moved = self.stage.work().await? > 0;
+            let outbox = self.stage.github().outbox().await?;
+            for delivery in outbox {
+                let post = self.signed(delivery.guid, &delivery.event, &delivery.payload, Signature::Good);
+                self.stage.post(&post).await?;
+                moved = true;
+            }
+            moved |= self.stage.github().settle().await? > 0;
+            if !moved {
+                return Ok(());
+            }
+        }
+        bail!("gate and GitHub keep setting each other off");
+    }
+
+    async fn decision_of(&self, post: &Post) -> Result<Option<Decision>> {
+        let payload: Value = serde_json::from_slice(&post.body).unwrap_or_default();
+        let job = payload.pointer("/workflow_job/id").and_then(Value::as_u64);
+        match (DeliveryId::parse(&post.guid), job) {
+            (Some(guid), Some(job)) => self.stage.decision(&guid, JobId(job)).await,
+            _ => Ok(None),
+        }
+    }
+}
+
+/// A GUID that looks like GitHub's and is the same every time.
+fn made_up_guid(fixture: &str, number: usize) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = hex::encode(Sha256::digest(format!("{fixture}#{number}")));
+    let part = |from: usize, to: usize| digest.get(from..to).unwrap_or_default();
+    format!(
+        "{}-{}-{}-{}-{}",
+        part(0, 8),
+        part(8, 12),
+        part(12, 16),
+        part(16, 20),
+        part(20, 32)
+    )
+}

@@ -1,0 +1,159 @@
+//! A running gate as the stage: deliveries go to its public port, records come from its admin API.
+
+use super::play::{Post, Stage};
+use crate::domain::decision::Decision;
+use crate::domain::ids::{DeliveryId, JobId};
+use crate::simulator::Client as Simulator;
+use anyhow::{Context, Result, bail, ensure};
+use async_trait::async_trait;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How long a running gate may take to work a delivery off.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is asked.
+const POLL: Duration = Duration::from_millis(20);
+
+/// A running gate, found to be on a simulated GitHub.
+pub(super) struct Target {
+    http: reqwest::Client,
+    url: String,
+    admin: Admin,
+    secret: SecretString,
+    variable: String,
+    github: Simulator,
+    /// Deliveries posted and not yet seen to be worked off.
+    waiting: Vec<String>,
+    runners: u64,
+}
+
+/// The gate's admin API.
+pub(super) struct Admin {
+    pub(super) url: String,
+    pub(super) token: SecretString,
+}
+
+impl Target {
+    /// Connects, and refuses a gate that is not on a simulated GitHub: replay would act on the real one.
+    pub(super) async fn connect(url: String, admin: Admin, secret: SecretString, variable: String) -> Result<Self> {
+        let http = reqwest::Client::new();
+        let status = get(&http, &admin, "/api/v1/status").await?;
+        ensure!(
+            status.pointer("/github/simulated") == Some(&Value::Bool(true)),
+            "the gate at {url} is not on a simulated GitHub; start one with `jitgate simulate` and set github.api_url to it"
+        );
+        let api = status
+            .pointer("/github/api_url")
+            .and_then(Value::as_str)
+            .context("the gate does not say where its GitHub is")?;
+        Ok(Self {
+            github: Simulator::new(api),
+            http,
+            url,
+            admin,
+            secret,
+            variable,
+            waiting: Vec::new(),
+            runners: 0,
+        })
+    }
+}
+
+async fn get(http: &reqwest::Client, admin: &Admin, path: &str) -> Result<Value> {
+    let url = format!("{}{path}", admin.url.trim_end_matches('/'));
+    let request = http.get(&url).bearer_auth(admin.token.expose_secret());
+    let answer = request.send().await.with_context(|| format!("cannot ask {url}"))?;
+    if answer.status() == reqwest::StatusCode::NOT_FOUND {
+        return Ok(Value::Null);
+    }
+    ensure!(answer.status().is_success(), "{url} answers {}", answer.status());
+    answer.json().await.with_context(|| format!("{url} answers no JSON"))
+}
+
+#[async_trait]
+impl Stage for Target {
+    fn github(&self) -> &Simulator {
+        &self.github
+    }
+
+    fn secret(&self) -> &SecretString {
+        &self.secret
+    }
+
+    async fn post(&mut self, delivery: &Post) -> Result<u16> {
+        let status = post(&self.http, &self.url, delivery).await?;
+        if status == 202 {
+            self.waiting.push(delivery.guid.clone());
+        }
+        Ok(status)
+    }
+
+    async fn work(&mut self) -> Result<usize> {
+        let count = self.waiting.len();
+        let start = tokio::time::Instant::now();
+        while let Some(guid) = self.waiting.last() {
+            let answer = get(&self.http, &self.admin, &format!("/api/v1/deliveries/{guid}")).await?;
+            let state = answer.pointer("/delivery/state").and_then(Value::as_str);
+            let tries = answer.pointer("/delivery/attempts").and_then(Value::as_u64);
+            // One that waits for its next try has been decided on once.
+            if matches!(state, Some("done" | "dead" | "ignored")) || (state == Some("queued") && tries > Some(0)) {
+                self.waiting.pop();
+                continue;
+            }
+            if start.elapsed() > PATIENCE {
+                bail!("the gate did not work delivery {guid} off in {} s", PATIENCE.as_secs());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(count)
+    }
+
+    async fn decision(&self, delivery: &DeliveryId, _job: JobId) -> Result<Option<Decision>> {
+        let answer = get(&self.http, &self.admin, &format!("/api/v1/deliveries/{delivery}")).await?;
+        match answer.get("decision") {
+            None | Some(Value::Null) => Ok(None),
+            Some(decision) => Ok(Some(serde_json::from_value(decision.clone())?)),
+        }
+    }
+
+    async fn advance(&mut self, _seconds: u32) -> Result<()> {
+        bail!("the time of a running gate cannot be moved")
+    }
+
+    async fn restart(&mut self) -> Result<()> {
+        bail!("a running gate is not restarted by replay")
+    }
+
+    async fn remains(&self) -> Result<(u64, BTreeSet<String>)> {
+        let answer = get(&self.http, &self.admin, "/api/v1/alerts").await?;
+        let alerts = answer.get("alerts").and_then(Value::as_array);
+        let kinds = alerts
+            .into_iter()
+            .flatten()
+            .filter_map(|alert| alert.get("kind")?.as_str());
+        Ok((self.runners, kinds.map(str::to_owned).collect()))
+    }
+
+    fn variable(&self) -> &str {
+        &self.variable
+    }
+}
+
+/// Posts a delivery as GitHub does; gives the HTTP status.
+pub(super) async fn post(http: &reqwest::Client, url: &str, delivery: &Post) -> Result<u16> {
+    let url = format!("{}/webhooks/github", url.trim_end_matches('/'));
+    let mut request = http
+        .post(&url)
+        .header("content-type", "application/json")
+        .header("user-agent", "GitHub-Hookshot/jitgate-replay")
+        .header("x-github-event", &delivery.event)
+        .header("x-github-delivery", &delivery.guid)
+        .body(delivery.body.clone());
+    if let Some((name, value)) = &delivery.signature {
+        request = request.header(*name, value);
+    }
+    let answer = request.send().await.with_context(|| format!("cannot post to {url}"))?;
+    Ok(answer.status().as_u16())
+}

@@ -1,0 +1,180 @@
+//! The admin API: what jitgate knows and did. Everything asks for the bearer token, on loopback too, and for a `Host` and
+//! `Origin` that fit, so that no web page can reach it through somebody's browser.
+
+use super::problem::Problem;
+use crate::app::{Gate, Ingest};
+use crate::domain::alert::Alert;
+use crate::domain::ids::{DeliveryId, JobId};
+use crate::ports::Failure;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
+use actix_web::middleware::Next;
+use actix_web::web::{Data, Path};
+use actix_web::{Error, HttpResponse};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// Deliveries and alerts in one answer.
+const LISTED: usize = 200;
+
+/// What the admin API answers from.
+pub struct AdminState {
+    /// The worker's ports.
+    pub gate: Arc<Gate>,
+    /// The ingress, where this process has one.
+    pub ingest: Option<Arc<Ingest>>,
+    /// The bearer token.
+    pub token: SecretString,
+    /// Host names and addresses the listener may be called by; empty for a unix socket.
+    pub hosts: Vec<String>,
+}
+
+/// Lets a request through that has the token, a fitting `Host`, and no foreign `Origin`.
+pub(super) async fn authorize<B: MessageBody + 'static>(
+    state: Data<AdminState>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<actix_web::body::EitherBody<B>>, Error> {
+    match check(&state, &request) {
+        Ok(()) => Ok(next.call(request).await?.map_into_left_body()),
+        Err(problem) => {
+            let mut builder = problem.builder();
+            if problem.status == StatusCode::UNAUTHORIZED {
+                builder.insert_header((WWW_AUTHENTICATE, "Bearer"));
+            }
+            Ok(request
+                .into_response(builder.body(problem.body()))
+                .map_into_right_body())
+        }
+    }
+}
+
+fn check(state: &AdminState, request: &ServiceRequest) -> Result<(), Problem> {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let host = header(HOST).unwrap_or_default();
+    let ours = |host: &str| state.hosts.is_empty() || state.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host));
+    if !ours(host) {
+        return Err(Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "host",
+            "Misdirected request",
+            "the Host header does not name this listener",
+        ));
+    }
+    if let Some(origin) = header(ORIGIN) {
+        let origin_host = origin.split_once("://").map_or(origin, |(_, host)| host);
+        if !ours(origin_host) {
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "origin",
+                "Forbidden",
+                "requests from other origins are refused",
+            ));
+        }
+    }
+    let given = header(AUTHORIZATION)
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    // Digests have one length, and their comparison tells nothing about the token.
+    let digest = |text: &str| Sha256::digest(text.as_bytes());
+    if given.is_some_and(|given| digest(given) == digest(state.token.expose_secret())) {
+        Ok(())
+    } else {
+        Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "token",
+            "Unauthorized",
+            "send the admin token: Authorization: Bearer ...; it is in server.admin_token_file",
+        ))
+    }
+}
+
+fn store_failed(failure: &Failure) -> HttpResponse {
+    tracing::error!(%failure, "cannot answer from the store");
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "store-unavailable",
+        "Service unavailable",
+        failure.to_string(),
+    )
+    .answer()
+}
+
+/// `GET /api/v1/status`.
+pub(super) async fn status(state: Data<AdminState>) -> HttpResponse {
+    let gate = &state.gate;
+    let depth = match gate.queue.depth().await {
+        Ok(depth) => depth,
+        Err(failure) => return store_failed(&failure),
+    };
+    let repositories: Vec<_> = gate.settings.repositories.iter().map(|r| json!(r.name)).collect();
+    HttpResponse::Ok().json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "instance": gate.settings.instance,
+        "time": gate.clock.now(),
+        "repositories": repositories,
+        "queue": depth,
+        "webhook_secrets_used": state.ingest.as_ref().map(|ingest| ingest.secrets_used()),
+        "mode": gate.settings.mode,
+        "github": {"api_url": gate.settings.api_url, "simulated": gate.github.is_simulated().await.ok()},
+    }))
+}
+
+/// `GET /api/v1/deliveries`.
+pub(super) async fn deliveries(state: Data<AdminState>) -> HttpResponse {
+    match state.gate.queue.deliveries(LISTED).await {
+        Ok(deliveries) => HttpResponse::Ok().json(json!({"deliveries": deliveries})),
+        Err(failure) => store_failed(&failure),
+    }
+}
+
+/// `GET /api/v1/deliveries/GUID`: the delivery and the decision it led to.
+pub(super) async fn delivery(state: Data<AdminState>, guid: Path<String>) -> HttpResponse {
+    let Some(id) = DeliveryId::parse(&guid) else {
+        return Problem::not_found().answer();
+    };
+    let delivery = match state.gate.queue.delivery(&id).await {
+        Ok(Some(delivery)) => delivery,
+        Ok(None) => return Problem::not_found().answer(),
+        Err(failure) => return store_failed(&failure),
+    };
+    let job = match delivery.job {
+        Some(job) => match state.gate.job(job).await {
+            Ok(job) => job,
+            Err(failure) => return store_failed(&failure),
+        },
+        None => None,
+    };
+    let decision = job.as_ref().and_then(|job| job.entry(&id)).map(|entry| &entry.decision);
+    HttpResponse::Ok().json(json!({"delivery": delivery, "decision": decision}))
+}
+
+/// `GET /api/v1/jobs/ID`: the newest decision record, with the job's state and its earlier decisions beside it.
+pub(super) async fn job(state: Data<AdminState>, id: Path<u64>) -> HttpResponse {
+    let record = match state.gate.job(JobId(*id)).await {
+        Ok(Some(record)) => record,
+        Ok(None) => return Problem::not_found().answer(),
+        Err(failure) => return store_failed(&failure),
+    };
+    let history: Vec<_> = record.decisions.iter().map(|entry| &entry.decision).collect();
+    let mut answer = history.last().map_or_else(|| json!({}), |newest| json!(newest));
+    if let Some(fields) = answer.as_object_mut() {
+        fields.insert("progress".to_owned(), json!(record.progress));
+        fields.insert("runner".to_owned(), json!(record.runner));
+        fields.insert("history".to_owned(), json!(history));
+    }
+    HttpResponse::Ok().json(answer)
+}
+
+/// `GET /api/v1/alerts`.
+pub(super) async fn alerts(state: Data<AdminState>) -> HttpResponse {
+    match crate::app::records::list::<Alert>(state.gate.ledger.as_ref(), LISTED).await {
+        Ok(alerts) => HttpResponse::Ok().json(json!({"alerts": alerts})),
+        Err(failure) => store_failed(&failure),
+    }
+}

@@ -1,0 +1,11 @@
+//! The two listeners: the public one takes deliveries, the admin one answers questions.
+
+mod admin;
+mod health;
+mod problem;
+mod server;
+mod webhook;
+
+pub use admin::AdminState;
+pub use health::{Health, Readiness};
+pub use server::{AdminBind, Limits, ListenError, Running, serve_admin, serve_public};

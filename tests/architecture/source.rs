@@ -1,0 +1,216 @@
+//! Reads Rust source as far as the rules need it: what is code, where the tests begin, which paths it names.
+
+use std::path::{Path, PathBuf};
+use std::{fs, iter};
+
+/// A source file.
+pub(crate) struct Source {
+    /// From the root of the repository, with `/`.
+    pub(crate) path: String,
+    pub(crate) text: String,
+    /// The text with comments, strings and character literals blanked.
+    pub(crate) code: String,
+    /// Where the tests begin in `code`.
+    tests_at: usize,
+}
+
+impl Source {
+    fn new(path: String, text: String) -> Self {
+        let code = code_of(&text);
+        let is_all_tests = path.starts_with("tests/") || path.ends_with("/tests.rs");
+        let tests_at = if is_all_tests { 0 } else { test_module(&code) };
+        Self {
+            path,
+            text,
+            code,
+            tests_at,
+        }
+    }
+
+    /// The tests in it, if there are any.
+    pub(crate) fn tests(&self) -> &str {
+        &self.code[self.tests_at..]
+    }
+
+    pub(crate) fn production_lines(&self) -> usize {
+        self.code[..self.tests_at].lines().count()
+    }
+
+    pub(crate) fn is_production(&self) -> bool {
+        self.path.starts_with("src/")
+    }
+
+    /// Its place in the crate: `src/domain/job.rs` is `domain`, `job`; `mod.rs` adds no name, files elsewhere have none.
+    pub(crate) fn module(&self) -> Vec<&str> {
+        let inside = self.path.strip_prefix("src/").and_then(|path| path.strip_suffix(".rs"));
+        let names = inside.into_iter().flat_map(|path| path.split('/'));
+        names.filter(|name| *name != "mod").collect()
+    }
+
+    /// Every path into this crate that it names, from the root of the crate.
+    pub(crate) fn imports(&self) -> Vec<Vec<&str>> {
+        let own = self.module();
+        let parent = &own[..own.len().saturating_sub(1)];
+        // Inside an inline test module `super` is the file itself.
+        let inline_tests = if self.tests_at > 0 { self.tests_at } else { usize::MAX };
+        let from_the_root = paths(&self.code).into_iter().map(|(at, path)| {
+            let start = match path.first() {
+                Some(&"super") if at >= inline_tests => &own,
+                Some(&"super") => parent,
+                _ => &[],
+            };
+            start.iter().chain(path.iter().skip(1)).copied().collect()
+        });
+        from_the_root.collect()
+    }
+}
+
+/// Every source file of ours below `root`.
+pub(crate) fn below(root: &Path) -> Vec<Source> {
+    let mut folders: Vec<PathBuf> = vec![root.join("src"), root.join("tests")];
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of sources") {
+            let path = entry.expect("an entry").path();
+            let inside = path.strip_prefix(root).expect("below the root").display().to_string();
+            if path.is_dir() && inside != "tests/node" {
+                folders.push(path);
+            } else if inside.ends_with(".rs") {
+                let text = fs::read_to_string(&path).expect("a readable file");
+                sources.push(Source::new(inside, text));
+            }
+        }
+    }
+    assert!(!sources.is_empty(), "no sources in {}", root.display());
+    sources
+}
+
+/// Every path into this crate with the place where it begins, groups taken apart: `use crate::{a, b::{c, d}}` is
+/// `crate::a`, `crate::b::c` and `crate::b::d`.
+fn paths(code: &str) -> Vec<(usize, Vec<&str>)> {
+    let mut found = Vec::new();
+    for root in ["crate", "jitgate", "super"] {
+        for (at, _) in code.match_indices(root) {
+            let begins = !code[..at].ends_with(|c: char| is_word(c) || c == ':');
+            if begins && code[at + root.len()..].starts_with("::") {
+                let mut tree = Vec::new();
+                read_tree(&code[at..], &[], &mut tree);
+                found.extend(tree.into_iter().map(|path| (at, path)));
+            }
+        }
+    }
+    found
+}
+
+/// Reads one use tree, or one plain path, and returns the text behind it.
+fn read_tree<'a>(text: &'a str, before: &[&'a str], found: &mut Vec<Vec<&'a str>>) -> &'a str {
+    let text = text.trim_start();
+    if let Some(mut rest) = text.strip_prefix('{') {
+        while !rest.trim_start().starts_with('}') && !rest.is_empty() {
+            rest = read_tree(rest, before, found);
+            // What an item is renamed to does not matter.
+            let end = rest.find([',', '}']).unwrap_or(rest.len());
+            rest = rest[end..].trim_start_matches(',');
+        }
+        return rest.trim_start().strip_prefix('}').unwrap_or(rest);
+    }
+    let (segment, rest) = text.split_at(text.find(|c| !is_word(c) && c != '*').unwrap_or(text.len()));
+    let path: Vec<&str> = before.iter().copied().chain(iter::once(segment)).collect();
+    match rest.strip_prefix("::") {
+        Some(inner) if inner.trim_start().starts_with(|c| is_word(c) || c == '{' || c == '*') => {
+            read_tree(inner, &path, found)
+        }
+        _ => {
+            found.push(path);
+            rest
+        }
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Where the first inline `#[cfg(test)] mod` begins; the end when there is none.
+fn test_module(code: &str) -> usize {
+    let mark = "#[cfg(test)]";
+    let is_inline = |at: &usize| {
+        let lines = code[at + mark.len()..].lines().map(str::trim);
+        let mut items = lines.filter(|line| !line.is_empty() && !line.starts_with("#["));
+        items
+            .next()
+            .is_some_and(|item| item.starts_with("mod ") && item.ends_with('{'))
+    };
+    let found = code.match_indices(mark).map(|(at, _)| at).find(is_inline);
+    found.unwrap_or(code.len())
+}
+
+/// The text with comments and literals blanked, line for line.
+fn code_of(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['/', '"', '\'', 'r']) {
+        let (before, candidate) = rest.split_at(at);
+        code.push_str(before);
+        let (silenced, behind) = candidate.split_at(silent(candidate));
+        code.extend(silenced.chars().map(|c| if c == '\n' { c } else { ' ' }));
+        // What turned out to be code is taken by its one character.
+        let (shown, behind) = behind.split_at(usize::from(silenced.is_empty()));
+        code.push_str(shown);
+        rest = behind;
+    }
+    code + rest
+}
+
+/// Length of the comment or literal that the text begins with; 0 if it begins with code.
+fn silent(text: &str) -> usize {
+    let until = |end: &str, from: usize| text[from..].find(end).map_or(text.len(), |at| from + at + end.len());
+    if text.starts_with("//") {
+        return text.find('\n').unwrap_or(text.len());
+    }
+    if text.starts_with("/*") {
+        return block_comment(text);
+    }
+    if let Some(raw) = text.strip_prefix('r') {
+        let hashes = raw.len() - raw.trim_start_matches('#').len();
+        if raw[hashes..].starts_with('"') {
+            return until(&format!("\"{}", "#".repeat(hashes)), hashes + 2);
+        }
+    }
+    let quoted = |quote: char| {
+        let mut escaped = false;
+        let end = text.char_indices().skip(1).find(|(_, c)| {
+            let ends = *c == quote && !escaped;
+            escaped = *c == '\\' && !escaped;
+            ends
+        });
+        end.map_or(text.len(), |(at, _)| at + 1)
+    };
+    match text.chars().next() {
+        Some('"') => quoted('"'),
+        // Anything else behind a quote is a lifetime.
+        Some('\'') if text[1..].starts_with('\\') || text.chars().nth(2) == Some('\'') => quoted('\''),
+        _ => 0,
+    }
+}
+
+/// Length of a block comment, those inside it included.
+fn block_comment(text: &str) -> usize {
+    let mut depth = 0;
+    let mut at = 0;
+    while at < text.len() {
+        match text.as_bytes().get(at..at + 2) {
+            Some(b"/*") => depth += 1,
+            Some(b"*/") => depth -= 1,
+            _ => {
+                at += 1;
+                continue;
+            }
+        }
+        at += 2;
+        if depth == 0 {
+            return at;
+        }
+    }
+    at
+}
