@@ -3,6 +3,7 @@
 use super::args::Global;
 use super::exit::Failure;
 use crate::config::{FileSource, Loaded, Problems, Sources, load};
+use std::collections::BTreeMap;
 
 /// Loads the configuration as the global flags say.
 pub(super) fn configuration(global: &Global) -> Result<Loaded, Failure> {
@@ -12,16 +13,18 @@ pub(super) fn configuration(global: &Global) -> Result<Loaded, Failure> {
 /// The same, for commands that make more of problems than an error.
 pub(super) fn try_configuration(global: &Global) -> Result<Loaded, Problems> {
     let file = global.config.clone().map_or(FileSource::Search, FileSource::Path);
-    // What is not Unicode in a value becomes U+FFFD, and is refused as whatever it then is.
-    let variables = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
-    let mut loaded = load(Sources {
+    load(Sources {
         file,
-        env: variables.collect(),
+        env: environment(),
         ..Sources::default()
-    })?;
-    if let Some(log) = &global.log {
-        loaded.config.telemetry.log = log.clone();
-    }
-    Ok(loaded)
+    })
+}
+
+/// The process environment. What is not Unicode in a value becomes U+FFFD, and is refused as whatever it then is.
+fn environment() -> BTreeMap<String, String> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    let variables = std::env::vars_os();
+    variables
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+        .collect()
 }

@@ -136,10 +136,14 @@ fn merge(layers: Vec<Layer>) -> Result<RawConfig, Box<Problem>> {
         builder = builder.add_source(layer);
     }
     let merged = builder.build().and_then(::config::Config::try_deserialize);
-    // Every layer fits the schema that was made from the raw types, so this is not the operator's mistake.
-    merged.map_err(|error| {
-        let what = format!("fits its schema but not its types: {error}");
-        Problem::new("configuration", what, "report this as a bug of jitgate")
+    // Every layer fits the schema that was made from the raw types, so this is not the operator's mistake. The error is
+    // not quoted: it quotes values.
+    merged.map_err(|_| {
+        Problem::new(
+            "configuration",
+            "fits its schema but not its types",
+            "report this as a bug",
+        )
     })
 }
 

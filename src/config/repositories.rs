@@ -1,6 +1,7 @@
 //! `[[repositories]]`: what is served, each with the policy its jobs are decided by.
 
 use super::check::{Check, Reported};
+use super::mask::masked;
 use super::rollout::Rollout;
 use super::routing::{RawRouting, Routing};
 use crate::domain::ids::RepositoryName;
@@ -89,9 +90,9 @@ pub(super) struct Shared {
     pub(super) rollout: Result<Rollout, Reported>,
 }
 
-/// What keys of a repository begin with.
+/// What keys of a repository begin with. Its name may turn out to be a URL with a token in it.
 pub(super) fn section(full_name: &str) -> String {
-    format!("repositories[{full_name}]")
+    format!("repositories[{}]", masked(full_name))
 }
 
 /// Validates all of them, and that none is there twice.

@@ -40,7 +40,7 @@ pub struct Args {
 
 /// Runs `replay`.
 pub(in crate::cli) fn run(args: Args, global: &Global) -> Outcome {
-    logging::on_request(global)?;
+    logging::on_request(global);
     let files = read(&args.paths)?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
     let report = match (args.target, args.admin_url) {
