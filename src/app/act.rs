@@ -9,7 +9,6 @@ use crate::domain::decision::{Action, Decision};
 use crate::domain::event::{Action as EventAction, JobEvent};
 use crate::domain::ids::{JobId, RunnerId};
 use crate::domain::runner::RunnerState;
-use crate::domain::trust::Trust;
 use crate::ports::Failure;
 use crate::ports::github::{Deletion, RunCommand};
 
@@ -206,6 +205,8 @@ async fn rebind(gate: &Gate, repository: &Repository, event: &JobEvent) -> Resul
             let mut record = old?;
             record.runner.as_ref().filter(|runner| runner.id == Some(taken.id))?;
             record.runner.clone_from(&spare);
+            // What was taken from it does not count as its attempt.
+            record.mints_stolen += u32::from(spare.is_none());
             Some(record)
         },
     )
@@ -293,7 +294,7 @@ pub(super) async fn follow_runner(
 /// Whoever lost its runner to a thief is decided on again. Thefts don't use up the victim's attempts.
 async fn victim_of(gate: &Gate, repository: &Repository, event: &JobEvent, decision: &Decision) -> Result<(), Failure> {
     let stolen = decision.actions.contains(&Action::Alert(AlertKind::StolenRunner));
-    let (Some(taken), true) = (&event.job.runner, stolen && decision.trust.verdict != Trust::Trusted) else {
+    let Some(taken) = event.job.runner.as_ref().filter(|_| stolen) else {
         return Ok(());
     };
     let Some(runner) = load_runner(gate, repository, taken.id).await? else {
