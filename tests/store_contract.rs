@@ -11,6 +11,8 @@ mod in_memory;
 mod keeping;
 #[path = "store_contract/recording.rs"]
 mod recording;
+#[path = "store_contract/sqlite.rs"]
+mod sqlite;
 
 /// Tells every story to one engine. A story that is missing here is dead code, and the lints say so.
 macro_rules! contract {
@@ -67,3 +69,4 @@ macro_rules! contract {
 }
 
 contract!(memory, crate::in_memory::InMemory::new());
+contract!(in_sqlite, crate::sqlite::InSqlite::new());
