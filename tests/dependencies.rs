@@ -45,7 +45,7 @@ fn one_tls_and_crypto_stack_is_built_in() {
         let versions = crates.get(name).map_or(0, BTreeSet::len);
         assert_eq!(versions, 1, "versions of {name}: {:?}", crates.get(name));
     }
-    for name in ["native-tls", "openssl", "openssl-sys", "ring", "rsa", "sha1"] {
+    for name in ["native-tls", "openssl", "openssl-sys", "ring", "rsa"] {
         assert!(
             !crates.contains_key(name),
             "{name} is built in; `cargo tree -i {name}` says for whom"

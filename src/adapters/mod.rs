@@ -2,4 +2,6 @@
 
 pub mod alerts;
 pub mod clock;
+pub mod github;
+pub mod memory;
 pub mod synthetic;

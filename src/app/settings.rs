@@ -1,7 +1,7 @@
 //! What the operator chose, as plain values: the application does not see the configuration.
 
 use crate::domain::ids::RepositoryName;
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Mode, Policy};
 use crate::ports::github::RunnerScope;
 use chrono::TimeDelta;
 
@@ -15,11 +15,13 @@ pub struct Settings {
     /// Eight characters that tell this instance's runners from others'.
     pub instance: String,
     /// Runners alive at once.
-    pub max_runners: usize,
+    pub max_runners: u32,
     /// How often a runner is asked for, for one job.
     pub attempts: u32,
-    /// How long an untrusted job can hold up its runner group.
-    pub quarantine: TimeDelta,
+    /// Where GitHub's API is; shown in the status.
+    pub api_url: String,
+    /// Whether GitHub is written to; shown in the status.
+    pub mode: Mode,
     /// How long finished records are kept.
     pub retention: std::time::Duration,
 }
@@ -37,6 +39,8 @@ pub struct Repository {
     pub variable: String,
     /// Labels, trust and routing.
     pub policy: Policy,
+    /// How long an untrusted job can hold up the runner group.
+    pub quarantine: TimeDelta,
 }
 
 impl Repository {

@@ -230,16 +230,16 @@ impl Gate {
             None => None,
         };
         let routing: Option<RepositoryRecord> = records::load(ledger, repository.name.as_str()).await?;
-        let claimed = match &self.host {
-            Some(host) => host.list().await?.iter().filter(|slot| slot.runner.is_some()).count(),
-            None => 0,
+        let at_capacity = match &self.host {
+            Some(host) => provision::is_full(self, host.as_ref()).await?,
+            None => false,
         };
         Ok(LedgerFacts {
             served: record.is_some_and(JobRecord::is_served),
             overtaken: record.is_some_and(|record| record.progress.is_past_queued())
                 && !Progress::shown_by(event).is_past_queued(),
             quarantined: quarantine::holds(ledger, &repository.group_key(), event.job.id, self.clock.now()).await?,
-            at_capacity: claimed >= self.settings.max_runners,
+            at_capacity,
             rolled_back: routing.is_some_and(|record| record.rolled_back.is_some()),
             taken_by,
             attempts: lease.attempts,
@@ -278,7 +278,7 @@ impl Gate {
         let over = event.action == EventAction::Completed;
         if threat && waits && !decision.admission.reasons.iter().any(|reason| reason == "run-gone") {
             let author = decision.author.as_deref().unwrap_or("-");
-            let length = self.settings.quarantine;
+            let length = repository.quarantine;
             quarantine::begin(ledger, &group, event.job.id, author, now, length, retention).await
         } else if over || !threat {
             quarantine::end(ledger, &group, event.job.id, now, retention).await

@@ -1,11 +1,12 @@
 //! Admission: asked besides trust, right before a runner is made.
 
-use super::event::{Action, JobEvent, JobStatus};
-use super::facts::{Fact, Facts, User};
+use super::event::{Action, Job, JobEvent, JobStatus};
+use super::facts::{Cause, Fact, Facts, LedgerFacts, User};
 use super::policy::{Permission, TrustPolicy};
 use super::trust::{candidates, cause_code};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 /// Whether a runner is made now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -57,10 +58,20 @@ pub const STALE_AFTER: TimeDelta = TimeDelta::hours(25);
 /// How often "no such run" or "no such job" is asked again: GitHub's replicas can lag behind its own webhook.
 pub const GONE_ATTEMPTS: u32 = 2;
 
-/// Whether the event asks for a runner at all. GitHub sends `queued` with status `waiting` before a job can run.
+/// Whether the event asks for a runner, and the job neither has nor had one. GitHub sends `queued` with status `waiting`
+/// before a job can run.
 #[must_use]
-pub fn asks_for_a_runner(event: &JobEvent) -> bool {
-    event.action == Action::Queued && event.job.status != JobStatus::Waiting
+pub fn asks_for_a_runner(event: &JobEvent, ledger: &LedgerFacts) -> bool {
+    let asks = event.action == Action::Queued && event.job.status != JobStatus::Waiting;
+    asks && !ledger.served && ledger.taken_by.is_none()
+}
+
+/// Whether the job was queued for so long that GitHub itself has failed it. `started_at` is filled while it is queued.
+#[must_use]
+pub fn is_stale(job: &Job, now: DateTime<Utc>) -> bool {
+    job.created_at
+        .or(job.started_at)
+        .is_some_and(|at| now - at > STALE_AFTER)
 }
 
 /// Refusals that need no further question to GitHub.
@@ -68,25 +79,20 @@ pub fn asks_for_a_runner(event: &JobEvent) -> bool {
 pub fn refusals_at_hand(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTime<Utc>) -> Vec<String> {
     let mut reasons = Vec::new();
     let job = &event.job;
-    if facts.ledger.overtaken || job.status != JobStatus::Queued || job.conclusion.is_some() {
+    let run = facts.run.known();
+    let superseded = run.is_some_and(|run| run.run_attempt > job.run_attempt);
+    if facts.ledger.overtaken || superseded || job.status != JobStatus::Queued || job.conclusion.is_some() {
         reasons.push("job-not-queued".to_owned());
     }
-    if job
-        .created_at
-        .or(job.started_at)
-        .is_some_and(|at| now - at > STALE_AFTER)
-    {
+    if is_stale(job, now) {
         reasons.push("stale".to_owned());
     }
-    if let (Some(run), Some(pulls)) = (facts.run.known(), facts.pulls.known()) {
-        if run.run_attempt > job.run_attempt && !reasons.iter().any(|r| r == "job-not-queued") {
-            reasons.push("job-not-queued".to_owned());
-        }
+    if let Some((run, pulls)) = run.zip(facts.pulls.known()) {
         let judged = candidates(pulls, run);
         if !judged.iter().any(|pull| pull.open) {
             reasons.push("pull-request-closed".to_owned());
         }
-        if !judged.iter().any(|pull| pull.head_sha == job.head_sha) {
+        if job.head_sha != run.head_sha || !judged.iter().any(|pull| pull.head_sha == job.head_sha) {
             reasons.push("head-moved".to_owned());
         }
         let presser = run.triggering_actor.as_ref();
@@ -95,6 +101,13 @@ pub fn refusals_at_hand(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, n
         }
     }
     reasons
+}
+
+/// Whether the job still waits for a runner, going by the refusals at hand: if not, cancelling its run could only hit
+/// jobs that run, or a later attempt.
+#[must_use]
+pub fn still_waits(refusals: &[String]) -> bool {
+    !refusals.iter().any(|r| r == "job-not-queued" || r == "stale")
 }
 
 /// Everyone whose permission admission asks for, with the prefix of their reason code; exempt bots are left out.
@@ -118,53 +131,55 @@ pub fn people<'a>(facts: &'a Facts, policy: &TrustPolicy) -> Vec<(&'static str, 
 pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTime<Utc>) -> Admission {
     let mut deny = refusals_at_hand(event, facts, policy, now);
     let mut hold: Vec<String> = Vec::new();
-    let wait_for = |hold: &mut Vec<String>, code: &str| {
-        if !hold.iter().any(|held| held == code) {
-            hold.push(code.to_owned());
-        }
-    };
     if facts.ledger.quarantined {
-        wait_for(&mut hold, "quarantined");
+        hold.push("quarantined".to_owned());
     }
     if facts.ledger.at_capacity {
-        wait_for(&mut hold, "at-capacity");
+        hold.push("at-capacity".to_owned());
     }
+    if facts
+        .run
+        .known()
+        .is_some_and(|run| run.run_attempt < event.job.run_attempt)
+    {
+        // Who pressed the button of this attempt is not known there yet.
+        hold.push(cause_code(Cause::Unavailable).to_owned());
+    }
+    let mut unasked = false;
     for (code, user) in people(facts, policy) {
-        let permission = match user {
-            None => Permission::None,
-            Some(user) => match facts.permissions.get(&user.login) {
-                Some(Fact::Known(permission)) => *permission,
-                Some(Fact::Gone) => Permission::None,
-                Some(Fact::Failed(cause)) => {
-                    wait_for(&mut hold, cause_code(*cause));
-                    continue;
-                }
-                None | Some(Fact::NotAsked) => {
-                    wait_for(&mut hold, "github-unavailable");
-                    continue;
-                }
-            },
-        };
-        let reason = format!("{code}:{}", permission.as_str());
-        if !policy.suffices(permission) && !deny.contains(&reason) {
-            deny.push(reason);
+        match facts.permission_of(user) {
+            Fact::Known(permission) if policy.suffices(permission) => {}
+            Fact::Known(permission) => deny.push(format!("{code}:{}", permission.as_str())),
+            Fact::Gone => deny.push(format!("{code}:{}", Permission::None.as_str())),
+            Fact::Failed(cause) => hold.push(cause_code(cause).to_owned()),
+            Fact::NotAsked => unasked = true,
         }
     }
     match &facts.live_job {
         Fact::Known(live) if live.status == JobStatus::Queued => {}
         Fact::Known(_) => deny.push("job-not-queued".to_owned()),
         Fact::Gone if facts.ledger.attempts >= GONE_ATTEMPTS => deny.push("job-gone".to_owned()),
-        Fact::Gone => wait_for(&mut hold, "job-gone"),
-        Fact::Failed(cause) => wait_for(&mut hold, cause_code(*cause)),
-        // Not asked only where something else already refuses or holds.
-        Fact::NotAsked if deny.is_empty() && hold.is_empty() => wait_for(&mut hold, "github-unavailable"),
-        Fact::NotAsked => {}
+        Fact::Gone => hold.push("job-gone".to_owned()),
+        Fact::Failed(cause) => hold.push(cause_code(*cause).to_owned()),
+        Fact::NotAsked => unasked = true,
+    }
+    if unasked && deny.is_empty() && hold.is_empty() {
+        // Otherwise it was not asked because something else already refuses or holds.
+        hold.push(cause_code(Cause::Unavailable).to_owned());
     }
     if !deny.is_empty() {
-        Admission::new(AdmissionVerdict::Deny, deny)
+        Admission::new(AdmissionVerdict::Deny, without_repeats(deny))
     } else if !hold.is_empty() {
-        Admission::new(AdmissionVerdict::Hold, hold)
+        Admission::new(AdmissionVerdict::Hold, without_repeats(hold))
     } else {
         Admission::new(AdmissionVerdict::Admit, Vec::new())
     }
+}
+
+fn without_repeats(reasons: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    reasons
+        .into_iter()
+        .filter(|reason| seen.insert(reason.clone()))
+        .collect()
 }

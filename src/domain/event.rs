@@ -86,10 +86,14 @@ pub struct Job {
 }
 
 impl Job {
-    /// Whether GitHub skipped the job. Such a job reached no runner and is not judged.
+    /// Whether GitHub skipped the job, or ended it with its run before it had even looked at `runs-on`: then there are
+    /// neither labels nor a runner. Such a job reached no runner and is not judged.
     #[must_use]
     pub fn was_skipped(&self) -> bool {
-        self.conclusion.as_deref() == Some("skipped")
+        let never_placed = self.labels.is_empty() && self.runner.is_none();
+        self.conclusion
+            .as_deref()
+            .is_some_and(|conclusion| conclusion == "skipped" || never_placed)
     }
 
     /// Whether a step of the workflow itself began, beyond those every runner adds before it.

@@ -55,17 +55,16 @@ impl LabelPolicy {
     #[must_use]
     pub fn classify(&self, job: &Job) -> LabelsClass {
         if job.labels.is_empty() {
-            // `runs-on` with only a group shows no labels; a skipped job shows none either.
+            // `runs-on` with only a group shows no labels; a job that was skipped shows none either.
             return if job.was_skipped() {
                 LabelsClass::Hosted
             } else {
                 LabelsClass::Reachable
             };
         }
-        let own_run_label = format!("{}{}", self.run_label_prefix, job.run_id);
         let all = |test: &dyn Fn(&str) -> bool| job.labels.iter().all(|label| test(label));
         let has_trust_label = self.has_trust_label(&job.labels);
-        if has_trust_label && all(&|label| self.is_ours(label) || label.eq_ignore_ascii_case(&own_run_label)) {
+        if has_trust_label && all(&|label| self.is_ours(label) || self.is_run_label_of(job, label)) {
             LabelsClass::Pool
         } else if all(&|label| self.is_ours(label) || self.is_some_run_label(label)) {
             LabelsClass::Reachable
@@ -86,6 +85,12 @@ impl LabelPolicy {
         has(&self.labels, label)
     }
 
+    fn is_run_label_of(&self, job: &Job, label: &str) -> bool {
+        let own = format!("{}{}", self.run_label_prefix, job.run_id);
+        self.is_some_run_label(label) && label.eq_ignore_ascii_case(&own)
+    }
+
+    /// An empty prefix means that no run labels are used.
     fn is_some_run_label(&self, label: &str) -> bool {
         let prefix = self.run_label_prefix.as_bytes();
         !prefix.is_empty()

@@ -5,10 +5,10 @@
 
 use super::admission::{asks_for_a_runner, people, refusals_at_hand};
 use super::event::JobEvent;
-use super::facts::Facts;
+use super::facts::{Fact, Facts};
 use super::labels::LabelsClass;
 use super::policy::Policy;
-use super::routing::{self, RoutingState};
+use super::routing::{self, RoutingState, RoutingVerdict, Situation};
 use super::trust::{self, Trust, candidates};
 use chrono::{DateTime, Utc};
 
@@ -61,15 +61,16 @@ pub fn next(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>
     if facts.variable.is_unasked() {
         return Some(Question::Variable);
     }
-    match trust::judge(facts, &policy.trust).trust {
+    let trust = trust::judge(facts, &policy.trust).trust;
+    match trust {
         Trust::Ineligible | Trust::Unknown => None,
         Trust::Untrusted => about_an_untrusted(class, facts, policy),
         Trust::Trusted if class == LabelsClass::Pool => about_admission(event, facts, policy, now),
         Trust::Trusted => {
-            let mismatch = routing::state(facts) == RoutingState::On
-                && policy.routing.routes(&run.path)
-                && !policy.routing.stays_hosted(&event.job.name);
-            mismatch.then(|| unasked_author(facts)).flatten()
+            let verdict = routing::judge(&Situation::of(event, facts, policy, trust));
+            (verdict == RoutingVerdict::NotRouted)
+                .then(|| unasked_author(facts))
+                .flatten()
         }
     }
 }
@@ -77,7 +78,7 @@ pub fn next(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>
 fn about_an_untrusted(class: LabelsClass, facts: &Facts, policy: &Policy) -> Option<Question> {
     let (run, pulls) = (facts.run.known()?, facts.pulls.known()?);
     let judged = candidates(pulls, run);
-    if !class.could_reach_us() || judged.is_empty() {
+    if !class.could_reach_us() || !trust::pulls_are_evidence(facts, &policy.trust) {
         return None;
     }
     if facts.changes_workflows.is_unasked() {
@@ -90,7 +91,7 @@ fn about_an_untrusted(class: LabelsClass, facts: &Facts, policy: &Policy) -> Opt
 
 fn about_admission(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>) -> Option<Question> {
     let ledger = &facts.ledger;
-    if !asks_for_a_runner(event) || ledger.served || ledger.quarantined || ledger.at_capacity {
+    if !asks_for_a_runner(event, ledger) || ledger.quarantined || ledger.at_capacity {
         return None;
     }
     if routing::state(facts) == RoutingState::Off && ledger.rolled_back {
@@ -100,11 +101,10 @@ fn about_admission(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTi
         return None;
     }
     for (_, user) in people(facts, &policy.trust) {
-        let login = &user?.login;
-        match facts.permissions.get(login) {
-            None => return Some(Question::Permission(login.clone())),
-            Some(fact) if fact.known().is_none_or(|p| !policy.trust.suffices(*p)) => return None,
-            Some(_) => {}
+        match (facts.permission_of(user), user) {
+            (Fact::NotAsked, Some(user)) => return Some(Question::Permission(user.login.clone())),
+            (Fact::Known(permission), _) if policy.trust.suffices(permission) => {}
+            _ => return None,
         }
     }
     facts.live_job.is_unasked().then_some(Question::LiveJob)

@@ -1,8 +1,10 @@
 //! Routing: whether a job was sent where it belongs. Trusted on self-hosted, everything else on hosted.
 
+use super::event::JobEvent;
 use super::facts::{Fact, Facts};
 use super::labels::LabelsClass;
-use super::trust::Trust;
+use super::policy::Policy;
+use super::trust::{self, Trust};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
@@ -66,8 +68,8 @@ impl RoutingVerdict {
     }
 }
 
-/// Time between a run's creation and the moment its `route` job can first have read the variable.
-const ROUTE_JOB_STARTS: TimeDelta = TimeDelta::seconds(5);
+/// No job of a run starts sooner after the run's creation, so none has read the variable before.
+const FIRST_JOB_STARTS: TimeDelta = TimeDelta::seconds(2);
 /// A run can be re-run for 30 days and last 35: a variable that changed later than this after it says nothing.
 const RUN_LIFETIME: TimeDelta = TimeDelta::days(65);
 
@@ -83,7 +85,7 @@ pub fn state(facts: &Facts) -> RoutingState {
             let changed_under_way = match (created, variable.updated_at) {
                 (Some(created), Some(updated)) => {
                     let age = updated - created;
-                    age > ROUTE_JOB_STARTS && age < RUN_LIFETIME
+                    age > FIRST_JOB_STARTS && age < RUN_LIFETIME
                 }
                 _ => false,
             };
@@ -110,10 +112,29 @@ pub struct Situation {
     pub has_trust_label: bool,
     /// Whether a trusted job of this workflow and name belongs on self-hosted runners.
     pub belongs_here: bool,
-    /// Whether the pull request changes something under `.github/`; none when that is not known.
+    /// Whether the pull request changes something under `.github/`; none when that is not known of this very commit.
     pub changes_workflows: Option<bool>,
     /// Whether a step of the job ran on a runner of ours.
     pub step_ran: bool,
+}
+
+impl Situation {
+    /// Sums up what the table needs of an event whose trust is judged.
+    #[must_use]
+    pub fn of(event: &JobEvent, facts: &Facts, policy: &Policy, trust: Trust) -> Self {
+        let evidence = trust::pulls_are_evidence(facts, &policy.trust);
+        let routed = facts.run.known().is_some_and(|run| policy.routing.routes(&run.path));
+        let taken_by = facts.ledger.taken_by.as_ref();
+        Self {
+            state: state(facts),
+            trust,
+            class: policy.labels.classify(&event.job),
+            has_trust_label: policy.labels.has_trust_label(&event.job.labels),
+            belongs_here: evidence && routed && !policy.routing.stays_hosted(&event.job.name),
+            changes_workflows: facts.changes_workflows.known().copied().filter(|_| evidence),
+            step_ran: taken_by.is_some_and(|runner| runner.passed_gate || event.job.ran_a_step()),
+        }
+    }
 }
 
 /// The routing table. The first row that matches decides.

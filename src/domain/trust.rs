@@ -55,11 +55,12 @@ pub fn cause_code(cause: Cause) -> &'static str {
 /// [`Trust::Unknown`] until [`super::question::next`] is satisfied.
 #[must_use]
 pub fn judge(facts: &Facts, policy: &TrustPolicy) -> Judgement {
-    let unknown = |reason: &str| Judgement {
-        trust: Trust::Unknown,
+    let verdict = |trust, reasons| Judgement {
+        trust,
         pull_request: None,
-        reasons: vec![reason.to_owned()],
+        reasons,
     };
+    let unknown = |reason: &str| verdict(Trust::Unknown, vec![reason.to_owned()]);
     let run = match &facts.run {
         Fact::Known(run) => run,
         Fact::Gone => return unknown("run-gone"),
@@ -67,36 +68,27 @@ pub fn judge(facts: &Facts, policy: &TrustPolicy) -> Judgement {
         Fact::Failed(cause) => return unknown(cause_code(*cause)),
     };
     if run.event != "pull_request" {
-        return Judgement {
-            trust: Trust::Ineligible,
-            pull_request: None,
-            reasons: vec![format!("event:{}", run.event)],
-        };
+        return verdict(Trust::Ineligible, vec![format!("event:{}", run.event)]);
     }
     let mut reasons = reasons_of_the_run(run, policy);
-    // Without a branch there is nothing to look a pull request up by.
-    let no_branch = run.head_branch.is_none() && run.head_repository.is_some();
     let pulls: &[Pull] = match &facts.pulls {
         Fact::Known(pulls) => pulls,
-        _ if no_branch => &[],
         // What the run alone shows is enough to refuse.
-        _ if !reasons.is_empty() => &[],
+        Fact::NotAsked | Fact::Failed(_) if !reasons.is_empty() => return verdict(Trust::Untrusted, reasons),
+        // Without a branch there is nothing to look a pull request up by.
+        _ if run.head_branch.is_none() => &[],
         Fact::Gone => &[],
         Fact::NotAsked => return unknown(cause_code(Cause::Unavailable)),
         Fact::Failed(cause) => return unknown(cause_code(*cause)),
     };
     let candidates = candidates(pulls, run);
-    let none_exists = no_branch || matches!(&facts.pulls, Fact::Gone | Fact::Known(_));
-    if candidates.is_empty() && none_exists {
+    if candidates.is_empty() {
         reasons.push("no-pull-request".to_owned());
     }
-    for pull in &candidates {
-        let passes = policy
-            .associations
-            .iter()
-            .any(|a| a.eq_ignore_ascii_case(&pull.author_association));
+    let refused = candidates.iter().filter(|pull| !policy.accepts(pull));
+    for pull in refused.clone() {
         let reason = format!("association:{}", pull.author_association);
-        if !passes && !reasons.contains(&reason) {
+        if !reasons.contains(&reason) {
             reasons.push(reason);
         }
     }
@@ -106,7 +98,7 @@ pub fn judge(facts: &Facts, policy: &TrustPolicy) -> Judgement {
         } else {
             Trust::Untrusted
         },
-        pull_request: candidates.first().map(|pull| pull.number),
+        pull_request: refused.chain(&candidates).map(|pull| pull.number).next(),
         reasons,
     }
 }
@@ -132,39 +124,75 @@ pub fn reasons_of_the_run(run: &Run, policy: &TrustPolicy) -> Vec<String> {
 }
 
 /// The pull requests that are judged: those whose head is the run's commit. Where there are none, those of the same
-/// branch whose head has moved on, the newest first: they can still be judged, and admission refuses them.
+/// branch whose head has moved on, the open ones or else the newest: they can still be judged, and admission refuses them.
 #[must_use]
 pub fn candidates<'a>(pulls: &'a [Pull], run: &Run) -> Vec<&'a Pull> {
-    let exact: Vec<&Pull> = pulls.iter().filter(|pull| pull.head_sha == run.head_sha).collect();
+    let those = |test: &dyn Fn(&Pull) -> bool| pulls.iter().filter(|pull| test(pull)).collect::<Vec<_>>();
+    let exact = those(&|pull| pull.head_sha == run.head_sha);
     if !exact.is_empty() {
         return exact;
     }
-    let newest = pulls.iter().max_by_key(|pull| (pull.open, pull.number));
-    newest.into_iter().collect()
+    let open = those(&|pull| pull.open);
+    if !open.is_empty() {
+        return open;
+    }
+    pulls.iter().max_by_key(|pull| pull.number).into_iter().collect()
 }
 
-/// Whether an author's association and permission say different things: private members show as CONTRIBUTOR,
-/// invitees with read access as COLLABORATOR. Then nobody is accused and nothing is rolled back.
+/// Whether the pull requests that were found say how this run should have been routed. They don't when their head has
+/// moved on: their files and their authors are other ones by now. Nor when only some of them are trusted: anybody can open
+/// a second pull request on somebody else's branch, and the run does not say which one it was made for.
 #[must_use]
-pub fn association_disagrees(facts: &Facts, policy: &TrustPolicy) -> bool {
+pub fn pulls_are_evidence(facts: &Facts, policy: &TrustPolicy) -> bool {
     let (Some(run), Some(pulls)) = (facts.run.known(), facts.pulls.known()) else {
         return false;
     };
-    candidates(pulls, run).into_iter().any(|pull| {
-        let by_association = policy
-            .associations
-            .iter()
-            .any(|a| a.eq_ignore_ascii_case(&pull.author_association));
-        let permission = pull
-            .author
-            .as_ref()
-            .and_then(|author| facts.permissions.get(&author.login))
-            .and_then(Fact::known);
-        permission.is_some_and(|p| policy.suffices(*p) != by_association)
-    })
+    let judged = candidates(pulls, run);
+    let accepted = judged.iter().filter(|pull| policy.accepts(pull)).count();
+    let of_one_mind = accepted == 0 || accepted == judged.len() || !reasons_of_the_run(run, policy).is_empty();
+    !judged.is_empty() && judged.iter().all(|pull| pull.head_sha == run.head_sha) && of_one_mind
+}
+
+/// Whether every author's association and permission say the same; none while a permission is not known. Private members
+/// show as CONTRIBUTOR, invitees with read access as COLLABORATOR.
+#[must_use]
+pub fn association_agrees(facts: &Facts, policy: &TrustPolicy) -> Option<bool> {
+    let (run, pulls) = (facts.run.known()?, facts.pulls.known()?);
+    let answers = candidates(pulls, run).into_iter().map(|pull| {
+        let permission = facts.permission_of(pull.author.as_ref());
+        permission.known().map(|p| policy.suffices(*p) == policy.accepts(pull))
+    });
+    let answers: Vec<Option<bool>> = answers.collect();
+    if answers.contains(&Some(false)) {
+        Some(false)
+    } else if answers.contains(&None) {
+        None
+    } else {
+        Some(true)
+    }
+}
+
+/// Whether the verdict is sure enough to switch routing off because of it: it rests on the run itself, or on associations
+/// that the permissions bear out. While a permission is not known nobody is accused.
+#[must_use]
+pub fn is_beyond_doubt(facts: &Facts, policy: &TrustPolicy) -> bool {
+    let by_the_run = facts
+        .run
+        .known()
+        .is_some_and(|run| !reasons_of_the_run(run, policy).is_empty());
+    by_the_run || association_agrees(facts, policy) == Some(true)
 }
 
 impl TrustPolicy {
+    /// Whether the author of a pull request passes the routing rule.
+    #[must_use]
+    pub fn accepts(&self, pull: &Pull) -> bool {
+        let given = &pull.author_association;
+        self.associations
+            .iter()
+            .any(|wanted| wanted.eq_ignore_ascii_case(given))
+    }
+
     /// Whether a bot is exempt from the bot and permission rules.
     #[must_use]
     pub fn allows_bot(&self, login: &str) -> bool {

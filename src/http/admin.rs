@@ -120,7 +120,8 @@ pub(super) async fn status(state: Data<AdminState>) -> HttpResponse {
         "repositories": repositories,
         "queue": depth,
         "webhook_secrets_used": state.ingest.as_ref().map(|ingest| ingest.secrets_used()),
-        "github": {"simulated": gate.github.is_simulated().await.ok()},
+        "mode": gate.settings.mode,
+        "github": {"api_url": gate.settings.api_url, "simulated": gate.github.is_simulated().await.ok()},
     }))
 }
 

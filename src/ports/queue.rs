@@ -59,6 +59,31 @@ pub enum Priority {
     Other,
 }
 
+/// How much an engine keeps. What waits or is worked on is never dropped, so arrivals are turned away instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Unfinished deliveries at most.
+    pub max_entries: u64,
+    /// Unfinished deliveries at which [`Priority::Other`] is turned away; half the body bytes do so too.
+    pub max_entries_other: u64,
+    /// Bytes of bodies at most, as received. Bodies of finished deliveries make room first, the dead ones last of all.
+    pub bodies_max_bytes: u64,
+    /// How long a finished delivery is remembered; its body too, room permitting.
+    pub retention: Duration,
+}
+
+impl Bounds {
+    /// Whether one more body of `bytes` may come in, given what is unfinished now.
+    #[must_use]
+    pub fn have_room(&self, priority: Priority, bytes: u64, unfinished: u64, unfinished_bytes: u64) -> bool {
+        let (entries, bodies) = match priority {
+            Priority::Reaching => (self.max_entries, self.bodies_max_bytes),
+            Priority::Other => (self.max_entries_other, self.bodies_max_bytes / 2),
+        };
+        unfinished < entries && unfinished_bytes.saturating_add(bytes) <= bodies
+    }
+}
+
 /// What became of an arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {

@@ -40,38 +40,20 @@ pub fn decide(input: &Input<'_>) -> Decision {
     let Input {
         event, facts, policy, ..
     } = *input;
-    let class = policy.labels.classify(&event.job);
+    let mut steps = Steps::default();
     if event.job.was_skipped() {
-        return record(
-            input,
-            class,
-            not_judged(),
-            RoutingVerdict::Unjudged,
-            none(),
-            Steps::default(),
-        );
+        if facts.ledger.served || facts.ledger.taken_by.is_some() {
+            steps.act(Action::DestroyRunner);
+        }
+        return record(input, not_judged(), RoutingVerdict::Unjudged, none(), steps);
     }
     let judgement = trust::judge(facts, &policy.trust);
-    let situation = Situation {
-        state: routing::state(facts),
-        trust: judgement.trust,
-        class,
-        has_trust_label: policy.labels.has_trust_label(&event.job.labels),
-        belongs_here: facts.run.known().is_some_and(|run| policy.routing.routes(&run.path))
-            && !policy.routing.stays_hosted(&event.job.name),
-        changes_workflows: facts.changes_workflows.known().copied(),
-        step_ran: facts
-            .ledger
-            .taken_by
-            .as_ref()
-            .is_some_and(|runner| runner.passed_gate || event.job.ran_a_step()),
-    };
+    let situation = Situation::of(event, facts, policy, judgement.trust);
     let verdict = routing::judge(&situation);
     let admission = admit(input, &situation, verdict, &judgement);
-    let mut steps = Steps::default();
     plan_routing(input, &situation, verdict, &admission, &mut steps);
-    plan_runner(input, &situation, &mut steps);
-    record(input, class, judgement, verdict, admission, steps)
+    plan_runner(input, &situation, &admission, &mut steps);
+    record(input, judgement, verdict, admission, steps)
 }
 
 /// What a decision has done, split by whether `observe` leaves it out.
@@ -121,27 +103,31 @@ fn admit(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, judgement: &
         }
         Admission::new(AdmissionVerdict::Deny, reasons)
     };
+    let mut reasons = judgement.reasons.clone();
     match (s.trust, s.class) {
         (Trust::Trusted, LabelsClass::Pool) => {
-            if !asks_for_a_runner(event) || facts.ledger.served {
+            if !asks_for_a_runner(event, &facts.ledger) {
                 none()
             } else if verdict == RoutingVerdict::Drain && facts.ledger.rolled_back {
-                Admission::new(AdmissionVerdict::Deny, vec!["rolled-back".to_owned()])
+                reasons.push("rolled-back".to_owned());
+                reasons.extend(admission::refusals_at_hand(event, facts, &policy.trust, now));
+                refuse(reasons)
             } else {
                 admission::judge(event, facts, &policy.trust, now)
             }
         }
         (Trust::Unknown, LabelsClass::Pool | LabelsClass::Reachable) => {
-            if run_is_gone(facts) {
-                Admission::new(AdmissionVerdict::Deny, judgement.reasons.clone())
+            if admission::is_stale(&event.job, now) {
+                reasons.push("stale".to_owned());
+                refuse(reasons)
+            } else if run_is_gone(facts, judgement) {
+                refuse(reasons)
             } else {
-                Admission::new(AdmissionVerdict::Hold, judgement.reasons.clone())
+                Admission::new(AdmissionVerdict::Hold, reasons)
             }
         }
-        (Trust::Untrusted | Trust::Ineligible, LabelsClass::Pool | LabelsClass::Reachable) => {
-            refuse(judgement.reasons.clone())
-        }
-        (Trust::Trusted, LabelsClass::Foreign) if verdict == RoutingVerdict::Misconfigured => refuse(Vec::new()),
+        (Trust::Untrusted | Trust::Ineligible, LabelsClass::Pool | LabelsClass::Reachable) => refuse(reasons),
+        (Trust::Trusted, LabelsClass::Foreign) if verdict == RoutingVerdict::Misconfigured => refuse(reasons),
         (Trust::Trusted, LabelsClass::Hosted) if s.belongs_here && s.state == RoutingState::Off => {
             Admission::new(AdmissionVerdict::None, vec!["routing-off".to_owned()])
         }
@@ -150,8 +136,8 @@ fn admit(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, judgement: &
 }
 
 /// GitHub has said often enough that there is no such run.
-fn run_is_gone(facts: &Facts) -> bool {
-    matches!(facts.run, Fact::Gone) && facts.ledger.attempts >= admission::GONE_ATTEMPTS
+fn run_is_gone(facts: &Facts, judgement: &Judgement) -> bool {
+    judgement.reasons.iter().any(|reason| reason == "run-gone") && facts.ledger.attempts >= admission::GONE_ATTEMPTS
 }
 
 /// Actions that follow from the routing table and from admission.
@@ -160,7 +146,11 @@ fn plan_routing(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, admis
         event, facts, policy, ..
     } = *input;
     let over = event.action == EventAction::Completed;
-    let accused = !trust::association_disagrees(facts, &policy.trust);
+    let beyond_doubt = trust::is_beyond_doubt(facts, &policy.trust);
+    let refused_for = |code: &str| {
+        let waits = admission::still_waits(&admission.reasons);
+        admission.verdict == AdmissionVerdict::Deny && waits && admission.reasons.iter().any(|r| r == code)
+    };
     match admission.verdict {
         AdmissionVerdict::Admit => steps.act(Action::Provision),
         AdmissionVerdict::Hold if !over => steps.act(Action::Retry),
@@ -169,8 +159,10 @@ fn plan_routing(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, admis
     match verdict {
         RoutingVerdict::NotRouted => {
             steps.act(Action::Alert(AlertKind::TrustedNotRouted));
-            if accused {
+            if beyond_doubt {
                 steps.enforce(Action::Rollback);
+            } else {
+                ask_again(input, steps);
             }
         }
         RoutingVerdict::Attempt | RoutingVerdict::Misroute => {
@@ -178,26 +170,23 @@ fn plan_routing(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, admis
                 steps.enforce(Action::CancelRun);
             }
             steps.act(Action::Alert(AlertKind::UntrustedOnSelfHosted));
-            let broken = verdict == RoutingVerdict::Misroute && (accused || s.step_ran);
-            if broken || (verdict == RoutingVerdict::Attempt && policy.rollback_on_attempt && accused) {
+            let counts = verdict == RoutingVerdict::Misroute || policy.rollback_on_attempt;
+            if s.step_ran || (counts && beyond_doubt) {
                 steps.enforce(Action::Rollback);
-            }
-            if !over && matches!(facts.changes_workflows, Fact::Failed(_)) {
-                // Attempt or misroute? Contained either way; ask again.
-                steps.act(Action::Retry);
+            } else {
+                ask_again(input, steps);
             }
         }
         RoutingVerdict::Misconfigured => steps.act(Action::Alert(AlertKind::MisconfiguredLabels)),
-        RoutingVerdict::Drain if facts.ledger.rolled_back && admission.verdict == AdmissionVerdict::Deny => {
+        RoutingVerdict::Drain if refused_for("rolled-back") && policy.rerun_stuck => {
             steps.enforce(Action::CancelRun);
-            if policy.rerun_stuck {
+            if admission.reasons.len() == 1 {
                 steps.enforce(Action::RerunRun);
             }
         }
         RoutingVerdict::Correct | RoutingVerdict::Drain | RoutingVerdict::Unjudged => {}
     }
-    let superseded = admission.verdict == AdmissionVerdict::Deny && admission.reasons.iter().any(|r| r == "head-moved");
-    if s.trust == Trust::Trusted && superseded {
+    if s.trust == Trust::Trusted && refused_for("head-moved") {
         // Nobody will ever serve it.
         steps.enforce(Action::CancelRun);
     }
@@ -207,8 +196,20 @@ fn plan_routing(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, admis
     }
 }
 
+/// Whose fault it is stays open while GitHub owes an answer. What had to be contained is contained meanwhile.
+fn ask_again(input: &Input<'_>, steps: &mut Steps) {
+    let facts = input.facts;
+    let owed = matches!(facts.pulls, Fact::Failed(_))
+        || matches!(facts.changes_workflows, Fact::Failed(_))
+        || facts.permissions.values().any(|fact| matches!(fact, Fact::Failed(_)));
+    let over = input.event.action == EventAction::Completed;
+    if owed && !over && !admission::is_stale(&input.event.job, input.now) {
+        steps.act(Action::Retry);
+    }
+}
+
 /// Actions that follow from which runner took the job.
-fn plan_runner(input: &Input<'_>, s: &Situation, steps: &mut Steps) {
+fn plan_runner(input: &Input<'_>, s: &Situation, admission: &Admission, steps: &mut Steps) {
     let Input { event, facts, .. } = *input;
     let over = event.action == EventAction::Completed;
     let may_run_here = s.trust == Trust::Trusted && s.class == LabelsClass::Pool;
@@ -219,15 +220,17 @@ fn plan_runner(input: &Input<'_>, s: &Situation, steps: &mut Steps) {
             steps.act(Action::DestroyRunner);
             steps.act(Action::Alert(AlertKind::StolenRunner));
             if s.trust == Trust::Unknown {
-                if !over {
+                if admission.verdict != AdmissionVerdict::Deny {
                     steps.act(Action::Retry);
                 }
-            } else if !over {
-                steps.enforced.retain(|action| *action != Action::CancelRun);
-                steps.enforce(Action::ForceCancelRun);
-            }
-            if s.step_ran && s.trust != Trust::Unknown {
-                steps.enforce(Action::Rollback);
+            } else {
+                if !over {
+                    steps.enforced.retain(|action| *action != Action::CancelRun);
+                    steps.enforce(Action::ForceCancelRun);
+                }
+                if s.step_ran {
+                    steps.enforce(Action::Rollback);
+                }
             }
         }
         None if over && facts.ledger.served => steps.act(Action::DestroyRunner),
@@ -237,7 +240,6 @@ fn plan_runner(input: &Input<'_>, s: &Situation, steps: &mut Steps) {
 
 fn record(
     input: &Input<'_>,
-    labels_class: LabelsClass,
     judgement: Judgement,
     verdict: RoutingVerdict,
     admission: Admission,
@@ -250,6 +252,7 @@ fn record(
         mut always,
         mut enforced,
     } = steps;
+    enforced.sort_unstable();
     let would = match policy.mode {
         Mode::Enforce => {
             always.append(&mut enforced);
@@ -259,7 +262,7 @@ fn record(
     };
     always.sort_unstable();
     let mut warnings = Vec::new();
-    if trust::association_disagrees(facts, &policy.trust) {
+    if trust::association_agrees(facts, &policy.trust) == Some(false) {
         warnings.push("association-and-permission-disagree".to_owned());
     }
     let author = judgement.pull_request.and_then(|number| {
@@ -281,7 +284,7 @@ fn record(
             head_sha: job.head_sha.clone(),
             labels: job.labels.clone(),
         },
-        labels_class,
+        labels_class: policy.labels.classify(job),
         trust: TrustSummary {
             verdict: judgement.trust,
             pull_request: judgement.pull_request,

@@ -1,0 +1,205 @@
+//! GitHub's answers, reduced to our fields, and the facts they are.
+//!
+//! GitHub sends null for what was deleted and leaves out what it likes, so a field is required only where nothing could
+//! be decided without it. What is missing counts against trust, never for it.
+
+use crate::domain::event::JobStatus;
+use crate::domain::facts;
+use crate::domain::ids::{RepositoryId, RunnerId};
+use crate::ports::github::GitHubRunner;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub(super) struct Run {
+    event: String,
+    path: Option<String>,
+    run_attempt: Option<u32>,
+    head_sha: String,
+    head_branch: Option<String>,
+    created_at: Option<String>,
+    actor: Option<User>,
+    triggering_actor: Option<User>,
+    repository: Repository,
+    head_repository: Option<HeadRepository>,
+}
+
+#[derive(Deserialize)]
+struct Repository {
+    id: u64,
+}
+
+#[derive(Deserialize)]
+struct HeadRepository {
+    id: Option<u64>,
+    owner: Option<User>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    login: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+impl From<Run> for facts::Run {
+    fn from(run: Run) -> Self {
+        Self {
+            event: run.event,
+            path: run.path.unwrap_or_default(),
+            run_attempt: run.run_attempt.unwrap_or(1),
+            head_sha: run.head_sha,
+            head_branch: run.head_branch,
+            created_at: instant(run.created_at.as_deref()),
+            actor: run.actor.and_then(User::known),
+            triggering_actor: run.triggering_actor.and_then(User::known),
+            repository_id: RepositoryId(run.repository.id),
+            head_repository: run.head_repository.and_then(HeadRepository::known),
+        }
+    }
+}
+
+impl HeadRepository {
+    fn known(self) -> Option<facts::HeadRepository> {
+        Some(facts::HeadRepository {
+            id: RepositoryId(self.id?),
+            owner: self.owner?.login?,
+        })
+    }
+}
+
+impl User {
+    fn known(self) -> Option<facts::User> {
+        Some(facts::User {
+            login: self.login?,
+            kind: self.kind.unwrap_or_default(),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Pull {
+    number: u64,
+    state: Option<String>,
+    head: Head,
+    user: Option<User>,
+    author_association: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    sha: String,
+    repo: Option<Repository>,
+}
+
+impl Pull {
+    /// Whether its head lies in this repository; not so when that repository was deleted.
+    pub(super) fn comes_from(&self, repository: RepositoryId) -> bool {
+        self.head.repo.as_ref().is_some_and(|repo| repo.id == repository.0)
+    }
+}
+
+impl From<Pull> for facts::Pull {
+    fn from(pull: Pull) -> Self {
+        Self {
+            number: pull.number,
+            open: pull.state.as_deref() == Some("open"),
+            head_sha: pull.head.sha,
+            author: pull.user.and_then(User::known),
+            author_association: pull.author_association.unwrap_or_else(|| "NONE".to_owned()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct ChangedFile {
+    filename: String,
+    previous_filename: Option<String>,
+}
+
+impl ChangedFile {
+    /// Whether the file is, or was, below a path.
+    pub(super) fn touches(&self, under: &str) -> bool {
+        let names = [Some(&self.filename), self.previous_filename.as_ref()];
+        names.into_iter().flatten().any(|name| name.starts_with(under))
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct PermissionLevel {
+    pub(super) permission: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Job {
+    status: String,
+    runner_id: Option<u64>,
+}
+
+impl From<Job> for facts::LiveJob {
+    fn from(job: Job) -> Self {
+        Self {
+            status: JobStatus::parse(&job.status),
+            runner_id: job.runner_id.filter(|id| *id != 0).map(RunnerId),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Variable {
+    value: String,
+    updated_at: Option<String>,
+}
+
+impl From<Variable> for facts::Variable {
+    fn from(variable: Variable) -> Self {
+        Self {
+            value: variable.value,
+            updated_at: instant(variable.updated_at.as_deref()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct JitConfig {
+    pub(super) runner: MadeRunner,
+    pub(super) encoded_jit_config: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct MadeRunner {
+    pub(super) id: u64,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Runners {
+    pub(super) runners: Vec<Runner>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Runner {
+    id: u64,
+    name: String,
+    status: Option<String>,
+    busy: Option<bool>,
+}
+
+impl From<Runner> for GitHubRunner {
+    fn from(runner: Runner) -> Self {
+        Self {
+            id: RunnerId(runner.id),
+            name: runner.name,
+            online: runner.status.as_deref() == Some("online"),
+            busy: runner.busy.unwrap_or(false),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Meta {
+    pub(super) simulator: Option<String>,
+}
+
+fn instant(text: Option<&str>) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(text?).ok().map(|at| at.to_utc())
+}

@@ -1,0 +1,301 @@
+//! The port, call by call: which request, and what each status means.
+
+use super::adapter::GitHubAdapter;
+use super::answers;
+use super::client::Answer;
+use super::request::{Request, encoded, under};
+use super::token::{Access, Grant};
+use crate::domain::facts::{LiveJob, Pull, Run, Variable};
+use crate::domain::ids::{JobId, RepositoryId, RepositoryName, RunId, RunnerId};
+use crate::domain::policy::Permission;
+use crate::ports::Failure;
+use crate::ports::github::{
+    Deletion, GitHub, GitHubRunner, JitOutcome, JitRequest, JitRunner, Purpose, RunCommand, RunnerScope,
+};
+use async_trait::async_trait;
+use http::{Method, StatusCode};
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+/// GitHub's largest page.
+const PER_PAGE: usize = 100;
+/// GitHub lists 3000 files of a pull request and no more.
+const FILE_PAGES: usize = 30;
+/// A thousand pull requests from one branch are somebody's joke.
+const PULL_PAGES: usize = 10;
+
+impl GitHubAdapter {
+    async fn ask_about_jobs(&self, repository: &RepositoryName, request: &Request) -> Result<Answer, Failure> {
+        let access = Access {
+            repository: repository.clone(),
+            grant: Grant::Jobs,
+        };
+        self.ask(&access, request).await
+    }
+
+    async fn ask_about_runners(&self, scope: &RunnerScope, request: &Request) -> Result<Answer, Failure> {
+        let access = Access {
+            repository: scope.repository().clone(),
+            grant: match scope {
+                RunnerScope::Repository(_) => Grant::RepositoryRunners,
+                RunnerScope::Organization(_) => Grant::OrganizationRunners,
+            },
+        };
+        self.ask(&access, request).await
+    }
+
+    /// A thing of a repository; none for 404.
+    async fn find<A: DeserializeOwned>(
+        &self,
+        repository: &RepositoryName,
+        request: &Request,
+    ) -> Result<Option<A>, Failure> {
+        let answer = self.ask_about_jobs(repository, request).await?;
+        match answer.status {
+            StatusCode::OK => answer.read().map(Some),
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(answer.unexpected()),
+        }
+    }
+
+    async fn command_run(
+        &self,
+        repository: &RepositoryName,
+        run: RunId,
+        endpoint: &'static str,
+        verb: &str,
+    ) -> Result<RunCommand, Failure> {
+        let path = under(repository, &format!("actions/runs/{run}/{verb}"));
+        let request = Request::change(endpoint, Method::POST, path, None);
+        let answer = self.ask_about_jobs(repository, &request).await?;
+        match answer.status {
+            StatusCode::CREATED | StatusCode::ACCEPTED => Ok(RunCommand::Accepted),
+            StatusCode::CONFLICT => Ok(RunCommand::TooLate),
+            // Re-running a run that still runs, or is too old. The same status says that a permission is missing.
+            StatusCode::FORBIDDEN if !lacks_permission(&answer.message()) => Ok(RunCommand::TooLate),
+            StatusCode::NOT_FOUND => Ok(RunCommand::Gone),
+            _ => Err(answer.unexpected()),
+        }
+    }
+}
+
+#[async_trait]
+impl GitHub for GitHubAdapter {
+    async fn run(&self, repository: &RepositoryName, run: RunId, purpose: Purpose) -> Result<Option<Run>, Failure> {
+        let request = Request::get("run", under(repository, &format!("actions/runs/{run}")), purpose);
+        let found: Option<answers::Run> = self.find(repository, &request).await?;
+        Ok(found.map(Run::from))
+    }
+
+    async fn pulls_of_head(
+        &self,
+        repository: &RepositoryName,
+        owner: &str,
+        branch: &str,
+        head_repository: RepositoryId,
+        purpose: Purpose,
+    ) -> Result<Vec<Pull>, Failure> {
+        let mut found = Vec::new();
+        for page in 1..=PULL_PAGES {
+            let request = Request::get("pulls", under(repository, "pulls"), purpose)
+                .with("state", "all")
+                .with("head", format!("{owner}:{branch}"))
+                .with("per_page", PER_PAGE)
+                .with("page", page);
+            let answer = self.ask_about_jobs(repository, &request).await?;
+            if answer.status != StatusCode::OK {
+                return Err(answer.unexpected());
+            }
+            let pulls: Vec<answers::Pull> = answer.read()?;
+            let was_last = pulls.len() < PER_PAGE;
+            let ours = pulls.into_iter().filter(|pull| pull.comes_from(head_repository));
+            found.extend(ours.map(Pull::from));
+            if was_last {
+                return Ok(found);
+            }
+        }
+        let most = PULL_PAGES * PER_PAGE;
+        Err(Failure::Permanent(format!(
+            "{repository}: one branch has more than {most} pull requests"
+        )))
+    }
+
+    async fn pull_changes(
+        &self,
+        repository: &RepositoryName,
+        number: u64,
+        prefix: &str,
+        purpose: Purpose,
+    ) -> Result<bool, Failure> {
+        for page in 1..=FILE_PAGES {
+            let request = Request::get(
+                "pull_files",
+                under(repository, &format!("pulls/{number}/files")),
+                purpose,
+            )
+            .with("per_page", PER_PAGE)
+            .with("page", page);
+            let answer = self.ask_about_jobs(repository, &request).await?;
+            match answer.status {
+                StatusCode::OK => {}
+                // A diff that GitHub won't compute, which its author may have wanted.
+                StatusCode::UNPROCESSABLE_ENTITY => return Ok(true),
+                _ => return Err(answer.unexpected()),
+            }
+            let files: Vec<answers::ChangedFile> = answer.read()?;
+            if files.iter().any(|file| file.touches(prefix)) {
+                return Ok(true);
+            }
+            if files.len() < PER_PAGE {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn permission(
+        &self,
+        repository: &RepositoryName,
+        login: &str,
+        purpose: Purpose,
+    ) -> Result<Permission, Failure> {
+        let path = under(repository, &format!("collaborators/{}/permission", encoded(login)));
+        let found: Option<answers::PermissionLevel> = self
+            .find(repository, &Request::get("permission", path, purpose))
+            .await?;
+        Ok(found.map_or(Permission::None, |level| Permission::parse(&level.permission)))
+    }
+
+    async fn job(&self, repository: &RepositoryName, job: JobId, purpose: Purpose) -> Result<Option<LiveJob>, Failure> {
+        let request = Request::get("job", under(repository, &format!("actions/jobs/{job}")), purpose);
+        let found: Option<answers::Job> = self.find(repository, &request).await?;
+        Ok(found.map(LiveJob::from))
+    }
+
+    async fn variable(
+        &self,
+        repository: &RepositoryName,
+        name: &str,
+        purpose: Purpose,
+    ) -> Result<Option<Variable>, Failure> {
+        let request = Request::get("variable", variable_path(repository, name), purpose);
+        let found: Option<answers::Variable> = self.find(repository, &request).await?;
+        Ok(found.map(Variable::from))
+    }
+
+    async fn set_variable(&self, repository: &RepositoryName, name: &str, value: &str) -> Result<(), Failure> {
+        let body = json!({"name": name, "value": value});
+        let path = variable_path(repository, name);
+        let request = Request::change("set_variable", Method::PATCH, path, Some(body.clone()));
+        let answer = self.ask_about_jobs(repository, &request).await?;
+        match answer.status {
+            StatusCode::NO_CONTENT => return Ok(()),
+            StatusCode::NOT_FOUND => {}
+            _ => return Err(answer.unexpected()),
+        }
+        let path = under(repository, "actions/variables");
+        let request = Request::change("create_variable", Method::POST, path, Some(body));
+        let answer = self.ask_about_jobs(repository, &request).await?;
+        match answer.status {
+            StatusCode::CREATED => Ok(()),
+            // Somebody made it between our two calls, with a value we don't know.
+            StatusCode::CONFLICT => Err(Failure::Transient(answer.to_string())),
+            _ => Err(answer.unexpected()),
+        }
+    }
+
+    async fn cancel_run(&self, repository: &RepositoryName, run: RunId) -> Result<RunCommand, Failure> {
+        self.command_run(repository, run, "cancel_run", "cancel").await
+    }
+
+    async fn force_cancel_run(&self, repository: &RepositoryName, run: RunId) -> Result<RunCommand, Failure> {
+        self.command_run(repository, run, "force_cancel_run", "force-cancel")
+            .await
+    }
+
+    async fn rerun_run(&self, repository: &RepositoryName, run: RunId) -> Result<RunCommand, Failure> {
+        self.command_run(repository, run, "rerun_run", "rerun").await
+    }
+
+    async fn generate_jit(&self, scope: &RunnerScope, request: &JitRequest) -> Result<JitOutcome, Failure> {
+        self.client.limits.take_jit_request(self.client.clock.now())?;
+        let body = json!({
+            "name": request.name,
+            "runner_group_id": request.runner_group_id,
+            "labels": request.labels,
+        });
+        let path = format!("{}/generate-jitconfig", runners_path(scope));
+        let request = Request::change("generate_jit", Method::POST, path, Some(body));
+        let answer = self.ask_about_runners(scope, &request).await?;
+        match answer.status {
+            StatusCode::CREATED => {
+                let made: answers::JitConfig = answer.read()?;
+                Ok(JitOutcome::Made(JitRunner {
+                    id: RunnerId(made.runner.id),
+                    config: SecretString::from(made.encoded_jit_config),
+                }))
+            }
+            StatusCode::CONFLICT => Ok(JitOutcome::NameTaken),
+            StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => Ok(JitOutcome::Refused(answer.to_string())),
+            _ => Err(answer.unexpected()),
+        }
+    }
+
+    async fn runners_named(&self, scope: &RunnerScope, name: &str) -> Result<Vec<GitHubRunner>, Failure> {
+        let request = Request::get("runners_named", runners_path(scope), Purpose::Admit)
+            .with("name", name)
+            .with("per_page", PER_PAGE);
+        let answer = self.ask_about_runners(scope, &request).await?;
+        if answer.status != StatusCode::OK {
+            return Err(answer.unexpected());
+        }
+        let found: answers::Runners = answer.read()?;
+        let runners = found.runners.into_iter().map(GitHubRunner::from);
+        Ok(runners.filter(|runner| runner.name == name).collect())
+    }
+
+    async fn delete_runner(&self, scope: &RunnerScope, id: RunnerId) -> Result<Deletion, Failure> {
+        let path = format!("{}/{id}", runners_path(scope));
+        let request = Request::change("delete_runner", Method::DELETE, path, None);
+        let answer = self.ask_about_runners(scope, &request).await?;
+        match answer.status {
+            StatusCode::NO_CONTENT | StatusCode::NOT_FOUND => Ok(Deletion::Gone),
+            StatusCode::UNPROCESSABLE_ENTITY => Ok(Deletion::Busy),
+            _ => Err(answer.unexpected()),
+        }
+    }
+
+    /// The one call that counts against no quota. Any answer to it will do.
+    async fn reachable(&self) -> Result<(), Failure> {
+        let request = Request::get("rate_limit", "/rate_limit".to_owned(), Purpose::Admit);
+        self.ask_anonymously(&request).await.map(|_| ())
+    }
+
+    async fn is_simulated(&self) -> Result<bool, Failure> {
+        let request = Request::get("meta", "/meta".to_owned(), Purpose::Admit);
+        let answer = self.ask_anonymously(&request).await?;
+        if answer.status != StatusCode::OK {
+            return Ok(false);
+        }
+        let meta: answers::Meta = answer.read()?;
+        Ok(meta.simulator.as_deref() == Some("jitgate"))
+    }
+}
+
+fn variable_path(repository: &RepositoryName, name: &str) -> String {
+    under(repository, &format!("actions/variables/{}", encoded(name)))
+}
+
+fn runners_path(scope: &RunnerScope) -> String {
+    match scope {
+        RunnerScope::Repository(name) => under(name, "actions/runners"),
+        RunnerScope::Organization(name) => format!("/orgs/{}/actions/runners", encoded(name.owner())),
+    }
+}
+
+fn lacks_permission(message: &str) -> bool {
+    ["Resource not accessible", "Must have"]
+        .iter()
+        .any(|start| message.starts_with(start))
+}

@@ -1,0 +1,270 @@
+//! One request in, one classified answer out, within one deadline.
+//!
+//! An [`Answer`] is GitHub's word on the matter, to be read by whoever asked. Everything that is no word on the matter is
+//! a [`Failure`] here already: no answer, 5xx, 408, limits. Redirects are not followed, so a token goes nowhere but to the
+//! configured host. Neither headers nor bodies nor queries are logged.
+
+use super::etag::{Etags, Tagged};
+use super::limits::{Account, Limits, announced};
+use super::request::Request;
+use super::settings::{Settings, SetupError, base_of};
+use crate::ports::{Clock, Failure};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use octocrab::{OctoBody, Octocrab};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+/// GitHub takes 100 requests at once; others may use the same account.
+const MAX_IN_FLIGHT: usize = 50;
+/// A page of 100 changed files can come near: outsiders choose their paths and contents.
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+const MAX_MESSAGE_CHARS: usize = 200;
+/// The version the answers are read in.
+const API_VERSION: &str = "2022-11-28";
+
+/// Told of every request that was sent. Endpoint names come from a closed set.
+pub trait Calls: Send + Sync + 'static {
+    /// A request was answered with `status`, or not at all.
+    fn answered(&self, endpoint: &'static str, status: Option<u16>);
+}
+
+impl Calls for () {
+    fn answered(&self, _endpoint: &'static str, _status: Option<u16>) {}
+}
+
+/// Whom a request is made as. The header is marked sensitive, so it does not print.
+#[derive(Debug)]
+pub(super) struct Bearer {
+    pub(super) account: Account,
+    pub(super) authorization: Option<HeaderValue>,
+}
+
+impl Bearer {
+    pub(super) fn anonymous() -> Self {
+        Self {
+            account: Account::Anonymous,
+            authorization: None,
+        }
+    }
+
+    /// None for a token that cannot be sent in a header.
+    pub(super) fn new(account: Account, token: &str) -> Option<Self> {
+        let mut authorization = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+        authorization.set_sensitive(true);
+        Some(Self {
+            account,
+            authorization: Some(authorization),
+        })
+    }
+}
+
+pub(super) struct Client {
+    octocrab: Octocrab,
+    base: String,
+    timeout: Duration,
+    in_flight: Semaphore,
+    etags: Etags,
+    calls: Arc<dyn Calls>,
+    pub(super) limits: Limits,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Arc<[u8]>,
+}
+
+impl Client {
+    pub(super) fn new(settings: &Settings, clock: Arc<dyn Clock>, calls: Arc<dyn Calls>) -> Result<Self, SetupError> {
+        let base = base_of(&settings.api_url)?;
+        // No read or write timeout: octocrab's go on counting on an idle connection and would cut off the next request
+        // on it. The deadline over each request bounds both.
+        let octocrab = Octocrab::builder()
+            .set_connect_timeout(Some(settings.connect_timeout))
+            .base_uri(base.as_str())
+            .and_then(|builder| builder.build())
+            .map_err(|error| SetupError::Client(Box::new(error)))?;
+        Ok(Self {
+            octocrab,
+            base,
+            timeout: settings.timeout,
+            in_flight: Semaphore::new(MAX_IN_FLIGHT),
+            etags: Etags::default(),
+            calls,
+            limits: Limits::default(),
+            clock,
+        })
+    }
+
+    pub(super) async fn send(&self, request: &Request, bearer: &Bearer) -> Result<Answer, Failure> {
+        let started = Instant::now();
+        let deadline = started + self.timeout;
+        let too_late = |what: &str| format!("{what} within {} ms", self.timeout.as_millis());
+        let Ok(Ok(_permit)) = timeout_at(deadline, self.in_flight.acquire()).await else {
+            return Err(lost(request, &too_late("too many requests under way to send it")));
+        };
+        self.limits.check(bearer.account, request.purpose, self.clock.now())?;
+        let known = (request.method == Method::GET)
+            .then(|| self.etags.get(&request.target()))
+            .flatten();
+        let outcome = timeout_at(deadline, self.exchange(request, bearer, known.as_ref())).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(too_late("no complete answer")));
+        let status = outcome.as_ref().ok().map(|reply| reply.status.as_u16());
+        self.calls.answered(request.endpoint, status);
+        tracing::debug!(
+            endpoint = request.endpoint,
+            status,
+            duration_s = started.elapsed().as_secs_f64(),
+            "called GitHub"
+        );
+        let reply = outcome.map_err(|reason| lost(request, &reason))?;
+        self.classified(request, bearer, reply, known)
+    }
+
+    async fn exchange(&self, request: &Request, bearer: &Bearer, known: Option<&Tagged>) -> Result<Reply, String> {
+        let mut builder = http::Request::builder()
+            .method(request.method.clone())
+            .uri(format!("{}{}", self.base, request.target()))
+            .header(ACCEPT, "application/vnd.github+json")
+            .header("x-github-api-version", API_VERSION);
+        if let Some(authorization) = &bearer.authorization {
+            builder = builder.header(AUTHORIZATION, authorization);
+        }
+        if let Some(known) = known {
+            builder = builder.header(IF_NONE_MATCH, &known.etag);
+        }
+        let body = match &request.body {
+            Some(body) => {
+                builder = builder.header(CONTENT_TYPE, "application/json");
+                OctoBody::from(body.to_string())
+            }
+            None => OctoBody::empty(),
+        };
+        let ready = builder.body(body).map_err(|e| chain(&e))?;
+        let response = self.octocrab.execute(ready).await.map_err(|e| chain(&e))?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, MAX_BODY_BYTES).collect().await;
+        Ok(Reply {
+            status: head.status,
+            headers: head.headers,
+            body: body.map_err(|e| chain(e.as_ref()))?.to_bytes().as_ref().into(),
+        })
+    }
+
+    fn classified(
+        &self,
+        request: &Request,
+        bearer: &Bearer,
+        reply: Reply,
+        known: Option<Tagged>,
+    ) -> Result<Answer, Failure> {
+        self.limits.learn(bearer.account, &reply.headers);
+        let now = self.clock.now();
+        let mut answer = Answer {
+            asked: request.to_string(),
+            status: reply.status,
+            body: reply.body,
+        };
+        if let Some(limit) = announced(answer.status, &reply.headers, &answer.body, now) {
+            let failure = Failure::RateLimited {
+                until: limit.until,
+                detail: format!("{answer}: {}", limit.why),
+            };
+            self.limits.stop(bearer.account, limit);
+            return Err(failure);
+        }
+        if answer.status.is_server_error() || answer.status == StatusCode::REQUEST_TIMEOUT {
+            return Err(Failure::Transient(answer.to_string()));
+        }
+        if let (StatusCode::NOT_MODIFIED, Some(known)) = (answer.status, known) {
+            answer.status = StatusCode::OK;
+            answer.body = known.body;
+        } else if let (&Method::GET, StatusCode::OK) = (&request.method, answer.status) {
+            let etag = reply.headers.get(ETAG).and_then(|etag| etag.to_str().ok());
+            if let Some(etag) = etag {
+                self.etags.put(&request.target(), etag, &answer.body);
+            }
+        }
+        Ok(answer)
+    }
+}
+
+/// What GitHub said. Its text form names request, status and GitHub's message.
+pub(super) struct Answer {
+    asked: String,
+    pub(super) status: StatusCode,
+    body: Arc<[u8]>,
+}
+
+impl Answer {
+    /// The body as a `T`. The error names no part of the body: it may hold a secret.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            Failure::Transient(format!(
+                "{}: answered {} with a body that cannot be read ({:?} error at line {}, column {})",
+                self.asked,
+                self.status.as_u16(),
+                error.classify(),
+                error.line(),
+                error.column(),
+            ))
+        })
+    }
+
+    /// GitHub's message, made inert and short.
+    pub(super) fn message(&self) -> String {
+        #[derive(Deserialize)]
+        struct Body {
+            message: String,
+        }
+        let body: Option<Body> = serde_json::from_slice(&self.body).ok();
+        let message = body.map(|body| body.message).unwrap_or_default();
+        inert(&message)
+    }
+
+    /// The failure of an answer nobody foresaw.
+    pub(super) fn unexpected(&self) -> Failure {
+        match self.status {
+            status if status.is_client_error() => Failure::Permanent(self.to_string()),
+            StatusCode::MOVED_PERMANENTLY | StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => {
+                Failure::Permanent(format!("{self}; was the repository renamed or moved?"))
+            }
+            _ => Failure::Transient(self.to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: GitHub answered {}", self.asked, self.status.as_u16())?;
+        match self.message().as_str() {
+            "" => Ok(()),
+            message => write!(f, ": {message}"),
+        }
+    }
+}
+
+fn lost(request: &Request, reason: &str) -> Failure {
+    Failure::Transient(format!("{request}: {}", inert(reason)))
+}
+
+fn inert(text: &str) -> String {
+    let plain = text.chars().filter(|c| !c.is_control());
+    plain.take(MAX_MESSAGE_CHARS).collect()
+}
+
+/// An error with its causes; octocrab's own texts stop at the first.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.dedup();
+    texts.join(": ")
+}

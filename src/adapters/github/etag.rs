@@ -1,0 +1,102 @@
+//! Answers we already have. A GET with `If-None-Match` that is answered 304 costs no quota.
+//!
+//! Nothing is served from here without asking: every use is revalidated by GitHub, under the current token. Bounded in
+//! entries and bytes; the least recently used goes first.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+const MAX_ENTRIES: usize = 4096;
+const MAX_BYTES: usize = 32 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// A body and the tag GitHub gave it.
+#[derive(Clone)]
+pub(super) struct Tagged {
+    pub(super) etag: String,
+    pub(super) body: Arc<[u8]>,
+}
+
+#[derive(Default)]
+pub(super) struct Etags(Mutex<Entries>);
+
+#[derive(Default)]
+struct Entries {
+    by_url: HashMap<String, (Tagged, u64)>,
+    bytes: usize,
+    /// Counts uses; the age of an entry is the count at its last use.
+    uses: u64,
+}
+
+impl Etags {
+    pub(super) fn get(&self, url: &str) -> Option<Tagged> {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.uses += 1;
+        let uses = entries.uses;
+        let (tagged, last_use) = entries.by_url.get_mut(url)?;
+        *last_use = uses;
+        Some(tagged.clone())
+    }
+
+    pub(super) fn put(&self, url: &str, etag: &str, body: &Arc<[u8]>) {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.remove(url);
+        if body.len() > MAX_BODY_BYTES {
+            return;
+        }
+        entries.bytes += body.len();
+        entries.uses += 1;
+        let tagged = Tagged {
+            etag: etag.to_owned(),
+            body: Arc::clone(body),
+        };
+        let uses = entries.uses;
+        entries.by_url.insert(url.to_owned(), (tagged, uses));
+        while entries.by_url.len() > MAX_ENTRIES || entries.bytes > MAX_BYTES {
+            let oldest = entries.by_url.iter().min_by_key(|(_, (_, last_use))| *last_use);
+            let Some(url) = oldest.map(|(url, _)| url.clone()) else {
+                break;
+            };
+            entries.remove(&url);
+        }
+    }
+}
+
+impl Entries {
+    fn remove(&mut self, url: &str) {
+        if let Some((tagged, _)) = self.by_url.remove(url) {
+            self.bytes -= tagged.body.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_goes_first() {
+        let etags = Etags::default();
+        let body: Arc<[u8]> = Arc::from(&b"{}"[..]);
+        for i in 0..MAX_ENTRIES {
+            etags.put(&i.to_string(), "x", &body);
+        }
+        assert!(etags.get("0").is_some());
+        etags.put("one more", "x", &body);
+        assert!(etags.get("0").is_some(), "it was just used");
+        assert!(etags.get("1").is_none(), "it was the oldest");
+    }
+
+    #[test]
+    fn bytes_are_bounded_too() {
+        let etags = Etags::default();
+        let big: Arc<[u8]> = vec![0; MAX_BODY_BYTES].into();
+        for i in 0..=MAX_BYTES / MAX_BODY_BYTES {
+            etags.put(&i.to_string(), "x", &big);
+        }
+        assert!(etags.get("0").is_none());
+        assert!(etags.get("1").is_some());
+        etags.put("1", "x", &vec![0; MAX_BODY_BYTES + 1].into());
+        assert!(etags.get("1").is_none(), "the old body would be wrong now");
+    }
+}

@@ -1,0 +1,371 @@
+//! The deliveries: each at its place in the order of arrival, with the state it is in.
+//!
+//! One instant says when an unfinished delivery may be claimed: a claim only moves it to the end of the lease, so a lease
+//! that ended needs no clean-up. A lease is told by its place and its number of attempts, which never come together twice.
+
+use crate::domain::event::Action;
+use crate::domain::ids::{DeliveryId, JobId};
+use crate::ports::queue::{Accepted, Arrival, Bounds, Delivery, DeliveryState, Depth, Lease, Work};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+pub(super) struct Deliveries {
+    bounds: Bounds,
+    last_place: u64,
+    places: HashMap<DeliveryId, u64>,
+    entries: BTreeMap<u64, Entry>,
+    unfinished: BTreeSet<u64>,
+    unfinished_bytes: u64,
+    /// The finished ones by when they finished.
+    finished: BTreeSet<(DateTime<Utc>, u64)>,
+    /// The finished ones that still have a body, the dead behind all others.
+    spare_bodies: BTreeSet<(bool, u64)>,
+    body_bytes: u64,
+}
+
+struct Entry {
+    id: DeliveryId,
+    event: String,
+    subject: Option<Subject>,
+    received_at: DateTime<Utc>,
+    attempts: u32,
+    cause: Option<String>,
+    stage: Stage,
+    body: Option<Vec<u8>>,
+}
+
+/// What a delivery that was queued is about.
+struct Subject {
+    action: Action,
+    repository: String,
+    job: JobId,
+}
+
+#[derive(Clone, Copy)]
+enum Stage {
+    /// To be claimed from then on.
+    Waiting(DateTime<Utc>),
+    /// To be claimed again from then on.
+    Leased(DateTime<Utc>),
+    /// Over since then, in one of the final states.
+    Finished(DeliveryState, DateTime<Utc>),
+}
+
+impl Stage {
+    fn due_at(self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Waiting(at) | Self::Leased(at) => Some(at),
+            Self::Finished(..) => None,
+        }
+    }
+
+    fn is_due(self, now: DateTime<Utc>) -> bool {
+        self.due_at().is_some_and(|at| at <= now)
+    }
+
+    fn state(self, now: DateTime<Utc>) -> DeliveryState {
+        match self {
+            Self::Leased(until) if until > now => DeliveryState::Leased,
+            Self::Waiting(_) | Self::Leased(_) => DeliveryState::Queued,
+            Self::Finished(state, _) => state,
+        }
+    }
+}
+
+impl Entry {
+    fn bytes(&self) -> u64 {
+        self.body.as_ref().map_or(0, |body| body.len() as u64)
+    }
+
+    fn describe(&self, now: DateTime<Utc>) -> Delivery {
+        let state = self.stage.state(now);
+        let subject = self.subject.as_ref();
+        Delivery {
+            id: self.id.clone(),
+            event: self.event.clone(),
+            action: subject.map(|subject| subject.action),
+            repository: subject.map(|subject| subject.repository.clone()),
+            job: subject.map(|subject| subject.job),
+            received_at: self.received_at,
+            state,
+            attempts: self.attempts,
+            due_at: self.stage.due_at().filter(|_| state == DeliveryState::Queued),
+            cause: self.cause.clone(),
+        }
+    }
+}
+
+impl Deliveries {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            last_place: 0,
+            places: HashMap::new(),
+            entries: BTreeMap::new(),
+            unfinished: BTreeSet::new(),
+            unfinished_bytes: 0,
+            finished: BTreeSet::new(),
+            spare_bodies: BTreeSet::new(),
+            body_bytes: 0,
+        }
+    }
+
+    /// Forgets what finished longer than the retention ago.
+    pub(super) fn expire(&mut self, now: DateTime<Utc>) {
+        while let Some((at, place)) = self.finished.first().copied()
+            && later(at, self.bounds.retention) <= now
+        {
+            self.take_out(place);
+        }
+    }
+
+    pub(super) fn accept(&mut self, arrival: Arrival, now: DateTime<Utc>) -> Accepted {
+        let known = self.places.get(&arrival.id).copied();
+        let is_dead = known
+            .and_then(|place| self.entries.get(&place))
+            .is_some_and(|entry| matches!(entry.stage, Stage::Finished(DeliveryState::Dead, _)));
+        let (subject, body) = match arrival.work {
+            _ if known.is_some() && !is_dead => return Accepted::AlreadySeen,
+            Work::Remember if is_dead => return Accepted::AlreadySeen,
+            Work::Remember => (None, None),
+            Work::Queue {
+                action,
+                repository,
+                job,
+                priority,
+                body,
+            } => {
+                let unfinished = self.unfinished.len() as u64;
+                if !self
+                    .bounds
+                    .have_room(priority, body.len() as u64, unfinished, self.unfinished_bytes)
+                {
+                    return Accepted::Full;
+                }
+                let subject = Subject {
+                    action,
+                    repository,
+                    job,
+                };
+                (Some(subject), Some(body))
+            }
+        };
+        if let Some(place) = known {
+            self.take_out(place);
+        }
+        let stage = match subject {
+            Some(_) => Stage::Waiting(now),
+            None => Stage::Finished(DeliveryState::Ignored, now),
+        };
+        self.put_last(Entry {
+            id: arrival.id,
+            event: arrival.event,
+            subject,
+            received_at: arrival.received_at,
+            attempts: 0,
+            cause: None,
+            stage,
+            body,
+        });
+        self.make_room();
+        Accepted::Taken
+    }
+
+    pub(super) fn claim(&mut self, limit: usize, now: DateTime<Utc>, lease_for: Duration) -> Vec<Lease> {
+        let due: Vec<u64> = self
+            .first_of_each_job()
+            .filter(|(_, entry)| entry.stage.is_due(now))
+            .map(|(place, _)| place)
+            .take(limit)
+            .collect();
+        let lease = |place: u64| {
+            let entry = self.entries.get_mut(&place)?;
+            let attempts = entry.attempts;
+            entry.attempts = attempts.saturating_add(1);
+            entry.stage = Stage::Leased(later(now, lease_for));
+            Some(Lease {
+                id: entry.id.clone(),
+                received_at: entry.received_at,
+                attempts,
+                body: entry.body.clone().unwrap_or_default(),
+                token: token(place, entry.attempts),
+            })
+        };
+        due.into_iter().filter_map(lease).collect()
+    }
+
+    pub(super) fn ack(&mut self, lease: &Lease, now: DateTime<Utc>) {
+        self.give_back(lease, now, |entry| {
+            entry.stage = Stage::Finished(DeliveryState::Done, now);
+        });
+    }
+
+    pub(super) fn retry(&mut self, lease: &Lease, now: DateTime<Utc>, delay: Duration, cause: &str) {
+        self.give_back(lease, now, |entry| {
+            entry.stage = Stage::Waiting(later(now, delay));
+            entry.cause = Some(cause.to_owned());
+        });
+    }
+
+    pub(super) fn dead_letter(&mut self, lease: &Lease, now: DateTime<Utc>, cause: &str) {
+        self.give_back(lease, now, |entry| {
+            entry.stage = Stage::Finished(DeliveryState::Dead, now);
+            entry.cause = Some(cause.to_owned());
+        });
+    }
+
+    pub(super) fn requeue(&mut self, id: &DeliveryId, now: DateTime<Utc>) -> bool {
+        let Some(place) = self.places.get(id).copied() else {
+            return false;
+        };
+        if self.unfinished.contains(&place) {
+            return true;
+        }
+        match self.take_out(place) {
+            Some(entry) if entry.body.is_some() => {
+                self.put_last(Entry {
+                    attempts: 0,
+                    cause: None,
+                    stage: Stage::Waiting(now),
+                    ..entry
+                });
+                self.make_room();
+                true
+            }
+            Some(entry) => {
+                self.put_at(place, entry);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// When something is due next that nothing earlier of its job holds up.
+    pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
+        self.first_of_each_job()
+            .filter_map(|(_, entry)| entry.stage.due_at())
+            .min()
+    }
+
+    pub(super) fn get(&self, id: &DeliveryId, now: DateTime<Utc>) -> Option<Delivery> {
+        Some(self.entry(id)?.describe(now))
+    }
+
+    pub(super) fn newest(&self, limit: usize, now: DateTime<Utc>) -> Vec<Delivery> {
+        let newest = self.entries.values().rev().take(limit);
+        newest.map(|entry| entry.describe(now)).collect()
+    }
+
+    pub(super) fn body(&self, id: &DeliveryId) -> Option<Vec<u8>> {
+        self.entry(id)?.body.clone()
+    }
+
+    pub(super) fn depth(&self, now: DateTime<Utc>) -> Depth {
+        let mut depth = Depth {
+            body_bytes: self.body_bytes,
+            ..Depth::default()
+        };
+        for entry in self.entries.values() {
+            match entry.stage.state(now) {
+                DeliveryState::Queued if entry.stage.is_due(now) => depth.ready += 1,
+                DeliveryState::Queued => depth.delayed += 1,
+                DeliveryState::Leased => depth.leased += 1,
+                DeliveryState::Dead => depth.dead += 1,
+                DeliveryState::Done | DeliveryState::Ignored => {}
+            }
+        }
+        let unfinished = self.unfinished.iter().filter_map(|place| self.entries.get(place));
+        depth.oldest = unfinished.map(|entry| entry.received_at).min();
+        depth
+    }
+
+    fn entry(&self, id: &DeliveryId) -> Option<&Entry> {
+        self.entries.get(self.places.get(id)?)
+    }
+
+    /// The unfinished deliveries that are the earliest of their job, in order of arrival.
+    fn first_of_each_job(&self) -> impl Iterator<Item = (u64, &Entry)> {
+        let mut jobs = HashSet::new();
+        self.unfinished.iter().filter_map(move |place| {
+            let entry = self.entries.get(place)?;
+            let job = entry.subject.as_ref()?.job;
+            jobs.insert(job).then_some((*place, entry))
+        })
+    }
+
+    /// Changes a leased delivery, if the lease is still the one that holds it.
+    fn give_back(&mut self, lease: &Lease, now: DateTime<Utc>, change: impl FnOnce(&mut Entry)) {
+        let Some(place) = self.places.get(&lease.id).copied() else {
+            return;
+        };
+        let is_held = self.entries.get(&place).is_some_and(|entry| {
+            entry.stage.state(now) == DeliveryState::Leased && token(place, entry.attempts) == lease.token
+        });
+        if is_held && let Some(mut entry) = self.take_out(place) {
+            change(&mut entry);
+            self.put_at(place, entry);
+        }
+    }
+
+    /// Drops bodies of finished deliveries until the rest fits.
+    fn make_room(&mut self) {
+        while self.body_bytes > self.bounds.bodies_max_bytes
+            && let Some((_, place)) = self.spare_bodies.first().copied()
+            && let Some(entry) = self.take_out(place)
+        {
+            self.put_at(place, Entry { body: None, ..entry });
+        }
+    }
+
+    fn put_last(&mut self, entry: Entry) {
+        self.last_place += 1;
+        self.put_at(self.last_place, entry);
+    }
+
+    /// Puts an entry in, and into every index it belongs to.
+    fn put_at(&mut self, place: u64, entry: Entry) {
+        self.places.insert(entry.id.clone(), place);
+        self.body_bytes += entry.bytes();
+        match entry.stage {
+            Stage::Waiting(_) | Stage::Leased(_) => {
+                self.unfinished.insert(place);
+                self.unfinished_bytes += entry.bytes();
+            }
+            Stage::Finished(state, at) => {
+                self.finished.insert((at, place));
+                if entry.body.is_some() {
+                    self.spare_bodies.insert((state == DeliveryState::Dead, place));
+                }
+            }
+        }
+        self.entries.insert(place, entry);
+    }
+
+    /// Takes an entry out, and out of every index.
+    fn take_out(&mut self, place: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&place)?;
+        self.places.remove(&entry.id);
+        self.body_bytes -= entry.bytes();
+        match entry.stage {
+            Stage::Waiting(_) | Stage::Leased(_) => {
+                self.unfinished.remove(&place);
+                self.unfinished_bytes -= entry.bytes();
+            }
+            Stage::Finished(state, at) => {
+                self.finished.remove(&(at, place));
+                self.spare_bodies.remove(&(state == DeliveryState::Dead, place));
+            }
+        }
+        Some(entry)
+    }
+}
+
+fn token(place: u64, attempts: u32) -> String {
+    format!("{place}.{attempts}")
+}
+
+fn later(than: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
+    let by = TimeDelta::from_std(by).unwrap_or(TimeDelta::MAX);
+    than.checked_add_signed(by).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}

@@ -1,0 +1,170 @@
+//! What a gate keeps about itself in `state_dir`: its instance name and its admin token.
+//!
+//! Both are made on first start and stay. The directory is 0700 and the token 0600; others' access is refused, not mended.
+
+use secrecy::SecretString;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Characters of an instance name.
+const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+/// Length of an instance name.
+const INSTANCE_LENGTH: usize = 8;
+/// Random bytes of an admin token.
+const TOKEN_BYTES: usize = 32;
+
+/// The state directory, or a file in it, cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// Reading or writing failed.
+    #[error("cannot use {}", path.display())]
+    Io {
+        /// Which file or directory.
+        path: PathBuf,
+        /// What happened.
+        #[source]
+        source: io::Error,
+    },
+    /// Others may read a secret.
+    #[error("{} can be read by others; run: chmod 600 {}", .0.display(), .0.display())]
+    Exposed(PathBuf),
+    /// The file does not hold what it should.
+    #[error("{} is damaged; remove it, and a new one is made", .0.display())]
+    Damaged(PathBuf),
+}
+
+/// Makes the state directory if it is missing.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn prepare_state_dir(path: &Path) -> Result<(), IdentityError> {
+    let failed = |source| IdentityError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed)
+}
+
+/// This instance's name: eight characters that tell its runners from others'.
+///
+/// # Errors
+/// When the file cannot be read, written or understood.
+pub fn instance(state_dir: &Path) -> Result<String, IdentityError> {
+    let path = state_dir.join("instance");
+    let name = kept(&path, || {
+        let mut bytes = [0_u8; INSTANCE_LENGTH];
+        random(&mut bytes)?;
+        Ok(bytes
+            .iter()
+            .filter_map(|byte| ALPHABET.get(usize::from(byte % 32)))
+            .map(|byte| char::from(*byte))
+            .collect())
+    })?;
+    let plain = name.len() == INSTANCE_LENGTH && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if plain {
+        Ok(name)
+    } else {
+        Err(IdentityError::Damaged(path))
+    }
+}
+
+/// The admin API's bearer token.
+///
+/// # Errors
+/// When the file cannot be read or written, is empty, or can be read by others.
+pub fn admin_token(path: &Path) -> Result<SecretString, IdentityError> {
+    let token = kept(path, || {
+        let mut bytes = [0_u8; TOKEN_BYTES];
+        random(&mut bytes)?;
+        Ok(hex::encode(bytes))
+    })?;
+    let metadata = std::fs::metadata(path).map_err(|source| IdentityError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        return Err(IdentityError::Exposed(path.to_owned()));
+    }
+    if token.is_empty() {
+        return Err(IdentityError::Damaged(path.to_owned()));
+    }
+    Ok(SecretString::from(token))
+}
+
+/// Reads a small file, or makes it with mode 0600. Of two that make it at once, one wins and both read the same.
+fn kept(path: &Path, make: impl FnOnce() -> io::Result<String>) -> Result<String, IdentityError> {
+    let failed = |source| IdentityError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    match std::fs::read_to_string(path) {
+        Ok(text) => return Ok(text.trim().to_owned()),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+        Err(_) => {}
+    }
+    let text = make().map_err(failed)?;
+    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)
+        .map_err(failed)?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(failed)?;
+    let linked = std::fs::hard_link(&draft, path);
+    std::fs::remove_file(&draft).map_err(failed)?;
+    match linked {
+        Ok(()) => Ok(text),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => std::fs::read_to_string(path)
+            .map(|text| text.trim().to_owned())
+            .map_err(failed),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn random(bytes: &mut [u8]) -> io::Result<()> {
+    File::open("/dev/urandom")?.read_exact(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    #[test]
+    fn both_are_made_once_and_kept() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let state = dir.path().join("state");
+        prepare_state_dir(&state).expect("made");
+        let first = instance(&state).expect("made");
+        assert_eq!(instance(&state).expect("kept"), first);
+        let token = admin_token(&state.join("admin-token")).expect("made");
+        let again = admin_token(&state.join("admin-token")).expect("kept");
+        assert_eq!(token.expose_secret(), again.expose_secret());
+        assert_eq!(token.expose_secret().len(), 64);
+        assert_eq!(
+            std::fs::read_dir(&state).expect("listed").count(),
+            2,
+            "drafts are removed"
+        );
+    }
+
+    #[test]
+    fn a_token_others_can_read_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("admin-token");
+        admin_token(&path).expect("made");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("changed");
+        let error = admin_token(&path).expect_err("refused");
+        assert!(error.to_string().contains("chmod 600"), "{error}");
+    }
+}

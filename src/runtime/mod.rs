@@ -1,0 +1,9 @@
+//! Wiring only: ports get their adapters here, listeners and worker are started and stopped.
+
+mod identity;
+mod process;
+mod wiring;
+
+pub use identity::{IdentityError, admin_token, instance, prepare_state_dir};
+pub use process::{Process, StartError, serve};
+pub use wiring::{Store, WiringError, build_gate, open_admin, open_ingress, open_store};

@@ -1,0 +1,122 @@
+//! `jitgate serve`: listeners and worker, from start to a clean stop.
+
+use super::identity::{self, IdentityError};
+use super::wiring::{self, Store, WiringError};
+use crate::adapters::clock::SystemClock;
+use crate::adapters::synthetic::SyntheticHost;
+use crate::app::Gate;
+use crate::config::{Config, Host, Role};
+use crate::http::Running;
+use crate::ports::{Clock, RunnerHost};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// The gate could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// Store, GitHub or listeners.
+    #[error(transparent)]
+    Wiring(#[from] WiringError),
+}
+
+/// How long what is in flight may take after a stop.
+const STOP_WITHIN: Duration = Duration::from_secs(60);
+
+/// A running gate.
+pub struct Process {
+    public: Option<Running>,
+    admin: Running,
+    worker: Option<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+}
+
+/// Starts the parts of a role.
+///
+/// # Errors
+/// When the state directory, the store, GitHub's client or a listener cannot be set up.
+pub fn serve(config: &Config, role: Role) -> Result<Process, StartError> {
+    let server = &config.server;
+    identity::prepare_state_dir(&server.state_dir)?;
+    let instance = identity::instance(&server.state_dir)?;
+    let token = identity::admin_token(&server.admin_token_file)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store: Store = wiring::open_store(config, clock.clone())?;
+    let gate = wiring::build_gate(config, &clock, &store, host(config), &instance)?;
+    let (public, ingest) = match role {
+        Role::All | Role::Ingress => wiring::open_ingress(config, &gate, server.listen)
+            .map(Option::Some)?
+            .unzip(),
+        Role::Worker => (None, None),
+    };
+    let admin = wiring::open_admin(config, gate.clone(), ingest, token)?;
+    let (stop, stopped) = watch::channel(false);
+    let worker = match role {
+        Role::All | Role::Worker => Some(tokio::spawn(work(gate, instance.clone(), stopped))),
+        Role::Ingress => None,
+    };
+    tracing::info!(
+        instance,
+        public = public.as_ref().and_then(Running::address).map(tracing::field::display),
+        admin = admin.address().map(tracing::field::display),
+        repositories = config.repositories.len(),
+        "jitgate {} is up",
+        env!("CARGO_PKG_VERSION")
+    );
+    Ok(Process {
+        public,
+        admin,
+        worker,
+        stop,
+    })
+}
+
+impl Process {
+    /// The public address.
+    #[must_use]
+    pub fn public_address(&self) -> Option<std::net::SocketAddr> {
+        self.public.as_ref().and_then(Running::address)
+    }
+
+    /// The admin address; none for a unix socket.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<std::net::SocketAddr> {
+        self.admin.address()
+    }
+
+    /// Takes nothing new, lets what is in flight end, and returns. What did not end in time comes back after a restart.
+    pub async fn stop(self) {
+        if let Some(public) = self.public {
+            public.stop().await;
+        }
+        self.stop.send_replace(true);
+        if let Some(worker) = self.worker
+            && tokio::time::timeout(STOP_WITHIN, worker).await.is_err()
+        {
+            tracing::warn!("some deliveries were still worked on after {} s", STOP_WITHIN.as_secs());
+        }
+        self.admin.stop().await;
+    }
+}
+
+async fn work(gate: Arc<Gate>, consumer: String, mut stopped: watch::Receiver<bool>) {
+    gate.run(&consumer, async {
+        // An error means the process is going away: as good as a stop.
+        drop(stopped.wait_for(|stop| *stop).await);
+    })
+    .await;
+}
+
+fn host(config: &Config) -> Option<Arc<dyn RunnerHost>> {
+    match config.runners.host {
+        Host::Synthetic => Some(Arc::new(SyntheticHost::new())),
+        Host::Local | Host::Qemu => {
+            tracing::warn!("this version decides and records, and makes runners on the synthetic host only");
+            None
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! From a validated configuration to ports with adapters behind them.
+
+use crate::adapters::alerts::LogSink;
+use crate::adapters::github::{self, GitHubAdapter};
+use crate::adapters::memory::MemoryStore;
+use crate::app::gather::Recall;
+use crate::app::settings::{Repository, Settings};
+use crate::app::{Gate, Ingest};
+use crate::config::{AdminListen, Config, Credentials, Scope, StoreUrl};
+use crate::http::{self, AdminBind, AdminState, Health, Limits, Running};
+use crate::ports::github::RunnerScope;
+use crate::ports::queue::Bounds;
+use crate::ports::{Clock, GitHub, Ledger, Queue, RunnerHost};
+use chrono::TimeDelta;
+use secrecy::SecretString;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The engine behind queue and ledger.
+#[derive(Clone)]
+pub struct Store {
+    /// The queue.
+    pub queue: Arc<dyn Queue>,
+    /// The ledger.
+    pub ledger: Arc<dyn Ledger>,
+}
+
+/// Something could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum WiringError {
+    /// The configured engine does not exist in this version.
+    #[error("the engine of store.url is not available in this version; use memory:")]
+    Store,
+    /// Nobody to speak as.
+    #[error("no credentials for GitHub: set github.app_id with github.private_key_file, or github.token_file")]
+    NoCredentials,
+    /// The GitHub client could not be built.
+    #[error("cannot set up the GitHub client")]
+    GitHub(#[source] github::SetupError),
+    /// A listener could not be opened.
+    #[error(transparent)]
+    Listen(#[from] http::ListenError),
+}
+
+/// Most deliveries the queue holds; the last tenth is kept for those that could reach a runner.
+const QUEUE_BOUND: u64 = 100_000;
+
+/// Opens the configured store.
+///
+/// # Errors
+/// When the engine does not exist here, or does not open.
+pub fn open_store(config: &Config, clock: Arc<dyn Clock>) -> Result<Store, WiringError> {
+    match &config.store.url {
+        StoreUrl::Memory => {
+            let bounds = Bounds {
+                max_entries: QUEUE_BOUND,
+                max_entries_other: QUEUE_BOUND - QUEUE_BOUND / 10,
+                bodies_max_bytes: config.store.bodies_max_bytes,
+                retention: config.store.retention,
+            };
+            let store = Arc::new(MemoryStore::new(clock, bounds));
+            Ok(Store {
+                queue: store.clone(),
+                ledger: store,
+            })
+        }
+        StoreUrl::Sqlite(_) | StoreUrl::Redis(_) | StoreUrl::RedisCluster(_) => Err(WiringError::Store),
+    }
+}
+
+/// Puts the worker's side together.
+///
+/// # Errors
+/// When the GitHub client cannot be built.
+pub fn build_gate(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    store: &Store,
+    host: Option<Arc<dyn RunnerHost>>,
+    instance: &str,
+) -> Result<Arc<Gate>, WiringError> {
+    Ok(Arc::new(Gate {
+        queue: store.queue.clone(),
+        ledger: store.ledger.clone(),
+        github: open_github(config, clock)?,
+        host,
+        sink: Arc::new(LogSink),
+        clock: clock.clone(),
+        settings: settings(config, instance),
+        recall: Recall::default(),
+        minting: tokio::sync::Mutex::default(),
+    }))
+}
+
+fn open_github(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn GitHub>, WiringError> {
+    let credentials = match &config.github.credentials {
+        Credentials::App {
+            app_id,
+            private_key,
+            installation_id,
+        } => github::Credentials::App {
+            app_id: *app_id,
+            private_key: private_key.clone(),
+            installation_id: *installation_id,
+        },
+        Credentials::Token(token) => github::Credentials::Token(token.clone()),
+        Credentials::None => return Err(WiringError::NoCredentials),
+    };
+    let settings = github::Settings {
+        api_url: config.github.api_url.clone(),
+        credentials,
+        connect_timeout: config.github.connect_timeout,
+        timeout: config.github.timeout,
+    };
+    let adapter = GitHubAdapter::new(&settings, clock.clone()).map_err(WiringError::GitHub)?;
+    Ok(Arc::new(adapter))
+}
+
+fn settings(config: &Config, instance: &str) -> Settings {
+    Settings {
+        repositories: repositories(config),
+        name_prefix: config.runners.name_prefix.clone(),
+        instance: instance.to_owned(),
+        max_runners: config.runners.max,
+        attempts: config.runners.attempts.into(),
+        retention: config.store.retention,
+        mode: config.rollout.mode,
+        api_url: config.github.api_url.clone(),
+    }
+}
+
+fn repositories(config: &Config) -> Vec<Repository> {
+    let repository = |configured: &crate::config::Repository| Repository {
+        name: configured.name.clone(),
+        scope: match configured.scope {
+            Scope::Repository => RunnerScope::Repository(configured.name.clone()),
+            Scope::Organization => RunnerScope::Organization(configured.name.clone()),
+        },
+        runner_group_id: configured.runner_group_id,
+        variable: configured.variable.clone(),
+        policy: configured.policy.clone(),
+        quarantine: TimeDelta::from_std(configured.quarantine).unwrap_or(TimeDelta::MAX),
+    };
+    config.repositories.iter().map(repository).collect()
+}
+
+fn health(gate: &Gate) -> Health {
+    Health {
+        queue: gate.queue.clone(),
+        github: gate.github.clone(),
+    }
+}
+
+/// Opens the public listener on `listen`.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn open_ingress(config: &Config, gate: &Gate, listen: SocketAddr) -> Result<(Running, Arc<Ingest>), WiringError> {
+    let ingest = Arc::new(Ingest::new(
+        gate.queue.clone(),
+        gate.clock.clone(),
+        config.webhook.secrets.clone(),
+        repositories(config),
+    ));
+    let limits = Limits {
+        body_limit_bytes: config.server.body_limit_bytes,
+        read_timeout: config.server.read_timeout,
+        workers: config.server.http_workers.map(Into::into),
+    };
+    let running = http::serve_public(listen, limits, ingest.clone(), health(gate))?;
+    Ok((running, ingest))
+}
+
+/// Opens the admin listener.
+///
+/// # Errors
+/// When the address or socket cannot be bound.
+pub fn open_admin(
+    config: &Config,
+    gate: Arc<Gate>,
+    ingest: Option<Arc<Ingest>>,
+    token: SecretString,
+) -> Result<Running, WiringError> {
+    let bind = match &config.server.admin_listen {
+        AdminListen::Tcp(address) => AdminBind::Tcp(*address),
+        AdminListen::Unix(path) => AdminBind::Unix(path.clone()),
+    };
+    let health = health(&gate);
+    let state = AdminState {
+        gate,
+        ingest,
+        token,
+        hosts: Vec::new(),
+    };
+    Ok(http::serve_admin(&bind, state, health)?)
+}

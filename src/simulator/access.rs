@@ -1,0 +1,171 @@
+//! Who may call: an App's JWT, and installation tokens with the permissions they were asked for.
+//!
+//! A JWT's signature is not checked, since the simulator holds no key; everything else about it is.
+
+use super::api::{Refused, Request};
+use super::state::State;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What the App was given, and so all that a token of it can have.
+pub(super) const INSTALLED: [(&str, Level); 7] = [
+    ("actions", Level::Write),
+    ("actions_variables", Level::Write),
+    ("administration", Level::Write),
+    ("contents", Level::Read),
+    ("metadata", Level::Read),
+    ("organization_self_hosted_runners", Level::Write),
+    ("pull_requests", Level::Read),
+];
+/// Tokens that start so are a person's, with every permission and without an end.
+const PERSONAL: &str = "sim-";
+const TOKEN_LIFETIME: TimeDelta = TimeDelta::hours(1);
+const JWT_AT_MOST: TimeDelta = TimeDelta::minutes(10);
+/// Clocks differ a little.
+const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    Read,
+    Write,
+}
+
+impl Level {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// What a call needs.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Access {
+    Anyone,
+    /// The App's own JWT.
+    App,
+    /// Any token.
+    Token,
+    /// A token with a permission.
+    Needs(&'static str, Level),
+}
+
+/// Tokens that were made here.
+#[derive(Default)]
+pub(super) struct Tokens {
+    made: BTreeMap<String, Token>,
+}
+
+struct Token {
+    expires_at: DateTime<Utc>,
+    permissions: BTreeMap<String, Level>,
+    /// Lower-case names without owner; none: every repository.
+    repositories: Option<Vec<String>>,
+}
+
+impl Tokens {
+    /// Makes a token; returns it with its end.
+    pub(super) fn make(
+        &mut self,
+        now: DateTime<Utc>,
+        permissions: BTreeMap<String, Level>,
+        repositories: Option<Vec<String>>,
+    ) -> (String, DateTime<Utc>) {
+        let text = format!("ghs_{:036}", self.made.len() + 1);
+        let expires_at = now + TOKEN_LIFETIME;
+        self.made.insert(
+            text.clone(),
+            Token {
+                expires_at,
+                permissions,
+                repositories,
+            },
+        );
+        (text, expires_at)
+    }
+}
+
+impl State {
+    /// Whether a request may be served, as far as its credentials go. `repository` is the name of the one it is about.
+    pub(super) fn admit(&self, request: &Request, access: Access, repository: Option<&str>) -> Result<(), Refused> {
+        if matches!(access, Access::Anyone) {
+            return Ok(());
+        }
+        let Some(credential) = request.credential() else {
+            return Err(Refused::new(401, "Requires authentication"));
+        };
+        if matches!(access, Access::App) {
+            return check_jwt(credential, self.now()).map_err(|problem| Refused::new(401, problem));
+        }
+        if credential.starts_with(PERSONAL) {
+            return Ok(());
+        }
+        let token = self
+            .tokens
+            .made
+            .get(credential)
+            .filter(|token| self.now() < token.expires_at);
+        let Some(token) = token else {
+            return Err(Refused::new(401, "Bad credentials"));
+        };
+        let covers = |name: &str| match &token.repositories {
+            Some(names) => names.contains(&name.to_ascii_lowercase()),
+            None => true,
+        };
+        if !repository.is_none_or(covers) {
+            return Err(Refused::not_found());
+        }
+        match access {
+            Access::Needs(permission, level) if token.permissions.get(permission).is_none_or(|had| *had < level) => {
+                Err(Refused::new(403, "Resource not accessible by integration"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Who a request comes from, by login.
+    pub(super) fn caller(request: &Request) -> &'static str {
+        match request.credential() {
+            Some(token) if token.starts_with(PERSONAL) => "operator",
+            _ => "jitgate[bot]",
+        }
+    }
+}
+
+/// Everything about a JWT but its signature.
+fn check_jwt(token: &str, now: DateTime<Utc>) -> Result<(), &'static str> {
+    const UNDECODABLE: &str = "A JSON web token could not be decoded";
+    let parts: Vec<&str> = token.split('.').collect();
+    let [header, claims, signature] = parts.as_slice() else {
+        return Err(UNDECODABLE);
+    };
+    let json = |part: &str| -> Option<Value> { serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok() };
+    let header = json(header).ok_or(UNDECODABLE)?;
+    let claims = json(claims).ok_or(UNDECODABLE)?;
+    if header["alg"] != "RS256" || !URL_SAFE_NO_PAD.decode(signature).is_ok_and(|bytes| bytes.len() >= 256) {
+        return Err(UNDECODABLE);
+    }
+    if !(claims["iss"].is_u64() || claims["iss"].as_str().is_some_and(|iss| !iss.is_empty())) {
+        return Err("'Issuer' claim ('iss') must be an Integer");
+    }
+    let instant = |claim: &str| claims[claim].as_i64().and_then(|s| DateTime::from_timestamp(s, 0));
+    let issued = instant("iat").ok_or("Missing 'issued at' claim ('iat') in assertion")?;
+    let expires = instant("exp").ok_or("Missing 'expiration' claim ('exp') in assertion")?;
+    if issued > now + CLOCK_SKEW {
+        return Err("'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued");
+    }
+    if expires <= now {
+        return Err(
+            "'Expiration time' claim ('exp') must be a numeric value representing the future time at which \
+                    the assertion expires",
+        );
+    }
+    if expires > now + JWT_AT_MOST {
+        return Err("'Expiration time' claim ('exp') is too far in the future");
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! The control API: how a fixture builds the world, moves it on, and asks what became of it.
+
+use super::api::{Reply, Request};
+use super::render::webhook;
+use super::state::State;
+use super::world::{Change, Status};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+/// A payload to be written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rendering {
+    event: String,
+    /// Left out: the payload's own.
+    action: Option<String>,
+    /// The job's id. Left out: the payload's own.
+    job: Option<u64>,
+    #[serde(default)]
+    payload: Value,
+}
+
+type Answer = Result<Value, String>;
+
+impl State {
+    /// Serves a call of the control API; `path` is what follows its prefix.
+    pub(super) fn control(&mut self, path: &str, request: &Request) -> Reply {
+        let answer = match (request.method.as_str(), path) {
+            ("POST", "reset") => {
+                self.reset();
+                Ok(json!({}))
+            }
+            ("POST", "apply") => self.apply_json(&request.body),
+            ("POST", "render") => parse(&request.body).and_then(|rendering| self.render(rendering)),
+            ("POST", "settle") => Ok(json!({"changes": self.settle()})),
+            ("POST", "outbox") => Ok(json!({"deliveries": self.outbox.take()})),
+            ("GET", "tally") => Ok(self.tally()),
+            _ => return Reply::json(404, &json!({"error": "the control API has no such endpoint"})),
+        };
+        match answer {
+            Ok(body) => Reply::json(200, &body),
+            Err(error) => Reply::json(422, &json!({"error": error})),
+        }
+    }
+
+    fn apply_json(&mut self, body: &[u8]) -> Answer {
+        let change: Change = parse(body)?;
+        self.apply(change).map_err(|e| e.to_string())?;
+        Ok(json!({}))
+    }
+
+    fn render(&mut self, wanted: Rendering) -> Answer {
+        let patch = wanted.payload;
+        let mut payload = if wanted.event == "workflow_job" {
+            let action = wanted.action.as_deref().or_else(|| patch["action"].as_str());
+            let action = action.ok_or("a workflow_job needs an action")?;
+            let job = wanted.job.or_else(|| patch["workflow_job"]["id"].as_u64());
+            let job = job.ok_or("a workflow_job needs the id of a job")?;
+            // An action GitHub does not have yet looks like `queued` in all but its name.
+            let known = serde_json::from_value(json!(action)).unwrap_or(Status::Queued);
+            let mut payload = webhook::workflow_job(self, known, job);
+            if let Some(payload) = &mut payload {
+                payload["action"] = json!(action);
+            }
+            payload.ok_or_else(|| format!("the world has no job {job}"))?
+        } else {
+            let default = self.default_repository();
+            let mut payload = webhook::about(self, default, "octo-org");
+            if let Some(action) = wanted.action {
+                payload["action"] = json!(action);
+            }
+            payload
+        };
+        if !patch.is_null() {
+            webhook::merge(&mut payload, &patch);
+        }
+        Ok(json!({"payload": payload}))
+    }
+
+    fn tally(&self) -> Value {
+        let jobs: Map<String, Value> = (self.jobs.values())
+            .map(|job| {
+                let completed = job.status == Status::Completed;
+                let tally = json!({
+                    "status": job.status.as_str(),
+                    "conclusion": job.conclusion.filter(|_| completed).map(|conclusion| conclusion.as_str()),
+                    "runner": job.runner.as_ref().map(|runner| runner.name.as_str()),
+                    "ran": completed && !job.steps.is_empty(),
+                });
+                (job.id.to_string(), tally)
+            })
+            .collect();
+        let default = self
+            .repositories
+            .iter()
+            .find(|repository| !repository.fork)
+            .map(|repository| repository.id);
+        let mut variables = Map::new();
+        for repository in &self.repositories {
+            for (name, variable) in &repository.variables {
+                let is_default = default == Some(repository.id);
+                let key = if is_default {
+                    name.clone()
+                } else {
+                    format!("{}/{name}", repository.name)
+                };
+                variables.insert(key, json!(variable.value));
+            }
+        }
+        json!({
+            "minted": self.minted,
+            "ran": self.ran,
+            "runners_left": self.runners.values().filter(|runner| runner.jit).count(),
+            "jobs": jobs,
+            "variables": variables,
+            "calls": self.calls,
+        })
+    }
+}
+
+/// Reads a body; the error names the place.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(body).map_err(|e| e.to_string())
+}

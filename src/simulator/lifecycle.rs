@@ -1,0 +1,244 @@
+//! How jobs and runners live: assignment, settling, cancelling, re-running.
+//!
+//! ```text
+//!  queued ──assign──> in_progress ──settle──> completed
+//!    │  (any idle online runner        │  success: the runner stayed, and the job took as long as it takes
+//!    │   that has all its labels)      │  failure: the runner went away; no step ran
+//!    └──settle, run cancelled──────────┴──> completed, cancelled
+//! ```
+//!
+//! Steps run when the world settles and not before, so that a gate that destroys a runner in time prevents them.
+
+use super::state::{Job, JobRunner, Repository, Run, Runner, Scope, State};
+use super::world::{Conclusion, RunnerStatus, Status};
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// GitHub fails a job that found no runner for so long.
+const QUEUED_AT_MOST: TimeDelta = TimeDelta::hours(24);
+/// Steps of a job that names none.
+const STEPS: [&str; 4] = ["Set up job", "Check out", "Run tests", "Complete job"];
+
+/// Why a run can't be cancelled or re-run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RunRefusal {
+    /// There is no such run.
+    Gone,
+    /// It is over, or not over yet.
+    WrongState,
+}
+
+impl State {
+    /// Gives queued jobs to idle runners, the oldest job first.
+    pub(super) fn assign(&mut self) {
+        let mut queued: Vec<(DateTime<Utc>, u64)> = (self.jobs.values())
+            .filter(|job| job.status == Status::Queued && self.is_current(job))
+            .map(|job| (job.created_at, job.id))
+            .collect();
+        queued.sort_unstable();
+        for (_, id) in queued {
+            let idle = self
+                .runners
+                .values()
+                .find(|runner| self.could_take(runner, id))
+                .map(|runner| runner.id);
+            if let Some(runner) = idle {
+                self.start(id, runner);
+            }
+        }
+    }
+
+    /// Whether a job is still to be worked on: its run exists and was neither cancelled nor re-run.
+    fn is_current(&self, job: &Job) -> bool {
+        let run = self.runs.get(&job.run);
+        !job.deleted && run.is_some_and(|run| !run.deleted && !run.cancel_requested && run.attempt == job.attempt)
+    }
+
+    fn could_take(&self, runner: &Runner, job: u64) -> bool {
+        let Some(job) = self.jobs.get(&job) else { return false };
+        let repository = self.runs.get(&job.run).and_then(|run| self.repository(run.repository));
+        let in_scope = |r: &Repository| match &runner.scope {
+            Scope::Repository(id) => r.id == *id,
+            Scope::Organization(login) => r.name.owner().eq_ignore_ascii_case(login),
+        };
+        runner.is_online() && !runner.is_busy() && repository.is_some_and(in_scope) && runner.matches(&job.labels)
+    }
+
+    fn start(&mut self, job: u64, runner: u64) {
+        let now = self.now();
+        if let (Some(job), Some(runner)) = (self.jobs.get_mut(&job), self.runners.get_mut(&runner)) {
+            runner.job = Some(job.id);
+            job.runner = Some(JobRunner {
+                id: runner.id,
+                name: runner.name.clone(),
+                jit: runner.jit,
+            });
+            job.status = Status::InProgress;
+            job.started_at = Some(now);
+        }
+        self.announce(job, Status::InProgress);
+    }
+
+    /// A runner connects. Returns the job it was given, or none if there is no such runner.
+    pub(super) fn come_online(&mut self, runner: u64) -> Option<Option<u64>> {
+        self.runners.get_mut(&runner)?.status = RunnerStatus::Online;
+        self.assign();
+        Some(self.runners.get(&runner).and_then(|runner| runner.job))
+    }
+
+    /// A runner is gone. Its job does not know yet.
+    pub(super) fn go_offline(&mut self, runner: u64) -> Option<()> {
+        self.runners.get_mut(&runner)?.status = RunnerStatus::Offline;
+        Some(())
+    }
+
+    /// Lets everything happen that is due. Returns how many jobs changed.
+    pub(super) fn settle(&mut self) -> usize {
+        let now = self.now();
+        let ended: Vec<(u64, Conclusion)> = self
+            .jobs
+            .values()
+            .filter_map(|job| Some((job.id, self.due(job, now)?)))
+            .collect();
+        for (job, conclusion) in &ended {
+            self.end(*job, *conclusion, now);
+        }
+        let before = self.count(Status::InProgress);
+        self.assign();
+        ended.len() + self.count(Status::InProgress) - before
+    }
+
+    fn count(&self, status: Status) -> usize {
+        self.jobs.values().filter(|job| job.status == status).count()
+    }
+
+    /// How a job ends now; none if it does not.
+    fn due(&self, job: &Job, now: DateTime<Utc>) -> Option<Conclusion> {
+        if job.status == Status::Completed || job.deleted {
+            return None;
+        }
+        let cancelled = self.runs.get(&job.run).is_some_and(|run| run.cancel_requested);
+        if cancelled {
+            return Some(Conclusion::Cancelled);
+        }
+        match job.status {
+            Status::InProgress => {
+                // A runner this world has no record of is somebody else's, and somebody else's story.
+                let runner = job.runner.as_ref()?;
+                let record = self.runners.get(&runner.id);
+                if record.is_some_and(|r| !r.is_online()) || (record.is_none() && runner.jit) {
+                    return Some(Conclusion::Failure);
+                }
+                let over = now - job.started_at? >= TimeDelta::seconds(job.duration_s.into());
+                (record.is_some() && over).then(|| job.conclusion.unwrap_or(Conclusion::Success))
+            }
+            Status::Queued => (now - job.created_at >= QUEUED_AT_MOST).then_some(Conclusion::Failure),
+            Status::Waiting | Status::Completed => None,
+        }
+    }
+
+    fn end(&mut self, id: u64, conclusion: Conclusion, now: DateTime<Utc>) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let runner = job.runner.as_ref().and_then(|runner| self.runners.get_mut(&runner.id));
+        let online = runner.as_ref().is_some_and(|runner| runner.is_online());
+        if online && job.status == Status::InProgress && conclusion != Conclusion::Cancelled {
+            job.steps = STEPS.map(str::to_owned).to_vec();
+            self.ran += u64::from(job.runner.as_ref().is_some_and(|runner| runner.jit));
+        }
+        if let Some(runner) = runner {
+            runner.job = None;
+            // An ephemeral runner takes its record along; one that was killed leaves it behind.
+            if runner.jit && online {
+                let gone = runner.id;
+                self.runners.remove(&gone);
+            }
+        }
+        job.status = Status::Completed;
+        job.conclusion = Some(conclusion);
+        job.completed_at = Some(now);
+        self.announce(id, Status::Completed);
+    }
+
+    /// Asks for a run to be cancelled; it happens when the world settles.
+    pub(super) fn cancel(&mut self, repository: u64, run: u64) -> Result<(), RunRefusal> {
+        if self.run_status(self.run(repository, run).ok_or(RunRefusal::Gone)?) == Status::Completed {
+            return Err(RunRefusal::WrongState);
+        }
+        if let Some(run) = self.runs.get_mut(&run) {
+            run.cancel_requested = true;
+        }
+        Ok(())
+    }
+
+    /// Starts a run over: new job ids, a higher attempt. With `failed_only` the others keep their result, and GitHub tells
+    /// it once more.
+    pub(super) fn rerun(&mut self, repository: u64, id: u64, by: &str, failed_only: bool) -> Result<(), RunRefusal> {
+        let now = self.now();
+        let run = self.run(repository, id).ok_or(RunRefusal::Gone)?;
+        if self.run_status(run) != Status::Completed {
+            return Err(RunRefusal::WrongState);
+        }
+        let jobs: Vec<Job> = self.jobs_of(id, run.attempt).cloned().collect();
+        let attempt = run.attempt + 1;
+        self.mention(by, None);
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.attempt = attempt;
+            run.cancel_requested = false;
+            run.triggering_actors.insert(attempt, by.to_owned());
+        }
+        for job in jobs {
+            let failed = !matches!(job.conclusion, Some(Conclusion::Success | Conclusion::Skipped));
+            if failed_only && !failed {
+                self.announce(job.id, Status::Completed);
+                continue;
+            }
+            let id = self.new_job_id();
+            let fresh = Job {
+                id,
+                attempt,
+                status: Status::Queued,
+                conclusion: None,
+                created_at: now,
+                started_at: None,
+                completed_at: None,
+                runner: None,
+                steps: Vec::new(),
+                ..job
+            };
+            self.jobs.insert(id, fresh);
+            self.announce(id, Status::Queued);
+        }
+        self.assign();
+        Ok(())
+    }
+
+    /// A run that exists, of this repository.
+    pub(super) fn run(&self, repository: u64, id: u64) -> Option<&Run> {
+        self.runs
+            .get(&id)
+            .filter(|run| run.repository == repository && !run.deleted)
+    }
+
+    /// What the jobs of its current attempt make of a run.
+    pub(super) fn run_status(&self, run: &Run) -> Status {
+        let mut jobs = self.jobs_of(run.id, run.attempt).map(|job| job.status).peekable();
+        if jobs.peek().is_none() {
+            return if run.cancel_requested {
+                Status::Completed
+            } else {
+                Status::Queued
+            };
+        }
+        let all: Vec<Status> = jobs.collect();
+        match () {
+            () if all.iter().all(|status| *status == Status::Completed) => Status::Completed,
+            () if all
+                .iter()
+                .any(|status| matches!(status, Status::InProgress | Status::Completed)) =>
+            {
+                Status::InProgress
+            }
+            () if all.contains(&Status::Queued) => Status::Queued,
+            () => Status::Waiting,
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! A model of GitHub that speaks HTTP: what `jitgate replay`, `jitgate simulate` and tests put in GitHub's place.
+//!
+//! It is a world, not a list of canned answers: repositories, pull requests, runs, jobs and runners that change as GitHub's
+//! do, seen through the REST API and through deliveries. `docs/fixtures.md` describes the world's JSON, the faults and the
+//! control API.
+//!
+//! ```text
+//!  control API ──> apply ──> ┌───────┐ <── rest/  <── the gate's calls (faults, tokens, limits: api)
+//!                            │ State │
+//!  outbox <── deliveries <── └───────┘ <── /_runner/ID/online|offline <── the synthetic host
+//!                                └── lifecycle: assign, settle, cancel, re-run
+//! ```
+//!
+//! Invariants: nothing is random (ids, GUIDs and dates come from counters and the clock); one lock, never held across an
+//! await; bound to loopback only.
+
+mod access;
+mod api;
+mod apply;
+mod client;
+mod control;
+mod faults;
+mod lifecycle;
+mod outbox;
+mod render;
+mod rest;
+mod routes;
+mod server;
+mod state;
+mod world;
+
+pub use client::{Client, ClientError, Delivery, JobTally, Tally};
+pub use outbox::sign;
+pub use routes::endpoints;
+pub use server::{Simulator, StartError};
+pub use world::Change;

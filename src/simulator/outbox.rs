@@ -1,0 +1,149 @@
+//! Deliveries GitHub sends on its own account: what happened to jobs, told under counted GUIDs.
+//!
+//! They wait here until somebody takes them and posts them. Every one is on record, the lost ones too, for
+//! `GET /app/hook/deliveries` and for redelivery.
+
+use super::render::webhook;
+use super::state::State;
+use super::world::{DeliveryFault, Status};
+use chrono::{DateTime, Utc};
+use hmac::{Hmac, Mac};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::Sha256;
+
+pub(super) struct Outbox {
+    waiting: Vec<Sent>,
+    /// Everything ever sent, oldest first.
+    pub(super) record: Vec<Recorded>,
+    /// Whether deliveries arrive at all.
+    pub(super) delivers: bool,
+    guids: u64,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            waiting: Vec::new(),
+            record: Vec::new(),
+            delivers: true,
+            guids: 0,
+        }
+    }
+}
+
+/// A delivery on its way.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Sent {
+    guid: String,
+    event: String,
+    payload: Value,
+}
+
+/// A delivery as GitHub remembers it.
+pub(super) struct Recorded {
+    pub(super) id: u64,
+    pub(super) at: DateTime<Utc>,
+    pub(super) redelivery: bool,
+    pub(super) arrived: bool,
+    pub(super) guid: String,
+    pub(super) event: String,
+    pub(super) payload: Value,
+}
+
+impl Outbox {
+    /// Takes everything that waits.
+    pub(super) fn take(&mut self) -> Vec<Sent> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Whether a delivery waits that another one could overtake.
+    fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    fn new_guid(&mut self) -> String {
+        self.guids += 1;
+        format!("00000000-0000-4000-8000-{:012x}", self.guids)
+    }
+
+    fn send(&mut self, guid: String, event: &str, payload: Value, at: DateTime<Utc>, redelivery: bool, arrives: bool) {
+        self.record.push(Recorded {
+            id: 1_000_001 + self.record.len() as u64,
+            at,
+            redelivery,
+            arrived: arrives,
+            guid: guid.clone(),
+            event: event.to_owned(),
+            payload: payload.clone(),
+        });
+        if arrives {
+            self.waiting.push(Sent {
+                guid,
+                event: event.to_owned(),
+                payload,
+            });
+        }
+    }
+
+    /// Sends a delivery once more, under its old GUID. None if there is no such delivery.
+    pub(super) fn redeliver(&mut self, id: u64, now: DateTime<Utc>) -> Option<()> {
+        let old = self.record.iter().find(|sent| sent.id == id)?;
+        let (guid, event, payload) = (old.guid.clone(), old.event.clone(), old.payload.clone());
+        self.send(guid, &event, payload, now, true, self.delivers);
+        Some(())
+    }
+}
+
+impl State {
+    /// Tells what happened to a job.
+    pub(super) fn announce(&mut self, job: u64, action: Status) {
+        let Some(payload) = webhook::workflow_job(self, action, job) else {
+            return;
+        };
+        let now = self.now();
+        let fault = self.faults.next_delivery(self.outbox.has_waiting());
+        let outbox = &mut self.outbox;
+        let guid = outbox.new_guid();
+        let arrives = outbox.delivers && fault != Some(DeliveryFault::Drop);
+        outbox.send(guid.clone(), "workflow_job", payload.clone(), now, false, arrives);
+        match fault {
+            Some(DeliveryFault::Duplicate) => outbox.send(guid, "workflow_job", payload, now, true, arrives),
+            Some(DeliveryFault::Repeat) => {
+                let guid = outbox.new_guid();
+                outbox.send(guid, "workflow_job", payload, now, false, arrives);
+            }
+            Some(DeliveryFault::Reorder) => {
+                let last = outbox.waiting.len();
+                if last >= 2 {
+                    outbox.waiting.swap(last - 1, last - 2);
+                }
+            }
+            Some(DeliveryFault::Drop) | None => {}
+        }
+    }
+}
+
+/// `X-Hub-Signature-256` of a body.
+#[must_use]
+pub fn sign(secret: &str, body: &[u8]) -> String {
+    // HMAC takes a key of any length.
+    let digest = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map(|mut mac| {
+        mac.update(body);
+        mac.finalize().into_bytes()
+    });
+    format!("sha256={}", digest.map(hex::encode).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_are_githubs() {
+        assert_eq!(
+            sign("It's a Secret to Everybody", b"Hello, World!"),
+            "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! Workflow runs and jobs.
+
+use super::path::repository;
+use crate::simulator::api::{Answer, Call, Refused, Reply};
+use crate::simulator::lifecycle::RunRefusal;
+use crate::simulator::render::runs;
+use crate::simulator::state::{Job, Run, State};
+use serde_json::{Value, json};
+
+pub(in crate::simulator) fn get_run(state: &mut State, call: &Call<'_>) -> Answer {
+    let run = run(state, call)?;
+    Ok(Reply::json(200, &runs::run(state, run, run.attempt)))
+}
+
+pub(in crate::simulator) fn get_attempt(state: &mut State, call: &Call<'_>) -> Answer {
+    let run = run(state, call)?;
+    let attempt = u32::try_from(call.number(3)?).map_err(|_| Refused::not_found())?;
+    if !(1..=run.attempt).contains(&attempt) {
+        return Err(Refused::not_found());
+    }
+    Ok(Reply::json(200, &runs::run(state, run, attempt)))
+}
+
+pub(in crate::simulator) fn list_jobs(state: &mut State, call: &Call<'_>) -> Answer {
+    let run = run(state, call)?;
+    let every_attempt = call.query("filter") == Some("all");
+    let found: Vec<&Job> = (state.jobs.values())
+        .filter(|job| job.run == run.id && !job.deleted && (every_attempt || job.attempt == run.attempt))
+        .collect();
+    let total = found.len();
+    let (found, link) = call.page(found, &state.url);
+    let jobs: Vec<Value> = found.into_iter().map(|job| runs::job(state, job)).collect();
+    let reply = Reply::json(200, &json!({"total_count": total, "jobs": jobs}));
+    Ok(match link {
+        Some(link) => reply.header("link", link),
+        None => reply,
+    })
+}
+
+pub(in crate::simulator) fn get_job(state: &mut State, call: &Call<'_>) -> Answer {
+    let repository = repository(state, call)?;
+    let job = state
+        .jobs
+        .get(&call.number(2)?)
+        .filter(|job| !job.deleted && state.run(repository, job.run).is_some());
+    Ok(Reply::json(200, &runs::job(state, job.ok_or_else(Refused::not_found)?)))
+}
+
+pub(in crate::simulator) fn cancel(state: &mut State, call: &Call<'_>) -> Answer {
+    let repository = repository(state, call)?;
+    match state.cancel(repository, call.number(2)?) {
+        Ok(()) => Ok(Reply::json(202, &json!({}))),
+        Err(RunRefusal::Gone) => Err(Refused::not_found()),
+        Err(RunRefusal::WrongState) => Err(Refused::new(409, "Cannot cancel a workflow run that is completed.")),
+    }
+}
+
+pub(in crate::simulator) fn rerun(state: &mut State, call: &Call<'_>) -> Answer {
+    start_over(state, call, false)
+}
+
+pub(in crate::simulator) fn rerun_failed(state: &mut State, call: &Call<'_>) -> Answer {
+    start_over(state, call, true)
+}
+
+fn start_over(state: &mut State, call: &Call<'_>, failed_only: bool) -> Answer {
+    let repository = repository(state, call)?;
+    match state.rerun(repository, call.number(2)?, State::caller(call.request), failed_only) {
+        Ok(()) => Ok(Reply::json(201, &json!({}))),
+        Err(RunRefusal::Gone) => Err(Refused::not_found()),
+        Err(RunRefusal::WrongState) => Err(Refused::new(403, "This workflow is already running")),
+    }
+}
+
+fn run<'s>(state: &'s State, call: &Call<'_>) -> Result<&'s Run, Refused> {
+    state
+        .run(repository(state, call)?, call.number(2)?)
+        .ok_or_else(Refused::not_found)
+}

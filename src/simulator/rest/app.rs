@@ -1,0 +1,229 @@
+//! The App: itself, its installations and tokens, its deliveries; and what GitHub says about itself.
+
+use super::path;
+use crate::simulator::access::{INSTALLED, Level};
+use crate::simulator::api::{Answer, Call, Refused, Reply};
+use crate::simulator::render::accounts::{LONG_AGO, repository, user};
+use crate::simulator::render::words::date;
+use crate::simulator::state::State;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+const APP_ID: u64 = 1;
+const APP_SLUG: &str = "jitgate";
+
+pub(in crate::simulator) fn meta(_: &mut State, _: &Call<'_>) -> Answer {
+    Ok(Reply::json(
+        200,
+        &json!({"verifiable_password_authentication": false, "simulator": "jitgate"}),
+    ))
+}
+
+pub(in crate::simulator) fn rate_limit(state: &mut State, _: &Call<'_>) -> Answer {
+    let (limit, used, remaining, reset) = state.quota.figures(state.now());
+    let rate = json!({"limit": limit, "used": used, "remaining": remaining, "reset": reset});
+    Ok(Reply::json(
+        200,
+        &json!({"resources": {"core": rate, "search": rate}, "rate": rate}),
+    ))
+}
+
+pub(in crate::simulator) fn app(state: &mut State, _: &Call<'_>) -> Answer {
+    let owner = owner(state);
+    let body = json!({
+        "id": APP_ID,
+        "slug": APP_SLUG,
+        "client_id": "Iv1.simulated",
+        "node_id": "MDM6QXBwMQ==",
+        "owner": user(state, &owner),
+        "name": APP_SLUG,
+        "description": null,
+        "external_url": state.url,
+        "html_url": format!("{}/apps/{APP_SLUG}", state.url),
+        "created_at": LONG_AGO,
+        "updated_at": LONG_AGO,
+        "permissions": installed(),
+        "events": ["workflow_job"],
+        "installations_count": 1,
+    });
+    Ok(Reply::json(200, &body))
+}
+
+/// Every owner has an installation; its number is the owner's id.
+pub(in crate::simulator) fn installation(state: &mut State, call: &Call<'_>) -> Answer {
+    path::repository(state, call)?;
+    let account = user(state, call.arg(0));
+    let id = &account["id"];
+    let body = json!({
+        "id": id,
+        "account": account,
+        "app_id": APP_ID,
+        "app_slug": APP_SLUG,
+        "target_id": id,
+        "target_type": account["type"],
+        "repository_selection": "all",
+        "access_tokens_url": format!("{}/app/installations/{id}/access_tokens", state.url),
+        "repositories_url": format!("{}/installation/repositories", state.url),
+        "html_url": format!("{}/settings/installations/{id}", state.url),
+        "single_file_name": null,
+        "permissions": installed(),
+        "events": ["workflow_job"],
+        "created_at": LONG_AGO,
+        "updated_at": LONG_AGO,
+        "suspended_by": null,
+        "suspended_at": null,
+    });
+    Ok(Reply::json(200, &body))
+}
+
+pub(in crate::simulator) fn token(state: &mut State, call: &Call<'_>) -> Answer {
+    let installation = call.number(0)?;
+    let account = state
+        .users
+        .values()
+        .find(|user| user.id == installation)
+        .ok_or_else(Refused::not_found)?;
+    let owner = account.login.clone();
+    let body = call.body()?;
+    let permissions = match body.get("permissions").and_then(Value::as_object) {
+        None => INSTALLED.map(|(name, level)| (name.to_owned(), level)).into(),
+        Some(asked) => asked
+            .iter()
+            .map(|(name, level)| Ok((name.clone(), granted(name, level)?)))
+            .collect::<Result<BTreeMap<_, _>, Refused>>()?,
+    };
+    let of_owner = |id: u64| {
+        let repository = state.repository(id)?;
+        repository
+            .name
+            .owner()
+            .eq_ignore_ascii_case(&owner)
+            .then_some(repository)
+    };
+    let asked = |key: &str| body.get(key).and_then(Value::as_array).into_iter().flatten();
+    let by_name = asked("repositories").map(|name| {
+        let name = name.as_str()?;
+        state.repository_named(&format!("{owner}/{name}"))
+    });
+    let by_id = asked("repository_ids").map(|id| of_owner(id.as_u64()?));
+    let chosen: Option<Vec<_>> = by_name.chain(by_id).collect();
+    let chosen = chosen.ok_or_else(|| {
+        Refused::new(
+            422,
+            "There is at least one repository that does not exist or is not accessible to the parent \
+                           installation.",
+        )
+    })?;
+    let names: Vec<String> = chosen
+        .iter()
+        .map(|repository| repository.name.name().to_ascii_lowercase())
+        .collect();
+    let shown: Vec<Value> = chosen.iter().map(|chosen| repository(state, chosen.id)).collect();
+    let words: Map<String, Value> = permissions
+        .iter()
+        .map(|(name, level)| (name.clone(), json!(level.as_str())))
+        .collect();
+    let all = names.is_empty();
+    let (text, expires_at) = state.tokens.make(state.now(), permissions, (!all).then_some(names));
+    let mut body = json!({
+        "token": text,
+        "expires_at": date(expires_at),
+        "permissions": words,
+        "repository_selection": if all { "all" } else { "selected" },
+    });
+    if !all {
+        body["repositories"] = json!(shown);
+    }
+    Ok(Reply::json(201, &body))
+}
+
+fn granted(name: &str, level: &Value) -> Result<Level, Refused> {
+    let had = INSTALLED
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, level)| *level);
+    let asked = match level.as_str() {
+        Some("read") => Some(Level::Read),
+        Some("write") => Some(Level::Write),
+        _ => None,
+    };
+    asked
+        .filter(|asked| had >= Some(*asked))
+        .ok_or_else(|| Refused::new(422, "The permissions requested are not granted to this installation."))
+}
+
+/// Deliveries, newest first, by cursor.
+pub(in crate::simulator) fn deliveries(state: &mut State, call: &Call<'_>) -> Answer {
+    let per_page = call
+        .query("per_page")
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(30_usize)
+        .clamp(1, 100);
+    let before = match call.query("cursor") {
+        Some(cursor) => cursor.parse().map_err(|_| Refused::new(400, "Invalid cursor"))?,
+        None => u64::MAX,
+    };
+    let mut found: Vec<_> = state
+        .outbox
+        .record
+        .iter()
+        .rev()
+        .filter(|sent| sent.id < before)
+        .collect();
+    let more = found.len() > per_page;
+    found.truncate(per_page);
+    let items: Vec<Value> = (found.iter())
+        .map(|sent| {
+            json!({
+                "id": sent.id,
+                "guid": sent.guid,
+                "delivered_at": date(sent.at),
+                "redelivery": sent.redelivery,
+                "duration": 0.1,
+                "status": if sent.arrived { "OK" } else { "failed to connect to host" },
+                "status_code": if sent.arrived { 202 } else { 502 },
+                "event": sent.event,
+                "action": sent.payload["action"],
+                "installation_id": sent.payload["installation"]["id"],
+                "repository_id": sent.payload["repository"]["id"],
+                "throttled_at": null,
+            })
+        })
+        .collect();
+    let reply = Reply::json(200, &json!(items));
+    Ok(match found.last().filter(|_| more) {
+        Some(last) => {
+            let next = format!(
+                "{}{}?per_page={per_page}&cursor={}",
+                state.url, call.request.path, last.id
+            );
+            reply.header("link", format!("<{next}>; rel=\"next\""))
+        }
+        None => reply,
+    })
+}
+
+pub(in crate::simulator) fn redeliver(state: &mut State, call: &Call<'_>) -> Answer {
+    let now = state.now();
+    state
+        .outbox
+        .redeliver(call.number(0)?, now)
+        .ok_or_else(Refused::not_found)?;
+    Ok(Reply::json(202, &json!({})))
+}
+
+fn installed() -> Value {
+    INSTALLED
+        .iter()
+        .map(|(name, level)| ((*name).to_owned(), json!(level.as_str())))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+/// The account the App belongs to: the default repository's owner.
+fn owner(state: &mut State) -> String {
+    let default = state.default_repository();
+    state
+        .repository(default)
+        .map_or_else(String::new, |repository| repository.name.owner().to_owned())
+}

@@ -1,0 +1,7 @@
+//! The endpoints' own answers, one file per subject.
+
+pub(super) mod actions;
+pub(super) mod app;
+pub(super) mod path;
+pub(super) mod repositories;
+pub(super) mod runners;

@@ -1,0 +1,11 @@
+//! What a path is about.
+
+use crate::simulator::api::{Call, Refused};
+use crate::simulator::state::State;
+
+/// The repository a path under `/repos/{owner}/{repo}` names.
+pub(super) fn repository(state: &State, call: &Call<'_>) -> Result<u64, Refused> {
+    let name = format!("{}/{}", call.arg(0), call.arg(1));
+    let found = state.repository_named(&name).filter(|repository| !repository.deleted);
+    found.map(|repository| repository.id).ok_or_else(Refused::not_found)
+}

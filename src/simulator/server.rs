@@ -1,0 +1,176 @@
+//! The HTTP side: carries requests to the model and exchanges to the wire. On loopback only.
+
+use super::api::{Exchange, Reply, Request};
+use super::state::State;
+use crate::ports::Clock;
+use actix_web::dev::ServerHandle;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, IF_NONE_MATCH};
+use actix_web::web::{Bytes, Data, PayloadConfig};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use serde_json::json;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+const CONTROL: &str = "/_simulator/";
+const RUNNER: &str = "/_runner/";
+/// Paths of a GitHub Enterprise Server.
+const ENTERPRISE: &str = "/api/v3";
+/// Payloads can have 25 MB.
+const BODY_LIMIT_BYTES: usize = 32 << 20;
+
+/// A running simulator. Stops when dropped.
+pub struct Simulator {
+    url: String,
+    handle: ServerHandle,
+}
+
+/// Why a simulator did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address can be reached from elsewhere.
+    #[error("the simulator asks nobody for a password and listens on loopback only, not on {0}")]
+    NotLoopback(SocketAddr),
+    /// The address can't be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+}
+
+impl Simulator {
+    /// Starts a simulator with an empty world; port 0 takes a free one. Has to be called inside a multi-thread tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(clock: Arc<dyn Clock>, listen: SocketAddr) -> Result<Self, StartError> {
+        if !listen.ip().is_loopback() {
+            return Err(StartError::NotLoopback(listen));
+        }
+        let failed = |e| StartError::Listen(listen, e);
+        let listener = std::net::TcpListener::bind(listen).map_err(failed)?;
+        let url = format!("http://{}", listener.local_addr().map_err(failed)?);
+        let world = Data::new(World(Mutex::new(State::new(clock, url.clone()))));
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(world.clone())
+                .app_data(PayloadConfig::new(BODY_LIMIT_BYTES))
+                .default_service(web::to(serve))
+        })
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(0)
+        .listen(listener)
+        .map_err(failed)?
+        .run();
+        let handle = server.handle();
+        drop(tokio::spawn(server));
+        Ok(Self { url, handle })
+    }
+
+    /// Where it answers: `http://ADDRESS:PORT`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Stops it; open connections are closed.
+    pub async fn stop(self) {
+        self.handle.stop(false).await;
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        // The command is sent at once; nobody has to wait for it.
+        drop(self.handle.stop(false));
+    }
+}
+
+struct World(Mutex<State>);
+
+impl World {
+    /// A panic while the lock was held has shown itself already; the world stays readable.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn serve(world: Data<World>, http: HttpRequest, body: Bytes) -> HttpResponse {
+    let request = read(&http, &body);
+    let exchange = exchange(&mut world.lock(), &request);
+    if !exchange.delay.is_zero() {
+        tokio::time::sleep(exchange.delay).await;
+    }
+    match exchange.reply {
+        Some(reply) => write(reply),
+        None => hang_up(),
+    }
+}
+
+fn exchange(state: &mut State, request: &Request) -> Exchange {
+    let reply = if let Some(path) = request.path.strip_prefix(CONTROL) {
+        state.control(path, request)
+    } else if let Some(path) = request.path.strip_prefix(RUNNER) {
+        runner(state, path)
+    } else {
+        return state.serve(request);
+    };
+    Exchange {
+        delay: Duration::ZERO,
+        reply: Some(reply),
+    }
+}
+
+/// The runner program's side: `ID/online` answers with the job it was given, `ID/offline` takes it away.
+fn runner(state: &mut State, path: &str) -> Reply {
+    let (id, what) = path.split_once('/').unwrap_or_default();
+    let answer = id.parse().ok().and_then(|id| match what {
+        "online" => state.come_online(id).map(|job| json!({"job": job})),
+        "offline" => state.go_offline(id).map(|()| json!({})),
+        _ => None,
+    });
+    match answer {
+        Some(body) => Reply::json(200, &body),
+        None => Reply::json(404, &json!({"error": "no such runner"})),
+    }
+}
+
+fn read(http: &HttpRequest, body: &Bytes) -> Request {
+    let header = |name: HeaderName| {
+        http.headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
+    let path = http.path();
+    Request {
+        method: http.method().as_str().to_owned(),
+        path: path.strip_prefix(ENTERPRISE).unwrap_or(path).to_owned(),
+        query: web::Query::from_query(http.query_string())
+            .map(web::Query::into_inner)
+            .unwrap_or_default(),
+        authorization: header(AUTHORIZATION),
+        if_none_match: header(IF_NONE_MATCH),
+        body: body.to_vec(),
+    }
+}
+
+fn write(reply: Reply) -> HttpResponse {
+    let mut response = HttpResponse::build(StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY));
+    for header in reply.headers {
+        response.append_header(header);
+    }
+    match reply.body {
+        Some(body) => response
+            .insert_header((CONTENT_TYPE, "application/json; charset=utf-8"))
+            .body(body),
+        None => response.finish(),
+    }
+}
+
+/// Closes the connection without an answer: a body that fails before its first byte takes the head along.
+fn hang_up() -> HttpResponse {
+    let broken = futures::stream::once(async { Err::<Bytes, _>(std::io::Error::from(std::io::ErrorKind::Other)) });
+    HttpResponse::Ok().streaming(Box::pin(broken))
+}

@@ -1,0 +1,242 @@
+//! The JSON a world is written in: the `github` object of a fixture, and of every change to it.
+//!
+//! Everything but the key of an entry may be left out. A key that is not known is refused, so that a typo can't silently
+//! leave a default in place. `docs/fixtures.md` is the reference.
+
+use crate::domain::ids::RepositoryName;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A change to the world; the first one is the world itself. Entries are matched by id, number, name or login, and only
+/// what is given changes.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Change {
+    pub(super) repositories: Vec<RepositoryChange>,
+    pub(super) forks: Vec<RepositoryChange>,
+    pub(super) users: Vec<UserChange>,
+    pub(super) pulls: Vec<PullChange>,
+    pub(super) runs: Vec<RunChange>,
+    pub(super) runners: Vec<RunnerChange>,
+    pub(super) permissions: BTreeMap<String, Role>,
+    pub(super) variables: BTreeMap<String, Option<String>>,
+    pub(super) rate_limit: Option<RateLimitChange>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) delivers: Option<bool>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RepositoryChange {
+    pub(super) full_name: RepositoryName,
+    pub(super) id: Option<u64>,
+    pub(super) private: Option<bool>,
+    pub(super) default_branch: Option<String>,
+    pub(super) deleted: Option<bool>,
+    #[serde(default)]
+    pub(super) permissions: BTreeMap<String, Role>,
+    #[serde(default)]
+    pub(super) variables: BTreeMap<String, Option<String>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UserChange {
+    pub(super) login: String,
+    #[serde(rename = "type")]
+    pub(super) kind: Option<UserKind>,
+    pub(super) deleted: Option<bool>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PullChange {
+    pub(super) number: u64,
+    pub(super) repository: Option<RepositoryName>,
+    pub(super) author: Option<String>,
+    pub(super) association: Option<Association>,
+    pub(super) head: Option<HeadChange>,
+    pub(super) state: Option<PullState>,
+    pub(super) files: Option<Vec<String>>,
+}
+
+/// Where code comes from.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeadChange {
+    pub(super) repository: Option<RepositoryName>,
+    pub(super) branch: Option<String>,
+    pub(super) sha: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RunChange {
+    pub(super) id: u64,
+    pub(super) repository: Option<RepositoryName>,
+    pub(super) event: Option<String>,
+    pub(super) pull: Option<u64>,
+    pub(super) head: Option<HeadChange>,
+    pub(super) path: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) attempt: Option<u32>,
+    pub(super) actor: Option<String>,
+    pub(super) triggering_actor: Option<String>,
+    pub(super) created_at: Option<DateTime<Utc>>,
+    pub(super) deleted: Option<bool>,
+    #[serde(default)]
+    pub(super) jobs: Vec<JobChange>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JobChange {
+    pub(super) id: u64,
+    pub(super) name: Option<String>,
+    pub(super) labels: Option<Vec<String>>,
+    pub(super) status: Option<Status>,
+    pub(super) conclusion: Option<Conclusion>,
+    pub(super) duration_s: Option<u32>,
+    pub(super) runner_id: Option<u64>,
+    pub(super) runner_name: Option<String>,
+    pub(super) steps: Option<Vec<String>>,
+    pub(super) created_at: Option<DateTime<Utc>>,
+    pub(super) deleted: Option<bool>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RunnerChange {
+    pub(super) id: u64,
+    pub(super) name: Option<String>,
+    pub(super) repository: Option<RepositoryName>,
+    pub(super) labels: Option<Vec<String>>,
+    pub(super) status: Option<RunnerStatus>,
+    pub(super) busy: Option<bool>,
+    pub(super) deleted: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RateLimitChange {
+    pub(super) limit: Option<u64>,
+    pub(super) remaining: Option<u64>,
+}
+
+/// One way an endpoint, or a delivery, goes wrong.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fault {
+    /// An endpoint's name, `delivery`, or `*` for every endpoint.
+    pub(super) endpoint: String,
+    /// How often it strikes; 0 takes the endpoint's faults away.
+    #[serde(default = "once")]
+    pub(super) times: u32,
+    /// Answer with this status instead.
+    pub(super) status: Option<u16>,
+    /// Hold the answer back for so long, in real seconds.
+    #[serde(default)]
+    pub(super) delay_s: f64,
+    /// Headers of the answer.
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, String>,
+    /// `x-ratelimit-remaining: 0`, and `x-ratelimit-reset` this far ahead of the clock.
+    pub(super) reset_s: Option<u32>,
+    /// Answer 200 with a body that breaks off.
+    #[serde(default)]
+    pub(super) malformed: bool,
+    /// Close the connection without an answer.
+    pub(super) drop: Option<Drop>,
+    /// What happens to a delivery.
+    pub(super) delivery: Option<DeliveryFault>,
+}
+
+fn once() -> u32 {
+    1
+}
+
+/// Whether a lost answer's request took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Drop {
+    Before,
+    After,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum DeliveryFault {
+    /// Comes twice under one GUID.
+    Duplicate,
+    /// Comes twice under two GUIDs.
+    Repeat,
+    /// Overtakes the one before it.
+    Reorder,
+    /// Does not come; a redelivery can be asked for.
+    Drop,
+}
+
+/// Words of GitHub's that only have to be written and read.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        pub(super) enum $name {
+            $(#[serde(rename = $word)] $variant,)+
+        }
+
+        impl $name {
+            pub(super) fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+    };
+}
+
+words!(UserKind { User = "User", Bot = "Bot", Organization = "Organization", Mannequin = "Mannequin" });
+words!(Association {
+    Collaborator = "COLLABORATOR",
+    Contributor = "CONTRIBUTOR",
+    FirstTimer = "FIRST_TIMER",
+    FirstTimeContributor = "FIRST_TIME_CONTRIBUTOR",
+    Mannequin = "MANNEQUIN",
+    Member = "MEMBER",
+    None = "NONE",
+    Owner = "OWNER",
+});
+words!(PullState { Open = "open", Closed = "closed" });
+words!(RunnerStatus { Online = "online", Offline = "offline" });
+words!(Status {
+    Queued = "queued",
+    Waiting = "waiting",
+    InProgress = "in_progress",
+    Completed = "completed",
+});
+words!(Conclusion {
+    Success = "success",
+    Failure = "failure",
+    Neutral = "neutral",
+    Cancelled = "cancelled",
+    Skipped = "skipped",
+    TimedOut = "timed_out",
+    ActionRequired = "action_required",
+});
+words!(
+    /// A role on a repository, finer than the permission it amounts to.
+    Role { None = "none", Read = "read", Triage = "triage", Write = "write", Maintain = "maintain", Admin = "admin" }
+);
+
+impl Role {
+    /// The word of the permission endpoint, which has no triage and no maintain.
+    pub(super) fn permission(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Read | Self::Triage => "read",
+            Self::Write | Self::Maintain => "write",
+            Self::Admin => "admin",
+        }
+    }
+}
