@@ -300,23 +300,19 @@ async fn victim_of(gate: &Gate, repository: &Repository, event: &JobEvent, decis
     let Some(runner) = load_runner(gate, repository, taken.id).await? else {
         return Ok(());
     };
-    let mut robbed = None;
-    records::update(
+    let victim = records::update(
         gate.ledger.as_ref(),
         &runner.made_for.to_string(),
         gate.settings.retention,
         |old: Option<JobRecord>| {
             let mut record = old?;
-            let lost = record.runner.as_ref().is_some_and(|runner| runner.id == Some(taken.id));
-            if !lost || record.progress.is_past_queued() {
-                return None;
-            }
-            record.runner = None;
+            record.runner.take_if(|runner| runner.id == Some(taken.id))?;
             record.mints_stolen += 1;
-            robbed = Some(record.clone());
             Some(record)
         },
     )
     .await?;
-    queue_again(gate, robbed.as_ref()).await
+    // Also when a crash came between the two.
+    let left_without = victim.filter(|record| record.runner.is_none() && !record.progress.is_past_queued());
+    queue_again(gate, left_without.as_ref()).await
 }
