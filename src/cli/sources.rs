@@ -12,11 +12,16 @@ pub(super) fn configuration(global: &Global) -> Result<Loaded, Failure> {
 /// The same, for commands that make more of problems than an error.
 pub(super) fn try_configuration(global: &Global) -> Result<Loaded, Problems> {
     let file = global.config.clone().map_or(FileSource::Search, FileSource::Path);
-    let variables =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    load(Sources {
+    // What is not Unicode in a value becomes U+FFFD, and is refused as whatever it then is.
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
+    let mut loaded = load(Sources {
         file,
         env: variables.collect(),
         ..Sources::default()
-    })
+    })?;
+    if let Some(log) = &global.log {
+        loaded.config.telemetry.log = log.clone();
+    }
+    Ok(loaded)
 }

@@ -154,7 +154,17 @@ impl RawRepository {
                 let what = format!("is not {DEFAULT_RUNNER_GROUP}, the only group a repository has");
                 Err(check.problem(key, what, "remove it, or set scope = \"org\""))
             }
-            (RawScope::Org, Some(group)) => Ok(group),
+            (RawScope::Org, Some(group)) => {
+                if group == DEFAULT_RUNNER_GROUP {
+                    let remedy = "make a group that only this repository may use";
+                    check.warn(
+                        key,
+                        "is the group that every repository of the organization may use",
+                        remedy,
+                    );
+                }
+                Ok(group)
+            }
             (RawScope::Org, None) => {
                 let remedy = "set it to a group that only this repository may use (its id is in the group's address)";
                 Err(check.problem(key, "is missing, and scope is \"org\"", remedy))
