@@ -75,9 +75,11 @@ fn read(paths: &[PathBuf]) -> Result<Vec<File>, Failure> {
 async fn locally(files: &[File]) -> Result<Report> {
     let begin = Instant::now();
     let mut report = Report::default();
+    // One for all: every new client reads the machine's certificates again.
+    let http = reqwest::Client::new();
     for (at, (path, fixture)) in files.iter().enumerate() {
         progress(at, files.len());
-        let stage = Local::set_up(&fixture.settings).await;
+        let stage = Local::set_up(&fixture.settings, &http);
         let mut stage = stage.with_context(|| format!("{}: cannot set its stage up", path.display()))?;
         let played = play::play(&name_of(path), fixture, &mut stage).await;
         stage.tear_down().await;
