@@ -11,7 +11,7 @@ use crate::cli::{logging, output, sources};
 use anyhow::{Context, Result, anyhow};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,7 @@ pub struct Args {
     /// Admin listener of that gate
     #[arg(long, value_name = "URL", requires = "target")]
     pub admin_url: Option<String>,
-    /// File with the bearer token of that listener. By default server.admin_token_file
+    /// File with the bearer token of that listener. By default `server.admin_token_file`
     #[arg(long, value_name = "FILE", requires = "target")]
     pub admin_token_file: Option<PathBuf>,
 }
