@@ -205,6 +205,8 @@ async fn rebind(gate: &Gate, repository: &Repository, event: &JobEvent) -> Resul
             let mut record = old?;
             record.runner.as_ref().filter(|runner| runner.id == Some(taken.id))?;
             record.runner.clone_from(&spare);
+            // What was taken from it does not count as its attempt.
+            record.mints_stolen += u32::from(spare.is_none());
             Some(record)
         },
     )

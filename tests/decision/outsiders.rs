@@ -1,10 +1,9 @@
 //! What people without any rights can try, and that none of it gets them a runner or switches routing off.
 
-use crate::world::{FORK, NEWER_HEAD, OTHER_JOB, World, all_actions, pull, unanswered, user};
+use crate::world::{NEWER_HEAD, OTHER_JOB, World, all_actions, pull, unanswered, user};
 use jitgate::domain::decision::{Action, Decision};
 use jitgate::domain::event::Action as EventAction;
-use jitgate::domain::facts::{Fact, HeadRepository};
-use jitgate::domain::ids::RepositoryId;
+use jitgate::domain::facts::Fact;
 use jitgate::domain::policy::Permission;
 use jitgate::domain::routing::RoutingVerdict::{Attempt, Correct, Misroute, NotRouted};
 use jitgate::domain::trust::Trust;
@@ -173,29 +172,6 @@ fn a_login_in_another_case_borrows_no_permission() {
     let world = World::trusted().with(|w| w.run().triggering_actor = Some(user("ANN")));
     contained(&world.decide());
     contained(&world.decide_on(&world.truth));
-}
-
-#[test]
-fn a_run_of_another_repository_is_no_run_of_this_one() {
-    // The name was given to another repository, or the fork's own run is shown: head and base agree, and are not ours.
-    let world = World::trusted().with(|w| {
-        w.run().repository_id = FORK;
-        w.run().head_repository = Some(HeadRepository {
-            id: FORK,
-            owner: "mallory".to_owned(),
-        });
-    });
-    for world in [
-        world,
-        World::trusted().with(|w| w.event.repository_id = RepositoryId(99)),
-    ] {
-        let decision = world.decide();
-        assert_eq!(
-            (decision.trust.verdict, decision.trust.reasons),
-            (Trust::Unknown, vec!["run-gone".to_owned()])
-        );
-        contained(&world.decide_on(&world.truth));
-    }
 }
 
 #[test]

@@ -39,11 +39,8 @@ fn a_runner_is_due(world: &World) -> bool {
             .or(job.started_at)
             .is_none_or(|at| noon() - at <= TimeDelta::hours(25));
 
-    let same_repository = run.repository_id == event.repository_id
-        && run
-            .head_repository
-            .as_ref()
-            .is_some_and(|head| head.id == event.repository_id);
+    let head = run.head_repository.as_ref();
+    let same_repository = head.is_some_and(|head| head.id == run.repository_id);
     let same_run = run.event == "pull_request" && run.head_sha == job.head_sha && run.run_attempt == job.run_attempt;
 
     let here: Vec<&Pull> = pulls.iter().filter(|pull| pull.head_sha == job.head_sha).collect();

@@ -3,7 +3,6 @@
 use crate::world::{NEWER_HEAD, OTHER_JOB, World, bot, pull, unanswered, user};
 use jitgate::domain::event::Action as EventAction;
 use jitgate::domain::facts::Fact;
-use jitgate::domain::ids::RepositoryId;
 use jitgate::domain::question::Question::{self, ChangedFiles, LiveJob, Permission, Run, Variable};
 
 fn pulls_of(owner: &str) -> Question {
@@ -103,11 +102,7 @@ fn admission_stops_asking_once_it_knows() {
 
 #[test]
 fn without_a_run_nothing_else_is_asked() {
-    for world in [
-        World::undecided(),
-        World::trusted().with(|w| w.truth.run = Fact::Gone),
-        World::trusted().with(|w| w.run().repository_id = RepositoryId(99)),
-    ] {
+    for world in [World::undecided(), World::trusted().with(|w| w.truth.run = Fact::Gone)] {
         asks(&world, &[Run]);
     }
     let no_pulls = World::trusted().with(|w| w.truth.pulls = unanswered());

@@ -280,8 +280,9 @@ fn routing_is_on_when_the_variable_is_true_and_older_than_the_run() {
     assert_eq!(state(Fact::Gone), Off);
     assert_eq!(state(unanswered()), RoutingState::Unknown);
     assert_eq!(changed("true", 0), On);
-    assert_eq!(changed("true", 1), RoutingState::Unknown);
-    assert_eq!(changed("false", 1), Off);
+    assert_eq!(changed("true", 2), On, "no job can have read it yet");
+    assert_eq!(changed("true", 3), RoutingState::Unknown);
+    assert_eq!(changed("false", 3), Off);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::cli::{logging, output, sources};
 use anyhow::{Context, Result, anyhow};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
@@ -33,14 +33,14 @@ pub struct Args {
     /// Admin listener of that gate
     #[arg(long, value_name = "URL", requires = "target")]
     pub admin_url: Option<String>,
-    /// File with the bearer token of that listener. By default server.admin_token_file
+    /// File with the bearer token of that listener. By default `server.admin_token_file`
     #[arg(long, value_name = "FILE", requires = "target")]
     pub admin_token_file: Option<PathBuf>,
 }
 
 /// Runs `replay`.
 pub(in crate::cli) fn run(args: Args, global: &Global) -> Outcome {
-    logging::on_request(global)?;
+    logging::on_request(global);
     let files = read(&args.paths)?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
     let report = match (args.target, args.admin_url) {

@@ -177,19 +177,16 @@ impl Player<'_> {
     }
 
     async fn post_of(&self, deliver: &Deliver) -> Result<Post> {
-        let guid = deliver
-            .guid
-            .clone()
-            .unwrap_or_else(|| made_up_guid(self.name, self.sent.len()));
         if let Some(again) = deliver.again {
             let Some(earlier) = self.sent.get(again) else {
                 bail!("there is no delivery {again} to send again");
             };
-            return Ok(Post {
-                guid,
-                ..earlier.clone()
-            });
+            let mut post = earlier.clone();
+            post.guid = deliver.guid.clone().unwrap_or(post.guid);
+            return Ok(post);
         }
+        let guid = deliver.guid.clone();
+        let guid = guid.unwrap_or_else(|| made_up_guid(self.name, self.sent.len()));
         let payload = match (deliver.job, &deliver.action) {
             (Some(job), Some(action)) => {
                 let patch = deliver.payload.as_ref();
