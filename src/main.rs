@@ -1,3 +1,7 @@
-//! The `jitgate` binary: parses, dispatches, returns an exit code.
+//! The `jitgate` binary; everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    jitgate::cli::main()
+}

@@ -1,8 +1,8 @@
 //! The house rules the compiler doesn't know, read off the source text: which layer may import which, how long a file
 //! may be, what it may be called. `docs/ARCHITECTURE.md` says why.
 //!
-//! Every rule has a test that plants a violation in a copy of the tree and sees it reported. It is a textual check: a
-//! path that a macro puts together escapes it.
+//! Every rule has a test that plants a violation and sees it reported. It is a textual check: a path that a macro puts
+//! together escapes it.
 #![cfg(test)]
 
 #[path = "architecture/planted.rs"]

@@ -9,7 +9,6 @@ use crate::domain::decision::{Action, Decision};
 use crate::domain::event::{Action as EventAction, JobEvent};
 use crate::domain::ids::{JobId, RunnerId};
 use crate::domain::runner::RunnerState;
-use crate::domain::trust::Trust;
 use crate::ports::Failure;
 use crate::ports::github::{Deletion, RunCommand};
 
@@ -206,6 +205,8 @@ async fn rebind(gate: &Gate, repository: &Repository, event: &JobEvent) -> Resul
             let mut record = old?;
             record.runner.as_ref().filter(|runner| runner.id == Some(taken.id))?;
             record.runner.clone_from(&spare);
+            // What was taken from it does not count as its attempt.
+            record.mints_stolen += u32::from(spare.is_none());
             Some(record)
         },
     )
@@ -293,29 +294,25 @@ pub(super) async fn follow_runner(
 /// Whoever lost its runner to a thief is decided on again. Thefts don't use up the victim's attempts.
 async fn victim_of(gate: &Gate, repository: &Repository, event: &JobEvent, decision: &Decision) -> Result<(), Failure> {
     let stolen = decision.actions.contains(&Action::Alert(AlertKind::StolenRunner));
-    let (Some(taken), true) = (&event.job.runner, stolen && decision.trust.verdict != Trust::Trusted) else {
+    let Some(taken) = event.job.runner.as_ref().filter(|_| stolen) else {
         return Ok(());
     };
     let Some(runner) = load_runner(gate, repository, taken.id).await? else {
         return Ok(());
     };
-    let mut robbed = None;
-    records::update(
+    let victim = records::update(
         gate.ledger.as_ref(),
         &runner.made_for.to_string(),
         gate.settings.retention,
         |old: Option<JobRecord>| {
             let mut record = old?;
-            let lost = record.runner.as_ref().is_some_and(|runner| runner.id == Some(taken.id));
-            if !lost || record.progress.is_past_queued() {
-                return None;
-            }
-            record.runner = None;
+            record.runner.take_if(|runner| runner.id == Some(taken.id))?;
             record.mints_stolen += 1;
-            robbed = Some(record.clone());
             Some(record)
         },
     )
     .await?;
-    queue_again(gate, robbed.as_ref()).await
+    // Also when a crash came between the two.
+    let left_without = victim.filter(|record| record.runner.is_none() && !record.progress.is_past_queued());
+    queue_again(gate, left_without.as_ref()).await
 }

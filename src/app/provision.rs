@@ -26,8 +26,7 @@ pub(super) async fn provision(gate: &Gate, repository: &Repository, event: &JobE
     };
     // Capacity was looked at before the decision; others may have been faster.
     let _turn = gate.minting.lock().await;
-    let alive = host.list().await?.iter().filter(|slot| slot.runner.is_some()).count();
-    if alive >= gate.settings.max_runners {
+    if is_full(gate, host.as_ref()).await? {
         return Err(Failure::Transient("all runners are in use".to_owned()));
     }
     let slot = host.boot().await?;
@@ -36,6 +35,13 @@ pub(super) async fn provision(gate: &Gate, repository: &Repository, event: &JobE
         host.destroy(&slot).await?;
     }
     made
+}
+
+/// Whether as many runners are alive as may be.
+pub(super) async fn is_full(gate: &Gate, host: &dyn RunnerHost) -> Result<bool, Failure> {
+    let slots = host.list().await?;
+    let claimed = slots.iter().filter(|slot| slot.runner.is_some()).count();
+    Ok(u32::try_from(claimed).map_or(true, |claimed| claimed >= gate.settings.max_runners))
 }
 
 async fn mint(

@@ -15,11 +15,9 @@ pub struct Settings {
     /// Eight characters that tell this instance's runners from others'.
     pub instance: String,
     /// Runners alive at once.
-    pub max_runners: usize,
+    pub max_runners: u32,
     /// How often a runner is asked for, for one job.
     pub attempts: u32,
-    /// How long an untrusted job can hold up its runner group.
-    pub quarantine: TimeDelta,
     /// Where GitHub's API is; shown in the status.
     pub api_url: String,
     /// Whether GitHub is written to; shown in the status.
@@ -41,6 +39,8 @@ pub struct Repository {
     pub variable: String,
     /// Labels, trust and routing.
     pub policy: Policy,
+    /// How long an untrusted job can hold up the runner group.
+    pub quarantine: TimeDelta,
 }
 
 impl Repository {

@@ -44,7 +44,11 @@ pub fn prepare_state_dir(path: &Path) -> Result<(), IdentityError> {
         path: path.to_owned(),
         source,
     };
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed)
 }
 
 /// This instance's name: eight characters that tell its runners from others'.
@@ -63,7 +67,11 @@ pub fn instance(state_dir: &Path) -> Result<String, IdentityError> {
             .collect())
     })?;
     let plain = name.len() == INSTANCE_LENGTH && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if plain { Ok(name) } else { Err(IdentityError::Damaged(path)) }
+    if plain {
+        Ok(name)
+    } else {
+        Err(IdentityError::Damaged(path))
+    }
 }
 
 /// The admin API's bearer token.
@@ -116,9 +124,9 @@ fn kept(path: &Path, make: impl FnOnce() -> io::Result<String>) -> Result<String
     std::fs::remove_file(&draft).map_err(failed)?;
     match linked {
         Ok(()) => Ok(text),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            std::fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(failed)
-        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => std::fs::read_to_string(path)
+            .map(|text| text.trim().to_owned())
+            .map_err(failed),
         Err(error) => Err(failed(error)),
     }
 }
@@ -143,7 +151,11 @@ mod tests {
         let again = admin_token(&state.join("admin-token")).expect("kept");
         assert_eq!(token.expose_secret(), again.expose_secret());
         assert_eq!(token.expose_secret().len(), 64);
-        assert_eq!(std::fs::read_dir(&state).expect("listed").count(), 2, "drafts are removed");
+        assert_eq!(
+            std::fs::read_dir(&state).expect("listed").count(),
+            2,
+            "drafts are removed"
+        );
     }
 
     #[test]

@@ -5,5 +5,5 @@ mod process;
 mod wiring;
 
 pub use identity::{IdentityError, admin_token, instance, prepare_state_dir};
-pub use process::{Process, Role, serve};
+pub use process::{Process, StartError, serve};
 pub use wiring::{Store, WiringError, build_gate, open_admin, open_ingress, open_store};

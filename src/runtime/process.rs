@@ -5,24 +5,13 @@ use super::wiring::{self, Store, WiringError};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::synthetic::SyntheticHost;
 use crate::app::Gate;
-use crate::config::{Config, Host};
+use crate::config::{Config, Host, Role};
 use crate::http::Running;
 use crate::ports::{Clock, RunnerHost};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-
-/// Which parts of the gate a process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Everything.
-    All,
-    /// Takes deliveries.
-    Ingress,
-    /// Works them off.
-    Worker,
-}
 
 /// The gate could not start.
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +22,6 @@ pub enum StartError {
     /// Store, GitHub or listeners.
     #[error(transparent)]
     Wiring(#[from] WiringError),
-    /// The role needs a store that several processes share.
-    #[error("role {0:?} alone needs a store that other processes can reach; memory: lives in this process")]
-    Alone(Role),
 }
 
 /// How long what is in flight may take after a stop.
@@ -60,26 +46,31 @@ pub fn serve(config: &Config, role: Role) -> Result<Process, StartError> {
     let token = identity::admin_token(&server.admin_token_file)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store: Store = wiring::open_store(config, clock.clone())?;
-    if role != Role::All {
-        return Err(StartError::Alone(role));
-    }
     let gate = wiring::build_gate(config, &clock, &store, host(config), &instance)?;
-    let (public, ingest) = wiring::open_ingress(config, &gate, server.listen)?;
-    let admin = wiring::open_admin(config, gate.clone(), Some(ingest), token)?;
+    let (public, ingest) = match role {
+        Role::All | Role::Ingress => wiring::open_ingress(config, &gate, server.listen)
+            .map(Option::Some)?
+            .unzip(),
+        Role::Worker => (None, None),
+    };
+    let admin = wiring::open_admin(config, gate.clone(), ingest, token)?;
     let (stop, stopped) = watch::channel(false);
-    let worker = tokio::spawn(work(gate, instance.clone(), stopped));
+    let worker = match role {
+        Role::All | Role::Worker => Some(tokio::spawn(work(gate, instance.clone(), stopped))),
+        Role::Ingress => None,
+    };
     tracing::info!(
         instance,
-        public = public.address().map(tracing::field::display),
+        public = public.as_ref().and_then(Running::address).map(tracing::field::display),
         admin = admin.address().map(tracing::field::display),
         repositories = config.repositories.len(),
         "jitgate {} is up",
         env!("CARGO_PKG_VERSION")
     );
     Ok(Process {
-        public: Some(public),
+        public,
         admin,
-        worker: Some(worker),
+        worker,
         stop,
     })
 }
@@ -115,14 +106,14 @@ impl Process {
 async fn work(gate: Arc<Gate>, consumer: String, mut stopped: watch::Receiver<bool>) {
     gate.run(&consumer, async {
         // An error means the process is going away: as good as a stop.
-        stopped.wait_for(|stop| *stop).await.map_or((), |_| ());
+        drop(stopped.wait_for(|stop| *stop).await);
     })
     .await;
 }
 
 fn host(config: &Config) -> Option<Arc<dyn RunnerHost>> {
     match config.runners.host {
-        Host::Synthetic => Some(Arc::new(SyntheticHost::new())),
+        Host::Synthetic => Some(Arc::new(SyntheticHost::new(reqwest::Client::new()))),
         Host::Local | Host::Qemu => {
             tracing::warn!("this version decides and records, and makes runners on the synthetic host only");
             None

@@ -2,13 +2,14 @@
 
 use crate::adapters::alerts::LogSink;
 use crate::adapters::github::{self, GitHubAdapter};
-use crate::adapters::memory::{Bounds, MemoryStore};
+use crate::adapters::memory::MemoryStore;
 use crate::app::gather::Recall;
 use crate::app::settings::{Repository, Settings};
 use crate::app::{Gate, Ingest};
 use crate::config::{AdminListen, Config, Credentials, Scope, StoreUrl};
 use crate::http::{self, AdminBind, AdminState, Health, Limits, Running};
 use crate::ports::github::RunnerScope;
+use crate::ports::queue::Bounds;
 use crate::ports::{Clock, GitHub, Ledger, Queue, RunnerHost};
 use chrono::TimeDelta;
 use secrecy::SecretString;
@@ -28,8 +29,8 @@ pub struct Store {
 #[derive(Debug, thiserror::Error)]
 pub enum WiringError {
     /// The configured engine does not exist in this version.
-    #[error("store.url {0} is not available in this version; use memory:")]
-    Store(String),
+    #[error("the engine of store.url is not available in this version; use memory:")]
+    Store,
     /// Nobody to speak as.
     #[error("no credentials for GitHub: set github.app_id with github.private_key_file, or github.token_file")]
     NoCredentials,
@@ -42,7 +43,7 @@ pub enum WiringError {
 }
 
 /// Most deliveries the queue holds; the last tenth is kept for those that could reach a runner.
-const QUEUE_BOUND: usize = 100_000;
+const QUEUE_BOUND: u64 = 100_000;
 
 /// Opens the configured store.
 ///
@@ -63,7 +64,7 @@ pub fn open_store(config: &Config, clock: Arc<dyn Clock>) -> Result<Store, Wirin
                 ledger: store,
             })
         }
-        other => Err(WiringError::Store(other.to_string())),
+        StoreUrl::Sqlite(_) | StoreUrl::Redis(_) | StoreUrl::RedisCluster(_) => Err(WiringError::Store),
     }
 }
 
@@ -111,7 +112,7 @@ fn open_github(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn GitHub
         connect_timeout: config.github.connect_timeout,
         timeout: config.github.timeout,
     };
-    let adapter = GitHubAdapter::new(settings, clock.clone()).map_err(WiringError::GitHub)?;
+    let adapter = GitHubAdapter::new(&settings, clock.clone()).map_err(WiringError::GitHub)?;
     Ok(Arc::new(adapter))
 }
 
@@ -121,8 +122,7 @@ fn settings(config: &Config, instance: &str) -> Settings {
         name_prefix: config.runners.name_prefix.clone(),
         instance: instance.to_owned(),
         max_runners: config.runners.max,
-        attempts: config.runners.attempts,
-        quarantine: TimeDelta::from_std(config.routing.quarantine).unwrap_or(TimeDelta::MAX),
+        attempts: config.runners.attempts.into(),
         retention: config.store.retention,
         mode: config.rollout.mode,
         api_url: config.github.api_url.clone(),
@@ -139,6 +139,7 @@ fn repositories(config: &Config) -> Vec<Repository> {
         runner_group_id: configured.runner_group_id,
         variable: configured.variable.clone(),
         policy: configured.policy.clone(),
+        quarantine: TimeDelta::from_std(configured.quarantine).unwrap_or(TimeDelta::MAX),
     };
     config.repositories.iter().map(repository).collect()
 }

@@ -219,9 +219,7 @@ impl State {
             return first.id;
         }
         let name = RepositoryName::parse(DEFAULT_REPOSITORY);
-        name.map_or(DEFAULT_REPOSITORY_ID, |name| {
-            self.add_repository(name, Some(DEFAULT_REPOSITORY_ID), false)
-        })
+        name.map_or(DEFAULT_REPOSITORY_ID, |name| self.add_repository(name, None, false))
     }
 
     /// Id of the repository of this name; made on mention.
@@ -234,6 +232,9 @@ impl State {
 
     fn add_repository(&mut self, name: RepositoryName, id: Option<u64>, fork: bool) -> u64 {
         let id = id.unwrap_or_else(|| {
+            if name.matches(DEFAULT_REPOSITORY) {
+                return DEFAULT_REPOSITORY_ID;
+            }
             let mut free = FIRST_REPOSITORY_ID;
             while self.repository(free).is_some() {
                 free += 1;

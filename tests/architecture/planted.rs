@@ -1,31 +1,45 @@
-//! Plants a violation of every rule in a copy of the tree and sees it reported, with its path and its reason.
+//! Plants a violation of every rule and sees it reported, with its path and its reason.
 
 use super::{root, source, violations};
 use std::fs;
+use tempfile::TempDir;
 
-/// What is wrong, in a copy of the tree, with the file at `path` once it has this text.
-fn planted(path: &str, text: &str) -> Vec<String> {
-    let copy = tempfile::tempdir().expect("a temporary folder");
-    let write = |path: &str, text: &str| {
-        let target = copy.path().join(path);
+/// A tree of these files, and of nothing else.
+fn tree<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> TempDir {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    for folder in ["src", "tests"] {
+        fs::create_dir(root.path().join(folder)).expect("a new folder");
+    }
+    for (path, text) in files {
+        let target = root.path().join(path);
         fs::create_dir_all(target.parent().expect("a folder")).expect("a new folder");
         fs::write(target, text).expect("a new file");
-    };
-    for source in source::below(root()) {
-        write(&source.path, &source.text);
     }
-    write(path, text);
-    let own = format!("{path}: ");
-    let found = violations(copy.path()).into_iter();
-    found
-        .filter_map(|line| Some(line.strip_prefix(&own)?.to_owned()))
-        .collect()
+    root
+}
+
+/// What is wrong with the file at `path` if it has this text.
+fn planted(path: &str, text: &str) -> Vec<String> {
+    let found = violations(tree([(path, text)]).path()).into_iter();
+    found.map(|line| line.replacen(&format!("{path}: "), "", 1)).collect()
 }
 
 /// Asserts that this text behind a proper header is reported for these reasons and no other.
 fn assert_reported(path: &str, text: &str, reasons: &[&str]) {
     let found = planted(path, &format!("//! Planted by a test.\n{text}\n"));
     assert_eq!(found, reasons, "{path} with\n{text:.300}");
+}
+
+#[test]
+fn one_violation_in_a_copy_of_the_tree_is_found() {
+    let sources = source::below(root());
+    let copy = sources.iter().map(|file| (file.path.as_str(), file.text.as_str()));
+    let copy = tree(copy.chain([(
+        "src/domain/deep/planted.rs",
+        "//! Planted by a test.\nuse crate::http;\n",
+    )]));
+    let reason = "src/domain/deep/planted.rs: domain imports http; it may import nothing of ours";
+    assert_eq!(violations(copy.path()), [reason]);
 }
 
 #[test]

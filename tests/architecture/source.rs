@@ -149,16 +149,17 @@ fn test_module(code: &str) -> usize {
 fn code_of(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let (shown, blanked) = match silent(rest) {
-            0 => (first.len_utf8(), 0),
-            length => (0, length),
-        };
-        code.push_str(&rest[..shown]);
-        code.extend(rest[..blanked].chars().map(|c| if c == '\n' { c } else { ' ' }));
-        rest = &rest[shown + blanked..];
+    while let Some(at) = rest.find(['/', '"', '\'', 'r']) {
+        let (before, candidate) = rest.split_at(at);
+        code.push_str(before);
+        let (silenced, behind) = candidate.split_at(silent(candidate));
+        code.extend(silenced.chars().map(|c| if c == '\n' { c } else { ' ' }));
+        // What turned out to be code is taken by its one character.
+        let (shown, behind) = behind.split_at(usize::from(silenced.is_empty()));
+        code.push_str(shown);
+        rest = behind;
     }
-    code
+    code + rest
 }
 
 /// Length of the comment or literal that the text begins with; 0 if it begins with code.

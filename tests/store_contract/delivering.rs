@@ -186,7 +186,7 @@ pub(super) async fn an_ignored_delivery_leaves_its_guid_and_no_body(engine: &dyn
     assert_eq!(store.depth().await, Ok(Depth::default()));
 }
 
-pub(super) async fn deliveries_of_one_job_go_out_in_order_one_at_a_time(engine: &dyn Engine) {
+pub(super) async fn deliveries_of_one_job_go_out_one_at_a_time(engine: &dyn Engine) {
     let store = &*engine.ample().await;
     for (id, job) in [("a1", 1), ("a2", 1), ("b1", 2), ("a3", 1)] {
         delivery(id).of_job(job).enters(store).await;
@@ -196,11 +196,9 @@ pub(super) async fn deliveries_of_one_job_go_out_in_order_one_at_a_time(engine: 
     ack(store, a1).await;
     let a2 = claim_only(store, "a2").await;
     retry(store, a2, LONG).await;
-    assert_eq!(
-        ids(&claim(store, 10).await),
-        [""; 0],
-        "a delayed delivery holds up its job"
-    );
+    let a3 = claim_only(store, "a3").await;
+    assert_eq!(ids(&claim(store, 10).await), [""; 0]);
+    ack(store, a3).await;
     ack(store, b1).await;
 
     for (id, job) in [("c1", 3), ("c2", 3)] {

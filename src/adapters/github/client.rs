@@ -232,12 +232,12 @@ impl Answer {
 
     /// The failure of an answer nobody foresaw.
     pub(super) fn unexpected(&self) -> Failure {
-        if self.status.is_success() {
-            Failure::Transient(self.to_string())
-        } else if self.status.is_redirection() {
-            Failure::Permanent(format!("{self}; was the repository renamed or moved?"))
-        } else {
-            Failure::Permanent(self.to_string())
+        match self.status {
+            status if status.is_client_error() => Failure::Permanent(self.to_string()),
+            StatusCode::MOVED_PERMANENTLY | StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => {
+                Failure::Permanent(format!("{self}; was the repository renamed or moved?"))
+            }
+            _ => Failure::Transient(self.to_string()),
         }
     }
 }

@@ -7,7 +7,6 @@ use serde_json::Value;
 use std::fmt::{self, Write};
 
 /// One request. Its text form, used in errors, is method and path: queries stay out of it.
-#[derive(Debug)]
 pub(super) struct Request {
     /// Name for metrics and logs, out of a closed set.
     pub(super) endpoint: &'static str,

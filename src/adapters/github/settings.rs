@@ -51,7 +51,7 @@ pub enum SetupError {
     #[error("the token holds characters that cannot be sent in a header")]
     Token,
     /// The HTTP client could not be built.
-    #[error("cannot build the HTTP client")]
+    #[error("cannot build the HTTP client; are root certificates installed (Debian package ca-certificates)?")]
     Client(#[source] Box<octocrab::Error>),
 }
 

@@ -32,14 +32,30 @@ pub(super) fn of_delivery(expect: &Expect, status: u16, decision: Option<&Decisi
     let mut differences = Differences::default();
     differences.value("status", expect.status.as_ref(), Some(&status));
     let judged = |pick: fn(&Decision) -> &'static str| decision.map(pick);
-    differences.value("labels_class", expect.labels_class.as_deref(), judged(|d| d.labels_class.as_str()));
+    differences.value(
+        "labels_class",
+        expect.labels_class.as_deref(),
+        judged(|d| d.labels_class.as_str()),
+    );
     differences.value("trust", expect.trust.as_deref(), judged(|d| d.trust.verdict.as_str()));
-    differences.value("routing", expect.routing.as_deref(), judged(|d| d.routing.verdict.as_str()));
-    differences.value("admission", expect.admission.as_deref(), judged(|d| d.admission.verdict.as_str()));
+    differences.value(
+        "routing",
+        expect.routing.as_deref(),
+        judged(|d| d.routing.verdict.as_str()),
+    );
+    differences.value(
+        "admission",
+        expect.admission.as_deref(),
+        judged(|d| d.admission.verdict.as_str()),
+    );
     let all_reasons = decision.map(|d| d.trust.reasons.iter().chain(&d.admission.reasons).cloned().collect());
     differences.set("reasons", expect.reasons.as_deref(), all_reasons);
     let texts = |actions: &[crate::domain::decision::Action]| actions.iter().map(ToString::to_string).collect();
-    differences.set("actions", expect.actions.as_deref(), decision.map(|d| texts(&d.actions)));
+    differences.set(
+        "actions",
+        expect.actions.as_deref(),
+        decision.map(|d| texts(&d.actions)),
+    );
     differences.set("would", expect.would.as_deref(), decision.map(|d| texts(&d.would)));
     let warnings = decision.map(|d| d.warnings.iter().cloned().collect());
     differences.set("warnings", expect.warnings.as_deref(), warnings);

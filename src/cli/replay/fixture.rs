@@ -69,7 +69,7 @@ pub(super) struct Deliver {
     pub(super) payload: Option<Value>,
     /// Which earlier delivery is sent again, counted from 0.
     pub(super) again: Option<usize>,
-    /// `X-GitHub-Delivery`; made up where it is left out.
+    /// `X-GitHub-Delivery`; where it is left out, made up, or that of the delivery sent again.
     pub(super) guid: Option<String>,
     /// How it is signed.
     #[serde(default)]

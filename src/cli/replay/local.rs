@@ -7,7 +7,7 @@ use crate::adapters::clock::ManualClock;
 use crate::adapters::synthetic::SyntheticHost;
 use crate::app::Gate;
 use crate::app::records;
-use crate::config::Config;
+use crate::config::{self, Config, Credentials, Sources};
 use crate::domain::alert::Alert;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{DeliveryId, JobId};
@@ -25,10 +25,12 @@ use std::sync::Arc;
 
 /// The webhook secret of the stage.
 const SECRET: &str = "replay";
+/// A token the simulated GitHub takes.
+const TOKEN: &str = "sim-replay";
 /// The repository of fixtures that name none.
 const REPOSITORY: &str = "octo-org/chem-model";
-/// When every scenario begins.
-const BEGINNING: DateTime<Utc> = DateTime::from_timestamp(1_795_435_200, 0).unwrap_or_default();
+/// When every scenario begins: 2026-11-23T12:00:00Z, in seconds since 1970.
+const BEGINNING_S: i64 = 1_795_435_200;
 /// Alerts looked at in the end.
 const ALERTS: usize = 1000;
 
@@ -48,16 +50,19 @@ pub(super) struct Local {
 
 impl Local {
     /// Sets the stage up with a fixture's settings.
-    pub(super) async fn set_up(settings: &Map<String, Value>) -> Result<Self> {
-        let clock = Arc::new(ManualClock::at(BEGINNING));
+    pub(super) fn set_up(settings: &Map<String, Value>, http: &reqwest::Client) -> Result<Self> {
+        let clock = Arc::new(ManualClock::at(
+            DateTime::<Utc>::from_timestamp(BEGINNING_S, 0).unwrap_or_default(),
+        ));
         let time: Arc<dyn Clock> = clock.clone();
-        let simulator = Simulator::start(time.clone(), ([127, 0, 0, 1], 0).into()).context("cannot start the simulated GitHub")?;
-        let config = runtime::load_for_replay(base(&simulator.url()), settings)?;
+        let simulator =
+            Simulator::start(time.clone(), ([127, 0, 0, 1], 0).into()).context("cannot start the simulated GitHub")?;
+        let config = configuration(simulator.url(), settings)?;
         let store = runtime::open_store(&config, time.clone())?;
-        let host = Arc::new(SyntheticHost::new());
+        let host = Arc::new(SyntheticHost::new(http.clone()));
         let mut stage = Self {
-            http: reqwest::Client::new(),
-            github: GitHub::new(&simulator.url()),
+            http: http.clone(),
+            github: GitHub::new(simulator.url(), http.clone()),
             secret: SecretString::from(SECRET),
             gate: runtime::build_gate(&config, &time, &store, Some(host.clone()), "replay00")?,
             ingress: None,
@@ -80,16 +85,15 @@ impl Local {
     }
 
     fn open(&mut self) -> Result<()> {
-        let time: Arc<dyn Clock> = self.clock.clone();
-        let listen = ([127, 0, 0, 1], 0).into();
-        self.ingress = Some(runtime::open_ingress(&self.config, &time, &self.store, &self.gate, listen)?.0);
+        let (ingress, _) = runtime::open_ingress(&self.config, &self.gate, ([127, 0, 0, 1], 0).into())?;
+        self.ingress = Some(ingress);
         Ok(())
     }
 }
 
-/// The settings all fixtures share; `docs/fixtures.md` names them.
-fn base(api_url: &str) -> Value {
-    json!({
+/// The settings all fixtures share, with a fixture's own over them.
+fn configuration(api_url: &str, settings: &Map<String, Value>) -> Result<Config> {
+    let mut overrides = json!({
         "webhook": {"secrets": [SECRET]},
         "github": {"api_url": api_url, "connect_timeout_s": 1, "timeout_s": 1},
         "repositories": [{"full_name": REPOSITORY}],
@@ -97,7 +101,27 @@ fn base(api_url: &str) -> Value {
         "runners": {"host": "synthetic"},
         "rollout": {"mode": "enforce"},
         "server": {"http_workers": 1},
-    })
+    });
+    overlay(&mut overrides, &Value::Object(settings.clone()));
+    let loaded = config::load(Sources {
+        overrides: overrides.as_object().cloned().unwrap_or_default(),
+        ..Sources::default()
+    })?;
+    let mut config = loaded.config;
+    config.github.credentials = Credentials::Token(SecretString::from(TOKEN));
+    Ok(config)
+}
+
+/// Lays one JSON object over another, section by section.
+fn overlay(base: &mut Value, over: &Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, value) in over {
+                overlay(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => base.clone_from(over),
+    }
 }
 
 #[async_trait]
@@ -111,7 +135,11 @@ impl Stage for Local {
     }
 
     async fn post(&mut self, delivery: &Post) -> Result<u16> {
-        let address = self.ingress.as_ref().and_then(Running::address).context("the ingress is closed")?;
+        let address = self
+            .ingress
+            .as_ref()
+            .and_then(Running::address)
+            .context("the ingress is closed")?;
         post(&self.http, &format!("http://{address}"), delivery).await
     }
 
@@ -146,6 +174,10 @@ impl Stage for Local {
     }
 
     fn variable(&self) -> &str {
-        self.gate.settings.repositories.first().map_or("", |repository| &repository.variable)
+        self.gate
+            .settings
+            .repositories
+            .first()
+            .map_or("", |repository| &repository.variable)
     }
 }

@@ -12,4 +12,4 @@ mod play;
 mod report;
 mod target;
 
-pub use command::{Args, run};
+pub(super) use command::{Args, run};

@@ -79,7 +79,11 @@ const ECHOES: usize = 200;
 
 /// Plays a fixture to its end.
 pub(super) async fn play(name: &str, fixture: &Fixture, stage: &mut dyn Stage) -> Result<Played> {
-    stage.github().apply(&fixture.github.0).await.context("cannot set the world up")?;
+    stage
+        .github()
+        .apply(&fixture.github.0)
+        .await
+        .context("cannot set the world up")?;
     let mut player = Player {
         name,
         stage,
@@ -87,7 +91,10 @@ pub(super) async fn play(name: &str, fixture: &Fixture, stage: &mut dyn Stage) -
         deliveries: Vec::new(),
     };
     for (at, step) in fixture.steps.iter().enumerate() {
-        player.step(at + 1, step).await.with_context(|| format!("step {}", at + 1))?;
+        player
+            .step(at + 1, step)
+            .await
+            .with_context(|| format!("step {}", at + 1))?;
     }
     let tally = player.stage.github().tally().await?;
     let (environments, alerts) = player.stage.remains().await?;
@@ -170,16 +177,16 @@ impl Player<'_> {
     }
 
     async fn post_of(&self, deliver: &Deliver) -> Result<Post> {
-        let guid = deliver.guid.clone().unwrap_or_else(|| made_up_guid(self.name, self.sent.len()));
         if let Some(again) = deliver.again {
             let Some(earlier) = self.sent.get(again) else {
                 bail!("there is no delivery {again} to send again");
             };
-            return Ok(Post {
-                guid,
-                ..earlier.clone()
-            });
+            let mut post = earlier.clone();
+            post.guid = deliver.guid.clone().unwrap_or(post.guid);
+            return Ok(post);
         }
+        let guid = deliver.guid.clone();
+        let guid = guid.unwrap_or_else(|| made_up_guid(self.name, self.sent.len()));
         let payload = match (deliver.job, &deliver.action) {
             (Some(job), Some(action)) => {
                 let patch = deliver.payload.as_ref();

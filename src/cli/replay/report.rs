@@ -88,7 +88,10 @@ impl Report {
             scenario(&mut text, played, colour);
         }
         for skipped in &self.skipped {
-            line(&mut text, &format!("- {}  {}", skipped.fixture, colour.dim(&skipped.reason)));
+            line(
+                &mut text,
+                &format!("- {}  {}", skipped.fixture, colour.dim(&skipped.reason)),
+            );
         }
         if !self.skipped.is_empty() {
             text.push('\n');
@@ -147,10 +150,18 @@ impl Report {
 }
 
 fn scenario(text: &mut String, played: &Played, colour: Colour) {
-    let mark = if played.passed() { colour.good("✓") } else { colour.bad("✗") };
+    let mark = if played.passed() {
+        colour.good("✓")
+    } else {
+        colour.bad("✗")
+    };
     line(
         text,
-        &format!("{mark} {}  {}", colour.strong(&played.title), colour.dim(&played.fixture)),
+        &format!(
+            "{mark} {}  {}",
+            colour.strong(&played.title),
+            colour.dim(&played.fixture)
+        ),
     );
     for delivered in &played.deliveries {
         delivery(text, delivered, colour);
@@ -185,13 +196,19 @@ fn delivery(text: &mut String, delivered: &Delivered, colour: Colour) {
         }
     }
     if !reasons.is_empty() {
-        line(text, &colour.dim(&format!("                      because {}", reasons.join(", "))));
+        line(
+            text,
+            &colour.dim(&format!("                      because {}", reasons.join(", "))),
+        );
     }
     if !decision.would.is_empty() {
         let would: Vec<String> = decision.would.iter().map(ToString::to_string).collect();
         line(
             text,
-            &colour.dim(&format!("                      would, in enforce: {}", would.join(", "))),
+            &colour.dim(&format!(
+                "                      would, in enforce: {}",
+                would.join(", ")
+            )),
         );
     }
     differences(text, &delivered.differences, colour);

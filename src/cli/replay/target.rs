@@ -49,7 +49,7 @@ impl Target {
             .and_then(Value::as_str)
             .context("the gate does not say where its GitHub is")?;
         Ok(Self {
-            github: Simulator::new(api),
+            github: Simulator::new(api, http.clone()),
             http,
             url,
             admin,
@@ -129,7 +129,10 @@ impl Stage for Target {
     async fn remains(&self) -> Result<(u64, BTreeSet<String>)> {
         let answer = get(&self.http, &self.admin, "/api/v1/alerts").await?;
         let alerts = answer.get("alerts").and_then(Value::as_array);
-        let kinds = alerts.into_iter().flatten().filter_map(|alert| alert.get("kind")?.as_str());
+        let kinds = alerts
+            .into_iter()
+            .flatten()
+            .filter_map(|alert| alert.get("kind")?.as_str());
         Ok((self.runners, kinds.map(str::to_owned).collect()))
     }
 

@@ -14,7 +14,9 @@ pub(in crate::simulator) fn user(state: &State, login: &str) -> Value {
         return Value::Null;
     };
     let (web, login) = (&state.url, &user.login);
-    let api = format!("{web}/users/{login}");
+    // The brackets of a bot's login.
+    let path = login.replace('[', "%5B").replace(']', "%5D");
+    let api = format!("{web}/users/{path}");
     json!({
         "login": login,
         "id": user.id,
@@ -22,7 +24,7 @@ pub(in crate::simulator) fn user(state: &State, login: &str) -> Value {
         "avatar_url": format!("{web}/avatars/{}", user.id),
         "gravatar_id": "",
         "url": api,
-        "html_url": format!("{web}/{login}"),
+        "html_url": format!("{web}/{path}"),
         "followers_url": format!("{api}/followers"),
         "following_url": format!("{api}/following{{/other_user}}"),
         "gists_url": format!("{api}/gists{{/gist_id}}"),

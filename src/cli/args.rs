@@ -1,0 +1,60 @@
+//! What can be typed: the global flags and the commands.
+
+use super::{config, replay, serve, simulate};
+use crate::config::parse_log;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use tracing_subscriber::filter::Targets;
+
+/// Just-in-time GitHub Actions runners for trusted pull requests, and for nothing else.
+///
+/// jitgate stands between GitHub and the machines that run CI. It receives signed `workflow_job` deliveries, finds out
+/// whether the job's pull request is trusted, checks that the job was routed where it belongs, and makes one fresh runner
+/// for each trusted job.
+#[derive(Debug, Parser)]
+#[command(
+    name = "jitgate",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 a negative answer, 2 usage, 3 configuration, 4 GitHub, 5 store, 6 runner host,
+7 another instance holds the lock, 8 too little data to judge, 70 a bug."
+)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, clap::Args)]
+pub struct Global {
+    /// Configuration file. By default ./jitgate.toml, else /etc/jitgate/jitgate.toml, else defaults
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Log level, or levels by module: `debug`, or `info,jitgate::app=trace`. Wins over the configuration
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = parse_log)]
+    pub log: Option<Targets>,
+}
+
+/// What jitgate can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Take deliveries, decide, and make runners
+    Serve(serve::Args),
+    /// Send recorded deliveries through a gate and compare its decisions
+    Replay(replay::Args),
+    /// Run the simulated GitHub by itself
+    Simulate(simulate::Args),
+    /// Look at the configuration
+    Config(config::Args),
+}

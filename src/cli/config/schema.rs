@@ -1,0 +1,10 @@
+//! `jitgate config schema`: the JSON Schema of a configuration file.
+
+use crate::cli::exit::{Exit, Outcome};
+use crate::cli::output;
+use crate::config::schema;
+
+pub(super) fn run() -> Outcome {
+    output::print_json(&schema())?;
+    Ok(Exit::Done)
+}

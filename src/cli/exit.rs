@@ -1,0 +1,95 @@
+//! How a command ends: its exit code and, when it failed, what failed and what to do next.
+
+use crate::config::Problems;
+use crate::telemetry::one_line;
+use std::fmt;
+use std::process::ExitCode;
+
+/// Exit codes: scripts rely on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, healthy.
+    Done = 0,
+    /// A negative answer: degraded, a mismatch, an unmet expectation, a rollback.
+    Negative = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// The configuration is invalid or incomplete.
+    Configuration = 3,
+    /// GitHub refused, or is out of reach.
+    Github = 4,
+    /// The store failed.
+    Store = 5,
+    /// The runner host failed.
+    RunnerHost = 6,
+    /// Another instance holds the lock.
+    Locked = 7,
+    /// Too little data to judge.
+    TooLittleData = 8,
+    /// A bug in jitgate.
+    Bug = 70,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// How a command ends.
+pub type Outcome = Result<Exit, Failure>;
+
+/// A command that could not do its work. Printed, it is an error for people: no secrets, one line each for the error,
+/// its details and the remedy.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    what: String,
+    details: Vec<String>,
+    remedy: Option<String>,
+}
+
+impl Failure {
+    /// A failure with what failed, for which object, and why: `error` with its causes.
+    pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            exit,
+            what: format!("{:#}", error.into()),
+            details: Vec::new(),
+            remedy: None,
+        }
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(Problems(problems): Problems) -> Self {
+        let (count, noun) = (problems.len(), if problems.len() == 1 { "problem" } else { "problems" });
+        Self {
+            exit: Exit::Configuration,
+            what: format!("the configuration has {count} {noun}"),
+            details: problems.iter().map(ToString::to_string).collect(),
+            remedy: Some("correct it, and try `jitgate config check`".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "jitgate: error: {}", one_line(&self.what))?;
+        for detail in &self.details {
+            write!(f, "\n  {}", one_line(detail))?;
+        }
+        match &self.remedy {
+            Some(remedy) => write!(f, "\njitgate: remedy: {}", one_line(remedy)),
+            None => Ok(()),
+        }
+    }
+}

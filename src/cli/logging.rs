@@ -1,0 +1,25 @@
+//! Logging as `--log` and the configuration say.
+
+use super::args::Global;
+use crate::config::{LogFormat, Telemetry};
+use crate::telemetry;
+
+/// Logs as configured; `--log` wins.
+pub(super) fn configured(global: &Global, configured: &Telemetry) {
+    let mut chosen = configured.clone();
+    if let Some(log) = &global.log {
+        chosen.log = log.clone();
+    }
+    telemetry::install(&chosen);
+}
+
+/// Logs only if `--log` asks for it: for commands that read no configuration.
+pub(super) fn on_request(global: &Global) {
+    if let Some(log) = &global.log {
+        telemetry::install(&Telemetry {
+            log: log.clone(),
+            log_format: LogFormat::Auto,
+            otlp_endpoint: None,
+        });
+    }
+}

@@ -1,0 +1,20 @@
+//! The command line: one file per command, exit codes and output in one place each.
+//!
+//! Data goes to stdout, everything else to stderr. Commands return an [`exit::Exit`] or an [`exit::Failure`] and never
+//! end the process themselves.
+
+mod args;
+mod config;
+mod entry;
+mod exit;
+mod logging;
+mod output;
+mod replay;
+mod serve;
+mod signals;
+mod simulate;
+mod sources;
+
+pub use args::Cli;
+pub use entry::main;
+pub use exit::{Exit, Failure, Outcome};

@@ -1,0 +1,176 @@
+//! The command line of replay, and its loop over fixtures.
+
+use super::fixture::{self, Fixture};
+use super::local::Local;
+use super::play::{self, Played, Stage};
+use super::report::{Colour, Report, Skipped};
+use super::target::{Admin, Target};
+use crate::cli::args::Global;
+use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::{logging, output, sources};
+use anyhow::{Context, Result, anyhow};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use tokio::time::Instant;
+
+/// Arguments of `replay`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  jitgate replay fixtures
+  jitgate replay fixtures/fork-writes-our-labels.json --json
+  jitgate replay fixtures --target http://127.0.0.1:8080 --admin-url http://127.0.0.1:9090 \\
+      --admin-token-file jitgate-state/admin-token
+
+Against --target, deliveries are signed with the first webhook secret of this configuration, and the gate has to be on a
+simulated GitHub (`jitgate simulate`). Scenarios with settings of their own, moving time or a restart are skipped there.")]
+pub struct Args {
+    /// Fixtures, or directories of them
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Public listener of a running gate to send them to, instead of one inside this process
+    #[arg(long, value_name = "URL", requires = "admin_url")]
+    pub target: Option<String>,
+    /// Admin listener of that gate
+    #[arg(long, value_name = "URL", requires = "target")]
+    pub admin_url: Option<String>,
+    /// File with the bearer token of that listener. By default `server.admin_token_file`
+    #[arg(long, value_name = "FILE", requires = "target")]
+    pub admin_token_file: Option<PathBuf>,
+}
+
+/// Runs `replay`.
+pub(in crate::cli) fn run(args: Args, global: &Global) -> Outcome {
+    logging::on_request(global);
+    let files = read(&args.paths)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
+    let report = match (args.target, args.admin_url) {
+        (Some(target), Some(admin_url)) => {
+            runtime.block_on(against(target, admin_url, args.admin_token_file, &files, global))?
+        }
+        _ => runtime
+            .block_on(locally(&files))
+            .map_err(|error| Failure::new(Exit::Configuration, error))?,
+    };
+    if global.json {
+        output::print_json(&report.to_json())?;
+    } else {
+        let colour = Colour(std::io::stdout().is_terminal());
+        output::print(|out| out.write_all(report.to_text(colour).as_bytes()))?;
+    }
+    Ok(if report.passed() { Exit::Done } else { Exit::Negative })
+}
+
+type File = (PathBuf, Fixture);
+
+fn read(paths: &[PathBuf]) -> Result<Vec<File>, Failure> {
+    let unreadable = |error| Failure::new(Exit::Configuration, anyhow::Error::new(error));
+    let files = fixture::find(paths).map_err(unreadable)?;
+    files
+        .into_iter()
+        .map(|path| Ok((path.clone(), fixture::read(&path).map_err(unreadable)?)))
+        .collect()
+}
+
+/// Plays every fixture on a stage of its own.
+async fn locally(files: &[File]) -> Result<Report> {
+    let begin = Instant::now();
+    let mut report = Report::default();
+    // One for all: every new client reads the machine's certificates again.
+    let http = reqwest::Client::new();
+    for (at, (path, fixture)) in files.iter().enumerate() {
+        progress(at, files.len());
+        let stage = Local::set_up(&fixture.settings, &http);
+        let mut stage = stage.with_context(|| format!("{}: cannot set its stage up", path.display()))?;
+        let played = play::play(&name_of(path), fixture, &mut stage).await;
+        stage.tear_down().await;
+        report.played.push(located(played, path)?);
+    }
+    report.took = begin.elapsed();
+    progress(0, 0);
+    Ok(report)
+}
+
+/// Plays what can be played on a running gate.
+async fn against(
+    target: String,
+    admin_url: String,
+    token_file: Option<PathBuf>,
+    files: &[File],
+    global: &Global,
+) -> Result<Report, Failure> {
+    let loaded = sources::configuration(global)?;
+    let config = loaded.config;
+    let file = token_file.unwrap_or(config.server.admin_token_file);
+    let token = crate::config::read_secret_file(&file)
+        .map_err(|error| Failure::new(Exit::Configuration, anyhow!("{}: {error}", file.display())))?;
+    let secret = config.webhook.secrets.into_iter().next().ok_or_else(|| {
+        Failure::new(Exit::Configuration, anyhow!("webhook.secrets is empty")).remedy("configure the target's secret")
+    })?;
+    let variable = config
+        .repositories
+        .first()
+        .map_or_else(String::new, |r| r.variable.clone());
+    let admin = Admin { url: admin_url, token };
+    let refused = |error| Failure::new(Exit::Usage, error);
+    let mut stage = Target::connect(target, admin, secret, variable)
+        .await
+        .map_err(refused)?;
+    let failed = |error| Failure::new(Exit::Negative, error);
+    let begin = Instant::now();
+    let mut report = Report::default();
+    for (at, (path, fixture)) in files.iter().enumerate() {
+        progress(at, files.len());
+        if let Some(reason) = needs_a_stage_of_its_own(fixture) {
+            report.skipped.push(Skipped {
+                fixture: name_of(path),
+                reason: reason.to_owned(),
+            });
+            continue;
+        }
+        stage.github().reset().await.map_err(|error| failed(error.into()))?;
+        let played = play::play(&name_of(path), fixture, &mut stage).await;
+        report.played.push(located(played, path).map_err(failed)?);
+    }
+    report.took = begin.elapsed();
+    progress(0, 0);
+    Ok(report)
+}
+
+fn needs_a_stage_of_its_own(fixture: &Fixture) -> Option<&'static str> {
+    if !fixture.settings.is_empty() {
+        Some("has settings of its own")
+    } else if fixture.steps.iter().any(|step| step.advance_s.is_some()) {
+        Some("moves time")
+    } else if fixture.steps.iter().any(|step| step.restart) {
+        Some("restarts the gate")
+    } else {
+        None
+    }
+}
+
+fn located(played: Result<Played>, path: &Path) -> Result<Played> {
+    played.with_context(|| path.display().to_string())
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_stem()
+        .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
+}
+
+/// Shows how far it is, on a terminal; nothing of `total` 0 clears the line.
+fn progress(at: usize, total: usize) {
+    let mut stderr = std::io::stderr().lock();
+    if !stderr.is_terminal() {
+        return;
+    }
+    let text = if total == 0 {
+        "\r\x1b[K".to_owned()
+    } else {
+        format!("\r\x1b[Kscenario {} of {total}", at + 1)
+    };
+    // Progress that cannot be shown is not missed.
+    stderr
+        .write_all(text.as_bytes())
+        .and_then(|()| stderr.flush())
+        .unwrap_or_default();
+}

@@ -1,0 +1,65 @@
+//! `jitgate serve`.
+
+use super::args::Global;
+use super::exit::{Exit, Failure, Outcome};
+use super::{logging, signals};
+use crate::runtime::{self, StartError};
+use clap::ValueEnum;
+
+/// Arguments of `serve`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  jitgate serve
+  jitgate --config /etc/jitgate/jitgate.toml serve --role worker
+  JITGATE__STORE__URL=memory: jitgate serve --log debug")]
+pub struct Args {
+    /// Which half of jitgate this process is. Two processes share a Redis store
+    #[arg(long, value_enum, default_value_t = Role::All)]
+    pub role: Role,
+}
+
+/// Which half of jitgate a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Both
+    All,
+    /// Takes deliveries
+    Ingress,
+    /// Decides and makes runners
+    Worker,
+}
+
+impl From<Role> for crate::config::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::All => Self::All,
+            Role::Ingress => Self::Ingress,
+            Role::Worker => Self::Worker,
+        }
+    }
+}
+
+/// Runs `serve`.
+pub(super) fn run(args: Args, global: &Global) -> Outcome {
+    let loaded = super::sources::configuration(global)?;
+    let role = args.role.into();
+    loaded.config.for_serve(role)?;
+    logging::configured(global, &loaded.config.telemetry);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
+    runtime.block_on(async {
+        let process = runtime::serve(&loaded.config, role)?;
+        signals::stop().await.map_err(|error| Failure::new(Exit::Bug, error))?;
+        tracing::info!("stopping");
+        process.stop().await;
+        Ok(Exit::Done)
+    })
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self::new(Exit::Configuration, error)
+    }
+}

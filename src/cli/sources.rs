@@ -1,0 +1,30 @@
+//! Where the configuration of a command comes from. The only reader of the process environment.
+
+use super::args::Global;
+use super::exit::Failure;
+use crate::config::{FileSource, Loaded, Problems, Sources, load};
+use std::collections::BTreeMap;
+
+/// Loads the configuration as the global flags say.
+pub(super) fn configuration(global: &Global) -> Result<Loaded, Failure> {
+    try_configuration(global).map_err(Failure::from)
+}
+
+/// The same, for commands that make more of problems than an error.
+pub(super) fn try_configuration(global: &Global) -> Result<Loaded, Problems> {
+    let file = global.config.clone().map_or(FileSource::Search, FileSource::Path);
+    load(Sources {
+        file,
+        env: environment(),
+        ..Sources::default()
+    })
+}
+
+/// The process environment. What is not Unicode in a value becomes U+FFFD, and is refused as whatever it then is.
+fn environment() -> BTreeMap<String, String> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    let variables = std::env::vars_os();
+    variables
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+        .collect()
+}

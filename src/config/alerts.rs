@@ -1,0 +1,139 @@
+//! `[alerts]`: who is told when something is wrong.
+
+use super::check::{Check, Reported};
+use schemars::JsonSchema;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAlerts {
+    /// Prometheus Alertmanager.
+    alertmanager_url: Option<String>,
+    /// Slack's incoming webhook; the URL is the secret.
+    #[schemars(extend("writeOnly" = true))]
+    slack_webhook_url: Option<String>,
+    /// File that holds it.
+    slack_webhook_url_file: Option<PathBuf>,
+    /// Any other receiver.
+    webhook_url: Option<String>,
+    /// What alerts to it are signed with.
+    #[schemars(extend("writeOnly" = true))]
+    webhook_secret: Option<String>,
+    /// File that holds it.
+    webhook_secret_file: Option<PathBuf>,
+    /// Time for an alert to be acknowledged.
+    #[schemars(range(min = 1, max = 604_800))]
+    ack_deadline_s: u64,
+    /// Time for the service to be restored.
+    #[schemars(range(min = 1, max = 604_800))]
+    restore_deadline_s: u64,
+    /// Who is told.
+    owners: RawOwners,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RawOwners {
+    /// Who is told first.
+    primary: Option<String>,
+    /// Who is told next.
+    secondary: Option<String>,
+}
+
+/// Who is told when something is wrong.
+#[derive(Debug, Clone)]
+pub struct Alerts {
+    /// Prometheus Alertmanager.
+    pub alertmanager_url: Option<String>,
+    /// Slack's incoming webhook.
+    pub slack_webhook_url: Option<SecretString>,
+    /// Any other receiver.
+    pub webhook: Option<AlertWebhook>,
+    /// Time for an alert to be acknowledged.
+    pub ack_deadline: Duration,
+    /// Time for the service to be restored.
+    pub restore_deadline: Duration,
+    /// Who is told first, and who next.
+    pub owners: Owners,
+}
+
+/// A receiver of signed alerts.
+#[derive(Debug, Clone)]
+pub struct AlertWebhook {
+    /// Where to post.
+    pub url: String,
+    /// What the posts are signed with.
+    pub secret: SecretString,
+}
+
+/// Who answers for the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owners {
+    /// Told first.
+    pub primary: Option<String>,
+    /// Told next.
+    pub secondary: Option<String>,
+}
+
+impl RawAlerts {
+    pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Alerts, Reported> {
+        let alertmanager_url = self.alertmanager_url.as_deref();
+        let alertmanager_url = alertmanager_url
+            .map(|url| check.url("alerts.alertmanager_url", url))
+            .transpose();
+        let slack_webhook_url = check.secret(
+            ("alerts.slack_webhook_url", self.slack_webhook_url),
+            ("alerts.slack_webhook_url_file", self.slack_webhook_url_file.as_deref()),
+        );
+        if let Ok(Some(url)) = &slack_webhook_url {
+            let given_as_file = self.slack_webhook_url_file.is_some();
+            let key = if given_as_file {
+                "alerts.slack_webhook_url_file"
+            } else {
+                "alerts.slack_webhook_url"
+            };
+            check.url(key, url.expose_secret())?;
+        }
+        let secret = check.secret(
+            ("alerts.webhook_secret", self.webhook_secret),
+            ("alerts.webhook_secret_file", self.webhook_secret_file.as_deref()),
+        );
+        let url = self
+            .webhook_url
+            .as_deref()
+            .map(|url| check.url("alerts.webhook_url", url));
+        let webhook = match (url.transpose()?, secret?) {
+            (Some(url), Some(secret)) => Some(AlertWebhook { url, secret }),
+            (Some(_), None) => {
+                let remedy = "set alerts.webhook_secret_file, so that the receiver knows who it hears";
+                return Err(check.problem("alerts.webhook_url", "has no secret", remedy));
+            }
+            (None, Some(_)) => {
+                return Err(check.problem(
+                    "alerts.webhook_secret",
+                    "is of no receiver",
+                    "set alerts.webhook_url too",
+                ));
+            }
+            (None, None) => None,
+        };
+        if self.ack_deadline_s > self.restore_deadline_s {
+            let remedy = "let people answer before they have to be done";
+            check.problem("alerts.ack_deadline_s", "is after alerts.restore_deadline_s", remedy);
+        }
+        Ok(Alerts {
+            alertmanager_url: alertmanager_url?,
+            slack_webhook_url: slack_webhook_url?,
+            webhook,
+            ack_deadline: Duration::from_secs(self.ack_deadline_s),
+            restore_deadline: Duration::from_secs(self.restore_deadline_s),
+            owners: Owners {
+                primary: self.owners.primary,
+                secondary: self.owners.secondary,
+            },
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! What the sections' validation shares: reporting with key, value and origin, and the formats several of them use.
+
+use super::mask::{MASK, masked};
+use super::problem::{Origin, Problem};
+use super::secret_file::{self, SecretFileError};
+use secrecy::SecretString;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// One setting as it may be shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    /// Its value as JSON, secrets masked. None when nothing is set.
+    pub value: Option<String>,
+    /// Where it came from.
+    pub origin: Option<Origin>,
+}
+
+/// Proof that a problem was reported. A validation that fails with it has nothing to add.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reported;
+
+/// Collects what is wrong while the sections are validated.
+pub(super) struct Check<'a> {
+    settings: &'a BTreeMap<String, Setting>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
+}
+
+impl<'a> Check<'a> {
+    pub(super) fn new(settings: &'a BTreeMap<String, Setting>) -> Self {
+        Self {
+            settings,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Reports what is wrong with a setting.
+    pub(super) fn problem(&mut self, key: &str, what: impl Into<String>, remedy: impl Into<String>) -> Reported {
+        let problem = self.describe(key, what.into(), remedy.into());
+        self.problems.push(problem);
+        Reported
+    }
+
+    /// Says what is allowed but risky about a setting.
+    pub(super) fn warn(&mut self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
+        let warning = self.describe(key, what.into(), remedy.into());
+        self.warnings.push(warning);
+    }
+
+    fn describe(&self, key: &str, what: String, remedy: String) -> Problem {
+        let setting = self.settings.get(key);
+        Problem {
+            key: key.to_owned(),
+            value: setting.and_then(|setting| setting.value.clone()),
+            origin: setting.and_then(|setting| setting.origin.clone()),
+            what,
+            remedy,
+        }
+    }
+
+    /// Whether nobody has set it.
+    pub(super) fn is_default(&self, key: &str) -> bool {
+        let origin = self.settings.get(key).and_then(|setting| setting.origin.as_ref());
+        origin.is_none_or(|origin| *origin == Origin::Default)
+    }
+
+    /// Reads `HOST:PORT`.
+    pub(super) fn address(&mut self, key: &str, text: &str) -> Result<SocketAddr, Reported> {
+        text.parse().map_err(|_| {
+            let remedy = "give IP:PORT such as 127.0.0.1:8080, or [::1]:8080 (host names are not looked up)";
+            self.problem(key, "is no address with a port", remedy)
+        })
+    }
+
+    /// Reads an `http://` or `https://` URL; a slash at its end is dropped.
+    pub(super) fn url(&mut self, key: &str, text: &str) -> Result<String, Reported> {
+        let uri = text.parse::<http::Uri>().ok();
+        let web = |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https"));
+        let host = uri.filter(web).and_then(|uri| uri.authority().cloned());
+        match host {
+            Some(authority) if authority.as_str().contains('@') => {
+                Err(self.problem(key, "carries a user or a password", "give the URL without them"))
+            }
+            Some(_) => Ok(text.trim_end_matches('/').to_owned()),
+            None => Err(self.problem(
+                key,
+                "is no web address",
+                "give a URL that starts with https:// or http://",
+            )),
+        }
+    }
+
+    /// Checks that a text, some name, holds nothing but `letters, digits` and `extra`, and is not too long.
+    pub(super) fn name(&mut self, key: &str, text: &str, extra: &str, longest: usize) -> Result<(), Reported> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
+        if text.len() > longest {
+            let what = format!("has {} characters in {text:?}", text.len());
+            return Err(self.problem(key, what, format!("give at most {longest}")));
+        }
+        match text.chars().find(|c| !allowed(*c)) {
+            Some(c) => {
+                let remedy = format!("use letters, digits and {extra:?} only");
+                Err(self.problem(key, format!("has {c:?} in {text:?}"), remedy))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A secret given directly or as a file, but not both.
+    pub(super) fn secret(
+        &mut self,
+        (key, inline): (&str, Option<String>),
+        (file_key, file): (&str, Option<&Path>),
+    ) -> Result<Option<SecretString>, Reported> {
+        match (inline, file) {
+            (Some(_), Some(_)) => Err(self.given_twice(key, file_key)),
+            (Some(secret), None) => Ok(Some(SecretString::from(secret))),
+            (None, Some(path)) => self.secret_file(file_key, path).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Reports that both forms of a secret are there.
+    pub(super) fn given_twice(&mut self, key: &str, file_key: &str) -> Reported {
+        let other = self.settings.get(file_key).and_then(|setting| setting.origin.as_ref());
+        let other = other.map_or_else(String::new, |origin| format!(" (from {origin})"));
+        self.problem(key, format!("{file_key} is given too{other}"), "keep one of the two")
+    }
+
+    /// Reads a secret from a file.
+    pub(super) fn secret_file(&mut self, key: &str, path: &Path) -> Result<SecretString, Reported> {
+        secret_file::read(path).map_err(|error| self.bad_secret_file(key, path, &error))
+    }
+
+    /// Reports a secret's file. A word that is no path and names no file may be the secret itself, and is not quoted.
+    pub(super) fn bad_secret_file(&mut self, key: &str, path: &Path, error: &SecretFileError) -> Reported {
+        let mut problem = self.describe(key, error.to_string(), error.remedy(path));
+        let is_path = path.components().count() > 1 || path.exists();
+        let shown = if is_path {
+            masked(&path.display().to_string())
+        } else {
+            MASK.to_owned()
+        };
+        problem.value = Some(Value::from(shown).to_string());
+        self.problems.push(problem);
+        Reported
+    }
+}

@@ -1,0 +1,189 @@
+//! `[github]`: how to reach GitHub, and as whom.
+
+use super::check::{Check, Reported};
+use super::secret_file;
+use jsonwebtoken::{Algorithm, EncodingKey};
+use schemars::JsonSchema;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawGithub {
+    /// GitHub's REST API. On GitHub Enterprise Server `https://HOST/api/v3`.
+    api_url: String,
+    /// Where people look at GitHub. By default made from `api_url`.
+    web_url: Option<String>,
+    /// Id of the GitHub App jitgate acts as.
+    #[schemars(range(min = 1))]
+    app_id: Option<u64>,
+    /// The app's private key: a PEM file outside of any git work tree, mode 0600.
+    private_key_file: Option<PathBuf>,
+    /// The app's installation. By default asked for, for each owner.
+    #[schemars(range(min = 1))]
+    installation_id: Option<u64>,
+    /// Break-glass: file with a token used instead of the app.
+    token_file: Option<PathBuf>,
+    /// Time for a connection to be made.
+    #[schemars(range(min = 1, max = 600))]
+    connect_timeout_s: u64,
+    /// Time for a whole request, connecting included.
+    #[schemars(range(min = 1, max = 600))]
+    timeout_s: u64,
+}
+
+/// How to reach GitHub, and as whom.
+#[derive(Debug, Clone)]
+pub struct Github {
+    /// The REST API, without a slash at the end.
+    pub api_url: String,
+    /// Where people look at GitHub, without a slash at the end.
+    pub web_url: String,
+    /// As whom.
+    pub credentials: Credentials,
+    /// Time for a connection to be made.
+    pub connect_timeout: Duration,
+    /// Time for a whole request, connecting included.
+    pub timeout: Duration,
+}
+
+/// As whom jitgate speaks to GitHub.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// As a GitHub App.
+    App {
+        /// Id of the app.
+        app_id: u64,
+        /// Its private key, the text of a PEM file.
+        private_key: SecretString,
+        /// Its installation. None means the one of each owner, asked for.
+        installation_id: Option<u64>,
+    },
+    /// With a token.
+    Token(SecretString),
+    /// As nobody: not enough to serve.
+    None,
+}
+
+impl RawGithub {
+    pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Github, Reported> {
+        let api_url = check.url("github.api_url", &self.api_url);
+        let web_url = self.web_url.as_deref().map(|url| check.url("github.web_url", url));
+        let credentials = self.credentials(check);
+        let api_url = api_url?;
+        if api_url.starts_with("http://") && !is_loopback(&api_url) {
+            check.warn("github.api_url", "sends credentials unencrypted", "use https://");
+        }
+        let timeout = Duration::from_secs(self.timeout_s);
+        Ok(Github {
+            web_url: web_url.unwrap_or_else(|| Ok(web_url_of(&api_url)))?,
+            api_url,
+            credentials: credentials?,
+            connect_timeout: Duration::from_secs(self.connect_timeout_s).min(timeout),
+            timeout,
+        })
+    }
+
+    fn credentials(&self, check: &mut Check<'_>) -> Result<Credentials, Reported> {
+        let key_file = self.private_key_file.as_deref();
+        let private_key = key_file.map(|path| private_key(check, path)).transpose();
+        let token_file = self.token_file.as_deref();
+        let token = token_file
+            .map(|path| check.secret_file("github.token_file", path))
+            .transpose();
+        if self.app_id.is_none() && self.installation_id.is_some() {
+            check.problem("github.installation_id", "is of no app", "set github.app_id too");
+        }
+        let app = match (self.app_id, private_key?) {
+            (Some(app_id), Some(private_key)) => Credentials::App {
+                app_id,
+                private_key,
+                installation_id: self.installation_id,
+            },
+            (Some(_), None) => {
+                let remedy = "set github.private_key_file to the PEM file GitHub gave you for the app";
+                return Err(check.problem("github.app_id", "has no private key", remedy));
+            }
+            (None, Some(_)) => {
+                let remedy = "set github.app_id, the number on the app's settings page";
+                return Err(check.problem("github.private_key_file", "is of no app", remedy));
+            }
+            (None, None) => Credentials::None,
+        };
+        match token? {
+            Some(token) => {
+                if matches!(app, Credentials::App { .. }) {
+                    let remedy = "remove it when the emergency is over";
+                    check.warn("github.token_file", "is used instead of the app", remedy);
+                }
+                Ok(Credentials::Token(token))
+            }
+            None => Ok(app),
+        }
+    }
+}
+
+fn private_key(check: &mut Check<'_>, path: &Path) -> Result<SecretString, Reported> {
+    const KEY: &str = "github.private_key_file";
+    let key = secret_file::read_private_key(path).map_err(|error| check.bad_secret_file(KEY, path, &error))?;
+    if !can_sign(&key) {
+        let remedy = "name the PEM file GitHub gave you for the app";
+        return Err(check.problem(KEY, "holds no RSA private key", remedy));
+    }
+    Ok(key)
+}
+
+/// Tries the key: what merely looks like one would fail much later, at the first request.
+fn can_sign(key: &SecretString) -> bool {
+    EncodingKey::from_rsa_pem(key.expose_secret().as_bytes())
+        .and_then(|key| jsonwebtoken::crypto::sign(b"jitgate", &key, Algorithm::RS256))
+        .is_ok()
+}
+
+/// Where people look at the GitHub whose API this is.
+fn web_url_of(api_url: &str) -> String {
+    match api_url.split_once("://api.") {
+        Some((scheme, host)) => format!("{scheme}://{host}"),
+        None => api_url.strip_suffix("/api/v3").unwrap_or(api_url).to_owned(),
+    }
+}
+
+fn is_loopback(url: &str) -> bool {
+    let host = url
+        .parse::<http::Uri>()
+        .ok()
+        .and_then(|uri| uri.host().map(str::to_owned));
+    host.is_some_and(|host| {
+        let ip = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_web_url_follows_the_api_url() {
+        for (api, web) in [
+            ("https://api.github.com", "https://github.com"),
+            ("https://api.octo.ghe.com", "https://octo.ghe.com"),
+            ("https://ghes.example.com/api/v3", "https://ghes.example.com"),
+            ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+        ] {
+            assert_eq!(web_url_of(api), web);
+        }
+    }
+
+    #[test]
+    fn only_loopback_may_do_without_tls() {
+        assert!(
+            is_loopback("http://127.0.0.1:1/api/v3")
+                && is_loopback("http://[::1]:1")
+                && is_loopback("http://localhost")
+        );
+        assert!(!is_loopback("http://10.0.0.1") && !is_loopback("http://localhost.example.com"));
+    }
+}

@@ -1,0 +1,51 @@
+//! Configuration: raw types as written, validated types as used.
+//!
+//! [`load`] reads the defaults, a file, the environment and overrides, holds each against the [`schema`], lays them over
+//! each other and validates the result. Everything wrong is reported at once. A validated [`Config`] needs no further
+//! checks, and prints no secret.
+
+mod alerts;
+mod check;
+mod conform;
+mod github;
+mod layer;
+mod load;
+mod local;
+mod mask;
+mod problem;
+mod qemu;
+mod raw;
+mod repositories;
+mod rollout;
+mod routing;
+mod runners;
+mod schema;
+mod secret_file;
+mod server;
+mod settings;
+mod slo;
+mod spelling;
+mod store;
+mod telemetry;
+mod trust;
+mod webhook;
+
+pub use alerts::{AlertWebhook, Alerts, Owners};
+pub use check::Setting;
+pub use github::{Credentials, Github};
+pub use load::{FileSource, Loaded, Sources, load};
+pub use local::{Local, Sandbox};
+pub use problem::{Origin, Problem, Problems};
+pub use qemu::{Accel, Qemu};
+pub use repositories::{Repository, Scope};
+pub use rollout::{Advance, Rollout};
+pub use routing::Routing;
+pub use runners::{Host, Runners};
+pub use schema::schema;
+pub use secret_file::{SecretFileError, read as read_secret_file};
+pub use server::{AdminListen, Server};
+pub use settings::{Config, Role};
+pub use slo::Slo;
+pub use store::{Store, StoreUrl};
+pub use telemetry::{BadLogFilter, LogFormat, Telemetry, parse_log};
+pub use webhook::Webhook;

@@ -1,0 +1,87 @@
+//! What is wrong with a configuration, told so that an operator can act: key, value, where it came from, remedy.
+//!
+//! Values are masked before they get here, so a problem can be printed anywhere. What is quoted is escaped: it is one line.
+
+use serde::Serialize;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where a setting came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The embedded `default.toml`.
+    Default,
+    /// A configuration file.
+    File(PathBuf),
+    /// An environment variable, by name.
+    Environment(String),
+    /// Given by the caller, as the `settings` of a fixture.
+    Overrides,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Environment(name) => f.write_str(name),
+            Self::Overrides => f.write_str("settings"),
+        }
+    }
+}
+
+/// One thing that is wrong, or risky.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The setting, as `section.key`; the variable or file when there is no setting to name.
+    pub key: String,
+    /// Its value as JSON, masked when it is a secret. None when nothing is set.
+    pub value: Option<String>,
+    /// Where the value came from.
+    pub origin: Option<Origin>,
+    /// What is wrong with it.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl Problem {
+    /// A problem with something that has no value to show.
+    pub(super) fn new(key: impl fmt::Display, what: impl Into<String>, remedy: impl Into<String>) -> Box<Self> {
+        Box::new(Self {
+            key: key.to_string(),
+            value: None,
+            origin: None,
+            what: what.into(),
+            remedy: remedy.into(),
+        })
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.key)?;
+        if let Some(value) = &self.value {
+            write!(f, " = {value}")?;
+        }
+        if let Some(origin) = &self.origin {
+            write!(f, " (from {origin})")?;
+        }
+        write!(f, ": {}; {}", self.what, self.remedy)
+    }
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{problem}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! `[[repositories]]`: what is served, each with the policy its jobs are decided by.
+
+use super::check::{Check, Reported};
+use super::mask::masked;
+use super::rollout::Rollout;
+use super::routing::{RawRouting, Routing};
+use crate::domain::ids::RepositoryName;
+use crate::domain::policy::{Policy, TrustPolicy};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// The group every repository has, and the only one outside of organizations.
+const DEFAULT_RUNNER_GROUP: u64 = 1;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRepository {
+    /// `OWNER/NAME`.
+    full_name: String,
+    /// Where its runners are registered.
+    #[serde(default)]
+    scope: RawScope,
+    /// Runner group they go into; needed with `scope = "org"`. By default 1.
+    #[schemars(range(min = 1), extend("default" = 1))]
+    runner_group_id: Option<u64>,
+    /// Actions variable that switches trusted routing on (`true`) and off.
+    #[serde(default = "default_variable")]
+    variable: String,
+    /// Instead of `routing.labels`.
+    #[schemars(length(min = 1))]
+    labels: Option<Vec<String>>,
+    /// Instead of `routing.trust_label`.
+    trust_label: Option<String>,
+    /// Instead of `routing.run_label_prefix`.
+    run_label_prefix: Option<String>,
+    /// Instead of `routing.workflows`.
+    workflows: Option<Vec<String>>,
+    /// Instead of `routing.hosted_jobs`.
+    hosted_jobs: Option<Vec<String>>,
+    /// Instead of `routing.quarantine_s`.
+    #[schemars(range(max = 3600))]
+    quarantine_s: Option<u64>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum RawScope {
+    #[default]
+    Repo,
+    Org,
+}
+
+fn default_variable() -> String {
+    "CI_SELF_HOSTED_TRUSTED_ROUTING".to_owned()
+}
+
+/// A repository that is served.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    /// Its name.
+    pub name: RepositoryName,
+    /// Where its runners are registered.
+    pub scope: Scope,
+    /// Runner group they go into.
+    pub runner_group_id: u64,
+    /// Actions variable that switches trusted routing on and off.
+    pub variable: String,
+    /// What its jobs are decided by.
+    pub policy: Policy,
+    /// Longest time that an untrusted job keeps runners from being made.
+    pub quarantine: Duration,
+}
+
+/// Where runners are registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// At the repository.
+    Repository,
+    /// At the organization that owns it.
+    Organization,
+}
+
+/// What every repository's policy has from other sections.
+pub(super) struct Shared {
+    /// `[routing]` as written, for repositories that override some of it.
+    pub(super) raw_routing: RawRouting,
+    pub(super) routing: Result<Routing, Reported>,
+    pub(super) trust: Result<TrustPolicy, Reported>,
+    pub(super) rollout: Result<Rollout, Reported>,
+}
+
+/// What keys of a repository begin with. Its name may turn out to be a URL with a token in it.
+pub(super) fn section(full_name: &str) -> String {
+    format!("repositories[{}]", masked(full_name))
+}
+
+/// Validates all of them, and that none is there twice.
+pub(super) fn validate(
+    repositories: Vec<RawRepository>,
+    shared: &Shared,
+    check: &mut Check<'_>,
+) -> Result<Vec<Repository>, Reported> {
+    let mut names: Vec<String> = Vec::new();
+    let mut validated = Vec::new();
+    for raw in repositories {
+        let section = section(&raw.full_name);
+        let name = raw.full_name.to_ascii_lowercase();
+        if names.contains(&name) {
+            let remedy = "remove one of them (case means nothing in names)";
+            check.problem(&format!("{section}.full_name"), "is there twice", remedy);
+        }
+        names.push(name);
+        validated.push(raw.validate(&section, shared, check));
+    }
+    validated.into_iter().collect()
+}
+
+impl RawRepository {
+    fn validate(self, section: &str, shared: &Shared, check: &mut Check<'_>) -> Result<Repository, Reported> {
+        let key = |name: &str| format!("{section}.{name}");
+        let name = RepositoryName::parse(&self.full_name).map_err(|_| {
+            let remedy = "give OWNER/NAME as in the address of the repository";
+            check.problem(&key("full_name"), "names no repository", remedy)
+        });
+        let runner_group_id = self.runner_group_id(check, &key("runner_group_id"));
+        let variable = check_variable(check, &key("variable"), &self.variable);
+        let routing = self.routing(section, shared, check)?;
+        let rollout = shared.rollout.as_ref().map_err(|reported| *reported)?;
+        variable?;
+        Ok(Repository {
+            name: name?,
+            scope: match self.scope {
+                RawScope::Repo => Scope::Repository,
+                RawScope::Org => Scope::Organization,
+            },
+            runner_group_id: runner_group_id?,
+            variable: self.variable,
+            policy: Policy {
+                labels: routing.labels,
+                trust: shared.trust.clone()?,
+                routing: routing.runs,
+                mode: rollout.mode,
+                rollback_on_attempt: rollout.rollback_on_attempt,
+                rerun_stuck: rollout.rerun_stuck,
+            },
+            quarantine: routing.quarantine,
+        })
+    }
+
+    fn runner_group_id(&self, check: &mut Check<'_>, key: &str) -> Result<u64, Reported> {
+        match (self.scope, self.runner_group_id) {
+            (RawScope::Repo, None | Some(DEFAULT_RUNNER_GROUP)) => Ok(DEFAULT_RUNNER_GROUP),
+            (RawScope::Repo, Some(_)) => {
+                let what = format!("is not {DEFAULT_RUNNER_GROUP}, the only group a repository has");
+                Err(check.problem(key, what, "remove it, or set scope = \"org\""))
+            }
+            (RawScope::Org, Some(group)) => {
+                if group == DEFAULT_RUNNER_GROUP {
+                    let remedy = "make a group that only this repository may use";
+                    check.warn(
+                        key,
+                        "is the group that every repository of the organization may use",
+                        remedy,
+                    );
+                }
+                Ok(group)
+            }
+            (RawScope::Org, None) => {
+                let remedy = "set it to a group that only this repository may use (its id is in the group's address)";
+                Err(check.problem(key, "is missing, and scope is \"org\"", remedy))
+            }
+        }
+    }
+
+    /// `[routing]` with what this repository overrides. Without overrides, what is wrong with it was reported there.
+    fn routing(&self, section: &str, shared: &Shared, check: &mut Check<'_>) -> Result<Routing, Reported> {
+        let overrides = self.labels.is_some()
+            || self.trust_label.is_some()
+            || self.run_label_prefix.is_some()
+            || self.workflows.is_some()
+            || self.hosted_jobs.is_some()
+            || self.quarantine_s.is_some();
+        if !overrides {
+            return shared.routing.clone();
+        }
+        let base = shared.raw_routing.clone();
+        let routing = RawRouting {
+            labels: self.labels.clone().unwrap_or(base.labels),
+            trust_label: self.trust_label.clone().unwrap_or(base.trust_label),
+            run_label_prefix: self.run_label_prefix.clone().unwrap_or(base.run_label_prefix),
+            workflows: self.workflows.clone().unwrap_or(base.workflows),
+            hosted_jobs: self.hosted_jobs.clone().unwrap_or(base.hosted_jobs),
+            quarantine_s: self.quarantine_s.unwrap_or(base.quarantine_s),
+        };
+        routing.validate(check, section)
+    }
+}
+
+/// GitHub's rule for names of variables.
+fn check_variable(check: &mut Check<'_>, key: &str, name: &str) -> Result<(), Reported> {
+    let reserved = name.to_ascii_uppercase().starts_with("GITHUB_");
+    if reserved || name.starts_with(|c: char| c.is_ascii_digit()) {
+        let remedy = "choose a name that starts neither with a digit nor with GITHUB_";
+        return Err(check.problem(key, "is no name GitHub takes", remedy));
+    }
+    check.name(key, name, "_", 255)
+}

@@ -1,0 +1,155 @@
+//! `[routing]`: which jobs belong on self-hosted runners. Each key can be overridden for a repository.
+
+use super::check::{Check, Reported};
+use crate::domain::labels::LabelPolicy;
+use crate::domain::policy::RoutingPolicy;
+use globset::{GlobBuilder, GlobSet};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// GitHub takes 100 labels for a runner; one is the run label.
+const MOST_LABELS: usize = 99;
+const LONGEST_LABEL: usize = 100;
+/// Besides letters and digits. Commas separate labels in too many tools, and `$` or quotes hint at a template.
+const LABEL_PUNCTUATION: &str = "-_.:/";
+
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRouting {
+    /// Every label a runner of ours carries, its run label aside.
+    #[schemars(length(min = 1))]
+    pub(super) labels: Vec<String>,
+    /// The one of them that asks for a trusted runner.
+    pub(super) trust_label: String,
+    /// What a run label starts with; the run's id follows.
+    pub(super) run_label_prefix: String,
+    /// Globs of the workflow files that follow the routing variable.
+    pub(super) workflows: Vec<String>,
+    /// Globs of names of jobs in them that stay hosted by design.
+    pub(super) hosted_jobs: Vec<String>,
+    /// Longest time that an untrusted job in a runner group keeps runners from being made there.
+    #[schemars(range(max = 3600))]
+    pub(super) quarantine_s: u64,
+}
+
+/// Which jobs belong on self-hosted runners.
+#[derive(Debug, Clone)]
+pub struct Routing {
+    /// Which labels are ours.
+    pub labels: LabelPolicy,
+    /// Which runs follow the routing variable.
+    pub runs: RoutingPolicy,
+    /// Longest time that an untrusted job in a runner group keeps runners from being made there.
+    pub quarantine: Duration,
+}
+
+impl RawRouting {
+    /// `section` is `routing`, or the repository that overrides something in it.
+    pub(super) fn validate(self, check: &mut Check<'_>, section: &str) -> Result<Routing, Reported> {
+        let key = |name: &str| format!("{section}.{name}");
+        let labels = self.check_labels(check, &key);
+        let workflows = globs(check, &key("workflows"), &self.workflows, true);
+        let hosted_jobs = globs(check, &key("hosted_jobs"), &self.hosted_jobs, false);
+        self.warn_of_useless_workflows(check, &key("workflows"));
+        labels?;
+        Ok(Routing {
+            labels: LabelPolicy {
+                labels: self.labels,
+                trust_label: self.trust_label,
+                run_label_prefix: self.run_label_prefix,
+            },
+            runs: RoutingPolicy {
+                workflows: workflows?,
+                hosted_jobs: hosted_jobs?,
+            },
+            quarantine: Duration::from_secs(self.quarantine_s),
+        })
+    }
+
+    fn check_labels(&self, check: &mut Check<'_>, key: &dyn Fn(&str) -> String) -> Result<(), Reported> {
+        let mut result = Ok(());
+        for (index, label) in self.labels.iter().enumerate() {
+            let before = &self.labels[..index];
+            result = result.and(check.name(&key("labels"), label, LABEL_PUNCTUATION, LONGEST_LABEL));
+            if before.iter().any(|other| other.eq_ignore_ascii_case(label)) {
+                let what = format!("has {label:?} twice (case means nothing in labels)");
+                result = Err(check.problem(&key("labels"), what, "remove one of them"));
+            }
+            if starts_with_ignoring_case(label, &self.run_label_prefix) {
+                let what = format!("is what the label {label:?} begins with");
+                result = Err(check.problem(
+                    &key("run_label_prefix"),
+                    what,
+                    "choose another prefix or rename the label",
+                ));
+            }
+        }
+        if self.labels.len() > MOST_LABELS {
+            let remedy = format!("give at most {MOST_LABELS}");
+            result = Err(check.problem(&key("labels"), "has more labels than GitHub takes", remedy));
+        }
+        if !self
+            .labels
+            .iter()
+            .any(|label| label.eq_ignore_ascii_case(&self.trust_label))
+        {
+            let remedy = format!("add it to {}", key("labels"));
+            result = Err(check.problem(&key("trust_label"), "is not among the labels", remedy));
+        }
+        // Room is left for the digits of a run's id.
+        let longest_prefix = LONGEST_LABEL - 20;
+        result.and(check.name(
+            &key("run_label_prefix"),
+            &self.run_label_prefix,
+            LABEL_PUNCTUATION,
+            longest_prefix,
+        ))
+    }
+
+    fn warn_of_useless_workflows(&self, check: &mut Check<'_>, key: &str) {
+        if self.workflows.is_empty() {
+            let remedy = "name the workflows whose trusted jobs belong on self-hosted runners";
+            check.warn(key, "is empty: no job is ever judged as not routed", remedy);
+        }
+        for glob in &self.workflows {
+            if !glob.starts_with(".github/workflows/") && !glob.starts_with(['*', '{', '[']) {
+                let remedy = "write paths as GitHub does: .github/workflows/FILE";
+                check.warn(
+                    key,
+                    format!("has {glob:?}, which no workflow's path begins with"),
+                    remedy,
+                );
+            }
+        }
+    }
+}
+
+/// Builds one matcher. With `paths`, `*` and `?` stop at a slash.
+fn globs(check: &mut Check<'_>, key: &str, patterns: &[String], paths: bool) -> Result<GlobSet, Reported> {
+    let mut set = GlobSet::builder();
+    let mut result = Ok(());
+    for pattern in patterns {
+        match GlobBuilder::new(pattern).literal_separator(paths).build() {
+            Ok(glob) => {
+                set.add(glob);
+            }
+            Err(error) => {
+                let what = format!("has {pattern:?}, which is no glob: {}", error.kind());
+                result = Err(check.problem(
+                    key,
+                    what,
+                    "correct it; `[`, `{` and `*` are special, `\\` takes that away",
+                ));
+            }
+        }
+    }
+    result?;
+    set.build()
+        .map_err(|error| check.problem(key, format!("is too large: {}", error.kind()), "give fewer globs"))
+}
+
+fn starts_with_ignoring_case(text: &str, prefix: &str) -> bool {
+    let start = text.as_bytes().get(..prefix.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+}

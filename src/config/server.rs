@@ -1,0 +1,110 @@
+//! `[server]`: the two listeners, and where this instance keeps its state.
+
+use super::check::{Check, Reported};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The longest path of a Unix socket that Linux takes, in bytes.
+const LONGEST_SOCKET_PATH: usize = 107;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawServer {
+    /// Address GitHub's deliveries arrive at, `IP:PORT`.
+    listen: String,
+    /// Address of metrics, dashboard and API: `IP:PORT`, or `unix:PATH`.
+    admin_listen: String,
+    /// File with the admin listener's bearer token, made on first start. By default `admin-token` in `state_dir`.
+    admin_token_file: Option<PathBuf>,
+    /// Directory for what outlives a restart.
+    state_dir: PathBuf,
+    /// Threads that serve HTTP. By default one for each processor.
+    #[schemars(range(min = 1, max = 1024))]
+    http_workers: Option<NonZeroUsize>,
+    /// Largest request body taken, in bytes.
+    #[schemars(range(min = 1, max = 1_073_741_824))]
+    body_limit_bytes: usize,
+    /// Time a whole request has to arrive in.
+    #[schemars(range(min = 1, max = 3600))]
+    read_timeout_s: u64,
+}
+
+/// The two listeners, and where this instance keeps its state.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// The listener GitHub reaches.
+    pub listen: SocketAddr,
+    /// The listener for metrics, dashboard and API.
+    pub admin_listen: AdminListen,
+    /// Holds the admin listener's bearer token; made on first start.
+    pub admin_token_file: PathBuf,
+    /// Where this instance keeps what outlives a restart.
+    pub state_dir: PathBuf,
+    /// Threads that serve HTTP. None means one for each processor.
+    pub http_workers: Option<NonZeroUsize>,
+    /// Largest request body taken.
+    pub body_limit_bytes: usize,
+    /// Time a whole request has to arrive in.
+    pub read_timeout: Duration,
+}
+
+/// Where the admin listener is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminListen {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl RawServer {
+    pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Server, Reported> {
+        let listen = check.address("server.listen", &self.listen);
+        let admin_listen = admin_listen(check, &self.admin_listen);
+        if let (Ok(public), Ok(AdminListen::Tcp(admin))) = (&listen, &admin_listen) {
+            check_apart(check, *public, *admin);
+        }
+        let in_state_dir = || self.state_dir.join("admin-token");
+        Ok(Server {
+            listen: listen?,
+            admin_listen: admin_listen?,
+            admin_token_file: self.admin_token_file.unwrap_or_else(in_state_dir),
+            state_dir: self.state_dir,
+            http_workers: self.http_workers,
+            body_limit_bytes: self.body_limit_bytes,
+            read_timeout: Duration::from_secs(self.read_timeout_s),
+        })
+    }
+}
+
+fn admin_listen(check: &mut Check<'_>, text: &str) -> Result<AdminListen, Reported> {
+    const KEY: &str = "server.admin_listen";
+    match text.strip_prefix("unix:") {
+        Some(path) if path.is_empty() || path.len() > LONGEST_SOCKET_PATH => {
+            let remedy = format!("give unix:PATH with a path of 1 to {LONGEST_SOCKET_PATH} bytes");
+            Err(check.problem(KEY, "has no usable path", remedy))
+        }
+        Some(path) => Ok(AdminListen::Unix(PathBuf::from(path))),
+        None => {
+            let address = check.address(KEY, text)?;
+            if !address.ip().is_loopback() {
+                let remedy = "listen on 127.0.0.1 or a Unix socket, unless the network is yours alone";
+                check.warn(KEY, "offers the admin API, without TLS, beyond this machine", remedy);
+            }
+            Ok(AdminListen::Tcp(address))
+        }
+    }
+}
+
+/// The listeners must differ. Port 0 is given out by the system, and never twice.
+fn check_apart(check: &mut Check<'_>, public: SocketAddr, admin: SocketAddr) {
+    let same_ip = public.ip() == admin.ip() || public.ip().is_unspecified() || admin.ip().is_unspecified();
+    if same_ip && public.port() == admin.port() && public.port() != 0 {
+        let remedy = "give it a port of its own: GitHub, and so everybody, reaches the other";
+        check.problem("server.admin_listen", "is the address of server.listen", remedy);
+    }
+}

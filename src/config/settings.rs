@@ -1,0 +1,153 @@
+//! The validated configuration, and what a command needs of it beyond being valid.
+
+use super::check::{Check, Reported};
+use super::raw::RawConfig;
+use super::repositories::{self, Shared};
+use super::{
+    Alerts, Credentials, Github, Local, Problem, Problems, Qemu, Repository, Rollout, Routing, Runners, Server, Slo,
+    Store, StoreUrl, Telemetry, Webhook,
+};
+
+/// Everything an operator can choose, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The two listeners, and where this instance keeps its state.
+    pub server: Server,
+    /// What deliveries are signed with.
+    pub webhook: Webhook,
+    /// How to reach GitHub, and as whom.
+    pub github: Github,
+    /// The repositories served; each name is there once.
+    pub repositories: Vec<Repository>,
+    /// What holds for repositories that override nothing.
+    pub routing: Routing,
+    /// The durable queue and ledger.
+    pub store: Store,
+    /// The pool of runner environments.
+    pub runners: Runners,
+    /// Runners on this machine.
+    pub local: Local,
+    /// Runners in virtual machines.
+    pub qemu: Qemu,
+    /// The canary, and what rolls it back.
+    pub rollout: Rollout,
+    /// Service level objectives.
+    pub slo: Slo,
+    /// Who is told when something is wrong.
+    pub alerts: Alerts,
+    /// Logs and traces.
+    pub telemetry: Telemetry,
+}
+
+/// Which half of jitgate a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Both.
+    All,
+    /// Takes deliveries.
+    Ingress,
+    /// Decides and makes runners.
+    Worker,
+}
+
+impl RawConfig {
+    /// Validates every section, whatever is wrong with the others.
+    pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Config, Reported> {
+        let server = self.server.validate(check);
+        let webhook = self.webhook.validate(check);
+        let github = self.github.validate(check);
+        let raw_routing = self.routing.clone();
+        let routing = self.routing.validate(check, "routing");
+        let trust = self.trust.validate(check);
+        let store = self.store.validate(check);
+        let qemu_needed = self.runners.uses_qemu();
+        let runners = self.runners.validate(check);
+        let local = self.local.validate(check);
+        let qemu = self.qemu.validate(check, qemu_needed);
+        let rollout = self.rollout.validate(check);
+        let alerts = self.alerts.validate(check);
+        let telemetry = self.telemetry.validate(check);
+        if check.is_default("store.url") && !check.is_default("server.state_dir") && store.is_ok() {
+            let remedy = "set it too, if the database is to lie there";
+            check.warn("store.url", "does not follow server.state_dir", remedy);
+        }
+        let shared = Shared {
+            raw_routing,
+            routing: routing.clone(),
+            trust,
+            rollout: rollout.clone(),
+        };
+        let repositories = repositories::validate(self.repositories, &shared, check);
+        Ok(Config {
+            server: server?,
+            webhook: webhook?,
+            github: github?,
+            repositories: repositories?,
+            routing: routing?,
+            store: store?,
+            runners: runners?,
+            local: local?,
+            qemu: qemu?,
+            rollout: rollout?,
+            slo: self.slo.into(),
+            alerts: alerts?,
+            telemetry: telemetry?,
+        })
+    }
+}
+
+impl Config {
+    /// Whether `serve` can run with it.
+    ///
+    /// # Errors
+    /// With everything that is missing.
+    pub fn for_serve(&self, role: Role) -> Result<(), Problems> {
+        let takes_deliveries = role != Role::Worker;
+        let makes_runners = role != Role::Ingress;
+        let has_credentials = !matches!(self.github.credentials, Credentials::None);
+        let is_shared = !matches!(self.store.url, StoreUrl::Memory);
+        let needs = [
+            (
+                takes_deliveries && self.webhook.secrets.is_empty(),
+                (
+                    "webhook.secret_files",
+                    "is missing",
+                    "name a file with the secret of GitHub's webhook form",
+                ),
+            ),
+            (
+                makes_runners && !has_credentials,
+                (
+                    "github.app_id",
+                    "is missing",
+                    "set it and github.private_key_file, or github.token_file",
+                ),
+            ),
+            (
+                self.repositories.is_empty(),
+                (
+                    "repositories",
+                    "is empty",
+                    "add a [[repositories]] table with full_name = \"OWNER/NAME\"",
+                ),
+            ),
+            (
+                role != Role::All && !is_shared,
+                (
+                    "store.url",
+                    "is a store that ingress and worker cannot share",
+                    "use Redis, or --role all",
+                ),
+            ),
+        ];
+        let missing = needs.into_iter().filter(|(missing, _)| *missing);
+        let problems: Vec<Problem> = missing
+            .map(|(_, (key, what, remedy))| *Problem::new(key, what, remedy))
+            .collect();
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Problems(problems))
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! `[store]`: the durable queue and ledger.
+
+use super::check::{Check, Reported};
+use schemars::JsonSchema;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// GitHub redelivers for this long.
+const REDELIVERY: Duration = Duration::from_secs(3 * 24 * 3600);
+/// Queues of a cluster, unless told otherwise: enough to spread over its nodes.
+const CLUSTER_SHARDS: NonZeroU32 = NonZeroU32::new(16).unwrap();
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawStore {
+    /// `sqlite:PATH`, `redis://`, `rediss://`, `redis+unix://`, `redis+cluster://` or `memory:`.
+    url: String,
+    /// File that holds the URL, since it can carry a password.
+    url_file: Option<PathBuf>,
+    /// Queues the repositories are spread over. Unless set, 16 for a Redis cluster.
+    #[schemars(range(min = 1, max = 1024))]
+    shards: NonZeroU32,
+    /// How long finished jobs and delivery ids are kept.
+    #[schemars(range(min = 1, max = 315_360_000))]
+    retention_s: u64,
+    /// Bodies of deliveries are kept up to this many bytes in all.
+    #[schemars(range(min = 1))]
+    bodies_max_bytes: u64,
+}
+
+/// The durable queue and ledger.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// Which engine, and where.
+    pub url: StoreUrl,
+    /// Queues the repositories are spread over.
+    pub shards: NonZeroU32,
+    /// How long finished jobs and delivery ids are kept.
+    pub retention: Duration,
+    /// Bodies of deliveries are kept up to this many bytes in all.
+    pub bodies_max_bytes: u64,
+}
+
+/// A store engine, and where it is.
+#[derive(Debug, Clone)]
+pub enum StoreUrl {
+    /// In this process, gone at exit.
+    Memory,
+    /// A database file.
+    Sqlite(PathBuf),
+    /// One Redis server: the URL, `redis://`, `rediss://` or `redis+unix://`.
+    Redis(SecretString),
+    /// A Redis cluster: the URL, `redis+cluster://`.
+    RedisCluster(SecretString),
+}
+
+impl RawStore {
+    pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Store, Reported> {
+        let (key, url) = match &self.url_file {
+            Some(_) if !check.is_default("store.url") => return Err(check.given_twice("store.url", "store.url_file")),
+            Some(path) => ("store.url_file", check.secret_file("store.url_file", path)?),
+            None => ("store.url", SecretString::from(self.url)),
+        };
+        let url = engine(check, key, &url)?;
+        let retention = Duration::from_secs(self.retention_s);
+        if retention <= REDELIVERY {
+            let remedy = format!("keep more than {} s", REDELIVERY.as_secs());
+            check.warn(
+                "store.retention_s",
+                "forgets deliveries that GitHub can still send again",
+                remedy,
+            );
+        }
+        let for_cluster = matches!(url, StoreUrl::RedisCluster(_)) && check.is_default("store.shards");
+        Ok(Store {
+            url,
+            shards: if for_cluster { CLUSTER_SHARDS } else { self.shards },
+            retention,
+            bodies_max_bytes: self.bodies_max_bytes,
+        })
+    }
+}
+
+fn engine(check: &mut Check<'_>, key: &str, url: &SecretString) -> Result<StoreUrl, Reported> {
+    let text = url.expose_secret();
+    let parsed = match text.split_once(':') {
+        Some(("memory", "")) => Some(StoreUrl::Memory),
+        Some(("sqlite", path)) => sqlite(path),
+        Some((scheme @ ("redis" | "rediss" | "redis+unix" | "redis+cluster"), rest)) => {
+            let place = rest.strip_prefix("//").unwrap_or_default();
+            let place = place.rsplit('@').next().unwrap_or_default();
+            let named = if scheme == "redis+unix" {
+                place.starts_with('/')
+            } else {
+                names_host(place)
+            };
+            named.then(|| match scheme {
+                "redis+cluster" => StoreUrl::RedisCluster(url.clone()),
+                _ => StoreUrl::Redis(url.clone()),
+            })
+        }
+        _ => None,
+    };
+    parsed.ok_or_else(|| {
+        let remedy =
+            "give sqlite:PATH, redis://HOST, rediss://HOST, redis+unix:///PATH, redis+cluster://HOST or memory:";
+        check.problem(key, "names no store", remedy)
+    })
+}
+
+/// `sqlite:PATH`, where other programs also write `sqlite://PATH`. A database in memory has a URL of its own.
+fn sqlite(path: &str) -> Option<StoreUrl> {
+    let path = path.strip_prefix("//").unwrap_or(path);
+    let is_path = !path.is_empty() && !path.starts_with(':') && !path.contains('?');
+    is_path.then(|| StoreUrl::Sqlite(PathBuf::from(path)))
+}
+
+fn names_host(place: &str) -> bool {
+    !place.is_empty() && !place.starts_with(['/', ':', '?'])
+}

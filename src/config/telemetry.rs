@@ -1,0 +1,90 @@
+//! `[telemetry]`: logs and traces.
+
+use super::check::{Check, Reported};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTelemetry {
+    /// Log level, or levels by module: `info,jitgate::app=debug`.
+    log: String,
+    /// `auto` is text on a terminal, JSON elsewhere.
+    log_format: RawLogFormat,
+    /// OpenTelemetry collector (OTLP over HTTP).
+    otlp_endpoint: Option<String>,
+}
+
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum RawLogFormat {
+    Auto,
+    Json,
+    Text,
+}
+
+/// Logs and traces.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    /// Levels by module.
+    pub log: Targets,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// OpenTelemetry collector.
+    pub otlp_endpoint: Option<String>,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// One line of text.
+    Text,
+}
+
+/// Why a text is no log filter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is neither a level (off, error, warn, info, debug, trace) nor MODULE=LEVEL")]
+pub struct BadLogFilter(String);
+
+/// Reads a log filter: a level, or levels by module.
+///
+/// # Errors
+/// When a part of it is neither. A lone word that is no level would otherwise be taken for a module, and silence the rest.
+pub fn parse_log(text: &str) -> Result<Targets, BadLogFilter> {
+    for part in text.split(',') {
+        let level = part.rsplit('=').next().unwrap_or(part);
+        level
+            .trim()
+            .parse::<LevelFilter>()
+            .map_err(|_| BadLogFilter(part.to_owned()))?;
+    }
+    text.parse().map_err(|_| BadLogFilter(text.to_owned()))
+}
+
+impl RawTelemetry {
+    pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Telemetry, Reported> {
+        let log = parse_log(&self.log).map_err(|error| {
+            let remedy = "give a level such as info, or levels by module: info,jitgate::app=debug";
+            check.problem("telemetry.log", error.to_string(), remedy)
+        });
+        let otlp_endpoint = self
+            .otlp_endpoint
+            .as_deref()
+            .map(|url| check.url("telemetry.otlp_endpoint", url));
+        Ok(Telemetry {
+            log: log?,
+            log_format: match self.log_format {
+                RawLogFormat::Auto => LogFormat::Auto,
+                RawLogFormat::Json => LogFormat::Json,
+                RawLogFormat::Text => LogFormat::Text,
+            },
+            otlp_endpoint: otlp_endpoint.transpose()?,
+        })
+    }
+}

@@ -1,0 +1,65 @@
+//! `[webhook]`: what deliveries are signed with.
+
+use super::check::{Check, Reported};
+use schemars::JsonSchema;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// Shorter ones can be guessed by trying, from one recorded delivery.
+const SHORTEST_GOOD_SECRET: usize = 16;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWebhook {
+    /// Secrets of the webhook; the first is current, the others are on their way out.
+    #[schemars(extend("writeOnly" = true), length(min = 1))]
+    secrets: Option<Vec<String>>,
+    /// Files that hold them, in the same order.
+    #[schemars(length(min = 1))]
+    secret_files: Option<Vec<PathBuf>>,
+}
+
+/// What deliveries are signed with.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// The first is current, the others are on their way out. Can be empty: see [`super::Config::problems_for`].
+    pub secrets: Vec<SecretString>,
+}
+
+impl RawWebhook {
+    pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Webhook, Reported> {
+        let (key, secrets) = match (self.secrets, self.secret_files) {
+            (Some(_), Some(_)) => return Err(check.given_twice("webhook.secrets", "webhook.secret_files")),
+            (Some(secrets), None) => ("webhook.secrets", secrets.into_iter().map(SecretString::from).collect()),
+            (None, Some(paths)) => ("webhook.secret_files", read_all(check, &paths)?),
+            (None, None) => ("webhook.secrets", Vec::new()),
+        };
+        let exposed: Vec<&str> = secrets.iter().map(ExposeSecret::expose_secret).collect();
+        if exposed
+            .iter()
+            .enumerate()
+            .any(|(index, secret)| exposed[..index].contains(secret))
+        {
+            check.problem(key, "holds the same secret twice", "remove one of them");
+        }
+        if exposed.iter().any(|secret| secret.len() < SHORTEST_GOOD_SECRET) {
+            let remedy = "make one with `openssl rand -hex 32`";
+            check.warn(
+                key,
+                format!("has fewer than {SHORTEST_GOOD_SECRET} characters in a secret"),
+                remedy,
+            );
+        }
+        Ok(Webhook { secrets })
+    }
+}
+
+/// Reads every file before giving up, so that all that is wrong with them is said at once.
+fn read_all(check: &mut Check<'_>, paths: &[PathBuf]) -> Result<Vec<SecretString>, Reported> {
+    let read: Vec<_> = paths
+        .iter()
+        .map(|path| check.secret_file("webhook.secret_files", path))
+        .collect();
+    read.into_iter().collect()
+}

@@ -1,0 +1,190 @@
+//! Logs, to stderr: text or JSON, one event a line.
+//!
+//! Two things hold whatever is logged and whatever `telemetry.log` says:
+//!
+//! - **One event is one line.** Branch, job and user names are written by outsiders. Every line passes through [`OneLine`],
+//!   which writes control characters (line ends and terminal sequences among them) and invisible direction marks as
+//!   `\uXXXX`. It sits below the formatter, so no field type, span name or message gets around it; that is also why
+//!   there are no colours.
+//! - **Dependencies log nothing below `info`.** At `debug` and `trace` HTTP clients and servers print requests, headers
+//!   and so tokens. [`dependencies_at_most_info`] is a filter of its own beside the operator's: an event has to pass both.
+//!   Records of the `log` crate, which some of them use instead, are not collected at all.
+
+use crate::config::{LogFormat, Telemetry};
+use std::borrow::Cow;
+use std::io::{self, IsTerminal, Write};
+use tracing::Dispatch;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+
+/// Installs logging to stderr for the rest of the process. A second call changes nothing.
+pub fn install(telemetry: &Telemetry) {
+    let json = match telemetry.log_format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !io::stderr().is_terminal(),
+    };
+    let subscriber = subscriber(telemetry.log.clone(), json, io::stderr);
+    tracing::dispatcher::set_global_default(subscriber).unwrap_or_default();
+}
+
+fn subscriber<W>(log: Targets, json: bool, writer: W) -> Dispatch
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let filters = tracing_subscriber::registry()
+        .with(log)
+        .with(dependencies_at_most_info());
+    let layer = fmt::layer().with_ansi(false).with_writer(OneLine(writer));
+    if json {
+        Dispatch::new(filters.with(layer.json().flatten_event(true)))
+    } else {
+        Dispatch::new(filters.with(layer))
+    }
+}
+
+fn dependencies_at_most_info() -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::INFO)
+        .with_target(env!("CARGO_CRATE_NAME"), LevelFilter::TRACE)
+}
+
+/// Makes writers that keep what is written at once on one line.
+struct OneLine<W>(W);
+
+impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for OneLine<W> {
+    type Writer = OneLine<W::Writer>;
+
+    fn make_writer(&'w self) -> Self::Writer {
+        OneLine(self.0.make_writer())
+    }
+}
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        self.0.write_all(format!("{}\n", one_line(line)).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Text with everything escaped that could end a line, steer a terminal or reorder what is read. The escapes are JSON's,
+/// so that a line of JSON keeps its meaning.
+#[must_use]
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' => line.push_str("\\n"),
+            '\t' => line.push_str("\\t"),
+            c if is_unsafe(c) => line.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => line.push(c),
+        }
+    }
+    Cow::Owned(line)
+}
+
+/// Control characters, line and paragraph separators, direction marks. All of them have four hexadecimal digits.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse_log;
+    use std::sync::{Arc, Mutex};
+    use tracing::{debug, error, info, info_span, trace};
+
+    /// What the log of `work` comes to.
+    fn log_of(filter: &str, json: bool, work: impl FnOnce()) -> String {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let dispatch = subscriber(parse_log(filter).expect("a filter"), json, Shared(written.clone()));
+        tracing::dispatcher::with_default(&dispatch, work);
+        let bytes = written.lock().expect("nobody panicked").clone();
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[derive(Clone)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("nobody panicked").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Shared {
+        type Writer = Self;
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// What an outsider would call a branch: ends the line, colours the screen, rings, reorders.
+    const HOSTILE: &str = "main\r\n2026-01-01T00:00:00Z ERROR forged\u{1b}[2J\u{7}\u{85}\u{2028}\u{202e}\u{9b}31m";
+
+    fn log_hostile_text() {
+        let span = info_span!("delivery", branch = %HOSTILE, name = HOSTILE, both = ?HOSTILE);
+        let _entered = span.enter();
+        info!(branch = %HOSTILE, name = HOSTILE, both = ?HOSTILE, "about {HOSTILE}");
+        let failure = io::Error::other(HOSTILE);
+        error!(error = &failure as &(dyn std::error::Error + 'static), "failed");
+    }
+
+    #[test]
+    fn whatever_is_logged_an_event_is_one_line_of_text() {
+        for json in [false, true] {
+            let log = log_of("trace", json, log_hostile_text);
+            assert_eq!(log.lines().count(), 2, "{log}");
+            assert!(!log.contains(|c| is_unsafe(c) && c != '\n'), "{log:?}");
+        }
+    }
+
+    #[test]
+    fn json_lines_keep_what_was_said() {
+        let log = log_of("trace", true, || info!(branch = HOSTILE, "seen"));
+        let event: serde_json::Value = serde_json::from_str(&log).expect("JSON");
+        assert_eq!(event["branch"], HOSTILE);
+        assert_eq!(event["message"], "seen");
+    }
+
+    #[test]
+    fn dependencies_stay_quiet_whatever_the_filter_says() {
+        let log = log_of("trace,hyper=trace,octocrab::service=trace", false, || {
+            trace!(target: "hyper::client", "authorization: secret");
+            debug!(target: "octocrab::service", "authorization: secret");
+            info!(target: "hyper::client", "listening");
+            trace!("our own");
+            trace!(target: "jitgate::app", "of a module");
+        });
+        assert!(!log.contains("secret"), "{log}");
+        for said in ["listening", "our own", "of a module"] {
+            assert!(log.contains(said), "{said} is not in {log}");
+        }
+    }
+
+    #[test]
+    fn the_filter_holds_for_modules() {
+        let log = log_of("warn,jitgate::app=debug", false, || {
+            info!(target: "jitgate::http", "hidden");
+            debug!(target: "jitgate::app::ingest", "shown");
+        });
+        assert!(log.contains("shown") && !log.contains("hidden"), "{log}");
+    }
+}

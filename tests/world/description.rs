@@ -1,0 +1,117 @@
+//! GitHub's own description of its API (`OpenAPI` 3.0) or of its deliveries (3.1), as schemas to hold JSON against.
+
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+pub(crate) struct Description(Value);
+
+/// A file of a pinned npm package.
+pub(crate) fn npm_file(path: &str) -> Value {
+    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/node/node_modules/@octokit")
+        .join(path);
+    let text = std::fs::read(&path)
+        .unwrap_or_else(|e| panic!("{}: {e}; run ./tests/run, or npm ci in tests/node", path.display()));
+    serde_json::from_slice(&text).expect("JSON")
+}
+
+impl Description {
+    pub(crate) fn of_the_api() -> Self {
+        Self(npm_file("openapi/generated/api.github.com.json"))
+    }
+
+    pub(crate) fn of_deliveries() -> Self {
+        Self(npm_file("openapi-webhooks/generated/api.github.com.json"))
+    }
+
+    /// Whether the description knows an operation.
+    pub(crate) fn has(&self, method: &str, template: &str) -> bool {
+        self.0["paths"][template][method.to_lowercase()].is_object()
+    }
+
+    /// The schema of an answer: none when it has no body, `Err` when no such answer is described.
+    pub(crate) fn answer(&self, method: &str, template: &str, status: u16) -> Result<Option<Value>, String> {
+        let operation = &self.0["paths"][template][method.to_lowercase()];
+        let answer = self.follow(&operation["responses"][status.to_string()]);
+        if answer.is_null() {
+            return Err(format!("{method} {template} is not said to answer {status}"));
+        }
+        let schema = &answer["content"]["application/json"]["schema"];
+        Ok((!schema.is_null()).then(|| schema.clone()))
+    }
+
+    /// The schema of this name.
+    pub(crate) fn named(name: &str) -> Value {
+        json!({"$ref": format!("#/components/schemas/{name}")})
+    }
+
+    fn follow<'a>(&'a self, value: &'a Value) -> &'a Value {
+        match value["$ref"].as_str() {
+            Some(reference) => self
+                .0
+                .pointer(reference.trim_start_matches('#'))
+                .unwrap_or(&Value::Null),
+            None => value,
+        }
+    }
+
+    /// What is wrong with `value`, place by place.
+    pub(crate) fn problems(&self, schema: &Value, value: &Value) -> Vec<String> {
+        let mut names = BTreeSet::new();
+        self.collect(schema, &mut names);
+        let schemas: Map<String, Value> = names
+            .iter()
+            .map(|name| (name.clone(), plain(&self.0["components"]["schemas"][name])))
+            .collect();
+        let mut root = plain(schema);
+        root["components"] = json!({ "schemas": schemas });
+        let validator = jsonschema::options()
+            .with_draft(jsonschema::Draft::Draft202012)
+            .should_validate_formats(true)
+            .build(&root)
+            .expect("a schema");
+        validator
+            .iter_errors(value)
+            .map(|error| format!("{}: {}", error.instance_path(), error.masked()))
+            .collect()
+    }
+
+    /// Names of the schemas that a schema leads to.
+    fn collect(&self, schema: &Value, names: &mut BTreeSet<String>) {
+        match schema {
+            Value::Object(fields) => {
+                let name = fields.get("$ref").and_then(Value::as_str).and_then(schema_name);
+                if let Some(name) = name.filter(|name| names.insert((*name).to_owned())) {
+                    self.collect(&self.0["components"]["schemas"][name], names);
+                }
+                fields.values().for_each(|value| self.collect(value, names));
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.collect(item, names)),
+            _ => {}
+        }
+    }
+}
+
+fn schema_name(reference: &str) -> Option<&str> {
+    reference.strip_prefix("#/components/schemas/")
+}
+
+/// JSON Schema for an `OpenAPI` schema: `nullable` becomes an alternative.
+fn plain(schema: &Value) -> Value {
+    match schema {
+        Value::Object(fields) => {
+            let mut converted: Map<String, Value> =
+                fields.iter().map(|(key, value)| (key.clone(), plain(value))).collect();
+            match converted.get("nullable") {
+                Some(Value::Bool(nullable)) if *nullable => {
+                    converted.remove("nullable");
+                    json!({"anyOf": [{"type": "null"}, converted]})
+                }
+                _ => Value::Object(converted),
+            }
+        }
+        Value::Array(items) => items.iter().map(plain).collect(),
+        other => other.clone(),
+    }
+}
