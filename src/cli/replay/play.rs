@@ -81,7 +81,7 @@ const ECHOES: usize = 200;
 pub(super) async fn play(name: &str, fixture: &Fixture, stage: &mut dyn Stage) -> Result<Played> {
     stage
         .github()
-        .apply(&fixture.github.0)
+        .apply(&fixture.github)
         .await
         .context("cannot set the world up")?;
     let mut player = Player {
@@ -127,7 +127,7 @@ impl Player<'_> {
         if let Some(deliver) = &step.deliver {
             self.deliver(number, deliver).await?;
         } else if let Some(change) = &step.github {
-            self.stage.github().apply(&change.0).await?;
+            self.stage.github().apply(change).await?;
             self.settle().await?;
         } else if let Some(seconds) = step.advance_s {
             self.stage.advance(seconds).await?;
