@@ -1,0 +1,69 @@
+//! One contract, run against every engine: what the queue and the ledger promise holds for each.
+#![cfg(test)]
+
+#[path = "store_contract/delivering.rs"]
+mod delivering;
+#[path = "store_contract/engine.rs"]
+mod engine;
+#[path = "store_contract/in_memory.rs"]
+mod in_memory;
+#[path = "store_contract/keeping.rs"]
+mod keeping;
+#[path = "store_contract/recording.rs"]
+mod recording;
+
+/// Tells every story to one engine. A story that is missing here is dead code, and the lints say so.
+macro_rules! contract {
+    ($engine:ident, $new:expr) => {
+        mod $engine {
+            contract!(@tell $new, delivering:
+                a_delivery_is_taken_worked_on_and_done
+                a_failed_delivery_comes_back_after_its_delay
+                a_dead_letter_is_queued_again_when_its_guid_arrives_again
+                what_a_dead_worker_held_comes_back
+                giving_back_what_one_no_longer_holds_changes_nothing
+                one_guid_from_fifty_senders_is_taken_once
+                one_delivery_goes_to_one_of_ten_workers
+                an_ignored_delivery_leaves_its_guid_and_no_body
+                deliveries_of_one_job_go_out_in_order_one_at_a_time
+                the_oldest_go_out_first
+                requeue_hands_out_what_is_over_and_leaves_the_rest
+                a_requeued_delivery_cannot_be_given_back_by_its_first_worker
+                waiting_ends_when_something_arrives
+                waiting_ends_when_an_earlier_one_of_the_job_is_done
+            );
+            contract!(@tell $new, keeping:
+                unknown_guids_are_unknown
+                the_newest_deliveries_are_listed_first
+                depth_counts_what_is_where
+                a_full_queue_keeps_room_for_what_could_reach_a_runner
+                a_dead_letter_that_arrives_again_waits_its_turn_when_the_queue_is_full
+                bodies_are_bounded_and_finished_ones_make_room
+                finished_deliveries_are_forgotten_and_unfinished_ones_kept
+                bodies_come_back_as_they_came
+                odd_names_come_back_as_they_came
+            );
+            contract!(@tell $new, recording:
+                every_write_is_one_version
+                a_write_on_a_stale_version_changes_nothing
+                removed_records_are_gone_and_begin_anew
+                of_fifty_writers_one_wins_each_version
+                nobodys_increment_is_lost
+                records_are_listed_in_pages
+                records_are_kept_as_long_as_was_said_last
+                a_record_of_no_time_is_gone_at_once
+                odd_texts_come_back_as_they_came
+            );
+        }
+    };
+    (@tell $new:expr, $module:ident: $($story:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $story() {
+                super::$module::$story(&$new).await;
+            }
+        )*
+    };
+}
+
+contract!(memory, crate::in_memory::InMemory::new());
