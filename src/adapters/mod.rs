@@ -4,4 +4,5 @@ pub mod alerts;
 pub mod clock;
 pub mod github;
 pub mod memory;
+pub mod redis;
 pub mod synthetic;
