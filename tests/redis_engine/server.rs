@@ -1,5 +1,7 @@
 //! Redis servers of a test's own: each on a free port of the loopback, with a directory of its own, gone with the test.
 
+#![allow(dead_code, reason = "two test programs share this, and each uses a part of it")]
+
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -109,6 +111,26 @@ impl Cluster {
     /// One of its nodes.
     pub(crate) fn node(&self) -> &Server {
         &self.0[0]
+    }
+
+    /// Waits until every replica has what its server has.
+    pub(crate) fn wait_for_replicas(&self) {
+        let is_copied = |node: &Server| {
+            let info = node.cli(&["INFO", "replication"]);
+            let offset = |line: &str| line.rsplit_once("offset:").map(|(_, offset)| offset.trim().to_owned());
+            let master = info
+                .lines()
+                .find(|line| line.starts_with("master_repl_offset:"))
+                .and_then(offset);
+            let offset = master.expect("an offset");
+            info.contains("role:slave") || info.contains(&format!("state=online,offset={offset},"))
+        };
+        while !self.0.iter().all(is_copied) {}
+    }
+
+    /// Kills a node that takes writes.
+    pub(crate) fn kill_one(&mut self) {
+        self.0[0].kill();
     }
 
     /// Sends a command to every node that takes writes.

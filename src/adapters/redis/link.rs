@@ -183,14 +183,13 @@ fn never_left(error: &RedisError) -> bool {
 
 fn failure(error: &RedisError) -> Failure {
     let text = format!("Redis: {error}");
+    let is_refused = matches!(error.code(), Some("NOAUTH" | "NOPERM" | "WRONGPASS"));
     match error.kind() {
         ErrorKind::AuthenticationFailed
         | ErrorKind::InvalidClientConfig
         | ErrorKind::RESP3NotSupported
-        | ErrorKind::UnexpectedReturnType
-        | ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ResponseError | ServerErrorKind::CrossSlot) => {
-            Failure::Permanent(text)
-        }
+        | ErrorKind::UnexpectedReturnType => Failure::Permanent(text),
+        _ if is_refused => Failure::Permanent(text),
         _ => Failure::Transient(text),
     }
 }
