@@ -196,6 +196,24 @@ async fn with_memory_full_nothing_comes_in_and_everything_goes_on() {
     assert_eq!(store.requeue(&guid("a")).await, Ok(true));
 }
 
+#[tokio::test]
+async fn what_the_server_evicted_does_not_hold_up_the_rest() {
+    let server = Server::start(DURABLE);
+    let store = open(&url(&server));
+    for id in ["leased", "fresh", "c"] {
+        enters(&store, id).await;
+    }
+    let lost = store
+        .claim("worker", 1, Duration::ZERO)
+        .await
+        .expect("the store answers");
+    assert_eq!(ids(&lost), ["leased"]);
+    for id in ["leased", "fresh"] {
+        server.cli(&["DEL", &format!("{{jitgate:0}}:delivery:{id}")]);
+    }
+    assert_eq!(ids(&claim(&store, "worker", LONG).await), ["c"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_goes_on_when_a_node_dies() {
     let mut cluster = Cluster::start();
@@ -208,6 +226,9 @@ async fn a_cluster_goes_on_when_a_node_dies() {
             Ok(Accepted::Taken)
         );
     }
+    let promises = store.promises().await.expect("the store answers");
+    let servers: std::collections::BTreeSet<_> = promises.iter().map(|promise| &promise.server).collect();
+    assert_eq!(servers.len(), 3, "of each that takes writes: {servers:?}");
     cluster.wait_for_replicas();
     cluster.kill_one();
     for n in 0..30 {

@@ -24,7 +24,7 @@ impl Server {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         let (port, process) = loop {
-            let port = free_port();
+            let port = Self::free_port();
             // Somebody else may have taken the port meanwhile.
             if let Some(process) = spawn(port, &directory, &options) {
                 break (port, process);
@@ -36,6 +36,12 @@ impl Server {
             options,
             process,
         }
+    }
+
+    /// A port that nobody uses.
+    pub(crate) fn free_port() -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.local_addr().expect("an address").port()
     }
 
     /// Where it listens.
@@ -78,7 +84,7 @@ pub(crate) struct Cluster(Vec<Server>);
 impl Cluster {
     pub(crate) fn start() -> Self {
         let nodes: Vec<Server> = std::iter::repeat_with(|| {
-            let bus = free_port().to_string();
+            let bus = Server::free_port().to_string();
             let options = [
                 "--cluster-enabled",
                 "yes",
@@ -139,11 +145,6 @@ impl Cluster {
         let call = ["--cluster", "call", &address];
         self.node().cli(&[&call, command, &["--cluster-only-masters"]].concat());
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// Starts a server and waits until it takes connections. None if it ends instead.

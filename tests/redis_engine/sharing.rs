@@ -183,6 +183,42 @@ async fn a_socket_is_a_place_for_a_server_too() {
 }
 
 #[tokio::test]
+async fn a_server_that_nobody_vouches_for_is_not_spoken_to() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-subj",
+            "/CN=localhost",
+        ])
+        .args(["-keyout", &path("key"), "-out", &path("certificate")])
+        .output()
+        .expect("openssl runs; install the Debian package openssl");
+    assert!(made.status.success(), "{made:?}");
+    let tls = Server::free_port().to_string();
+    let (key, certificate) = (path("key"), path("certificate"));
+    let files = [
+        "--tls-key-file",
+        &key,
+        "--tls-cert-file",
+        &certificate,
+        "--tls-auth-clients",
+        "no",
+    ];
+    let _server = Server::start(&[&["--tls-port", &tls], &files[..]].concat());
+    let refused = open(&format!("rediss://localhost:{tls}")).depth().await;
+    let Err(Failure::Transient(text)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(text.contains("certificate"), "{text}");
+}
+
+#[tokio::test]
 async fn settings_that_lose_something_are_named() {
     let weak = |promises: Vec<Promise>| -> Vec<(&str, Option<String>)> {
         let weak = promises.into_iter().filter(|promise| promise.weakness.is_some());

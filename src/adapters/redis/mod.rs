@@ -1,8 +1,12 @@
 //! Queue and ledger in Redis or Valkey, on one server or a cluster, for any number of processes.
 //!
 //! Needs Redis 7.0 or Valkey: scripts declare whether they may run when memory is full. Everything that changes is one
-//! script, so it happens wholly or not at all, and a claim, a lease and a delay go by the clock of the server. An answer is
-//! lost only with the connection: what was asked for may have happened then, and every call may be repeated.
+//! script, so it happens wholly or not at all, and a claim, a lease and a delay go by the clock of the server. Together with
+//! the connection an answer is lost: what was asked for may have happened then, and every call may be repeated.
+//!
+//! All calls share one connection and none blocks on it; wake-ups come as pushes between the answers. It comes back at the
+//! next call, and whoever waits calls every second while it is gone. `rediss://` trusts the certificate authorities of the
+//! system, or those in `SSL_CERT_FILE`.
 //!
 //! # Shards
 //! Keys begin with the hash tag `{jitgate:N}`, so that a shard is in one slot of a cluster and its scripts may touch all of
@@ -47,7 +51,7 @@
 //! `job`, `until` (ms: end of the lease, or when it is due), `cause`, and `parked` while an earlier one of its job holds it up.
 //!
 //! The channel `jitgate:changed` tells whoever waits that something may be due. A user of the server needs `~{jitgate:*`,
-//! `~jitgate:*`, `&jitgate:*`, and `+config|get` to be told what the server promises.
+//! `~jitgate:*` and `&jitgate:*`, and `+info +config|get` to be told what the server promises.
 
 mod body;
 mod durability;

@@ -25,7 +25,7 @@ impl Queue for RedisStore {
     async fn accept(&self, arrival: Arrival) -> Result<Accepted, Failure> {
         let shard_of_id = self.shards.of(arrival.id.as_str());
         let (home, others) = match &arrival.work {
-            Work::Queue { repository, .. } => (self.shards.of(repository), vec![shard_of_id]),
+            Work::Queue { repository, .. } => (self.shards.of(&repository.to_ascii_lowercase()), vec![shard_of_id]),
             Work::Remember => (shard_of_id, self.shards.all().collect()),
         };
         if self
@@ -34,7 +34,6 @@ impl Queue for RedisStore {
         {
             return Ok(Accepted::AlreadySeen);
         }
-        let beside = self.load_beside(home).await?;
         let mut call = self.scripts.accept.on(&[home.queue()]);
         call.arg(arrival.id.as_str())
             .arg(&arrival.event)
@@ -49,6 +48,7 @@ impl Queue for RedisStore {
             body,
         } = &arrival.work
         {
+            let beside = self.load_beside(home).await?;
             // The script asks what `Bounds::have_room` asks.
             let (entries, bodies) = match priority {
                 Priority::Reaching => (self.bounds.max_entries, self.bounds.bodies_max_bytes),

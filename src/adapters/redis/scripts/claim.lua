@@ -7,8 +7,18 @@ local consumer, limit, lease, max_bytes = ARGV[1], tonumber(ARGV[2]), tonumber(A
 local handed_out = {}
 local bytes = 0
 
+-- What the server evicted, or somebody deleted, is lost; it must not hold up the rest.
+local function drop(id, entry)
+  redis.call('XACK', stream, group, entry)
+  redis.call('XDEL', stream, entry)
+  redis.call('ZREM', unfinished, id)
+end
+
 local function hand_out(id, place)
   local received = redis.call('HGET', delivery_key(id), 'received')
+  if not received then
+    return drop(id, entry_id(place))
+  end
   local attempts = redis.call('HINCRBY', delivery_key(id), 'attempts', 1)
   redis.call('HSET', delivery_key(id), 'state', 'leased', 'until', now + lease)
   redis.call('ZADD', leases, now + lease, id)
@@ -25,7 +35,10 @@ end
 forget_expired()
 for _, waiting in ipairs({ leases, delayed }) do
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', waiting, '-inf', now, 'LIMIT', 0, 1000)) do
-    redis.call('ZADD', returned, redis.call('HGET', delivery_key(id), 'place'), id)
+    local place = redis.call('HGET', delivery_key(id), 'place')
+    if place then
+      redis.call('ZADD', returned, place, id)
+    end
     redis.call('ZREM', waiting, id)
   end
 end
@@ -45,9 +58,12 @@ while has_room() and redis.call('EXISTS', stream) == 1 do
   if not read then
     break
   end
-  local id = read[1][2][1][2][2]
+  local entry = read[1][2][1]
+  local id = entry[2][2]
   local job, place = unpack(redis.call('HMGET', delivery_key(id), 'job', 'place'))
-  if redis.call('LINDEX', job_key(job), 0) == id then
+  if not job then
+    drop(id, entry[1])
+  elseif redis.call('LINDEX', job_key(job), 0) == id then
     hand_out(id, place)
   else
     -- Has its turn when the one before it is over.

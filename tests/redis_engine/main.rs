@@ -1,11 +1,10 @@
 //! What is special to the Redis engine: servers that die, hang, fill up or forget scripts, and processes that share one.
 #![cfg(test)]
 
-#[path = "redis_engine/failing.rs"]
 mod failing;
-#[path = "redis_engine/server.rs"]
+
 mod server;
-#[path = "redis_engine/sharing.rs"]
+
 mod sharing;
 
 use jitgate::adapters::redis::{RedisStore, Settings};
