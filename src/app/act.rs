@@ -80,27 +80,33 @@ async fn command_run(gate: &Gate, repository: &Repository, event: &JobEvent, act
     Ok(())
 }
 
-/// Switches self-hosted routing off. Recorded first, so that a job in the queue is not served in between.
+/// Switches self-hosted routing off, once for a run: late events of it don't undo what a person did since. Recorded first,
+/// so that a job in the queue is not served in between.
 async fn roll_back(gate: &Gate, repository: &Repository, decision: &Decision) -> Result<(), Failure> {
+    let (ledger, retention) = (gate.ledger.as_ref(), gate.settings.retention);
+    let (name, job, run) = (&repository.name, decision.job.id, decision.job.run_id.to_string());
+    let done: Option<RunRecord> = records::load(ledger, &run).await?;
+    if done.is_some_and(|record| record.rolled_back) {
+        return Ok(());
+    }
     let at = gate.clock.now();
-    let job = decision.job.id;
-    records::update(
-        gate.ledger.as_ref(),
-        repository.name.as_str(),
-        gate.settings.retention,
-        |old: Option<RepositoryRecord>| {
-            let mut record = old.unwrap_or_default();
-            record.rolled_back.get_or_insert(RolledBack { at, job });
-            Some(record)
-        },
-    )
+    records::update(ledger, name.as_str(), retention, |old: Option<RepositoryRecord>| {
+        let mut record = old.unwrap_or_default();
+        record.rolled_back.get_or_insert(RolledBack { at, job });
+        Some(record)
+    })
     .await?;
-    gate.github
-        .set_variable(&repository.name, &repository.variable, "false")
-        .await?;
-    gate.recall.forget_variable(&repository.name);
-    tracing::error!(repository = %repository.name, job = job.0, "self-hosted routing of {} was switched off", repository.name);
-    raise(gate, AlertKind::Rollback, decision).await
+    gate.github.set_variable(name, &repository.variable, "false").await?;
+    gate.recall.forget_variable(name);
+    tracing::error!(repository = %name, job = job.0, "self-hosted routing of {name} was switched off");
+    raise(gate, AlertKind::Rollback, decision).await?;
+    records::update(ledger, &run, retention, |old: Option<RunRecord>| {
+        let mut record = old.unwrap_or_default();
+        record.rolled_back = true;
+        Some(record)
+    })
+    .await?;
+    Ok(())
 }
 
 /// Destroys the runner of ours that took the job; where none did, the one that was made for it.

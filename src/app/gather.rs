@@ -19,7 +19,7 @@ use crate::domain::ids::{RepositoryName, RunId};
 use crate::domain::labels::LabelsClass;
 use crate::domain::policy::Permission;
 use crate::domain::question::{self, Question};
-use crate::domain::trust;
+use crate::domain::trust::{self, Trust};
 use crate::ports::Failure;
 use crate::ports::github::Purpose;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -107,7 +107,13 @@ async fn ask(
     let now = gate.clock.now();
     let key = (name.clone(), job.run_id, job.run_attempt);
     let reaches_us = repository.policy.labels.classify(job) == LabelsClass::Pool;
-    let purpose = if reaches_us { Purpose::Admit } else { Purpose::Judge };
+    // Who is not known to be trusted does not get at the quota that is kept for the trusted.
+    let trusted = trust::judge(facts, &repository.policy.trust).trust == Trust::Trusted;
+    let purpose = if reaches_us && trusted {
+        Purpose::Admit
+    } else {
+        Purpose::Judge
+    };
     match question {
         Question::Run => facts.run = run(gate, &key, purpose, now).await?,
         Question::Pulls { owner, branch } => {

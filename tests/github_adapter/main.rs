@@ -4,6 +4,9 @@
 mod api;
 mod credentials;
 mod limits;
-#[expect(clippy::disallowed_types, reason = "one RSA key for all tests: making one takes long")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "one RSA key for all tests: making one takes long"
+)]
 mod scripted;
 mod wire;
