@@ -51,6 +51,11 @@ async fn command_run(gate: &Gate, repository: &Repository, event: &JobEvent, act
     if done >= Some(attempt) {
         return Ok(());
     }
+    if action == Action::RerunRun && record.rerun_attempt.is_some_and(|before| before + 1 == attempt) {
+        // Its workflow asks for us whatever the variable says: another re-run would come back as well.
+        tracing::warn!(run = run.0, repository = %name, "run {run} asks for self-hosted runners again after its re-run");
+        return Ok(());
+    }
     let outcome = match action {
         Action::CancelRun => gate.github.cancel_run(name, run).await?,
         Action::ForceCancelRun => gate.github.force_cancel_run(name, run).await?,
