@@ -21,7 +21,13 @@ pub(super) async fn perform(
     action: Action,
 ) -> Result<(), Failure> {
     match action {
-        Action::Provision => provision::provision(gate, repository, event).await,
+        Action::Provision => match provision::provision(gate, repository, event).await {
+            Err(Failure::Permanent(why)) => {
+                raise(gate, AlertKind::RunnerBootFailure, decision).await?;
+                Err(Failure::Permanent(why))
+            }
+            outcome => outcome,
+        },
         Action::DestroyRunner => destroy_runner(gate, repository, event).await,
         Action::Rebind => rebind(gate, repository, event).await,
         Action::CancelRun | Action::ForceCancelRun | Action::RerunRun => {

@@ -17,9 +17,9 @@ use crate::domain::event::JobEvent;
 use crate::domain::facts::{Cause, Fact, Facts, Pull, Run, Variable};
 use crate::domain::ids::{RepositoryName, RunId};
 use crate::domain::labels::LabelsClass;
-use crate::domain::policy::Permission;
+use crate::domain::policy::{Permission, TrustPolicy};
 use crate::domain::question::{self, Question};
-use crate::domain::trust::{self, Trust};
+use crate::domain::trust;
 use crate::ports::Failure;
 use crate::ports::github::Purpose;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -107,9 +107,7 @@ async fn ask(
     let now = gate.clock.now();
     let key = (name.clone(), job.run_id, job.run_attempt);
     let reaches_us = repository.policy.labels.classify(job) == LabelsClass::Pool;
-    // Who is not known to be trusted does not get at the quota that is kept for the trusted.
-    let trusted = trust::judge(facts, &repository.policy.trust).trust == Trust::Trusted;
-    let purpose = if reaches_us && trusted {
+    let purpose = if reaches_us && may_be_trusted(facts, &repository.policy.trust) {
         Purpose::Admit
     } else {
         Purpose::Judge
@@ -163,6 +161,15 @@ async fn ask(
         }
     }
     Ok(())
+}
+
+/// Whether the run, as far as it is known, can be trusted: outsiders get at the quota kept for admissions with one call a
+/// run, and no further.
+fn may_be_trusted(facts: &Facts, policy: &TrustPolicy) -> bool {
+    facts
+        .run
+        .known()
+        .is_none_or(|run| run.event == "pull_request" && trust::reasons_of_the_run(run, policy).is_empty())
 }
 
 async fn run(gate: &Gate, key: &RunKey, purpose: Purpose, now: DateTime<Utc>) -> Result<Fact<Run>, Failure> {
