@@ -52,8 +52,8 @@ INSERT INTO bodies VALUES
 INSERT INTO totals VALUES (5, 2, 3, 123);
 INSERT INTO records VALUES ('job', '7', 3, '{"v":1}', NULL);
 
-CREATE INDEX deliveries_by_turn ON deliveries (place, due_at, job) WHERE finished_at IS NULL;
-CREATE INDEX deliveries_by_job ON deliveries (job, place) WHERE finished_at IS NULL;
+CREATE INDEX deliveries_by_turn ON deliveries (place, due_at) WHERE finished_at IS NULL;
+CREATE INDEX deliveries_by_job ON deliveries (job, place, due_at, state) WHERE finished_at IS NULL;
 CREATE INDEX deliveries_by_end ON deliveries (finished_at, body_bytes) WHERE finished_at IS NOT NULL;
 CREATE INDEX deliveries_given_up ON deliveries (finished_at) WHERE state = 'dead';
 CREATE INDEX deliveries_to_strip ON deliveries (state = 'dead', place)
