@@ -7,6 +7,7 @@ use super::{alerts, provision};
 use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event::{Action as EventAction, JobEvent};
+use crate::domain::facts::Facts;
 use crate::domain::ids::{JobId, RunnerId};
 use crate::domain::runner::RunnerState;
 use crate::ports::Failure;
@@ -116,6 +117,31 @@ async fn roll_back(gate: &Gate, repository: &Repository, decision: &Decision) ->
         record.rolled_back = true;
         Some(record)
     })
+    .await?;
+    Ok(())
+}
+
+/// Once a person has switched routing on again, what jitgate did before is over: switched off later, it drains.
+pub(super) async fn forget_rollback(gate: &Gate, repository: &Repository, facts: &Facts) -> Result<(), Failure> {
+    let switched_on = facts.variable.known().filter(|variable| variable.is_true());
+    let (true, Some(on_since)) = (facts.ledger.rolled_back, switched_on.and_then(|on| on.updated_at)) else {
+        return Ok(());
+    };
+    records::update(
+        gate.ledger.as_ref(),
+        repository.name.as_str(),
+        gate.settings.retention,
+        |old: Option<RepositoryRecord>| {
+            let mut record = old?;
+            // An answer from before the rollback says nothing about what came after it.
+            record
+                .rolled_back
+                .as_ref()
+                .filter(|rolled_back| rolled_back.at < on_since)?;
+            record.rolled_back = None;
+            Some(record)
+        },
+    )
     .await?;
     Ok(())
 }
