@@ -8,6 +8,7 @@
 //!   there are no colours.
 //! - **Dependencies log nothing below `info`.** At `debug` and `trace` HTTP clients and servers print requests, headers
 //!   and so tokens. [`dependencies_at_most_info`] is a filter of its own beside the operator's: an event has to pass both.
+//!   Records of the `log` crate, which some of them use instead, are not collected at all.
 
 use crate::config::{LogFormat, Telemetry};
 use std::borrow::Cow;
@@ -97,4 +98,93 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse_log;
+    use std::sync::{Arc, Mutex};
+    use tracing::{debug, error, info, info_span, trace};
+
+    /// What the log of `work` comes to.
+    fn log_of(filter: &str, json: bool, work: impl FnOnce()) -> String {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let dispatch = subscriber(parse_log(filter).expect("a filter"), json, Shared(written.clone()));
+        tracing::dispatcher::with_default(&dispatch, work);
+        let bytes = written.lock().expect("nobody panicked").clone();
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[derive(Clone)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("nobody panicked").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Shared {
+        type Writer = Self;
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// What an outsider would call a branch: ends the line, colours the screen, rings, reorders.
+    const HOSTILE: &str = "main\r\n2026-01-01T00:00:00Z ERROR forged\u{1b}[2J\u{7}\u{85}\u{2028}\u{202e}\u{9b}31m";
+
+    fn log_hostile_text() {
+        let span = info_span!("delivery", branch = %HOSTILE, name = HOSTILE, both = ?HOSTILE);
+        let _entered = span.enter();
+        info!(branch = %HOSTILE, name = HOSTILE, both = ?HOSTILE, "about {HOSTILE}");
+        let failure = io::Error::other(HOSTILE);
+        error!(error = &failure as &(dyn std::error::Error + 'static), "failed");
+    }
+
+    #[test]
+    fn whatever_is_logged_an_event_is_one_line_of_text() {
+        for json in [false, true] {
+            let log = log_of("trace", json, log_hostile_text);
+            assert_eq!(log.lines().count(), 2, "{log}");
+            assert!(!log.contains(|c| is_unsafe(c) && c != '\n'), "{log:?}");
+        }
+    }
+
+    #[test]
+    fn json_lines_keep_what_was_said() {
+        let log = log_of("trace", true, || info!(branch = HOSTILE, "seen"));
+        let event: serde_json::Value = serde_json::from_str(&log).expect("JSON");
+        assert_eq!(event["branch"], HOSTILE);
+        assert_eq!(event["message"], "seen");
+    }
+
+    #[test]
+    fn dependencies_stay_quiet_whatever_the_filter_says() {
+        let log = log_of("trace,hyper=trace,octocrab::service=trace", false, || {
+            trace!(target: "hyper::client", "authorization: secret");
+            debug!(target: "octocrab::service", "authorization: secret");
+            info!(target: "hyper::client", "listening");
+            trace!("our own");
+            trace!(target: "jitgate::app", "of a module");
+        });
+        assert!(!log.contains("secret"), "{log}");
+        for said in ["listening", "our own", "of a module"] {
+            assert!(log.contains(said), "{said} is not in {log}");
+        }
+    }
+
+    #[test]
+    fn the_filter_holds_for_modules() {
+        let log = log_of("warn,jitgate::app=debug", false, || {
+            info!(target: "jitgate::http", "hidden");
+            debug!(target: "jitgate::app::ingest", "shown");
+        });
+        assert!(log.contains("shown") && !log.contains("hidden"), "{log}");
+    }
 }

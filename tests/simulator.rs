@@ -801,6 +801,29 @@ async fn a_typo_is_refused_by_name_and_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_documentation_is_of_this_simulator() {
+    let text = include_str!("../docs/fixtures.md");
+    let example = text
+        .split("```json\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .expect("an example");
+    let example: Value = serde_json::from_str(example).expect("JSON");
+    let world = Stage::with(example["github"].clone()).await;
+    assert!(world.control.render("workflow_job", "queued", 101, None).await.is_ok());
+    assert_eq!(
+        world.get(&format!("{REPO}/actions/runs/20")).await.status,
+        503,
+        "its fault strikes"
+    );
+    let run = world.get(&format!("{REPO}/actions/runs/20")).await.body;
+    assert_eq!(run["head_repository"]["full_name"], "mallory/chem-model");
+    for (endpoint, ..) in jitgate::simulator::endpoints() {
+        assert!(text.contains(&format!("`{endpoint}`")), "{endpoint} is not documented");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_a_404_in_githubs_form() {
     let world = Stage::with(one_job()).await;
     for path in [

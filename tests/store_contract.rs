@@ -9,8 +9,14 @@ mod engine;
 mod in_memory;
 #[path = "store_contract/in_redis.rs"]
 mod in_redis;
+#[path = "store_contract/in_sqlite.rs"]
+mod in_sqlite;
 #[path = "store_contract/keeping.rs"]
 mod keeping;
+#[path = "store_contract/killed.rs"]
+mod killed;
+#[path = "store_contract/one_file.rs"]
+mod one_file;
 #[path = "store_contract/recording.rs"]
 mod recording;
 #[path = "redis_engine/server.rs"]
@@ -43,10 +49,11 @@ macro_rules! contract {
                 one_guid_from_fifty_senders_is_taken_once
                 one_delivery_goes_to_one_of_ten_workers
                 an_ignored_delivery_leaves_its_guid_and_no_body
-                deliveries_of_one_job_go_out_in_order_one_at_a_time
+                deliveries_of_one_job_go_out_one_at_a_time
                 the_oldest_go_out_first
                 requeue_hands_out_what_is_over_and_leaves_the_rest
                 a_requeued_delivery_cannot_be_given_back_by_its_first_worker
+                a_caller_that_gave_up_does_no_harm
                 waiting_ends_when_something_arrives
                 waiting_ends_when_an_earlier_one_of_the_job_is_done
             );
@@ -90,5 +97,6 @@ macro_rules! contract {
 }
 
 contract!(each, memory, crate::in_memory::InMemory::new());
+contract!(each, sqlite, crate::in_sqlite::InSqlite::new());
 contract!(each, redis, crate::in_redis::OnServer::new());
 contract!(together, redis_cluster, crate::in_redis::OnCluster::new());

@@ -5,4 +5,5 @@ pub mod clock;
 pub mod github;
 pub mod memory;
 pub mod redis;
+pub mod sqlite;
 pub mod synthetic;

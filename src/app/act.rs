@@ -7,9 +7,9 @@ use super::{alerts, provision};
 use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event::{Action as EventAction, JobEvent};
+use crate::domain::facts::Facts;
 use crate::domain::ids::{JobId, RunnerId};
 use crate::domain::runner::RunnerState;
-use crate::domain::trust::Trust;
 use crate::ports::Failure;
 use crate::ports::github::{Deletion, RunCommand};
 
@@ -22,7 +22,13 @@ pub(super) async fn perform(
     action: Action,
 ) -> Result<(), Failure> {
     match action {
-        Action::Provision => provision::provision(gate, repository, event).await,
+        Action::Provision => match provision::provision(gate, repository, event).await {
+            Err(Failure::Permanent(why)) => {
+                raise(gate, AlertKind::RunnerBootFailure, decision).await?;
+                Err(Failure::Permanent(why))
+            }
+            outcome => outcome,
+        },
         Action::DestroyRunner => destroy_runner(gate, repository, event).await,
         Action::Rebind => rebind(gate, repository, event).await,
         Action::CancelRun | Action::ForceCancelRun | Action::RerunRun => {
@@ -50,6 +56,11 @@ async fn command_run(gate: &Gate, repository: &Repository, event: &JobEvent, act
         _ => record.rerun_attempt,
     };
     if done >= Some(attempt) {
+        return Ok(());
+    }
+    if action == Action::RerunRun && record.rerun_attempt.is_some_and(|before| before + 1 == attempt) {
+        // Its workflow asks for us whatever the variable says: another re-run would come back as well.
+        tracing::warn!(run = run.0, repository = %name, "run {run} asks for self-hosted runners again after its re-run");
         return Ok(());
     }
     let outcome = match action {
@@ -81,27 +92,58 @@ async fn command_run(gate: &Gate, repository: &Repository, event: &JobEvent, act
     Ok(())
 }
 
-/// Switches self-hosted routing off. Recorded first, so that a job in the queue is not served in between.
+/// Switches self-hosted routing off, once for a run: late events of it don't undo what a person did since. Recorded first,
+/// so that a job in the queue is not served in between.
 async fn roll_back(gate: &Gate, repository: &Repository, decision: &Decision) -> Result<(), Failure> {
+    let (ledger, retention) = (gate.ledger.as_ref(), gate.settings.retention);
+    let (name, job, run) = (&repository.name, decision.job.id, decision.job.run_id.to_string());
+    let done: Option<RunRecord> = records::load(ledger, &run).await?;
+    if done.is_some_and(|record| record.rolled_back) {
+        return Ok(());
+    }
     let at = gate.clock.now();
-    let job = decision.job.id;
+    records::update(ledger, name.as_str(), retention, |old: Option<RepositoryRecord>| {
+        let mut record = old.unwrap_or_default();
+        record.rolled_back.get_or_insert(RolledBack { at, job });
+        Some(record)
+    })
+    .await?;
+    gate.github.set_variable(name, &repository.variable, "false").await?;
+    gate.recall.forget_variable(name);
+    tracing::error!(repository = %name, job = job.0, "self-hosted routing of {name} was switched off");
+    raise(gate, AlertKind::Rollback, decision).await?;
+    records::update(ledger, &run, retention, |old: Option<RunRecord>| {
+        let mut record = old.unwrap_or_default();
+        record.rolled_back = true;
+        Some(record)
+    })
+    .await?;
+    Ok(())
+}
+
+/// Once a person has switched routing on again, what jitgate did before is over: switched off later, it drains.
+pub(super) async fn forget_rollback(gate: &Gate, repository: &Repository, facts: &Facts) -> Result<(), Failure> {
+    let switched_on = facts.variable.known().filter(|variable| variable.is_true());
+    let (true, Some(on_since)) = (facts.ledger.rolled_back, switched_on.and_then(|on| on.updated_at)) else {
+        return Ok(());
+    };
     records::update(
         gate.ledger.as_ref(),
         repository.name.as_str(),
         gate.settings.retention,
         |old: Option<RepositoryRecord>| {
-            let mut record = old.unwrap_or_default();
-            record.rolled_back.get_or_insert(RolledBack { at, job });
+            let mut record = old?;
+            // An answer from before the rollback says nothing about what came after it.
+            record
+                .rolled_back
+                .as_ref()
+                .filter(|rolled_back| rolled_back.at < on_since)?;
+            record.rolled_back = None;
             Some(record)
         },
     )
     .await?;
-    gate.github
-        .set_variable(&repository.name, &repository.variable, "false")
-        .await?;
-    gate.recall.forget_variable(&repository.name);
-    tracing::error!(repository = %repository.name, job = job.0, "self-hosted routing of {} was switched off", repository.name);
-    raise(gate, AlertKind::Rollback, decision).await
+    Ok(())
 }
 
 /// Destroys the runner of ours that took the job; where none did, the one that was made for it.
@@ -206,6 +248,8 @@ async fn rebind(gate: &Gate, repository: &Repository, event: &JobEvent) -> Resul
             let mut record = old?;
             record.runner.as_ref().filter(|runner| runner.id == Some(taken.id))?;
             record.runner.clone_from(&spare);
+            // What was taken from it does not count as its attempt.
+            record.mints_stolen += u32::from(spare.is_none());
             Some(record)
         },
     )
@@ -293,29 +337,25 @@ pub(super) async fn follow_runner(
 /// Whoever lost its runner to a thief is decided on again. Thefts don't use up the victim's attempts.
 async fn victim_of(gate: &Gate, repository: &Repository, event: &JobEvent, decision: &Decision) -> Result<(), Failure> {
     let stolen = decision.actions.contains(&Action::Alert(AlertKind::StolenRunner));
-    let (Some(taken), true) = (&event.job.runner, stolen && decision.trust.verdict != Trust::Trusted) else {
+    let Some(taken) = event.job.runner.as_ref().filter(|_| stolen) else {
         return Ok(());
     };
     let Some(runner) = load_runner(gate, repository, taken.id).await? else {
         return Ok(());
     };
-    let mut robbed = None;
-    records::update(
+    let victim = records::update(
         gate.ledger.as_ref(),
         &runner.made_for.to_string(),
         gate.settings.retention,
         |old: Option<JobRecord>| {
             let mut record = old?;
-            let lost = record.runner.as_ref().is_some_and(|runner| runner.id == Some(taken.id));
-            if !lost || record.progress.is_past_queued() {
-                return None;
-            }
-            record.runner = None;
+            record.runner.take_if(|runner| runner.id == Some(taken.id))?;
             record.mints_stolen += 1;
-            robbed = Some(record.clone());
             Some(record)
         },
     )
     .await?;
-    queue_again(gate, robbed.as_ref()).await
+    // Also when a crash came between the two.
+    let left_without = victim.filter(|record| record.runner.is_none() && !record.progress.is_past_queued());
+    queue_again(gate, left_without.as_ref()).await
 }

@@ -8,7 +8,7 @@ use super::gate::Gate;
 use super::records::{self, Entry, JobRecord, RepositoryRecord, RunnerRecord, runner_key};
 use super::settings::Repository;
 use super::{gather, provision, quarantine};
-use crate::domain::decision::{self, Action, Decision, Input};
+use crate::domain::decision::{self, Action, Decision, Input, UNDECIDED_AFTER};
 use crate::domain::event::{Action as EventAction, JobEvent};
 use crate::domain::facts::{Facts, LedgerFacts, OurRunner};
 use crate::domain::job::Progress;
@@ -127,8 +127,10 @@ impl Gate {
         let mut hasher = DefaultHasher::new();
         (&lease.id, lease.attempts).hash(&mut hasher);
         let jitter = f64::from(u16::try_from(hasher.finish() % 1000).unwrap_or_default()) / 1000.0;
+        // Asking a limited GitHub costs nothing, since the adapter knows; what lasts has to be looked at to be told.
         let limit = after.map_or(TimeDelta::zero(), |until| until - self.clock.now());
-        backoff(lease.attempts, jitter).max(limit).to_std().unwrap_or_default()
+        let wait = backoff(lease.attempts, jitter).max(limit.min(UNDECIDED_AFTER));
+        wait.to_std().unwrap_or_default()
     }
 
     async fn process(&self, lease: &Lease) -> Outcome {
@@ -173,7 +175,7 @@ impl Gate {
             .filter(|entry| !entry.pending.is_empty() && !entry.pending.contains(&Action::Provision));
         if let Some(entry) = unfinished {
             let (decision, pending) = (entry.decision.clone(), entry.pending.clone());
-            self.carry_out(repository, event, &decision, &pending).await?;
+            self.follow_up(repository, event, &decision, &pending).await?;
             return Ok(self.settle(lease, &decision, None));
         }
         let mut facts = Facts {
@@ -181,6 +183,7 @@ impl Gate {
             ..Facts::default()
         };
         let not_before = gather::gather(self, repository, event, &mut facts).await;
+        act::forget_rollback(self, repository, &facts).await?;
         let decision = decision::decide(&Input {
             delivery: &lease.id,
             received_at: lease.received_at,
@@ -204,8 +207,7 @@ impl Gate {
         };
         self.record(repository, event, entry).await?;
         self.hold_or_release(repository, event, &decision).await?;
-        self.carry_out(repository, event, &decision, &pending).await?;
-        act::follow_runner(self, repository, event, &decision).await?;
+        self.follow_up(repository, event, &decision, &pending).await?;
         Ok(self.settle(lease, &decision, not_before))
     }
 
@@ -285,6 +287,19 @@ impl Gate {
         } else {
             Ok(())
         }
+    }
+
+    /// Does what the decision says, and notes what the event says of our runners; neither waits for the other to work out.
+    async fn follow_up(
+        &self,
+        repository: &Repository,
+        event: &JobEvent,
+        decision: &Decision,
+        pending: &[Action],
+    ) -> Result<(), Failure> {
+        let done = self.carry_out(repository, event, decision, pending).await;
+        act::follow_runner(self, repository, event, decision).await?;
+        done
     }
 
     async fn carry_out(

@@ -1,8 +1,10 @@
 //! What can be typed: the global flags and the commands.
 
 use super::{config, replay, serve, simulate};
+use crate::config::parse_log;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
+use tracing_subscriber::filter::Targets;
 
 /// Just-in-time GitHub Actions runners for trusted pull requests, and for nothing else.
 ///
@@ -40,8 +42,8 @@ pub struct Global {
     #[arg(long, global = true)]
     pub json: bool,
     /// Log level, or levels by module: `debug`, or `info,jitgate::app=trace`. Wins over the configuration
-    #[arg(long, global = true, value_name = "LEVEL")]
-    pub log: Option<String>,
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = parse_log)]
+    pub log: Option<Targets>,
 }
 
 /// What jitgate can do.

@@ -3,6 +3,7 @@
 use super::args::{Cli, Command};
 use super::exit::{Exit, Outcome};
 use super::{config, output, replay, serve, simulate};
+use crate::telemetry::one_line;
 use clap::Parser;
 use std::panic;
 use std::process::ExitCode;
@@ -11,7 +12,10 @@ use std::process::ExitCode;
 #[must_use]
 pub fn main() -> ExitCode {
     panic::set_hook(Box::new(|info| {
-        output::complain(&format!("jitgate: bug: {info}; please report it"))
+        output::complain(&format!(
+            "jitgate: bug: {}; please report it",
+            one_line(&info.to_string())
+        ))
     }));
     let outcome = panic::catch_unwind(|| match Cli::try_parse() {
         Ok(cli) => finish(run(cli)),

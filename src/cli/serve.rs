@@ -44,7 +44,7 @@ pub(super) fn run(args: Args, global: &Global) -> Outcome {
     let loaded = super::sources::configuration(global)?;
     let role = args.role.into();
     loaded.config.for_serve(role)?;
-    logging::configured(global, &loaded.config.telemetry)?;
+    logging::configured(global, &loaded.config.telemetry);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

@@ -24,7 +24,7 @@ pub struct Args {
 
 /// Runs `simulate`.
 pub(super) fn run(args: Args, global: &Global) -> Outcome {
-    logging::on_request(global)?;
+    logging::on_request(global);
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
     runtime.block_on(async {
         let simulator = Simulator::start(Arc::new(SystemClock), args.listen)

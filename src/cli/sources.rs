@@ -3,6 +3,7 @@
 use super::args::Global;
 use super::exit::Failure;
 use crate::config::{FileSource, Loaded, Problems, Sources, load};
+use std::collections::BTreeMap;
 
 /// Loads the configuration as the global flags say.
 pub(super) fn configuration(global: &Global) -> Result<Loaded, Failure> {
@@ -12,11 +13,18 @@ pub(super) fn configuration(global: &Global) -> Result<Loaded, Failure> {
 /// The same, for commands that make more of problems than an error.
 pub(super) fn try_configuration(global: &Global) -> Result<Loaded, Problems> {
     let file = global.config.clone().map_or(FileSource::Search, FileSource::Path);
-    let variables =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     load(Sources {
         file,
-        env: variables.collect(),
+        env: environment(),
         ..Sources::default()
     })
+}
+
+/// The process environment. What is not Unicode in a value becomes U+FFFD, and is refused as whatever it then is.
+fn environment() -> BTreeMap<String, String> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    let variables = std::env::vars_os();
+    variables
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+        .collect()
 }

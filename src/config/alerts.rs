@@ -25,17 +25,16 @@ pub(super) struct RawAlerts {
     /// File that holds it.
     webhook_secret_file: Option<PathBuf>,
     /// Time for an alert to be acknowledged.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 604_800))]
     ack_deadline_s: u64,
     /// Time for the service to be restored.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 604_800))]
     restore_deadline_s: u64,
     /// Who is told.
-    #[serde(default)]
     owners: RawOwners,
 }
 
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RawOwners {
     /// Who is told first.

@@ -1,10 +1,11 @@
 //! What the sections' validation shares: reporting with key, value and origin, and the formats several of them use.
 
-use super::mask::MASK;
+use super::mask::{MASK, masked};
 use super::problem::{Origin, Problem};
 use super::secret_file::{self, SecretFileError};
 use secrecy::SecretString;
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -98,13 +99,13 @@ impl<'a> Check<'a> {
     pub(super) fn name(&mut self, key: &str, text: &str, extra: &str, longest: usize) -> Result<(), Reported> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
         if text.len() > longest {
-            let remedy = format!("give at most {longest} characters");
-            return Err(self.problem(key, format!("{text:?} is too long"), remedy));
+            let what = format!("has {} characters in {text:?}", text.len());
+            return Err(self.problem(key, what, format!("give at most {longest}")));
         }
         match text.chars().find(|c| !allowed(*c)) {
             Some(c) => {
                 let remedy = format!("use letters, digits and {extra:?} only");
-                Err(self.problem(key, format!("holds {c:?}"), remedy))
+                Err(self.problem(key, format!("has {c:?} in {text:?}"), remedy))
             }
             None => Ok(()),
         }
@@ -140,9 +141,12 @@ impl<'a> Check<'a> {
     pub(super) fn bad_secret_file(&mut self, key: &str, path: &Path, error: &SecretFileError) -> Reported {
         let mut problem = self.describe(key, error.to_string(), error.remedy(path));
         let is_path = path.components().count() > 1 || path.exists();
-        if !is_path {
-            problem.value = Some(MASK.to_owned());
-        }
+        let shown = if is_path {
+            masked(&path.display().to_string())
+        } else {
+            MASK.to_owned()
+        };
+        problem.value = Some(Value::from(shown).to_string());
         self.problems.push(problem);
         Reported
     }

@@ -7,7 +7,7 @@ use super::layer::Layer;
 use super::mask::shown;
 use super::problem::{Origin, Problem};
 use super::schema::Node;
-use super::spelling::nearest;
+use super::spelling::{nearest, same_words};
 use serde_json::{Map, Value};
 
 /// Returns the layer with only what conforms to `root`, and what was wrong with the rest.
@@ -121,14 +121,12 @@ impl Walk<'_> {
     fn unknown(&mut self, path: String, name: &str, node: Node<'_>) {
         let siblings = node.properties().into_iter().flatten().map(|(name, _)| name.as_str());
         let section = path.strip_suffix(name).unwrap_or_default();
-        let everywhere = self.root.keys();
-        let meant = nearest(name, siblings)
-            .map(|sibling| format!("{section}{sibling}"))
-            .or_else(|| {
-                let ending = format!(".{name}");
-                let mut elsewhere = everywhere.into_iter().map(|(key, _)| key);
-                elsewhere.find(|key| key.ends_with(&ending))
-            });
+        let everywhere: Vec<String> = self.root.keys().into_iter().map(|(key, _)| key).collect();
+        let find = |test: &dyn Fn(&str) -> bool| everywhere.iter().find(|key| test(key)).cloned();
+        let ending = format!(".{name}");
+        let meant = find(&|key| same_words(key, &path))
+            .or_else(|| nearest(name, siblings).map(|sibling| format!("{section}{sibling}")))
+            .or_else(|| find(&|key| key.ends_with(&ending)));
         let remedy = match meant {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => "remove it; `jitgate config schema` lists every key".to_owned(),

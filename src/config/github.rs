@@ -2,7 +2,7 @@
 
 use super::check::{Check, Reported};
 use super::secret_file;
-use jsonwebtoken::EncodingKey;
+use jsonwebtoken::{Algorithm, EncodingKey};
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -128,12 +128,18 @@ impl RawGithub {
 fn private_key(check: &mut Check<'_>, path: &Path) -> Result<SecretString, Reported> {
     const KEY: &str = "github.private_key_file";
     let key = secret_file::read_private_key(path).map_err(|error| check.bad_secret_file(KEY, path, &error))?;
-    let pem = key.expose_secret();
-    if !pem.contains("PRIVATE KEY-----") || EncodingKey::from_rsa_pem(pem.as_bytes()).is_err() {
+    if !can_sign(&key) {
         let remedy = "name the PEM file GitHub gave you for the app";
         return Err(check.problem(KEY, "holds no RSA private key", remedy));
     }
     Ok(key)
+}
+
+/// Tries the key: what merely looks like one would fail much later, at the first request.
+fn can_sign(key: &SecretString) -> bool {
+    EncodingKey::from_rsa_pem(key.expose_secret().as_bytes())
+        .and_then(|key| jsonwebtoken::crypto::sign(b"jitgate", &key, Algorithm::RS256))
+        .is_ok()
 }
 
 /// Where people look at the GitHub whose API this is.

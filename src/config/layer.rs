@@ -2,6 +2,7 @@
 
 use super::problem::{Origin, Problem};
 use super::schema::Node;
+use super::spelling::same_words;
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -73,9 +74,8 @@ pub(super) fn intended_variable(name: &str, root: Node<'_>) -> Option<String> {
     if !name.starts_with("JITGATE_") || name.starts_with(ENV_PREFIX) {
         return None;
     }
-    let squash = |text: &str| text.replace(['_', '.'], "").to_ascii_lowercase();
-    let wanted = squash(name.strip_prefix("JITGATE_")?);
-    let (key, _) = root.keys().into_iter().find(|(key, _)| squash(key) == wanted)?;
+    let words = name.strip_prefix("JITGATE_")?;
+    let (key, _) = root.keys().into_iter().find(|(key, _)| same_words(key, words))?;
     Some(format!("{ENV_PREFIX}{}", key.replace('.', "__").to_ascii_uppercase()))
 }
 

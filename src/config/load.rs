@@ -3,7 +3,7 @@
 use super::check::{Check, Setting};
 use super::conform::conform;
 use super::layer::{Layer, intended_variable};
-use super::mask::shown;
+use super::mask::{MASK, shown};
 use super::problem::{Origin, Problem, Problems};
 use super::raw::RawConfig;
 use super::repositories;
@@ -83,7 +83,7 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
     };
     problems.extend(check.problems);
     let mut warnings = check.warnings;
-    warnings.extend(exposed_file(file.as_deref(), &settings, root));
+    warnings.extend(exposed_file(file.as_deref(), &settings));
     match config {
         Some(config) if problems.is_empty() => Ok(Loaded {
             config,
@@ -136,10 +136,14 @@ fn merge(layers: Vec<Layer>) -> Result<RawConfig, Box<Problem>> {
         builder = builder.add_source(layer);
     }
     let merged = builder.build().and_then(::config::Config::try_deserialize);
-    // Every layer fits the schema that was made from the raw types, so this is not the operator's mistake.
-    merged.map_err(|error| {
-        let what = format!("fits its schema but not its types: {error}");
-        Problem::new("configuration", what, "report this as a bug of jitgate")
+    // Every layer fits the schema that was made from the raw types, so this is not the operator's mistake. The error is
+    // not quoted: it quotes values.
+    merged.map_err(|_| {
+        Problem::new(
+            "configuration",
+            "fits its schema but not its types",
+            "report this as a bug",
+        )
     })
 }
 
@@ -191,16 +195,16 @@ fn setting(value: &Value, node: Node<'_>, origin: &Origin) -> Setting {
 }
 
 /// Warns of a file that holds secrets and is open to others.
-fn exposed_file(file: Option<&Path>, settings: &BTreeMap<String, Setting>, root: Node<'_>) -> Option<Problem> {
+fn exposed_file(file: Option<&Path>, settings: &BTreeMap<String, Setting>) -> Option<Problem> {
     let path = file?;
     let mode = path.metadata().ok()?.permissions().mode();
     let from_file = Some(Origin::File(path.to_owned()));
-    let holds_secret = |(key, node): &(String, Node<'_>)| {
-        node.is_secret() && settings.get(key).is_some_and(|setting| setting.origin == from_file)
-    };
-    let (key, _) = root.keys().into_iter().find(holds_secret)?;
+    let is_masked = |setting: &Setting| setting.value.as_ref().is_some_and(|value| value.contains(MASK));
+    let (key, _) = settings
+        .iter()
+        .find(|(_, setting)| setting.origin == from_file && is_masked(setting))?;
     (mode & 0o077 != 0).then(|| Problem {
-        key,
+        key: key.clone(),
         value: None,
         origin: from_file,
         what: "is a secret in a file that others can open".to_owned(),

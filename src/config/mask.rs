@@ -11,14 +11,14 @@ pub(super) fn shown(value: &Value, node: Node<'_>) -> String {
     match value {
         Value::Array(list) if node.is_secret() => Value::from(vec![MASK; list.len()]).to_string(),
         _ if node.is_secret() => Value::from(MASK).to_string(),
-        Value::String(text) => Value::from(masked_url(text)).to_string(),
+        Value::String(text) => Value::from(masked(text)).to_string(),
         other => other.to_string(),
     }
 }
 
 /// A URL without the parts that can be secret: user information and the values of the query. Other text is left alone,
 /// unless it looks like a key or a token itself, put where its file should have been named.
-fn masked_url(text: &str) -> String {
+pub(super) fn masked(text: &str) -> String {
     let is_token = ["ghp_", "ghs_", "gho_", "ghu_", "ghr_", "github_pat_"]
         .iter()
         .any(|prefix| text.starts_with(prefix));
@@ -63,7 +63,7 @@ mod tests {
             ("sqlite:./jitgate.db", "sqlite:./jitgate.db"),
             ("ghp_0123456789", "****"),
         ] {
-            assert_eq!(masked_url(url), shown, "{url}");
+            assert_eq!(masked(url), shown, "{url}");
         }
     }
 }

@@ -47,5 +47,5 @@ pub use server::{AdminListen, Server};
 pub use settings::{Config, Role};
 pub use slo::Slo;
 pub use store::{Store, StoreUrl};
-pub use telemetry::{LogFormat, Telemetry};
+pub use telemetry::{BadLogFilter, LogFormat, Telemetry, parse_log};
 pub use webhook::Webhook;

@@ -20,13 +20,13 @@ pub(super) struct RawQemu {
     /// What runs the machine's instructions; `auto` is KVM where there is one.
     accel: RawAccel,
     /// Memory of a machine.
-    #[schemars(range(min = 128))]
+    #[schemars(range(min = 128, max = 16_777_216))]
     memory_mib: NonZeroU32,
     /// Processors of a machine.
     #[schemars(range(min = 1, max = 1024))]
     cpus: NonZeroU32,
     /// Disk of a machine.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_048_576))]
     disk_gib: NonZeroU32,
     /// Network the machines are put into. By default each gets its own.
     network: Option<String>,

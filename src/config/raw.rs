@@ -25,7 +25,6 @@ pub(super) struct RawConfig {
     /// The two listeners, and where this instance keeps its state.
     pub(super) server: RawServer,
     /// Signatures of deliveries.
-    #[serde(default)]
     pub(super) webhook: RawWebhook,
     /// How to reach GitHub, and as whom.
     pub(super) github: RawGithub,

@@ -1,6 +1,7 @@
 //! `[[repositories]]`: what is served, each with the policy its jobs are decided by.
 
 use super::check::{Check, Reported};
+use super::mask::masked;
 use super::rollout::Rollout;
 use super::routing::{RawRouting, Routing};
 use crate::domain::ids::RepositoryName;
@@ -89,9 +90,9 @@ pub(super) struct Shared {
     pub(super) rollout: Result<Rollout, Reported>,
 }
 
-/// What keys of a repository begin with.
+/// What keys of a repository begin with. Its name may turn out to be a URL with a token in it.
 pub(super) fn section(full_name: &str) -> String {
-    format!("repositories[{full_name}]")
+    format!("repositories[{}]", masked(full_name))
 }
 
 /// Validates all of them, and that none is there twice.
@@ -154,7 +155,17 @@ impl RawRepository {
                 let what = format!("is not {DEFAULT_RUNNER_GROUP}, the only group a repository has");
                 Err(check.problem(key, what, "remove it, or set scope = \"org\""))
             }
-            (RawScope::Org, Some(group)) => Ok(group),
+            (RawScope::Org, Some(group)) => {
+                if group == DEFAULT_RUNNER_GROUP {
+                    let remedy = "make a group that only this repository may use";
+                    check.warn(
+                        key,
+                        "is the group that every repository of the organization may use",
+                        remedy,
+                    );
+                }
+                Ok(group)
+            }
             (RawScope::Org, None) => {
                 let remedy = "set it to a group that only this repository may use (its id is in the group's address)";
                 Err(check.problem(key, "is missing, and scope is \"org\"", remedy))

@@ -13,15 +13,15 @@ pub(super) struct RawRollout {
     /// `observe` writes nothing to GitHub except runners; `enforce` also cancels runs and switches routing off.
     mode: RawMode,
     /// How many trusted pull requests each canary stage takes.
-    #[schemars(inner(range(min = 1)))]
+    #[schemars(inner(range(min = 1, max = 1_000_000)))]
     stages: Vec<NonZeroU32>,
     /// Whether a good stage is followed by the next one by itself or by a person.
     advance: RawAdvance,
     /// Boot failures in a row that roll back.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 10_000))]
     boot_failures: NonZeroU32,
     /// 95th percentile of the queue wait that rolls back.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 604_800))]
     queue_wait_p95_s: u64,
     /// Over how many of the latest trusted pull requests it is taken.
     #[schemars(range(min = 1, max = 10_000))]
@@ -29,7 +29,7 @@ pub(super) struct RawRollout {
     /// Whether the time GitHub took to tell us is left out of it.
     exclude_delivery_lag: bool,
     /// Time without any runner that rolls back.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 604_800))]
     offline_s: u64,
     /// Whether an outsider's contained attempt rolls back too.
     rollback_on_attempt: bool,

@@ -69,15 +69,10 @@ impl RawRouting {
 
     fn check_labels(&self, check: &mut Check<'_>, key: &dyn Fn(&str) -> String) -> Result<(), Reported> {
         let mut result = Ok(());
-        for label in &self.labels {
+        for (index, label) in self.labels.iter().enumerate() {
+            let before = &self.labels[..index];
             result = result.and(check.name(&key("labels"), label, LABEL_PUNCTUATION, LONGEST_LABEL));
-            if self
-                .labels
-                .iter()
-                .filter(|other| other.eq_ignore_ascii_case(label))
-                .count()
-                > 1
-            {
+            if before.iter().any(|other| other.eq_ignore_ascii_case(label)) {
                 let what = format!("has {label:?} twice (case means nothing in labels)");
                 result = Err(check.problem(&key("labels"), what, "remove one of them"));
             }

@@ -18,10 +18,10 @@ pub(super) struct RawSlo {
     #[schemars(range(min = 0, max = 1))]
     routing_correctness: f64,
     /// 95th percentile of the queue wait.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 604_800))]
     queue_wait_p95_s: u64,
     /// 95th percentile of the time from a job's start to its first step.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 604_800))]
     setup_latency_p95_s: u64,
 }
 

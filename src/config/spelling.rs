@@ -7,8 +7,14 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>)
     candidates
         .map(|candidate| (unlikeness(&word, candidate), candidate))
         .filter(|(unlikeness, _)| *unlikeness <= tolerance)
-        .min()
+        .min_by_key(|(unlikeness, candidate)| (*unlikeness, candidate.len()))
         .map(|(_, candidate)| candidate)
+}
+
+/// Whether two keys differ only in case and in what separates their words.
+pub(super) fn same_words(a: &str, b: &str) -> bool {
+    let letters = |text: &str| text.replace(['_', '.'], "").to_ascii_lowercase();
+    letters(a) == letters(b)
 }
 
 /// How unlike two words are: the letters to insert, delete, replace or swap. A word that only goes on (`secret`,

@@ -17,7 +17,6 @@ const CLUSTER_SHARDS: NonZeroU32 = NonZeroU32::new(16).unwrap();
 #[serde(deny_unknown_fields)]
 pub(super) struct RawStore {
     /// `sqlite:PATH`, `redis://`, `rediss://`, `redis+unix://`, `redis+cluster://` or `memory:`.
-    #[schemars(extend("x-password" = true))]
     url: String,
     /// File that holds the URL, since it can carry a password.
     url_file: Option<PathBuf>,
@@ -25,7 +24,7 @@ pub(super) struct RawStore {
     #[schemars(range(min = 1, max = 1024))]
     shards: NonZeroU32,
     /// How long finished jobs and delivery ids are kept.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 315_360_000))]
     retention_s: u64,
     /// Bodies of deliveries are kept up to this many bytes in all.
     #[schemars(range(min = 1))]

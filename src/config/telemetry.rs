@@ -3,6 +3,7 @@
 use super::check::{Check, Reported};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
 #[derive(Deserialize, JsonSchema)]
@@ -46,11 +47,31 @@ pub enum LogFormat {
     Text,
 }
 
+/// Why a text is no log filter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is neither a level (off, error, warn, info, debug, trace) nor MODULE=LEVEL")]
+pub struct BadLogFilter(String);
+
+/// Reads a log filter: a level, or levels by module.
+///
+/// # Errors
+/// When a part of it is neither. A lone word that is no level would otherwise be taken for a module, and silence the rest.
+pub fn parse_log(text: &str) -> Result<Targets, BadLogFilter> {
+    for part in text.split(',') {
+        let level = part.rsplit('=').next().unwrap_or(part);
+        level
+            .trim()
+            .parse::<LevelFilter>()
+            .map_err(|_| BadLogFilter(part.to_owned()))?;
+    }
+    text.parse().map_err(|_| BadLogFilter(text.to_owned()))
+}
+
 impl RawTelemetry {
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Telemetry, Reported> {
-        let log = self.log.parse().map_err(|_| {
-            let remedy = "give off, error, warn, info, debug or trace, or levels by module: info,jitgate::app=debug";
-            check.problem("telemetry.log", "is no log level", remedy)
+        let log = parse_log(&self.log).map_err(|error| {
+            let remedy = "give a level such as info, or levels by module: info,jitgate::app=debug";
+            check.problem("telemetry.log", error.to_string(), remedy)
         });
         let otlp_endpoint = self
             .otlp_endpoint

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// Shorter ones can be guessed by trying, from one recorded delivery.
 const SHORTEST_GOOD_SECRET: usize = 16;
 
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawWebhook {
     /// Secrets of the webhook; the first is current, the others are on their way out.

@@ -147,20 +147,12 @@ pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTim
     }
     let mut unasked = false;
     for (code, user) in people(facts, policy) {
-        let permission = match user.map(|user| facts.permissions.get(&user.login)) {
-            Some(Some(Fact::Known(permission))) => *permission,
-            None | Some(Some(Fact::Gone)) => Permission::None,
-            Some(Some(Fact::Failed(cause))) => {
-                hold.push(cause_code(*cause).to_owned());
-                continue;
-            }
-            Some(None | Some(Fact::NotAsked)) => {
-                unasked = true;
-                continue;
-            }
-        };
-        if !policy.suffices(permission) {
-            deny.push(format!("{code}:{}", permission.as_str()));
+        match facts.permission_of(user) {
+            Fact::Known(permission) if policy.suffices(permission) => {}
+            Fact::Known(permission) => deny.push(format!("{code}:{}", permission.as_str())),
+            Fact::Gone => deny.push(format!("{code}:{}", Permission::None.as_str())),
+            Fact::Failed(cause) => hold.push(cause_code(cause).to_owned()),
+            Fact::NotAsked => unasked = true,
         }
     }
     match &facts.live_job {

@@ -67,6 +67,18 @@ pub struct Facts {
     pub ledger: LedgerFacts,
 }
 
+impl Facts {
+    /// What somebody may do. A deleted account, and one that GitHub does not know here, may do nothing.
+    #[must_use]
+    pub fn permission_of(&self, user: Option<&User>) -> Fact<Permission> {
+        match user.map(|user| self.permissions.get(&user.login)) {
+            None | Some(Some(Fact::Gone)) => Fact::Known(Permission::None),
+            Some(None) => Fact::NotAsked,
+            Some(Some(fact)) => fact.clone(),
+        }
+    }
+}
+
 /// What our own ledger says around a job; never unknown, since without the store nothing is decided at all.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -172,6 +184,14 @@ pub struct Variable {
     pub value: String,
     /// When it last changed.
     pub updated_at: Option<DateTime<Utc>>,
+}
+
+impl Variable {
+    /// Whether a workflow that compares it with `true` finds it so: GitHub's expressions don't look at case.
+    #[must_use]
+    pub fn is_true(&self) -> bool {
+        self.value.eq_ignore_ascii_case("true")
+    }
 }
 
 /// A job as GitHub has it now.

@@ -5,7 +5,7 @@
 
 use super::admission::{asks_for_a_runner, people, refusals_at_hand};
 use super::event::JobEvent;
-use super::facts::Facts;
+use super::facts::{Fact, Facts};
 use super::labels::LabelsClass;
 use super::policy::Policy;
 use super::routing::{self, RoutingState, RoutingVerdict, Situation};
@@ -101,11 +101,10 @@ fn about_admission(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTi
         return None;
     }
     for (_, user) in people(facts, &policy.trust) {
-        let login = &user?.login;
-        match facts.permissions.get(login) {
-            None => return Some(Question::Permission(login.clone())),
-            Some(fact) if fact.known().is_none_or(|p| !policy.trust.suffices(*p)) => return None,
-            Some(_) => {}
+        match (facts.permission_of(user), user) {
+            (Fact::NotAsked, Some(user)) => return Some(Question::Permission(user.login.clone())),
+            (Fact::Known(permission), _) if policy.trust.suffices(permission) => {}
+            _ => return None,
         }
     }
     facts.live_job.is_unasked().then_some(Question::LiveJob)

@@ -159,15 +159,8 @@ pub fn pulls_are_evidence(facts: &Facts, policy: &TrustPolicy) -> bool {
 pub fn association_agrees(facts: &Facts, policy: &TrustPolicy) -> Option<bool> {
     let (run, pulls) = (facts.run.known()?, facts.pulls.known()?);
     let answers = candidates(pulls, run).into_iter().map(|pull| {
-        let permission = match &pull.author {
-            None => Permission::None,
-            Some(author) => match facts.permissions.get(&author.login)? {
-                Fact::Known(permission) => *permission,
-                Fact::Gone => Permission::None,
-                Fact::NotAsked | Fact::Failed(_) => return None,
-            },
-        };
-        Some(policy.suffices(permission) == policy.accepts(pull))
+        let permission = facts.permission_of(pull.author.as_ref());
+        permission.known().map(|p| policy.suffices(*p) == policy.accepts(pull))
     });
     let answers: Vec<Option<bool>> = answers.collect();
     if answers.contains(&Some(false)) {

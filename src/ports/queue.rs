@@ -5,6 +5,8 @@
 //! * A claimed delivery that is neither acknowledged nor returned comes back when its lease ends.
 //! * [`Queue::ack`], [`Queue::retry`] and [`Queue::dead_letter`] consume the lease: acting twice does not compile. A lease
 //!   that ended meanwhile changes nothing and is no failure.
+//! * Of one job's deliveries one at a time is handed out, the oldest that is due. One that waits for a later try holds up
+//!   none of the others: the news that a thief runs must not wait for GitHub to answer about an earlier event.
 //! * Only [`Queue::dead_letter`] makes dead letters; a crash never does.
 //! * A dead letter, and only that, is queued again when its GUID arrives again.
 
@@ -38,7 +40,7 @@ pub enum Work {
         action: Action,
         /// The configured repository, `owner/name`. Engines shard by it.
         repository: String,
-        /// The job; deliveries of one job are handed out in the order they came.
+        /// The job: of its deliveries, one at a time is worked on.
         job: JobId,
         /// Which half of the bound it may fill.
         priority: Priority,

@@ -113,7 +113,7 @@ async fn work(gate: Arc<Gate>, consumer: String, mut stopped: watch::Receiver<bo
 
 fn host(config: &Config) -> Option<Arc<dyn RunnerHost>> {
     match config.runners.host {
-        Host::Synthetic => Some(Arc::new(SyntheticHost::new())),
+        Host::Synthetic => Some(Arc::new(SyntheticHost::new(reqwest::Client::new()))),
         Host::Local | Host::Qemu => {
             tracing::warn!("this version decides and records, and makes runners on the synthetic host only");
             None

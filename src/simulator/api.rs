@@ -1,12 +1,13 @@
 //! The way of every REST call: fault, credentials, quota, the endpoint's own answer, `ETag`.
 //!
-//! No HTTP library and no I/O here: a request goes in, an exchange comes out. The server carries it.
+//! No server and no I/O here: a request goes in, an exchange comes out. The server carries it.
 
 use super::access::Access;
 use super::routes;
 use super::state::State;
 use super::world::{Drop, Fault, RateLimitChange};
 use chrono::{DateTime, TimeDelta, Utc};
+use http::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -216,7 +217,12 @@ impl State {
     fn faulty(&self, fault: &Fault) -> Option<Reply> {
         let mut reply = match fault.status {
             Some(status @ (403 | 429)) => Refused::new(status, "You have exceeded a secondary rate limit").0,
-            Some(status) => Refused::new(status, "Server Error").0,
+            Some(status) => {
+                let reason = StatusCode::from_u16(status)
+                    .ok()
+                    .and_then(|status| status.canonical_reason());
+                Refused::new(status, reason.unwrap_or("Fault")).0
+            }
             None if fault.malformed => Reply {
                 status: 200,
                 body: Some(br#"{"id": 1, "#.to_vec()),

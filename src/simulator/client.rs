@@ -76,9 +76,9 @@ pub struct JobTally {
 impl Client {
     /// A client of the simulator at `url`.
     #[must_use]
-    pub fn new(url: &str) -> Self {
+    pub fn new(url: &str, http: reqwest::Client) -> Self {
         Self {
-            http: reqwest::Client::new(),
+            http,
             url: url.trim_end_matches('/').to_owned(),
         }
     }

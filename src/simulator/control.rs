@@ -66,7 +66,10 @@ impl State {
             payload.ok_or_else(|| format!("the world has no job {job}"))?
         } else {
             let default = self.default_repository();
-            let mut payload = webhook::about(self, default, "octo-org");
+            let owner = self
+                .repository(default)
+                .map_or("", |repository| repository.name.owner());
+            let mut payload = webhook::about(self, default, owner);
             if let Some(action) = wanted.action {
                 payload["action"] = json!(action);
             }

@@ -1,10 +1,10 @@
 //! GitHub's limits: who is told to wait, waits, and the rest of the quota is for admissions.
 
 use crate::scripted::{
-    ManualClock, Observer, Reply, Scripted, adapter, app, json, repository, run_body, settings, token, with_headers,
+    Crowd, ManualClock, Observer, Reply, Scripted, adapter, app, json, repository, run_body, settings, token,
+    with_headers,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::future::join_all;
 use jitgate::adapters::github::GitHubAdapter;
 use jitgate::domain::ids::{RepositoryName, RunId};
 use jitgate::ports::github::{JitRequest, Purpose, RunnerScope};
@@ -12,6 +12,8 @@ use jitgate::ports::{Clock, Failure, GitHub};
 use serde_json::{Value, json as value};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Semaphore;
 
 type Headers<'a> = &'a [(&'static str, &'a str)];
 
@@ -196,15 +198,29 @@ async fn requests_and_their_outcomes_are_counted() {
 }
 
 #[tokio::test]
-async fn no_more_than_50_requests_are_under_way_at_once() {
-    let clock = ManualClock::new();
-    let server = Scripted::bare(|_| Reply::Hang);
-    let github = crate::scripted::hasty_adapter(&server, &clock, token());
-    let repository = repository();
-    let runs = (0..80).map(|id| github.run(&repository, RunId(id), Purpose::Judge));
-    for run in join_all(runs).await {
-        assert!(matches!(run, Err(Failure::Transient(_))), "{run:?}");
+async fn fifty_requests_are_under_way_at_once_and_no_more() {
+    let crowd = Arc::new(Crowd {
+        arrivals: Semaphore::new(0),
+        gate: Semaphore::new(0),
+    });
+    let held = Arc::clone(&crowd);
+    let server = Scripted::bare(move |_| Reply::Held(Arc::clone(&held)));
+    let github = Arc::new(adapter(&server, &ManualClock::new(), token()));
+    let start = |purpose| {
+        let github = Arc::clone(&github);
+        tokio::spawn(async move { ask(&github, purpose).await })
+    };
+    let fifty: Vec<_> = (0..50).map(|_| start(Purpose::Judge)).collect();
+    let arrived = tokio::time::timeout(Duration::from_secs(20), crowd.arrivals.acquire_many(50)).await;
+    arrived.expect("fifty in time").expect("a count").forget();
+
+    let mut one_more = start(Purpose::Admit);
+    let waited = tokio::time::timeout(Duration::from_millis(200), &mut one_more).await;
+    assert!(waited.is_err(), "{waited:?}");
+    assert_eq!(server.asked().len(), 50);
+
+    crowd.gate.add_permits(51);
+    for call in fifty.into_iter().chain([one_more]) {
+        call.await.expect("no panic").expect("a run");
     }
-    let sent = server.asked().len();
-    assert!(sent <= 50, "{sent} were under way");
 }

@@ -17,6 +17,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// A request as the server got it.
 #[derive(Debug, Clone)]
@@ -47,6 +48,16 @@ pub(crate) enum Reply {
     Trickle,
     /// Sends without end, as fast as it can.
     Flood,
+    /// Answers with [`run_body`] once the gate lets it through.
+    Held(Arc<Crowd>),
+}
+
+/// Requests that are held until the gate opens.
+pub(crate) struct Crowd {
+    /// One permit for each that came.
+    pub(crate) arrivals: Semaphore,
+    /// One permit for each that may go.
+    pub(crate) gate: Semaphore,
 }
 
 /// An answer with a status and a body.
@@ -176,6 +187,11 @@ async fn answer(reply: Reply, request: HttpRequest) -> HttpResponse {
                 ticks.tick().await;
                 Some((Ok::<_, actix_web::Error>(Bytes::from_static(b" ")), ticks))
             }))
+        }
+        Reply::Held(crowd) => {
+            crowd.arrivals.add_permits(1);
+            crowd.gate.acquire().await.expect("a gate").forget();
+            HttpResponse::Ok().body(run_body().to_string())
         }
         Reply::Flood => {
             let chunk = Bytes::from(vec![b' '; 1024 * 1024]);

@@ -81,10 +81,9 @@ impl Description {
     fn collect(&self, schema: &Value, names: &mut BTreeSet<String>) {
         match schema {
             Value::Object(fields) => {
-                if let Some(name) = fields.get("$ref").and_then(Value::as_str).and_then(schema_name) {
-                    if names.insert(name.to_owned()) {
-                        self.collect(&self.0["components"]["schemas"][name], names);
-                    }
+                let name = fields.get("$ref").and_then(Value::as_str).and_then(schema_name);
+                if let Some(name) = name.filter(|name| names.insert((*name).to_owned())) {
+                    self.collect(&self.0["components"]["schemas"][name], names);
                 }
                 fields.values().for_each(|value| self.collect(value, names));
             }

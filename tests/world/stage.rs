@@ -44,7 +44,7 @@ impl Stage {
         let clock = Arc::new(ManualClock::at(start));
         let simulator = Simulator::start(clock.clone(), ([127, 0, 0, 1], 0).into()).expect("it starts");
         let stage = Self {
-            control: Client::new(simulator.url()),
+            control: Client::new(simulator.url(), reqwest::Client::new()),
             simulator,
             clock,
             http: reqwest::Client::new(),

@@ -173,12 +173,7 @@ impl Deliveries {
     }
 
     pub(super) fn claim(&mut self, limit: usize, now: DateTime<Utc>, lease_for: Duration) -> Vec<Lease> {
-        let due: Vec<u64> = self
-            .first_of_each_job()
-            .filter(|(_, entry)| entry.stage.is_due(now))
-            .map(|(place, _)| place)
-            .take(limit)
-            .collect();
+        let due: Vec<u64> = self.next_of_each_job(now).take(limit).collect();
         let lease = |place: u64| {
             let entry = self.entries.get_mut(&place)?;
             let attempts = entry.attempts;
@@ -241,11 +236,11 @@ impl Deliveries {
         }
     }
 
-    /// When something is due next that nothing earlier of its job holds up.
-    pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
-        self.first_of_each_job()
-            .filter_map(|(_, entry)| entry.stage.due_at())
-            .min()
+    /// When something is due next: a try, or the end of a lease.
+    pub(super) fn next_due(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let ready = self.next_of_each_job(now).next().map(|_| now);
+        let later = self.unfinished().filter_map(|(_, entry)| entry.stage.due_at());
+        ready.or_else(|| later.filter(|at| *at > now).min())
     }
 
     pub(super) fn get(&self, id: &DeliveryId, now: DateTime<Utc>) -> Option<Delivery> {
@@ -275,8 +270,7 @@ impl Deliveries {
                 DeliveryState::Done | DeliveryState::Ignored => {}
             }
         }
-        let unfinished = self.unfinished.iter().filter_map(|place| self.entries.get(place));
-        depth.oldest = unfinished.map(|entry| entry.received_at).min();
+        depth.oldest = self.unfinished().map(|(_, entry)| entry.received_at).min();
         depth
     }
 
@@ -284,14 +278,22 @@ impl Deliveries {
         self.entries.get(self.places.get(id)?)
     }
 
-    /// The unfinished deliveries that are the earliest of their job, in order of arrival.
-    fn first_of_each_job(&self) -> impl Iterator<Item = (u64, &Entry)> {
-        let mut jobs = HashSet::new();
-        self.unfinished.iter().filter_map(move |place| {
-            let entry = self.entries.get(place)?;
-            let job = entry.subject.as_ref()?.job;
-            jobs.insert(job).then_some((*place, entry))
-        })
+    /// Unfinished deliveries in order of arrival.
+    fn unfinished(&self) -> impl Iterator<Item = (u64, &Entry)> {
+        let entry = |place: &u64| Some((*place, self.entries.get(place)?));
+        self.unfinished.iter().filter_map(entry)
+    }
+
+    /// Of each job nobody works on, the oldest delivery that is due; in order of arrival.
+    fn next_of_each_job(&self, now: DateTime<Utc>) -> impl Iterator<Item = u64> {
+        let job = |entry: &Entry| entry.subject.as_ref().map(|subject| subject.job);
+        let leased = self
+            .unfinished()
+            .filter(|(_, entry)| entry.stage.state(now) == DeliveryState::Leased);
+        let mut taken: HashSet<_> = leased.filter_map(|(_, entry)| job(entry)).collect();
+        self.unfinished()
+            .filter(move |(_, entry)| entry.stage.is_due(now) && job(entry).is_some_and(|job| taken.insert(job)))
+            .map(|(place, _)| place)
     }
 
     /// Changes a leased delivery, if the lease is still the one that holds it.

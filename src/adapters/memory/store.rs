@@ -91,7 +91,7 @@ impl Queue for MemoryStore {
         // From here on no change is missed, also not one between the look and the wait.
         changed.as_mut().enable();
         let until_due = self.step(|state, now| {
-            let due_at = state.deliveries.next_due()?;
+            let due_at = state.deliveries.next_due(now)?;
             Some((due_at - now).to_std().unwrap_or_default())
         });
         let at_most = until_due.map_or(at_most, |until_due| until_due.min(at_most));

@@ -10,8 +10,12 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
+/// A runner connects.
+const ONLINE: &str = "online";
+/// A runner goes, or is taken away.
+const OFFLINE: &str = "offline";
+
 /// Pretends to be a machine full of runners.
-#[derive(Default)]
 pub struct SyntheticHost {
     http: reqwest::Client,
     state: Mutex<State>,
@@ -39,10 +43,13 @@ struct RunnerFile {
 }
 
 impl SyntheticHost {
-    /// An empty host.
+    /// An empty host whose runners connect through `http`.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(http: reqwest::Client) -> Self {
+        Self {
+            http,
+            state: Mutex::default(),
+        }
     }
 
     async fn tell(&self, runner: &Running, what: &str) -> Result<(), Failure> {
@@ -51,6 +58,10 @@ impl SyntheticHost {
             Failure::Transient(format!("runner {} cannot say it is {what}: {error}", runner.name))
         };
         let answer = self.http.post(url).send().await.map_err(failed)?;
+        if what == OFFLINE && answer.status() == reqwest::StatusCode::NOT_FOUND {
+            // GitHub removes an ephemeral runner by itself once its job is over.
+            return Ok(());
+        }
         answer.error_for_status().map(|_| ()).map_err(failed)
     }
 
@@ -106,12 +117,12 @@ impl RunnerHost for SyntheticHost {
             Some(Some(_)) => Err(Failure::Permanent(format!("slot {} was used before", slot.0))),
             None => Err(Failure::Permanent(format!("there is no slot {}", slot.0))),
         })?;
-        self.tell(&running, "online").await
+        self.tell(&running, ONLINE).await
     }
 
     async fn destroy(&self, slot: &SlotId) -> Result<(), Failure> {
         match self.with(|state| state.slots.remove(slot)) {
-            Some(Some(running)) => self.tell(&running, "offline").await,
+            Some(Some(running)) => self.tell(&running, OFFLINE).await,
             Some(None) | None => Ok(()),
         }
     }

@@ -11,7 +11,7 @@ use crate::cli::{logging, output, sources};
 use anyhow::{Context, Result, anyhow};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
@@ -33,14 +33,14 @@ pub struct Args {
     /// Admin listener of that gate
     #[arg(long, value_name = "URL", requires = "target")]
     pub admin_url: Option<String>,
-    /// File with the bearer token of that listener. By default server.admin_token_file
+    /// File with the bearer token of that listener. By default `server.admin_token_file`
     #[arg(long, value_name = "FILE", requires = "target")]
     pub admin_token_file: Option<PathBuf>,
 }
 
 /// Runs `replay`.
 pub(in crate::cli) fn run(args: Args, global: &Global) -> Outcome {
-    logging::on_request(global)?;
+    logging::on_request(global);
     let files = read(&args.paths)?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
     let report = match (args.target, args.admin_url) {
@@ -75,9 +75,11 @@ fn read(paths: &[PathBuf]) -> Result<Vec<File>, Failure> {
 async fn locally(files: &[File]) -> Result<Report> {
     let begin = Instant::now();
     let mut report = Report::default();
+    // One for all: every new client reads the machine's certificates again.
+    let http = reqwest::Client::new();
     for (at, (path, fixture)) in files.iter().enumerate() {
         progress(at, files.len());
-        let stage = Local::set_up(&fixture.settings).await;
+        let stage = Local::set_up(&fixture.settings, &http);
         let mut stage = stage.with_context(|| format!("{}: cannot set its stage up", path.display()))?;
         let played = play::play(&name_of(path), fixture, &mut stage).await;
         stage.tear_down().await;

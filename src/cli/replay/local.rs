@@ -50,7 +50,7 @@ pub(super) struct Local {
 
 impl Local {
     /// Sets the stage up with a fixture's settings.
-    pub(super) async fn set_up(settings: &Map<String, Value>) -> Result<Self> {
+    pub(super) fn set_up(settings: &Map<String, Value>, http: &reqwest::Client) -> Result<Self> {
         let clock = Arc::new(ManualClock::at(
             DateTime::<Utc>::from_timestamp(BEGINNING_S, 0).unwrap_or_default(),
         ));
@@ -59,10 +59,10 @@ impl Local {
             Simulator::start(time.clone(), ([127, 0, 0, 1], 0).into()).context("cannot start the simulated GitHub")?;
         let config = configuration(simulator.url(), settings)?;
         let store = runtime::open_store(&config, time.clone())?;
-        let host = Arc::new(SyntheticHost::new());
+        let host = Arc::new(SyntheticHost::new(http.clone()));
         let mut stage = Self {
-            http: reqwest::Client::new(),
-            github: GitHub::new(simulator.url()),
+            http: http.clone(),
+            github: GitHub::new(simulator.url(), http.clone()),
             secret: SecretString::from(SECRET),
             gate: runtime::build_gate(&config, &time, &store, Some(host.clone()), "replay00")?,
             ingress: None,
@@ -95,7 +95,7 @@ impl Local {
 fn configuration(api_url: &str, settings: &Map<String, Value>) -> Result<Config> {
     let mut overrides = json!({
         "webhook": {"secrets": [SECRET]},
-        "github": {"api_url": api_url, "connect_timeout_s": 1, "timeout_s": 1},
+        "github": {"api_url": api_url},
         "repositories": [{"full_name": REPOSITORY}],
         "store": {"url": "memory:"},
         "runners": {"host": "synthetic"},

@@ -49,7 +49,7 @@ impl Target {
             .and_then(Value::as_str)
             .context("the gate does not say where its GitHub is")?;
         Ok(Self {
-            github: Simulator::new(api),
+            github: Simulator::new(api, http.clone()),
             http,
             url,
             admin,

@@ -15,7 +15,7 @@ pub(in crate::simulator) fn pull(state: &State, pull: &Pull) -> Value {
     let api = format!("{web}/repos/{name}");
     let (itself, issue) = (format!("{api}/pulls/{number}"), format!("{api}/issues/{number}"));
     let html = format!("{web}/{name}/pull/{number}");
-    let id = pull.repository * 1000 + number;
+    let id = pull_id(pull);
     let statuses = format!("{api}/statuses/{}", pull.head.sha);
     let base_head = Head {
         repository: base.id,
@@ -71,6 +71,11 @@ pub(in crate::simulator) fn pull(state: &State, pull: &Pull) -> Value {
         "statuses_url": statuses,
         "_links": links,
     })
+}
+
+/// GitHub's id of a pull request, which is not its number.
+pub(super) fn pull_id(pull: &Pull) -> u64 {
+    pull.repository.wrapping_mul(1000).wrapping_add(pull.number)
 }
 
 /// A pull request by itself.

@@ -1,6 +1,7 @@
 //! Workflow runs and jobs, as the REST API shows them.
 
 use super::accounts::{repository, user};
+use super::pulls::pull_id;
 use super::words::{date, node_id};
 use crate::simulator::state::{Job, Run, State};
 use crate::simulator::world::{Conclusion, PullState, Status};
@@ -33,7 +34,7 @@ pub(in crate::simulator) fn run(state: &State, run: &Run, attempt: u32) -> Value
                 json!({"ref": branch, "sha": sha, "repo": {"id": run.repository, "url": api, "name": name}})
             };
             json!({
-                "id": pull.repository * 1000 + pull.number,
+                "id": pull_id(pull),
                 "number": pull.number,
                 "url": format!("{api}/pulls/{}", pull.number),
                 "head": end(&pull.head.branch, &pull.head.sha),

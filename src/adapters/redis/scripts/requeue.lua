@@ -5,7 +5,7 @@
 local id = ARGV[1]
 
 forget_expired()
-local state, job, received = unpack(redis.call('HMGET', delivery_key(id), 'state', 'job', 'received_ms'))
+local state, received = unpack(redis.call('HMGET', delivery_key(id), 'state', 'received_ms'))
 if state == 'queued' or state == 'leased' then
   return 1
 end
@@ -19,6 +19,6 @@ redis.call('HDEL', delivery_key(id), 'cause')
 redis.call('ZREM', over, id)
 redis.call('ZREM', spare, id)
 redis.call('SREM', dead, id)
-enqueue(id, job, redis.call('HGET', sizes, id), received)
+enqueue(id, redis.call('HGET', sizes, id), received)
 make_room(tonumber(ARGV[2]))
 return 1

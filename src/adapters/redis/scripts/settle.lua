@@ -19,7 +19,7 @@ if outcome == 'queued' then
   redis.call('HSET', delivery_key(id), 'until', now + time)
   redis.call('ZADD', delayed, now + time, id)
   wake()
-  return
+  return free(job)
 end
 
 redis.call('XACK', stream, group, entry_id(place))
@@ -36,11 +36,4 @@ redis.call('ZADD', over, now + time, id)
 redis.call('PEXPIREAT', delivery_key(id), now + time)
 redis.call('PEXPIREAT', body_key(id), now + time)
 
-redis.call('LPOP', job_key(job))
-local next_id = redis.call('LINDEX', job_key(job), 0)
-if next_id then
-  if redis.call('HDEL', delivery_key(next_id), 'parked') == 1 then
-    redis.call('ZADD', returned, redis.call('HGET', delivery_key(next_id), 'place'), next_id)
-  end
-  wake()
-end
+free(job)

@@ -13,6 +13,7 @@ local leases = prefix .. 'leases'
 local delayed = prefix .. 'delayed'
 local over = prefix .. 'over'
 local dead = prefix .. 'dead'
+local busy = prefix .. 'busy'
 local sizes = prefix .. 'sizes'
 local spare = prefix .. 'spare'
 
@@ -27,8 +28,8 @@ local function body_key(id)
   return prefix .. 'body:' .. id
 end
 
-local function job_key(job)
-  return prefix .. 'job:' .. job
+local function parked_key(job)
+  return prefix .. 'parked:' .. job
 end
 
 local function entry_id(place)
@@ -93,17 +94,26 @@ local function take_place(id)
 end
 
 -- Queues a delivery whose hash and body are there.
-local function enqueue(id, job, bytes, received)
+local function enqueue(id, bytes, received)
   local place = take_place(id)
   if redis.call('EXISTS', stream) == 0 then
     redis.call('XGROUP', 'CREATE', stream, group, 0, 'MKSTREAM')
   end
   redis.call('XADD', stream, entry_id(place), 'delivery', id)
-  redis.call('RPUSH', job_key(job), id)
   redis.call('ZADD', unfinished, received, id)
   redis.call('HINCRBY', totals, 'unfinished_bytes', bytes)
   redis.call('HSET', delivery_key(id), 'state', 'queued', 'attempts', 0, 'until', now)
   wake()
+end
+
+-- Nobody works on the job any more: the oldest of its deliveries that were due meanwhile gets its turn.
+local function free(job)
+  redis.call('HDEL', busy, job)
+  local id, place = unpack(redis.call('ZPOPMIN', parked_key(job)))
+  if id then
+    redis.call('ZADD', returned, place, id)
+    wake()
+  end
 end
 
 -- What is known of a delivery, in the order in which rows.rs reads it; nil when nothing is.

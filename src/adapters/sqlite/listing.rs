@@ -1,0 +1,111 @@
+//! The queue's statements that only look. What has expired is not there for them, whether it is still in the file or not.
+
+use super::body::StoredBody;
+use super::deliveries::{NEXT_OF_EACH_JOB, delivery_id};
+use super::time::from_ms;
+use crate::domain::event::Action;
+use crate::domain::ids::{DeliveryId, JobId};
+use crate::ports::queue::{Delivery, DeliveryState, Depth};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+/// What a look is held against.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    /// The time now.
+    pub(super) now: i64,
+    /// What finished then or before is forgotten.
+    pub(super) forgotten: i64,
+}
+
+pub(super) fn one(connection: &Connection, at: Moment, id: &DeliveryId) -> rusqlite::Result<Option<Delivery>> {
+    let mut select = connection.prepare_cached(
+        "SELECT * FROM deliveries WHERE id = :id AND (finished_at IS NULL OR finished_at > :forgotten)",
+    )?;
+    select
+        .query_row(named_params! {":id": id.as_str(), ":forgotten": at.forgotten}, |row| {
+            delivery(row, at.now)
+        })
+        .optional()
+}
+
+pub(super) fn newest(connection: &Connection, at: Moment, limit: usize) -> rusqlite::Result<Vec<Delivery>> {
+    let mut select = connection.prepare_cached(
+        "SELECT * FROM deliveries WHERE finished_at IS NULL OR finished_at > :forgotten
+         ORDER BY place DESC LIMIT :limit",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = select.query_map(named_params! {":forgotten": at.forgotten, ":limit": limit}, |row| {
+        delivery(row, at.now)
+    })?;
+    rows.collect()
+}
+
+pub(super) fn body(connection: &Connection, at: Moment, id: &DeliveryId) -> rusqlite::Result<Option<StoredBody>> {
+    let mut select = connection.prepare_cached(
+        "SELECT encoding, bytes FROM deliveries JOIN bodies USING (number)
+         WHERE id = :id AND (finished_at IS NULL OR finished_at > :forgotten)",
+    )?;
+    select
+        .query_row(
+            named_params! {":id": id.as_str(), ":forgotten": at.forgotten},
+            StoredBody::read,
+        )
+        .optional()
+}
+
+pub(super) fn depth(connection: &Connection, at: Moment) -> rusqlite::Result<Depth> {
+    let mut select = connection.prepare_cached(
+        "SELECT count(*) FILTER (WHERE due_at <= :now) AS ready,
+                count(*) FILTER (WHERE due_at > :now AND state = 'queued') AS delayed,
+                count(*) FILTER (WHERE due_at > :now AND state = 'leased') AS leased,
+                (SELECT count(*) FROM deliveries WHERE finished_at > :forgotten AND state = 'dead') AS dead,
+                (SELECT body_bytes FROM totals)
+                    - (SELECT coalesce(sum(body_bytes), 0) FROM deliveries WHERE finished_at <= :forgotten) AS body_bytes,
+                min(received_at) AS oldest
+         FROM deliveries WHERE finished_at IS NULL",
+    )?;
+    let count = |row: &Row<'_>, name| row.get::<_, i64>(name).map(i64::cast_unsigned);
+    select.query_row(named_params! {":now": at.now, ":forgotten": at.forgotten}, |row| {
+        Ok(Depth {
+            ready: count(row, "ready")?,
+            delayed: count(row, "delayed")?,
+            leased: count(row, "leased")?,
+            dead: count(row, "dead")?,
+            body_bytes: count(row, "body_bytes")?,
+            oldest: row.get::<_, Option<i64>>("oldest")?.map(from_ms),
+        })
+    })
+}
+
+/// When something is due next: a try, or the end of a lease.
+pub(super) fn next_due(connection: &Connection, now: i64) -> rusqlite::Result<Option<i64>> {
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT iif(EXISTS (SELECT 1 {NEXT_OF_EACH_JOB}), :now,
+                    (SELECT min(due_at) FROM deliveries WHERE finished_at IS NULL AND due_at > :now))"
+    ))?;
+    select.query_row(named_params! {":now": now}, |row| row.get(0))
+}
+
+fn delivery(row: &Row<'_>, now: i64) -> rusqlite::Result<Delivery> {
+    let due_at: Option<i64> = row.get("due_at")?;
+    let state = match row.get_ref("state")?.as_str()? {
+        "leased" if due_at.is_some_and(|until| until > now) => DeliveryState::Leased,
+        "queued" | "leased" => DeliveryState::Queued,
+        "done" => DeliveryState::Done,
+        "ignored" => DeliveryState::Ignored,
+        _ => DeliveryState::Dead,
+    };
+    let action: Option<String> = row.get("action")?;
+    Ok(Delivery {
+        id: delivery_id(row)?,
+        event: row.get("event")?,
+        action: action.as_deref().and_then(Action::parse),
+        repository: row.get("repository")?,
+        job: row.get::<_, Option<i64>>("job")?.map(|job| JobId(job.cast_unsigned())),
+        received_at: from_ms(row.get("received_at")?),
+        state,
+        attempts: row.get("attempts")?,
+        due_at: due_at.filter(|_| state == DeliveryState::Queued).map(from_ms),
+        cause: row.get("cause")?,
+    })
+}

@@ -1,0 +1,229 @@
+//! Both ports over one file.
+
+use super::body::StoredBody;
+use super::deliveries::{self, Incoming, IncomingWork};
+use super::listing::{self, Moment};
+use super::lock::Lock;
+use super::open::{OpenError, OpenMode, open};
+use super::readers::Readers;
+use super::records;
+use super::time::{earlier, from_ms, to_ms};
+use super::writer::Writer;
+use crate::domain::ids::DeliveryId;
+use crate::ports::ledger::{Keep, Key, Kind, Put, Stored};
+use crate::ports::queue::{Accepted, Arrival, Bounds, Delivery, Depth, Lease, Work};
+use crate::ports::{Clock, Failure, Ledger, Queue};
+use async_trait::async_trait;
+use rusqlite::Connection;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Queue and ledger in one file.
+pub struct SqliteStore {
+    // In this order: the file is closed before the lock is let go.
+    writer: Writer,
+    readers: Readers,
+    _lock: Option<Lock>,
+    clock: Arc<dyn Clock>,
+    bounds: Bounds,
+    changed: Notify,
+}
+
+impl SqliteStore {
+    /// Opens the file at `path`, which keeps time by `clock`. Blocks on the disk, for a start or a command only.
+    ///
+    /// # Errors
+    /// [`OpenError`]: held by another process, missing, not ours, newer than we are, or refused by the system.
+    pub fn open(path: &Path, mode: OpenMode, clock: Arc<dyn Clock>, bounds: Bounds) -> Result<Self, OpenError> {
+        let (connection, lock) = open(path, mode)?;
+        let readers = Readers::open(path)?;
+        let writer = Writer::start(connection).map_err(|source| OpenError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            writer,
+            readers,
+            _lock: lock,
+            clock,
+            bounds,
+            changed: Notify::new(),
+        })
+    }
+
+    /// Changes something in the next transaction, at the time that has then.
+    async fn change<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection, i64) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (clock, retention) = (self.clock.clone(), self.bounds.retention);
+        let change = move |connection: &Connection| {
+            let now = to_ms(clock.now());
+            deliveries::expire(connection, now, retention)?;
+            records::expire(connection, now)?;
+            work(connection, now)
+        };
+        self.writer.write(change).await
+    }
+
+    /// A change after which a delivery may be due that was not before.
+    async fn waking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection, i64) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let result = self.change(work).await;
+        self.changed.notify_waiters();
+        result
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Connection, Moment) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let now = to_ms(self.clock.now());
+        let at = Moment {
+            now,
+            forgotten: earlier(now, self.bounds.retention),
+        };
+        self.readers.read(move |connection| look(connection, at)).await
+    }
+}
+
+#[async_trait]
+impl Queue for SqliteStore {
+    async fn accept(&self, arrival: Arrival) -> Result<Accepted, Failure> {
+        let (bounds, incoming) = (self.bounds, pack(arrival));
+        self.waking(move |connection, now| deliveries::accept(connection, now, &bounds, &incoming))
+            .await
+    }
+
+    async fn claim(&self, _consumer: &str, limit: usize, lease_for: Duration) -> Result<Vec<Lease>, Failure> {
+        let claimed = self
+            .change(move |connection, now| deliveries::claim(connection, now, limit, lease_for))
+            .await?;
+        let mut leases = Vec::new();
+        for (lease, body) in claimed {
+            match body.unpack() {
+                Ok(body) => leases.push(Lease { body, ..lease }),
+                // It must not hold up the others. It comes back when its lease ends, and is reported again.
+                Err(failure) => tracing::error!(delivery = %lease.id, %failure, "cannot hand out {}", lease.id),
+            }
+        }
+        Ok(leases)
+    }
+
+    async fn ack(&self, lease: Lease) -> Result<(), Failure> {
+        self.waking(move |connection, now| deliveries::ack(connection, now, &lease))
+            .await
+    }
+
+    async fn retry(&self, lease: Lease, delay: Duration, cause: &str) -> Result<(), Failure> {
+        let cause = cause.to_owned();
+        self.waking(move |connection, now| deliveries::retry(connection, now, &lease, delay, &cause))
+            .await
+    }
+
+    async fn dead_letter(&self, lease: Lease, cause: &str) -> Result<(), Failure> {
+        let cause = cause.to_owned();
+        self.waking(move |connection, now| deliveries::dead_letter(connection, now, &lease, &cause))
+            .await
+    }
+
+    async fn requeue(&self, id: &DeliveryId) -> Result<bool, Failure> {
+        let (bounds, id) = (self.bounds, id.clone());
+        self.waking(move |connection, now| deliveries::requeue(connection, now, &bounds, &id))
+            .await
+    }
+
+    async fn wait(&self, at_most: Duration) {
+        let changed = self.changed.notified();
+        tokio::pin!(changed);
+        // From here on no change is missed, also not one between the look and the wait.
+        changed.as_mut().enable();
+        let until_due = match self.look(|connection, at| listing::next_due(connection, at.now)).await {
+            Ok(Some(due_at)) => (from_ms(due_at) - self.clock.now()).to_std().unwrap_or_default(),
+            Ok(None) | Err(_) => at_most,
+        };
+        tokio::select! {
+            () = changed => {}
+            () = tokio::time::sleep(until_due.min(at_most)) => {}
+        }
+    }
+
+    async fn delivery(&self, id: &DeliveryId) -> Result<Option<Delivery>, Failure> {
+        let id = id.clone();
+        self.look(move |connection, at| listing::one(connection, at, &id)).await
+    }
+
+    async fn deliveries(&self, limit: usize) -> Result<Vec<Delivery>, Failure> {
+        self.look(move |connection, at| listing::newest(connection, at, limit))
+            .await
+    }
+
+    async fn body(&self, id: &DeliveryId) -> Result<Option<Vec<u8>>, Failure> {
+        let id = id.clone();
+        let body = self
+            .look(move |connection, at| listing::body(connection, at, &id))
+            .await?;
+        body.map(StoredBody::unpack).transpose()
+    }
+
+    async fn depth(&self) -> Result<Depth, Failure> {
+        self.look(listing::depth).await
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteStore {
+    async fn get(&self, key: &Key) -> Result<Option<Stored>, Failure> {
+        let key = key.clone();
+        self.look(move |connection, at| records::get(connection, at.now, &key))
+            .await
+    }
+
+    async fn put(&self, key: &Key, value: &str, expected: Option<u64>, keep: Keep) -> Result<Put, Failure> {
+        let (key, value) = (key.clone(), value.to_owned());
+        self.change(move |connection, now| records::put(connection, now, &key, &value, expected, keep))
+            .await
+    }
+
+    async fn remove(&self, key: &Key) -> Result<(), Failure> {
+        let key = key.clone();
+        self.change(move |connection, _| records::remove(connection, &key))
+            .await
+    }
+
+    async fn list(&self, kind: Kind, after: Option<&str>, limit: usize) -> Result<Vec<(String, Stored)>, Failure> {
+        let after = after.map(str::to_owned);
+        self.look(move |connection, at| records::list(connection, at.now, kind, after.as_deref(), limit))
+            .await
+    }
+}
+
+fn pack(arrival: Arrival) -> Incoming {
+    let work = match arrival.work {
+        Work::Remember => None,
+        Work::Queue {
+            action,
+            repository,
+            job,
+            priority,
+            body,
+        } => Some(IncomingWork {
+            action,
+            repository,
+            job,
+            priority,
+            body_bytes: body.len() as u64,
+            body: StoredBody::pack(body),
+        }),
+    };
+    Incoming {
+        id: arrival.id,
+        event: arrival.event,
+        received_at: arrival.received_at,
+        work,
+    }
+}

@@ -1,0 +1,234 @@
+//! The one thread that writes. All writes that wait go into one transaction, and each is answered after its commit, so
+//! the disk is waited for once for all of them.
+//!
+//! A write that fails is undone alone. If it takes the transaction with it, or the commit fails, nothing of it happened
+//! and every one of its writes is answered with the failure. A caller that goes away does not stop its write.
+
+use super::failure::failure;
+use crate::ports::Failure;
+use rusqlite::{Connection, TransactionBehavior};
+use std::io;
+use std::thread::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
+
+/// Writes of one transaction at most.
+const BATCH: usize = 256;
+/// Writes that wait at most; callers beyond that wait to be let in.
+const WAITING: usize = 1024;
+
+pub(super) struct Writer {
+    writes: Option<mpsc::Sender<Box<dyn Write>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection) -> io::Result<Self> {
+        let (writes, waiting) = mpsc::channel(WAITING);
+        let thread = std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || run(connection, waiting))?;
+        Ok(Self {
+            writes: Some(writes),
+            thread: Some(thread),
+        })
+    }
+
+    /// Does `work` in the next transaction and answers once that is on disk.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let gone = || Failure::Transient("the store is closing".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let write = Box::new(Task {
+            work: Some(work),
+            result: None,
+            reply,
+        });
+        let writes = self.writes.as_ref().ok_or_else(gone)?;
+        writes.send(write).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+impl Drop for Writer {
+    /// Ends what was begun and closes the file.
+    fn drop(&mut self) {
+        self.writes = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that writes to the store had panicked");
+        }
+    }
+}
+
+/// A write whose result has a type of its own.
+trait Write: Send {
+    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
+    fn answer(self: Box<Self>, outcome: Result<(), Failure>);
+}
+
+struct Task<F, T> {
+    work: Option<F>,
+    result: Option<T>,
+    reply: oneshot::Sender<Result<T, Failure>>,
+}
+
+impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Write for Task<F, T> {
+    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        if let Some(work) = self.work.take() {
+            self.result = Some(work(connection)?);
+        }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), Failure>) {
+        let answer = match (outcome, self.result) {
+            (Ok(()), Some(result)) => Ok(result),
+            (Ok(()), None) => Err(Failure::Transient("the write was not tried".to_owned())),
+            (Err(failure), _) => Err(failure),
+        };
+        if self.reply.send(answer).is_err() {
+            tracing::debug!("a write was done for a caller that is gone");
+        }
+    }
+}
+
+fn run(mut connection: Connection, mut waiting: mpsc::Receiver<Box<dyn Write>>) {
+    while let Some(first) = waiting.blocking_recv() {
+        let mut batch = vec![first];
+        while batch.len() < BATCH
+            && let Ok(next) = waiting.try_recv()
+        {
+            batch.push(next);
+        }
+        match write_together(&mut connection, &mut batch) {
+            Ok(outcomes) => {
+                for (write, outcome) in batch.into_iter().zip(outcomes) {
+                    write.answer(outcome);
+                }
+            }
+            Err(error) => {
+                let failure = failure(&error);
+                tracing::error!(%failure, writes = batch.len(), "a transaction failed: {failure}");
+                for write in batch {
+                    write.answer(Err(failure.clone()));
+                }
+            }
+        }
+    }
+}
+
+fn write_together(
+    connection: &mut Connection,
+    batch: &mut [Box<dyn Write>],
+) -> rusqlite::Result<Vec<Result<(), Failure>>> {
+    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut outcomes = Vec::new();
+    for write in batch {
+        let savepoint = transaction.savepoint()?;
+        let outcome = match write.run(&savepoint) {
+            Ok(()) => savepoint.commit(),
+            Err(error) => {
+                drop(savepoint);
+                Err(error)
+            }
+        };
+        match outcome {
+            // After some errors SQLite undoes the whole transaction, and what others wrote in it.
+            Err(error) if transaction.is_autocommit() => return Err(error),
+            outcome => outcomes.push(outcome.map_err(|error| failure(&error))),
+        }
+    }
+    transaction.commit()?;
+    Ok(outcomes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use std::sync::Arc;
+    use tempfile::TempDir;
+
+    fn open(path: &Path) -> Connection {
+        let connection = Connection::open(path).expect("a database");
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS words (word TEXT)")
+            .expect("a table");
+        connection
+    }
+
+    fn insert(word: &str) -> impl FnOnce(&Connection) -> rusqlite::Result<usize> + Send + use<> {
+        let word = word.to_owned();
+        move |connection| connection.execute("INSERT INTO words VALUES (?1)", [word])
+    }
+
+    fn words(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+        let mut select = connection.prepare("SELECT word FROM words WHERE length(word) < 10 ORDER BY word")?;
+        select.query_map([], |row| row.get(0))?.collect()
+    }
+
+    /// Has the writer busy until the sender is used or dropped: what comes meanwhile waits for one transaction.
+    async fn keep_busy(writer: &Arc<Writer>) -> std::sync::mpsc::Sender<()> {
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (begun, is_busy) = oneshot::channel();
+        let writer = writer.clone();
+        tokio::spawn(async move {
+            let busy = writer.write(move |_| Ok((begun.send(()), wait.recv())));
+            busy.await
+        });
+        is_busy.await.expect("the thread works");
+        go
+    }
+
+    #[tokio::test]
+    async fn writes_that_wait_share_a_transaction_and_fail_alone() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("words.db");
+        let writer = Arc::new(Writer::start(open(&path)).expect("a thread"));
+        let go = keep_busy(&writer).await;
+        let beside = open(&path);
+        let wrong = |connection: &Connection| {
+            insert("half")(connection)?;
+            connection.execute("INSERT INTO nowhere VALUES (1)", [])
+        };
+        let look = move |connection: &Connection| Ok((words(connection)?, words(&beside)?));
+        let (one, wrong, two, seen, ()) = tokio::join!(
+            writer.write(insert("one")),
+            writer.write(wrong),
+            writer.write(insert("two")),
+            writer.write(look),
+            async { drop(go) },
+        );
+        assert_eq!((one, two), (Ok(1), Ok(1)));
+        assert!(matches!(wrong, Err(Failure::Transient(_))), "{wrong:?}");
+        let (inside, outside) = seen.expect("it looks");
+        assert_eq!((inside, outside.len()), (vec!["one".to_owned(), "two".to_owned()], 0));
+        assert_eq!(words(&open(&path)), Ok(vec!["one".to_owned(), "two".to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn on_a_full_disk_an_answer_is_still_true() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("words.db");
+        let connection = open(&path);
+        connection.pragma_update(None, "max_page_count", 10).expect("a bound");
+        let writer = Arc::new(Writer::start(connection).expect("a thread"));
+        let go = keep_busy(&writer).await;
+        let big = "x".repeat(100_000);
+        let (before, big, after, ()) = tokio::join!(
+            writer.write(insert("before")),
+            writer.write(insert(&big)),
+            writer.write(insert("after")),
+            async { drop(go) },
+        );
+        assert!(matches!(big, Err(Failure::Transient(_))), "{big:?}");
+        let found = words(&open(&path)).expect("readable");
+        for (answer, word) in [(before, "before"), (after, "after")] {
+            assert_eq!(answer.is_ok(), found.contains(&word.to_owned()), "{word}: {answer:?}");
+        }
+        assert_eq!(writer.write(insert("later")).await, Ok(1));
+    }
+}

@@ -1,0 +1,181 @@
+//! Secrets: where they may lie, and that they are never printed.
+
+use crate::place::{Place, SECRET, load, problems};
+use jitgate::config::{Credentials, Problems};
+use secrecy::ExposeSecret;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn no_secret_is_ever_printed() {
+    let place = Place::with("");
+    let url = format!("https://hooks.slack.com/{SECRET}");
+    let token = format!("ghp_{SECRET}");
+    let secret_file = place.file("secret", SECRET, 0o600).display().to_string();
+    let good = [
+        format!("[webhook]\nsecrets = ['{SECRET}', 'other']\n"),
+        format!("[webhook]\nsecret_files = ['{secret_file}']\n"),
+        format!("[store]\nurl = 'redis://me:{SECRET}@db:6379/0'\n"),
+        format!("[store]\nurl = 'redis+unix:///run/redis.sock?pass={SECRET}'\n"),
+        format!("[alerts]\nwebhook_url = 'https://a'\nwebhook_secret = '{SECRET}'\nslack_webhook_url = '{url}'\n"),
+        format!("[alerts]\nwebhook_url = 'https://a'\nwebhook_secret_file = '{secret_file}'\n"),
+    ];
+    let bad = [
+        format!("[webhook]\nsecrets = '{SECRET}'\n"),
+        format!("[webhook]\nsecret = '{SECRET}'\n"),
+        format!("[webhook]\nsecrets = ['{SECRET}', '{SECRET}']\n"),
+        format!("[webhook]\nsecrets = [['{SECRET}']]\n"),
+        format!("webhook = '{SECRET}'\n"),
+        format!("webhook = ['{SECRET}']\n"),
+        format!("[webhook]\nsecrets = ['{SECRET}']\nsecret_files = ['{secret_file}']\n"),
+        format!("[webhook]\nsecret_files = ['{SECRET}']\n"),
+        format!("[github]\ntoken_file = '{token}'\n"),
+        format!("[github]\nprivate_key_file = '''-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n'''\n"),
+        format!("[github]\napi_url = 'https://me:{SECRET}@ghes'\n"),
+        format!("[[repositories]]\nfull_name = 'https://me:{SECRET}@github.com/o/r'\n"),
+        format!("[store]\nurl = 'mysql://me:{SECRET}@db'\n"),
+        format!("[store]\nurl = 'redis://me:pass@{SECRET}@'\n"),
+        format!("[alerts]\nslack_webhook_url = '{SECRET}'\n"),
+        format!("[alerts]\nwebhook_secret = '{SECRET}'\n"),
+        format!("[alerts]\nwebhook_secret = {{value = '{SECRET}'}}\n"),
+    ];
+    for (toml, code) in good
+        .iter()
+        .map(|toml| (toml, 0))
+        .chain(bad.iter().map(|toml| (toml, 3)))
+    {
+        place.file("jitgate.toml", toml, 0o600);
+        for command in [
+            &["config", "show"][..],
+            &["config", "check"],
+            &["config", "show", "--json"],
+            &["config", "check", "--json"],
+        ] {
+            let answer = place.jitgate(command, &[]);
+            assert_eq!(answer.code, code, "{toml}{}", answer.err);
+            assert!(
+                !(answer.out + &answer.err).contains("hunter2"),
+                "{command:?} gives away\n{toml}"
+            );
+        }
+        let loaded = format!("{:?}", load(toml));
+        assert!(!loaded.contains("hunter2"), "Debug gives away\n{toml}");
+    }
+}
+
+#[test]
+fn a_secret_file_is_for_its_owner_alone() {
+    let place = Place::with("");
+    for (mode, taken) in [
+        (0o600, true),
+        (0o400, true),
+        (0o700, true),
+        (0o640, false),
+        (0o604, false),
+        (0o644, false),
+        (0o660, false),
+    ] {
+        let path = place.file("secret", &format!("{SECRET}\n"), mode).display().to_string();
+        for toml in [
+            format!("[webhook]\nsecret_files = ['{path}']"),
+            format!("[github]\ntoken_file = '{path}'"),
+            format!("[alerts]\nwebhook_url = 'https://a'\nwebhook_secret_file = '{path}'"),
+        ] {
+            let text = Problems(problems(&toml)).to_string();
+            assert_eq!(text.is_empty(), taken, "mode {mode:o}: {text}");
+            assert!(
+                taken || text.contains(&format!("(mode {mode:04o}); run `chmod 600 {path}`")),
+                "{text}"
+            );
+        }
+        fs::remove_file(path).expect("it is there");
+    }
+}
+
+#[test]
+fn a_secret_files_line_end_is_not_part_of_the_secret() {
+    let place = Place::with("");
+    for (text, secret) in [
+        ("abc\n", "abc"),
+        ("abc\r\n", "abc"),
+        ("abc", "abc"),
+        (" a b \n\n", " a b \n"),
+    ] {
+        let path = place.file("secret", text, 0o600);
+        let loaded = load(&format!("[webhook]\nsecret_files = ['{}']", path.display())).expect("good");
+        assert_eq!(loaded.config.webhook.secrets[0].expose_secret(), secret);
+    }
+    for text in ["", "\n", " \n"] {
+        let path = place.file("secret", text, 0o600);
+        let text = Problems(problems(&format!("[webhook]\nsecret_files = ['{}']", path.display()))).to_string();
+        assert!(text.contains("is empty"), "{text}");
+    }
+}
+
+#[test]
+fn both_of_several_bad_secret_files_are_named() {
+    let place = Place::with("");
+    let (one, two) = (place.file("one", "x", 0o644), place.file("two", "", 0o600));
+    let toml = format!("[webhook]\nsecret_files = ['{}', '{}']", one.display(), two.display());
+    let values: Vec<_> = problems(&toml)
+        .into_iter()
+        .filter_map(|problem| problem.value)
+        .collect();
+    assert_eq!(values, [format!("{one:?}"), format!("{two:?}")]);
+}
+
+/// A new RSA key.
+fn private_key() -> String {
+    let output = Command::new("openssl")
+        .args(["genrsa", "-traditional", "2048"])
+        .output()
+        .expect("the openssl command: install the Debian package `openssl`");
+    String::from_utf8(output.stdout).expect("PEM")
+}
+
+#[test]
+fn a_private_key_lies_outside_of_git_and_is_for_its_owner_alone() {
+    let place = Place::with("");
+    let pem = private_key();
+    let with_key = |path: &Path| {
+        load(&format!(
+            "[github]\napp_id = 1\nprivate_key_file = '{}'",
+            path.display()
+        ))
+    };
+    let refused = |path: &Path, why: &str| {
+        let text = with_key(path).expect_err("refused").to_string();
+        assert!(text.contains(why) && !text.contains("MII"), "{text}");
+    };
+
+    let good = place.file("outside/app.pem", &pem, 0o600);
+    let config = with_key(&good).expect("a good key").config;
+    let Credentials::App {
+        app_id,
+        private_key,
+        installation_id,
+    } = config.github.credentials
+    else {
+        panic!("an app")
+    };
+    assert_eq!((app_id, installation_id), (1, None));
+    assert_eq!(private_key.expose_secret(), pem.trim_end());
+
+    refused(&place.file("open/app.pem", &pem, 0o644), "chmod 600");
+    refused(&place.file("text/app.pem", "no key", 0o600), "no RSA private key");
+    let hollow = "-----BEGIN RSA PRIVATE KEY-----\naGVsbG8=\n-----END RSA PRIVATE KEY-----\n";
+    refused(&place.file("hollow/app.pem", hollow, 0o600), "no RSA private key");
+
+    fs::create_dir_all(place.path("tree/.git")).expect("a directory");
+    let inside = place.file("tree/secrets/app.pem", &pem, 0o600);
+    refused(&inside, "inside the git work tree");
+    let link = place.path("link.pem");
+    symlink(&inside, &link).expect("a link");
+    refused(&link, "inside the git work tree");
+
+    // A linked work tree or a submodule has a file called `.git`.
+    place.file("linked/.git", "gitdir: elsewhere\n", 0o644);
+    refused(&place.file("linked/app.pem", &pem, 0o600), "inside the git work tree");
+}

@@ -1,0 +1,14 @@
+//! What jitgate decides, seen through `jitgate::domain` alone: events and facts go in, records come out.
+//!
+//! `table` holds the routing table, `reasons` the codes and alerts, `labels` the classes, `outsiders` what people without
+//! any rights have tried, `questions` what is asked of GitHub, and `properties` what holds for any facts whatever.
+#![cfg(test)]
+
+mod arbitrary;
+mod labels;
+mod outsiders;
+mod properties;
+mod questions;
+mod reasons;
+mod table;
+mod world;
