@@ -7,12 +7,16 @@ mod delivering;
 mod engine;
 #[path = "store_contract/in_memory.rs"]
 mod in_memory;
+#[path = "store_contract/in_sqlite.rs"]
+mod in_sqlite;
 #[path = "store_contract/keeping.rs"]
 mod keeping;
+#[path = "store_contract/killed.rs"]
+mod killed;
+#[path = "store_contract/one_file.rs"]
+mod one_file;
 #[path = "store_contract/recording.rs"]
 mod recording;
-#[path = "store_contract/sqlite.rs"]
-mod sqlite;
 
 /// Tells every story to one engine. A story that is missing here is dead code, and the lints say so.
 macro_rules! contract {
@@ -31,6 +35,7 @@ macro_rules! contract {
                 the_oldest_go_out_first
                 requeue_hands_out_what_is_over_and_leaves_the_rest
                 a_requeued_delivery_cannot_be_given_back_by_its_first_worker
+                a_caller_that_gave_up_does_no_harm
                 waiting_ends_when_something_arrives
                 waiting_ends_when_an_earlier_one_of_the_job_is_done
             );
@@ -69,4 +74,4 @@ macro_rules! contract {
 }
 
 contract!(memory, crate::in_memory::InMemory::new());
-contract!(in_sqlite, crate::sqlite::InSqlite::new());
+contract!(sqlite, crate::in_sqlite::InSqlite::new());

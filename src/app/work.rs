@@ -183,6 +183,7 @@ impl Gate {
             ..Facts::default()
         };
         let not_before = gather::gather(self, repository, event, &mut facts).await;
+        act::forget_rollback(self, repository, &facts).await?;
         let decision = decision::decide(&Input {
             delivery: &lease.id,
             received_at: lease.received_at,

@@ -2,6 +2,7 @@
 //!
 //! `table` holds the routing table, `reasons` the codes and alerts, `labels` the classes, `outsiders` what people without
 //! any rights have tried, `questions` what is asked of GitHub, and `properties` what holds for any facts whatever.
+#![cfg(test)]
 
 mod arbitrary;
 mod labels;

@@ -74,12 +74,8 @@ fn a_runner_is_due(world: &World) -> bool {
         Fact::Known(variable) => variable.value.to_lowercase() != "true",
         Fact::NotAsked | Fact::Failed(_) => false,
     };
-    let free = !ledger.served
-        && !ledger.overtaken
-        && !ledger.quarantined
-        && !ledger.at_capacity
-        && ledger.taken_by.is_none()
-        && !(off && ledger.rolled_back);
+    let held_up = ledger.served || ledger.overtaken || ledger.quarantined || ledger.at_capacity;
+    let free = !held_up && ledger.taken_by.is_none() && !(off && ledger.rolled_back);
 
     pool && waits && same_repository && same_run && proposed && people && free
 }

@@ -376,8 +376,11 @@ fn only_queued_events_of_jobs_without_a_runner_ask_for_one() {
     row(&taken, Correct, NotAsked, &["rebind"], &[]);
 }
 
+/// What a row is called, which situations match it, and its verdict.
+type Row = (&'static str, fn(&Situation) -> bool, RoutingVerdict);
+
 /// The table as the design prints it, one line a row.
-fn transcription() -> Vec<(&'static str, fn(&Situation) -> bool, RoutingVerdict)> {
+fn transcription() -> Vec<Row> {
     use Trust::{Ineligible, Trusted, Unknown, Untrusted};
     vec![
         (

@@ -10,7 +10,7 @@ use jitgate::ports::github::{JitOutcome, JitRequest, Purpose, RunnerScope};
 use jitgate::ports::{Clock, Failure, GitHub};
 use serde_json::{Value, json as value};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Makes the same reply again and again.
 type Replying = fn() -> Reply;
@@ -33,7 +33,7 @@ async fn a_github_that_hangs_trickles_or_floods_is_given_up_on() {
             Reply::Flood => adapter(&server, &clock, token()),
             _ => hasty_adapter(&server, &clock, token()),
         };
-        let begun = Instant::now();
+        let begun = tokio::time::Instant::now();
         let run = github.run(&repository(), RunId(5), Purpose::Judge).await;
         assert!(matches!(run, Err(Failure::Transient(_))), "{run:?}");
         assert!(begun.elapsed() < Duration::from_secs(10));

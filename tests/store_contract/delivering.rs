@@ -279,6 +279,22 @@ pub(super) async fn a_requeued_delivery_cannot_be_given_back_by_its_first_worker
     assert_eq!(state(store, "a").await, Some(DeliveryState::Done));
 }
 
+pub(super) async fn a_caller_that_gave_up_does_no_harm(engine: &dyn Engine) {
+    let store = &*engine.ample().await;
+    for n in 0..20 {
+        let id = format!("d{n}");
+        // Asks, and is gone before it is answered; the write may happen or not.
+        let asked = tokio::time::timeout(Duration::ZERO, delivery(&id).of_job(n).arrives(store)).await;
+        let again = delivery(&id).of_job(n).arrives(store).await;
+        match asked {
+            Ok(answer) => assert_eq!((answer, again), (Accepted::Taken, Accepted::AlreadySeen)),
+            Err(_) => assert!(matches!(again, Accepted::Taken | Accepted::AlreadySeen)),
+        }
+    }
+    assert_eq!(claim(store, 100).await.len(), 20);
+    assert_eq!(store.depth().await.expect("the store answers").leased, 20);
+}
+
 pub(super) async fn waiting_ends_when_something_arrives(engine: &dyn Engine) {
     let store = &*engine.ample().await;
     // Polled in this order: the wait has begun when the delivery comes.

@@ -107,7 +107,7 @@ impl Story {
         self
     }
 
-    pub(super) async fn arrives(self, store: &dyn Store) -> Accepted {
+    pub(super) fn into_arrival(self) -> Arrival {
         let work = Work::Queue {
             action: Action::Queued,
             repository: "octo-org/chem".to_owned(),
@@ -115,13 +115,16 @@ impl Story {
             priority: self.priority,
             body: self.body,
         };
-        let arrival = Arrival {
+        Arrival {
             id: self.id,
             event: "workflow_job".to_owned(),
             received_at: moment(self.received),
             work,
-        };
-        store.accept(arrival).await.expect("the store answers")
+        }
+    }
+
+    pub(super) async fn arrives(self, store: &dyn Store) -> Accepted {
+        store.accept(self.into_arrival()).await.expect("the store answers")
     }
 
     pub(super) async fn enters(self, store: &dyn Store) {

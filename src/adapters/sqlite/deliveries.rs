@@ -132,23 +132,25 @@ fn make_room(connection: &Connection, bounds: &Bounds) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The due deliveries that nothing earlier of their job holds up, the first in place first, with their packed bodies.
+/// Of each job nobody works on, the oldest delivery that is due.
+pub(super) const NEXT_OF_EACH_JOB: &str = "FROM deliveries AS this
+    WHERE finished_at IS NULL AND due_at <= :now AND NOT EXISTS (
+        SELECT 1 FROM deliveries AS other
+        WHERE other.finished_at IS NULL AND other.job = this.job
+            AND iif(other.due_at <= :now, other.place < this.place, other.state = 'leased'))";
+
+/// Claims what is next, the first in place first, with the packed bodies.
 pub(super) fn claim(
     connection: &Connection,
     now: i64,
     limit: usize,
     lease_for: Duration,
 ) -> rusqlite::Result<Vec<(Lease, StoredBody)>> {
-    let mut lease = connection.prepare_cached(
+    let mut lease = connection.prepare_cached(&format!(
         "UPDATE deliveries SET state = 'leased', due_at = :until, attempts = attempts + 1
-         WHERE number IN (
-             SELECT number FROM deliveries AS this
-             WHERE finished_at IS NULL AND due_at <= :now AND NOT EXISTS (
-                 SELECT 1 FROM deliveries AS before
-                 WHERE before.finished_at IS NULL AND before.job = this.job AND before.place < this.place)
-             ORDER BY place LIMIT :limit)
-         RETURNING number, place, id, received_at, attempts",
-    )?;
+         WHERE number IN (SELECT number {NEXT_OF_EACH_JOB} ORDER BY place LIMIT :limit)
+         RETURNING number, place, id, received_at, attempts"
+    ))?;
     let rows = lease.query_map(
         named_params! {
             ":now": now,

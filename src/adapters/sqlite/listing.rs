@@ -1,7 +1,7 @@
 //! The queue's statements that only look. What has expired is not there for them, whether it is still in the file or not.
 
 use super::body::StoredBody;
-use super::deliveries::delivery_id;
+use super::deliveries::{NEXT_OF_EACH_JOB, delivery_id};
 use super::time::from_ms;
 use crate::domain::event::Action;
 use crate::domain::ids::{DeliveryId, JobId};
@@ -77,15 +77,13 @@ pub(super) fn depth(connection: &Connection, at: Moment) -> rusqlite::Result<Dep
     })
 }
 
-/// When something is due next that nothing earlier of its job holds up.
-pub(super) fn next_due(connection: &Connection) -> rusqlite::Result<Option<i64>> {
-    let mut select = connection.prepare_cached(
-        "SELECT min(due_at) FROM deliveries AS this
-         WHERE finished_at IS NULL AND NOT EXISTS (
-             SELECT 1 FROM deliveries AS before
-             WHERE before.finished_at IS NULL AND before.job = this.job AND before.place < this.place)",
-    )?;
-    select.query_row([], |row| row.get(0))
+/// When something is due next: a try, or the end of a lease.
+pub(super) fn next_due(connection: &Connection, now: i64) -> rusqlite::Result<Option<i64>> {
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT iif(EXISTS (SELECT 1 {NEXT_OF_EACH_JOB}), :now,
+                    (SELECT min(due_at) FROM deliveries WHERE finished_at IS NULL AND due_at > :now))"
+    ))?;
+    select.query_row(named_params! {":now": now}, |row| row.get(0))
 }
 
 fn delivery(row: &Row<'_>, now: i64) -> rusqlite::Result<Delivery> {

@@ -2,54 +2,52 @@
 //! ends; the file stays.
 
 use super::open::OpenError;
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The lock, held while this lives.
-#[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes the lock of the database at `database` and leaves this process's id in its file.
+    /// Takes the lock of the database at `database`, which exists, and leaves this process's id in its file.
     pub(super) fn take(database: &Path) -> Result<Self, OpenError> {
-        let path = beside(database);
-        let failed = |source| OpenError::File {
-            path: path.clone(),
-            source,
-        };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                file.read_to_string(&mut pid).map_err(failed)?;
-                return Err(OpenError::Held {
-                    path: database.to_owned(),
-                    pid: pid.trim().parse().ok(),
-                });
-            }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        match try_take(database) {
+            Ok(Ok(lock)) => Ok(lock),
+            Ok(Err(pid)) => Err(OpenError::Held {
+                path: database.to_owned(),
+                pid,
+            }),
+            Err(source) => Err(OpenError::File {
+                path: database.to_owned(),
+                source,
+            }),
         }
-        file.set_len(0).map_err(failed)?;
-        writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(Self { _file: file })
     }
 }
 
-fn beside(database: &Path) -> PathBuf {
-    let mut path = OsString::from(database);
-    path.push(".lock");
-    path.into()
+/// The lock, or the process that holds it.
+fn try_take(database: &Path) -> io::Result<Result<Lock, Option<u32>>> {
+    // One lock, by whatever links the database is reached.
+    let mut path = database.canonicalize()?;
+    path.as_mut_os_string().push(".lock");
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = options.open(path)?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0)?;
+            writeln!(file, "{}", std::process::id())?;
+            Ok(Ok(Lock { _file: file }))
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            file.read_to_string(&mut pid)?;
+            Ok(Err(pid.trim().parse().ok()))
+        }
+        Err(TryLockError::Error(source)) => Err(source),
+    }
 }

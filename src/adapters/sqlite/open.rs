@@ -117,7 +117,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     })
 }
 
-/// Takes the lock and sees to it that the file exists and is nobody else's to read.
+/// Sees to it that the file exists, nobody else's to read, and takes the lock.
 fn claim_file(path: &Path) -> Result<Lock, OpenError> {
     let failed = |path: &Path, source| OpenError::File {
         path: path.to_owned(),
@@ -128,15 +128,12 @@ fn claim_file(path: &Path) -> Result<Lock, OpenError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(|source| failed(folder, source))?;
     }
-    let lock = Lock::take(path)?;
-    let made = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path);
-    made.map_err(|source| failed(path, source))?;
-    Ok(lock)
+    // Not opened when it is there: closing it would let go of the locks of a store that is open in this process.
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match made.map(drop) {
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => Err(failed(path, source)),
+        _ => Lock::take(path),
+    }
 }
 
 fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {

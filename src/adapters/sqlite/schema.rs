@@ -52,9 +52,10 @@ const MIGRATIONS: &[&str] = &["
         body_bytes INTEGER NOT NULL,
         CHECK ((due_at IS NULL) = (finished_at IS NOT NULL))
     ) STRICT;
-    CREATE INDEX deliveries_by_turn ON deliveries (place, due_at, job) WHERE finished_at IS NULL;
-    CREATE INDEX deliveries_by_job ON deliveries (job, place) WHERE finished_at IS NULL;
-    CREATE INDEX deliveries_by_end ON deliveries (finished_at, state, body_bytes) WHERE finished_at IS NOT NULL;
+    CREATE INDEX deliveries_by_turn ON deliveries (place, due_at) WHERE finished_at IS NULL;
+    CREATE INDEX deliveries_by_job ON deliveries (job, place, due_at, state) WHERE finished_at IS NULL;
+    CREATE INDEX deliveries_by_end ON deliveries (finished_at, body_bytes) WHERE finished_at IS NOT NULL;
+    CREATE INDEX deliveries_given_up ON deliveries (finished_at) WHERE state = 'dead';
     CREATE INDEX deliveries_to_strip ON deliveries (state = 'dead', place)
         WHERE finished_at IS NOT NULL AND body_bytes > 0;
 

@@ -142,7 +142,7 @@ impl Queue for SqliteStore {
         tokio::pin!(changed);
         // From here on no change is missed, also not one between the look and the wait.
         changed.as_mut().enable();
-        let until_due = match self.look(|connection, _| listing::next_due(connection)).await {
+        let until_due = match self.look(|connection, at| listing::next_due(connection, at.now)).await {
             Ok(Some(due_at)) => (from_ms(due_at) - self.clock.now()).to_std().unwrap_or_default(),
             Ok(None) | Err(_) => at_most,
         };

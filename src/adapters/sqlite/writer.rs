@@ -144,3 +144,91 @@ fn write_together(
     transaction.commit()?;
     Ok(outcomes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use std::sync::Arc;
+    use tempfile::TempDir;
+
+    fn open(path: &Path) -> Connection {
+        let connection = Connection::open(path).expect("a database");
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS words (word TEXT)")
+            .expect("a table");
+        connection
+    }
+
+    fn insert(word: &str) -> impl FnOnce(&Connection) -> rusqlite::Result<usize> + Send + use<> {
+        let word = word.to_owned();
+        move |connection| connection.execute("INSERT INTO words VALUES (?1)", [word])
+    }
+
+    fn words(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+        let mut select = connection.prepare("SELECT word FROM words WHERE length(word) < 10 ORDER BY word")?;
+        select.query_map([], |row| row.get(0))?.collect()
+    }
+
+    /// Has the writer busy until the sender is used or dropped: what comes meanwhile waits for one transaction.
+    async fn keep_busy(writer: &Arc<Writer>) -> std::sync::mpsc::Sender<()> {
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (begun, is_busy) = oneshot::channel();
+        let writer = writer.clone();
+        tokio::spawn(async move {
+            let busy = writer.write(move |_| Ok((begun.send(()), wait.recv())));
+            busy.await
+        });
+        is_busy.await.expect("the thread works");
+        go
+    }
+
+    #[tokio::test]
+    async fn writes_that_wait_share_a_transaction_and_fail_alone() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("words.db");
+        let writer = Arc::new(Writer::start(open(&path)).expect("a thread"));
+        let go = keep_busy(&writer).await;
+        let beside = open(&path);
+        let wrong = |connection: &Connection| {
+            insert("half")(connection)?;
+            connection.execute("INSERT INTO nowhere VALUES (1)", [])
+        };
+        let look = move |connection: &Connection| Ok((words(connection)?, words(&beside)?));
+        let (one, wrong, two, seen, ()) = tokio::join!(
+            writer.write(insert("one")),
+            writer.write(wrong),
+            writer.write(insert("two")),
+            writer.write(look),
+            async { drop(go) },
+        );
+        assert_eq!((one, two), (Ok(1), Ok(1)));
+        assert!(matches!(wrong, Err(Failure::Transient(_))), "{wrong:?}");
+        let (inside, outside) = seen.expect("it looks");
+        assert_eq!((inside, outside.len()), (vec!["one".to_owned(), "two".to_owned()], 0));
+        assert_eq!(words(&open(&path)), Ok(vec!["one".to_owned(), "two".to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn on_a_full_disk_an_answer_is_still_true() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("words.db");
+        let connection = open(&path);
+        connection.pragma_update(None, "max_page_count", 10).expect("a bound");
+        let writer = Arc::new(Writer::start(connection).expect("a thread"));
+        let go = keep_busy(&writer).await;
+        let big = "x".repeat(100_000);
+        let (before, big, after, ()) = tokio::join!(
+            writer.write(insert("before")),
+            writer.write(insert(&big)),
+            writer.write(insert("after")),
+            async { drop(go) },
+        );
+        assert!(matches!(big, Err(Failure::Transient(_))), "{big:?}");
+        let found = words(&open(&path)).expect("readable");
+        for (answer, word) in [(before, "before"), (after, "after")] {
+            assert_eq!(answer.is_ok(), found.contains(&word.to_owned()), "{word}: {answer:?}");
+        }
+        assert_eq!(writer.write(insert("later")).await, Ok(1));
+    }
+}

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// One scenario.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Fixture {
+pub(super) struct Fixture<World = Value> {
     /// What happens, in a few words.
     pub(super) title: String,
     /// Why it matters.
@@ -20,27 +20,15 @@ pub(super) struct Fixture {
     /// GitHub at the start.
     pub(super) github: World,
     /// What happens, in order.
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<Step<World>>,
     /// How it must end.
     pub(super) end: End,
-}
-
-/// A world, or a change to one: checked when it is read, and sent to the simulator as it was written.
-#[derive(Debug)]
-pub(super) struct World(pub(super) Value);
-
-impl<'de> Deserialize<'de> for World {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        Change::deserialize(&value).map_err(serde::de::Error::custom)?;
-        Ok(Self(value))
-    }
 }
 
 /// One step: exactly one of its first four keys, and what is expected of the latest delivery after it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Step {
+pub(super) struct Step<World = Value> {
     /// GitHub delivers.
     pub(super) deliver: Option<Deliver>,
     /// Something changes at GitHub.
@@ -132,10 +120,10 @@ pub(super) struct End {
 /// A fixture cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     File { path: PathBuf, source: std::io::Error },
-    #[error("{}: {source}; compare it with docs/fixtures.md", path.display())]
-    Json { path: PathBuf, source: serde_json::Error },
+    #[error("{}: {problem}; compare it with docs/fixtures.md", path.display())]
+    Json { path: PathBuf, problem: serde_json::Error },
     #[error("{}: step {step}: {problem}; compare it with docs/fixtures.md", path.display())]
     Step {
         path: PathBuf,
@@ -152,10 +140,13 @@ pub(super) fn read(path: &Path) -> Result<Fixture, Unreadable> {
         path: path.to_owned(),
         source,
     })?;
-    let fixture: Fixture = serde_json::from_str(&text).map_err(|source| Unreadable::Json {
+    let json = |problem| Unreadable::Json {
         path: path.to_owned(),
-        source,
-    })?;
+        problem,
+    };
+    // Worlds go to the simulator as they were written, and are read for what they mean first, which knows a typo's place.
+    serde_json::from_str::<Fixture<Change>>(&text).map_err(json)?;
+    let fixture: Fixture = serde_json::from_str(&text).map_err(json)?;
     for (at, step) in fixture.steps.iter().enumerate() {
         if let Err(problem) = check(step) {
             return Err(Unreadable::Step {

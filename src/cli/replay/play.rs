@@ -81,7 +81,7 @@ const ECHOES: usize = 200;
 pub(super) async fn play(name: &str, fixture: &Fixture, stage: &mut dyn Stage) -> Result<Played> {
     stage
         .github()
-        .apply(&fixture.github.0)
+        .apply(&fixture.github)
         .await
         .context("cannot set the world up")?;
     let mut player = Player {
@@ -127,7 +127,7 @@ impl Player<'_> {
         if let Some(deliver) = &step.deliver {
             self.deliver(number, deliver).await?;
         } else if let Some(change) = &step.github {
-            self.stage.github().apply(&change.0).await?;
+            self.stage.github().apply(change).await?;
             self.settle().await?;
         } else if let Some(seconds) = step.advance_s {
             self.stage.advance(seconds).await?;
@@ -217,15 +217,18 @@ impl Player<'_> {
     /// Lets gate and GitHub react to each other until both are quiet.
     async fn settle(&mut self) -> Result<()> {
         for _ in 0..ECHOES {
-            let mut moved = self.stage.work().await? > 0;
+            let worked = self.stage.work().await? > 0;
             let outbox = self.stage.github().outbox().await?;
+            let delivered = !outbox.is_empty();
             for delivery in outbox {
                 let post = self.signed(delivery.guid, &delivery.event, &delivery.payload, Signature::Good);
                 self.stage.post(&post).await?;
-                moved = true;
             }
-            moved |= self.stage.github().settle().await? > 0;
-            if !moved {
+            // Jobs go on only once the gate has heard of all there was to hear.
+            if delivered || worked {
+                continue;
+            }
+            if self.stage.github().settle().await? == 0 {
                 return Ok(());
             }
         }

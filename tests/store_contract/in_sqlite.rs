@@ -28,8 +28,8 @@ impl InSqlite {
 impl Engine for InSqlite {
     async fn open(&self, bounds: Bounds) -> Arc<dyn Store> {
         let path = self.folder.path().join("jitgate.db");
-        let store = SqliteStore::open(&path, OpenMode::Serve, self.clock.clone(), bounds);
-        Arc::new(store.expect("the store opens"))
+        let opened = SqliteStore::open(&path, OpenMode::Serve, self.clock.clone(), bounds);
+        Arc::new(opened.expect("the store opens"))
     }
 
     fn brief(&self) -> Duration {
