@@ -18,7 +18,7 @@ async fn slow_senders_are_cut_off_and_hold_nobody_up() {
     let github = Hanging::start().await;
     let gate = &Gate::start(&github.url, &[("server.read_timeout_s", "1")]).await;
     let body_of_10 = head(&guid(1), b"0123456789", "Content-Length: 1000");
-    let chunked = head(&guid(2), b"", "Transfer-Encoding: chunked");
+    let chunked = head(&guid(2), b"", "Transfer-Encoding: chunked") + "ffff\r\n";
     let opening = "POST /webhooks/github HTTP/1.1\r\nX-Slow: ";
     let after_a_first_request = format!("GET /healthz HTTP/1.1\r\nHost: gate\r\n\r\n{opening}");
     let slow = |begin: String, answers_before: usize| async move {
