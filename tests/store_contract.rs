@@ -60,6 +60,8 @@ macro_rules! contract {
             contract!(@$how $engine, keeping:
                 unknown_guids_are_unknown
                 the_newest_deliveries_are_listed_first
+                listings_show_what_was_asked_for
+                a_dead_letter_is_forgotten_when_told_to
                 depth_counts_what_is_where
                 a_full_queue_keeps_room_for_what_could_reach_a_runner
                 a_dead_letter_that_arrives_again_waits_its_turn_when_the_queue_is_full

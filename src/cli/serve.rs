@@ -60,6 +60,9 @@ pub(super) fn run(args: Args, global: &Global) -> Outcome {
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
-        Self::new(Exit::Configuration, error)
+        match error {
+            StartError::Wiring(error) => error.into(),
+            StartError::Identity(_) => Self::new(Exit::Configuration, error),
+        }
     }
 }

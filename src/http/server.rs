@@ -1,11 +1,13 @@
 //! Binds the listeners and mounts the handlers.
 
 use super::admin::{self, AdminState};
+use super::connections;
 use super::health::{self, Health};
 use super::problem::Problem;
 use super::webhook::{self, Webhook};
 use crate::app::Ingest;
 use actix_web::dev::ServerHandle;
+use actix_web::http::header::ALLOW;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
@@ -91,12 +93,13 @@ pub fn serve_public(
     let address = listener.local_addr().map_err(failed)?;
     let server = HttpServer::new(move || {
         App::new()
+            .wrap(from_fn(connections::count))
             .app_data(state.clone())
             .app_data(health.clone())
             .service(
                 web::resource("/webhooks/github")
                     .route(web::post().to(webhook::receive))
-                    .default_service(web::to(webhook::other_method)),
+                    .default_service(web::to(|| other_method("POST"))),
             )
             .service(get("/healthz").route(web::get().to(health::healthz)))
             .service(get("/readyz").route(web::get().to(health::readyz)))
@@ -105,6 +108,7 @@ pub fn serve_public(
     .workers(limits.workers.unwrap_or_else(cores))
     .max_connections(CONNECTIONS)
     .client_request_timeout(limits.read_timeout)
+    .on_connect(connections::watch(limits.read_timeout))
     .shutdown_timeout(SHUTDOWN_S)
     .disable_signals()
     .listen(listener)
@@ -209,11 +213,12 @@ fn open(bind: &AdminBind, mut state: AdminState) -> io::Result<(Listener, AdminS
 }
 
 fn get(path: &str) -> actix_web::Resource {
-    web::resource(path).default_service(web::to(other_method))
+    web::resource(path).default_service(web::to(|| other_method("GET")))
 }
 
-async fn other_method() -> HttpResponse {
-    Problem::method().answer()
+async fn other_method(allowed: &'static str) -> HttpResponse {
+    let problem = Problem::method();
+    problem.builder().insert_header((ALLOW, allowed)).body(problem.body())
 }
 
 async fn not_found() -> HttpResponse {

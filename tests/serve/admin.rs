@@ -1,0 +1,1 @@
+//! The admin API: who may ask, and what it answers.
