@@ -3,7 +3,7 @@
 use super::args::Global;
 use super::exit::{Exit, Failure, Outcome};
 use super::{logging, signals};
-use crate::runtime::{self, StartError};
+use crate::runtime::{self, IdentityError, StartError, WiringError};
 use clap::ValueEnum;
 
 /// Arguments of `serve`.
@@ -48,6 +48,9 @@ pub(super) fn run(args: Args, global: &Global) -> Outcome {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    if loaded.config.repositories.is_empty() {
+        tracing::warn!("no repository is configured, so every delivery is ignored: add a [[repositories]] table");
+    }
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
     runtime.block_on(async {
         let process = runtime::serve(&loaded.config, role)?;
@@ -60,6 +63,14 @@ pub(super) fn run(args: Args, global: &Global) -> Outcome {
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
-        Self::new(Exit::Configuration, error)
+        let remedy = match &error {
+            StartError::Identity(IdentityError::Io { .. }) => "make server.state_dir a place this user can write to",
+            StartError::Wiring(WiringError::Listen(_)) => {
+                "stop what listens there, or change server.listen or server.admin_listen"
+            }
+            // These say it themselves.
+            StartError::Identity(_) | StartError::Wiring(_) => return Self::new(Exit::Configuration, error),
+        };
+        Self::new(Exit::Configuration, error).remedy(remedy)
     }
 }
