@@ -12,6 +12,7 @@ pub mod quarantine;
 pub mod records;
 pub mod settings;
 pub mod signature;
+pub mod story;
 pub mod work;
 
 pub use gate::Gate;

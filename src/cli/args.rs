@@ -1,6 +1,6 @@
 //! What can be typed: the global flags and the commands.
 
-use super::{config, replay, serve, simulate};
+use super::{config, dead_letter, delivery, replay, serve, simulate, why};
 use crate::config::parse_log;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -51,6 +51,12 @@ pub struct Global {
 pub enum Command {
     /// Take deliveries, decide, and make runners
     Serve(serve::Args),
+    /// Tell what became of a job, and why
+    Why(why::Args),
+    /// Look at deliveries, and have them worked on again
+    Delivery(delivery::Args),
+    /// Look at deliveries that were given up on, and settle them
+    DeadLetter(dead_letter::Args),
     /// Send recorded deliveries through a gate and compare its decisions
     Replay(replay::Args),
     /// Run the simulated GitHub by itself

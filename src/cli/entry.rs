@@ -2,7 +2,7 @@
 
 use super::args::{Cli, Command};
 use super::exit::{Exit, Outcome};
-use super::{config, output, replay, serve, simulate};
+use super::{config, dead_letter, delivery, output, replay, serve, simulate, why};
 use crate::telemetry::one_line;
 use clap::Parser;
 use std::panic;
@@ -32,6 +32,9 @@ fn run(cli: Cli) -> Outcome {
     let global = cli.global;
     match cli.command {
         Command::Serve(args) => serve::run(args, &global),
+        Command::Why(args) => why::run(args, &global),
+        Command::Delivery(args) => delivery::run(args, &global),
+        Command::DeadLetter(args) => dead_letter::run(args, &global),
         Command::Replay(args) => replay::run(args, &global),
         Command::Simulate(args) => simulate::run(args, &global),
         Command::Config(args) => config::run(args, &global),

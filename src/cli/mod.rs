@@ -5,6 +5,8 @@
 
 mod args;
 mod config;
+mod dead_letter;
+mod delivery;
 mod entry;
 mod exit;
 mod logging;
@@ -14,6 +16,9 @@ mod serve;
 mod signals;
 mod simulate;
 mod sources;
+mod store;
+mod table;
+mod why;
 
 pub use args::Cli;
 pub use entry::main;

@@ -63,14 +63,13 @@ pub(super) fn run(args: Args, global: &Global) -> Outcome {
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
-        let remedy = match &error {
-            StartError::Identity(IdentityError::Io { .. }) => "make server.state_dir a place this user can write to",
-            StartError::Wiring(WiringError::Listen(_)) => {
-                "stop what listens there, or change server.listen or server.admin_listen"
-            }
-            // These say it themselves.
-            StartError::Identity(_) | StartError::Wiring(_) => return Self::new(Exit::Configuration, error),
-        };
-        Self::new(Exit::Configuration, error).remedy(remedy)
+        match error {
+            StartError::Wiring(error @ WiringError::Listen(_)) => Self::new(Exit::Configuration, error)
+                .remedy("stop what listens there, or change server.listen or server.admin_listen"),
+            StartError::Wiring(error) => error.into(),
+            StartError::Identity(error @ IdentityError::Io { .. }) => Self::new(Exit::Configuration, error)
+                .remedy("make server.state_dir a place that this user can write to"),
+            StartError::Identity(error) => Self::new(Exit::Configuration, error),
+        }
     }
 }

@@ -2,18 +2,21 @@
 //! `Origin` that fit, so that no web page can reach it through somebody's browser.
 
 use super::problem::Problem;
-use crate::app::{Gate, Ingest};
+use crate::app::{Gate, Ingest, story};
 use crate::domain::alert::Alert;
 use crate::domain::ids::{DeliveryId, JobId};
 use crate::ports::Failure;
+use crate::ports::queue::{DeliveryState, Filter};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
-use actix_web::web::{Data, Path};
+use actix_web::web::{Data, Path, Query};
 use actix_web::{Error, HttpResponse};
+use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -22,6 +25,8 @@ use tokio::sync::OnceCell;
 
 /// Deliveries and alerts in one answer.
 const LISTED: usize = 200;
+/// Deliveries in one answer, whatever is asked for.
+const LISTED_AT_MOST: usize = 1000;
 
 /// How long GitHub may take to say whether it is simulated. The status must not wait for a GitHub that hangs.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -135,9 +140,44 @@ pub(super) async fn status(state: Data<AdminState>) -> HttpResponse {
     }))
 }
 
-/// `GET /api/v1/deliveries`.
-pub(super) async fn deliveries(state: Data<AdminState>) -> HttpResponse {
-    match state.gate.queue.deliveries(LISTED).await {
+/// What `GET /api/v1/deliveries` can be asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    /// States, comma-separated.
+    state: Option<String>,
+    repository: Option<String>,
+    job: Option<u64>,
+    since: Option<DateTime<Utc>>,
+    limit: Option<usize>,
+}
+
+impl Asked {
+    fn filter(self) -> Result<Filter, String> {
+        let words = self.state.iter().flat_map(|words| words.split(','));
+        let state = |word: &str| DeliveryState::parse(word).ok_or_else(|| format!("there is no state {word:?}"));
+        Ok(Filter {
+            states: words.map(state).collect::<Result<_, _>>()?,
+            repository: self.repository,
+            job: self.job.map(JobId),
+            since: self.since,
+        })
+    }
+}
+
+/// `GET /api/v1/deliveries`: the newest, at most 1000.
+pub(super) async fn deliveries(state: Data<AdminState>, asked: Result<Query<Asked>, Error>) -> HttpResponse {
+    let refused = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "query", "Bad request", detail).answer();
+    let asked = match asked {
+        Ok(asked) => asked.into_inner(),
+        Err(error) => return refused(error.to_string()),
+    };
+    let limit = asked.limit.unwrap_or(LISTED).min(LISTED_AT_MOST);
+    let filter = match asked.filter() {
+        Ok(filter) => filter,
+        Err(detail) => return refused(detail),
+    };
+    match state.gate.queue.deliveries(&filter, limit).await {
         Ok(deliveries) => HttpResponse::Ok().json(json!({"deliveries": deliveries})),
         Err(failure) => store_failed(&failure),
     }
@@ -166,19 +206,12 @@ pub(super) async fn delivery(state: Data<AdminState>, guid: Path<String>) -> Htt
 
 /// `GET /api/v1/jobs/ID`: the newest decision record, with the job's state and its earlier decisions beside it.
 pub(super) async fn job(state: Data<AdminState>, id: Path<u64>) -> HttpResponse {
-    let record = match state.gate.job(JobId(*id)).await {
-        Ok(Some(record)) => record,
-        Ok(None) => return Problem::not_found().answer(),
-        Err(failure) => return store_failed(&failure),
-    };
-    let history: Vec<_> = record.decisions.iter().map(|entry| &entry.decision).collect();
-    let mut answer = history.last().map_or_else(|| json!({}), |newest| json!(newest));
-    if let Some(fields) = answer.as_object_mut() {
-        fields.insert("progress".to_owned(), json!(record.progress));
-        fields.insert("runner".to_owned(), json!(record.runner));
-        fields.insert("history".to_owned(), json!(history));
+    let gate = &state.gate;
+    match story::tell(gate.queue.as_ref(), gate.ledger.as_ref(), JobId(*id)).await {
+        Ok(Some(story)) => HttpResponse::Ok().json(story),
+        Ok(None) => Problem::not_found().answer(),
+        Err(failure) => store_failed(&failure),
     }
-    HttpResponse::Ok().json(answer)
 }
 
 /// `GET /api/v1/alerts`.

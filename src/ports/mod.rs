@@ -5,6 +5,7 @@ pub mod clock;
 pub mod failure;
 pub mod github;
 pub mod ledger;
+pub mod promise;
 pub mod queue;
 pub mod runner_host;
 
@@ -12,5 +13,6 @@ pub use clock::Clock;
 pub use failure::Failure;
 pub use github::GitHub;
 pub use ledger::Ledger;
+pub use promise::Durability;
 pub use queue::Queue;
 pub use runner_host::RunnerHost;

@@ -128,6 +128,29 @@ pub enum DeliveryState {
     Dead,
 }
 
+impl DeliveryState {
+    /// Every state there is.
+    pub const ALL: [Self; 5] = [Self::Queued, Self::Leased, Self::Done, Self::Ignored, Self::Dead];
+
+    /// The word used in records and commands.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Leased => "leased",
+            Self::Done => "done",
+            Self::Ignored => "ignored",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+}
+
 /// A delivery as the store knows it, without its body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
@@ -151,6 +174,45 @@ pub struct Delivery {
     pub due_at: Option<DateTime<Utc>>,
     /// Why it was returned or given up on, the last time.
     pub cause: Option<String>,
+}
+
+/// Which deliveries are meant. What is left open does not matter.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// In one of these states; in any where there is none.
+    pub states: Vec<DeliveryState>,
+    /// Of this repository, whatever the case of its ASCII letters.
+    pub repository: Option<String>,
+    /// About this job.
+    pub job: Option<JobId>,
+    /// Received then or later.
+    pub since: Option<DateTime<Utc>>,
+}
+
+impl Filter {
+    /// What of a job's deliveries is not over.
+    #[must_use]
+    pub fn unfinished_of(job: JobId) -> Self {
+        Self {
+            states: vec![DeliveryState::Queued, DeliveryState::Leased],
+            job: Some(job),
+            ..Self::default()
+        }
+    }
+
+    /// Whether a delivery is meant.
+    #[must_use]
+    pub fn matches(&self, delivery: &Delivery) -> bool {
+        let is =
+            |wanted: &str, given: &Option<String>| given.as_ref().is_some_and(|it| it.eq_ignore_ascii_case(wanted));
+        (self.states.is_empty() || self.states.contains(&delivery.state))
+            && self
+                .repository
+                .as_ref()
+                .is_none_or(|name| is(name, &delivery.repository))
+            && (self.job.is_none() || delivery.job == self.job)
+            && self.since.is_none_or(|since| delivery.received_at >= since)
+    }
 }
 
 /// How full the queue is.
@@ -198,8 +260,13 @@ pub trait Queue: Send + Sync + 'static {
     /// One delivery.
     async fn delivery(&self, id: &DeliveryId) -> Result<Option<Delivery>, Failure>;
 
-    /// The newest deliveries, newest first, at most `limit`.
-    async fn deliveries(&self, limit: usize) -> Result<Vec<Delivery>, Failure>;
+    /// Forgets a dead letter with its body and its GUID, so that it is new if it arrives again. False when there is no such
+    /// dead letter; nothing else is forgotten.
+    async fn forget_dead(&self, id: &DeliveryId) -> Result<bool, Failure>;
+
+    /// The newest deliveries that `filter` means, newest first, at most `limit`. [`Filter::unfinished_of`] a job is answered
+    /// without looking at what is over, however much that is; other filters may look at all that is kept.
+    async fn deliveries(&self, filter: &Filter, limit: usize) -> Result<Vec<Delivery>, Failure>;
 
     /// The body of a delivery while it is kept.
     async fn body(&self, id: &DeliveryId) -> Result<Option<Vec<u8>>, Failure>;

@@ -6,4 +6,4 @@ mod wiring;
 
 pub use identity::{IdentityError, admin_token, instance, prepare_state_dir};
 pub use process::{Process, StartError, serve};
-pub use wiring::{Store, WiringError, build_gate, open_admin, open_ingress, open_store};
+pub use wiring::{Store, WiringError, build_gate, open_admin, open_ingress, open_store, open_store_beside};

@@ -3,6 +3,7 @@
 use crate::adapters::alerts::LogSink;
 use crate::adapters::github::{self, GitHubAdapter};
 use crate::adapters::memory::MemoryStore;
+use crate::adapters::sqlite::{OpenError, OpenMode, SqliteStore};
 use crate::app::gather::Recall;
 use crate::app::settings::{Repository, Settings};
 use crate::app::{Gate, Ingest};
@@ -10,7 +11,7 @@ use crate::config::{AdminListen, Config, Credentials, Scope, StoreUrl};
 use crate::http::{self, AdminBind, AdminState, Health, Limits, Running};
 use crate::ports::github::RunnerScope;
 use crate::ports::queue::Bounds;
-use crate::ports::{Clock, GitHub, Ledger, Queue, RunnerHost};
+use crate::ports::{Clock, Durability, GitHub, Ledger, Queue, RunnerHost};
 use chrono::TimeDelta;
 use secrecy::SecretString;
 use std::net::SocketAddr;
@@ -24,14 +25,33 @@ pub struct Store {
     pub queue: Arc<dyn Queue>,
     /// The ledger.
     pub ledger: Arc<dyn Ledger>,
+    /// What it promises.
+    pub durability: Arc<dyn Durability>,
+}
+
+impl Store {
+    fn of<S: Queue + Ledger + Durability>(engine: S) -> Self {
+        let engine = Arc::new(engine);
+        Self {
+            queue: engine.clone(),
+            ledger: engine.clone(),
+            durability: engine,
+        }
+    }
 }
 
 /// Something could not be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum WiringError {
     /// The configured engine does not exist in this version.
-    #[error("the engine of store.url is not available in this version; use memory:")]
-    Store,
+    #[error("the engine of store.url is not available in this version; use sqlite:PATH")]
+    NoEngine,
+    /// The store is inside another process.
+    #[error("store.url is memory:, and such a store lives inside the process that serves")]
+    InsideServe,
+    /// The database was not opened.
+    #[error(transparent)]
+    Sqlite(#[from] OpenError),
     /// Nobody to speak as.
     #[error("no credentials for GitHub: set github.app_id with github.private_key_file, or github.token_file")]
     NoCredentials,
@@ -43,29 +63,43 @@ pub enum WiringError {
     Listen(#[from] http::ListenError),
 }
 
-/// Most deliveries the queue holds; the last tenth is kept for those that could reach a runner.
+/// Most deliveries the queue holds; the last tenth is kept for those that could reach a runner. At GitHub's largest bodies
+/// that is `store.bodies_max_bytes` long before, and at usual ones hours of a busy organization.
 const QUEUE_BOUND: u64 = 100_000;
 
-/// Opens the configured store.
+/// Opens the configured store to work its queue.
 ///
 /// # Errors
 /// When the engine does not exist here, or does not open.
 pub fn open_store(config: &Config, clock: Arc<dyn Clock>) -> Result<Store, WiringError> {
     match &config.store.url {
-        StoreUrl::Memory => {
-            let bounds = Bounds {
-                max_entries: QUEUE_BOUND,
-                max_entries_other: QUEUE_BOUND - QUEUE_BOUND / 10,
-                bodies_max_bytes: config.store.bodies_max_bytes,
-                retention: config.store.retention,
-            };
-            let store = Arc::new(MemoryStore::new(clock, bounds));
-            Ok(Store {
-                queue: store.clone(),
-                ledger: store,
-            })
-        }
-        StoreUrl::Sqlite(_) | StoreUrl::Redis(_) | StoreUrl::RedisCluster(_) => Err(WiringError::Store),
+        StoreUrl::Memory => Ok(Store::of(MemoryStore::new(clock, bounds(config)))),
+        _ => open_shared(config, clock, OpenMode::Serve),
+    }
+}
+
+/// Opens the configured store for a command, beside a process that serves.
+///
+/// # Errors
+/// When the store is inside that process, its engine does not exist here, or it does not open.
+pub fn open_store_beside(config: &Config, clock: Arc<dyn Clock>) -> Result<Store, WiringError> {
+    open_shared(config, clock, OpenMode::Command)
+}
+
+fn open_shared(config: &Config, clock: Arc<dyn Clock>, mode: OpenMode) -> Result<Store, WiringError> {
+    match &config.store.url {
+        StoreUrl::Memory => Err(WiringError::InsideServe),
+        StoreUrl::Sqlite(path) => Ok(Store::of(SqliteStore::open(path, mode, clock, bounds(config))?)),
+        StoreUrl::Redis(_) | StoreUrl::RedisCluster(_) => Err(WiringError::NoEngine),
+    }
+}
+
+fn bounds(config: &Config) -> Bounds {
+    Bounds {
+        max_entries: QUEUE_BOUND,
+        max_entries_other: QUEUE_BOUND - QUEUE_BOUND / 10,
+        bodies_max_bytes: config.store.bodies_max_bytes,
+        retention: config.store.retention,
     }
 }
 

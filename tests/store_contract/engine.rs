@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use jitgate::domain::event::Action;
 use jitgate::domain::ids::{DeliveryId, JobId};
-use jitgate::ports::queue::{Accepted, Arrival, Bounds, Delivery, DeliveryState, Lease, Priority, Work};
+use jitgate::ports::queue::{Accepted, Arrival, Bounds, Delivery, DeliveryState, Filter, Lease, Priority, Work};
 use jitgate::ports::{Ledger, Queue};
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +60,7 @@ pub(super) fn delivery(id: &str) -> Story {
     Story {
         id: guid(id),
         job: 1,
+        repository: "octo-org/chem".to_owned(),
         priority: Priority::Reaching,
         received: 0,
         body: id.as_bytes().to_vec(),
@@ -81,6 +82,7 @@ pub(super) fn ignored(id: &str) -> Arrival {
 pub(super) struct Story {
     id: DeliveryId,
     job: u64,
+    repository: String,
     priority: Priority,
     received: i64,
     body: Vec<u8>,
@@ -89,6 +91,11 @@ pub(super) struct Story {
 impl Story {
     pub(super) fn of_job(mut self, job: u64) -> Self {
         self.job = job;
+        self
+    }
+
+    pub(super) fn in_repository(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.repository);
         self
     }
 
@@ -110,7 +117,7 @@ impl Story {
     pub(super) fn into_arrival(self) -> Arrival {
         let work = Work::Queue {
             action: Action::Queued,
-            repository: "octo-org/chem".to_owned(),
+            repository: self.repository,
             job: JobId(self.job),
             priority: self.priority,
             body: self.body,
@@ -180,4 +187,13 @@ pub(super) async fn state(store: &dyn Store, id: &str) -> Option<DeliveryState> 
 
 pub(super) async fn body(store: &dyn Store, id: &str) -> Option<Vec<u8>> {
     store.body(&guid(id)).await.expect("the store answers")
+}
+
+/// The newest deliveries, whatever they are.
+pub(super) async fn newest(store: &dyn Store, limit: usize) -> Vec<Delivery> {
+    listed(store, Filter::default(), limit).await
+}
+
+pub(super) async fn listed(store: &dyn Store, filter: Filter, limit: usize) -> Vec<Delivery> {
+    store.deliveries(&filter, limit).await.expect("the store answers")
 }

@@ -1,14 +1,15 @@
 //! Stories of what a queue shows, bounds and forgets.
 
 use super::engine::*;
-use jitgate::ports::queue::{Accepted, Bounds, DeliveryState, Depth};
+use jitgate::domain::ids::JobId;
+use jitgate::ports::queue::{Accepted, Bounds, DeliveryState, Depth, Filter};
 
 pub(super) async fn unknown_guids_are_unknown(engine: &dyn Engine) {
     let store = &*engine.ample().await;
     assert_eq!(known(store, "a").await, None);
     assert_eq!(body(store, "a").await, None);
     assert_eq!(store.requeue(&guid("a")).await, Ok(false));
-    assert_eq!(store.deliveries(10).await, Ok(Vec::new()));
+    assert_eq!(newest(store, 10).await, []);
     assert_eq!(ids(&claim(store, 10).await), [""; 0]);
     assert_eq!(store.depth().await, Ok(Depth::default()));
 }
@@ -23,14 +24,102 @@ pub(super) async fn the_newest_deliveries_are_listed_first(engine: &dyn Engine) 
             .await;
     }
     ack(store, claim(store, 1).await.remove(0)).await;
-    let listed = store.deliveries(3).await.expect("the store answers");
+    let listed = newest(store, 3).await;
     let names: Vec<_> = listed.iter().map(|delivery| delivery.id.as_str()).collect();
     assert_eq!(names, ["d4", "d3", "d2"]);
-    let all = store.deliveries(100).await.expect("the store answers");
+    let all = newest(store, 100).await;
     assert_eq!(all.len(), 5);
     for delivery in all {
         assert_eq!(known(store, delivery.id.as_str()).await, Some(delivery));
     }
+}
+
+pub(super) async fn listings_show_what_was_asked_for(engine: &dyn Engine) {
+    let store = &*engine.ample().await;
+    delivery("done").of_job(1).received(1).enters(store).await;
+    delivery("dead").of_job(2).received(2).enters(store).await;
+    delivery("held").of_job(3).received(3).enters(store).await;
+    assert_eq!(store.accept(ignored("ignored")).await, Ok(Accepted::Taken));
+    let [done, dead, _held] = <[_; 3]>::try_from(claim(store, 3).await).expect("three leases");
+    ack(store, done).await;
+    bury(store, dead).await;
+    for (n, id) in (4..).zip(["old", "new"]) {
+        let of_another = delivery(id).in_repository("octo-org/maths").of_job(4);
+        of_another.received(n).enters(store).await;
+    }
+    let in_state = |states: &[DeliveryState]| Filter {
+        states: states.to_vec(),
+        ..Filter::default()
+    };
+    let of_repository = |name: &str| Filter {
+        repository: Some(name.to_owned()),
+        ..Filter::default()
+    };
+    let of_job = Filter {
+        job: Some(JobId(4)),
+        ..Filter::default()
+    };
+    let since = Filter {
+        since: Some(moment(3)),
+        ..Filter::default()
+    };
+    for (filter, limit, expected) in [
+        (in_state(&[DeliveryState::Done]), 9, &["done"][..]),
+        (in_state(&[DeliveryState::Dead]), 9, &["dead"]),
+        (in_state(&[DeliveryState::Ignored]), 9, &["ignored"]),
+        (
+            in_state(&[DeliveryState::Leased, DeliveryState::Queued]),
+            9,
+            &["new", "old", "held"],
+        ),
+        (
+            in_state(&[DeliveryState::Queued, DeliveryState::Dead]),
+            9,
+            &["new", "old", "dead"],
+        ),
+        (of_repository("Octo-Org/CHEM"), 9, &["held", "dead", "done"]),
+        (of_repository("octo-org/chem"), 2, &["held", "dead"]),
+        (of_repository("octo-org/che%"), 9, &[]),
+        (of_job.clone(), 9, &["new", "old"]),
+        (of_job.clone(), 1, &["new"]),
+        (since.clone(), 9, &["new", "old", "held"]),
+        (
+            Filter {
+                job: of_job.job,
+                ..since
+            },
+            9,
+            &["new", "old"],
+        ),
+        (Filter::unfinished_of(JobId(1)), 9, &[]),
+        (Filter::unfinished_of(JobId(3)), 9, &["held"]),
+    ] {
+        let found = listed(store, filter.clone(), limit).await;
+        let found: Vec<_> = found.iter().map(|delivery| delivery.id.as_str()).collect();
+        assert_eq!(found, expected, "{filter:?}");
+    }
+}
+
+pub(super) async fn a_dead_letter_is_forgotten_when_told_to(engine: &dyn Engine) {
+    let store = &*engine.ample().await;
+    for (job, id) in (0..).zip(["done", "dead", "held", "next"]) {
+        delivery(id).of_job(job).enters(store).await;
+    }
+    let [done, dead, _held] = <[_; 3]>::try_from(claim(store, 3).await).expect("three leases");
+    ack(store, done).await;
+    bury(store, dead).await;
+    for id in ["done", "held", "next", "unheard-of"] {
+        assert_eq!(store.forget_dead(&guid(id)).await, Ok(false), "{id}");
+    }
+    assert_eq!(newest(store, 10).await.len(), 4);
+
+    assert_eq!(store.forget_dead(&guid("dead")).await, Ok(true));
+    assert_eq!(store.forget_dead(&guid("dead")).await, Ok(false), "it is gone");
+    assert_eq!((known(store, "dead").await, body(store, "dead").await), (None, None));
+    let depth = store.depth().await.expect("the store answers");
+    assert_eq!((depth.dead, depth.body_bytes), (0, 12));
+    assert_eq!(store.requeue(&guid("dead")).await, Ok(false));
+    delivery("dead").of_job(1).enters(store).await;
 }
 
 pub(super) async fn depth_counts_what_is_where(engine: &dyn Engine) {
@@ -170,7 +259,7 @@ pub(super) async fn finished_deliveries_are_forgotten_and_unfinished_ones_kept(e
         assert_eq!(body(store, id).await.as_deref(), Some(id.as_bytes()), "{id}");
         assert_eq!(delivery(id).arrives(store).await, Accepted::AlreadySeen, "{id}");
     }
-    assert_eq!(store.deliveries(10).await.expect("the store answers").len(), 3);
+    assert_eq!(newest(store, 10).await.len(), 3);
     assert_eq!(store.depth().await.expect("the store answers").body_bytes, 12);
     for id in ["done", "dead", "ignored"] {
         delivery(id).of_job(9).enters(store).await;

@@ -5,7 +5,7 @@
 
 use crate::domain::event::Action;
 use crate::domain::ids::{DeliveryId, JobId};
-use crate::ports::queue::{Accepted, Arrival, Bounds, Delivery, DeliveryState, Depth, Lease, Work};
+use crate::ports::queue::{Accepted, Arrival, Bounds, Delivery, DeliveryState, Depth, Filter, Lease, Work};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -122,9 +122,7 @@ impl Deliveries {
 
     pub(super) fn accept(&mut self, arrival: Arrival, now: DateTime<Utc>) -> Accepted {
         let known = self.places.get(&arrival.id).copied();
-        let is_dead = known
-            .and_then(|place| self.entries.get(&place))
-            .is_some_and(|entry| matches!(entry.stage, Stage::Finished(DeliveryState::Dead, _)));
+        let is_dead = known.is_some_and(|place| self.is_dead(place));
         let (subject, body) = match arrival.work {
             _ if known.is_some() && !is_dead => return Accepted::AlreadySeen,
             Work::Remember if is_dead => return Accepted::AlreadySeen,
@@ -247,9 +245,14 @@ impl Deliveries {
         Some(self.entry(id)?.describe(now))
     }
 
-    pub(super) fn newest(&self, limit: usize, now: DateTime<Utc>) -> Vec<Delivery> {
-        let newest = self.entries.values().rev().take(limit);
-        newest.map(|entry| entry.describe(now)).collect()
+    pub(super) fn forget_dead(&mut self, id: &DeliveryId) -> bool {
+        let place = self.places.get(id).copied().filter(|place| self.is_dead(*place));
+        place.and_then(|place| self.take_out(place)).is_some()
+    }
+
+    pub(super) fn newest(&self, filter: &Filter, limit: usize, now: DateTime<Utc>) -> Vec<Delivery> {
+        let newest = self.entries.values().rev().map(|entry| entry.describe(now));
+        newest.filter(|delivery| filter.matches(delivery)).take(limit).collect()
     }
 
     pub(super) fn body(&self, id: &DeliveryId) -> Option<Vec<u8>> {
@@ -272,6 +275,11 @@ impl Deliveries {
         }
         depth.oldest = self.unfinished().map(|(_, entry)| entry.received_at).min();
         depth
+    }
+
+    fn is_dead(&self, place: u64) -> bool {
+        let stage = self.entries.get(&place).map(|entry| entry.stage);
+        matches!(stage, Some(Stage::Finished(DeliveryState::Dead, _)))
     }
 
     fn entry(&self, id: &DeliveryId) -> Option<&Entry> {

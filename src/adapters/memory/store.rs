@@ -5,8 +5,9 @@ use super::deliveries::Deliveries;
 use super::records::Records;
 use crate::domain::ids::DeliveryId;
 use crate::ports::ledger::{Keep, Key, Kind, Put, Stored};
-use crate::ports::queue::{Accepted, Arrival, Bounds, Delivery, Depth, Lease};
-use crate::ports::{Clock, Failure, Ledger, Queue};
+use crate::ports::promise::{Promise, Weakness};
+use crate::ports::queue::{Accepted, Arrival, Bounds, Delivery, Depth, Filter, Lease};
+use crate::ports::{Clock, Durability, Failure, Ledger, Queue};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -105,8 +106,12 @@ impl Queue for MemoryStore {
         Ok(self.step(|state, now| state.deliveries.get(id, now)))
     }
 
-    async fn deliveries(&self, limit: usize) -> Result<Vec<Delivery>, Failure> {
-        Ok(self.step(|state, now| state.deliveries.newest(limit, now)))
+    async fn forget_dead(&self, id: &DeliveryId) -> Result<bool, Failure> {
+        Ok(self.step(|state, _| state.deliveries.forget_dead(id)))
+    }
+
+    async fn deliveries(&self, filter: &Filter, limit: usize) -> Result<Vec<Delivery>, Failure> {
+        Ok(self.step(|state, now| state.deliveries.newest(filter, limit, now)))
     }
 
     async fn body(&self, id: &DeliveryId) -> Result<Option<Vec<u8>>, Failure> {
@@ -135,5 +140,20 @@ impl Ledger for MemoryStore {
 
     async fn list(&self, kind: Kind, after: Option<&str>, limit: usize) -> Result<Vec<(String, Stored)>, Failure> {
         Ok(self.step(|state, _| state.records.list(kind, after, limit)))
+    }
+}
+
+#[async_trait]
+impl Durability for MemoryStore {
+    async fn promises(&self) -> Result<Vec<Promise>, Failure> {
+        Ok(vec![Promise {
+            place: "this process".to_owned(),
+            setting: "store.url",
+            value: Some("memory:".to_owned()),
+            weakness: Some(Weakness {
+                can_lose: "everything, when the process ends",
+                remedy: "store.url = \"sqlite:PATH\"",
+            }),
+        }])
     }
 }

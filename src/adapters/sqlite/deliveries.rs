@@ -263,3 +263,8 @@ pub(super) fn requeue(connection: &Connection, now: i64, bounds: &Bounds, id: &D
         }
     }
 }
+
+pub(super) fn forget_dead(connection: &Connection, id: &DeliveryId) -> rusqlite::Result<bool> {
+    let mut delete = connection.prepare_cached("DELETE FROM deliveries WHERE id = ?1 AND state = 'dead'")?;
+    Ok(delete.execute([id.as_str()])? > 0)
+}

@@ -2,11 +2,11 @@
 
 use super::body::StoredBody;
 use super::deliveries::{NEXT_OF_EACH_JOB, delivery_id};
-use super::time::from_ms;
+use super::time::{from_ms, to_ms};
 use crate::domain::event::Action;
 use crate::domain::ids::{DeliveryId, JobId};
-use crate::ports::queue::{Delivery, DeliveryState, Depth};
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use crate::ports::queue::{Delivery, DeliveryState, Depth, Filter};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
 
 /// What a look is held against.
 #[derive(Debug, Clone, Copy)]
@@ -28,16 +28,49 @@ pub(super) fn one(connection: &Connection, at: Moment, id: &DeliveryId) -> rusql
         .optional()
 }
 
-pub(super) fn newest(connection: &Connection, at: Moment, limit: usize) -> rusqlite::Result<Vec<Delivery>> {
-    let mut select = connection.prepare_cached(
-        "SELECT * FROM deliveries WHERE finished_at IS NULL OR finished_at > :forgotten
-         ORDER BY place DESC LIMIT :limit",
-    )?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = select.query_map(named_params! {":forgotten": at.forgotten, ":limit": limit}, |row| {
-        delivery(row, at.now)
-    })?;
-    rows.collect()
+pub(super) fn newest(
+    connection: &Connection,
+    at: Moment,
+    filter: &Filter,
+    limit: usize,
+) -> rusqlite::Result<Vec<Delivery>> {
+    let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
+    // These words are ours, so they need no quoting. The index of what is unfinished serves only who says so.
+    let only_unfinished = !states.is_empty() && states.iter().all(|state| matches!(*state, "queued" | "leased"));
+    let kept = if only_unfinished {
+        "finished_at IS NULL"
+    } else {
+        "(finished_at IS NULL OR finished_at > :forgotten)"
+    };
+    let of_state = if states.is_empty() {
+        String::new()
+    } else {
+        let states = states.join("', '");
+        format!("AND iif(state = 'leased' AND due_at <= :now, 'queued', state) IN ('{states}')")
+    };
+    let of_job = if filter.job.is_some() { "AND job = :job" } else { "" };
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT * FROM deliveries
+         WHERE {kept} {of_state} {of_job}
+             AND (:repository IS NULL OR repository = :repository COLLATE NOCASE)
+             AND (:since IS NULL OR received_at >= :since)
+         ORDER BY place DESC LIMIT :limit"
+    ))?;
+    let values: [(&str, &dyn ToSql); 6] = [
+        (":now", &at.now),
+        (":forgotten", &at.forgotten),
+        (":job", &filter.job.map(|job| job.0.cast_signed())),
+        (":repository", &filter.repository),
+        (":since", &filter.since.map(to_ms)),
+        (":limit", &i64::try_from(limit).unwrap_or(i64::MAX)),
+    ];
+    for (name, value) in values {
+        if let Some(index) = select.parameter_index(name)? {
+            select.raw_bind_parameter(index, value)?;
+        }
+    }
+    let rows = select.raw_query();
+    rows.mapped(|row| delivery(row, at.now)).collect()
 }
 
 pub(super) fn body(connection: &Connection, at: Moment, id: &DeliveryId) -> rusqlite::Result<Option<StoredBody>> {

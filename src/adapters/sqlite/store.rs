@@ -11,11 +11,12 @@ use super::time::{earlier, from_ms, to_ms};
 use super::writer::Writer;
 use crate::domain::ids::DeliveryId;
 use crate::ports::ledger::{Keep, Key, Kind, Put, Stored};
-use crate::ports::queue::{Accepted, Arrival, Bounds, Delivery, Depth, Lease, Work};
-use crate::ports::{Clock, Failure, Ledger, Queue};
+use crate::ports::promise::{Promise, Weakness};
+use crate::ports::queue::{Accepted, Arrival, Bounds, Delivery, Depth, Filter, Lease, Work};
+use crate::ports::{Clock, Durability, Failure, Ledger, Queue};
 use async_trait::async_trait;
 use rusqlite::Connection;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -26,6 +27,7 @@ pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
     _lock: Option<Lock>,
+    path: PathBuf,
     clock: Arc<dyn Clock>,
     bounds: Bounds,
     changed: Notify,
@@ -47,6 +49,7 @@ impl SqliteStore {
             writer,
             readers,
             _lock: lock,
+            path: path.to_owned(),
             clock,
             bounds,
             changed: Notify::new(),
@@ -157,8 +160,15 @@ impl Queue for SqliteStore {
         self.look(move |connection, at| listing::one(connection, at, &id)).await
     }
 
-    async fn deliveries(&self, limit: usize) -> Result<Vec<Delivery>, Failure> {
-        self.look(move |connection, at| listing::newest(connection, at, limit))
+    async fn forget_dead(&self, id: &DeliveryId) -> Result<bool, Failure> {
+        let id = id.clone();
+        self.change(move |connection, _| deliveries::forget_dead(connection, &id))
+            .await
+    }
+
+    async fn deliveries(&self, filter: &Filter, limit: usize) -> Result<Vec<Delivery>, Failure> {
+        let filter = filter.clone();
+        self.look(move |connection, at| listing::newest(connection, at, &filter, limit))
             .await
     }
 
@@ -199,6 +209,42 @@ impl Ledger for SqliteStore {
         let after = after.map(str::to_owned);
         self.look(move |connection, at| records::list(connection, at.now, kind, after.as_deref(), limit))
             .await
+    }
+}
+
+#[async_trait]
+impl Durability for SqliteStore {
+    async fn promises(&self) -> Result<Vec<Promise>, Failure> {
+        let settings = self.writer.write(|connection| {
+            let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+            let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+            Ok((journal, synchronous))
+        });
+        let (journal, synchronous) = settings.await?;
+        let promise = |setting, value: &str, weakness| Promise {
+            place: self.path.display().to_string(),
+            setting,
+            value: Some(value.to_owned()),
+            weakness,
+        };
+        let slow = Weakness {
+            can_lose: "nothing, but readers and writers hold each other up",
+            remedy: "put the file on a local file system",
+        };
+        let unsafe_commits = Weakness {
+            can_lose: "the last deliveries, when the machine crashes",
+            remedy: "report it: jitgate sets synchronous=FULL itself",
+        };
+        let level = match synchronous {
+            0 => "OFF",
+            1 => "NORMAL",
+            2 => "FULL",
+            _ => "EXTRA",
+        };
+        Ok(vec![
+            promise("journal_mode", &journal, (journal != "wal").then_some(slow)),
+            promise("synchronous", level, (synchronous < 2).then_some(unsafe_commits)),
+        ])
     }
 }
 

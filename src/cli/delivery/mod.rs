@@ -1,0 +1,13 @@
+//! `jitgate delivery`: deliveries as the store knows them.
+
+mod args;
+mod filter;
+mod list;
+mod replay;
+mod show;
+
+pub(super) use args::{Args, run};
+pub(super) use filter::FilterArgs;
+pub(super) use list::print_list;
+pub(super) use replay::requeue;
+pub(super) use show::{guid, known};

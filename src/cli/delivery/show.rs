@@ -1,0 +1,61 @@
+//! `jitgate delivery show`.
+
+use super::list;
+use crate::app::records::{self, Entry, JobRecord};
+use crate::cli::args::Global;
+use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::why::decision_lines;
+use crate::cli::{output, store, table};
+use crate::domain::ids::DeliveryId;
+use crate::ports::queue::Delivery;
+use crate::runtime::Store;
+use crate::telemetry::one_line;
+use anyhow::anyhow;
+use serde_json::json;
+
+/// Reads a GUID as it can be typed.
+pub(in crate::cli) fn guid(text: &str) -> Result<DeliveryId, String> {
+    DeliveryId::parse(text).ok_or_else(|| "a GUID has 1 to 128 letters, digits, - and _".to_owned())
+}
+
+/// The delivery, or the error that there is none.
+pub(in crate::cli) async fn known(store: &Store, id: &DeliveryId) -> Result<Delivery, Failure> {
+    store.queue.delivery(id).await.map_err(store::failed)?.ok_or_else(|| {
+        Failure::new(Exit::Negative, anyhow!("no delivery {id} is known here"))
+            .remedy("it may be forgotten by now (store.retention_s); `jitgate delivery list` shows those that are not")
+    })
+}
+
+/// What the ledger has on a delivery.
+pub(super) async fn entry(store: &Store, delivery: &Delivery) -> Result<Option<Entry>, Failure> {
+    let Some(job) = delivery.job else {
+        return Ok(None);
+    };
+    let record: Option<JobRecord> = records::load(store.ledger.as_ref(), &job.to_string())
+        .await
+        .map_err(store::failed)?;
+    Ok(record.and_then(|record| record.entry(&delivery.id).cloned()))
+}
+
+pub(super) async fn run(store: &Store, id: &DeliveryId, global: &Global) -> Outcome {
+    let delivery = known(store, id).await?;
+    let entry = entry(store, &delivery).await?;
+    if global.json {
+        let decision = entry.as_ref().map(|entry| &entry.decision);
+        output::print_json(&json!({"delivery": delivery, "decision": decision}))?;
+        return Ok(Exit::Done);
+    }
+    output::print(|out| {
+        list::table(out, std::slice::from_ref(&delivery))?;
+        if let Some(due) = delivery.due_at {
+            writeln!(out, "next try at {}", table::time(due))?;
+        }
+        match &entry {
+            None => writeln!(out, "nothing was decided on it"),
+            Some(entry) => decision_lines(&entry.decision, &entry.pending)
+                .iter()
+                .try_for_each(|line| writeln!(out, "{}", one_line(line))),
+        }
+    })?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,170 @@
+//! `jitgate why`: the whole story of a job, for a person who wonders why it got a runner, or none.
+
+use super::args::Global;
+use super::exit::{Exit, Failure, Outcome};
+use super::table::{or_dash, time};
+use super::{output, store};
+use crate::app::records::JobRunner;
+use crate::app::story::{self, Chapter, Story};
+use crate::domain::decision::{Action, Decision};
+use crate::domain::ids::JobId;
+use crate::ports::queue::Delivery;
+use crate::telemetry::one_line;
+use anyhow::anyhow;
+use serde::Serialize;
+
+/// Arguments of `why`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  jitgate why 101
+  jitgate why 101 --json
+
+A job's id is the last number of its page at GitHub: .../actions/runs/RUN/job/JOB")]
+pub struct Args {
+    /// The job's id
+    #[arg(value_name = "JOB_ID")]
+    pub job: u64,
+}
+
+/// Runs `why`.
+pub(super) fn run(args: Args, global: &Global) -> Outcome {
+    let job = JobId(args.job);
+    store::with(global, async |_, store| {
+        let told = story::tell(store.queue.as_ref(), store.ledger.as_ref(), job).await;
+        let Some(story) = told.map_err(store::failed)? else {
+            let error = anyhow!("nothing is known of job {job}");
+            return Err(Failure::new(Exit::Negative, error).remedy(
+                "see whether GitHub delivered it: `jitgate delivery list`, and Settings, Webhooks, Recent Deliveries",
+            ));
+        };
+        if global.json {
+            output::print_json(&story)?;
+        } else {
+            let lines = lines(job, &story);
+            output::print(|out| lines.iter().try_for_each(|line| writeln!(out, "{}", one_line(line))))?;
+        }
+        Ok(Exit::Done)
+    })
+}
+
+fn lines(job: JobId, story: &Story) -> Vec<String> {
+    let mut lines = Vec::new();
+    match &story.newest {
+        None => lines.push(format!("job {job}")),
+        Some(newest) => {
+            let about = &newest.job;
+            lines.push(format!("job {job}  {}  of {}", about.name, newest.repository));
+            lines.push(fact("run", format!("{}, attempt {}", about.run_id, about.run_attempt)));
+            lines.push(fact("commit", &about.head_sha));
+            lines.push(fact("asks for", list(&about.labels)));
+        }
+    }
+    lines.push(fact("progress", word(&story.progress)));
+    lines.push(fact("runner", or_dash(story.runner.as_ref().map(runner))));
+    for chapter in &story.history {
+        lines.push(String::new());
+        lines.push(heading(chapter));
+        lines.extend(decision_lines(&chapter.decision, &chapter.pending));
+    }
+    for delivery in &story.undecided {
+        lines.push(String::new());
+        lines.push(undecided(delivery));
+    }
+    lines
+}
+
+fn heading(chapter: &Chapter) -> String {
+    let decision = &chapter.decision;
+    let standing = chapter.queue.as_ref().map_or_else(|| "forgotten".to_owned(), standing);
+    let (at, action) = (time(decision.received_at), decision.action.as_str());
+    format!("{at}  {action}  delivery {}: {standing}", decision.delivery)
+}
+
+fn undecided(delivery: &Delivery) -> String {
+    let action = or_dash(delivery.action.map(|action| action.as_str()));
+    let at = time(delivery.received_at);
+    format!(
+        "{at}  {action}  delivery {}: {}, nothing decided yet",
+        delivery.id,
+        standing(delivery)
+    )
+}
+
+fn standing(delivery: &Delivery) -> String {
+    let tries = if delivery.attempts == 1 { "try" } else { "tries" };
+    let mut text = format!("{} after {} {tries}", delivery.state.as_str(), delivery.attempts);
+    if let Some(due) = delivery.due_at {
+        text.push_str(&format!(", next at {}", time(due)));
+    }
+    if let Some(cause) = &delivery.cause {
+        text.push_str(&format!(" ({cause})"));
+    }
+    text
+}
+
+/// What was decided, for people: one line a part.
+pub(super) fn decision_lines(decision: &Decision, pending: &[Action]) -> Vec<String> {
+    let trust = &decision.trust;
+    let mut verdict = trust.verdict.as_str().to_owned();
+    if let Some(number) = trust.pull_request {
+        verdict.push_str(&format!(", pull request #{number}"));
+    }
+    if let Some(author) = &decision.author {
+        verdict.push_str(&format!(" by {author}"));
+    }
+    let routing = format!(
+        "{} (routing is {})",
+        decision.routing.verdict.as_str(),
+        word(&decision.routing.state)
+    );
+    let admission = &decision.admission;
+    let mut lines = vec![
+        fact("decided", time(decision.decided_at)),
+        fact("labels", decision.labels_class.as_str()),
+        fact("trust", because(&verdict, &trust.reasons)),
+        fact("routing", routing),
+        fact("admission", because(admission.verdict.as_str(), &admission.reasons)),
+        fact("actions", list(&decision.actions)),
+    ];
+    if !pending.is_empty() {
+        lines.push(fact("to be done", list(pending)));
+    }
+    if !decision.would.is_empty() {
+        lines.push(fact(
+            "would do",
+            format!("{} (rollout.mode is observe)", list(&decision.would)),
+        ));
+    }
+    lines.extend(decision.warnings.iter().map(|warning| fact("warning", warning)));
+    lines
+}
+
+fn because(verdict: &str, reasons: &[String]) -> String {
+    if reasons.is_empty() {
+        verdict.to_owned()
+    } else {
+        format!("{verdict}: {}", reasons.join(", "))
+    }
+}
+
+fn runner(runner: &JobRunner) -> String {
+    let id = runner.id.map_or_else(String::new, |id| format!(", id {id}"));
+    format!("{}, {}{id}", runner.name, word(&runner.state))
+}
+
+fn fact(name: &str, value: impl std::fmt::Display) -> String {
+    format!("  {name:<11}{value}")
+}
+
+fn list(values: &[impl ToString]) -> String {
+    if values.is_empty() {
+        return "none".to_owned();
+    }
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The word a value has in JSON.
+fn word(value: &impl Serialize) -> String {
+    let json = serde_json::to_value(value).unwrap_or_default();
+    json.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,34 @@
+//! What a store promises, told honestly: the settings that decide what is lost when something fails.
+
+use super::Failure;
+use async_trait::async_trait;
+use serde::Serialize;
+
+/// A setting that decides what is lost when something fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Promise {
+    /// Where it is set: a server, a file, or this process.
+    pub place: String,
+    /// The setting's name.
+    pub setting: &'static str,
+    /// Its value; none if we are not told.
+    pub value: Option<String>,
+    /// What is wrong with it; none if nothing is lost by it.
+    pub weakness: Option<Weakness>,
+}
+
+/// What a setting can lose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Weakness {
+    /// What is lost, and when.
+    pub can_lose: &'static str,
+    /// What to set, or to do, instead.
+    pub remedy: &'static str,
+}
+
+/// A store that says what it promises.
+#[async_trait]
+pub trait Durability: Send + Sync + 'static {
+    /// Every setting that matters, as it is now.
+    async fn promises(&self) -> Result<Vec<Promise>, Failure>;
+}

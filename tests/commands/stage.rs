@@ -1,0 +1,188 @@
+//! A gate on a SQLite store with a simulated GitHub, and `jitgate` commands beside it.
+
+use chrono::Utc;
+use jitgate::adapters::clock::SystemClock;
+use jitgate::adapters::synthetic::SyntheticHost;
+use jitgate::app::{Gate, signature};
+use jitgate::config::{self, Config, FileSource, Sources};
+use jitgate::http::Running;
+use jitgate::ports::{Clock, RunnerHost};
+use jitgate::runtime::{self, Store};
+use jitgate::simulator::{Client, Simulator};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// What deliveries are signed with.
+pub(crate) const SECRET: &str = "hunter2-hunter2-hunter2";
+/// A token the simulated GitHub takes.
+pub(crate) const TOKEN: &str = "sim-hunter2-hunter2";
+
+/// A gate and its world. Its store is open for as long as it lives, as a serving process has it.
+pub(crate) struct Stage {
+    pub(crate) folder: TempDir,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) github: Client,
+    pub(crate) config: Config,
+    store: Store,
+    ingress: Running,
+    _simulator: Simulator,
+    http: reqwest::Client,
+}
+
+/// What a command came to.
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.code, 0, "{}", self.err);
+        serde_json::from_str(&self.out).expect("JSON on stdout")
+    }
+}
+
+impl Stage {
+    /// With one trusted pull request, one of an outsider, and a queued job of each: 101 and 102.
+    pub(crate) async fn set() -> Self {
+        Self::set_with("").await
+    }
+
+    /// The same, with more configuration.
+    pub(crate) async fn set_with(more: &str) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let simulator = Simulator::start(clock.clone(), ([127, 0, 0, 1], 0).into()).expect("a simulator");
+        let folder = TempDir::new().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("token"), TOKEN).expect("a file");
+        fs::set_permissions(at("token"), fs::Permissions::from_mode(0o600)).expect("a mode");
+        let toml = format!(
+            "[webhook]\nsecrets = [\"{SECRET}\"]\n
+             [github]\napi_url = \"{}\"\ntoken_file = \"{}\"\n
+             [store]\nurl = \"sqlite:{}\"\n
+             [runners]\nhost = \"synthetic\"\n
+             [rollout]\nmode = \"enforce\"\n
+             [[repositories]]\nfull_name = \"octo-org/chem-model\"\n{more}",
+            simulator.url(),
+            at("token").display(),
+            at("state/jitgate.db").display(),
+        );
+        fs::write(at("jitgate.toml"), toml).expect("a file");
+        let loaded = config::load(Sources {
+            file: FileSource::Path(at("jitgate.toml")),
+            ..Sources::default()
+        });
+        let config = loaded.expect("a configuration").config;
+        let store = runtime::open_store(&config, clock.clone()).expect("a store");
+        let http = reqwest::Client::new();
+        let host: Arc<dyn RunnerHost> = Arc::new(SyntheticHost::new(http.clone()));
+        let gate = runtime::build_gate(&config, &clock, &store, Some(host), "commands").expect("a gate");
+        let (ingress, _) = runtime::open_ingress(&config, &gate, ([127, 0, 0, 1], 0).into()).expect("an ingress");
+        let stage = Self {
+            github: Client::new(simulator.url(), http.clone()),
+            folder,
+            gate,
+            config,
+            store,
+            ingress,
+            _simulator: simulator,
+            http,
+        };
+        stage
+            .world(json!({
+                "pulls": [
+                    {"number": 7, "author": "alice"},
+                    {"number": 8, "author": "mallory", "association": "NONE", "files": [".github/workflows/ci.yml"],
+                     "head": {"repository": "mallory/chem-model", "branch": "main", "sha": "evil"}},
+                ],
+                "runs": [
+                    {"id": 20, "pull": 7, "jobs": [{"id": 101, "name": "web", "duration_s": 3600}]},
+                    {"id": 30, "pull": 8, "jobs": [{"id": 102, "name": "\u{1b}[31mweb"}]},
+                ],
+                "permissions": {"alice": "write"},
+                "variables": {"CI_SELF_HOSTED_TRUSTED_ROUTING": "true"},
+            }))
+            .await;
+        stage
+    }
+
+    /// Changes the world.
+    pub(crate) async fn world(&self, change: Value) {
+        self.github.apply(&change).await.expect("the simulator takes it");
+    }
+
+    /// Delivers what GitHub would say about a job.
+    pub(crate) async fn deliver(&self, guid: &str, action: &str, job: u64) {
+        let payload = self.github.render("workflow_job", action, job, None).await;
+        self.post(guid, payload.expect("a payload").to_string()).await;
+    }
+
+    /// Delivers something signed that nobody can work on: its run has no name to look it up by.
+    pub(crate) async fn post(&self, guid: &str, body: String) {
+        let url = format!("http://{}/webhooks/github", self.ingress.address().expect("an address"));
+        let signature = signature::sign(&SecretString::from(SECRET), body.as_bytes());
+        let request = self
+            .http
+            .post(url)
+            .body(body)
+            .header("content-type", "application/json");
+        let request = request
+            .header("x-github-event", "workflow_job")
+            .header("x-github-delivery", guid);
+        let answer = request.header("x-hub-signature-256", signature).send().await;
+        assert_eq!(answer.expect("an answer").status(), 202);
+    }
+
+    /// Works off what is due.
+    pub(crate) async fn work(&self) {
+        self.gate.run_until_idle("test").await.expect("the store answers");
+    }
+
+    /// Takes what is due and gives up on it.
+    pub(crate) async fn give_up(&self, cause: &str) {
+        let leases = self
+            .store
+            .queue
+            .claim("test", 10, std::time::Duration::from_secs(60))
+            .await;
+        for lease in leases.expect("the store answers") {
+            self.store
+                .queue
+                .dead_letter(lease, cause)
+                .await
+                .expect("the store answers");
+        }
+    }
+
+    /// Runs `jitgate` with this stage's configuration.
+    pub(crate) fn jitgate(&self, args: &[&str]) -> Answer {
+        let output = Command::new(env!("CARGO_BIN_EXE_jitgate"))
+            .arg("--config")
+            .arg(self.folder.path().join("jitgate.toml"))
+            .args(args)
+            .env_clear()
+            .output()
+            .expect("jitgate runs");
+        Answer {
+            code: output.status.code().expect("an exit code"),
+            out: String::from_utf8(output.stdout).expect("text"),
+            err: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// An hour ago, as `--since` takes it.
+    pub(crate) fn an_hour_ago() -> String {
+        (Utc::now() - chrono::TimeDelta::hours(1)).to_rfc3339()
+    }
+}
