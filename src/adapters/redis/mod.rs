@@ -31,6 +31,7 @@
 //! | `queue` | stream of unfinished deliveries, `PLACE-0` with field `delivery` (GUID); group `workers` holds as pending what was ever handed out or parked | entries until over |
 //! | `delivery:GUID` | hash, see below | retention after it is over |
 //! | `body:GUID` | `0` and the body, or `1` and the body in lz4 with its size (little endian u32) before it | retention after it is over, or room is needed |
+//! | `job:JOB` | sorted set of GUIDs by place: its unfinished ones | over |
 //! | `busy` | hash of job to the GUID that is worked on, if that is among `leases` | given back |
 //! | `parked:JOB` | sorted set of GUIDs by place: due while another one of their job was worked on | that one is given back |
 //! | `leases` | sorted set of GUIDs by end of lease (ms) | given back, or claimed anew |
@@ -39,7 +40,7 @@
 //! | `unfinished` | sorted set of GUIDs by when they were received (ms) | over |
 //! | `arrived` | sorted set of GUIDs by place | forgotten |
 //! | `over` | sorted set of GUIDs by when to forget them (ms) | forgotten |
-//! | `dead` | set of GUIDs given up on | forgotten, or queued again |
+//! | `dead` | sorted set of GUIDs by place: given up on | forgotten, or queued again |
 //! | `sizes` | hash of GUID to bytes of its body as received | body is gone |
 //! | `spare` | sorted set of GUIDs by place: over with a body; the dead 2^52 higher | body is gone, or queued again |
 //! | `totals` | hash: `places` given so far, `unfinished_bytes`, `body_bytes` | ever |
@@ -66,5 +67,4 @@ mod store;
 mod target;
 mod usage;
 
-pub use durability::{Promise, Weakness};
 pub use store::{RedisStore, Settings};

@@ -26,7 +26,7 @@ if is_work then
   redis.call('SET', body_key(id), ARGV[13])
   redis.call('HSET', sizes, id, bytes)
   redis.call('HINCRBY', totals, 'body_bytes', bytes)
-  enqueue(id, bytes, ARGV[4])
+  enqueue(id, ARGV[8], bytes, ARGV[4])
   make_room(tonumber(ARGV[12]))
 else
   take_place(id)

@@ -5,7 +5,7 @@
 local id = ARGV[1]
 
 forget_expired()
-local state, received = unpack(redis.call('HMGET', delivery_key(id), 'state', 'received_ms'))
+local state, job, received = unpack(redis.call('HMGET', delivery_key(id), 'state', 'job', 'received_ms'))
 if state == 'queued' or state == 'leased' then
   return 1
 end
@@ -18,7 +18,7 @@ redis.call('PERSIST', body_key(id))
 redis.call('HDEL', delivery_key(id), 'cause')
 redis.call('ZREM', over, id)
 redis.call('ZREM', spare, id)
-redis.call('SREM', dead, id)
-enqueue(id, redis.call('HGET', sizes, id), received)
+redis.call('ZREM', dead, id)
+enqueue(id, job, redis.call('HGET', sizes, id), received)
 make_room(tonumber(ARGV[2]))
 return 1

@@ -25,9 +25,10 @@ end
 redis.call('XACK', stream, group, entry_id(place))
 redis.call('XDEL', stream, entry_id(place))
 redis.call('ZREM', unfinished, id)
+redis.call('ZREM', job_key(job), id)
 redis.call('HINCRBY', totals, 'unfinished_bytes', 0 - (redis.call('HGET', sizes, id) or 0))
 if outcome == 'dead' then
-  redis.call('SADD', dead, id)
+  redis.call('ZADD', dead, place, id)
   redis.call('ZADD', spare, BEHIND + place, id)
 else
   redis.call('ZADD', spare, place, id)

@@ -28,6 +28,10 @@ local function body_key(id)
   return prefix .. 'body:' .. id
 end
 
+local function job_key(job)
+  return prefix .. 'job:' .. job
+end
+
 local function parked_key(job)
   return prefix .. 'parked:' .. job
 end
@@ -64,7 +68,7 @@ local function forget(id)
   drop_body(id)
   redis.call('ZREM', over, id)
   redis.call('ZREM', arrived, id)
-  redis.call('SREM', dead, id)
+  redis.call('ZREM', dead, id)
   redis.call('DEL', delivery_key(id))
 end
 
@@ -94,12 +98,13 @@ local function take_place(id)
 end
 
 -- Queues a delivery whose hash and body are there.
-local function enqueue(id, bytes, received)
+local function enqueue(id, job, bytes, received)
   local place = take_place(id)
   if redis.call('EXISTS', stream) == 0 then
     redis.call('XGROUP', 'CREATE', stream, group, 0, 'MKSTREAM')
   end
   redis.call('XADD', stream, entry_id(place), 'delivery', id)
+  redis.call('ZADD', job_key(job), place, id)
   redis.call('ZADD', unfinished, received, id)
   redis.call('HINCRBY', totals, 'unfinished_bytes', bytes)
   redis.call('HSET', delivery_key(id), 'state', 'queued', 'attempts', 0, 'until', now)
