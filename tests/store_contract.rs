@@ -7,6 +7,8 @@ mod delivering;
 mod engine;
 #[path = "store_contract/in_memory.rs"]
 mod in_memory;
+#[path = "store_contract/in_redis.rs"]
+mod in_redis;
 #[path = "store_contract/in_sqlite.rs"]
 mod in_sqlite;
 #[path = "store_contract/keeping.rs"]
@@ -17,12 +19,28 @@ mod killed;
 mod one_file;
 #[path = "store_contract/recording.rs"]
 mod recording;
+#[path = "redis_engine/server.rs"]
+mod server;
 
-/// Tells every story to one engine. A story that is missing here is dead code, and the lints say so.
+/// Tells every story to one engine: `each` to an engine of its own, or all `together` to one that takes long to start. A
+/// story that is missing here is dead code, and the lints say so.
 macro_rules! contract {
-    ($engine:ident, $new:expr) => {
+    (each, $engine:ident, $new:expr) => {
         mod $engine {
-            contract!(@tell $new, delivering:
+            contract!(@stories each $new);
+        }
+    };
+    (together, $engine:ident, $new:expr) => {
+        mod $engine {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn every_story() {
+                let engine = $new;
+                contract!(@stories together engine);
+            }
+        }
+    };
+    (@stories $how:ident $engine:expr) => {
+            contract!(@$how $engine, delivering:
                 a_delivery_is_taken_worked_on_and_done
                 a_failed_delivery_comes_back_after_its_delay
                 a_dead_letter_is_queued_again_when_its_guid_arrives_again
@@ -39,7 +57,7 @@ macro_rules! contract {
                 waiting_ends_when_something_arrives
                 waiting_ends_when_an_earlier_one_of_the_job_is_done
             );
-            contract!(@tell $new, keeping:
+            contract!(@$how $engine, keeping:
                 unknown_guids_are_unknown
                 the_newest_deliveries_are_listed_first
                 listings_show_what_was_asked_for
@@ -52,7 +70,7 @@ macro_rules! contract {
                 bodies_come_back_as_they_came
                 odd_names_come_back_as_they_came
             );
-            contract!(@tell $new, recording:
+            contract!(@$how $engine, recording:
                 every_write_is_one_version
                 a_write_on_a_stale_version_changes_nothing
                 removed_records_are_gone_and_begin_anew
@@ -63,9 +81,8 @@ macro_rules! contract {
                 a_record_of_no_time_is_gone_at_once
                 odd_texts_come_back_as_they_came
             );
-        }
     };
-    (@tell $new:expr, $module:ident: $($story:ident)*) => {
+    (@each $new:expr, $module:ident: $($story:ident)*) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $story() {
@@ -73,7 +90,15 @@ macro_rules! contract {
             }
         )*
     };
+    (@together $engine:expr, $module:ident: $($story:ident)*) => {
+        $(
+            println!("{}", stringify!($story));
+            super::$module::$story(&$engine).await;
+        )*
+    };
 }
 
-contract!(memory, crate::in_memory::InMemory::new());
-contract!(sqlite, crate::in_sqlite::InSqlite::new());
+contract!(each, memory, crate::in_memory::InMemory::new());
+contract!(each, sqlite, crate::in_sqlite::InSqlite::new());
+contract!(each, redis, crate::in_redis::OnServer::new());
+contract!(together, redis_cluster, crate::in_redis::OnCluster::new());

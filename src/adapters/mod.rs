@@ -4,5 +4,6 @@ pub mod alerts;
 pub mod clock;
 pub mod github;
 pub mod memory;
+pub mod redis;
 pub mod sqlite;
 pub mod synthetic;

@@ -7,6 +7,7 @@ use super::{alerts, provision};
 use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event::{Action as EventAction, JobEvent};
+use crate::domain::facts::Facts;
 use crate::domain::ids::{JobId, RunnerId};
 use crate::domain::runner::RunnerState;
 use crate::ports::Failure;
@@ -21,7 +22,13 @@ pub(super) async fn perform(
     action: Action,
 ) -> Result<(), Failure> {
     match action {
-        Action::Provision => provision::provision(gate, repository, event).await,
+        Action::Provision => match provision::provision(gate, repository, event).await {
+            Err(Failure::Permanent(why)) => {
+                raise(gate, AlertKind::RunnerBootFailure, decision).await?;
+                Err(Failure::Permanent(why))
+            }
+            outcome => outcome,
+        },
         Action::DestroyRunner => destroy_runner(gate, repository, event).await,
         Action::Rebind => rebind(gate, repository, event).await,
         Action::CancelRun | Action::ForceCancelRun | Action::RerunRun => {
@@ -49,6 +56,11 @@ async fn command_run(gate: &Gate, repository: &Repository, event: &JobEvent, act
         _ => record.rerun_attempt,
     };
     if done >= Some(attempt) {
+        return Ok(());
+    }
+    if action == Action::RerunRun && record.rerun_attempt.is_some_and(|before| before + 1 == attempt) {
+        // Its workflow asks for us whatever the variable says: another re-run would come back as well.
+        tracing::warn!(run = run.0, repository = %name, "run {run} asks for self-hosted runners again after its re-run");
         return Ok(());
     }
     let outcome = match action {
@@ -80,27 +92,58 @@ async fn command_run(gate: &Gate, repository: &Repository, event: &JobEvent, act
     Ok(())
 }
 
-/// Switches self-hosted routing off. Recorded first, so that a job in the queue is not served in between.
+/// Switches self-hosted routing off, once for a run: late events of it don't undo what a person did since. Recorded first,
+/// so that a job in the queue is not served in between.
 async fn roll_back(gate: &Gate, repository: &Repository, decision: &Decision) -> Result<(), Failure> {
+    let (ledger, retention) = (gate.ledger.as_ref(), gate.settings.retention);
+    let (name, job, run) = (&repository.name, decision.job.id, decision.job.run_id.to_string());
+    let done: Option<RunRecord> = records::load(ledger, &run).await?;
+    if done.is_some_and(|record| record.rolled_back) {
+        return Ok(());
+    }
     let at = gate.clock.now();
-    let job = decision.job.id;
+    records::update(ledger, name.as_str(), retention, |old: Option<RepositoryRecord>| {
+        let mut record = old.unwrap_or_default();
+        record.rolled_back.get_or_insert(RolledBack { at, job });
+        Some(record)
+    })
+    .await?;
+    gate.github.set_variable(name, &repository.variable, "false").await?;
+    gate.recall.forget_variable(name);
+    tracing::error!(repository = %name, job = job.0, "self-hosted routing of {name} was switched off");
+    raise(gate, AlertKind::Rollback, decision).await?;
+    records::update(ledger, &run, retention, |old: Option<RunRecord>| {
+        let mut record = old.unwrap_or_default();
+        record.rolled_back = true;
+        Some(record)
+    })
+    .await?;
+    Ok(())
+}
+
+/// Once a person has switched routing on again, what jitgate did before is over: switched off later, it drains.
+pub(super) async fn forget_rollback(gate: &Gate, repository: &Repository, facts: &Facts) -> Result<(), Failure> {
+    let switched_on = facts.variable.known().filter(|variable| variable.is_true());
+    let (true, Some(on_since)) = (facts.ledger.rolled_back, switched_on.and_then(|on| on.updated_at)) else {
+        return Ok(());
+    };
     records::update(
         gate.ledger.as_ref(),
         repository.name.as_str(),
         gate.settings.retention,
         |old: Option<RepositoryRecord>| {
-            let mut record = old.unwrap_or_default();
-            record.rolled_back.get_or_insert(RolledBack { at, job });
+            let mut record = old?;
+            // An answer from before the rollback says nothing about what came after it.
+            record
+                .rolled_back
+                .as_ref()
+                .filter(|rolled_back| rolled_back.at < on_since)?;
+            record.rolled_back = None;
             Some(record)
         },
     )
     .await?;
-    gate.github
-        .set_variable(&repository.name, &repository.variable, "false")
-        .await?;
-    gate.recall.forget_variable(&repository.name);
-    tracing::error!(repository = %repository.name, job = job.0, "self-hosted routing of {} was switched off", repository.name);
-    raise(gate, AlertKind::Rollback, decision).await
+    Ok(())
 }
 
 /// Destroys the runner of ours that took the job; where none did, the one that was made for it.

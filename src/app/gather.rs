@@ -17,7 +17,7 @@ use crate::domain::event::JobEvent;
 use crate::domain::facts::{Cause, Fact, Facts, Pull, Run, Variable};
 use crate::domain::ids::{RepositoryName, RunId};
 use crate::domain::labels::LabelsClass;
-use crate::domain::policy::Permission;
+use crate::domain::policy::{Permission, TrustPolicy};
 use crate::domain::question::{self, Question};
 use crate::domain::trust;
 use crate::ports::Failure;
@@ -107,7 +107,11 @@ async fn ask(
     let now = gate.clock.now();
     let key = (name.clone(), job.run_id, job.run_attempt);
     let reaches_us = repository.policy.labels.classify(job) == LabelsClass::Pool;
-    let purpose = if reaches_us { Purpose::Admit } else { Purpose::Judge };
+    let purpose = if reaches_us && may_be_trusted(facts, &repository.policy.trust) {
+        Purpose::Admit
+    } else {
+        Purpose::Judge
+    };
     match question {
         Question::Run => facts.run = run(gate, &key, purpose, now).await?,
         Question::Pulls { owner, branch } => {
@@ -157,6 +161,15 @@ async fn ask(
         }
     }
     Ok(())
+}
+
+/// Whether the run, as far as it is known, can be trusted: outsiders get at the quota kept for admissions with one call a
+/// run, and no further.
+fn may_be_trusted(facts: &Facts, policy: &TrustPolicy) -> bool {
+    facts
+        .run
+        .known()
+        .is_none_or(|run| run.event == "pull_request" && trust::reasons_of_the_run(run, policy).is_empty())
 }
 
 async fn run(gate: &Gate, key: &RunKey, purpose: Purpose, now: DateTime<Utc>) -> Result<Fact<Run>, Failure> {

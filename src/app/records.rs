@@ -148,6 +148,9 @@ pub struct RunRecord {
     pub force_cancelled_attempt: Option<u32>,
     /// The latest attempt that was followed by a re-run of ours.
     pub rerun_attempt: Option<u32>,
+    /// Whether it has switched routing off. Late events of it don't do so again once a person has switched it on.
+    #[serde(default)]
+    pub rolled_back: bool,
 }
 
 impl Record for RunRecord {

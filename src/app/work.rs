@@ -21,7 +21,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -31,6 +31,8 @@ const CONCURRENCY: usize = 16;
 const LEASE: Duration = Duration::from_secs(180);
 /// How long the worker sleeps when nothing wakes it.
 const IDLE: Duration = Duration::from_secs(5);
+/// How long deliveries under way may take after a stop: enough for a GitHub that answers.
+const GRACE: Duration = Duration::from_secs(5);
 /// GitHub has failed every job that is older than this; undecided deliveries are given up on.
 const GIVE_UP_AFTER: TimeDelta = TimeDelta::hours(26);
 
@@ -42,13 +44,17 @@ enum Outcome {
         cause: String,
     },
     Hopeless(String),
+    /// Broken off, which is like a crash to the ledger: the next one takes it up.
+    Interrupted,
 }
 
 impl Gate {
-    /// Works until `stop` resolves; then takes nothing new, ends what is in flight and returns.
+    /// Works until `stop` resolves; then takes nothing new, lets what is in flight end, and returns. What takes too long is
+    /// broken off and handed back.
     pub async fn run(self: &Arc<Self>, consumer: &str, stop: impl Future<Output = ()>) {
         let slots = Arc::new(Semaphore::new(CONCURRENCY));
         let mut flying = JoinSet::new();
+        let (hurry, hurried) = watch::channel(false);
         tokio::pin!(stop);
         loop {
             while flying.try_join_next().is_some() {}
@@ -68,8 +74,9 @@ impl Gate {
                 Ok(leases) => {
                     for (lease, place) in leases.into_iter().zip(places) {
                         let gate = self.clone();
+                        let mut hurried = hurried.clone();
                         flying.spawn(async move {
-                            gate.finish(lease).await;
+                            gate.finish(lease, hurried.wait_for(|hurry| *hurry)).await;
                             drop(place);
                         });
                     }
@@ -83,7 +90,11 @@ impl Gate {
                 }
             }
         }
-        while flying.join_next().await.is_some() {}
+        let mut landed = Box::pin(async move { while flying.join_next().await.is_some() {} });
+        if tokio::time::timeout(GRACE, &mut landed).await.is_err() {
+            hurry.send_replace(true);
+            landed.await;
+        }
     }
 
     /// Works on what is due now, one delivery after the other, until nothing is. Gives how many there were.
@@ -98,19 +109,23 @@ impl Gate {
                 return Ok(count);
             }
             for lease in leases {
-                self.finish(lease).await;
+                self.finish(lease, std::future::pending::<()>()).await;
                 count += 1;
             }
         }
     }
 
-    async fn finish(&self, lease: Lease) {
+    async fn finish<T>(&self, lease: Lease, interruption: impl Future<Output = T>) {
         let id = lease.id.clone();
         if lease.attempts == 0 {
             let waited = self.clock.now() - lease.received_at;
             self.observer.claimed(waited.to_std().unwrap_or_default());
         }
-        let given_back = match self.process(&lease).await {
+        let outcome = tokio::select! {
+            outcome = self.process(&lease) => outcome,
+            _ = interruption => Outcome::Interrupted,
+        };
+        let given_back = match outcome {
             Outcome::Done => self.queue.ack(lease).await,
             Outcome::Hopeless(cause) => {
                 tracing::error!(delivery = %id, cause, "delivery {id} was given up on");
@@ -120,6 +135,10 @@ impl Gate {
                 let wait = self.wait_before_retry(&lease, after);
                 tracing::info!(delivery = %id, cause, wait_s = wait.as_secs(), "delivery {id} is tried again");
                 self.queue.retry(lease, wait, &cause).await
+            }
+            Outcome::Interrupted => {
+                tracing::info!(delivery = %id, "delivery {id} is handed back");
+                self.queue.retry(lease, Duration::ZERO, "the gate was stopped").await
             }
         };
         if let Err(failure) = given_back {
@@ -189,6 +208,7 @@ impl Gate {
             ..Facts::default()
         };
         let not_before = gather::gather(self, repository, event, &mut facts).await;
+        act::forget_rollback(self, repository, &facts).await?;
         let decision = decision::decide(&Input {
             delivery: &lease.id,
             received_at: lease.received_at,

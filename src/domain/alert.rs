@@ -68,6 +68,9 @@ pub enum Severity {
     Critical,
 }
 
+/// Jobs an alert remembers.
+const JOBS_REMEMBERED: usize = 64;
+
 /// An alert as it is stored. Repeats raise `count`; they make no second alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
@@ -87,6 +90,8 @@ pub struct Alert {
     pub count: u64,
     /// The latest job.
     pub job_id: u64,
+    /// The latest jobs it was raised for, so that none counts twice.
+    pub jobs: Vec<u64>,
     /// When it was first raised.
     pub first_at: DateTime<Utc>,
     /// When it was last raised.
@@ -108,6 +113,7 @@ impl Alert {
             summary: summary(kind, decision),
             count: 1,
             job_id: decision.job.id.0,
+            jobs: vec![decision.job.id.0],
             first_at: decision.decided_at,
             last_at: decision.decided_at,
         }
@@ -116,8 +122,11 @@ impl Alert {
     /// This alert, raised once more.
     #[must_use]
     pub fn raised_again(mut self, by: &Self) -> Self {
-        if self.job_id != by.job_id {
+        if !self.jobs.contains(&by.job_id) {
             self.count += 1;
+            self.jobs.push(by.job_id);
+            let surplus = self.jobs.len().saturating_sub(JOBS_REMEMBERED);
+            self.jobs.drain(..surplus);
         }
         self.job_id = by.job_id;
         self.last_at = self.last_at.max(by.last_at);

@@ -186,6 +186,14 @@ pub struct Variable {
     pub updated_at: Option<DateTime<Utc>>,
 }
 
+impl Variable {
+    /// Whether a workflow that compares it with `true` finds it so: GitHub's expressions don't look at case.
+    #[must_use]
+    pub fn is_true(&self) -> bool {
+        self.value.eq_ignore_ascii_case("true")
+    }
+}
+
 /// A job as GitHub has it now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveJob {

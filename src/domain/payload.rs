@@ -7,6 +7,8 @@ use super::event::{Action, Job, JobEvent, JobRunner, JobStatus, Step};
 use super::ids::{JobId, RepositoryId, RunId, RunnerId};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde::de::Error as _;
+use serde_json::Error;
 use std::borrow::Cow;
 
 /// What reading a payload gave.
@@ -20,15 +22,15 @@ pub enum Parsed {
 
 /// The payload is not JSON, or not a `workflow_job` payload.
 #[derive(Debug, thiserror::Error)]
-#[error("not a workflow_job payload: {0}")]
-pub struct Malformed(#[from] serde_json::Error);
+#[error("not a payload: {0}")]
+pub struct Malformed(#[from] Error);
 
 /// Reads the raw body of a `workflow_job` delivery.
 ///
 /// # Errors
 /// [`Malformed`] with the place of the first problem.
 pub fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
-    let raw: Raw<'_> = serde_json::from_slice(body)?;
+    let raw: Raw<'_> = serde_json::from_str(object(body)?)?;
     let Some(action) = Action::parse(&raw.action) else {
         return Ok(Parsed::UnknownAction);
     };
@@ -63,13 +65,24 @@ pub fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
     })))
 }
 
-/// Whether a body is one JSON document at all; used for events we don't read.
+/// Whether a body is one JSON object at all; used for events we don't read.
 ///
 /// # Errors
 /// [`Malformed`] with the place of the first problem.
 pub fn check_json(body: &[u8]) -> Result<(), Malformed> {
-    serde_json::from_slice::<serde::de::IgnoredAny>(body)?;
+    serde_json::from_str::<serde::de::IgnoredAny>(object(body)?)?;
     Ok(())
+}
+
+/// The text of a body that can be nothing but an object. Serde would read a structure from an array by position, and
+/// doesn't look at the bytes of strings it skips.
+fn object(body: &[u8]) -> Result<&str, Malformed> {
+    let text = std::str::from_utf8(body).map_err(Error::custom)?;
+    if text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
+        Ok(text)
+    } else {
+        Err(Error::custom("not an object").into())
+    }
 }
 
 fn instant(text: Option<&str>) -> Option<DateTime<Utc>> {
@@ -203,12 +216,14 @@ mod tests {
             "null",
             "[]",
             r#"{"action":"queued"}"#,
+            r#"["queued",[1,"o/r"],[1,2]]"#,
             r#"{"action":"queued","repository":{"id":1,"full_name":"o/r"},"workflow_job":{"id":-1,"run_id":2}}"#,
             deep.as_str(),
         ] {
             assert!(parse(text.as_bytes()).is_err(), "{text:.40} was taken");
         }
-        assert!(parse(b"\xff\xfe").is_err());
+        assert!(parse(b"\xff\xfe").is_err() && check_json(b"{\"skipped\": \"\xff\"}").is_err());
+        assert!(check_json(b"[]").is_err() && check_json(b" \r\n\t{}").is_ok());
     }
 
     #[test]

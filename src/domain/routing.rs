@@ -73,13 +73,13 @@ const FIRST_JOB_STARTS: TimeDelta = TimeDelta::seconds(2);
 /// A run can be re-run for 30 days and last 35: a variable that changed later than this after it says nothing.
 const RUN_LIFETIME: TimeDelta = TimeDelta::days(65);
 
-/// What the variable says about the run. GitHub's expressions compare strings without regard to case.
+/// What the variable says about the run.
 #[must_use]
 pub fn state(facts: &Facts) -> RoutingState {
     match &facts.variable {
         Fact::NotAsked | Fact::Failed(_) => RoutingState::Unknown,
         Fact::Gone => RoutingState::Off,
-        Fact::Known(variable) if !variable.value.eq_ignore_ascii_case("true") => RoutingState::Off,
+        Fact::Known(variable) if !variable.is_true() => RoutingState::Off,
         Fact::Known(variable) => {
             let created = facts.run.known().and_then(|run| run.created_at);
             let changed_under_way = match (created, variable.updated_at) {

@@ -1,12 +1,14 @@
 //! Binds the listeners and mounts the handlers.
 
 use super::admin::{self, AdminState};
+use super::connections;
 use super::health::{self, Health};
 use super::metrics;
 use super::problem::Problem;
 use super::webhook::{self, Webhook};
 use crate::app::Ingest;
 use actix_web::dev::ServerHandle;
+use actix_web::http::header::ALLOW;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
@@ -18,6 +20,8 @@ use std::time::Duration;
 
 /// Connections one HTTP worker holds.
 const CONNECTIONS: usize = 4096;
+/// How long a sender may go on after it was refused, to hear the answer instead of a broken connection.
+const LINGER: Duration = Duration::from_secs(5);
 /// How long requests under way may take after a stop.
 const SHUTDOWN_S: u64 = 10;
 
@@ -92,12 +96,13 @@ pub fn serve_public(
     let address = listener.local_addr().map_err(failed)?;
     let server = HttpServer::new(move || {
         App::new()
+            .wrap(from_fn(connections::count))
             .app_data(state.clone())
             .app_data(health.clone())
             .service(
                 web::resource("/webhooks/github")
                     .route(web::post().to(webhook::receive))
-                    .default_service(web::to(webhook::other_method)),
+                    .default_service(web::to(|| other_method("POST"))),
             )
             .service(get("/healthz").route(web::get().to(health::healthz)))
             .service(get("/readyz").route(web::get().to(health::readyz)))
@@ -106,6 +111,8 @@ pub fn serve_public(
     .workers(limits.workers.unwrap_or_else(cores))
     .max_connections(CONNECTIONS)
     .client_request_timeout(limits.read_timeout)
+    .client_disconnect_timeout(LINGER)
+    .on_connect(connections::watch(limits.read_timeout))
     .shutdown_timeout(SHUTDOWN_S)
     .disable_signals()
     .listen(listener)
@@ -215,11 +222,12 @@ fn open(bind: &AdminBind, mut state: AdminState) -> io::Result<(Listener, AdminS
 }
 
 fn get(path: &str) -> actix_web::Resource {
-    web::resource(path).default_service(web::to(other_method))
+    web::resource(path).default_service(web::to(|| other_method("GET")))
 }
 
-async fn other_method() -> HttpResponse {
-    Problem::method().answer()
+async fn other_method(allowed: &'static str) -> HttpResponse {
+    let problem = Problem::method();
+    problem.builder().insert_header((ALLOW, allowed)).body(problem.body())
 }
 
 async fn not_found() -> HttpResponse {

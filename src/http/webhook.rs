@@ -4,7 +4,7 @@ use super::problem::Problem;
 use crate::app::Ingest;
 use crate::app::ingest::{Headers, Received, Rejected, Status};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use actix_web::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use futures::StreamExt;
@@ -37,12 +37,6 @@ impl Webhook {
             memory: Semaphore::new(room),
         }
     }
-}
-
-/// Anything but `POST`.
-pub(super) async fn other_method() -> HttpResponse {
-    let problem = Problem::method();
-    problem.builder().insert_header((ALLOW, "POST")).body(problem.body())
 }
 
 /// A delivery.

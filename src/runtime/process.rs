@@ -24,8 +24,8 @@ pub enum StartError {
     Wiring(#[from] WiringError),
 }
 
-/// How long what is in flight may take after a stop.
-const STOP_WITHIN: Duration = Duration::from_secs(60);
+/// How long the worker may take after a stop; longer than it needs, unless the store hangs.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 /// A running gate.
 pub struct Process {

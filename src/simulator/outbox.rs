@@ -52,6 +52,14 @@ pub(super) struct Recorded {
 }
 
 impl Outbox {
+    /// One without deliveries, whose GUIDs go on from here.
+    pub(super) fn emptied(&self) -> Self {
+        Self {
+            guids: self.guids,
+            ..Self::default()
+        }
+    }
+
     /// Takes everything that waits.
     pub(super) fn take(&mut self) -> Vec<Sent> {
         std::mem::take(&mut self.waiting)

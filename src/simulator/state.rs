@@ -203,9 +203,15 @@ impl State {
         }
     }
 
-    /// Back to an empty world.
+    /// Back to an empty world. Ids and GUIDs go on counting: a gate that lives on must not see one twice.
     pub(super) fn reset(&mut self) {
-        *self = Self::new(Arc::clone(&self.clock), std::mem::take(&mut self.url));
+        let empty = Self::new(Arc::clone(&self.clock), std::mem::take(&mut self.url));
+        *self = Self {
+            outbox: self.outbox.emptied(),
+            next_job: self.next_job,
+            next_runner: self.next_runner,
+            ..empty
+        };
     }
 
     /// GitHub's dates have whole seconds.
@@ -304,7 +310,8 @@ impl State {
         while self.jobs.contains_key(&self.next_job) {
             self.next_job += 1;
         }
-        self.next_job
+        self.next_job += 1;
+        self.next_job - 1
     }
 
     pub(super) fn new_runner_id(&mut self) -> u64 {

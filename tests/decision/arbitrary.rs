@@ -125,7 +125,7 @@ prop_compose! {
     fn facts()(
         run in fact(a_run()),
         pulls in fact(prop_oneof![
-            10 => prop::collection::vec(a_pull(), 1),
+            6 => prop::collection::vec(a_pull(), 1),
             3 => prop::collection::vec(a_pull(), 0..4),
         ]),
         changes_workflows in fact(any::<bool>()),

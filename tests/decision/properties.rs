@@ -74,9 +74,8 @@ fn a_runner_is_due(world: &World) -> bool {
         Fact::Known(variable) => variable.value.to_lowercase() != "true",
         Fact::NotAsked | Fact::Failed(_) => false,
     };
-    let taken = ledger.served || ledger.overtaken || ledger.taken_by.is_some();
-    let held_back = ledger.quarantined || ledger.at_capacity || (off && ledger.rolled_back);
-    let free = !taken && !held_back;
+    let held_up = ledger.served || ledger.overtaken || ledger.quarantined || ledger.at_capacity;
+    let free = !held_up && ledger.taken_by.is_none() && !(off && ledger.rolled_back);
 
     pool && waits && same_repository && same_run && proposed && people && free
 }

@@ -376,6 +376,7 @@ fn only_queued_events_of_jobs_without_a_runner_ask_for_one() {
     row(&taken, Correct, NotAsked, &["rebind"], &[]);
 }
 
+/// What a row is called, which situations match it, and its verdict.
 type Row = (&'static str, fn(&Situation) -> bool, RoutingVerdict);
 
 /// The table as the design prints it, one line a row.

@@ -32,6 +32,7 @@ struct Repository {
 #[derive(Deserialize)]
 struct HeadRepository {
     id: Option<u64>,
+    full_name: Option<String>,
     owner: Option<User>,
 }
 
@@ -42,28 +43,32 @@ struct User {
     kind: Option<String>,
 }
 
-impl From<Run> for facts::Run {
-    fn from(run: Run) -> Self {
-        Self {
-            event: run.event,
-            path: run.path.unwrap_or_default(),
-            run_attempt: run.run_attempt.unwrap_or(1),
-            head_sha: run.head_sha,
-            head_branch: run.head_branch,
-            created_at: instant(run.created_at.as_deref()),
-            actor: run.actor.and_then(User::known),
-            triggering_actor: run.triggering_actor.and_then(User::known),
-            repository_id: RepositoryId(run.repository.id),
-            head_repository: run.head_repository.and_then(HeadRepository::known),
+impl Run {
+    /// The run as a fact; it was asked for in a repository of `owner`.
+    pub(super) fn into_fact(self, owner: &str) -> facts::Run {
+        facts::Run {
+            event: self.event,
+            path: self.path.unwrap_or_default(),
+            run_attempt: self.run_attempt.unwrap_or(1),
+            head_sha: self.head_sha,
+            head_branch: self.head_branch,
+            created_at: instant(self.created_at.as_deref()),
+            actor: self.actor.and_then(User::known),
+            triggering_actor: self.triggering_actor.and_then(User::known),
+            repository_id: RepositoryId(self.repository.id),
+            head_repository: self.head_repository.and_then(|head| head.known(owner)),
         }
     }
 }
 
 impl HeadRepository {
-    fn known(self) -> Option<facts::HeadRepository> {
+    /// Its owner is only a search term; whose code it is, the id says.
+    fn known(self, asked_of: &str) -> Option<facts::HeadRepository> {
+        let by_name = self.full_name.as_deref().and_then(|name| Some(name.split_once('/')?.0));
+        let by_name = by_name.unwrap_or(asked_of).to_owned();
         Some(facts::HeadRepository {
             id: RepositoryId(self.id?),
-            owner: self.owner?.login?,
+            owner: self.owner.and_then(|owner| owner.login).unwrap_or(by_name),
         })
     }
 }

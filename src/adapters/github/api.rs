@@ -86,7 +86,7 @@ impl GitHub for GitHubAdapter {
     async fn run(&self, repository: &RepositoryName, run: RunId, purpose: Purpose) -> Result<Option<Run>, Failure> {
         let request = Request::get("run", under(repository, &format!("actions/runs/{run}")), purpose);
         let found: Option<answers::Run> = self.find(repository, &request).await?;
-        Ok(found.map(Run::from))
+        Ok(found.map(|run| run.into_fact(repository.owner())))
     }
 
     async fn pulls_of_head(

@@ -95,7 +95,7 @@ impl Local {
 fn configuration(api_url: &str, settings: &Map<String, Value>) -> Result<Config> {
     let mut overrides = json!({
         "webhook": {"secrets": [SECRET]},
-        "github": {"api_url": api_url, "connect_timeout_s": 1, "timeout_s": 1},
+        "github": {"api_url": api_url},
         "repositories": [{"full_name": REPOSITORY}],
         "store": {"url": "memory:"},
         "runners": {"host": "synthetic"},

@@ -217,15 +217,18 @@ impl Player<'_> {
     /// Lets gate and GitHub react to each other until both are quiet.
     async fn settle(&mut self) -> Result<()> {
         for _ in 0..ECHOES {
-            let mut moved = self.stage.work().await? > 0;
+            let worked = self.stage.work().await? > 0;
             let outbox = self.stage.github().outbox().await?;
+            let delivered = !outbox.is_empty();
             for delivery in outbox {
                 let post = self.signed(delivery.guid, &delivery.event, &delivery.payload, Signature::Good);
                 self.stage.post(&post).await?;
-                moved = true;
             }
-            moved |= self.stage.github().settle().await? > 0;
-            if !moved {
+            // Jobs go on only once the gate has heard of all there was to hear.
+            if delivered || worked {
+                continue;
+            }
+            if self.stage.github().settle().await? == 0 {
                 return Ok(());
             }
         }

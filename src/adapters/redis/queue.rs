@@ -1,0 +1,311 @@
+//! The queue. Scripts keep its promises; here is which shards they run on.
+
+use super::body;
+use super::rows::{self, DeliveryRow, LeaseRow, ShardDepth};
+use super::scripts::millis;
+use super::shards::Shard;
+use super::store::RedisStore;
+use crate::domain::ids::DeliveryId;
+use crate::ports::queue::{Accepted, Arrival, Delivery, DeliveryState, Depth, Filter, Lease, Priority, Work};
+use crate::ports::{Failure, Queue};
+use async_trait::async_trait;
+use futures::future::try_join_all;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// A claim ends when it has handed out this many bytes of bodies, so that its answer comes in time; the next begins there.
+const BYTES_PER_CLAIM: u64 = 8 << 20;
+/// Deliveries described at once.
+const PAGE: usize = 200;
+/// A wait that cannot ask ends after this long: the next call finds out whether the server is back.
+const UNTIL_ANOTHER_TRY: Duration = Duration::from_secs(1);
+
+#[async_trait]
+impl Queue for RedisStore {
+    async fn accept(&self, arrival: Arrival) -> Result<Accepted, Failure> {
+        let shard_of_id = self.shards.of(arrival.id.as_str());
+        let (home, others) = match &arrival.work {
+            Work::Queue { repository, .. } => (self.shards.of(&repository.to_ascii_lowercase()), vec![shard_of_id]),
+            Work::Remember => (shard_of_id, self.shards.all().collect()),
+        };
+        if self
+            .knows(&arrival.id, others.into_iter().filter(|shard| *shard != home))
+            .await?
+        {
+            return Ok(Accepted::AlreadySeen);
+        }
+        let mut call = self.scripts.accept.on(&[home.queue()]);
+        call.arg(arrival.id.as_str())
+            .arg(&arrival.event)
+            .arg(rows::stored_moment(arrival.received_at))
+            .arg(arrival.received_at.timestamp_millis())
+            .arg(millis(self.bounds.retention));
+        if let Work::Queue {
+            action,
+            repository,
+            job,
+            priority,
+            body,
+        } = &arrival.work
+        {
+            let beside = self.load_beside(home).await?;
+            // The script asks what `Bounds::have_room` asks.
+            let (entries, bodies) = match priority {
+                Priority::Reaching => (self.bounds.max_entries, self.bounds.bodies_max_bytes),
+                Priority::Other => (self.bounds.max_entries_other, self.bounds.bodies_max_bytes / 2),
+            };
+            call.arg(action.as_str())
+                .arg(repository)
+                .arg(job.0)
+                .arg(body.len())
+                .arg(entries.saturating_sub(beside.unfinished))
+                .arg(bodies.saturating_sub(beside.unfinished_bytes))
+                .arg(self.bounds.bodies_max_bytes.saturating_sub(beside.body_bytes))
+                .arg(body::pack(body));
+        }
+        let outcome: String = self.link().await?.run(&self.scripts.accept, &call).await?;
+        Ok(match outcome.as_str() {
+            "taken" => Accepted::Taken,
+            "full" => Accepted::Full,
+            _ => Accepted::AlreadySeen,
+        })
+    }
+
+    async fn claim(&self, consumer: &str, limit: usize, lease_for: Duration) -> Result<Vec<Lease>, Failure> {
+        let mut leases = Vec::new();
+        for shard in self.shards_to_claim_from().await? {
+            let mut has_more = true;
+            while has_more && leases.len() < limit {
+                let claimed = self.claim_from(shard, consumer, limit - leases.len(), lease_for);
+                match claimed.await {
+                    Ok((stopped_early, mut claimed)) => {
+                        leases.append(&mut claimed);
+                        has_more = stopped_early;
+                    }
+                    Err(failure) if leases.is_empty() => return Err(failure),
+                    // What is leased already is not to wait for its lease to end.
+                    Err(_) => return Ok(leases),
+                }
+            }
+        }
+        Ok(leases)
+    }
+
+    async fn ack(&self, lease: Lease) -> Result<(), Failure> {
+        self.settle(&lease, "done", self.bounds.retention, None).await
+    }
+
+    async fn retry(&self, lease: Lease, delay: Duration, cause: &str) -> Result<(), Failure> {
+        self.settle(&lease, "queued", delay, Some(cause)).await
+    }
+
+    async fn dead_letter(&self, lease: Lease, cause: &str) -> Result<(), Failure> {
+        self.settle(&lease, "dead", self.bounds.retention, Some(cause)).await
+    }
+
+    async fn requeue(&self, id: &DeliveryId) -> Result<bool, Failure> {
+        let requeued = self.of_all(|shard| async move {
+            let beside = self.load_beside(shard).await?;
+            let mut call = self.scripts.requeue.on(&[shard.queue()]);
+            call.arg(id.as_str())
+                .arg(self.bounds.bodies_max_bytes.saturating_sub(beside.body_bytes));
+            self.link().await?.run::<bool>(&self.scripts.requeue, &call).await
+        });
+        Ok(requeued.await?.contains(&true))
+    }
+
+    async fn wait(&self, at_most: Duration) {
+        let changed = self.bare_link().changed();
+        tokio::pin!(changed);
+        // From here on no wake-up is missed, also not one between the look and the wait.
+        changed.as_mut().enable();
+        let until_due = match self.of_all(|shard| self.due_in(shard)).await {
+            Ok(due) => due.into_iter().flatten().min().unwrap_or(Duration::MAX),
+            Err(failure) => {
+                tracing::debug!(%failure, "cannot ask when something is due");
+                UNTIL_ANOTHER_TRY
+            }
+        };
+        tokio::select! {
+            () = changed => {}
+            () = tokio::time::sleep(until_due.min(at_most)) => {}
+        }
+    }
+
+    async fn delivery(&self, id: &DeliveryId) -> Result<Option<Delivery>, Failure> {
+        let found = self.of_all(|shard| async move {
+            let mut call = self.scripts.show.on(&[shard.queue()]);
+            call.arg(id.as_str());
+            self.link()
+                .await?
+                .run::<Option<DeliveryRow>>(&self.scripts.show, &call)
+                .await
+        });
+        match found.await?.into_iter().flatten().next() {
+            Some(row) => Ok(Some(rows::delivery(row)?.1)),
+            None => Ok(None),
+        }
+    }
+
+    async fn forget_dead(&self, id: &DeliveryId) -> Result<bool, Failure> {
+        let forgotten = self.of_all(|shard| async move {
+            let mut call = self.scripts.forget_dead.on(&[shard.queue()]);
+            call.arg(id.as_str());
+            self.link().await?.run::<bool>(&self.scripts.forget_dead, &call).await
+        });
+        Ok(forgotten.await?.contains(&true))
+    }
+
+    async fn deliveries(&self, filter: &Filter, limit: usize) -> Result<Vec<Delivery>, Failure> {
+        let mut newest = self
+            .of_all(|shard| self.newest_of(shard, filter, limit))
+            .await?
+            .concat();
+        if !self.shards.is_one() {
+            newest.sort_by_key(|(placed, _)| std::cmp::Reverse(*placed));
+        }
+        newest.truncate(limit);
+        Ok(newest.into_iter().map(|(_, delivery)| delivery).collect())
+    }
+
+    async fn body(&self, id: &DeliveryId) -> Result<Option<Vec<u8>>, Failure> {
+        let found = self.of_all(|shard| async move {
+            let key = shard.key(format_args!("body:{id}"));
+            self.link()
+                .await?
+                .ask::<Option<Vec<u8>>>(redis::cmd("GET").arg(key))
+                .await
+        });
+        let Some(packed) = found.await?.into_iter().flatten().next() else {
+            return Ok(None);
+        };
+        match body::unpack(&packed) {
+            Some(body) => Ok(Some(body)),
+            None => Err(Failure::Permanent(format!(
+                "the body of delivery {id} is unreadable in Redis"
+            ))),
+        }
+    }
+
+    async fn depth(&self) -> Result<Depth, Failure> {
+        let mut sum = Depth::default();
+        for depth in self.of_all(|shard| self.shard_depth(shard)).await? {
+            sum.ready += depth.unfinished.saturating_sub(depth.leased + depth.delayed);
+            sum.delayed += depth.delayed;
+            sum.leased += depth.leased;
+            sum.dead += depth.dead;
+            sum.body_bytes += depth.body_bytes;
+            let oldest = depth.oldest.as_deref().map(rows::moment).transpose()?;
+            sum.oldest = sum.oldest.into_iter().chain(oldest).min();
+        }
+        Ok(sum)
+    }
+}
+
+impl RedisStore {
+    async fn knows(&self, id: &DeliveryId, shards: impl Iterator<Item = Shard>) -> Result<bool, Failure> {
+        let known = shards.map(|shard| async move {
+            let key = shard.key(format_args!("delivery:{id}"));
+            self.link().await?.ask::<bool>(redis::cmd("EXISTS").arg(key)).await
+        });
+        Ok(try_join_all(known).await?.contains(&true))
+    }
+
+    /// The shards where something is due, another one first each time.
+    async fn shards_to_claim_from(&self) -> Result<Vec<Shard>, Failure> {
+        if self.shards.is_one() {
+            return Ok(self.shards.all().collect());
+        }
+        let due = self
+            .of_all(|shard| async move { Ok((shard, self.due_in(shard).await?)) })
+            .await?;
+        let mut shards: Vec<Shard> = due
+            .into_iter()
+            .filter(|(_, due)| due.is_some_and(|due| due.is_zero()))
+            .map(|(shard, _)| shard)
+            .collect();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let first = turn % shards.len().max(1);
+        shards.rotate_left(first);
+        Ok(shards)
+    }
+
+    /// Leases, and whether there may be more though `limit` was not reached.
+    async fn claim_from(
+        &self,
+        shard: Shard,
+        consumer: &str,
+        limit: usize,
+        lease_for: Duration,
+    ) -> Result<(bool, Vec<Lease>), Failure> {
+        let mut call = self.scripts.claim.on(&[shard.queue()]);
+        call.arg(consumer)
+            .arg(limit)
+            .arg(millis(lease_for))
+            .arg(BYTES_PER_CLAIM);
+        let (stopped_early, claimed): (bool, Vec<LeaseRow>) =
+            self.link().await?.run(&self.scripts.claim, &call).await?;
+        let lease = |row| {
+            let lease = rows::lease(row)?;
+            let token = shard.mark(&lease.token);
+            Ok(Lease { token, ..lease })
+        };
+        Ok((stopped_early, claimed.into_iter().map(lease).collect::<Result<_, _>>()?))
+    }
+
+    async fn settle(&self, lease: &Lease, outcome: &str, time: Duration, cause: Option<&str>) -> Result<(), Failure> {
+        let Some((shard, token)) = self.shards.marked(&lease.token) else {
+            return Ok(());
+        };
+        let mut call = self.scripts.settle.on(&[shard.queue()]);
+        call.arg(lease.id.as_str())
+            .arg(token)
+            .arg(outcome)
+            .arg(millis(time))
+            .arg(cause);
+        self.link().await?.run(&self.scripts.settle, &call).await
+    }
+
+    /// In how long something can be claimed from a shard; none when nothing waits for a time to come.
+    async fn due_in(&self, shard: Shard) -> Result<Option<Duration>, Failure> {
+        let call = self.scripts.due.on(&[shard.queue()]);
+        let millis: Option<u64> = self.link().await?.run(&self.scripts.due, &call).await?;
+        Ok(millis.map(Duration::from_millis))
+    }
+
+    async fn newest_of(&self, shard: Shard, filter: &Filter, limit: usize) -> Result<Vec<(i64, Delivery)>, Failure> {
+        let index = index_for(filter);
+        let mut newest = Vec::new();
+        let mut begin = Some("+inf".to_owned());
+        while let Some(before) = begin
+            && newest.len() < limit
+        {
+            let mut call = self.scripts.list.on(&[shard.queue()]);
+            call.arg(&index).arg(before).arg(PAGE);
+            let page: (Option<String>, Vec<DeliveryRow>) = self.link().await?.run(&self.scripts.list, &call).await?;
+            begin = page.0;
+            for row in page.1 {
+                let found = rows::delivery(row)?;
+                if filter.matches(&found.1) {
+                    newest.push(found);
+                }
+            }
+        }
+        Ok(newest)
+    }
+
+    pub(super) async fn shard_depth(&self, shard: Shard) -> Result<ShardDepth, Failure> {
+        let call = self.scripts.depth.on(&[shard.queue()]);
+        self.link().await?.run(&self.scripts.depth, &call).await
+    }
+}
+
+/// The smallest sorted set that has everything the filter means.
+fn index_for(filter: &Filter) -> String {
+    let is_unfinished = |state: &DeliveryState| matches!(state, DeliveryState::Queued | DeliveryState::Leased);
+    match (filter.states.as_slice(), filter.job) {
+        ([DeliveryState::Dead], _) => "dead".to_owned(),
+        (states @ [_, ..], Some(job)) if states.iter().all(is_unfinished) => format!("job:{job}"),
+        _ => "arrived".to_owned(),
+    }
+}

@@ -1,0 +1,37 @@
+-- Dedupes and enqueues in one step.
+-- ARGV: 1 id, 2 event, 3 received (text), 4 received (ms), 5 retention (ms), then for one to be queued: 6 action,
+-- 7 repository, 8 job, 9 bytes as received, 10 most unfinished, 11 most unfinished bytes, 12 most bytes of bodies, 13 body.
+-- Returns 'taken', 'seen' or 'full'.
+
+local id, retention = ARGV[1], tonumber(ARGV[5])
+local is_work = #ARGV > 5
+local bytes = tonumber(ARGV[9] or 0)
+
+forget_expired()
+local state = redis.call('HGET', delivery_key(id), 'state')
+if state and not (state == 'dead' and is_work) then
+  return 'seen'
+end
+if is_work then
+  local unfinished_bytes = tonumber(redis.call('HGET', totals, 'unfinished_bytes') or 0)
+  if redis.call('XLEN', stream) >= tonumber(ARGV[10]) or unfinished_bytes + bytes > tonumber(ARGV[11]) then
+    return 'full'
+  end
+end
+
+forget(id)
+redis.call('HSET', delivery_key(id), 'event', ARGV[2], 'received', ARGV[3], 'received_ms', ARGV[4])
+if is_work then
+  redis.call('HSET', delivery_key(id), 'action', ARGV[6], 'repository', ARGV[7], 'job', ARGV[8])
+  redis.call('SET', body_key(id), ARGV[13])
+  redis.call('HSET', sizes, id, bytes)
+  redis.call('HINCRBY', totals, 'body_bytes', bytes)
+  enqueue(id, ARGV[8], bytes, ARGV[4])
+  make_room(tonumber(ARGV[12]))
+else
+  take_place(id)
+  redis.call('HSET', delivery_key(id), 'state', 'ignored', 'attempts', 0)
+  redis.call('ZADD', over, now + retention, id)
+  redis.call('PEXPIREAT', delivery_key(id), now + retention)
+end
+return 'taken'

@@ -1,0 +1,66 @@
+//! What is spread over the shards, and the keys in them.
+
+use sha2::{Digest, Sha256};
+use std::num::NonZeroU32;
+
+/// All shards of a store.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shards(pub(super) NonZeroU32);
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shard(u32);
+
+impl Shards {
+    /// The shard of something with this name; the same in every version, since what is stored stays where it is.
+    pub(super) fn of(self, name: &str) -> Shard {
+        let hash = Sha256::digest(name);
+        let [a, b, c, d, ..]: [u8; 32] = hash.into();
+        Shard(u32::from_be_bytes([a, b, c, d]) % self.0)
+    }
+
+    pub(super) fn all(self) -> impl Iterator<Item = Shard> {
+        (0..self.0.get()).map(Shard)
+    }
+
+    /// What [`Shard::mark`] has marked.
+    pub(super) fn marked(self, text: &str) -> Option<(Shard, &str)> {
+        let (shard, rest) = text.split_once('/')?;
+        let shard = shard.parse().ok().filter(|shard| *shard < self.0.get())?;
+        Some((Shard(shard), rest))
+    }
+
+    pub(super) fn is_one(self) -> bool {
+        self.0.get() == 1
+    }
+}
+
+impl Shard {
+    /// The key `name` in this shard.
+    pub(super) fn key(self, name: impl std::fmt::Display) -> String {
+        format!("{{jitgate:{}}}:{name}", self.0)
+    }
+
+    /// Puts the shard before a text.
+    pub(super) fn mark(self, text: &str) -> String {
+        format!("{}/{text}", self.0)
+    }
+
+    /// The stream, by which every script of the queue knows its shard.
+    pub(super) fn queue(self) -> String {
+        self.key("queue")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_in_their_shard() {
+        let shards = Shards(NonZeroU32::new(16).expect("not zero"));
+        assert_eq!(shards.of("octo-org/chem").queue(), "{jitgate:4}:queue");
+        let used: std::collections::BTreeSet<u32> = (0..200).map(|n| shards.of(&n.to_string()).0).collect();
+        assert_eq!(used.len(), 16, "they are spread");
+    }
+}

@@ -1,0 +1,179 @@
+//! Redis servers of a test's own: each on a free port of the loopback, with a directory of its own, gone with the test.
+
+#![allow(dead_code, reason = "two test programs share this, and each uses a part of it")]
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// What a server that loses nothing is told.
+pub(crate) const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
+
+/// A server. Dropping it kills it.
+pub(crate) struct Server {
+    port: u16,
+    directory: TempDir,
+    options: Vec<String>,
+    process: Child,
+}
+
+impl Server {
+    /// Starts a server with these options and waits until it takes connections.
+    pub(crate) fn start(options: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        let (port, process) = loop {
+            let port = Self::free_port();
+            // Somebody else may have taken the port meanwhile.
+            if let Some(process) = spawn(port, &directory, &options) {
+                break (port, process);
+            }
+        };
+        Self {
+            port,
+            directory,
+            options,
+            process,
+        }
+    }
+
+    /// A port that nobody uses.
+    pub(crate) fn free_port() -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.local_addr().expect("an address").port()
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it at once.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().expect("it can be killed");
+        self.process.wait().expect("it ends");
+    }
+
+    /// Starts it again after [`Self::kill`], with what it left on its disk.
+    pub(crate) fn start_again(&mut self) {
+        self.process = spawn(self.port, &self.directory, &self.options).expect("its port is still free");
+    }
+
+    /// Sends a command by `redis-cli` and gives the answer.
+    pub(crate) fn cli(&self, command: &[&str]) -> String {
+        cli(self.port, command)
+    }
+
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may be dead already, which is as good.
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+/// A cluster of three servers that take writes, and a replica of each.
+pub(crate) struct Cluster(Vec<Server>);
+
+impl Cluster {
+    pub(crate) fn start() -> Self {
+        let nodes: Vec<Server> = std::iter::repeat_with(|| {
+            let bus = Server::free_port().to_string();
+            let options = [
+                "--cluster-enabled",
+                "yes",
+                "--cluster-node-timeout",
+                "5000",
+                "--cluster-port",
+                &bus,
+            ];
+            Server::start(&[DURABLE, &options].concat())
+        })
+        .take(6)
+        .collect();
+        let addresses: Vec<String> = nodes.iter().map(Server::address).collect();
+        let mut create = vec!["--cluster", "create"];
+        create.extend(addresses.iter().map(String::as_str));
+        create.extend(["--cluster-replicas", "1", "--cluster-yes"]);
+        nodes[0].cli(&create);
+        for node in &nodes {
+            while !node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok") {}
+        }
+        Self(nodes)
+    }
+
+    /// All of its nodes, as a URL names them.
+    pub(crate) fn addresses(&self) -> String {
+        let addresses: Vec<String> = self.0.iter().map(Server::address).collect();
+        addresses.join(",")
+    }
+
+    /// One of its nodes.
+    pub(crate) fn node(&self) -> &Server {
+        &self.0[0]
+    }
+
+    /// Waits until every replica has what its server has.
+    pub(crate) fn wait_for_replicas(&self) {
+        let is_copied = |node: &Server| {
+            let info = node.cli(&["INFO", "replication"]);
+            let offset = |line: &str| line.rsplit_once("offset:").map(|(_, offset)| offset.trim().to_owned());
+            let master = info
+                .lines()
+                .find(|line| line.starts_with("master_repl_offset:"))
+                .and_then(offset);
+            let offset = master.expect("an offset");
+            info.contains("role:slave") || info.contains(&format!("state=online,offset={offset},"))
+        };
+        while !self.0.iter().all(is_copied) {}
+    }
+
+    /// Kills a node that takes writes.
+    pub(crate) fn kill_one(&mut self) {
+        self.0[0].kill();
+    }
+
+    /// Sends a command to every node that takes writes.
+    pub(crate) fn everywhere(&self, command: &[&str]) {
+        let address = self.node().address();
+        let call = ["--cluster", "call", &address];
+        self.node().cli(&[&call, command, &["--cluster-only-masters"]].concat());
+    }
+}
+
+/// Starts a server and waits until it takes connections. None if it ends instead.
+fn spawn(port: u16, directory: &TempDir, options: &[String]) -> Option<Child> {
+    let mut process = Command::new("redis-server")
+        .args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()])
+        .args(options)
+        .current_dir(directory.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("redis-server runs; install the Debian package redis-server");
+    let log = process.stdout.take().expect("its log");
+    let mut lines = BufReader::new(log).lines().map_while(Result::ok);
+    if lines.any(|line| line.contains("Ready to accept connections")) {
+        // Somebody has to read on, or it stops when the pipe is full.
+        std::thread::spawn(move || lines.for_each(drop));
+        return Some(process);
+    }
+    process.wait().expect("it ends");
+    None
+}
+
+fn cli(port: u16, command: &[&str]) -> String {
+    let output = Command::new("redis-cli")
+        .args(["-c", "-p", &port.to_string()])
+        .args(command)
+        .output()
+        .expect("redis-cli runs; install the Debian package redis-tools");
+    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "redis-cli {command:?}: {answer}");
+    answer
+}

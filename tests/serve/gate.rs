@@ -1,0 +1,284 @@
+//! A running gate: `jitgate serve` in a directory of its own, killed when it is dropped.
+
+use crate::payload::sign;
+use reqwest::{Method, RequestBuilder};
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
+
+/// The secret GitHub signs with.
+pub(crate) const SECRET: &str = "the current webhook secret";
+/// The one before it.
+pub(crate) const OLD_SECRET: &str = "the webhook secret of last year";
+/// Nothing here takes longer unless it is broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+const CONFIGURATION: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+admin_listen = "127.0.0.1:0"
+[webhook]
+secrets = ["the current webhook secret", "the webhook secret of last year"]
+[github]
+token_file = "github-token"
+[[repositories]]
+full_name = "octo-org/chem-model"
+[store]
+url = "memory:"
+[runners]
+host = "synthetic"
+"#;
+
+/// Settings as `(section.key, value)`, over [`CONFIGURATION`].
+pub(crate) type Settings<'a> = &'a [(&'a str, &'a str)];
+
+/// A directory with a configuration, in which gates can be started.
+pub(crate) struct Place(TempDir);
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let place = Self(TempDir::new().expect("a directory"));
+        place.file("jitgate.toml", CONFIGURATION, 0o600);
+        place.file("github-token", "sim-test", 0o600);
+        place
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn file(&self, name: &str, text: &str, mode: u32) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        fs::write(&path, text).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+    }
+
+    /// Starts `jitgate ARGS` here, with nothing but `settings` in the environment.
+    pub(crate) fn start(&self, args: &[&str], settings: Settings<'_>) -> Process {
+        let variable = |(key, text): &(&str, &str)| {
+            let name = format!("JITGATE__{}", key.to_uppercase().replace('.', "__"));
+            (name, (*text).to_owned())
+        };
+        let mut child = Command::new(env!("CARGO_BIN_EXE_jitgate"))
+            .args(args)
+            .env_clear()
+            .envs(settings.iter().map(variable))
+            .current_dir(self.0.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("jitgate starts");
+        Process {
+            out: Lines::of(child.stdout.take().expect("a pipe")),
+            err: Lines::of(child.stderr.take().expect("a pipe")),
+            child,
+        }
+    }
+}
+
+/// What a process writes, line by line.
+pub(crate) struct Lines {
+    text: watch::Receiver<String>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Lines {
+    fn of(pipe: impl Read + Send + 'static) -> Self {
+        let (sender, text) = watch::channel(String::new());
+        let reader = thread::spawn(move || {
+            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned() + "\n";
+                sender.send_modify(|text| text.push_str(&line));
+            }
+        });
+        Self {
+            text,
+            reader: Some(reader),
+        }
+    }
+
+    /// What was written so far; all of it, once the process has ended.
+    pub(crate) fn text(&self) -> String {
+        self.text.borrow().clone()
+    }
+
+    /// The first line with `part` in it, once it is written.
+    pub(crate) async fn line_with(&mut self, part: &str) -> String {
+        let find = |text: &str| text.lines().find(|line| line.contains(part)).map(str::to_owned);
+        let written = timeout(PATIENCE, self.text.wait_for(|text| find(text).is_some())).await;
+        let found = written.ok().and_then(|text| find(&text.ok()?));
+        found.unwrap_or_else(|| panic!("{part:?} was not written: {}", self.text()))
+    }
+}
+
+/// A process of jitgate. It dies with its owner.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) out: Lines,
+    pub(crate) err: Lines,
+}
+
+impl Process {
+    /// Waits for its end; gives its exit code.
+    pub(crate) async fn code(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut often = often();
+        let status = loop {
+            often.tick().await;
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "it does not end: {}", self.err.text());
+        };
+        for lines in [&mut self.out, &mut self.err] {
+            lines
+                .reader
+                .take()
+                .map(JoinHandle::join)
+                .transpose()
+                .expect("all it wrote was read");
+        }
+        status.code()
+    }
+
+    /// Asks it to stop, as a service manager would.
+    pub(crate) fn terminate(&self) {
+        let kill = format!("kill -TERM {}", self.child.id());
+        let done = Command::new("/bin/sh").args(["-c", &kill]).status();
+        assert!(done.expect("sh runs").success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Neither fails but for a process that has ended.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Beats for those who have to ask again and again.
+fn often() -> Interval {
+    let mut often = interval(Duration::from_millis(10));
+    often.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    often
+}
+
+/// A gate that is up.
+pub(crate) struct Gate {
+    pub(crate) process: Process,
+    pub(crate) place: Place,
+    /// `HOST:PORT` of the public listener.
+    pub(crate) public: String,
+    /// `HOST:PORT` of the admin listener; empty for a unix socket.
+    pub(crate) admin: String,
+    pub(crate) token: String,
+    pub(crate) http: reqwest::Client,
+}
+
+/// An answer, read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+}
+
+impl Gate {
+    /// A gate whose GitHub is at `github`.
+    pub(crate) async fn start(github: &str, settings: Settings<'_>) -> Self {
+        Self::start_in(Place::new(), github, settings, &[]).await
+    }
+
+    pub(crate) async fn start_in(place: Place, github: &str, settings: Settings<'_>, args: &[&str]) -> Self {
+        let settings = [&[("github.api_url", github)], settings].concat();
+        let mut process = place.start(&[&["serve"], args].concat(), &settings);
+        let line = process.err.line_with(" is up\"").await;
+        let up: Value = serde_json::from_str(&line).expect("a JSON line");
+        let address = |key: &str| up[key].as_str().unwrap_or_default().to_owned();
+        let token = fs::read_to_string(place.path("jitgate-state/admin-token")).expect("the token");
+        Self {
+            public: address("public"),
+            admin: address("admin"),
+            process,
+            place,
+            token,
+            http: reqwest::Client::new(),
+        }
+    }
+
+    /// Kills it; what it left behind stays.
+    pub(crate) fn killed(self) -> Place {
+        drop(self.process);
+        self.place
+    }
+
+    /// A request to the public listener.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://{}{path}", self.public))
+    }
+
+    /// A delivery with everything GitHub sends.
+    pub(crate) fn delivery(&self, event: &str, guid: &str, body: impl Into<Vec<u8>>) -> RequestBuilder {
+        let body = body.into();
+        self.request(Method::POST, "/webhooks/github")
+            .header("Content-Type", "application/json")
+            .header("User-Agent", "GitHub-Hookshot/044aadd")
+            .header("X-GitHub-Event", event)
+            .header("X-GitHub-Delivery", guid)
+            .header("X-Hub-Signature-256", sign(SECRET, &body))
+            .body(body)
+    }
+
+    pub(crate) async fn deliver(&self, event: &str, guid: &str, body: impl Into<Vec<u8>>) -> Answer {
+        read(self.delivery(event, guid, body)).await
+    }
+
+    /// An authorized request to the admin API.
+    pub(crate) async fn ask(&self, path: &str) -> Answer {
+        let url = format!("http://{}{path}", self.admin);
+        read(self.http.get(url).bearer_auth(&self.token)).await
+    }
+
+    /// Asks again and again, until the answer's body is as wanted.
+    pub(crate) async fn ask_until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        let mut often = often();
+        loop {
+            often.tick().await;
+            let body = self.ask(path).await.body;
+            if wanted(&body) {
+                return body;
+            }
+            assert!(Instant::now() < deadline, "{path} still says {body}");
+        }
+    }
+}
+
+/// Sends a request and reads the answer. What is no JSON reads as null.
+pub(crate) async fn read(request: RequestBuilder) -> Answer {
+    let response = request.send().await.expect("an answer");
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let bytes = response.bytes().await.expect("a body");
+    Answer {
+        status,
+        headers,
+        body: serde_json::from_slice(&bytes).unwrap_or_default(),
+    }
+}

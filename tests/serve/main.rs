@@ -1,0 +1,14 @@
+//! The running gate from outside: the real binary as a child process, spoken to over its two ports as GitHub, operators
+//! and attackers would. Nothing here looks inside.
+#![cfg(test)]
+
+mod admin;
+mod gate;
+mod outage;
+mod payload;
+mod refusals;
+mod samples;
+mod senders;
+mod start;
+mod taking;
+mod wire;
