@@ -52,7 +52,7 @@ impl From<WiringError> for Failure {
         let exit = match &error {
             WiringError::Sqlite(OpenError::Held { .. }) => Exit::Locked,
             WiringError::Sqlite(_) | WiringError::InsideServe => Exit::Store,
-            WiringError::NoEngine | WiringError::NoCredentials | WiringError::GitHub(_) | WiringError::Listen(_) => {
+            WiringError::Redis(_) | WiringError::NoCredentials | WiringError::GitHub(_) | WiringError::Listen(_) => {
                 Exit::Configuration
             }
         };

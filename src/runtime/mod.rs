@@ -1,9 +1,11 @@
 //! Wiring only: ports get their adapters here, listeners and worker are started and stopped.
 
+mod durability;
 mod identity;
 mod process;
 mod wiring;
 
+pub use durability::{Unasked, promises};
 pub use identity::{IdentityError, admin_token, instance, prepare_state_dir};
 pub use process::{Process, StartError, serve};
 pub use wiring::{Store, WiringError, build_gate, open_admin, open_ingress, open_store, open_store_beside};

@@ -1,5 +1,6 @@
 //! `jitgate serve`: listeners and worker, from start to a clean stop.
 
+use super::durability;
 use super::identity::{self, IdentityError};
 use super::wiring::{self, Store, WiringError};
 use crate::adapters::clock::SystemClock;
@@ -46,6 +47,7 @@ pub fn serve(config: &Config, role: Role) -> Result<Process, StartError> {
     let token = identity::admin_token(&server.admin_token_file)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store: Store = wiring::open_store(config, clock.clone())?;
+    tokio::spawn(durability::tell(store.durability.clone()));
     let metrics = Arc::new(Metrics::default());
     let gate = wiring::build_gate(config, &clock, &store, host(config), &instance, metrics.clone())?;
     let (public, ingest) = match role {

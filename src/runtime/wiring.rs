@@ -3,6 +3,7 @@
 use crate::adapters::alerts::LogSink;
 use crate::adapters::github::{self, GitHubAdapter};
 use crate::adapters::memory::MemoryStore;
+use crate::adapters::redis::{self, RedisStore};
 use crate::adapters::sqlite::{OpenError, OpenMode, SqliteStore};
 use crate::app::gather::Recall;
 use crate::app::settings::{Repository, Settings};
@@ -11,7 +12,7 @@ use crate::config::{AdminListen, Config, Credentials, Scope, StoreUrl};
 use crate::http::{self, AdminBind, AdminState, Health, Limits, Metrics, Running};
 use crate::ports::github::RunnerScope;
 use crate::ports::queue::Bounds;
-use crate::ports::{Clock, Durability, GitHub, Ledger, Observer, Queue, RunnerHost};
+use crate::ports::{Clock, Durability, Failure, GitHub, Ledger, Observer, Queue, RunnerHost};
 use chrono::TimeDelta;
 use secrecy::SecretString;
 use std::net::SocketAddr;
@@ -43,15 +44,15 @@ impl Store {
 /// Something could not be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum WiringError {
-    /// The configured engine does not exist in this version.
-    #[error("the engine of store.url is not available in this version; use sqlite:PATH")]
-    NoEngine,
     /// The store is inside another process.
     #[error("store.url is memory:, and such a store lives inside the process that serves")]
     InsideServe,
     /// The database was not opened.
     #[error(transparent)]
     Sqlite(#[from] OpenError),
+    /// The Redis URL is none.
+    #[error(transparent)]
+    Redis(Failure),
     /// Nobody to speak as.
     #[error("no credentials for GitHub: set github.app_id with github.private_key_file, or github.token_file")]
     NoCredentials,
@@ -70,7 +71,7 @@ const QUEUE_BOUND: u64 = 100_000;
 /// Opens the configured store to work its queue.
 ///
 /// # Errors
-/// When the engine does not exist here, or does not open.
+/// When it does not open. A Redis server that is down is no error: it is connected to when it is used.
 pub fn open_store(config: &Config, clock: Arc<dyn Clock>) -> Result<Store, WiringError> {
     match &config.store.url {
         StoreUrl::Memory => Ok(Store::of(MemoryStore::new(clock, bounds(config)))),
@@ -81,7 +82,7 @@ pub fn open_store(config: &Config, clock: Arc<dyn Clock>) -> Result<Store, Wirin
 /// Opens the configured store for a command, beside a process that serves.
 ///
 /// # Errors
-/// When the store is inside that process, its engine does not exist here, or it does not open.
+/// When the store is inside that process, or does not open.
 pub fn open_store_beside(config: &Config, clock: Arc<dyn Clock>) -> Result<Store, WiringError> {
     open_shared(config, clock, OpenMode::Command)
 }
@@ -90,7 +91,10 @@ fn open_shared(config: &Config, clock: Arc<dyn Clock>, mode: OpenMode) -> Result
     match &config.store.url {
         StoreUrl::Memory => Err(WiringError::InsideServe),
         StoreUrl::Sqlite(path) => Ok(Store::of(SqliteStore::open(path, mode, clock, bounds(config))?)),
-        StoreUrl::Redis(_) | StoreUrl::RedisCluster(_) => Err(WiringError::NoEngine),
+        StoreUrl::Redis(url) | StoreUrl::RedisCluster(url) => {
+            let settings = redis::Settings::new(url.clone(), config.store.shards, bounds(config));
+            Ok(Store::of(RedisStore::new(settings).map_err(WiringError::Redis)?))
+        }
     }
 }
 

@@ -1,10 +1,12 @@
-//! `jitgate config check`: everything that is wrong, or risky.
+//! `jitgate config check`: everything that is wrong, or risky, and what the store can lose.
 
 use crate::cli::args::Global;
-use crate::cli::exit::{Exit, Outcome};
+use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output;
 use crate::cli::sources::try_configuration;
 use crate::config::{Loaded, Problem, Problems, Role};
+use crate::ports::promise::Promise;
+use crate::runtime::{self, Unasked};
 use crate::telemetry::one_line;
 use serde_json::json;
 
@@ -19,12 +21,18 @@ pub(super) fn run(global: &Global) -> Outcome {
         .for_serve(Role::All)
         .err()
         .map_or_else(Vec::new, |problems| problems.0);
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
+    let store = runtime.block_on(runtime::promises(&loaded.config));
     if global.json {
         output::print_json(&json!({
             "ok": true, "file": loaded.file, "problems": [], "warnings": loaded.warnings, "missing_for_serve": missing,
+            "store": match &store {
+                Ok(promises) => json!({"promises": promises}),
+                Err(unasked) => json!({"unknown": unasked.to_string()}),
+            },
         }))?;
     } else {
-        print_summary(&loaded, &missing)?;
+        print_summary(&loaded, &missing, &store_lines(&store))?;
     }
     Ok(Exit::Done)
 }
@@ -34,7 +42,27 @@ fn print_problems(Problems(problems): &Problems) -> Outcome {
     Ok(Exit::Configuration)
 }
 
-fn print_summary(loaded: &Loaded, missing: &[Problem]) -> Result<(), crate::cli::Failure> {
+/// One line a setting of the store. That it does not answer, or is not there yet, makes no configuration wrong.
+fn store_lines(store: &Result<Vec<Promise>, Unasked>) -> Vec<String> {
+    let promises = match store {
+        Ok(promises) => promises,
+        Err(unasked) => return vec![format!("store: what it can lose is not known yet: {unasked}")],
+    };
+    let line = |promise: &Promise| {
+        let value = promise.value.as_deref().unwrap_or("unknown");
+        let setting = format!("{} = {value} ({})", promise.setting, promise.place);
+        match promise.weakness {
+            None => format!("store: {setting} loses nothing"),
+            Some(weakness) => format!(
+                "warning: store: {setting} can lose {}; remedy: {}",
+                weakness.can_lose, weakness.remedy
+            ),
+        }
+    };
+    promises.iter().map(line).collect()
+}
+
+fn print_summary(loaded: &Loaded, missing: &[Problem], store: &[String]) -> Result<(), Failure> {
     let file = loaded
         .file
         .as_ref()
@@ -42,6 +70,9 @@ fn print_summary(loaded: &Loaded, missing: &[Problem]) -> Result<(), crate::cli:
     output::print(|out| {
         for warning in &loaded.warnings {
             writeln!(out, "warning: {}", one_line(&warning.to_string()))?;
+        }
+        for line in store {
+            writeln!(out, "{}", one_line(line))?;
         }
         for problem in missing {
             writeln!(out, "missing for `jitgate serve`: {}", one_line(&problem.to_string()))?;
