@@ -2,9 +2,9 @@
 
 use super::server::{Cluster, DURABLE, Server};
 use super::*;
-use jitgate::ports::Ledger;
 use jitgate::ports::ledger::{Keep, Key, Kind, Put};
-use jitgate::ports::queue::DeliveryState;
+use jitgate::ports::queue::{DeliveryState, Filter};
+use jitgate::ports::{Durability, Ledger};
 use tokio::time::Instant;
 
 fn url(server: &Server) -> String {
@@ -81,8 +81,9 @@ async fn without_a_server_every_call_fails_soon_and_leaves_nothing_behind() {
     assert_transient(&soon(store.claim("worker", 1, LONG)).await);
     assert_transient(&soon(store.ack(lease)).await);
     assert_transient(&soon(store.requeue(&guid("a"))).await);
+    assert_transient(&soon(store.forget_dead(&guid("a"))).await);
     assert_transient(&soon(store.delivery(&guid("a"))).await);
-    assert_transient(&soon(store.deliveries(1)).await);
+    assert_transient(&soon(store.deliveries(&Filter::default(), 1)).await);
     assert_transient(&soon(store.body(&guid("a"))).await);
     assert_transient(&soon(store.depth()).await);
     assert_transient(&soon(store.get(&key)).await);
@@ -227,7 +228,7 @@ async fn a_cluster_goes_on_when_a_node_dies() {
         );
     }
     let promises = store.promises().await.expect("the store answers");
-    let servers: std::collections::BTreeSet<_> = promises.iter().map(|promise| &promise.server).collect();
+    let servers: std::collections::BTreeSet<_> = promises.iter().map(|promise| &promise.place).collect();
     assert_eq!(servers.len(), 3, "of each that takes writes: {servers:?}");
     cluster.wait_for_replicas();
     cluster.kill_one();

@@ -3,6 +3,7 @@
 
 mod failing;
 
+mod model;
 mod server;
 
 mod sharing;

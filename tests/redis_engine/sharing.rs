@@ -2,9 +2,10 @@
 
 use super::server::{DURABLE, Server};
 use super::*;
-use jitgate::adapters::redis::Promise;
-use jitgate::ports::Ledger;
 use jitgate::ports::ledger::{Keep, Key, Kind};
+use jitgate::ports::promise::Promise;
+use jitgate::ports::queue::Filter;
+use jitgate::ports::{Durability, Ledger};
 
 fn url(server: &Server) -> String {
     format!("redis://{}", server.address())
@@ -77,7 +78,10 @@ async fn shards_are_one_store() {
     }
     let depth = store.depth().await.expect("the store answers");
     assert_eq!(depth.ready, 40);
-    let listed = store.deliveries(30).await.expect("the store answers");
+    let listed = store
+        .deliveries(&Filter::default(), 30)
+        .await
+        .expect("the store answers");
     assert_eq!(listed.len(), 30);
 
     let mut handed_out = Vec::new();
@@ -227,7 +231,7 @@ async fn settings_that_lose_something_are_named() {
     let said = |value: &str| Some(value.to_owned());
     let durable = Server::start(DURABLE);
     let promises = open(&url(&durable)).promises().await.expect("the store answers");
-    assert!(promises.iter().all(|promise| promise.server == durable.address()));
+    assert!(promises.iter().all(|promise| promise.place == durable.address()));
     assert_eq!(weak(promises), [("replicas", said("0"))], "one disk is one disk");
 
     let careless = Server::start(&["--maxmemory-policy", "allkeys-lru"]);

@@ -1,58 +1,28 @@
 //! What the servers promise, in their own settings, and what those can lose.
 
 use super::store::RedisStore;
-use crate::ports::Failure;
+use crate::ports::promise::{Promise, Weakness};
+use crate::ports::{Durability, Failure};
+use async_trait::async_trait;
 use std::collections::HashMap;
 
-/// A setting of a server that decides what is lost when something fails.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Promise {
-    /// Which server: its host and port, or its socket.
-    pub server: String,
-    /// The setting's name.
-    pub setting: &'static str,
-    /// Its value; none if the server does not tell us.
-    pub value: Option<String>,
-    /// What is wrong with it; none if nothing is lost by it.
-    pub weakness: Option<Weakness>,
-}
-
-/// What a setting can lose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Weakness {
-    /// What is lost, and when.
-    pub can_lose: &'static str,
-    /// What to set, or to do, instead.
-    pub remedy: &'static str,
-}
-
-impl RedisStore {
-    /// What every server that takes writes promises: `appendonly`, `appendfsync`, `maxmemory-policy`, and its replicas.
-    ///
-    /// # Errors
-    /// When a server does not answer. One that answers but keeps its settings to itself is no failure.
-    pub async fn promises(&self) -> Result<Vec<Promise>, Failure> {
+#[async_trait]
+impl Durability for RedisStore {
+    async fn promises(&self) -> Result<Vec<Promise>, Failure> {
         let link = self.link().await?;
         let infos: Vec<(String, String)> = link.ask_each(&redis::cmd("INFO")).await?;
         let mut asked = redis::cmd("CONFIG");
-        asked
-            .arg("GET")
-            .arg("appendonly")
-            .arg("appendfsync")
-            .arg("min-replicas-to-write");
+        asked.arg("GET").arg("appendfsync").arg("min-replicas-to-write");
         // Hosted servers refuse this; INFO says most of it, too.
         let mut configs: HashMap<String, HashMap<String, String>> = match link.ask_each(&asked).await {
             Ok(configs) => configs.into_iter().collect(),
-            Err(Failure::Permanent(_)) => HashMap::new(),
-            Err(failure) => return Err(failure),
+            Err(_) => HashMap::new(),
         };
-        Ok(infos
-            .into_iter()
-            .flat_map(|(server, info)| {
-                let config = configs.remove(&server).unwrap_or_default();
-                promises_of(&server, &Facts { info, config })
-            })
-            .collect())
+        let of_server = |(server, info): (String, String)| {
+            let config = configs.remove(&server).unwrap_or_default();
+            promises_of(&server, &Facts { info, config })
+        };
+        Ok(infos.into_iter().flat_map(of_server).collect())
     }
 }
 
@@ -80,7 +50,7 @@ fn promises_of(server: &str, facts: &Facts) -> Vec<Promise> {
     let aof = facts.info("aof_enabled").map(|on| if on == "1" { "yes" } else { "no" });
     let replicas = facts.info("connected_slaves");
     let promise = |setting, value: Option<&str>, weakness| Promise {
-        server: server.to_owned(),
+        place: server.to_owned(),
         setting,
         value: value.map(str::to_owned),
         weakness,

@@ -10,7 +10,7 @@
 //!
 //! # Shards
 //! Keys begin with the hash tag `{jitgate:N}`, so that a shard is in one slot of a cluster and its scripts may touch all of
-//! it. A delivery lives in the shard of its repository, which keeps the order within a job. One that is only remembered
+//! it. A delivery lives in the shard of its repository, which keeps those of a job together. One that is only remembered
 //! names no repository and lives in the shard of its GUID; hence accepting looks there too, and remembering looks
 //! everywhere, if there is more than one shard. Whoever asks by GUID asks all shards. A record of the ledger lives in the
 //! shard of its key. The oldest go out first within a shard; between shards claims take turns. Bounds hold for all shards
@@ -28,17 +28,19 @@
 //!
 //! | key | holds | until |
 //! |---|---|---|
-//! | `queue` | stream of unfinished deliveries, `PLACE-0` with field `delivery` (GUID); group `workers` holds as pending what was ever handed out or is parked | entries until over |
+//! | `queue` | stream of unfinished deliveries, `PLACE-0` with field `delivery` (GUID); group `workers` holds as pending what was ever handed out or parked | entries until over |
 //! | `delivery:GUID` | hash, see below | retention after it is over |
 //! | `body:GUID` | `0` and the body, or `1` and the body in lz4 with its size (little endian u32) before it | retention after it is over, or room is needed |
-//! | `job:JOB` | list of its unfinished GUIDs; the first is handed out, the others wait | its last is over |
+//! | `job:JOB` | sorted set of GUIDs by place: its unfinished ones | over |
+//! | `busy` | hash of job to the GUID that is worked on, if that is among `leases` | given back |
+//! | `parked:JOB` | sorted set of GUIDs by place: due while another one of their job was worked on | that one is given back |
 //! | `leases` | sorted set of GUIDs by end of lease (ms) | given back, or claimed anew |
 //! | `delayed` | sorted set of GUIDs by when to try again (ms) | claimed |
-//! | `returned` | sorted set of GUIDs by place: handed out or parked before, due now | claimed |
+//! | `returned` | sorted set of GUIDs by place: due again, or no longer parked | claimed |
 //! | `unfinished` | sorted set of GUIDs by when they were received (ms) | over |
 //! | `arrived` | sorted set of GUIDs by place | forgotten |
 //! | `over` | sorted set of GUIDs by when to forget them (ms) | forgotten |
-//! | `dead` | set of GUIDs given up on | forgotten, or queued again |
+//! | `dead` | sorted set of GUIDs by place: given up on | forgotten, or queued again |
 //! | `sizes` | hash of GUID to bytes of its body as received | body is gone |
 //! | `spare` | sorted set of GUIDs by place: over with a body; the dead 2^52 higher | body is gone, or queued again |
 //! | `totals` | hash: `places` given so far, `unfinished_bytes`, `body_bytes` | ever |
@@ -48,7 +50,7 @@
 //!
 //! Fields of `delivery:GUID`: `event`, `received` (RFC 3339), `received_ms`, `place` (in the order of arrival), `placed` (ms),
 //! `state` (`queued`, `leased`, `done`, `ignored`, `dead`), `attempts`; for one that was queued also `action`, `repository`,
-//! `job`, `until` (ms: end of the lease, or when it is due), `cause`, and `parked` while an earlier one of its job holds it up.
+//! `job`, `until` (ms: end of the lease, or when it is due) and `cause`.
 //!
 //! The channel `jitgate:changed` tells whoever waits that something may be due. A user of the server needs `~{jitgate:*`,
 //! `~jitgate:*` and `&jitgate:*`, and `+info +config|get` to be told what the server promises.
@@ -65,5 +67,4 @@ mod store;
 mod target;
 mod usage;
 
-pub use durability::{Promise, Weakness};
 pub use store::{RedisStore, Settings};

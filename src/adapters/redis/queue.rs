@@ -6,7 +6,7 @@ use super::scripts::millis;
 use super::shards::Shard;
 use super::store::RedisStore;
 use crate::domain::ids::DeliveryId;
-use crate::ports::queue::{Accepted, Arrival, Delivery, Depth, Lease, Priority, Work};
+use crate::ports::queue::{Accepted, Arrival, Delivery, DeliveryState, Depth, Filter, Lease, Priority, Work};
 use crate::ports::{Failure, Queue};
 use async_trait::async_trait;
 use futures::future::try_join_all;
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// A claim ends when it has handed out this many bytes of bodies, so that its answer comes in time; the next begins there.
 const BYTES_PER_CLAIM: u64 = 8 << 20;
 /// Deliveries described at once.
-const PAGE: usize = 500;
+const PAGE: usize = 200;
 /// A wait that cannot ask ends after this long: the next call finds out whether the server is back.
 const UNTIL_ANOTHER_TRY: Duration = Duration::from_secs(1);
 
@@ -147,8 +147,20 @@ impl Queue for RedisStore {
         }
     }
 
-    async fn deliveries(&self, limit: usize) -> Result<Vec<Delivery>, Failure> {
-        let mut newest = self.of_all(|shard| self.newest_of(shard, limit)).await?.concat();
+    async fn forget_dead(&self, id: &DeliveryId) -> Result<bool, Failure> {
+        let forgotten = self.of_all(|shard| async move {
+            let mut call = self.scripts.forget_dead.on(&[shard.queue()]);
+            call.arg(id.as_str());
+            self.link().await?.run::<bool>(&self.scripts.forget_dead, &call).await
+        });
+        Ok(forgotten.await?.contains(&true))
+    }
+
+    async fn deliveries(&self, filter: &Filter, limit: usize) -> Result<Vec<Delivery>, Failure> {
+        let mut newest = self
+            .of_all(|shard| self.newest_of(shard, filter, limit))
+            .await?
+            .concat();
         if !self.shards.is_one() {
             newest.sort_by_key(|(placed, _)| std::cmp::Reverse(*placed));
         }
@@ -261,18 +273,22 @@ impl RedisStore {
         Ok(millis.map(Duration::from_millis))
     }
 
-    async fn newest_of(&self, shard: Shard, limit: usize) -> Result<Vec<(i64, Delivery)>, Failure> {
+    async fn newest_of(&self, shard: Shard, filter: &Filter, limit: usize) -> Result<Vec<(i64, Delivery)>, Failure> {
+        let index = index_for(filter);
         let mut newest = Vec::new();
         let mut begin = Some("+inf".to_owned());
         while let Some(before) = begin
             && newest.len() < limit
         {
             let mut call = self.scripts.list.on(&[shard.queue()]);
-            call.arg(before).arg(PAGE.min(limit - newest.len()));
+            call.arg(&index).arg(before).arg(PAGE);
             let page: (Option<String>, Vec<DeliveryRow>) = self.link().await?.run(&self.scripts.list, &call).await?;
             begin = page.0;
             for row in page.1 {
-                newest.push(rows::delivery(row)?);
+                let found = rows::delivery(row)?;
+                if filter.matches(&found.1) {
+                    newest.push(found);
+                }
             }
         }
         Ok(newest)
@@ -281,5 +297,15 @@ impl RedisStore {
     pub(super) async fn shard_depth(&self, shard: Shard) -> Result<ShardDepth, Failure> {
         let call = self.scripts.depth.on(&[shard.queue()]);
         self.link().await?.run(&self.scripts.depth, &call).await
+    }
+}
+
+/// The smallest sorted set that has everything the filter means.
+fn index_for(filter: &Filter) -> String {
+    let is_unfinished = |state: &DeliveryState| matches!(state, DeliveryState::Queued | DeliveryState::Leased);
+    match (filter.states.as_slice(), filter.job) {
+        ([DeliveryState::Dead], _) => "dead".to_owned(),
+        (states @ [_, ..], Some(job)) if states.iter().all(is_unfinished) => format!("job:{job}"),
+        _ => "arrived".to_owned(),
     }
 }

@@ -27,7 +27,7 @@ pub(super) type DeliveryRow = (
 /// A delivery, and when it took its place in the order of arrival (ms by the clock of the store).
 pub(super) fn delivery(row: DeliveryRow) -> Result<(i64, Delivery), Failure> {
     let (id, event, action, repository, job, received, state, attempts, until, cause, placed) = row;
-    let state = state_named(&state).ok_or_else(|| unknown("state", &state))?;
+    let state = DeliveryState::parse(&state).ok_or_else(|| unknown("state", &state))?;
     let delivery = Delivery {
         id: guid(&id)?,
         event,
@@ -105,17 +105,6 @@ pub(super) fn moment(stored: &str) -> Result<DateTime<Utc>, Failure> {
 
 fn guid(text: &str) -> Result<DeliveryId, Failure> {
     DeliveryId::parse(text).ok_or_else(|| unknown("GUID", text))
-}
-
-fn state_named(name: &str) -> Option<DeliveryState> {
-    Some(match name {
-        "queued" => DeliveryState::Queued,
-        "leased" => DeliveryState::Leased,
-        "done" => DeliveryState::Done,
-        "ignored" => DeliveryState::Ignored,
-        "dead" => DeliveryState::Dead,
-        _ => return None,
-    })
 }
 
 fn unknown(what: &str, text: &str) -> Failure {

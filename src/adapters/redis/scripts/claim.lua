@@ -1,5 +1,5 @@
 -- Leases what is due: first what was handed out before, then what is new; either in the order of arrival, and everything
--- handed out before arrived before everything new.
+-- handed out before arrived before everything new. What is due while another one of its job is worked on is parked.
 -- ARGV: 1 consumer, 2 how many at most, 3 lease (ms), 4 bytes of bodies after which to stop.
 -- Returns 1 if it stopped for the bytes, else 0, and {id, received, attempts before this one, token, body} of each.
 
@@ -14,18 +14,24 @@ local function drop(id, entry)
   redis.call('ZREM', unfinished, id)
 end
 
-local function hand_out(id, place)
-  local received = redis.call('HGET', delivery_key(id), 'received')
-  if not received then
-    return drop(id, entry_id(place))
+-- A delivery whose turn it is, pending for this consumer.
+local function hand_out(id, entry)
+  local received, job, place = unpack(redis.call('HMGET', delivery_key(id), 'received', 'job', 'place'))
+  if not place then
+    return drop(id, entry)
+  end
+  local holder = redis.call('HGET', busy, job)
+  if holder and redis.call('ZSCORE', leases, holder) then
+    redis.call('ZADD', parked_key(job), place, id)
+    return
   end
   local attempts = redis.call('HINCRBY', delivery_key(id), 'attempts', 1)
   redis.call('HSET', delivery_key(id), 'state', 'leased', 'until', now + lease)
   redis.call('ZADD', leases, now + lease, id)
+  redis.call('HSET', busy, job, id)
   local body = redis.call('GET', body_key(id)) or ''
   bytes = bytes + #body
-  local token = string.format('%d.%d', place, attempts)
-  table.insert(handed_out, { id, received, attempts - 1, token, body })
+  table.insert(handed_out, { id, received, attempts - 1, place .. '.' .. attempts, body })
 end
 
 local function has_room()
@@ -35,22 +41,24 @@ end
 forget_expired()
 for _, waiting in ipairs({ leases, delayed }) do
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', waiting, '-inf', now, 'LIMIT', 0, 1000)) do
-    local place = redis.call('HGET', delivery_key(id), 'place')
+    local job, place = unpack(redis.call('HMGET', delivery_key(id), 'job', 'place'))
+    redis.call('ZREM', waiting, id)
     if place then
       redis.call('ZADD', returned, place, id)
     end
-    redis.call('ZREM', waiting, id)
+    if place and waiting == leases then
+      free(job)
+    end
   end
 end
 
 while has_room() do
-  local first = redis.call('ZRANGE', returned, 0, 0, 'WITHSCORES')
-  if not first[1] then
+  local id, place = unpack(redis.call('ZPOPMIN', returned))
+  if not id then
     break
   end
-  redis.call('ZREM', returned, first[1])
-  redis.call('XCLAIM', stream, group, consumer, 0, entry_id(first[2]))
-  hand_out(first[1], first[2])
+  redis.call('XCLAIM', stream, group, consumer, 0, entry_id(place))
+  hand_out(id, entry_id(place))
 end
 
 while has_room() and redis.call('EXISTS', stream) == 1 do
@@ -59,15 +67,6 @@ while has_room() and redis.call('EXISTS', stream) == 1 do
     break
   end
   local entry = read[1][2][1]
-  local id = entry[2][2]
-  local job, place = unpack(redis.call('HMGET', delivery_key(id), 'job', 'place'))
-  if not job then
-    drop(id, entry[1])
-  elseif redis.call('LINDEX', job_key(job), 0) == id then
-    hand_out(id, place)
-  else
-    -- Has its turn when the one before it is over.
-    redis.call('HSET', delivery_key(id), 'parked', 1)
-  end
+  hand_out(entry[2][2], entry[1])
 end
 return { bytes >= max_bytes and 1 or 0, handed_out }

@@ -11,7 +11,7 @@ return {
   redis.call('XLEN', stream),
   later_ones(leases),
   later_ones(delayed),
-  redis.call('SCARD', dead),
+  redis.call('ZCARD', dead),
   tonumber(bytes[1] or 0),
   tonumber(bytes[2] or 0),
   oldest and redis.call('HGET', delivery_key(oldest), 'received') or false,

@@ -18,7 +18,7 @@ redis.call('PERSIST', body_key(id))
 redis.call('HDEL', delivery_key(id), 'cause')
 redis.call('ZREM', over, id)
 redis.call('ZREM', spare, id)
-redis.call('SREM', dead, id)
+redis.call('ZREM', dead, id)
 enqueue(id, job, redis.call('HGET', sizes, id), received)
 make_room(tonumber(ARGV[2]))
 return 1

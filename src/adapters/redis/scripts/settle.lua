@@ -19,15 +19,16 @@ if outcome == 'queued' then
   redis.call('HSET', delivery_key(id), 'until', now + time)
   redis.call('ZADD', delayed, now + time, id)
   wake()
-  return
+  return free(job)
 end
 
 redis.call('XACK', stream, group, entry_id(place))
 redis.call('XDEL', stream, entry_id(place))
 redis.call('ZREM', unfinished, id)
+redis.call('ZREM', job_key(job), id)
 redis.call('HINCRBY', totals, 'unfinished_bytes', 0 - (redis.call('HGET', sizes, id) or 0))
 if outcome == 'dead' then
-  redis.call('SADD', dead, id)
+  redis.call('ZADD', dead, place, id)
   redis.call('ZADD', spare, BEHIND + place, id)
 else
   redis.call('ZADD', spare, place, id)
@@ -36,11 +37,4 @@ redis.call('ZADD', over, now + time, id)
 redis.call('PEXPIREAT', delivery_key(id), now + time)
 redis.call('PEXPIREAT', body_key(id), now + time)
 
-redis.call('LPOP', job_key(job))
-local next_id = redis.call('LINDEX', job_key(job), 0)
-if next_id then
-  if redis.call('HDEL', delivery_key(next_id), 'parked') == 1 then
-    redis.call('ZADD', returned, redis.call('HGET', delivery_key(next_id), 'place'), next_id)
-  end
-  wake()
-end
+free(job)

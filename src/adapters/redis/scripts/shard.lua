@@ -13,6 +13,7 @@ local leases = prefix .. 'leases'
 local delayed = prefix .. 'delayed'
 local over = prefix .. 'over'
 local dead = prefix .. 'dead'
+local busy = prefix .. 'busy'
 local sizes = prefix .. 'sizes'
 local spare = prefix .. 'spare'
 
@@ -29,6 +30,10 @@ end
 
 local function job_key(job)
   return prefix .. 'job:' .. job
+end
+
+local function parked_key(job)
+  return prefix .. 'parked:' .. job
 end
 
 local function entry_id(place)
@@ -63,7 +68,7 @@ local function forget(id)
   drop_body(id)
   redis.call('ZREM', over, id)
   redis.call('ZREM', arrived, id)
-  redis.call('SREM', dead, id)
+  redis.call('ZREM', dead, id)
   redis.call('DEL', delivery_key(id))
 end
 
@@ -99,11 +104,21 @@ local function enqueue(id, job, bytes, received)
     redis.call('XGROUP', 'CREATE', stream, group, 0, 'MKSTREAM')
   end
   redis.call('XADD', stream, entry_id(place), 'delivery', id)
-  redis.call('RPUSH', job_key(job), id)
+  redis.call('ZADD', job_key(job), place, id)
   redis.call('ZADD', unfinished, received, id)
   redis.call('HINCRBY', totals, 'unfinished_bytes', bytes)
   redis.call('HSET', delivery_key(id), 'state', 'queued', 'attempts', 0, 'until', now)
   wake()
+end
+
+-- Nobody works on the job any more: the oldest of its deliveries that were due meanwhile gets its turn.
+local function free(job)
+  redis.call('HDEL', busy, job)
+  local id, place = unpack(redis.call('ZPOPMIN', parked_key(job)))
+  if id then
+    redis.call('ZADD', returned, place, id)
+    wake()
+  end
 end
 
 -- What is known of a delivery, in the order in which rows.rs reads it; nil when nothing is.

@@ -1,0 +1,12 @@
+-- Forgets a dead letter.
+-- ARGV: 1 id.
+-- Returns 1 if there was one.
+
+local id = ARGV[1]
+
+forget_expired()
+if redis.call('HGET', delivery_key(id), 'state') ~= 'dead' then
+  return 0
+end
+forget(id)
+return 1
