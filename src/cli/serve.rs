@@ -3,7 +3,7 @@
 use super::args::Global;
 use super::exit::{Exit, Failure, Outcome};
 use super::{logging, signals};
-use crate::runtime::{self, StartError};
+use crate::runtime::{self, IdentityError, StartError, WiringError};
 use clap::ValueEnum;
 
 /// Arguments of `serve`.
@@ -48,6 +48,9 @@ pub(super) fn run(args: Args, global: &Global) -> Outcome {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    if loaded.config.repositories.is_empty() {
+        tracing::warn!("no repository is configured, so every delivery is ignored: add a [[repositories]] table");
+    }
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
     runtime.block_on(async {
         let process = runtime::serve(&loaded.config, role)?;
@@ -61,8 +64,12 @@ pub(super) fn run(args: Args, global: &Global) -> Outcome {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
+            StartError::Wiring(error @ WiringError::Listen(_)) => Self::new(Exit::Configuration, error)
+                .remedy("stop what listens there, or change server.listen or server.admin_listen"),
             StartError::Wiring(error) => error.into(),
-            StartError::Identity(_) => Self::new(Exit::Configuration, error),
+            StartError::Identity(error @ IdentityError::Io { .. }) => Self::new(Exit::Configuration, error)
+                .remedy("make server.state_dir a place that this user can write to"),
+            StartError::Identity(error) => Self::new(Exit::Configuration, error),
         }
     }
 }

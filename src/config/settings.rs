@@ -124,14 +124,6 @@ impl Config {
                 ),
             ),
             (
-                self.repositories.is_empty(),
-                (
-                    "repositories",
-                    "is empty",
-                    "add a [[repositories]] table with full_name = \"OWNER/NAME\"",
-                ),
-            ),
-            (
                 role != Role::All && !is_shared,
                 (
                     "store.url",

@@ -20,11 +20,16 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OnceCell;
 
 /// Deliveries and alerts in one answer.
 const LISTED: usize = 200;
 /// Deliveries in one answer, whatever is asked for.
 const LISTED_AT_MOST: usize = 1000;
+
+/// How long GitHub may take to say whether it is simulated. The status must not wait for a GitHub that hangs.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the admin API answers from.
 pub struct AdminState {
@@ -36,6 +41,8 @@ pub struct AdminState {
     pub token: SecretString,
     /// Host names and addresses the listener may be called by; empty for a unix socket.
     pub hosts: Vec<String>,
+    /// Whether GitHub is a simulated one, once it has said so.
+    pub simulated: OnceCell<bool>,
 }
 
 /// Lets a request through that has the token, a fitting `Host`, and no foreign `Origin`.
@@ -117,6 +124,9 @@ pub(super) async fn status(state: Data<AdminState>) -> HttpResponse {
         Ok(depth) => depth,
         Err(failure) => return store_failed(&failure),
     };
+    let simulated = state.simulated.get_or_try_init(|| gate.github.is_simulated());
+    let simulated = tokio::time::timeout(PATIENCE, simulated).await;
+    let simulated = simulated.ok().and_then(Result::ok);
     let repositories: Vec<_> = gate.settings.repositories.iter().map(|r| json!(r.name)).collect();
     HttpResponse::Ok().json(json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -126,7 +136,7 @@ pub(super) async fn status(state: Data<AdminState>) -> HttpResponse {
         "queue": depth,
         "webhook_secrets_used": state.ingest.as_ref().map(|ingest| ingest.secrets_used()),
         "mode": gate.settings.mode,
-        "github": {"api_url": gate.settings.api_url, "simulated": gate.github.is_simulated().await.ok()},
+        "github": {"api_url": gate.settings.api_url, "simulated": simulated},
     }))
 }
 

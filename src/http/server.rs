@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// Connections one HTTP worker holds.
 const CONNECTIONS: usize = 4096;
+/// How long a sender may go on after it was refused, to hear the answer instead of a broken connection.
+const LINGER: Duration = Duration::from_secs(5);
 /// How long requests under way may take after a stop.
 const SHUTDOWN_S: u64 = 10;
 
@@ -108,6 +110,7 @@ pub fn serve_public(
     .workers(limits.workers.unwrap_or_else(cores))
     .max_connections(CONNECTIONS)
     .client_request_timeout(limits.read_timeout)
+    .client_disconnect_timeout(LINGER)
     .on_connect(connections::watch(limits.read_timeout))
     .shutdown_timeout(SHUTDOWN_S)
     .disable_signals()

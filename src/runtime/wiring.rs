@@ -16,6 +16,7 @@ use chrono::TimeDelta;
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 
 /// The engine behind queue and ledger.
 #[derive(Clone)]
@@ -225,6 +226,7 @@ pub fn open_admin(
         ingest,
         token,
         hosts: Vec::new(),
+        simulated: OnceCell::new(),
     };
     Ok(http::serve_admin(&bind, state, health)?)
 }

@@ -22,16 +22,13 @@ fn the_defaults_are_valid_and_what_serve_needs_besides_is_said() {
         let problems = config.for_serve(role).expect_err("the defaults are not enough");
         problems.0.into_iter().map(|problem| problem.key).collect::<Vec<_>>()
     };
-    assert_eq!(
-        needs(Role::All),
-        ["webhook.secret_files", "github.app_id", "repositories"]
-    );
-    assert_eq!(needs(Role::Ingress), ["webhook.secret_files", "repositories"]);
-    assert_eq!(needs(Role::Worker), ["github.app_id", "repositories"]);
+    assert_eq!(needs(Role::All), ["webhook.secret_files", "github.app_id"]);
+    assert_eq!(needs(Role::Ingress), ["webhook.secret_files"]);
+    assert_eq!(needs(Role::Worker), ["github.app_id"]);
     let serve = Place::with("").jitgate(&["serve"], &[]);
     assert_eq!(serve.code, 3, "{}", serve.err);
     assert!(
-        serve.err.contains("3 problems") && serve.err.contains("[[repositories]]"),
+        serve.err.contains("2 problems") && serve.err.contains("github.app_id"),
         "{}",
         serve.err
     );
@@ -42,7 +39,7 @@ fn enough_to_serve_is_enough() {
     let place = Place::with("");
     let token = place.file("token", "ghp_x\n", 0o400);
     let toml = format!(
-        "webhook.secrets = ['{SECRET}']\nrepositories = [{{full_name = 'o/r'}}]\ngithub.token_file = '{}'\nstore.url = 'memory:'",
+        "webhook.secrets = ['{SECRET}']\ngithub.token_file = '{}'\nstore.url = 'memory:'",
         token.display()
     );
     let config = load(&toml).expect("valid").config;

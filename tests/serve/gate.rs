@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -223,8 +223,10 @@ impl Gate {
         }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        self.place.0.path()
+    /// Kills it; what it left behind stays.
+    pub(crate) fn killed(self) -> Place {
+        drop(self.process);
+        self.place
     }
 
     /// A request to the public listener.

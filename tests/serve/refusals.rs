@@ -68,7 +68,22 @@ async fn bodies_that_are_too_large() {
     assert_eq!((reply.status, &reply.body["type"]), (413, &json!("too-large")));
     assert!(reply.head.contains("connection: close"), "{}", reply.head);
     assert!(wire.reply().await.is_none(), "and closed");
-    // Not declared: refused as soon as it is too much, though the sender would go on.
+    // A client that sends all of it before it listens gets the answer too.
+    for size in [5001, 20_000_000] {
+        let answer = gate.deliver("workflow_job", &guid(2), vec![b' '; size]).await;
+        assert_problem(&answer, 413, "too-large", &size.to_string());
+    }
+    let mut fits = body("queued", 1);
+    fits.resize(5000, b' ');
+    assert_eq!(gate.deliver("workflow_job", &guid(3), fits).await.status, 202);
+}
+
+#[tokio::test]
+async fn bodies_that_turn_out_too_large() {
+    let github = Hanging::start().await;
+    let settings = [("server.body_limit_bytes", "5000"), ("server.read_timeout_s", "1")];
+    let gate = Gate::start(&github.url, &settings).await;
+    // Refused as soon as it is too much, though the sender would go on.
     let mut wire = Wire::to(&gate.public).await;
     wire.send(head(&guid(1), b"", "Transfer-Encoding: chunked").as_bytes())
         .await;
@@ -78,14 +93,6 @@ async fn bodies_that_are_too_large() {
     let reply = wire.reply().await.expect("an answer");
     assert_eq!((reply.status, &reply.body["type"]), (413, &json!("too-large")));
     assert!(wire.reply().await.is_none(), "and closed");
-    // A client that sends all of it before it listens gets the answer too.
-    for size in [5001, 20_000_000] {
-        let answer = gate.deliver("workflow_job", &guid(2), vec![b' '; size]).await;
-        assert_problem(&answer, 413, "too-large", &size.to_string());
-    }
-    let mut fits = body("queued", 1);
-    fits.resize(5000, b' ');
-    assert_eq!(gate.deliver("workflow_job", &guid(3), fits).await.status, 202);
 }
 
 #[tokio::test]
