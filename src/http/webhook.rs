@@ -151,26 +151,17 @@ fn taken(received: &Received) -> HttpResponse {
 }
 
 fn turned_away(rejected: &Rejected) -> HttpResponse {
-    let (status, code, title) = match rejected {
-        Rejected::MissingHeader(_) => (StatusCode::BAD_REQUEST, "missing-header", "Bad request"),
-        Rejected::Signature => (StatusCode::UNAUTHORIZED, "signature", "Unauthorized"),
-        Rejected::MediaType => (
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported-media-type",
-            "Unsupported media type",
-        ),
-        Rejected::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed", "Bad request"),
-        Rejected::Full => (StatusCode::SERVICE_UNAVAILABLE, "queue-full", "Service unavailable"),
+    let (status, title) = match rejected {
+        Rejected::MissingHeader(_) | Rejected::Malformed(_) => (StatusCode::BAD_REQUEST, "Bad request"),
+        Rejected::Signature => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+        Rejected::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type"),
+        Rejected::Full => (StatusCode::SERVICE_UNAVAILABLE, "Service unavailable"),
         Rejected::Store(failure) => {
             tracing::error!(%failure, "cannot queue a delivery");
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "store-unavailable",
-                "Service unavailable",
-            )
+            (StatusCode::SERVICE_UNAVAILABLE, "Service unavailable")
         }
     };
-    let problem = Problem::new(status, code, title, rejected.to_string());
+    let problem = Problem::new(status, rejected.code(), title, rejected.to_string());
     let mut builder = problem.builder();
     if status == StatusCode::SERVICE_UNAVAILABLE {
         builder.insert_header((RETRY_AFTER, RETRY_AFTER_S));
