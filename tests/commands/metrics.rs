@@ -70,7 +70,10 @@ async fn what_happened_is_counted_and_prometheus_takes_it() {
         ),
         (r#"jitgate_alerts_open{severity="critical"}"#, 1.0),
         (r#"jitgate_alerts_open{severity="warning"}"#, 0.0),
-        (r#"jitgate_github_requests_total{endpoint="generate_jit",status="201"}"#, 1.0),
+        (
+            r#"jitgate_github_requests_total{endpoint="generate_jit",status="201"}"#,
+            1.0,
+        ),
         ("jitgate_delivery_lag_seconds_count", 3.0),
         ("jitgate_receive_seconds_count", 6.0),
         ("jitgate_queue_wait_seconds_count", 2.0),
