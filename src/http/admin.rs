@@ -208,9 +208,12 @@ pub(super) async fn delivery(state: Data<AdminState>, guid: Path<String>) -> Htt
 }
 
 /// `GET /api/v1/jobs/ID`: the newest decision record, with the job's state and its earlier decisions beside it.
-pub(super) async fn job(state: Data<AdminState>, id: Path<u64>) -> HttpResponse {
+pub(super) async fn job(state: Data<AdminState>, id: Path<String>) -> HttpResponse {
     let gate = &state.gate;
-    match story::tell(gate.queue.as_ref(), gate.ledger.as_ref(), JobId(*id)).await {
+    let Ok(id) = id.parse() else {
+        return Problem::not_found().answer();
+    };
+    match story::tell(gate.queue.as_ref(), gate.ledger.as_ref(), JobId(id)).await {
         Ok(Some(story)) => HttpResponse::Ok().json(story),
         Ok(None) => Problem::not_found().answer(),
         Err(failure) => store_failed(&failure),

@@ -18,6 +18,11 @@ const RETRY_AFTER_S: &str = "30";
 /// Bodies held in memory at once, in KiB; beyond it senders are told to come back.
 const BODIES_IN_FLIGHT_KIB: usize = 256 * 1024;
 
+/// A sender that pauses this long waits for the answer.
+const QUIET: Duration = Duration::from_millis(250);
+/// What is read at most of a body that is refused.
+const HEARD_OUT_BYTES: usize = 64 << 20;
+
 /// What the handler needs.
 pub(super) struct Webhook {
     ingest: Arc<Ingest>,
@@ -40,11 +45,14 @@ impl Webhook {
 }
 
 /// A delivery.
-pub(super) async fn receive(request: HttpRequest, payload: Payload, state: Data<Webhook>) -> HttpResponse {
+pub(super) async fn receive(request: HttpRequest, mut payload: Payload, state: Data<Webhook>) -> HttpResponse {
     let mut held = Vec::new();
-    let body = match tokio::time::timeout(state.read_timeout, read(&request, payload, &state, &mut held)).await {
+    let body = match tokio::time::timeout(state.read_timeout, read(&request, &mut payload, &state, &mut held)).await {
         Ok(Ok(body)) => body,
-        Ok(Err(problem)) => return cut_off(&problem),
+        Ok(Err(problem)) => {
+            hear_out(&mut payload, state.read_timeout).await;
+            return cut_off(&problem);
+        }
         Err(_) => {
             return cut_off(&Problem::new(
                 StatusCode::REQUEST_TIMEOUT,
@@ -69,7 +77,7 @@ pub(super) async fn receive(request: HttpRequest, payload: Payload, state: Data<
 
 async fn read<'a>(
     request: &HttpRequest,
-    mut payload: Payload,
+    payload: &mut Payload,
     state: &'a Webhook,
     held: &mut Vec<SemaphorePermit<'a>>,
 ) -> Result<Vec<u8>, Problem> {
@@ -122,6 +130,21 @@ fn busy() -> Problem {
         "Service unavailable",
         "too many deliveries are being read; redeliver later",
     )
+}
+
+/// Reads on and forgets, while the sender keeps sending: a connection that is closed under it takes the answer along.
+async fn hear_out(payload: &mut Payload, at_most: Duration) {
+    let until_quiet = async {
+        let mut heard_bytes = 0;
+        while let Ok(Some(Ok(chunk))) = tokio::time::timeout(QUIET, payload.next()).await {
+            heard_bytes += chunk.len();
+            if heard_bytes > HEARD_OUT_BYTES {
+                break;
+            }
+        }
+    };
+    // Whoever sends longer than that has had its chance.
+    drop(tokio::time::timeout(at_most, until_quiet).await);
 }
 
 /// An answer before the body was read to its end: the connection cannot be used again.

@@ -3,12 +3,15 @@
 #![cfg(test)]
 
 mod admin;
+mod decisions;
 mod gate;
 mod outage;
 mod payload;
 mod refusals;
 mod samples;
+mod secrecy;
 mod senders;
 mod start;
+mod story;
 mod taking;
 mod wire;
