@@ -5,7 +5,7 @@ use super::records::{self, JobRecord};
 use super::settings::Settings;
 use crate::domain::ids::JobId;
 use crate::ports::alert_sink::AlertSink;
-use crate::ports::{Clock, Failure, GitHub, Ledger, Queue, RunnerHost};
+use crate::ports::{Clock, Failure, GitHub, Ledger, Observer, Queue, RunnerHost};
 use std::sync::Arc;
 
 /// Takes deliveries from the queue, decides on them and carries the decisions out.
@@ -20,6 +20,8 @@ pub struct Gate {
     pub host: Option<Arc<dyn RunnerHost>>,
     /// Who is told.
     pub sink: Arc<dyn AlertSink>,
+    /// Who counts.
+    pub observer: Arc<dyn Observer>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// What the operator chose.

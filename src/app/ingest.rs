@@ -2,13 +2,18 @@
 
 use super::settings::Repository;
 use super::signature;
+use crate::domain::event::{Action, JobEvent};
 use crate::domain::ids::DeliveryId;
 use crate::domain::payload::{self, Parsed};
+use crate::ports::observer::{Observer, Reception};
 use crate::ports::queue::{Accepted, Arrival, Priority, Queue, Work};
 use crate::ports::{Clock, Failure};
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What the ingress needs.
 pub struct Ingest {
@@ -17,6 +22,7 @@ pub struct Ingest {
     secrets: Vec<SecretString>,
     secret_used: Vec<AtomicU64>,
     repositories: Vec<Repository>,
+    observer: Arc<dyn Observer>,
 }
 
 /// The headers that matter, as they came.
@@ -58,6 +64,26 @@ pub enum Status {
     Pong,
 }
 
+impl Status {
+    /// The word used in answers and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Duplicate => "duplicate",
+            Self::IgnoredEvent | Self::IgnoredAction | Self::IgnoredRepository => "ignored",
+            Self::Pong => "pong",
+        }
+    }
+}
+
+/// What of a delivery is counted, as far as it was read.
+#[derive(Default)]
+struct Seen {
+    action: Option<Action>,
+    lag: Option<Duration>,
+}
+
 /// Why a delivery was turned away.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejected {
@@ -81,6 +107,21 @@ pub enum Rejected {
     Store(#[source] Failure),
 }
 
+impl Rejected {
+    /// The code used in answers and metrics.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::MissingHeader(_) => "missing-header",
+            Self::Signature => "signature",
+            Self::MediaType => "unsupported-media-type",
+            Self::Malformed(_) => "malformed",
+            Self::Full => "queue-full",
+            Self::Store(_) => "store-unavailable",
+        }
+    }
+}
+
 impl Ingest {
     /// Deliveries signed by one of `secrets` (the first is current) about one of `repositories` go to `queue`.
     #[must_use]
@@ -89,6 +130,7 @@ impl Ingest {
         clock: Arc<dyn Clock>,
         secrets: Vec<SecretString>,
         repositories: Vec<Repository>,
+        observer: Arc<dyn Observer>,
     ) -> Self {
         let secret_used = secrets.iter().map(|_| AtomicU64::new(0)).collect();
         Self {
@@ -97,6 +139,7 @@ impl Ingest {
             secrets,
             secret_used,
             repositories,
+            observer,
         }
     }
 
@@ -105,6 +148,24 @@ impl Ingest {
     /// # Errors
     /// [`Rejected`], which says what the sender must change.
     pub async fn receive(&self, headers: Headers<'_>, body: &[u8]) -> Result<Received, Rejected> {
+        let began = Instant::now();
+        let mut seen = Seen::default();
+        let answer = self.take(headers, body, &mut seen).await;
+        let result = match &answer {
+            Ok(received) => received.status.as_str(),
+            Err(rejected) => rejected.code(),
+        };
+        self.observer.received(&Reception {
+            event: headers.event.unwrap_or_default(),
+            action: seen.action,
+            result,
+            lag: seen.lag.filter(|_| result == Status::Queued.as_str()),
+            took: began.elapsed(),
+        });
+        answer
+    }
+
+    async fn take(&self, headers: Headers<'_>, body: &[u8], seen: &mut Seen) -> Result<Received, Rejected> {
         let received_at = self.clock.now();
         let event = headers.event.ok_or(Rejected::MissingHeader("X-GitHub-Event"))?;
         let delivery = headers
@@ -126,7 +187,7 @@ impl Ingest {
                 payload::check_json(body)?;
                 return Ok(taken(Status::Pong));
             }
-            "workflow_job" => self.read(body)?,
+            "workflow_job" => self.read(body, received_at, seen)?,
             _ => {
                 payload::check_json(body)?;
                 (Work::Remember, Status::IgnoredEvent)
@@ -151,11 +212,14 @@ impl Ingest {
         self.secret_used.iter().map(|n| n.load(Ordering::Relaxed)).collect()
     }
 
-    fn read(&self, body: &[u8]) -> Result<(Work, Status), Rejected> {
+    fn read(&self, body: &[u8], at: DateTime<Utc>, seen: &mut Seen) -> Result<(Work, Status), Rejected> {
         let event = match payload::parse(body)? {
             Parsed::Job(event) => event,
             Parsed::UnknownAction => return Ok((Work::Remember, Status::IgnoredAction)),
         };
+        seen.action = Some(event.action);
+        // Clocks differ: what came before it happened came at once.
+        seen.lag = happened_at(&event).map(|then| (at - then).to_std().unwrap_or_default());
         let Some(repository) = self.repositories.iter().find(|r| r.name.matches(&event.repository)) else {
             return Ok((Work::Remember, Status::IgnoredRepository));
         };
@@ -174,12 +238,22 @@ impl Ingest {
         if let Some(count) = self.secret_used.get(position) {
             count.fetch_add(1, Ordering::Relaxed);
         }
+        self.observer.secret_used(position);
         if position > 0 {
             tracing::warn!(
                 position,
                 "delivery signed with webhook secret {position}, which is on its way out"
             );
         }
+    }
+}
+
+/// When the event happened, by GitHub's own account. The payload does not say when a job ended or began to wait.
+fn happened_at(event: &JobEvent) -> Option<DateTime<Utc>> {
+    match event.action {
+        Action::Queued => event.job.created_at,
+        Action::InProgress => event.job.started_at,
+        Action::Waiting | Action::Completed => None,
     }
 }
 

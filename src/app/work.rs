@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Deliveries worked on at once: enough that a slow GitHub does not stall the rest.
 const CONCURRENCY: usize = 16;
@@ -116,6 +117,10 @@ impl Gate {
 
     async fn finish<T>(&self, lease: Lease, interruption: impl Future<Output = T>) {
         let id = lease.id.clone();
+        if lease.attempts == 0 {
+            let waited = self.clock.now() - lease.received_at;
+            self.observer.claimed(waited.to_std().unwrap_or_default());
+        }
         let outcome = tokio::select! {
             outcome = self.process(&lease) => outcome,
             _ = interruption => Outcome::Interrupted,
@@ -197,6 +202,7 @@ impl Gate {
             self.follow_up(repository, event, &decision, &pending).await?;
             return Ok(self.settle(lease, &decision, None));
         }
+        let began = Instant::now();
         let mut facts = Facts {
             ledger: self.ledger_facts(lease, repository, event, record.as_ref()).await?,
             ..Facts::default()
@@ -212,6 +218,7 @@ impl Gate {
             policy: &repository.policy,
             now: self.clock.now(),
         });
+        self.observer.decided(&decision, began.elapsed());
         log(&decision);
         let pending: Vec<Action> = decision
             .actions

@@ -3,10 +3,12 @@
 mod admin;
 mod connections;
 mod health;
+mod metrics;
 mod problem;
 mod server;
 mod webhook;
 
 pub use admin::AdminState;
 pub use health::{Health, Readiness};
+pub use metrics::Metrics;
 pub use server::{AdminBind, Limits, ListenError, Running, serve_admin, serve_public};

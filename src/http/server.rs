@@ -3,6 +3,7 @@
 use super::admin::{self, AdminState};
 use super::connections;
 use super::health::{self, Health};
+use super::metrics;
 use super::problem::Problem;
 use super::webhook::{self, Webhook};
 use crate::app::Ingest;
@@ -150,6 +151,11 @@ pub fn serve_admin(bind: &AdminBind, state: AdminState, health: Health) -> Resul
             .app_data(health.clone())
             .service(get("/healthz").route(web::get().to(health::healthz)))
             .service(get("/readyz").route(web::get().to(health::readyz)))
+            .service(
+                get("/metrics")
+                    .route(web::get().to(metrics::scrape))
+                    .wrap(from_fn(admin::authorize)),
+            )
             .service(
                 web::scope("/api/v1")
                     .wrap(from_fn(admin::authorize))

@@ -18,6 +18,11 @@ const RETRY_AFTER_S: &str = "30";
 /// Bodies held in memory at once, in KiB; beyond it senders are told to come back.
 const BODIES_IN_FLIGHT_KIB: usize = 256 * 1024;
 
+/// A sender that pauses this long waits for the answer.
+const QUIET: Duration = Duration::from_millis(250);
+/// What is read at most of a body that is refused.
+const HEARD_OUT_BYTES: usize = 64 << 20;
+
 /// What the handler needs.
 pub(super) struct Webhook {
     ingest: Arc<Ingest>,
@@ -40,11 +45,14 @@ impl Webhook {
 }
 
 /// A delivery.
-pub(super) async fn receive(request: HttpRequest, payload: Payload, state: Data<Webhook>) -> HttpResponse {
+pub(super) async fn receive(request: HttpRequest, mut payload: Payload, state: Data<Webhook>) -> HttpResponse {
     let mut held = Vec::new();
-    let body = match tokio::time::timeout(state.read_timeout, read(&request, payload, &state, &mut held)).await {
+    let body = match tokio::time::timeout(state.read_timeout, read(&request, &mut payload, &state, &mut held)).await {
         Ok(Ok(body)) => body,
-        Ok(Err(problem)) => return cut_off(&problem),
+        Ok(Err(problem)) => {
+            hear_out(&mut payload, state.read_timeout).await;
+            return cut_off(&problem);
+        }
         Err(_) => {
             return cut_off(&Problem::new(
                 StatusCode::REQUEST_TIMEOUT,
@@ -69,7 +77,7 @@ pub(super) async fn receive(request: HttpRequest, payload: Payload, state: Data<
 
 async fn read<'a>(
     request: &HttpRequest,
-    mut payload: Payload,
+    payload: &mut Payload,
     state: &'a Webhook,
     held: &mut Vec<SemaphorePermit<'a>>,
 ) -> Result<Vec<u8>, Problem> {
@@ -124,6 +132,21 @@ fn busy() -> Problem {
     )
 }
 
+/// Reads on and forgets, while the sender keeps sending: a connection that is closed under it takes the answer along.
+async fn hear_out(payload: &mut Payload, at_most: Duration) {
+    let until_quiet = async {
+        let mut heard_bytes = 0;
+        while let Ok(Some(Ok(chunk))) = tokio::time::timeout(QUIET, payload.next()).await {
+            heard_bytes += chunk.len();
+            if heard_bytes > HEARD_OUT_BYTES {
+                break;
+            }
+        }
+    };
+    // Whoever sends longer than that has had its chance.
+    drop(tokio::time::timeout(at_most, until_quiet).await);
+}
+
 /// An answer before the body was read to its end: the connection cannot be used again.
 fn cut_off(problem: &Problem) -> HttpResponse {
     let mut builder = problem.builder();
@@ -151,26 +174,17 @@ fn taken(received: &Received) -> HttpResponse {
 }
 
 fn turned_away(rejected: &Rejected) -> HttpResponse {
-    let (status, code, title) = match rejected {
-        Rejected::MissingHeader(_) => (StatusCode::BAD_REQUEST, "missing-header", "Bad request"),
-        Rejected::Signature => (StatusCode::UNAUTHORIZED, "signature", "Unauthorized"),
-        Rejected::MediaType => (
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported-media-type",
-            "Unsupported media type",
-        ),
-        Rejected::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed", "Bad request"),
-        Rejected::Full => (StatusCode::SERVICE_UNAVAILABLE, "queue-full", "Service unavailable"),
+    let (status, title) = match rejected {
+        Rejected::MissingHeader(_) | Rejected::Malformed(_) => (StatusCode::BAD_REQUEST, "Bad request"),
+        Rejected::Signature => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+        Rejected::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type"),
+        Rejected::Full => (StatusCode::SERVICE_UNAVAILABLE, "Service unavailable"),
         Rejected::Store(failure) => {
             tracing::error!(%failure, "cannot queue a delivery");
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "store-unavailable",
-                "Service unavailable",
-            )
+            (StatusCode::SERVICE_UNAVAILABLE, "Service unavailable")
         }
     };
-    let problem = Problem::new(status, code, title, rejected.to_string());
+    let problem = Problem::new(status, rejected.code(), title, rejected.to_string());
     let mut builder = problem.builder();
     if status == StatusCode::SERVICE_UNAVAILABLE {
         builder.insert_header((RETRY_AFTER, RETRY_AFTER_S));

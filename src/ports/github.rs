@@ -9,6 +9,7 @@ use crate::domain::ids::{JobId, RepositoryId, RepositoryName, RunId, RunnerId};
 use crate::domain::policy::Permission;
 use async_trait::async_trait;
 use secrecy::SecretString;
+use std::collections::BTreeMap;
 
 /// What a call is for. Part of the API quota is kept for admissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,6 +173,9 @@ pub trait GitHub: Send + Sync + 'static {
 
     /// Whether GitHub can be reached at all, by the cheapest call there is.
     async fn reachable(&self) -> Result<(), Failure>;
+
+    /// Calls left by resource (`core`, ...), as GitHub last said in passing. Asks nothing.
+    fn remaining_quota(&self) -> BTreeMap<String, u64>;
 
     /// Whether this is a simulated GitHub, by what `GET /meta` says.
     async fn is_simulated(&self) -> Result<bool, Failure>;

@@ -6,7 +6,7 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::synthetic::SyntheticHost;
 use crate::app::Gate;
 use crate::config::{Config, Host, Role};
-use crate::http::Running;
+use crate::http::{Metrics, Running};
 use crate::ports::{Clock, RunnerHost};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,14 +46,15 @@ pub fn serve(config: &Config, role: Role) -> Result<Process, StartError> {
     let token = identity::admin_token(&server.admin_token_file)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store: Store = wiring::open_store(config, clock.clone())?;
-    let gate = wiring::build_gate(config, &clock, &store, host(config), &instance)?;
+    let metrics = Arc::new(Metrics::default());
+    let gate = wiring::build_gate(config, &clock, &store, host(config), &instance, metrics.clone())?;
     let (public, ingest) = match role {
         Role::All | Role::Ingress => wiring::open_ingress(config, &gate, server.listen)
             .map(Option::Some)?
             .unzip(),
         Role::Worker => (None, None),
     };
-    let admin = wiring::open_admin(config, gate.clone(), ingest, token)?;
+    let admin = wiring::open_admin(config, gate.clone(), ingest, token, metrics)?;
     let (stop, stopped) = watch::channel(false);
     let worker = match role {
         Role::All | Role::Worker => Some(tokio::spawn(work(gate, instance.clone(), stopped))),

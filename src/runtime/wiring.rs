@@ -8,10 +8,10 @@ use crate::app::gather::Recall;
 use crate::app::settings::{Repository, Settings};
 use crate::app::{Gate, Ingest};
 use crate::config::{AdminListen, Config, Credentials, Scope, StoreUrl};
-use crate::http::{self, AdminBind, AdminState, Health, Limits, Running};
+use crate::http::{self, AdminBind, AdminState, Health, Limits, Metrics, Running};
 use crate::ports::github::RunnerScope;
 use crate::ports::queue::Bounds;
-use crate::ports::{Clock, Durability, GitHub, Ledger, Queue, RunnerHost};
+use crate::ports::{Clock, Durability, GitHub, Ledger, Observer, Queue, RunnerHost};
 use chrono::TimeDelta;
 use secrecy::SecretString;
 use std::net::SocketAddr;
@@ -113,13 +113,15 @@ pub fn build_gate(
     store: &Store,
     host: Option<Arc<dyn RunnerHost>>,
     instance: &str,
+    observer: Arc<dyn Observer>,
 ) -> Result<Arc<Gate>, WiringError> {
     Ok(Arc::new(Gate {
         queue: store.queue.clone(),
         ledger: store.ledger.clone(),
-        github: open_github(config, clock)?,
+        github: open_github(config, clock, observer.clone())?,
         host,
         sink: Arc::new(LogSink),
+        observer,
         clock: clock.clone(),
         settings: settings(config, instance),
         recall: Recall::default(),
@@ -127,7 +129,20 @@ pub fn build_gate(
     }))
 }
 
-fn open_github(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn GitHub>, WiringError> {
+/// Has somebody told of every call to GitHub.
+struct Told(Arc<dyn Observer>);
+
+impl github::Calls for Told {
+    fn answered(&self, endpoint: &'static str, status: Option<u16>) {
+        self.0.github_answered(endpoint, status);
+    }
+}
+
+fn open_github(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<dyn GitHub>, WiringError> {
     let credentials = match &config.github.credentials {
         Credentials::App {
             app_id,
@@ -147,7 +162,8 @@ fn open_github(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn GitHub
         connect_timeout: config.github.connect_timeout,
         timeout: config.github.timeout,
     };
-    let adapter = GitHubAdapter::new(&settings, clock.clone()).map_err(WiringError::GitHub)?;
+    let adapter =
+        GitHubAdapter::observed(&settings, clock.clone(), Arc::new(Told(observer))).map_err(WiringError::GitHub)?;
     Ok(Arc::new(adapter))
 }
 
@@ -196,6 +212,7 @@ pub fn open_ingress(config: &Config, gate: &Gate, listen: SocketAddr) -> Result<
         gate.clock.clone(),
         config.webhook.secrets.clone(),
         repositories(config),
+        gate.observer.clone(),
     ));
     let limits = Limits {
         body_limit_bytes: config.server.body_limit_bytes,
@@ -215,6 +232,7 @@ pub fn open_admin(
     gate: Arc<Gate>,
     ingest: Option<Arc<Ingest>>,
     token: SecretString,
+    metrics: Arc<Metrics>,
 ) -> Result<Running, WiringError> {
     let bind = match &config.server.admin_listen {
         AdminListen::Tcp(address) => AdminBind::Tcp(*address),
@@ -225,6 +243,7 @@ pub fn open_admin(
         gate,
         ingest,
         token,
+        metrics,
         hosts: Vec::new(),
         simulated: OnceCell::new(),
     };

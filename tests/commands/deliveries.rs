@@ -1,11 +1,10 @@
 //! `jitgate delivery list`, `show` and `replay`.
 
-use crate::stage::{Answer, Stage};
+use crate::stage::Stage;
 use serde_json::Value;
 
 /// GUIDs of a listing.
-fn guids(answer: &Answer) -> Vec<String> {
-    let json = answer.json();
+fn guids(json: &Value) -> Vec<String> {
     let listed = json["deliveries"].as_array().expect("a list").iter();
     let id = |delivery: &Value| delivery["id"].as_str().expect("a GUID").to_owned();
     listed.map(id).collect()
@@ -32,7 +31,23 @@ async fn deliveries_are_listed_newest_first_by_what_is_asked() {
         (&["--since", "0s"], &[]),
     ] {
         let listed = stage.jitgate(&[&["--json", "delivery", "list"], flags].concat());
-        assert_eq!(guids(&listed), expected, "{flags:?}");
+        assert_eq!(guids(&listed.json()), expected, "{flags:?}");
+    }
+
+    for (query, expected) in [
+        ("", &["guid-3", "guid-2", "guid-1"][..]),
+        ("?limit=2", &["guid-3", "guid-2"]),
+        ("?state=done,dead", &["guid-2", "guid-1"]),
+        ("?job=102&repository=octo-org/chem-model", &["guid-2"]),
+        ("?since=2100-01-01T00:00:00Z", &[]),
+    ] {
+        let listed = stage.ask_json(&format!("/api/v1/deliveries{query}")).await;
+        assert_eq!(guids(&listed), expected, "{query}");
+    }
+    for query in ["state=lost", "limit=many", "since=yesterday", "colour=red"] {
+        let (status, problem) = stage.ask(&format!("/api/v1/deliveries?{query}")).await;
+        assert_eq!(status, 400, "{query}: {problem}");
+        assert!(problem.contains(r#""type":"query""#), "{problem}");
     }
 
     let table = stage.jitgate(&["delivery", "list", "--limit", "2"]);

@@ -3,5 +3,6 @@
 
 mod dead_letters;
 mod deliveries;
+mod metrics;
 mod stage;
 mod why;

@@ -1,11 +1,10 @@
 //! A gate on a SQLite store with a simulated GitHub, and `jitgate` commands beside it.
 
-use chrono::Utc;
 use jitgate::adapters::clock::SystemClock;
 use jitgate::adapters::synthetic::SyntheticHost;
 use jitgate::app::{Gate, signature};
-use jitgate::config::{self, Config, FileSource, Sources};
-use jitgate::http::Running;
+use jitgate::config::{self, FileSource, Sources};
+use jitgate::http::{Metrics, Running};
 use jitgate::ports::{Clock, RunnerHost};
 use jitgate::runtime::{self, Store};
 use jitgate::simulator::{Client, Simulator};
@@ -23,14 +22,17 @@ pub(crate) const SECRET: &str = "hunter2-hunter2-hunter2";
 /// A token the simulated GitHub takes.
 pub(crate) const TOKEN: &str = "sim-hunter2-hunter2";
 
+/// The token of the admin API.
+pub(crate) const ADMIN_TOKEN: &str = "hunter3-hunter3-hunter3";
+
 /// A gate and its world. Its store is open for as long as it lives, as a serving process has it.
 pub(crate) struct Stage {
     pub(crate) folder: TempDir,
     pub(crate) gate: Arc<Gate>,
     pub(crate) github: Client,
-    pub(crate) config: Config,
     store: Store,
     ingress: Running,
+    admin: Running,
     _simulator: Simulator,
     http: reqwest::Client,
 }
@@ -65,6 +67,7 @@ impl Stage {
         fs::set_permissions(at("token"), fs::Permissions::from_mode(0o600)).expect("a mode");
         let toml = format!(
             "[webhook]\nsecrets = [\"{SECRET}\"]\n
+             [server]\nadmin_listen = \"127.0.0.1:0\"\n
              [github]\napi_url = \"{}\"\ntoken_file = \"{}\"\n
              [store]\nurl = \"sqlite:{}\"\n
              [runners]\nhost = \"synthetic\"\n
@@ -82,14 +85,18 @@ impl Stage {
         let config = loaded.expect("a configuration").config;
         let store = runtime::open_store(&config, clock.clone()).expect("a store");
         let http = reqwest::Client::new();
+        let metrics = Arc::new(Metrics::default());
         let host: Arc<dyn RunnerHost> = Arc::new(SyntheticHost::new(http.clone()));
-        let gate = runtime::build_gate(&config, &clock, &store, Some(host), "commands").expect("a gate");
-        let (ingress, _) = runtime::open_ingress(&config, &gate, ([127, 0, 0, 1], 0).into()).expect("an ingress");
+        let gate =
+            runtime::build_gate(&config, &clock, &store, Some(host), "commands", metrics.clone()).expect("a gate");
+        let (ingress, ingest) = runtime::open_ingress(&config, &gate, ([127, 0, 0, 1], 0).into()).expect("an ingress");
+        let token = SecretString::from(ADMIN_TOKEN);
+        let admin = runtime::open_admin(&config, gate.clone(), Some(ingest), token, metrics).expect("an admin API");
         let stage = Self {
+            admin,
             github: Client::new(simulator.url(), http.clone()),
             folder,
             gate,
-            config,
             store,
             ingress,
             _simulator: simulator,
@@ -140,6 +147,31 @@ impl Stage {
         assert_eq!(answer.expect("an answer").status(), 202);
     }
 
+    /// Asks the admin API; gives status and body.
+    pub(crate) async fn ask(&self, path: &str) -> (u16, String) {
+        self.ask_as(path, ADMIN_TOKEN).await
+    }
+
+    pub(crate) async fn ask_as(&self, path: &str, token: &str) -> (u16, String) {
+        let url = format!("http://{}{path}", self.admin.address().expect("an address"));
+        let answer = self.http.get(url).bearer_auth(token).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    }
+
+    pub(crate) async fn ask_json(&self, path: &str) -> Value {
+        let (status, body) = self.ask(path).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// Posts something unsigned about an event; gives the status.
+    pub(crate) async fn post_unsigned(&self, event: &str) -> u16 {
+        let url = format!("http://{}/webhooks/github", self.ingress.address().expect("an address"));
+        let request = self.http.post(url).header("x-github-event", event);
+        let answer = request.header("x-github-delivery", "unsigned").body("{}").send().await;
+        answer.expect("an answer").status().as_u16()
+    }
+
     /// Works off what is due.
     pub(crate) async fn work(&self) {
         self.gate.run_until_idle("test").await.expect("the store answers");
@@ -183,6 +215,6 @@ impl Stage {
 
     /// An hour ago, as `--since` takes it.
     pub(crate) fn an_hour_ago() -> String {
-        (Utc::now() - chrono::TimeDelta::hours(1)).to_rfc3339()
+        (SystemClock.now() - chrono::TimeDelta::hours(1)).to_rfc3339()
     }
 }

@@ -67,6 +67,11 @@ async fn why_in_json_is_the_decision_record_with_its_history() {
     assert_eq!(history[0]["pending"], json!([]));
     assert_eq!(history[0]["queue"]["state"], "done");
     assert_eq!(story["undecided"], json!([]));
+    assert_eq!(
+        stage.ask_json("/api/v1/jobs/101").await,
+        story,
+        "the admin API says the same"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,14 +47,17 @@ fn delivery(id: &str) -> Arrival {
 }
 
 fn delivery_to(repository: &str, id: &str) -> Arrival {
-    let work = Work::Queue {
+    arrival(id, work(repository, id.bytes().map(u64::from).sum(), id))
+}
+
+fn work(repository: &str, job: u64, body: &str) -> Work {
+    Work::Queue {
         action: Action::Queued,
         repository: repository.to_owned(),
-        job: JobId(id.bytes().map(u64::from).sum()),
+        job: JobId(job),
         priority: Priority::Reaching,
-        body: id.as_bytes().to_vec(),
-    };
-    arrival(id, work)
+        body: body.as_bytes().to_vec(),
+    }
 }
 
 fn arrival(id: &str, work: Work) -> Arrival {

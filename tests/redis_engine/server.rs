@@ -65,6 +65,12 @@ impl Server {
         cli(self.port, command)
     }
 
+    /// Waits by its clock.
+    pub(crate) fn pass(&self, time: std::time::Duration) {
+        let seconds = (time + std::time::Duration::from_millis(5)).as_secs_f64();
+        self.cli(&["BLPOP", "nothing comes here", &seconds.to_string()]);
+    }
+
     pub(crate) fn directory(&self) -> &std::path::Path {
         self.directory.path()
     }

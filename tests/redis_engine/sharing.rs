@@ -46,6 +46,27 @@ async fn another_worker_takes_over_from_one_that_died() {
 }
 
 #[tokio::test]
+async fn of_a_job_the_oldest_goes_first_when_its_turn_came_while_another_was_worked_on() {
+    let server = Server::start(DURABLE);
+    let store = open(&url(&server));
+    let of_one_job = |id: &str| arrival(id, work("octo-org/chem", 1, id));
+    for id in ["older", "newer"] {
+        assert_eq!(store.accept(of_one_job(id)).await, Ok(Accepted::Taken));
+    }
+    let older = claim(&store, "worker", LONG).await.remove(0);
+    store
+        .retry(older, Duration::from_secs(1), "not yet")
+        .await
+        .expect("the store answers");
+    let newer = claim(&store, "worker", Duration::from_secs(3)).await;
+    assert_eq!(ids(&newer), ["newer"], "one that waits holds up nobody");
+    server.pass(Duration::from_secs(1));
+    assert_eq!(ids(&claim(&store, "worker", LONG).await), [""; 0], "one at a time");
+    server.pass(Duration::from_secs(3));
+    assert_eq!(ids(&claim(&store, "worker", LONG).await), ["older"]);
+}
+
+#[tokio::test]
 async fn a_worker_that_waits_hears_of_what_another_process_took() {
     let server = Server::start(DURABLE);
     let (ingress, worker) = (open(&url(&server)), open(&url(&server)));

@@ -38,12 +38,6 @@ fn store(url: String, shards: u32, bounds: Bounds) -> Arc<dyn Store> {
     Arc::new(RedisStore::new(settings).expect("a good URL"))
 }
 
-/// Waits by the clock of the server.
-fn pass(server: &Server, time: Duration) {
-    let seconds = (time + Duration::from_millis(5)).as_secs_f64();
-    server.cli(&["BLPOP", "nothing comes here", &seconds.to_string()]);
-}
-
 #[async_trait]
 impl Engine for OnServer {
     async fn open(&self, bounds: Bounds) -> Arc<dyn Store> {
@@ -55,7 +49,7 @@ impl Engine for OnServer {
     }
 
     async fn pass(&self, time: Duration) {
-        pass(&self.0, time);
+        self.0.pass(time);
     }
 }
 
@@ -71,6 +65,6 @@ impl Engine for OnCluster {
     }
 
     async fn pass(&self, time: Duration) {
-        pass(self.0.node(), time);
+        self.0.node().pass(time);
     }
 }

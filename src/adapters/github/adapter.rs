@@ -6,7 +6,6 @@ use super::settings::{Settings, SetupError};
 use super::token::{Access, Tokens};
 use crate::ports::{Clock, Failure};
 use http::StatusCode;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -33,12 +32,6 @@ impl GitHubAdapter {
         let client = Arc::new(Client::new(settings, clock, calls)?);
         let tokens = Tokens::new(&settings.credentials, &client)?;
         Ok(Self { client, tokens })
-    }
-
-    /// Calls left by resource (`core`, ...), as GitHub last said; the least of all installations.
-    #[must_use]
-    pub fn remaining_quota(&self) -> BTreeMap<String, u64> {
-        self.client.limits.remaining()
     }
 
     /// Asks with a token for `access`, and once more with a fresh one where the first is not accepted: GitHub looks at

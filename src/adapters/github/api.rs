@@ -17,6 +17,7 @@ use http::{Method, StatusCode};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// GitHub's largest page.
 const PER_PAGE: usize = 100;
@@ -280,6 +281,10 @@ impl GitHub for GitHubAdapter {
         }
         let meta: answers::Meta = answer.read()?;
         Ok(meta.simulator.as_deref() == Some("jitgate"))
+    }
+
+    fn remaining_quota(&self) -> BTreeMap<String, u64> {
+        self.client.limits.remaining()
     }
 }
 

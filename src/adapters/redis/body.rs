@@ -22,7 +22,11 @@ pub(super) fn pack(body: &[u8]) -> Vec<u8> {
 pub(super) fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
     match packed.split_first()? {
         (&PLAIN, body) => Some(body.to_vec()),
-        (&LZ4, compressed) => lz4_flex::decompress_size_prepended(compressed).ok(),
+        (&LZ4, sized) => {
+            let (size, compressed) = lz4_flex::block::uncompressed_size(sized).ok()?;
+            let body = lz4_flex::decompress(compressed, size).ok()?;
+            (body.len() == size).then_some(body)
+        }
         _ => None,
     }
 }

@@ -64,7 +64,7 @@ impl Local {
             http: http.clone(),
             github: GitHub::new(simulator.url(), http.clone()),
             secret: SecretString::from(SECRET),
-            gate: runtime::build_gate(&config, &time, &store, Some(host.clone()), "replay00")?,
+            gate: runtime::build_gate(&config, &time, &store, Some(host.clone()), "replay00", Arc::new(()))?,
             ingress: None,
             clock,
             simulator,
@@ -162,7 +162,14 @@ impl Stage for Local {
             ingress.stop().await;
         }
         let time: Arc<dyn Clock> = self.clock.clone();
-        self.gate = runtime::build_gate(&self.config, &time, &self.store, Some(self.host.clone()), "replay00")?;
+        self.gate = runtime::build_gate(
+            &self.config,
+            &time,
+            &self.store,
+            Some(self.host.clone()),
+            "replay00",
+            Arc::new(()),
+        )?;
         self.open()
     }
 

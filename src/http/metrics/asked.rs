@@ -1,0 +1,108 @@
+//! The scrape: what is counted, and what store and GitHub say at this moment. What they don't say is left out, so that no
+//! old figure passes for a new one.
+
+use super::exposition::{CONTENT_TYPE, text};
+use crate::app::{Gate, records};
+use crate::domain::alert::{Alert, Severity};
+use crate::http::admin::AdminState;
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use std::sync::atomic::AtomicU64;
+
+/// Open alerts that are counted.
+const ALERTS: usize = 1000;
+/// GitHub's rate limits; every other is `other`.
+const RESOURCES: [&str; 8] = [
+    "core",
+    "search",
+    "graphql",
+    "code_search",
+    "integration_manifest",
+    "dependency_snapshots",
+    "actions_runner_registration",
+    "audit_log",
+];
+
+type Whole = Gauge<u64, AtomicU64>;
+type Seconds = Gauge<f64, AtomicU64>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SeverityLabels {
+    severity: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResourceLabels {
+    resource: &'static str,
+}
+
+/// `GET /metrics`.
+pub(in crate::http) async fn scrape(state: Data<AdminState>) -> HttpResponse {
+    let mut asked = Registry::with_prefix("jitgate");
+    ask_queue(&state.gate, &mut asked).await;
+    ask_alerts(&state.gate, &mut asked).await;
+    ask_github(&state.gate, &mut asked);
+    match text(&[&state.metrics.registry, &asked]) {
+        Ok(text) => HttpResponse::Ok().content_type(CONTENT_TYPE).body(text),
+        // Writing to memory does not fail; were it to, a scrape is lost and nothing else.
+        Err(_) => HttpResponse::InternalServerError().finish(),
+    }
+}
+
+async fn ask_queue(gate: &Gate, registry: &mut Registry) {
+    let depth = match gate.queue.depth().await {
+        Ok(depth) => depth,
+        Err(failure) => return tracing::warn!(%failure, "metrics are without the queue"),
+    };
+    let entries = Family::<StateLabels, Whole>::default();
+    let states = [
+        ("ready", depth.ready),
+        ("delayed", depth.delayed),
+        ("leased", depth.leased),
+        ("dead", depth.dead),
+    ];
+    for (state, count) in states {
+        entries.get_or_create(&StateLabels { state }).set(count);
+    }
+    registry.register("queue_entries", "Deliveries in the queue, and dead letters", entries);
+    let age = depth
+        .oldest
+        .and_then(|oldest| (gate.clock.now() - oldest).to_std().ok());
+    let oldest = Seconds::default();
+    oldest.set(age.unwrap_or_default().as_secs_f64());
+    let help = "Age of the oldest delivery that is not over, 0 without one";
+    registry.register("queue_oldest_seconds", help, oldest);
+}
+
+async fn ask_alerts(gate: &Gate, registry: &mut Registry) {
+    let alerts: Vec<Alert> = match records::list(gate.ledger.as_ref(), ALERTS).await {
+        Ok(alerts) => alerts,
+        Err(failure) => return tracing::warn!(%failure, "metrics are without alerts"),
+    };
+    let open = Family::<SeverityLabels, Whole>::default();
+    for (severity, name) in [(Severity::Warning, "warning"), (Severity::Critical, "critical")] {
+        let count = alerts.iter().filter(|alert| alert.severity == severity).count() as u64;
+        open.get_or_create(&SeverityLabels { severity: name }).set(count);
+    }
+    registry.register("alerts_open", "Alerts that nobody resolved", open);
+}
+
+fn ask_github(gate: &Gate, registry: &mut Registry) {
+    let remaining = Family::<ResourceLabels, Whole>::default();
+    for (resource, calls) in gate.github.remaining_quota() {
+        let known = RESOURCES.into_iter().find(|known| *known == resource);
+        let resource = known.unwrap_or("other");
+        remaining.get_or_create(&ResourceLabels { resource }).set(calls);
+    }
+    let help = "Calls left as GitHub last said, the least of all installations";
+    registry.register("github_rate_limit_remaining", help, remaining);
+}

@@ -1,0 +1,165 @@
+//! What is counted and measured while it happens.
+
+use crate::domain::decision::Decision;
+use crate::domain::event::Action;
+use crate::ports::observer::{Observer, Reception};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use std::time::Duration;
+
+/// Events that deliveries are counted by; every other is `other`.
+const EVENTS: [&str; 2] = ["workflow_job", "ping"];
+/// GitHub promises nothing on its deliveries: usually 2 s, 160 s at the 95th percentile, 40 min in incidents.
+const LAG_S: [f64; 12] = [
+    0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 7200.0,
+];
+/// GitHub gives up on an answer after 10 s.
+const RECEIVE_S: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 2.5, 10.0];
+/// A worker is free at once, or everything waits for GitHub.
+const QUEUE_S: [f64; 11] = [0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0];
+/// A handful of calls to GitHub.
+const DECIDE_S: [f64; 11] = [0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeliveryLabels {
+    event: &'static str,
+    action: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SecretLabels {
+    position: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DecisionLabels {
+    trust: &'static str,
+    labels_class: &'static str,
+    routing: &'static str,
+    admission: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    endpoint: &'static str,
+    status: String,
+}
+
+/// The counters and histograms of one process.
+#[derive(Debug)]
+pub struct Metrics {
+    pub(super) registry: Registry,
+    deliveries: Family<DeliveryLabels, Counter>,
+    secrets: Family<SecretLabels, Counter>,
+    decisions: Family<DecisionLabels, Counter>,
+    requests: Family<RequestLabels, Counter>,
+    lag: Histogram,
+    receive: Histogram,
+    queue_wait: Histogram,
+    decide: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self {
+            registry: Registry::with_prefix("jitgate"),
+            deliveries: Family::default(),
+            secrets: Family::default(),
+            decisions: Family::default(),
+            requests: Family::default(),
+            lag: Histogram::new(LAG_S),
+            receive: Histogram::new(RECEIVE_S),
+            queue_wait: Histogram::new(QUEUE_S),
+            decide: Histogram::new(DECIDE_S),
+        };
+        metrics.registered()
+    }
+}
+
+impl Metrics {
+    fn registered(mut self) -> Self {
+        let to = &mut self.registry;
+        to.register("deliveries", "Deliveries answered", self.deliveries.clone());
+        to.register(
+            "webhook_secret_used",
+            "Deliveries by the configured secret that signed them; 0 is the current one",
+            self.secrets.clone(),
+        );
+        to.register("decisions", "Decisions made", self.decisions.clone());
+        to.register(
+            "github_requests",
+            "Requests to GitHub by the status of the answer, none without one",
+            self.requests.clone(),
+        );
+        to.register(
+            "delivery_lag_seconds",
+            "From an event, by GitHub's own time of it, to its delivery",
+            self.lag.clone(),
+        );
+        to.register(
+            "receive_seconds",
+            "From a delivery's last byte to its answer",
+            self.receive.clone(),
+        );
+        to.register(
+            "queue_wait_seconds",
+            "From a delivery's arrival to a worker's first look at it",
+            self.queue_wait.clone(),
+        );
+        to.register(
+            "decide_seconds",
+            "Gathering the facts of a delivery and deciding on it",
+            self.decide.clone(),
+        );
+        self
+    }
+}
+
+impl Observer for Metrics {
+    fn received(&self, reception: &Reception<'_>) {
+        let event = EVENTS.into_iter().find(|event| *event == reception.event);
+        let labels = DeliveryLabels {
+            event: event.unwrap_or("other"),
+            action: reception.action.map_or("none", Action::as_str),
+            result: reception.result,
+        };
+        self.deliveries.get_or_create(&labels).inc();
+        self.receive.observe(reception.took.as_secs_f64());
+        if let Some(lag) = reception.lag {
+            self.lag.observe(lag.as_secs_f64());
+        }
+    }
+
+    fn secret_used(&self, position: usize) {
+        let position = position as u64;
+        self.secrets.get_or_create(&SecretLabels { position }).inc();
+    }
+
+    fn claimed(&self, waited: Duration) {
+        self.queue_wait.observe(waited.as_secs_f64());
+    }
+
+    fn decided(&self, decision: &Decision, took: Duration) {
+        let labels = DecisionLabels {
+            trust: decision.trust.verdict.as_str(),
+            labels_class: decision.labels_class.as_str(),
+            routing: decision.routing.verdict.as_str(),
+            admission: decision.admission.verdict.as_str(),
+        };
+        self.decisions.get_or_create(&labels).inc();
+        self.decide.observe(took.as_secs_f64());
+    }
+
+    fn github_answered(&self, endpoint: &'static str, status: Option<u16>) {
+        let status = match status {
+            None => "none".to_owned(),
+            Some(status @ 100..=599) => status.to_string(),
+            Some(_) => "other".to_owned(),
+        };
+        self.requests.get_or_create(&RequestLabels { endpoint, status }).inc();
+    }
+}
