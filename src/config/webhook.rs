@@ -23,7 +23,7 @@ pub(super) struct RawWebhook {
 /// What deliveries are signed with.
 #[derive(Debug, Clone)]
 pub struct Webhook {
-    /// The first is current, the others are on their way out. Can be empty: see [`super::Config::problems_for`].
+    /// The first is current, the others are on their way out. Can be empty: see [`super::Config::for_serve`].
     pub secrets: Vec<SecretString>,
 }
 

@@ -14,4 +14,5 @@ mod senders;
 mod start;
 mod story;
 mod taking;
+mod target;
 mod wire;

@@ -1,8 +1,8 @@
 //! The command line of replay, and its loop over fixtures.
 
-use super::fixture::{self, Fixture};
+use super::fixture::{self, Deliver, Fixture};
 use super::local::Local;
-use super::play::{self, Played, Stage};
+use super::play::{self, Played};
 use super::report::{Colour, Report, Skipped};
 use super::target::{Admin, Target};
 use crate::cli::args::Global;
@@ -22,7 +22,8 @@ use tokio::time::Instant;
       --admin-token-file jitgate-state/admin-token
 
 Against --target, deliveries are signed with the first webhook secret of this configuration, and the gate has to be on a
-simulated GitHub (`jitgate simulate`). Scenarios with settings of their own, moving time or a restart are skipped there.")]
+simulated GitHub (`jitgate simulate`), enforce, and serve a repository for each scenario (JITGATE__REPOSITORIES=o/1,o/2,...).
+Scenarios with settings of their own, moving time or a restart are skipped there.")]
 pub struct Args {
     /// Fixtures, or directories of them
     #[arg(required = true, value_name = "PATH")]
@@ -120,14 +121,17 @@ async fn against(
     let mut report = Report::default();
     for (at, (path, fixture)) in files.iter().enumerate() {
         progress(at, files.len());
-        if let Some(reason) = needs_a_stage_of_its_own(fixture) {
+        let obstacle = match needs_a_stage_of_its_own(fixture) {
+            None => stage.begin(&fixture.jobs()).await.map_err(failed)?,
+            obstacle => obstacle,
+        };
+        if let Some(reason) = obstacle {
             report.skipped.push(Skipped {
                 fixture: name_of(path),
                 reason: reason.to_owned(),
             });
             continue;
         }
-        stage.github().reset().await.map_err(|error| failed(error.into()))?;
         let played = play::play(&name_of(path), fixture, &mut stage).await;
         report.played.push(located(played, path).map_err(failed)?);
     }
@@ -143,9 +147,23 @@ fn needs_a_stage_of_its_own(fixture: &Fixture) -> Option<&'static str> {
         Some("moves time")
     } else if fixture.steps.iter().any(|step| step.restart) {
         Some("restarts the gate")
+    } else if fixture.github.get("rate_limit").is_some() {
+        Some("uses up a quota, which the gate would remember")
+    } else if fixture
+        .steps
+        .iter()
+        .filter_map(|step| step.deliver.as_ref())
+        .any(names_its_repository)
+    {
+        Some("names its repository")
     } else {
         None
     }
+}
+
+fn names_its_repository(deliver: &Deliver) -> bool {
+    let payload = deliver.payload.as_ref();
+    payload.is_some_and(|payload| payload.pointer("/repository/full_name").is_some())
 }
 
 fn located(played: Result<Played>, path: &Path) -> Result<Played> {

@@ -134,6 +134,16 @@ pub(super) enum Unreadable {
     Empty(PathBuf),
 }
 
+impl Fixture {
+    /// The jobs of its world.
+    pub(super) fn jobs(&self) -> Vec<u64> {
+        let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+        let runs = list(&self.github, "runs");
+        let jobs = runs.iter().flat_map(|run| list(run, "jobs"));
+        jobs.filter_map(|job| job.get("id")?.as_u64()).collect()
+    }
+}
+
 /// Reads one fixture.
 pub(super) fn read(path: &Path) -> Result<Fixture, Unreadable> {
     let text = std::fs::read_to_string(path).map_err(|source| Unreadable::File {

@@ -7,8 +7,8 @@ use crate::simulator::Client as Simulator;
 use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
-use std::collections::BTreeSet;
+use serde_json::{Value, json};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// How long a running gate may take to work a delivery off.
@@ -24,9 +24,14 @@ pub(super) struct Target {
     secret: SecretString,
     variable: String,
     github: Simulator,
+    /// Repositories of the gate's that it has heard nothing of.
+    untouched: VecDeque<String>,
+    /// The one that is played in.
+    repository: String,
+    /// Scenarios begun so far.
+    begun: u32,
     /// Deliveries posted and not yet seen to be worked off.
     waiting: Vec<String>,
-    runners: u64,
 }
 
 /// The gate's admin API.
@@ -48,7 +53,18 @@ impl Target {
             .pointer("/github/api_url")
             .and_then(Value::as_str)
             .context("the gate does not say where its GitHub is")?;
+        let listed = get(&http, &admin, "/api/v1/deliveries").await?;
+        let touched: BTreeSet<&str> = texts(&listed, "/deliveries", "repository").collect();
+        let served = status
+            .get("repositories")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        let untouched = served.filter_map(Value::as_str).filter(|name| !touched.contains(name));
         Ok(Self {
+            untouched: untouched.map(str::to_owned).collect(),
+            repository: String::new(),
+            begun: 0,
             github: Simulator::new(api, http.clone()),
             http,
             url,
@@ -56,9 +72,46 @@ impl Target {
             secret,
             variable,
             waiting: Vec::new(),
-            runners: 0,
         })
     }
+
+    /// Makes an empty world for a scenario about these jobs; otherwise says why it cannot be played here. Each gets a
+    /// repository of its own: what a gate knows of one, and for how long it does, cannot be taken back.
+    pub(super) async fn begin(&mut self, jobs: &[u64]) -> Result<Option<&'static str>> {
+        for job in jobs {
+            let known = get(&self.http, &self.admin, &format!("/api/v1/jobs/{job}")).await?;
+            if !known.is_null() {
+                return Ok(Some("is about a job that the gate knows already"));
+            }
+        }
+        let Some(repository) = self.untouched.pop_front() else {
+            return Ok(Some(
+                "needs one more repository of the gate's that it has heard nothing of",
+            ));
+        };
+        self.github.reset().await?;
+        // The first one named is the one that a world means.
+        self.github
+            .apply(&json!({"repositories": [{"full_name": repository}]}))
+            .await?;
+        self.repository = repository;
+        self.begun += 1;
+        Ok(None)
+    }
+
+    /// Every world of the simulator's counts its own GUIDs from the same one.
+    fn guid(&self, guid: &str) -> String {
+        match guid.strip_prefix("00000000-") {
+            Some(rest) => format!("{:08}-{rest}", self.begun),
+            None => guid.to_owned(),
+        }
+    }
+}
+
+/// The texts under `key` in each element of the list at `pointer`.
+fn texts<'a>(answer: &'a Value, pointer: &str, key: &'a str) -> impl Iterator<Item = &'a str> {
+    let list = answer.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    list.filter_map(move |element| element.get(key)?.as_str())
 }
 
 async fn get(http: &reqwest::Client, admin: &Admin, path: &str) -> Result<Value> {
@@ -83,9 +136,14 @@ impl Stage for Target {
     }
 
     async fn post(&mut self, delivery: &Post) -> Result<u16> {
-        let status = post(&self.http, &self.url, delivery).await?;
+        let guid = self.guid(&delivery.guid);
+        let delivery = Post {
+            guid,
+            ..delivery.clone()
+        };
+        let status = post(&self.http, &self.url, &delivery).await?;
         if status == 202 {
-            self.waiting.push(delivery.guid.clone());
+            self.waiting.push(delivery.guid);
         }
         Ok(status)
     }
@@ -128,12 +186,11 @@ impl Stage for Target {
 
     async fn remains(&self) -> Result<(u64, BTreeSet<String>)> {
         let answer = get(&self.http, &self.admin, "/api/v1/alerts").await?;
-        let alerts = answer.get("alerts").and_then(Value::as_array);
-        let kinds = alerts
-            .into_iter()
-            .flatten()
-            .filter_map(|alert| alert.get("kind")?.as_str());
-        Ok((self.runners, kinds.map(str::to_owned).collect()))
+        let alerts = answer.get("alerts").and_then(Value::as_array).into_iter().flatten();
+        let here = alerts.filter(|alert| alert.get("repository").and_then(Value::as_str) == Some(&self.repository));
+        let kinds = here.filter_map(|alert| alert.get("kind")?.as_str());
+        // What environments a gate has is not told; GitHub's records of their runners are counted.
+        Ok((0, kinds.map(str::to_owned).collect()))
     }
 
     fn variable(&self) -> &str {
