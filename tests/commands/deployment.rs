@@ -38,7 +38,7 @@ fn checked(unit: &str) -> Value {
         let text = match name {
             "store-url" => "redis+unix:///nowhere.sock".to_owned(),
             "app.pem" => private_key(),
-            _ => "hunter2-hunter2".to_owned(),
+            _ => "hunter2-hunter2-hunter2".to_owned(),
         };
         let path = place.path().join(name);
         fs::write(&path, text).expect("a file");
