@@ -3,6 +3,8 @@
 
 mod dead_letters;
 mod deliveries;
+mod deployment;
+mod durability;
 mod metrics;
 mod stage;
 mod why;

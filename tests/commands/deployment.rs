@@ -1,0 +1,121 @@
+//! `deploy/`: what it says works.
+
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+const UNITS: [&str; 3] = ["jitgate", "jitgate-ingress", "jitgate-worker"];
+
+fn deploy(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)
+}
+
+fn unit(name: &str) -> String {
+    fs::read_to_string(deploy(&format!("{name}.service"))).expect("a unit")
+}
+
+/// The values a unit gives a key.
+fn values<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
+    unit.lines()
+        .filter_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+        .collect()
+}
+
+fn private_key() -> String {
+    let output = Command::new("openssl").args(["genrsa", "2048"]).output();
+    let output = output.expect("openssl is missing: install the Debian package `openssl`");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// `config check --json` as a unit would run it.
+fn checked(unit: &str) -> Value {
+    let place = TempDir::new().expect("a folder");
+    for credential in values(unit, "LoadCredential") {
+        let (name, _) = credential.split_once(':').expect("NAME:PATH");
+        let text = match name {
+            "store-url" => "redis+unix:///nowhere.sock".to_owned(),
+            "app.pem" => private_key(),
+            _ => "hunter2-hunter2-hunter2".to_owned(),
+        };
+        let path = place.path().join(name);
+        fs::write(&path, text).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).expect("a mode");
+    }
+    let here = place.path().to_str().expect("text");
+    let environment = values(unit, "Environment").into_iter().map(|line| {
+        let (name, value) = line.split_once('=').expect("NAME=VALUE");
+        (name, value.replace("%d", here).replace("%S", here))
+    });
+    let output = Command::new(env!("CARGO_BIN_EXE_jitgate"))
+        .args(["config", "check", "--json", "--config"])
+        .arg(deploy("jitgate.toml"))
+        .env_clear()
+        .envs(environment)
+        .output()
+        .expect("jitgate runs");
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{out}");
+    serde_json::from_str(&out).expect("JSON")
+}
+
+#[test]
+fn the_example_configuration_fits_every_unit() {
+    for name in UNITS {
+        let report = checked(&unit(name));
+        assert_eq!(
+            (&report["ok"], &report["warnings"]),
+            (&json!(true), &json!([])),
+            "{name}: {report}"
+        );
+        let missing = report["missing_for_serve"].as_array().expect("a list");
+        let missing: Vec<&str> = missing.iter().filter_map(|problem| problem["key"].as_str()).collect();
+        // An ingress asks GitHub nothing, a worker takes no deliveries.
+        let expected: &[&str] = match name {
+            "jitgate-ingress" => &["github.app_id"],
+            "jitgate-worker" => &["webhook.secret_files"],
+            _ => &[],
+        };
+        assert_eq!(missing, expected, "{name}: {report}");
+    }
+}
+
+#[test]
+fn systemd_takes_the_units() {
+    let place = TempDir::new().expect("a folder");
+    for name in UNITS {
+        // The binary of this build, for the one that is to be installed.
+        let text = unit(name).replace("/usr/local/bin/jitgate", env!("CARGO_BIN_EXE_jitgate"));
+        let path = place.path().join(format!("{name}.service"));
+        fs::write(&path, text).expect("a file");
+        let output = Command::new("systemd-analyze").arg("verify").arg(&path).output();
+        let output = output.expect("systemd-analyze is missing: install the Debian package `systemd`");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{name}: {said}");
+    }
+}
+
+#[test]
+fn the_units_confine_what_they_start() {
+    for name in UNITS {
+        let unit = unit(name);
+        for line in [
+            "DynamicUser=yes",
+            "ProtectSystem=strict",
+            "ProtectHome=yes",
+            "NoNewPrivileges=yes",
+            "PrivateTmp=yes",
+            "MemoryDenyWriteExecute=yes",
+            "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
+            "CapabilityBoundingSet=",
+            "SystemCallFilter=@system-service",
+            "Restart=on-failure",
+        ] {
+            assert!(unit.lines().any(|given| given == line), "{name} is without {line}");
+        }
+        let stop: u64 = values(&unit, "TimeoutStopSec")[0].parse().expect("seconds");
+        assert!(stop > 60, "{name}: what is in flight may take a minute");
+    }
+}
