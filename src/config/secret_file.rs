@@ -63,7 +63,8 @@ pub fn read(path: &Path) -> Result<SecretString, SecretFileError> {
     let opened = file.metadata().map_err(SecretFileError::Unreadable)?;
     let mode = opened.permissions().mode() & 0o7777;
     // What systemd's LoadCredential= makes: one reader beside root, let in by an access list that shows as the group's.
-    let is_credential = mode == 0o440 && (opened.uid(), opened.gid()) == (0, 0);
+    let is_roots = (opened.uid(), opened.gid()) == (0, 0);
+    let is_credential = mode == 0o440 && is_roots && path.starts_with("/run/credentials");
     if mode & 0o077 != 0 && !is_credential {
         return Err(SecretFileError::Exposed(mode));
     }
