@@ -67,7 +67,10 @@ impl RawConfig {
         let rollout = self.rollout.validate(check);
         let alerts = self.alerts.validate(check);
         let telemetry = self.telemetry.validate(check);
-        if check.is_default("store.url") && !check.is_default("server.state_dir") && store.is_ok() {
+        let is_file = store
+            .as_ref()
+            .is_ok_and(|store| matches!(store.url, StoreUrl::Sqlite(_)));
+        if is_file && check.is_default("store.url") && !check.is_default("server.state_dir") {
             let remedy = "set it too, if the database is to lie there";
             check.warn("store.url", "does not follow server.state_dir", remedy);
         }
