@@ -114,16 +114,20 @@ impl Process {
 }
 
 async fn work(gate: Arc<Gate>, consumer: String, mut stopped: watch::Receiver<bool>) {
-    gate.run(&consumer, async {
-        // An error means the process is going away: as good as a stop.
-        drop(stopped.wait_for(|stop| *stop).await);
-    })
-    .await;
+    let mut stopped_too = stopped.clone();
+    // An error means the process is going away: as good as a stop.
+    let deliveries = gate.run(&consumer, async { drop(stopped.wait_for(|stop| *stop).await) });
+    let pool = gate.keep_pool(async { drop(stopped_too.wait_for(|stop| *stop).await) });
+    tokio::join!(deliveries, pool);
 }
 
 fn host(config: &Config, clock: Arc<dyn Clock>) -> Option<Arc<dyn RunnerHost>> {
     match config.runners.host {
-        Host::Synthetic => Some(Arc::new(SyntheticHost::new(reqwest::Client::new(), clock))),
+        Host::Synthetic => Some(Arc::new(SyntheticHost::new(
+            reqwest::Client::new(),
+            clock,
+            config.synthetic,
+        ))),
         Host::Local | Host::Qemu => {
             tracing::warn!("this version decides and records, and makes runners on the synthetic host only");
             None

@@ -59,7 +59,7 @@ impl Local {
             Simulator::start(time.clone(), ([127, 0, 0, 1], 0).into()).context("cannot start the simulated GitHub")?;
         let config = configuration(simulator.url(), settings)?;
         let store = runtime::open_store(&config, time.clone())?;
-        let host = Arc::new(SyntheticHost::new(http.clone(), time.clone()));
+        let host = Arc::new(SyntheticHost::new(http.clone(), time.clone(), config.synthetic));
         let mut stage = Self {
             http: http.clone(),
             github: GitHub::new(simulator.url(), http.clone()),
@@ -144,7 +144,8 @@ impl Stage for Local {
     }
 
     async fn work(&mut self) -> Result<usize> {
-        Ok(self.gate.run_until_idle("replay").await?)
+        let worked = self.gate.run_until_idle("replay").await?;
+        Ok(worked + self.gate.attend_pool().await?)
     }
 
     async fn decision(&self, delivery: &DeliveryId, job: JobId) -> Result<Option<Decision>> {
@@ -174,7 +175,9 @@ impl Stage for Local {
     }
 
     async fn remains(&self) -> Result<(u64, BTreeSet<String>)> {
-        let environments = self.host.list().await?.len();
+        // What waits for a job is not left over from one.
+        let slots = self.host.list().await?;
+        let environments = slots.iter().filter(|slot| slot.runner.is_some()).count();
         let alerts: Vec<Alert> = records::list(self.gate.ledger.as_ref(), ALERTS).await?;
         let kinds = alerts.iter().map(|alert| alert.kind.as_str().to_owned()).collect();
         Ok((environments.try_into()?, kinds))
