@@ -34,6 +34,8 @@ const CLOSE_WATCH: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(5);
 /// Tasks under way at once.
 const CONCURRENCY: usize = 64;
+/// Tasks after which it is forgotten that one is over: more than can come between two steps of one pass.
+const REMEMBERED: u64 = 1000;
 /// How soon the gate asks GitHub again who is at a gate.
 const ASK_AGAIN: TimeDelta = TimeDelta::milliseconds(500);
 
@@ -52,6 +54,10 @@ struct Memory {
     booting: u32,
     /// What did not work out: how often, and when to try again.
     later: HashMap<String, (u32, DateTime<Utc>)>,
+    /// When tasks about something were last over, counted: what was gathered before is old news.
+    over: HashMap<String, u64>,
+    /// Tasks that are over.
+    count: u64,
     /// When GitHub was last asked for runners that belong to nothing.
     swept: Option<DateTime<Utc>>,
 }
@@ -192,14 +198,16 @@ impl Gate {
     /// Gathers and plans: what is to be done now, and whether a runner lives that has to be watched closely.
     async fn tasks(&self, host: &dyn RunnerHost) -> Result<(Vec<Task>, bool), Failure> {
         let now = self.clock.now();
-        // The ledger first: what is made in between is then no environment without a record.
+        let began = self.pool.lock().count;
         let slots = host.list().await?;
         let runners: Vec<RunnerRecord> = records::all(self.ledger.as_ref()).await?;
         let wants: Vec<Want> = records::all(self.ledger.as_ref()).await?;
         let ours = |runner: &&RunnerRecord| runner.instance == self.settings.instance;
         let runners: Vec<&RunnerRecord> = runners.iter().filter(ours).collect();
         let memory = self.pool.lock();
-        let is_busy = |task: &Task| task.keys().iter().any(|key| memory.busy.contains_key(key));
+        // What was gathered about something before a task about it was over says nothing any more.
+        let is_old = |key: &str| memory.over.get(key).is_some_and(|over| *over > began);
+        let is_busy = |key: &str| memory.busy.contains_key(key) || is_old(key);
         let mut tasks = Vec::new();
         for runner in &runners {
             let slot = slots
@@ -220,7 +228,8 @@ impl Gate {
                 (_, Some(owner), _) => Taken::By(Some(owner.repository.to_string())),
                 (_, None, Some(repository)) => Taken::By(repository.clone()),
                 (SlotState::Booting, None, None) if now - slot.since <= self.settings.deadlines.boot => Taken::Booting,
-                (SlotState::Ready, None, None) => Taken::Free,
+                (SlotState::Ready, None, None) if !is_old(&format!("slot {}", slot.id.0)) => Taken::Free,
+                (SlotState::Ready, None, None) => Taken::By(None),
                 _ => {
                     tasks.push(Task::Discard(slot.id.clone()));
                     Taken::By(None)
@@ -254,7 +263,7 @@ impl Gate {
                 Some(_) => {}
             }
         }
-        waiting.retain(|waiting| !memory.busy.contains_key(&format!("job {}", waiting.job)));
+        waiting.retain(|waiting| !is_busy(&format!("job {}", waiting.job)));
         let repository_of = |job: JobId| {
             let want = wants.iter().find(|want| want.event.job.id == job);
             want.map_or_else(String::new, |want| want.repository.to_string())
@@ -277,7 +286,7 @@ impl Gate {
             tasks.push(Task::Sweep);
         }
         let watch = !runners.is_empty() || !waiting.is_empty();
-        tasks.retain(|task| !is_busy(task));
+        tasks.retain(|task| !task.keys().iter().any(|key| is_busy(key)));
         Ok((tasks, watch))
     }
 
@@ -328,9 +337,13 @@ impl Gate {
             other => other.keys().join(", "),
         };
         let mut memory = self.pool.lock();
+        memory.count += 1;
+        let count = memory.count;
         for key in task.keys() {
             memory.busy.remove(&key);
+            memory.over.insert(key, count);
         }
+        memory.over.retain(|_, over| count - *over < REMEMBERED);
         memory.booting -= u32::from(task == Task::Boot);
         match outcome {
             Ok(true) => {

@@ -166,7 +166,7 @@ async fn make(
     gate.observer
         .minted(began.elapsed(), waited.and_then(|waited| waited.to_std().ok()));
     match answer {
-        Ok(JitOutcome::Made(runner)) => start(gate, host, job.id, name, slot, runner).await,
+        Ok(JitOutcome::Made(runner)) => start(gate, host, repository, job.id, name, slot, runner).await,
         Ok(JitOutcome::NameTaken) => runners::end(gate, name, Outcome::NameTaken, None).await,
         Ok(JitOutcome::Refused(why)) => {
             tracing::error!(job = job.id.0, why, "GitHub makes no runner for job {}", job.id);
@@ -201,6 +201,7 @@ async fn put_off(gate: &Gate, job: JobId, until: DateTime<Utc>) -> Result<(), Fa
 async fn start(
     gate: &Gate,
     host: &dyn RunnerHost,
+    repository: &Repository,
     job: JobId,
     name: &str,
     slot: &SlotId,
@@ -214,7 +215,8 @@ async fn start(
     })
     .await?;
     if record.is_none_or(|record| !record.state.is_alive()) {
-        // The job was cancelled meanwhile.
+        // The job was cancelled meanwhile, and nothing of its runner was there yet to be removed.
+        gate.github.delete_runner(&repository.scope, id).await?;
         return runners::tear_down(gate, name).await;
     }
     if let Err(failure) = host.claim(slot, name, config).await {
