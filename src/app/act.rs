@@ -1,9 +1,9 @@
 //! Carries decisions out. Every action can be repeated after a crash without a second effect.
 
 use super::gate::Gate;
+use super::provision;
 use super::records::{self, JobRecord, JobRunner, RepositoryRecord, RolledBack, RunRecord, RunnerRecord, runner_key};
 use super::settings::Repository;
-use super::{alerts, provision};
 use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event::{Action as EventAction, JobEvent};
@@ -27,6 +27,10 @@ pub(super) async fn perform(
                 raise(gate, AlertKind::RunnerBootFailure, decision).await?;
                 Err(Failure::Permanent(why))
             }
+            Ok(()) if gate.host.is_some() => {
+                let kind = AlertKind::RunnerBootFailure;
+                gate.alerts.over(kind, Some(&repository.name), "-", None).await
+            }
             outcome => outcome,
         },
         Action::DestroyRunner => destroy_runner(gate, repository, event).await,
@@ -41,8 +45,7 @@ pub(super) async fn perform(
 }
 
 async fn raise(gate: &Gate, kind: AlertKind, decision: &Decision) -> Result<(), Failure> {
-    let alert = Alert::of(kind, decision);
-    alerts::raise(gate.ledger.as_ref(), gate.sink.as_ref(), alert, gate.settings.retention).await
+    gate.alerts.raise(Alert::of(kind, decision)).await
 }
 
 /// Cancels or re-runs a run, once per attempt however many of its jobs ask for it.
@@ -127,17 +130,22 @@ pub(super) async fn forget_rollback(gate: &Gate, repository: &Repository, facts:
     let (true, Some(on_since)) = (facts.ledger.rolled_back, switched_on.and_then(|on| on.updated_at)) else {
         return Ok(());
     };
+    // An answer from before the rollback says nothing about what came after it.
+    let is_over = |record: &RepositoryRecord| record.rolled_back.as_ref().is_some_and(|it| it.at < on_since);
+    let (ledger, name) = (gate.ledger.as_ref(), &repository.name);
+    if !records::load(ledger, name.as_str())
+        .await?
+        .is_some_and(|record| is_over(&record))
+    {
+        return Ok(());
+    }
+    gate.alerts.over(AlertKind::Rollback, Some(name), "-", None).await?;
     records::update(
-        gate.ledger.as_ref(),
-        repository.name.as_str(),
+        ledger,
+        name.as_str(),
         gate.settings.retention,
         |old: Option<RepositoryRecord>| {
-            let mut record = old?;
-            // An answer from before the rollback says nothing about what came after it.
-            record
-                .rolled_back
-                .as_ref()
-                .filter(|rolled_back| rolled_back.at < on_since)?;
+            let mut record = old.filter(is_over)?;
             record.rolled_back = None;
             Some(record)
         },

@@ -11,10 +11,11 @@ pub mod provision;
 pub mod quarantine;
 pub mod records;
 pub mod settings;
-pub mod signature;
 pub mod story;
 pub mod work;
 
+pub use crate::domain::signature;
+pub use alerts::Alerts;
 pub use gate::Gate;
 pub use ingest::Ingest;
 pub use settings::Settings;

@@ -7,8 +7,10 @@
 //! | runner | `owner/name/id` | whose runner that is | for ever while alive, then `retention_s` |
 //! | repository | `owner/name` | whether jitgate switched its routing off | for ever |
 //! | group | repository or `org#group` | untrusted jobs that hold up minting | `retention_s` |
-//! | alert | the alert's key | the alert | `retention_s` |
+//! | alert | its id | the alert, and who was told of it | for ever until it is over, then `retention_s` |
+//! | live-alert | the alert's id | nothing: it is there while the alert is not over, or somebody has yet to be told | for ever |
 
+use crate::domain::alert::{Alert, AlertState};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::facts::Facts;
 use crate::domain::ids::{DeliveryId, JobId, RepositoryName, RunId, RunnerId};
@@ -205,10 +207,10 @@ impl Record for RepositoryRecord {
     }
 }
 
-impl Record for crate::domain::alert::Alert {
+impl Record for Alert {
     const KIND: Kind = Kind::Alert;
     fn is_unfinished(&self) -> bool {
-        false
+        self.state != AlertState::Resolved
     }
 }
 
@@ -274,10 +276,30 @@ pub async fn update<R: Record>(
 /// # Errors
 /// The ledger's failure.
 pub async fn list<R: Record>(ledger: &dyn Ledger, limit: usize) -> Result<Vec<R>, Failure> {
-    let rows = ledger.list(R::KIND, None, limit).await?;
-    rows.iter()
-        .map(|(id, stored)| read(&Key::new(R::KIND, id), &stored.value))
-        .collect()
+    let (records, _) = page(ledger, None, limit).await?;
+    Ok(records)
+}
+
+/// Lists records of one type in ascending order of id, after `after`, at most `limit`; and the id to go on after, if there
+/// may be more.
+///
+/// # Errors
+/// The ledger's failure.
+pub async fn page<R: Record>(
+    ledger: &dyn Ledger,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<(Vec<R>, Option<String>), Failure> {
+    let rows = ledger.list(R::KIND, after, limit).await?;
+    let records = rows
+        .iter()
+        .map(|(id, stored)| read(&Key::new(R::KIND, id), &stored.value));
+    let records = records.collect::<Result<_, _>>()?;
+    let is_full = rows.len() == limit;
+    Ok((
+        records,
+        rows.into_iter().next_back().map(|(id, _)| id).filter(|_| is_full),
+    ))
 }
 
 async fn load_versioned<R: Record>(ledger: &dyn Ledger, key: &Key) -> Result<Option<(R, u64)>, Failure> {

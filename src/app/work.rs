@@ -220,6 +220,7 @@ impl Gate {
         });
         self.observer.decided(&decision, began.elapsed());
         log(&decision);
+        self.alerts.settle_trust(record.as_ref(), &decision).await?;
         let pending: Vec<Action> = decision
             .actions
             .iter()

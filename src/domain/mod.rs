@@ -18,4 +18,5 @@ pub mod question;
 pub mod retry;
 pub mod routing;
 pub mod runner;
+pub mod signature;
 pub mod trust;

@@ -106,12 +106,13 @@ impl Process {
     }
 }
 
-async fn work(gate: Arc<Gate>, consumer: String, mut stopped: watch::Receiver<bool>) {
-    gate.run(&consumer, async {
+async fn work(gate: Arc<Gate>, consumer: String, stopped: watch::Receiver<bool>) {
+    let stop = |mut stopped: watch::Receiver<bool>| async move {
         // An error means the process is going away: as good as a stop.
         drop(stopped.wait_for(|stop| *stop).await);
-    })
-    .await;
+    };
+    let telling = gate.alerts.run(stop(stopped.clone()));
+    tokio::join!(gate.run(&consumer, stop(stopped)), telling);
 }
 
 fn host(config: &Config) -> Option<Arc<dyn RunnerHost>> {
