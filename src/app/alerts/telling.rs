@@ -62,9 +62,9 @@ impl Alerts {
                 let book = self.clone();
                 telling.spawn(async move {
                     for alert in alerts {
-                        book.tell_one(sink.as_ref(), &alert.id)
-                            .await
-                            .unwrap_or_else(|failure| complain(&failure));
+                        if let Err(failure) = book.tell_one(sink.as_ref(), &alert.id).await {
+                            complain(&failure);
+                        }
                     }
                     at
                 });
@@ -83,6 +83,27 @@ impl Alerts {
         let told = async { while telling.join_next().await.is_some() {} };
         if tokio::time::timeout(GRACE, told).await.is_err() {
             tracing::info!("some alerts are told after the next start");
+        }
+    }
+
+    /// Tells what is due now, one after the other, until nothing is. Gives how often somebody took it.
+    ///
+    /// # Errors
+    /// The ledger's failure.
+    pub async fn run_until_idle(&self) -> Result<usize, Failure> {
+        self.look_around().await?;
+        let mut taken = 0;
+        loop {
+            let live = self.gather().await?;
+            let plan = self.plan(&live, &vec![false; self.sinks.len()], self.clock.now());
+            if plan.due.is_empty() {
+                return Ok(taken);
+            }
+            for (at, alerts) in plan.due {
+                for (sink, alert) in alerts.iter().filter_map(|alert| Some((self.sinks.get(at)?, alert))) {
+                    taken += usize::from(self.tell_one(sink.as_ref(), &alert.id).await?);
+                }
+            }
         }
     }
 
@@ -126,8 +147,8 @@ impl Alerts {
         plan
     }
 
-    /// Tells a sink of one alert as it is now, if it is still to be told, and notes what came of it.
-    async fn tell_one(&self, sink: &dyn AlertSink, id: &str) -> Result<(), Failure> {
+    /// Tells a sink of one alert as it is now, if it is still to be told, and notes what came of it. Gives whether it took it.
+    async fn tell_one(&self, sink: &dyn AlertSink, id: &str) -> Result<bool, Failure> {
         let (name, pace, now) = (sink.name(), sink.pace(), self.clock.now());
         let mut is_ours = false;
         let alert = self
@@ -138,7 +159,7 @@ impl Alerts {
             })
             .await?;
         let Some(alert) = alert.filter(|_| is_ours) else {
-            return Ok(());
+            return Ok(false);
         };
         let patience = Duration::from_secs(PATIENCE_S.unsigned_abs());
         let answer = tokio::time::timeout(patience, sink.tell(&alert)).await;
@@ -147,7 +168,7 @@ impl Alerts {
         let (now, revision) = (self.clock.now(), alert.revision);
         let Err(failure) = answer else {
             self.note(id, |old| Some(old?.told_to(name, revision, now))).await?;
-            return Ok(());
+            return Ok(true);
         };
         tracing::warn!(sink = name, alert = id, %failure, "{name} was not told of alert {id}; it is tried again");
         let not_before = match &failure {
@@ -157,7 +178,7 @@ impl Alerts {
         let (why, jitter) = (failure.to_string(), jitter(id, name, now));
         self.note(id, |old| Some(old?.not_told_to(name, &why, now, not_before, jitter)))
             .await?;
-        Ok(())
+        Ok(false)
     }
 }
 
