@@ -49,7 +49,14 @@ pub fn serve(config: &Config, role: Role) -> Result<Process, StartError> {
     let store: Store = wiring::open_store(config, clock.clone())?;
     tokio::spawn(durability::tell(store.durability.clone()));
     let metrics = Arc::new(Metrics::default());
-    let gate = wiring::build_gate(config, &clock, &store, host(config), &instance, metrics.clone())?;
+    let gate = wiring::build_gate(
+        config,
+        &clock,
+        &store,
+        host(config, clock.clone()),
+        &instance,
+        metrics.clone(),
+    )?;
     let (public, ingest) = match role {
         Role::All | Role::Ingress => wiring::open_ingress(config, &gate, server.listen)
             .map(Option::Some)?
@@ -115,9 +122,9 @@ async fn work(gate: Arc<Gate>, consumer: String, stopped: watch::Receiver<bool>)
     tokio::join!(gate.run(&consumer, stop(stopped)), telling);
 }
 
-fn host(config: &Config) -> Option<Arc<dyn RunnerHost>> {
+fn host(config: &Config, clock: Arc<dyn Clock>) -> Option<Arc<dyn RunnerHost>> {
     match config.runners.host {
-        Host::Synthetic => Some(Arc::new(SyntheticHost::new(reqwest::Client::new()))),
+        Host::Synthetic => Some(Arc::new(SyntheticHost::new(reqwest::Client::new(), clock))),
         Host::Local | Host::Qemu => {
             tracing::warn!("this version decides and records, and makes runners on the synthetic host only");
             None

@@ -1,14 +1,16 @@
 //! Slots that are entries in a map, and runners that are two HTTP calls: one to come online, one to go.
 
-use crate::ports::Failure;
-use crate::ports::runner_host::{RunnerHost, Slot, SlotId};
+use crate::ports::runner_host::{RunnerHost, Slot, SlotId, SlotState};
+use crate::ports::{Clock, Failure};
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
 
 /// A runner connects.
 const ONLINE: &str = "online";
@@ -18,13 +20,21 @@ const OFFLINE: &str = "offline";
 /// Pretends to be a machine full of runners.
 pub struct SyntheticHost {
     http: reqwest::Client,
+    clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    changed: Notify,
 }
 
 #[derive(Default)]
 struct State {
     booted: u64,
-    slots: BTreeMap<SlotId, Option<Running>>,
+    slots: BTreeMap<SlotId, Pretended>,
+}
+
+struct Pretended {
+    running: Option<Running>,
+    state: SlotState,
+    since: DateTime<Utc>,
 }
 
 #[derive(Clone)]
@@ -45,10 +55,12 @@ struct RunnerFile {
 impl SyntheticHost {
     /// An empty host whose runners connect through `http`.
     #[must_use]
-    pub fn new(http: reqwest::Client) -> Self {
+    pub fn new(http: reqwest::Client, clock: Arc<dyn Clock>) -> Self {
         Self {
             http,
+            clock,
             state: Mutex::default(),
+            changed: Notify::new(),
         }
     }
 
@@ -96,12 +108,20 @@ fn server_of(config: &SecretString) -> Result<String, Failure> {
 #[async_trait]
 impl RunnerHost for SyntheticHost {
     async fn boot(&self) -> Result<SlotId, Failure> {
-        Ok(self.with(|state| {
+        let since = self.clock.now();
+        let id = self.with(|state| {
             state.booted += 1;
             let id = SlotId(format!("synthetic-{}", state.booted));
-            state.slots.insert(id.clone(), None);
+            let pretended = Pretended {
+                running: None,
+                state: SlotState::Ready,
+                since,
+            };
+            state.slots.insert(id.clone(), pretended);
             id
-        }))
+        });
+        self.changed.notify_one();
+        Ok(id)
     }
 
     async fn claim(&self, slot: &SlotId, runner: &str, config: SecretString) -> Result<(), Failure> {
@@ -109,31 +129,56 @@ impl RunnerHost for SyntheticHost {
             name: runner.to_owned(),
             server: server_of(&config)?,
         };
+        let now = self.clock.now();
         self.with(|state| match state.slots.get_mut(slot) {
-            Some(free @ None) => {
-                *free = Some(running.clone());
+            Some(free) if free.state == SlotState::Ready => {
+                *free = Pretended {
+                    running: Some(running.clone()),
+                    state: SlotState::Claimed,
+                    since: now,
+                };
                 Ok(())
             }
-            Some(Some(_)) => Err(Failure::Permanent(format!("slot {} was used before", slot.0))),
+            Some(_) => Err(Failure::Permanent(format!("slot {} was used before", slot.0))),
             None => Err(Failure::Permanent(format!("there is no slot {}", slot.0))),
         })?;
         self.tell(&running, ONLINE).await
     }
 
+    async fn open_gate(&self, slot: &SlotId) -> Result<(), Failure> {
+        let now = self.clock.now();
+        self.with(|state| match state.slots.get_mut(slot) {
+            Some(waiting) if matches!(waiting.state, SlotState::AtGate(_)) => {
+                waiting.state = SlotState::Open;
+                waiting.since = now;
+                Ok(())
+            }
+            _ => Err(Failure::Permanent(format!("nobody is at the gate of slot {}", slot.0))),
+        })
+    }
+
     async fn destroy(&self, slot: &SlotId) -> Result<(), Failure> {
-        match self.with(|state| state.slots.remove(slot)) {
-            Some(Some(running)) => self.tell(&running, OFFLINE).await,
-            Some(None) | None => Ok(()),
+        let gone = self.with(|state| state.slots.remove(slot));
+        self.changed.notify_one();
+        match gone.and_then(|gone| gone.running) {
+            Some(running) => self.tell(&running, OFFLINE).await,
+            None => Ok(()),
         }
     }
 
     async fn list(&self) -> Result<Vec<Slot>, Failure> {
         Ok(self.with(|state| {
-            let slot = |(id, running): (&SlotId, &Option<Running>)| Slot {
+            let slot = |(id, slot): (&SlotId, &Pretended)| Slot {
                 id: id.clone(),
-                runner: running.as_ref().map(|running| running.name.clone()),
+                runner: slot.running.as_ref().map(|running| running.name.clone()),
+                state: slot.state.clone(),
+                since: slot.since,
             };
             state.slots.iter().map(slot).collect()
         }))
+    }
+
+    async fn changed(&self) {
+        self.changed.notified().await;
     }
 }

@@ -58,7 +58,7 @@ impl Local {
             Simulator::start(time.clone(), ([127, 0, 0, 1], 0).into()).context("cannot start the simulated GitHub")?;
         let config = configuration(simulator.url(), settings)?;
         let store = runtime::open_store(&config, time.clone())?;
-        let host = Arc::new(SyntheticHost::new(http.clone()));
+        let host = Arc::new(SyntheticHost::new(http.clone(), time.clone()));
         let mut stage = Self {
             http: http.clone(),
             github: GitHub::new(simulator.url(), http.clone()),
