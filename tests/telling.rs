@@ -180,7 +180,7 @@ async fn a_worker_that_dies_while_it_tells_is_followed_by_another() {
 
     let second = place.alerts(&ear);
     assert_eq!(told(&second).await, 0, "the first one may be alive");
-    place.clock.advance(TimeDelta::seconds(30));
+    place.clock.advance(TimeDelta::seconds(15));
     assert_eq!(told(&second).await, 1);
     assert_eq!(ear.heard(), [(id, AlertState::Open, 1)]);
 }

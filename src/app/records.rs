@@ -16,7 +16,7 @@ use crate::domain::facts::Facts;
 use crate::domain::ids::{DeliveryId, JobId, RepositoryName, RunId, RunnerId};
 use crate::domain::job::Progress;
 use crate::domain::runner::RunnerState;
-use crate::ports::ledger::{Keep, Key, Kind, Put};
+use crate::ports::ledger::{Keep, Key, Kind, Put, Stored};
 use crate::ports::{Failure, Ledger};
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -277,8 +277,11 @@ pub async fn update<R: Record>(
 /// The ledger's failure.
 pub async fn list<R: Record>(ledger: &dyn Ledger, limit: usize) -> Result<Vec<R>, Failure> {
     let (records, _) = page(ledger, None, limit).await?;
-    Ok(records)
+    records.into_iter().collect()
 }
+
+/// Records of one type, each as far as this version can read it.
+pub type Page<R> = Vec<Result<R, Failure>>;
 
 /// Lists records of one type in ascending order of id, after `after`, at most `limit`; and the id to go on after, if there
 /// may be more.
@@ -289,12 +292,10 @@ pub async fn page<R: Record>(
     ledger: &dyn Ledger,
     after: Option<&str>,
     limit: usize,
-) -> Result<(Vec<R>, Option<String>), Failure> {
+) -> Result<(Page<R>, Option<String>), Failure> {
     let rows = ledger.list(R::KIND, after, limit).await?;
-    let records = rows
-        .iter()
-        .map(|(id, stored)| read(&Key::new(R::KIND, id), &stored.value));
-    let records = records.collect::<Result<_, _>>()?;
+    let record = |(id, stored): &(String, Stored)| read(&Key::new(R::KIND, id), &stored.value);
+    let records = rows.iter().map(record).collect();
     let is_full = rows.len() == limit;
     Ok((
         records,

@@ -19,4 +19,4 @@ pub trait AlertSink: Send + Sync + 'static {
 }
 
 /// Seconds after which nobody waits any longer for a sink that is being told, and it is told again.
-pub const PATIENCE_S: i64 = 30;
+pub const PATIENCE_S: i64 = 15;

@@ -28,7 +28,10 @@ fn config_check_says_where_alerts_go_and_nothing_secret() {
     }
     let answer = Place::with(&everywhere).jitgate(&["config", "check", "--json"], &[]);
     let report: Value = serde_json::from_str(&answer.out).expect("JSON");
-    assert_eq!(report["alerts"][1], json!({"sink": "alertmanager", "to": "http://127.0.0.1:9093"}));
+    assert_eq!(
+        report["alerts"][1],
+        json!({"sink": "alertmanager", "to": "http://127.0.0.1:9093"})
+    );
     assert!(!answer.out.contains(SECRET));
 }
 

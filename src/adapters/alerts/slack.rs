@@ -53,7 +53,11 @@ fn text(alert: &Alert) -> String {
         Severity::Critical => "CRITICAL",
         Severity::Warning => "Warning",
     };
-    let (kind, repository, id) = (alert.kind.as_str(), &alert.repository, &alert.id);
+    let (kind, id) = (alert.kind.as_str(), &alert.id);
+    let place = match alert.repository.as_str() {
+        "-" => String::new(),
+        repository => format!(" in {repository}"),
+    };
     let somebody = |by: &Option<String>| by.clone().unwrap_or_else(|| "somebody".to_owned());
     let since = alert.opened_at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let times = if alert.count > 1 {
@@ -63,16 +67,13 @@ fn text(alert: &Alert) -> String {
     };
     let text = match alert.state {
         AlertState::Open => format!(
-            "{urgency}: {kind} in {repository}: {}{times}\nWhat to do: {} (jitgate alert ack {id})",
+            "{urgency}: {kind}{place}: {}{times}\nWhat to do: {} (jitgate alert ack {id})",
             alert.summary,
             alert.kind.advice().replace('`', "'")
         ),
-        AlertState::Acked => format!(
-            "{} looks at {kind} in {repository}, alert {id}",
-            somebody(&alert.acked_by)
-        ),
+        AlertState::Acked => format!("{} looks at {kind}{place}, alert {id}", somebody(&alert.acked_by)),
         AlertState::Resolved => format!(
-            "Over, says {}: {kind} in {repository}, alert {id}{times}",
+            "Over, says {}: {kind}{place}, alert {id}{times}",
             somebody(&alert.resolved_by)
         ),
     };

@@ -176,9 +176,8 @@ impl Alerts {
         if id.len() < SHORTEST_ID {
             return Ok(Vec::new());
         }
-        let (mut alerts, _) = records::page::<Alert>(ledger, Some(id), 2).await?;
-        alerts.retain(|alert| alert.id.starts_with(id));
-        Ok(alerts)
+        let (page, _) = records::page::<Alert>(ledger, Some(id), 2).await?;
+        Ok(readable(page).filter(|alert| alert.id.starts_with(id)).collect())
     }
 
     /// The alerts that are meant, those first that were raised last; at most `limit`.
@@ -190,7 +189,7 @@ impl Alerts {
         let mut after = None;
         loop {
             let (page, next) = records::page::<Alert>(self.ledger.as_ref(), after.as_deref(), PAGE).await?;
-            listed.extend(page.into_iter().filter(|alert| asked.means(alert)));
+            listed.extend(readable(page).filter(|alert| asked.means(alert)));
             listed.sort_by(|a, b| (b.last_at, &a.id).cmp(&(a.last_at, &b.id)));
             listed.truncate(limit);
             match next {
@@ -209,11 +208,13 @@ impl Alerts {
         let mut after = None;
         loop {
             let (page, next) = records::page::<LiveAlert>(self.ledger.as_ref(), after.as_deref(), PAGE).await?;
-            for LiveAlert { id } in page {
-                match records::load(self.ledger.as_ref(), &id).await? {
-                    Some(alert) => live.push(alert),
+            for LiveAlert { id } in readable(page) {
+                match records::load(self.ledger.as_ref(), &id).await {
+                    Ok(Some(alert)) => live.push(alert),
                     // It was over for so long that it is forgotten.
-                    None => self.lose_sight(&id).await?,
+                    Ok(None) => self.lose_sight(&id).await?,
+                    Err(Failure::Permanent(why)) => unreadable(&why),
+                    Err(failure) => return Err(failure),
                 }
             }
             match next {
@@ -294,7 +295,7 @@ impl Alerts {
         let mut after = None;
         loop {
             let (page, next) = records::page::<Alert>(self.ledger.as_ref(), after.as_deref(), PAGE).await?;
-            for alert in page.iter().filter(|alert| !alert.is_settled()) {
+            for alert in readable(page).filter(|alert| !alert.is_settled()) {
                 self.keep_in_sight(&alert.id).await?;
             }
             match next {
@@ -303,4 +304,14 @@ impl Alerts {
             }
         }
     }
+}
+
+/// One record that another version wrote must not hide the others.
+fn readable<R>(page: records::Page<R>) -> impl Iterator<Item = R> {
+    page.into_iter()
+        .filter_map(|record| record.map_err(|failure| unreadable(&failure.to_string())).ok())
+}
+
+fn unreadable(why: &str) {
+    tracing::warn!(why, "an alert is left out");
 }

@@ -14,11 +14,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// How long nobody looks when nothing wakes it: others on the same store raise alerts too.
 const IDLE: TimeDelta = TimeDelta::seconds(5);
-/// Shortest time between two looks.
-const BREATH: TimeDelta = TimeDelta::milliseconds(20);
+/// Shortest time between two looks, however much is raised.
+const BREATH: Duration = Duration::from_millis(100);
 /// Alerts a sink is told of before somebody looks whether there is a more urgent one.
 const IN_A_ROW: usize = 8;
 /// How long sinks that are being told may take after a stop.
@@ -36,8 +37,13 @@ impl Alerts {
         let mut busy = vec![false; self.sinks.len()];
         let mut telling = JoinSet::new();
         let mut has_looked_around = false;
+        let mut look_at = Instant::now();
         tokio::pin!(stop);
         loop {
+            tokio::select! {
+                () = &mut stop => break,
+                () = tokio::time::sleep_until(look_at) => look_at = Instant::now() + BREATH,
+            }
             if !has_looked_around {
                 has_looked_around = self.look_around().await.map_err(|failure| complain(&failure)).is_ok();
             }
@@ -69,7 +75,9 @@ impl Alerts {
                     at
                 });
             }
-            let wait = plan.next_at.map_or(IDLE, |next_at| (next_at - now).clamp(BREATH, IDLE));
+            let wait = plan
+                .next_at
+                .map_or(IDLE, |next_at| (next_at - now).clamp(TimeDelta::zero(), IDLE));
             tokio::select! {
                 () = &mut stop => break,
                 () = self.changed.notified() => {}

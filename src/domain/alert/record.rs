@@ -213,7 +213,8 @@ fn id_of(key: &str) -> String {
 }
 
 fn summary(kind: AlertKind, decision: &Decision, who: Option<&str>) -> String {
-    let name = inert(&decision.job.name, LONGEST_NAME);
+    // A name must not end its own quotation.
+    let name = inert(&decision.job.name, LONGEST_NAME).replace('"', "'");
     let mut job = format!("job {} \"{name}\"", decision.job.id);
     if let Some(pull) = decision.trust.pull_request {
         job.push_str(&format!(" of pull request {pull}"));
