@@ -14,12 +14,13 @@ pub mod quarantine;
 pub mod records;
 pub mod runners;
 pub mod settings;
-pub mod signature;
 pub mod story;
 pub mod sweep;
 pub mod wants;
 pub mod work;
 
+pub use crate::domain::signature;
+pub use alerts::Alerts;
 pub use gate::Gate;
 pub use ingest::Ingest;
 pub use settings::Settings;

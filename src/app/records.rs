@@ -9,15 +9,17 @@
 //! | past_runner | name | the same, afterwards | `retention_s` |
 //! | repository | `owner/name` | whether jitgate switched its routing off | for ever |
 //! | group | repository or `org#group` | untrusted jobs that hold up minting | `retention_s` |
-//! | alert | the alert's key | the alert | `retention_s` |
+//! | alert | its id | the alert, and who was told of it | for ever until it is over, then `retention_s` |
+//! | live-alert | the alert's id | nothing: it is there while the alert is not over, or somebody has yet to be told | for ever |
 
+use crate::domain::alert::{Alert, AlertState};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event::JobEvent;
 use crate::domain::facts::Facts;
 use crate::domain::ids::{DeliveryId, JobId, RepositoryName, RunId, RunnerId};
 use crate::domain::job::{Progress, Service, ServiceEvent};
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
-use crate::ports::ledger::{Keep, Key, Kind, Put};
+use crate::ports::ledger::{Keep, Key, Kind, Put, Stored};
 use crate::ports::{Failure, Ledger};
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -371,10 +373,10 @@ impl Record for RepositoryRecord {
     }
 }
 
-impl Record for crate::domain::alert::Alert {
+impl Record for Alert {
     const KIND: Kind = Kind::Alert;
     fn is_unfinished(&self) -> bool {
-        false
+        self.state != AlertState::Resolved
     }
 }
 
@@ -434,10 +436,31 @@ pub async fn update<R: Record>(
 /// # Errors
 /// The ledger's failure.
 pub async fn list<R: Record>(ledger: &dyn Ledger, limit: usize) -> Result<Vec<R>, Failure> {
-    let rows = ledger.list(R::KIND, None, limit).await?;
-    rows.iter()
-        .map(|(id, stored)| read(&Key::new(R::KIND, id), &stored.value))
-        .collect()
+    let (records, _) = page(ledger, None, limit).await?;
+    records.into_iter().collect()
+}
+
+/// Records of one type, each as far as this version can read it.
+pub type Page<R> = Vec<Result<R, Failure>>;
+
+/// Lists records of one type in ascending order of id, after `after`, at most `limit`; and the id to go on after, if there
+/// may be more.
+///
+/// # Errors
+/// The ledger's failure.
+pub async fn page<R: Record>(
+    ledger: &dyn Ledger,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<(Page<R>, Option<String>), Failure> {
+    let rows = ledger.list(R::KIND, after, limit).await?;
+    let record = |(id, stored): &(String, Stored)| read(&Key::new(R::KIND, id), &stored.value);
+    let records = rows.iter().map(record).collect();
+    let is_full = rows.len() == limit;
+    Ok((
+        records,
+        rows.into_iter().next_back().map(|(id, _)| id).filter(|_| is_full),
+    ))
 }
 
 /// Removes a record.
@@ -448,7 +471,8 @@ pub async fn remove<R: Record>(ledger: &dyn Ledger, id: &str) -> Result<(), Fail
     ledger.remove(&Key::new(R::KIND, id)).await
 }
 
-/// Every record of one type, a page at a time; for types of which there are never many.
+/// Every record of one type, a page at a time; for types of which there are never many. One that this version cannot read
+/// is told of, and holds up no other.
 ///
 /// # Errors
 /// The ledger's failure.
@@ -456,14 +480,16 @@ pub async fn all<R: Record>(ledger: &dyn Ledger) -> Result<Vec<R>, Failure> {
     let mut found = Vec::new();
     let mut after: Option<String> = None;
     loop {
-        let rows = ledger.list(R::KIND, after.as_deref(), PAGE).await?;
-        for (id, stored) in &rows {
-            found.push(read(&Key::new(R::KIND, id), &stored.value)?);
+        let (records, next) = page::<R>(ledger, after.as_deref(), PAGE).await?;
+        for record in records {
+            match record {
+                Ok(record) => found.push(record),
+                Err(failure) => tracing::error!(%failure, "a record is left alone"),
+            }
         }
-        let is_last = rows.len() < PAGE;
-        after = rows.into_iter().next_back().map(|(id, _)| id);
-        if is_last || after.is_none() {
-            return Ok(found);
+        match next {
+            Some(_) => after = next,
+            None => return Ok(found),
         }
     }
 }

@@ -220,8 +220,9 @@ impl Gate {
         event: &JobEvent,
     ) -> Result<(Decision, Option<DateTime<Utc>>), Failure> {
         let began = Instant::now();
+        let record = self.job(event.job.id).await?;
         let mut facts = Facts {
-            ledger: self.ledger_facts(asked, repository, event).await?,
+            ledger: self.ledger_facts(asked, repository, event, record.as_ref()).await?,
             ..Facts::default()
         };
         let not_before = gather::gather(self, repository, event, &mut facts).await;
@@ -237,6 +238,7 @@ impl Gate {
         });
         self.observer.decided(&decision, began.elapsed());
         log(&decision);
+        self.alerts.settle_trust(record.as_ref(), &decision).await?;
         let pending: Vec<Action> = decision
             .actions
             .iter()
@@ -259,9 +261,9 @@ impl Gate {
         asked: &Asked<'_>,
         repository: &Repository,
         event: &JobEvent,
+        record: Option<&JobRecord>,
     ) -> Result<LedgerFacts, Failure> {
         let ledger = self.ledger.as_ref();
-        let record = self.job(event.job.id).await?;
         let taken_by = match &event.job.runner {
             Some(runner) => runners::of_event(self, runner).await?.map(|ours| OurRunner {
                 id: runner.id,
@@ -272,7 +274,7 @@ impl Gate {
         };
         let routing: Option<RepositoryRecord> = records::load(ledger, repository.name.as_str()).await?;
         Ok(LedgerFacts {
-            served: record.as_ref().is_some_and(JobRecord::is_served),
+            served: record.is_some_and(JobRecord::is_served),
             overtaken: record.is_some_and(|record| record.progress.is_past_queued())
                 && !Progress::shown_by(event).is_past_queued(),
             quarantined: quarantine::holds(ledger, &repository.group_key(), event.job.id, self.clock.now()).await?,

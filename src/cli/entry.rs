@@ -2,7 +2,7 @@
 
 use super::args::{Cli, Command};
 use super::exit::{Exit, Outcome};
-use super::{config, dead_letter, delivery, output, replay, serve, simulate, why};
+use super::{alert, config, dead_letter, delivery, output, replay, serve, simulate, why};
 use crate::telemetry::one_line;
 use clap::Parser;
 use std::panic;
@@ -35,6 +35,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Why(args) => why::run(args, &global),
         Command::Delivery(args) => delivery::run(args, &global),
         Command::DeadLetter(args) => dead_letter::run(args, &global),
+        Command::Alert(args) => alert::run(args, &global),
         Command::Replay(args) => replay::run(args, &global),
         Command::Simulate(args) => simulate::run(args, &global),
         Command::Config(args) => config::run(args, &global),

@@ -4,7 +4,6 @@
 use super::metrics::Metrics;
 use super::problem::Problem;
 use crate::app::{Gate, Ingest, story};
-use crate::domain::alert::Alert;
 use crate::domain::ids::{DeliveryId, JobId};
 use crate::ports::Failure;
 use crate::ports::queue::{DeliveryState, Filter};
@@ -24,10 +23,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
-/// Deliveries and alerts in one answer.
-const LISTED: usize = 200;
-/// Deliveries in one answer, whatever is asked for.
-const LISTED_AT_MOST: usize = 1000;
+/// Deliveries or alerts in one answer.
+pub(super) const LISTED: usize = 200;
+/// Deliveries or alerts in one answer, whatever is asked for.
+pub(super) const LISTED_AT_MOST: usize = 1000;
 
 /// How long GitHub may take to say whether it is simulated. The status must not wait for a GitHub that hangs.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -109,7 +108,7 @@ fn check(state: &AdminState, request: &ServiceRequest) -> Result<(), Problem> {
     }
 }
 
-fn store_failed(failure: &Failure) -> HttpResponse {
+pub(super) fn store_failed(failure: &Failure) -> HttpResponse {
     tracing::error!(%failure, "cannot answer from the store");
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
@@ -118,6 +117,10 @@ fn store_failed(failure: &Failure) -> HttpResponse {
         failure.to_string(),
     )
     .answer()
+}
+
+pub(super) fn bad_query(detail: String) -> HttpResponse {
+    Problem::new(StatusCode::BAD_REQUEST, "query", "Bad request", detail).answer()
 }
 
 /// `GET /api/v1/status`.
@@ -173,15 +176,14 @@ impl Asked {
 
 /// `GET /api/v1/deliveries`: the newest, at most 1000.
 pub(super) async fn deliveries(state: Data<AdminState>, asked: Result<Query<Asked>, Error>) -> HttpResponse {
-    let refused = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "query", "Bad request", detail).answer();
     let asked = match asked {
         Ok(asked) => asked.into_inner(),
-        Err(error) => return refused(error.to_string()),
+        Err(error) => return bad_query(error.to_string()),
     };
     let limit = asked.limit.unwrap_or(LISTED).min(LISTED_AT_MOST);
     let filter = match asked.filter() {
         Ok(filter) => filter,
-        Err(detail) => return refused(detail),
+        Err(detail) => return bad_query(detail),
     };
     match state.gate.queue.deliveries(&filter, limit).await {
         Ok(deliveries) => HttpResponse::Ok().json(json!({"deliveries": deliveries})),
@@ -219,14 +221,6 @@ pub(super) async fn job(state: Data<AdminState>, id: Path<String>) -> HttpRespon
     match story::tell(gate.queue.as_ref(), gate.ledger.as_ref(), JobId(id)).await {
         Ok(Some(story)) => HttpResponse::Ok().json(story),
         Ok(None) => Problem::not_found().answer(),
-        Err(failure) => store_failed(&failure),
-    }
-}
-
-/// `GET /api/v1/alerts`.
-pub(super) async fn alerts(state: Data<AdminState>) -> HttpResponse {
-    match crate::app::records::list::<Alert>(state.gate.ledger.as_ref(), LISTED).await {
-        Ok(alerts) => HttpResponse::Ok().json(json!({"alerts": alerts})),
         Err(failure) => store_failed(&failure),
     }
 }

@@ -119,12 +119,15 @@ impl Process {
     }
 }
 
-async fn work(gate: Arc<Gate>, consumer: String, mut stopped: watch::Receiver<bool>) {
-    let mut stopped_too = stopped.clone();
-    // An error means the process is going away: as good as a stop.
-    let deliveries = gate.run(&consumer, async { drop(stopped.wait_for(|stop| *stop).await) });
-    let pool = gate.keep_pool(async { drop(stopped_too.wait_for(|stop| *stop).await) });
-    tokio::join!(deliveries, pool);
+async fn work(gate: Arc<Gate>, consumer: String, stopped: watch::Receiver<bool>) {
+    let stop = |mut stopped: watch::Receiver<bool>| async move {
+        // An error means the process is going away: as good as a stop.
+        drop(stopped.wait_for(|stop| *stop).await);
+    };
+    let deliveries = gate.run(&consumer, stop(stopped.clone()));
+    let pool = gate.keep_pool(stop(stopped.clone()));
+    let telling = gate.alerts.run(stop(stopped));
+    tokio::join!(deliveries, pool, telling);
 }
 
 fn host(config: &Config, clock: Arc<dyn Clock>) -> Option<Arc<dyn RunnerHost>> {

@@ -2,8 +2,8 @@
 //! old figure passes for a new one.
 
 use super::exposition::{CONTENT_TYPE, text};
-use crate::app::{Gate, records};
-use crate::domain::alert::{Alert, Severity};
+use crate::app::Gate;
+use crate::domain::alert::{Alert, AlertState, Severity};
 use crate::http::admin::AdminState;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
@@ -13,8 +13,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::sync::atomic::AtomicU64;
 
-/// Open alerts that are counted.
-const ALERTS: usize = 1000;
 /// GitHub's rate limits; every other is `other`.
 const RESOURCES: [&str; 8] = [
     "core",
@@ -84,14 +82,16 @@ async fn ask_queue(gate: &Gate, registry: &mut Registry) {
 }
 
 async fn ask_alerts(gate: &Gate, registry: &mut Registry) {
-    let alerts: Vec<Alert> = match records::list(gate.ledger.as_ref(), ALERTS).await {
+    let alerts = match gate.alerts.live().await {
         Ok(alerts) => alerts,
         Err(failure) => return tracing::warn!(%failure, "metrics are without alerts"),
     };
     let open = Family::<SeverityLabels, Whole>::default();
-    for (severity, name) in [(Severity::Warning, "warning"), (Severity::Critical, "critical")] {
-        let count = alerts.iter().filter(|alert| alert.severity == severity).count() as u64;
-        open.get_or_create(&SeverityLabels { severity: name }).set(count);
+    for severity in Severity::ALL {
+        let is_open = |alert: &&Alert| alert.severity == severity && alert.state != AlertState::Resolved;
+        let count = alerts.iter().filter(is_open).count() as u64;
+        let severity = severity.as_str();
+        open.get_or_create(&SeverityLabels { severity }).set(count);
     }
     registry.register("alerts_open", "Alerts that nobody resolved", open);
 }

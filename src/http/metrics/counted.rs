@@ -49,6 +49,12 @@ struct RequestLabels {
     status: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SinkLabels {
+    sink: &'static str,
+    result: &'static str,
+}
+
 /// The counters and histograms of one process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -57,6 +63,7 @@ pub struct Metrics {
     secrets: Family<SecretLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
+    alerts: Family<SinkLabels, Counter>,
     lag: Histogram,
     receive: Histogram,
     queue_wait: Histogram,
@@ -71,6 +78,7 @@ impl Default for Metrics {
             secrets: Family::default(),
             decisions: Family::default(),
             requests: Family::default(),
+            alerts: Family::default(),
             lag: Histogram::new(LAG_S),
             receive: Histogram::new(RECEIVE_S),
             queue_wait: Histogram::new(QUEUE_S),
@@ -94,6 +102,11 @@ impl Metrics {
             "github_requests",
             "Requests to GitHub by the status of the answer, none without one",
             self.requests.clone(),
+        );
+        to.register(
+            "alert_deliveries",
+            "Times a sink was told of an alert, by whether it took it",
+            self.alerts.clone(),
         );
         to.register(
             "delivery_lag_seconds",
@@ -161,5 +174,10 @@ impl Observer for Metrics {
             Some(_) => "other".to_owned(),
         };
         self.requests.get_or_create(&RequestLabels { endpoint, status }).inc();
+    }
+
+    fn alert_told(&self, sink: &'static str, taken: bool) {
+        let result = if taken { "delivered" } else { "failed" };
+        self.alerts.get_or_create(&SinkLabels { sink, result }).inc();
     }
 }
