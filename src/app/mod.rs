@@ -8,6 +8,7 @@ pub mod gate;
 pub mod gather;
 pub mod ingest;
 pub mod job_gate;
+pub mod measure;
 pub mod pool;
 pub mod provision;
 pub mod quarantine;

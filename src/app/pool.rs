@@ -12,6 +12,7 @@
 //! hold up the others. What a task could not do is found again by a later pass.
 
 use super::gate::Gate;
+use super::measure::Boots;
 use super::records::{self, RunnerRecord, Want};
 use super::{job_gate, provision, runners, sweep, wants};
 use crate::domain::care::{self, Care, Environment, Watched};
@@ -50,6 +51,8 @@ struct Memory {
     busy: HashMap<String, Option<String>>,
     /// Environments being booted that the host may not list yet.
     booting: u32,
+    /// When environments were asked for, to measure how long they take.
+    boots: Boots,
     /// What did not work out: how often, and when to try again.
     later: HashMap<String, (u32, DateTime<Utc>)>,
     /// When GitHub was last asked for runners that belong to nothing.
@@ -198,7 +201,10 @@ impl Gate {
         let wants: Vec<Want> = records::all(self.ledger.as_ref()).await?;
         let ours = |runner: &&RunnerRecord| runner.instance == self.settings.instance;
         let runners: Vec<&RunnerRecord> = runners.iter().filter(ours).collect();
-        let memory = self.pool.lock();
+        let mut memory = self.pool.lock();
+        for took in memory.boots.seen(&slots, now) {
+            self.observer.booted(took);
+        }
         let is_busy = |task: &Task| task.keys().iter().any(|key| memory.busy.contains_key(key));
         let mut tasks = Vec::new();
         for runner in &runners {
@@ -356,9 +362,9 @@ impl Gate {
     async fn perform(&self, host: &dyn RunnerHost, task: &Task) -> Result<bool, Failure> {
         match task {
             Task::Boot => {
-                let began = tokio::time::Instant::now();
-                host.boot().await?;
-                self.observer.booted(began.elapsed());
+                let asked = self.clock.now();
+                let slot = host.boot().await?;
+                self.pool.lock().boots.asked(slot, asked);
             }
             Task::Discard(slot) => host.destroy(slot).await?,
             Task::Serve { job, slot, .. } => provision::serve(self, host, *job, slot).await?,

@@ -162,9 +162,7 @@ async fn make(
     };
     let began = Instant::now();
     let answer = gate.github.generate_jit(&repository.scope, &request).await;
-    let waited = job.created_at.map(|created| gate.clock.now() - created);
-    gate.observer
-        .minted(began.elapsed(), waited.and_then(|waited| waited.to_std().ok()));
+    gate.observer.minted(began.elapsed());
     match answer {
         Ok(JitOutcome::Made(runner)) => start(gate, host, job.id, name, slot, runner).await,
         Ok(JitOutcome::NameTaken) => runners::end(gate, name, Outcome::NameTaken, None).await,

@@ -5,6 +5,7 @@
 
 use super::act;
 use super::gate::Gate;
+use super::measure::Heard;
 use super::records::{self, Entry, JobRecord, RepositoryRecord};
 use super::settings::Repository;
 use super::{gather, pool, quarantine, runners, wants};
@@ -286,11 +287,13 @@ impl Gate {
     async fn record(&self, repository: &Repository, event: &JobEvent, entry: Entry) -> Result<(), Failure> {
         let shown = Progress::shown_by(event);
         let job = &event.job;
+        let mut heard = Heard::default();
         records::update(
             self.ledger.as_ref(),
             &job.id.to_string(),
             self.settings.retention,
             |old: Option<JobRecord>| {
+                heard = Heard::of(old.as_ref(), event, &entry);
                 let mut record = old.unwrap_or_else(|| JobRecord::new(job.id, repository.name.clone(), job.run_id));
                 record.progress = record.progress.max(shown);
                 record.note(entry.clone());
@@ -298,6 +301,7 @@ impl Gate {
             },
         )
         .await?;
+        heard.tell(self.observer.as_ref());
         Ok(())
     }
 
