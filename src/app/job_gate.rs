@@ -7,7 +7,7 @@
 use super::gate::Gate;
 use super::records::RunnerRecord;
 use super::settings::Repository;
-use super::{runners, wants, work};
+use super::{decide, runners, wants};
 use crate::domain::admission;
 use crate::domain::alert::AlertKind;
 use crate::domain::decision::{Action, Decision};
@@ -136,7 +136,7 @@ async fn is_entitled(gate: &Gate, repository: &Repository, runner: &RunnerRecord
         is_public: false,
         job,
     };
-    let asked = work::Asked {
+    let asked = decide::Asked {
         delivery: &delivery,
         received_at: gate.clock.now(),
         attempts: 0,

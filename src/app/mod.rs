@@ -4,10 +4,12 @@
 
 pub mod act;
 pub mod alerts;
+pub mod decide;
 pub mod gate;
 pub mod gather;
 pub mod ingest;
 pub mod job_gate;
+pub mod measure;
 pub mod pool;
 pub mod provision;
 pub mod quarantine;

@@ -8,7 +8,7 @@ use super::gate::Gate;
 use super::gather::PULLS_AT_ADMISSION;
 use super::records::{self, Holder, JobRecord, RunnerRecord, Want};
 use super::settings::Repository;
-use super::{runners, wants, work};
+use super::{decide, runners, wants};
 use crate::domain::admission::AdmissionVerdict;
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::JobId;
@@ -64,7 +64,7 @@ async fn is_admitted(gate: &Gate, repository: &Repository, want: &Want, record: 
     if record.entry(&want.delivery).is_some_and(|entry| fresh(&entry.decision)) {
         return Ok(true);
     }
-    let asked = work::Asked {
+    let asked = decide::Asked {
         delivery: &want.delivery,
         received_at: want.received_at,
         attempts: want.tries,
@@ -162,9 +162,7 @@ async fn make(
     };
     let began = Instant::now();
     let answer = gate.github.generate_jit(&repository.scope, &request).await;
-    let waited = job.created_at.map(|created| gate.clock.now() - created);
-    gate.observer
-        .minted(began.elapsed(), waited.and_then(|waited| waited.to_std().ok()));
+    gate.observer.minted(began.elapsed());
     match answer {
         Ok(JitOutcome::Made(runner)) => start(gate, host, repository, job.id, name, slot, runner).await,
         Ok(JitOutcome::NameTaken) => runners::end(gate, name, Outcome::NameTaken, None).await,

@@ -5,7 +5,7 @@
 
 use super::gate::Gate;
 use super::records::{self, JobRecord, PastRunner, RunnerRecord, Want};
-use super::wants;
+use super::{measure, wants};
 use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::event;
 use crate::domain::ids::JobId;
@@ -40,11 +40,19 @@ pub(super) async fn change(
     mut change: impl FnMut(&mut RunnerRecord) -> bool + Send,
 ) -> Result<Option<RunnerRecord>, Failure> {
     let retention = gate.settings.retention;
-    records::update(gate.ledger.as_ref(), name, retention, |old: Option<RunnerRecord>| {
+    let mut picked_up = None;
+    let changed = records::update(gate.ledger.as_ref(), name, retention, |old: Option<RunnerRecord>| {
         let mut record = old?;
-        change(&mut record).then_some(record)
+        let known = measure::pickup(&record);
+        let changed = change(&mut record);
+        picked_up = measure::pickup(&record).filter(|_| changed && known.is_none());
+        changed.then_some(record)
     })
-    .await
+    .await?;
+    if let Some(took) = picked_up {
+        gate.observer.picked_up(took);
+    }
+    Ok(changed)
 }
 
 /// Advances a runner.

@@ -5,7 +5,7 @@ use super::exit::{Exit, Failure, Outcome};
 use super::table::{or_dash, time};
 use super::{output, store};
 use crate::app::records::RunnerRecord;
-use crate::app::story::{self, Chapter, Story};
+use crate::app::story::{self, Chapter, Story, Wait};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::JobId;
 use crate::ports::queue::Delivery;
@@ -61,7 +61,12 @@ fn lines(job: JobId, story: &Story) -> Vec<String> {
     }
     lines.push(fact("progress", word(&story.progress)));
     lines.push(fact("service", word(&story.service)));
+    if let Some(wait) = &story.waits {
+        lines.push(fact("waits for", waits_for(wait)));
+    }
     lines.push(fact("runner", or_dash(story.runner.as_ref().map(runner))));
+    lines.push(String::new());
+    lines.push("what happened".to_owned());
     for moment in &story.timeline {
         lines.push(format!("  {}  {}", time(moment.at), moment.what));
     }
@@ -79,9 +84,26 @@ fn lines(job: JobId, story: &Story) -> Vec<String> {
 
 fn heading(chapter: &Chapter) -> String {
     let decision = &chapter.decision;
-    let standing = chapter.queue.as_ref().map_or_else(|| "forgotten".to_owned(), standing);
     let (at, action) = (time(decision.received_at), decision.action.as_str());
+    if chapter.is_of_the_gate() {
+        return format!("{at}  asked at the job gate");
+    }
+    let standing = chapter.queue.as_ref().map_or_else(|| "forgotten".to_owned(), standing);
     format!("{at}  {action}  delivery {}: {standing}", decision.delivery)
+}
+
+fn waits_for(wait: &Wait) -> String {
+    let mut text = match (&wait.runner, wait.reasons.as_slice()) {
+        (Some(runner), _) => format!("runner {runner}"),
+        (None, []) => "an environment".to_owned(),
+        (None, reasons) if reasons == ["at-capacity"] => "an environment, and all there may be are taken".to_owned(),
+        (None, reasons) => format!("another decision ({})", reasons.join(", ")),
+    };
+    text.push_str(&format!(", since {}", time(wait.since)));
+    if let Some(until) = wait.not_before {
+        text.push_str(&format!(", not before {}", time(until)));
+    }
+    text
 }
 
 fn undecided(delivery: &Delivery) -> String {

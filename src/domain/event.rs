@@ -3,6 +3,7 @@
 use super::ids::{JobId, RunId, RunnerId};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What a delivery says happened to a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +102,21 @@ impl Job {
     pub fn ran_a_step(&self) -> bool {
         self.steps.iter().any(Step::is_the_workflows_and_ran)
     }
+
+    /// How long the job waited for a runner, by GitHub's own times: these say so once the job runs, not before.
+    #[must_use]
+    pub fn queue_wait(&self) -> Option<Duration> {
+        self.runner.as_ref()?;
+        (self.started_at? - self.created_at?).to_std().ok()
+    }
+
+    /// From the job's start to its first step that is neither the runner's own nor the preparation of an action.
+    #[must_use]
+    pub fn setup_latency(&self) -> Option<Duration> {
+        let proper = |step: &&Step| step.is_the_workflows_and_ran() && !step.name.starts_with("Pre ");
+        let first = self.steps.iter().filter(proper).find_map(|step| step.started_at)?;
+        (first - self.started_at?).to_std().ok()
+    }
 }
 
 /// GitHub's status of a job.
@@ -151,6 +167,9 @@ pub struct Step {
     pub status: String,
     /// `success`, `failure`, `skipped`, `cancelled`; none while it is not over.
     pub conclusion: Option<String>,
+    /// When it began.
+    #[serde(default)]
+    pub started_at: Option<DateTime<Utc>>,
 }
 
 impl Step {
@@ -170,5 +189,80 @@ impl Step {
             _ => false,
         };
         !runners_own && began
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    fn at(second: i64) -> Option<DateTime<Utc>> {
+        Some(DateTime::UNIX_EPOCH + TimeDelta::seconds(second))
+    }
+
+    fn job(steps: &[(&str, &str, i64)]) -> Job {
+        let step = |(name, conclusion, second): &(&str, &str, i64)| Step {
+            name: (*name).to_owned(),
+            status: "completed".to_owned(),
+            conclusion: Some((*conclusion).to_owned()),
+            started_at: at(*second),
+        };
+        Job {
+            id: JobId(1),
+            run_id: RunId(2),
+            run_attempt: 1,
+            name: "web".to_owned(),
+            head_sha: "sha".to_owned(),
+            labels: Vec::new(),
+            status: JobStatus::Completed,
+            conclusion: None,
+            created_at: at(100),
+            started_at: at(130),
+            runner: Some(JobRunner {
+                id: RunnerId(3),
+                name: "runner".to_owned(),
+            }),
+            steps: steps.iter().map(step).collect(),
+        }
+    }
+
+    #[test]
+    fn setup_ends_with_the_first_step_that_a_workflow_wrote() {
+        let seconds = |steps: &[_]| job(steps).setup_latency().map(|latency| latency.as_secs());
+        let setup = [
+            ("Set up job", "success", 130),
+            ("Set up runner", "success", 133),
+            ("Initialize containers", "success", 134),
+            ("Pre Run actions/cache@v4", "success", 140),
+        ];
+        let with = |more: &[(&'static str, &'static str, i64)]| [&setup[..], more].concat();
+        assert_eq!(
+            seconds(&with(&[
+                ("Only on main", "skipped", 141),
+                ("Run make", "failure", 142),
+                ("Complete job", "success", 150),
+            ])),
+            Some(12)
+        );
+        assert_eq!(seconds(&with(&[("Complete job", "success", 150)])), None);
+        assert_eq!(seconds(&[("Run make", "success", 129)]), None, "clocks that disagree");
+        assert_eq!(seconds(&[]), None);
+    }
+
+    #[test]
+    fn a_job_waits_until_a_runner_has_it() {
+        let waited = job(&[]);
+        assert_eq!(waited.queue_wait(), Some(Duration::from_secs(30)));
+        let hosted = Job {
+            runner: None,
+            ..waited.clone()
+        };
+        assert_eq!(hosted.queue_wait(), None);
+        let untold = Job {
+            created_at: None,
+            ..waited
+        };
+        assert_eq!(untold.queue_wait(), None);
     }
 }

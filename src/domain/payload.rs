@@ -94,6 +94,7 @@ fn step(raw: RawStep<'_>) -> Step {
         name: raw.name.unwrap_or_default().into_owned(),
         status: raw.status.unwrap_or_default().into_owned(),
         conclusion: raw.conclusion.map(Text::into_owned),
+        started_at: instant(raw.started_at.as_deref()),
     }
 }
 
@@ -165,6 +166,8 @@ struct RawStep<'a> {
     status: Option<Text<'a>>,
     #[serde(borrow)]
     conclusion: Option<Text<'a>>,
+    #[serde(borrow)]
+    started_at: Option<Text<'a>>,
 }
 
 #[cfg(test)]

@@ -34,11 +34,20 @@ pub trait Observer: Send + Sync + 'static {
     /// A decision was made; gathering the facts and deciding took so long.
     fn decided(&self, _decision: &Decision, _took: Duration) {}
 
-    /// An environment was booted in so much time.
+    /// An environment is ready, so long after it was asked for.
     fn booted(&self, _took: Duration) {}
 
-    /// GitHub was asked for a runner, which took so long, and so long after its job was queued.
-    fn minted(&self, _took: Duration, _waited: Option<Duration>) {}
+    /// GitHub was asked for a runner and answered, or did not, in so much time.
+    fn minted(&self, _took: Duration) {}
+
+    /// A job is on a runner, so long after GitHub made it.
+    fn picked_up(&self, _took: Duration) {}
+
+    /// A trusted job runs in the pool, and waited so long for it.
+    fn job_started(&self, _waited: Duration) {}
+
+    /// A trusted job of the pool is over; from its start to its first step it took so long.
+    fn job_set_up(&self, _took: Duration) {}
 
     /// A runner has ended.
     fn runner_ended(&self, _outcome: Outcome) {}

@@ -1,6 +1,7 @@
 //! `/metrics`: what it says after a few deliveries, and that Prometheus takes it.
 
 use crate::stage::Stage;
+use serde_json::json;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -78,7 +79,7 @@ async fn what_happened_is_counted_and_prometheus_takes_it() {
         ),
         ("jitgate_delivery_lag_seconds_count", 3.0),
         ("jitgate_receive_seconds_count", 6.0),
-        ("jitgate_queue_wait_seconds_count", 2.0),
+        ("jitgate_delivery_wait_seconds_count", 2.0),
         ("jitgate_decide_seconds_count", 2.0),
     ] {
         assert_eq!(value(&text, sample), Some(expected), "{sample} in\n{text}");
@@ -100,6 +101,59 @@ async fn metrics_of_a_fresh_gate_are_good_too_and_ask_for_the_token() {
     assert_eq!(status, 200);
     assert_eq!(promtool(&text), "", "{text}");
     assert_eq!(stage.ask_as("/metrics", "guess").await.0, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_is_measured_once_from_its_environment_to_its_end() {
+    let stage = Stage::set().await;
+    let (_, text) = stage.ask("/metrics").await;
+    for sample in [
+        r#"jitgate_runners{state="wanted"}"#,
+        r#"jitgate_runners{state="minting"}"#,
+        r#"jitgate_runners{state="ended"}"#,
+        r#"jitgate_runner_outcomes_total{outcome="nobody-came"}"#,
+        r#"jitgate_runner_outcomes_total{outcome="completed"}"#,
+        "jitgate_pickup_seconds_count",
+    ] {
+        assert_eq!(value(&text, sample), Some(0.0), "{sample} in\n{text}");
+    }
+
+    stage.deliver("guid-1", "queued", 101).await;
+    stage.gate.run_until_idle("test").await.expect("the store answers");
+    let (_, text) = stage.ask("/metrics").await;
+    assert_eq!(value(&text, r#"jitgate_runners{state="wanted"}"#), Some(1.0), "{text}");
+    stage.work().await;
+    let (_, text) = stage.ask("/metrics").await;
+    assert_eq!(value(&text, r#"jitgate_runners{state="wanted"}"#), Some(0.0), "{text}");
+    assert_eq!(value(&text, r#"jitgate_runners{state="running"}"#), Some(1.0), "{text}");
+
+    // Each is delivered twice, under two GUIDs.
+    for guid in ["guid-2", "guid-3"] {
+        stage.deliver(guid, "in_progress", 101).await;
+        stage.work().await;
+    }
+    let ran = json!({"id": 101, "steps": ["Set up job", "Run make", "Complete job"]});
+    stage.world(json!({"runs": [{"id": 20, "jobs": [ran]}]})).await;
+    for guid in ["guid-4", "guid-5"] {
+        stage.deliver(guid, "completed", 101).await;
+        stage.work().await;
+    }
+    let (_, text) = stage.ask("/metrics").await;
+    for (sample, expected) in [
+        (r#"jitgate_runners{state="running"}"#, 0.0),
+        (r#"jitgate_runner_outcomes_total{outcome="completed"}"#, 1.0),
+        (r#"jitgate_runner_outcomes_total{outcome="cancelled"}"#, 0.0),
+        ("jitgate_mint_seconds_count", 1.0),
+        ("jitgate_pickup_seconds_count", 1.0),
+        ("jitgate_queue_wait_seconds_count", 1.0),
+        (r#"jitgate_queue_wait_seconds_bucket{le="120.0"}"#, 1.0),
+        ("jitgate_setup_latency_seconds_count", 1.0),
+        (r#"jitgate_setup_latency_seconds_bucket{le="180.0"}"#, 1.0),
+    ] {
+        assert_eq!(value(&text, sample), Some(expected), "{sample} in\n{text}");
+    }
+    assert!(value(&text, "jitgate_boot_seconds_count") >= Some(1.0), "{text}");
+    assert_eq!(promtool(&text), "", "{text}");
 }
 
 #[test]

@@ -25,6 +25,9 @@ pub(crate) const TOKEN: &str = "sim-hunter2-hunter2";
 /// The token of the admin API.
 pub(crate) const ADMIN_TOKEN: &str = "hunter3-hunter3-hunter3";
 
+/// Passes of the pool that are more than enough for a few jobs.
+const PASSES: usize = 50;
+
 /// A gate and its world. Its store is open for as long as it lives, as a serving process has it.
 pub(crate) struct Stage {
     pub(crate) folder: TempDir,
@@ -172,9 +175,15 @@ impl Stage {
         answer.expect("an answer").status().as_u16()
     }
 
-    /// Works off what is due.
+    /// Works off what is due, deliveries and then the pool, until nothing is.
     pub(crate) async fn work(&self) {
-        self.gate.run_until_idle("test").await.expect("the store answers");
+        for _ in 0..PASSES {
+            self.gate.run_until_idle("test").await.expect("the store answers");
+            if self.gate.attend_pool().await.expect("the host answers") == 0 {
+                return;
+            }
+        }
+        panic!("the pool does not come to rest");
     }
 
     /// Takes what is due and gives up on it.

@@ -15,8 +15,9 @@ async fn why_tells_the_whole_story_of_a_job() {
     for part in [
         "job 101  web  of octo-org/chem-model",
         "run        20, attempt 1",
-        "progress   queued",
-        "runner     chem-jit-commands-101-1, minted, id ",
+        "progress   in_progress",
+        "service    served",
+        "runner     chem-jit-commands-101-1, running, id ",
         "queued  delivery guid-1: done after 1 try",
         "labels     pool",
         "trust      trusted, pull request #7 by alice",
@@ -42,6 +43,120 @@ async fn why_tells_the_whole_story_of_a_job() {
         assert!(told.out.contains(part), "{part:?} is not in\n{}", told.out);
     }
     assert!(!told.out.contains('\u{1b}'), "nothing steers the terminal");
+}
+
+/// Fails unless the text has these parts, one after the other.
+fn assert_in_order(text: &str, parts: &[&str]) {
+    let mut rest = text;
+    for part in parts {
+        let found = rest.split_once(part);
+        rest = found
+            .unwrap_or_else(|| panic!("{part:?} is not in its place in\n{text}"))
+            .1;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_is_told_in_order_from_the_first_event_to_the_end_of_the_runner() {
+    let stage = Stage::set().await;
+    stage.deliver("guid-1", "queued", 101).await;
+    stage.work().await;
+    stage.deliver("guid-2", "in_progress", 101).await;
+    stage.work().await;
+    let over = json!({"id": 101, "duration_s": 0});
+    stage.world(json!({"runs": [{"id": 20, "jobs": [over]}]})).await;
+    stage.github.settle().await.expect("the simulator goes on");
+    stage.deliver("guid-3", "completed", 101).await;
+    stage.work().await;
+
+    let told = stage.jitgate(&["why", "101"]);
+    let parts = [
+        "service    closed",
+        "runner     chem-jit-commands-101-1, destroyed, id ",
+        "what happened",
+        "GitHub says queued: delivery guid-1",
+        "decided: trusted, routing correct, admission admit; provision",
+        "waits for a runner",
+        "runner chem-jit-commands-101-1 is made",
+        "runner chem-jit-commands-101-1 is known to GitHub, id ",
+        "runner chem-jit-commands-101-1 starts in its environment",
+        "runner chem-jit-commands-101-1 has a job at its gate",
+        "let through the gate of runner chem-jit-commands-101-1",
+        "runner chem-jit-commands-101-1 opens its gate",
+        "GitHub says in_progress: delivery guid-2",
+        "decided: trusted",
+        "GitHub says completed: delivery guid-3",
+        "runner chem-jit-commands-101-1 is over, completed",
+        "runner chem-jit-commands-101-1 is destroyed",
+        "queued  delivery guid-1: done",
+    ];
+    assert_in_order(&told.out, &parts);
+    assert!(
+        told.out
+            .contains("GitHub gave runner chem-jit-commands-101-1 to job 101"),
+        "{}",
+        told.out
+    );
+
+    let story = stage.jitgate(&["--json", "why", "101"]).json();
+    let moments = story["timeline"].as_array().expect("a list");
+    let times: Vec<&str> = moments.iter().map(|m| m["at"].as_str().expect("a time")).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    assert_eq!(story["service"], "closed");
+    assert_eq!(story["waits"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_waits_says_what_for() {
+    let stage = Stage::set().await;
+    let job = |id: u64| json!({"id": id, "name": "e2e", "duration_s": 3600});
+    let jobs: Vec<Value> = (201..=205).map(job).collect();
+    stage
+        .world(json!({"runs": [{"id": 40, "pull": 7, "jobs": jobs}]}))
+        .await;
+    for id in 201..=204 {
+        stage.deliver(&format!("guid-{id}"), "queued", id).await;
+    }
+    stage.work().await;
+    stage.deliver("guid-205", "queued", 205).await;
+    stage.work().await;
+
+    let told = stage.jitgate(&["why", "205"]);
+    for part in [
+        "service    wanted",
+        "waits for  an environment, and all there may be are taken, since ",
+        "decided: trusted, routing correct, admission hold (at-capacity); retry",
+        "waits for a runner",
+    ] {
+        assert!(told.out.contains(part), "{part:?} is not in\n{}", told.out);
+    }
+    let waits = &stage.ask_json("/api/v1/jobs/205").await["waits"];
+    assert_eq!(waits["reasons"], json!(["at-capacity"]));
+    assert_eq!(waits["runner"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_theft_is_in_the_story_of_the_victim_and_of_the_thief() {
+    let stage = Stage::set().await;
+    let older = json!({"id": 102, "created_at": Stage::an_hour_ago()});
+    stage
+        .world(json!({"runs": [{"id": 30, "pull": 8, "jobs": [older]}]}))
+        .await;
+    stage.deliver("guid-1", "queued", 101).await;
+    stage.work().await;
+
+    let victim = stage.jitgate(&["why", "101"]);
+    let parts = [
+        "runner chem-jit-commands-101-1 has a job at its gate",
+        "GitHub gave runner chem-jit-commands-101-1 to job 102",
+        "runner chem-jit-commands-101-1 is over, stolen: job 102 had no right to it",
+        "let through the gate of runner chem-jit-commands-101-2",
+    ];
+    assert_in_order(&victim.out, &parts);
+    let thief = stage.jitgate(&["why", "102"]);
+    for part in ["asked at the job gate", "untrusted", "destroy-runner"] {
+        assert!(thief.out.contains(part), "{part:?} is not in\n{}", thief.out);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -163,7 +163,7 @@ prop_compose! {
         status in prop::sample::select(texts(&["queued", "in_progress", "completed", "?"])),
         conclusion in prop::sample::select(vec![None, Some("success".to_owned()), Some("skipped".to_owned())]),
     ) -> Step {
-        Step { name, status, conclusion }
+        Step { name, status, conclusion, started_at: None }
     }
 }
 

@@ -263,6 +263,7 @@ impl World {
                 name: name.to_owned(),
                 status: "completed".to_owned(),
                 conclusion: Some("success".to_owned()),
+                started_at: None,
             });
         })
     }

@@ -2,11 +2,14 @@
 //! a crash.
 
 use super::task::{BOOT, Task};
+use crate::app::measure::Boots;
 use crate::domain::retry::backoff;
 use crate::ports::Failure;
+use crate::ports::runner_host::{Slot, SlotId};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Tasks after which it is forgotten that one is over: more than can come between two steps of one pass.
@@ -29,6 +32,8 @@ struct Memory {
     busy: HashMap<String, Option<String>>,
     /// Environments being booted that the host may not list yet.
     booting: u32,
+    /// When environments were asked for, to measure how long they take.
+    boots: Boots,
     /// What did not work out: how often, and when to try again.
     later: HashMap<String, (u32, DateTime<Utc>)>,
     /// When tasks about something were last over, counted.
@@ -149,6 +154,16 @@ impl Pool {
                 false
             }
         }
+    }
+
+    /// An environment was asked for.
+    pub(super) fn asked_for(&self, slot: SlotId, at: DateTime<Utc>) {
+        self.lock().boots.asked(slot, at);
+    }
+
+    /// How long environments took that are up now and were not before.
+    pub(super) fn booted(&self, slots: &[Slot], now: DateTime<Utc>) -> Vec<Duration> {
+        self.lock().boots.seen(slots, now)
     }
 
     /// An environment did not come up: the next one is booted after a pause, which grows.

@@ -37,6 +37,9 @@ impl Gate {
         let now = self.clock.now();
         let began = self.pool.moment();
         let slots = host.list().await?;
+        for took in self.pool.booted(&slots, now) {
+            self.observer.booted(took);
+        }
         let mut runners: Vec<RunnerRecord> = records::all(self.ledger.as_ref()).await?;
         runners.retain(|runner| runner.instance == self.settings.instance);
         let sight = Sight {

@@ -8,7 +8,6 @@ use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::ids::JobId;
 use crate::domain::job::ServiceEvent;
 use crate::ports::{Failure, RunnerHost};
-use tokio::time::Instant;
 
 impl Gate {
     /// Gives false when there was nothing to be done yet.
@@ -44,13 +43,17 @@ impl Gate {
     }
 
     async fn boot(&self, host: &dyn RunnerHost) -> Result<(), Failure> {
-        let began = Instant::now();
-        if let Err(failure) = host.boot().await {
-            self.tell_boot_failed(&failure.to_string()).await?;
-            return Err(failure);
+        let asked = self.clock.now();
+        match host.boot().await {
+            Ok(slot) => {
+                self.pool.asked_for(slot, asked);
+                Ok(())
+            }
+            Err(failure) => {
+                self.tell_boot_failed(&failure.to_string()).await?;
+                Err(failure)
+            }
         }
-        self.observer.booted(began.elapsed());
-        Ok(())
     }
 
     async fn tell_boot_failed(&self, why: &str) -> Result<(), Failure> {

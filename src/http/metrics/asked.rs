@@ -2,9 +2,12 @@
 //! old figure passes for a new one.
 
 use super::exposition::{CONTENT_TYPE, text};
-use crate::app::Gate;
+use crate::app::records::{RunnerRecord, Want};
+use crate::app::{Gate, records};
 use crate::domain::alert::{Alert, AlertState, Severity};
+use crate::domain::runner::RunnerState;
 use crate::http::admin::AdminState;
+use crate::ports::Failure;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -24,6 +27,9 @@ const RESOURCES: [&str; 8] = [
     "actions_runner_registration",
     "audit_log",
 ];
+
+/// The state of a runner that is owed to a job and not begun yet.
+const WANTED: &str = "wanted";
 
 type Whole = Gauge<u64, AtomicU64>;
 type Seconds = Gauge<f64, AtomicU64>;
@@ -47,6 +53,7 @@ struct ResourceLabels {
 pub(in crate::http) async fn scrape(state: Data<AdminState>) -> HttpResponse {
     let mut asked = Registry::with_prefix("jitgate");
     ask_queue(&state.gate, &mut asked).await;
+    ask_runners(&state.gate, &mut asked).await;
     ask_alerts(&state.gate, &mut asked).await;
     ask_github(&state.gate, &mut asked);
     match text(&[&state.metrics.registry, &asked]) {
@@ -79,6 +86,35 @@ async fn ask_queue(gate: &Gate, registry: &mut Registry) {
     oldest.set(age.unwrap_or_default().as_secs_f64());
     let help = "Age of the oldest delivery that is not over, 0 without one";
     registry.register("queue_oldest_seconds", help, oldest);
+}
+
+async fn ask_runners(gate: &Gate, registry: &mut Registry) {
+    let ledger = gate.ledger.as_ref();
+    let found = async {
+        let runners: Vec<RunnerRecord> = records::all(ledger).await?;
+        let wants: Vec<Want> = records::all(ledger).await?;
+        Ok::<_, Failure>((runners, wants))
+    };
+    let (runners, wants) = match found.await {
+        Ok(found) => found,
+        Err(failure) => return tracing::warn!(%failure, "metrics are without runners"),
+    };
+    let counts = Family::<StateLabels, Whole>::default();
+    let count = |state: &'static str, count: usize| {
+        counts.get_or_create(&StateLabels { state }).set(count as u64);
+    };
+    count(WANTED, wants.iter().filter(|want| want.holder.is_none()).count());
+    // Of a destroyed one nothing is left to be counted.
+    for state in RunnerState::ALL
+        .into_iter()
+        .filter(|state| *state != RunnerState::Destroyed)
+    {
+        count(
+            state.as_str(),
+            runners.iter().filter(|runner| runner.state == state).count(),
+        );
+    }
+    registry.register("runners", "Runners that are there, and jobs that wait for one", counts);
 }
 
 async fn ask_alerts(gate: &Gate, registry: &mut Registry) {

@@ -2,6 +2,7 @@
 
 use crate::domain::decision::Decision;
 use crate::domain::event::Action;
+use crate::domain::runner::Outcome;
 use crate::ports::observer::{Observer, Reception};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -19,9 +20,21 @@ const LAG_S: [f64; 12] = [
 /// GitHub gives up on an answer after 10 s.
 const RECEIVE_S: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 2.5, 10.0];
 /// A worker is free at once, or everything waits for GitHub.
-const QUEUE_S: [f64; 11] = [0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0];
+const DELIVERY_WAIT_S: [f64; 11] = [0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0];
 /// A handful of calls to GitHub.
 const DECIDE_S: [f64; 11] = [0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+/// Around the service level of 120 s, and up to the hours of a pool that is full or an incident at GitHub.
+const QUEUE_WAIT_S: [f64; 15] = [
+    2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1800.0, 3600.0, 10800.0, 43200.0,
+];
+/// One call to GitHub, up to its time-out.
+const MINT_S: [f64; 10] = [0.1, 0.25, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0];
+/// A directory is there at once, a machine takes a while.
+const BOOT_S: [f64; 12] = [0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0];
+/// The runner program starts, connects and is given a job; `boot_deadline_s` ends the waiting.
+const PICKUP_S: [f64; 11] = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0, 300.0];
+/// Around the service level of 180 s; GitHub's times of steps are whole seconds.
+const SETUP_S: [f64; 12] = [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DeliveryLabels {
@@ -44,6 +57,11 @@ struct DecisionLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     endpoint: &'static str,
     status: String,
@@ -55,6 +73,13 @@ struct SinkLabels {
     result: &'static str,
 }
 
+impl From<Outcome> for OutcomeLabels {
+    fn from(outcome: Outcome) -> Self {
+        let outcome = outcome.as_str();
+        Self { outcome }
+    }
+}
+
 /// The counters and histograms of one process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -64,10 +89,16 @@ pub struct Metrics {
     decisions: Family<DecisionLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
     alerts: Family<SinkLabels, Counter>,
+    outcomes: Family<OutcomeLabels, Counter>,
     lag: Histogram,
     receive: Histogram,
-    queue_wait: Histogram,
+    delivery_wait: Histogram,
     decide: Histogram,
+    queue_wait: Histogram,
+    mint: Histogram,
+    boot: Histogram,
+    pickup: Histogram,
+    setup: Histogram,
 }
 
 impl Default for Metrics {
@@ -81,9 +112,19 @@ impl Default for Metrics {
             alerts: Family::default(),
             lag: Histogram::new(LAG_S),
             receive: Histogram::new(RECEIVE_S),
-            queue_wait: Histogram::new(QUEUE_S),
+            outcomes: Family::default(),
+            delivery_wait: Histogram::new(DELIVERY_WAIT_S),
             decide: Histogram::new(DECIDE_S),
+            queue_wait: Histogram::new(QUEUE_WAIT_S),
+            mint: Histogram::new(MINT_S),
+            boot: Histogram::new(BOOT_S),
+            pickup: Histogram::new(PICKUP_S),
+            setup: Histogram::new(SETUP_S),
         };
+        for outcome in Outcome::ALL {
+            // Present from the start: an outcome that never came before shows as an increase.
+            drop(metrics.outcomes.get_or_create(&OutcomeLabels::from(*outcome)));
+        }
         metrics.registered()
     }
 }
@@ -119,14 +160,44 @@ impl Metrics {
             self.receive.clone(),
         );
         to.register(
-            "queue_wait_seconds",
+            "delivery_wait_seconds",
             "From a delivery's arrival to a worker's first look at it",
-            self.queue_wait.clone(),
+            self.delivery_wait.clone(),
         );
         to.register(
             "decide_seconds",
             "Gathering the facts of a delivery and deciding on it",
             self.decide.clone(),
+        );
+        to.register(
+            "runner_outcomes",
+            "Runners that ended, by the reason",
+            self.outcomes.clone(),
+        );
+        to.register(
+            "queue_wait_seconds",
+            "From a trusted pool job's creation to its start, by GitHub's own times",
+            self.queue_wait.clone(),
+        );
+        to.register(
+            "mint_seconds",
+            "Asking GitHub for a runner, whatever the answer",
+            self.mint.clone(),
+        );
+        to.register(
+            "boot_seconds",
+            "From the asking for an environment to its readiness",
+            self.boot.clone(),
+        );
+        to.register(
+            "pickup_seconds",
+            "From the making of a runner at GitHub to a job on it",
+            self.pickup.clone(),
+        );
+        to.register(
+            "setup_latency_seconds",
+            "From a trusted pool job's start to its first step, on a runner of ours",
+            self.setup.clone(),
         );
         self
     }
@@ -153,7 +224,7 @@ impl Observer for Metrics {
     }
 
     fn claimed(&self, waited: Duration) {
-        self.queue_wait.observe(waited.as_secs_f64());
+        self.delivery_wait.observe(waited.as_secs_f64());
     }
 
     fn decided(&self, decision: &Decision, took: Duration) {
@@ -165,6 +236,30 @@ impl Observer for Metrics {
         };
         self.decisions.get_or_create(&labels).inc();
         self.decide.observe(took.as_secs_f64());
+    }
+
+    fn booted(&self, took: Duration) {
+        self.boot.observe(took.as_secs_f64());
+    }
+
+    fn minted(&self, took: Duration) {
+        self.mint.observe(took.as_secs_f64());
+    }
+
+    fn picked_up(&self, took: Duration) {
+        self.pickup.observe(took.as_secs_f64());
+    }
+
+    fn job_started(&self, waited: Duration) {
+        self.queue_wait.observe(waited.as_secs_f64());
+    }
+
+    fn job_set_up(&self, took: Duration) {
+        self.setup.observe(took.as_secs_f64());
+    }
+
+    fn runner_ended(&self, outcome: Outcome) {
+        self.outcomes.get_or_create(&OutcomeLabels::from(outcome)).inc();
     }
 
     fn github_answered(&self, endpoint: &'static str, status: Option<u16>) {
