@@ -2,10 +2,12 @@
 
 mod durability;
 mod identity;
+mod local;
 mod process;
 mod wiring;
 
 pub use durability::{Unasked, promises};
 pub use identity::{IdentityError, admin_token, instance, prepare_state_dir};
+pub use local::inspect_host;
 pub use process::{Process, StartError, serve};
 pub use wiring::{Store, WiringError, build_gate, open_admin, open_ingress, open_store, open_store_beside};
