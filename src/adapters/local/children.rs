@@ -2,10 +2,10 @@
 
 use super::process::children_of;
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper, wait};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, wait};
 use std::io;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind};
 use tokio::time::timeout;
 
 /// How often those that had children of their own meanwhile are looked for.
@@ -15,7 +15,7 @@ const AGAIN: Duration = Duration::from_millis(10);
 pub(super) struct Children {
     first: Option<Pid>,
     first_ended: bool,
-    changed: Signal,
+    changed: unix::Signal,
 }
 
 impl Children {
@@ -25,7 +25,7 @@ impl Children {
         Ok(Self {
             first: None,
             first_ended: false,
-            changed: signal(SignalKind::child())?,
+            changed: unix::signal(SignalKind::child())?,
         })
     }
 
@@ -51,6 +51,10 @@ impl Children {
         loop {
             for child in children_of(own) {
                 child.kill();
+            }
+            // Also where /proc hides it. Until it is reaped its id is nobody else's.
+            if let Some(first) = self.first.filter(|_| !self.first_ended) {
+                kill_process(first, Signal::KILL).unwrap_or_default();
             }
             if self.reap() {
                 return;

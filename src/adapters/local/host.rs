@@ -17,6 +17,7 @@ use super::{ending, handover, output, removal, sandbox};
 use crate::ports::runner_host::{Ending, RunnerHost, Slot, SlotId, SlotState};
 use crate::ports::{Clock, Failure};
 use async_trait::async_trait;
+use chrono::DateTime;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
@@ -136,36 +137,44 @@ impl LocalHost {
                 since,
             };
         }
-        let before = Status::read(&slot);
-        let keeper_lives = ending::has_keeper(&slot);
-        // Read again: it may have ended just after it was read first.
-        let status = if keeper_lives { before } else { Status::read(&slot) };
-        let Some(status) = status else {
-            let since = self.clock.now();
-            let state = SlotState::Ended(Ending::Lost);
+        let Some(status) = Status::read(&slot) else {
+            let made = slot.0.metadata().and_then(|metadata| metadata.modified());
             return Slot {
                 id,
                 runner: None,
-                state,
-                since,
+                state: SlotState::Ended(Ending::Lost),
+                since: made.map_or_else(|_| self.clock.now(), DateTime::from),
             };
         };
-        let is_old = status.machine_start != self.machine_start;
-        let state = match status.state {
-            ended @ SlotState::Ended(_) => ended,
-            SlotState::Ready if !is_old => SlotState::Ready,
-            state if keeper_lives && !is_old => state,
-            _ => SlotState::Ended(Ending::Lost),
-        };
-        if keeper_lives {
+        let status = self.as_it_is(&slot, status);
+        // Before it has started anything it cannot be spoken to, and the claim waits for it anyway.
+        if !matches!(status.state, SlotState::Ready | SlotState::Ended(_)) && !status.environment.is_empty() {
             self.watch(&id, slot);
         }
         Slot {
             id,
             runner: status.runner,
-            state,
+            state: status.state,
             since: status.since,
         }
+    }
+
+    /// What a status file says, unless the one who wrote it is gone.
+    fn as_it_is(&self, slot: &SlotDir, status: Status) -> Status {
+        let is_of_now = status.machine_start == self.machine_start;
+        match status.state {
+            SlotState::Ended(_) => return status,
+            // Its lock is not looked at: that could keep a keeper from taking it.
+            SlotState::Ready if is_of_now => return status,
+            _ if is_of_now && ending::has_keeper(slot) => return status,
+            _ => {}
+        }
+        // It may have ended right after it was read.
+        let mut status = Status::read(slot).unwrap_or(status);
+        if !matches!(status.state, SlotState::Ended(_)) {
+            status.state = SlotState::Ended(Ending::Lost);
+        }
+        status
     }
 
     /// Wakes whoever waits when the keeper ends, however that happens.
