@@ -5,7 +5,7 @@ use jitgate::config::Sandbox;
 use jitgate::ports::RunnerHost;
 use jitgate::ports::runner_host::{Ending, SlotId, SlotState};
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -124,4 +124,28 @@ async fn what_a_crash_left_half_made_is_lost_and_can_be_destroyed() {
         host.destroy(&slot.id).await.expect("destroyed");
     }
     assert_eq!(host.list().await.expect("a list"), []);
+}
+
+#[tokio::test]
+async fn a_keeper_whose_gate_died_before_it_gave_an_order_leaves_the_slot_as_it_was() {
+    let stage = Stage::new(&format!("{HOOK}{STAYS}"));
+    let (host, slot) = stage.booted().await;
+    let output = Command::new(env!("CARGO_BIN_EXE_jitgate"))
+        .args(["internal", "keep"])
+        .arg(stage.folder(&slot))
+        .stdin(Stdio::null())
+        .output()
+        .expect("jitgate starts");
+    assert_eq!(
+        output.status.code(),
+        Some(6),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(
+        listed(&host, &slot).await.map(|slot| slot.state),
+        Some(SlotState::Ready)
+    );
+    claim(&host, &slot).await;
+    host.destroy(&slot).await.expect("destroyed");
 }

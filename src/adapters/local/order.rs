@@ -74,3 +74,35 @@ impl Order {
         Ok((serde_json::from_str(&line()?)?, line()?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_that_was_cut_off_is_none() {
+        let order = Order {
+            runner: "chem-jit-1".to_owned(),
+            gate_deadline: Duration::from_secs(1),
+            job_deadline: Duration::from_secs(2),
+            command: Command {
+                sandbox: None,
+                words: vec!["true".to_owned()],
+                variables: BTreeMap::new(),
+                folder: PathBuf::from("/"),
+            },
+            output: PathBuf::from("/output"),
+            events: PathBuf::from("/events"),
+        };
+        let mut sent = Vec::new();
+        order.send("configuration", &mut sent).expect("sent");
+        let (received, configuration) = Order::receive(&sent[..]).expect("whole");
+        assert_eq!(
+            (received.runner, configuration.as_str()),
+            (order.runner, "configuration")
+        );
+        for length in 0..sent.len() {
+            assert!(Order::receive(&sent[..length]).is_err(), "{length} bytes");
+        }
+    }
+}
