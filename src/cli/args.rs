@@ -1,6 +1,6 @@
 //! What can be typed: the global flags and the commands.
 
-use super::{alert, config, dead_letter, delivery, replay, serve, simulate, why};
+use super::{alert, config, dead_letter, delivery, internal, replay, serve, simulate, why};
 use crate::config::parse_log;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -65,4 +65,7 @@ pub enum Command {
     Simulate(simulate::Args),
     /// Look at the configuration
     Config(config::Args),
+    /// What jitgate starts itself as
+    #[command(hide = true)]
+    Internal(internal::Args),
 }

@@ -2,7 +2,7 @@
 
 use super::args::{Cli, Command};
 use super::exit::{Exit, Outcome};
-use super::{alert, config, dead_letter, delivery, output, replay, serve, simulate, why};
+use super::{alert, config, dead_letter, delivery, internal, output, replay, serve, simulate, why};
 use crate::telemetry::one_line;
 use clap::Parser;
 use std::panic;
@@ -39,6 +39,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Replay(args) => replay::run(args, &global),
         Command::Simulate(args) => simulate::run(args, &global),
         Command::Config(args) => config::run(args, &global),
+        Command::Internal(args) => internal::run(args),
     }
 }
 

@@ -67,6 +67,10 @@ impl From<StartError> for Failure {
             StartError::Wiring(error @ WiringError::Listen(_)) => Self::new(Exit::Configuration, error)
                 .remedy("stop what listens there, or change server.listen or server.admin_listen"),
             StartError::Wiring(error) => error.into(),
+            StartError::Host(complaint) => {
+                let remedy = complaint.remedy.clone();
+                Self::new(Exit::RunnerHost, StartError::Host(complaint)).remedy(remedy)
+            }
             StartError::Identity(error @ IdentityError::Io { .. }) => Self::new(Exit::Configuration, error)
                 .remedy("make server.state_dir a place that this user can write to"),
             StartError::Identity(error) => Self::new(Exit::Configuration, error),

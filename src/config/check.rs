@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One setting as it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,6 +28,8 @@ pub(super) struct Check<'a> {
     settings: &'a BTreeMap<String, Setting>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
+    /// Files that secrets were asked from.
+    pub(super) secret_files: Vec<PathBuf>,
 }
 
 impl<'a> Check<'a> {
@@ -36,6 +38,7 @@ impl<'a> Check<'a> {
             settings,
             problems: Vec::new(),
             warnings: Vec::new(),
+            secret_files: Vec::new(),
         }
     }
 
@@ -134,6 +137,7 @@ impl<'a> Check<'a> {
 
     /// Reads a secret from a file.
     pub(super) fn secret_file(&mut self, key: &str, path: &Path) -> Result<SecretString, Reported> {
+        self.secret_files.push(path.to_owned());
         secret_file::read(path).map_err(|error| self.bad_secret_file(key, path, &error))
     }
 

@@ -127,6 +127,7 @@ impl RawGithub {
 
 fn private_key(check: &mut Check<'_>, path: &Path) -> Result<SecretString, Reported> {
     const KEY: &str = "github.private_key_file";
+    check.secret_files.push(path.to_owned());
     let key = secret_file::read_private_key(path).map_err(|error| check.bad_secret_file(KEY, path, &error))?;
     if !can_sign(&key) {
         let remedy = "name the PEM file GitHub gave you for the app";

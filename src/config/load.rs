@@ -85,12 +85,15 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
     let mut warnings = check.warnings;
     warnings.extend(exposed_file(file.as_deref(), &settings));
     match config {
-        Some(config) if problems.is_empty() => Ok(Loaded {
-            config,
-            settings,
-            warnings,
-            file,
-        }),
+        Some(mut config) if problems.is_empty() => {
+            config.secret_files.extend(file.clone());
+            Ok(Loaded {
+                config,
+                settings,
+                warnings,
+                file,
+            })
+        }
         _ => Err(Problems(problems)),
     }
 }

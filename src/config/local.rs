@@ -3,10 +3,12 @@
 use super::check::{Check, Reported};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 /// The longest user name Linux takes.
 const LONGEST_USER: usize = 32;
+/// What every environment has of its own, or must not have at all.
+const RESERVED: &[&str] = &["/dev", "/proc", "/runner", "/tmp", "/var/tmp"];
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -17,6 +19,10 @@ pub(super) struct RawLocal {
     sandbox: RawSandbox,
     /// Account jobs run as. By default jitgate's own.
     user: Option<String>,
+    /// Further paths of this machine that jobs can read, beside the system's own.
+    expose: Vec<PathBuf>,
+    /// Whether jobs of public repositories may run here.
+    public_repositories: bool,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
@@ -35,6 +41,10 @@ pub struct Local {
     pub sandbox: Sandbox,
     /// Account jobs run as; jitgate's own when None.
     pub user: Option<String>,
+    /// Further paths of this machine that jobs can read.
+    pub expose: Vec<PathBuf>,
+    /// Whether jobs of public repositories may run here.
+    pub public_repositories: bool,
 }
 
 /// What separates jobs from the machine.
@@ -64,11 +74,40 @@ impl RawLocal {
             .user
             .as_deref()
             .map(|user| check.name("local.user", user, "-_", LONGEST_USER));
+        let exposed = check_exposed(check, &self.expose);
         user.transpose()?;
+        exposed?;
+        if self.user.is_some() && sandbox == Sandbox::None {
+            let remedy = "use local.sandbox = \"bwrap\", or run jitgate itself as that account";
+            return Err(check.problem("local.user", "is of no use without a sandbox", remedy));
+        }
         Ok(Local {
             runner_home: self.runner_home,
             sandbox,
             user: self.user,
+            expose: self.expose,
+            public_repositories: self.public_repositories,
         })
     }
+}
+
+/// A path that is all of the machine, or that every environment has of its own, is a mistake.
+fn check_exposed(check: &mut Check<'_>, paths: &[PathBuf]) -> Result<(), Reported> {
+    let is_plain = |path: &Path| {
+        let mut parts = path.components();
+        parts.next() == Some(Component::RootDir) && parts.all(|part| matches!(part, Component::Normal(_)))
+    };
+    for path in paths {
+        let (what, remedy) = if !is_plain(path) {
+            ("is no absolute path", "give a path such as /srv/toolchains, without ..")
+        } else if path == Path::new("/") {
+            ("is the whole machine", "name the folders that jobs need")
+        } else if RESERVED.iter().any(|reserved| path.starts_with(reserved)) {
+            ("is where every job has something of its own", "move it elsewhere")
+        } else {
+            continue;
+        };
+        return Err(check.problem("local.expose", format!("{} {what}", path.display()), remedy));
+    }
+    Ok(())
 }

@@ -7,6 +7,8 @@ use super::{
     Alerts, Credentials, Github, Local, Problem, Problems, Qemu, Repository, Rollout, Routing, Runners, Server, Slo,
     Store, StoreUrl, Synthetic, Telemetry, Webhook,
 };
+use std::mem;
+use std::path::PathBuf;
 
 /// Everything an operator can choose, checked.
 #[derive(Debug, Clone)]
@@ -39,6 +41,8 @@ pub struct Config {
     pub alerts: Alerts,
     /// Logs and traces.
     pub telemetry: Telemetry,
+    /// Files that hold secrets: the configuration's own, and those it names.
+    pub secret_files: Vec<PathBuf>,
 }
 
 /// Which half of jitgate a process is.
@@ -98,6 +102,7 @@ impl RawConfig {
             slo: self.slo.into(),
             alerts: alerts?,
             telemetry: telemetry?,
+            secret_files: mem::take(&mut check.secret_files),
         })
     }
 }

@@ -2,8 +2,10 @@
 
 use super::durability;
 use super::identity::{self, IdentityError, Instance};
+use super::local;
 use super::wiring::{self, Store, WiringError};
 use crate::adapters::clock::SystemClock;
+use crate::adapters::local::{Complaint, LocalHost};
 use crate::adapters::synthetic::SyntheticHost;
 use crate::app::Gate;
 use crate::config::{Config, Host, Role};
@@ -23,6 +25,9 @@ pub enum StartError {
     /// Store, GitHub or listeners.
     #[error(transparent)]
     Wiring(#[from] WiringError),
+    /// Runners cannot be made on this machine.
+    #[error("{}", .0.what)]
+    Host(Complaint),
 }
 
 /// How long the worker may take after a stop; longer than it needs, unless the store hangs.
@@ -41,7 +46,7 @@ pub struct Process {
 /// Starts the parts of a role.
 ///
 /// # Errors
-/// When the state directory, the store, GitHub's client or a listener cannot be set up.
+/// When the state directory, the store, GitHub's client, the runner host or a listener cannot be set up.
 pub fn serve(config: &Config, role: Role) -> Result<Process, StartError> {
     let server = &config.server;
     identity::prepare_state_dir(&server.state_dir)?;
@@ -58,7 +63,7 @@ pub fn serve(config: &Config, role: Role) -> Result<Process, StartError> {
         config,
         &clock,
         &store,
-        host(config, clock.clone()),
+        host(config, role, &instance.name, clock.clone())?,
         &instance.name,
         metrics.clone(),
     )?;
@@ -130,16 +135,25 @@ async fn work(gate: Arc<Gate>, consumer: String, stopped: watch::Receiver<bool>)
     tokio::join!(deliveries, pool, telling);
 }
 
-fn host(config: &Config, clock: Arc<dyn Clock>) -> Option<Arc<dyn RunnerHost>> {
+fn host(
+    config: &Config,
+    role: Role,
+    instance: &str,
+    clock: Arc<dyn Clock>,
+) -> Result<Option<Arc<dyn RunnerHost>>, StartError> {
     match config.runners.host {
-        Host::Synthetic => Some(Arc::new(SyntheticHost::new(
-            reqwest::Client::new(),
-            clock,
-            config.synthetic,
-        ))),
-        Host::Local | Host::Qemu => {
-            tracing::warn!("this version decides and records, and makes runners on the synthetic host only");
-            None
+        _ if role == Role::Ingress => Ok(None),
+        Host::Synthetic => {
+            let host = SyntheticHost::new(reqwest::Client::new(), clock, config.synthetic);
+            Ok(Some(Arc::new(host)))
+        }
+        Host::Local => {
+            let host = LocalHost::open(local::settings(config, instance), clock).map_err(StartError::Host)?;
+            Ok(Some(Arc::new(host)))
+        }
+        Host::Qemu => {
+            tracing::warn!("this version decides and records, and makes no virtual machines yet");
+            Ok(None)
         }
     }
 }

@@ -10,8 +10,9 @@ use crate::app::gather::Recall;
 use crate::app::pool::Pool;
 use crate::app::settings::{Repository, Settings};
 use crate::app::{Alerts, Gate, Ingest};
-use crate::config::{AdminListen, Config, Credentials, Scope, StoreUrl};
+use crate::config::{AdminListen, Config, Credentials, Host, Scope, StoreUrl};
 use crate::domain::care::Deadlines;
+use crate::domain::policy::Policy;
 use crate::domain::pool::Bounds as PoolBounds;
 use crate::http::{self, AdminBind, AdminState, Health, Limits, Metrics, Running};
 use crate::ports::alert_sink::AlertSink;
@@ -233,6 +234,7 @@ fn seconds(duration: std::time::Duration) -> TimeDelta {
 }
 
 fn repositories(config: &Config) -> Vec<Repository> {
+    let public = config.runners.host != Host::Local || config.local.public_repositories;
     let repository = |configured: &crate::config::Repository| Repository {
         name: configured.name.clone(),
         scope: match configured.scope {
@@ -241,10 +243,18 @@ fn repositories(config: &Config) -> Vec<Repository> {
         },
         runner_group_id: configured.runner_group_id,
         variable: configured.variable.clone(),
-        policy: configured.policy.clone(),
+        policy: policy(configured, public),
         quarantine: seconds(configured.quarantine),
     };
     config.repositories.iter().map(repository).collect()
+}
+
+/// The policy of a repository on this kind of host: a machine of one's own is no place for what strangers propose,
+/// unless somebody says so.
+fn policy(configured: &crate::config::Repository, public: bool) -> Policy {
+    let mut policy = configured.policy.clone();
+    policy.trust.public_repositories = public;
+    policy
 }
 
 fn health(gate: &Gate) -> Health {

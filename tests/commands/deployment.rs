@@ -97,25 +97,67 @@ fn systemd_takes_the_units() {
     }
 }
 
+/// Whether a unit says all of these, each a line.
+fn says(name: &str, lines: &[&str]) {
+    let unit = unit(name);
+    for line in lines {
+        assert!(unit.lines().any(|given| given == *line), "{name} is without {line}");
+    }
+}
+
 #[test]
 fn the_units_confine_what_they_start() {
     for name in UNITS {
-        let unit = unit(name);
-        for line in [
+        says(
+            name,
+            &[
+                "ProtectSystem=strict",
+                "ProtectHome=yes",
+                "NoNewPrivileges=yes",
+                "PrivateTmp=yes",
+                "PrivateDevices=yes",
+                "CapabilityBoundingSet=",
+                "SystemCallArchitectures=native",
+                "Restart=on-failure",
+                "StateDirectoryMode=0700",
+            ],
+        );
+        let stop: u64 = values(&unit(name), "TimeoutStopSec")[0].parse().expect("seconds");
+        assert!(stop > 60, "{name}: what is in flight may take a minute");
+    }
+    says(
+        "jitgate-ingress",
+        &[
             "DynamicUser=yes",
-            "ProtectSystem=strict",
-            "ProtectHome=yes",
-            "NoNewPrivileges=yes",
-            "PrivateTmp=yes",
             "MemoryDenyWriteExecute=yes",
             "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
-            "CapabilityBoundingSet=",
+            "RestrictNamespaces=yes",
             "SystemCallFilter=@system-service",
-            "Restart=on-failure",
+        ],
+    );
+}
+
+#[test]
+fn units_that_make_runners_leave_jobs_and_their_sandboxes_alone() {
+    for name in ["jitgate", "jitgate-worker"] {
+        says(
+            name,
+            &[
+                "KillMode=process",
+                "User=jitgate",
+                "RestrictNamespaces=cgroup ipc mnt pid user uts",
+            ],
+        );
+        // A job's own /proc cannot be mounted below these, nor node run.
+        for key in [
+            "DynamicUser",
+            "ProtectKernelTunables",
+            "ProtectKernelLogs",
+            "ProtectProc",
+            "ProcSubset",
+            "MemoryDenyWriteExecute",
         ] {
-            assert!(unit.lines().any(|given| given == line), "{name} is without {line}");
+            assert_eq!(values(&unit(name), key), [] as [&str; 0], "{name}: {key}");
         }
-        let stop: u64 = values(&unit, "TimeoutStopSec")[0].parse().expect("seconds");
-        assert!(stop > 60, "{name}: what is in flight may take a minute");
     }
 }

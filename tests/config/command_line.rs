@@ -108,3 +108,20 @@ fn what_is_printed_stays_on_its_line() {
         "{shown}"
     );
 }
+
+#[test]
+fn whether_this_machine_can_make_runners_is_said() {
+    let place = Place::with("[local]\nrunner_home = 'nowhere'\nsandbox = 'none'\n");
+    let answer = place.jitgate(&["config", "check"], &[]);
+    assert_eq!(answer.code, 0, "it may be meant for another machine: {}", answer.err);
+    for line in [
+        "missing for runners: local.runner_home: there is no program nowhere/run.sh; remedy: unpack a release",
+        "warning: local.sandbox = \"none\" hides nothing of this machine from jobs",
+    ] {
+        assert!(answer.out.contains(line), "{}", answer.out);
+    }
+    let report = place.jitgate(&["config", "check", "--json"], &[]).json();
+    assert_eq!(report["host"]["problems"].as_array().map(Vec::len), Some(1), "{report}");
+    let elsewhere = place.jitgate(&["config", "check"], &[("JITGATE__RUNNERS__HOST", "synthetic")]);
+    assert!(!elsewhere.out.contains("runner_home:"), "{}", elsewhere.out);
+}

@@ -1,5 +1,7 @@
-//! `jitgate config check`: everything that is wrong, or risky, what the store can lose, and where alerts go.
+//! `jitgate config check`: everything that is wrong, or risky, what the store can lose, where alerts go, and whether this
+//! machine can make runners.
 
+use crate::adapters::local::{Complaint, Inspection};
 use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output;
@@ -23,7 +25,14 @@ pub(super) fn run(global: &Global) -> Outcome {
         .map_or_else(Vec::new, |problems| problems.0);
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
     let store = runtime.block_on(runtime::promises(&loaded.config));
+    let host = runtime::inspect_host(&loaded.config);
     if global.json {
+        let told = |complaints: &[Complaint]| -> Vec<_> {
+            complaints
+                .iter()
+                .map(|complaint| json!({"what": complaint.what, "remedy": complaint.remedy}))
+                .collect()
+        };
         output::print_json(&json!({
             "ok": true, "file": loaded.file, "problems": [], "warnings": loaded.warnings, "missing_for_serve": missing,
             "store": match &store {
@@ -31,9 +40,11 @@ pub(super) fn run(global: &Global) -> Outcome {
                 Err(unasked) => json!({"unknown": unasked.to_string()}),
             },
             "alerts": loaded.config.alerts.places(),
+            "host": {"problems": told(&host.problems), "warnings": told(&host.warnings)},
         }))?;
     } else {
-        print_summary(&loaded, &missing, &store_lines(&store))?;
+        let lines = [store_lines(&store), host_lines(&host)].concat();
+        print_summary(&loaded, &missing, &lines)?;
     }
     Ok(Exit::Done)
 }
@@ -70,7 +81,23 @@ fn shown(place: AlertPlace) -> String {
     }
 }
 
-fn print_summary(loaded: &Loaded, missing: &[Problem], store: &[String]) -> Result<(), Failure> {
+/// One line for each thing that is wrong with this machine. The configuration may be meant for another one.
+fn host_lines(host: &Inspection) -> Vec<String> {
+    let line = |complaint: &Complaint| format!("{}; remedy: {}", complaint.what, complaint.remedy);
+    let problems = host
+        .problems
+        .iter()
+        .map(|problem| format!("missing for runners: {}", line(problem)));
+    problems
+        .chain(
+            host.warnings
+                .iter()
+                .map(|warning| format!("warning: {}", line(warning))),
+        )
+        .collect()
+}
+
+fn print_summary(loaded: &Loaded, missing: &[Problem], lines: &[String]) -> Result<(), Failure> {
     let file = loaded
         .file
         .as_ref()
@@ -79,7 +106,7 @@ fn print_summary(loaded: &Loaded, missing: &[Problem], store: &[String]) -> Resu
         for warning in &loaded.warnings {
             writeln!(out, "warning: {}", one_line(&warning.to_string()))?;
         }
-        for line in store {
+        for line in lines {
             writeln!(out, "{}", one_line(line))?;
         }
         let places: Vec<String> = loaded.config.alerts.places().into_iter().map(shown).collect();

@@ -1,0 +1,50 @@
+//! The account jobs run as.
+
+use rustix::process::{getegid, geteuid};
+use std::process::Command;
+
+/// An account of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Account {
+    pub(super) name: String,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+impl Account {
+    /// The one jitgate itself runs as.
+    pub(super) fn own() -> Self {
+        let uid = geteuid().as_raw();
+        Self {
+            // An account without a name, as in a container, can run jobs.
+            name: ask(&["-un"]).unwrap_or_else(|| uid.to_string()),
+            uid,
+            gid: getegid().as_raw(),
+        }
+    }
+
+    /// The one with this name; none if there is none.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        // `id` asks wherever accounts of this machine are kept.
+        let number = |what| ask(&[what, "--", name])?.parse().ok();
+        Some(Self {
+            name: name.to_owned(),
+            uid: number("-u")?,
+            gid: number("-g")?,
+        })
+    }
+
+    pub(super) fn is_own(&self) -> bool {
+        self.uid == geteuid().as_raw()
+    }
+
+    pub(super) fn is_root(&self) -> bool {
+        self.uid == 0
+    }
+}
+
+fn ask(args: &[&str]) -> Option<String> {
+    let output = Command::new("id").args(args).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
+}

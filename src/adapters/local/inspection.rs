@@ -1,0 +1,150 @@
+//! Whether this machine can run jobs as configured: asked at start, and by whoever checks a configuration.
+
+use super::account::Account;
+use super::sandbox;
+use crate::config::{Local, Sandbox};
+use std::fmt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Where programs are looked for, here and in environments.
+pub(super) const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How runners are made on this machine.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where this instance keeps its state.
+    pub state_dir: PathBuf,
+    /// The instance whose slots these are.
+    pub instance: String,
+    /// The program of jitgate.
+    pub program: PathBuf,
+    /// What the operator chose.
+    pub local: Local,
+    /// How long a job may wait at its gate.
+    pub gate_deadline: Duration,
+    /// How long a job may take.
+    pub job_deadline: Duration,
+    /// Files, folders and sockets that no job may see, wherever they lie.
+    pub hidden: Vec<PathBuf>,
+}
+
+/// Something is missing, or risky.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// What it is about.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what, self.remedy)
+    }
+}
+
+impl std::error::Error for Complaint {}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inspection {
+    /// No runner can be made because of these.
+    pub problems: Vec<Complaint>,
+    /// These are risky.
+    pub warnings: Vec<Complaint>,
+}
+
+/// Looks at the machine, and starts a sandbox for a moment. Nothing is left behind.
+#[must_use]
+pub fn inspect(settings: &Settings) -> Inspection {
+    let mut found = Inspection::default();
+    let mut account = Ok(Account::own());
+    if let Some(name) = &settings.local.user {
+        account = Account::named(name).ok_or_else(|| Complaint {
+            what: format!("local.user: there is no account {name}"),
+            remedy: format!("make it (useradd --system {name}), or name another"),
+        });
+    }
+    let own = Account::own();
+    match account {
+        Err(complaint) => found.problems.push(complaint),
+        Ok(account) if !account.is_own() && !own.is_root() => found.problems.push(Complaint {
+            what: format!(
+                "local.user: only root can run jobs as {}, and this is {}",
+                account.name, own.name
+            ),
+            remedy: format!("run jitgate as root, or as {} itself without local.user", account.name),
+        }),
+        Ok(account) => {
+            if account.is_root() {
+                found.warnings.push(Complaint {
+                    what: "jobs run as root, in a sandbox but under the id that owns this machine".to_owned(),
+                    remedy: "set local.user to an account of their own".to_owned(),
+                });
+            }
+            found.problems.extend(try_sandbox(settings, &account).err());
+        }
+    }
+    if settings.local.sandbox == Sandbox::None {
+        found.warnings.push(Complaint {
+            what: "local.sandbox = \"none\" hides nothing of this machine from jobs, jitgate's secrets included"
+                .to_owned(),
+            remedy: "use \"bwrap\"".to_owned(),
+        });
+    }
+    found.problems.extend(missing_runner(&settings.local.runner_home));
+    found
+}
+
+/// What is missing of the runner program.
+pub(super) fn missing_runner(home: &Path) -> Option<Complaint> {
+    let script = home.join("run.sh");
+    let metadata = script.metadata().ok();
+    let runs = metadata.is_some_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0);
+    (!runs).then(|| Complaint {
+        what: format!("local.runner_home: there is no program {}", script.display()),
+        remedy: "unpack a release of https://github.com/actions/runner there".to_owned(),
+    })
+}
+
+/// Starts a sandbox with a program that does nothing.
+fn try_sandbox(settings: &Settings, account: &Account) -> Result<(), Complaint> {
+    if settings.local.sandbox == Sandbox::None {
+        return Ok(());
+    }
+    let broken = |what: String| Complaint {
+        what,
+        remedy:
+            "allow user namespaces for this account (a unit needs RestrictNamespaces= to let them through), or run \
+                 jitgate as root with local.user"
+                .to_owned(),
+    };
+    let mut options = sandbox::options(settings).map_err(|what| Complaint {
+        what,
+        remedy: "correct local.expose".to_owned(),
+    })?;
+    options.extend(sandbox::become_account(account));
+    options.push("true".to_owned());
+    let output = Command::new("bwrap")
+        .args(options)
+        .env_clear()
+        .env("PATH", SYSTEM_PATH)
+        .output();
+    match output {
+        Err(error) => Err(Complaint {
+            what: format!("local.sandbox: bwrap does not run: {error}"),
+            remedy: "install the Debian package `bubblewrap`".to_owned(),
+        }),
+        Ok(output) if !output.status.success() => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            Err(broken(format!(
+                "local.sandbox: bwrap makes no sandbox: {}",
+                said.trim()
+            )))
+        }
+        Ok(_) => Ok(()),
+    }
+}

@@ -1,0 +1,137 @@
+//! Starts an environment and hands it its JIT configuration, once it is sure to die with whoever started it.
+
+use super::order::{Command, UP};
+use super::process::ProcessId;
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::{FdFlags, fcntl_setfd};
+use serde::Deserialize;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::AsRawFd;
+use std::process::{Child, Stdio};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
+
+/// Most that is read of what an environment says when it does not come up.
+const LONGEST_COMPLAINT: usize = 2000;
+/// What bubblewrap says of the environment.
+const LONGEST_INFO: u64 = 4096;
+
+/// An environment that runs.
+pub(super) struct Launched {
+    /// Its first processes.
+    pub(super) processes: Vec<ProcessId>,
+    /// What it writes.
+    pub(super) output: Receiver,
+    child: Child,
+}
+
+/// What bubblewrap tells.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Info {
+    child_pid: i32,
+}
+
+/// A started process, not an environment yet.
+pub(super) struct Started {
+    pub(super) child: Child,
+    output: Receiver,
+    info: Option<io::PipeReader>,
+}
+
+/// Starts the first process. It dies with the thread that calls this.
+pub(super) fn start(command: &Command) -> io::Result<Started> {
+    let (output, writer) = io::pipe()?;
+    let mut words = command.words.iter();
+    let mut process;
+    let mut inherited: (Option<File>, Option<io::PipeWriter>) = (None, None);
+    let mut info = None;
+    if let Some(options) = &command.sandbox {
+        let options = sealed(options)?;
+        let (reader, writer) = io::pipe()?;
+        fcntl_setfd(&writer, FdFlags::empty())?;
+        process = std::process::Command::new("bwrap");
+        process.args(["--args", &options.as_raw_fd().to_string()]);
+        process.args(["--info-fd", &writer.as_raw_fd().to_string(), "--"]);
+        inherited = (Some(options), Some(writer));
+        info = Some(reader);
+    } else {
+        process = std::process::Command::new(words.next().map_or("", String::as_str));
+        process.current_dir(&command.folder);
+    }
+    let child = process
+        .args(words)
+        .env_clear()
+        .envs(&command.variables)
+        .stdin(Stdio::piped())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .spawn();
+    drop(inherited);
+    Ok(Started {
+        child: child?,
+        output: Receiver::from_owned_fd(output.into())?,
+        info,
+    })
+}
+
+/// The options as a file in memory that is passed on: nobody sees them on a command line.
+fn sealed(options: &[String]) -> io::Result<File> {
+    // Not closed on exec: bubblewrap reads it and closes it.
+    let mut file = File::from(memfd_create("bwrap-options", MemfdFlags::empty())?);
+    for option in options {
+        file.write_all(option.as_bytes())?;
+        file.write_all(&[0])?;
+    }
+    file.rewind()?;
+    Ok(file)
+}
+
+impl Started {
+    /// Waits until the launcher in the environment says that it is up: from then on everything in it dies with its first
+    /// process.
+    pub(super) async fn comes_up(mut self) -> io::Result<Launched> {
+        let mut said = Vec::new();
+        let up = format!("{UP}\n");
+        while !said.ends_with(up.as_bytes()) {
+            // By bytes: what follows is the runner's.
+            let byte = self.output.read_u8().await;
+            match byte {
+                Ok(byte) if said.len() < LONGEST_COMPLAINT => said.push(byte),
+                _ => {
+                    let said = String::from_utf8_lossy(&said).trim().to_owned();
+                    let why = if said.is_empty() {
+                        "it ended without a word".to_owned()
+                    } else {
+                        said
+                    };
+                    return Err(io::Error::other(why));
+                }
+            }
+        }
+        let child = i32::try_from(self.child.id()).ok().and_then(ProcessId::of);
+        let mut processes: Vec<ProcessId> = child.into_iter().collect();
+        if let Some(info) = self.info.take() {
+            let mut text = String::new();
+            info.take(LONGEST_INFO).read_to_string(&mut text)?;
+            let info: Info = serde_json::from_str(&text)?;
+            processes.extend(ProcessId::of(info.child_pid));
+        }
+        Ok(Launched {
+            processes,
+            output: self.output,
+            child: self.child,
+        })
+    }
+}
+
+impl Launched {
+    /// Starts the runner program.
+    pub(super) fn configure(&mut self, configuration: &str) -> io::Result<()> {
+        match self.child.stdin.take() {
+            Some(mut stdin) => stdin.write_all(format!("{configuration}\n").as_bytes()),
+            None => Err(io::Error::from(io::ErrorKind::BrokenPipe)),
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! What a job sees of this machine: an allow-list of the system's own folders, read-only, and in them nothing that others
+//! cannot read. The rest does not exist for it: homes, `/run`, `/var`, the gate's state, other jobs.
+//!
+//! The network is shared, and with it abstract sockets.
+
+use super::account::Account;
+use super::inspection::{SYSTEM_PATH, Settings};
+use super::layout::{Layout, SlotDir};
+use super::order::{Command, LAUNCHER};
+use crate::config::Sandbox;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Where programs, their libraries and settings are.
+const SYSTEM: &[&str] = &[
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix",
+];
+/// What of `/proc` steers the kernel. The id of root may write there without any privilege, and bubblewrap lets it.
+const KERNEL: &[&str] = &[
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/bus",
+    "/proc/driver",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/mtrr",
+    "/proc/scsi",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+    "/proc/timer_stats",
+    "/proc/tty",
+];
+/// Hidden besides what is configured: jitgate's own place there.
+const OWN_SETTINGS: &str = "/etc/jitgate";
+/// What jobs call their home, their runner program, their gate and jitgate.
+const HOME: &str = "/runner/home";
+const RUNNER: &str = "/runner/actions-runner";
+const GATE: &str = "/runner/gate";
+const PROGRAM: &str = "/runner/jitgate";
+/// Marks the processes of a slot.
+pub(super) const MARK: &str = "JITGATE_SLOT";
+
+/// Where the hook finds jitgate and the job gate, as it sees them.
+pub(super) fn hook_paths(settings: &Settings, layout: &Layout, slot: &SlotDir) -> (PathBuf, PathBuf) {
+    match settings.local.sandbox {
+        Sandbox::Bwrap => (PathBuf::from(PROGRAM), Path::new(GATE).join("socket")),
+        Sandbox::None => (layout.program(), slot.gate_socket()),
+    }
+}
+
+/// How the environment of a slot is started. The text says what is in the way.
+pub(super) fn command(
+    settings: &Settings,
+    layout: &Layout,
+    slot: &SlotDir,
+    account: &Account,
+) -> Result<Command, String> {
+    let launcher = ["bash", "-c", LAUNCHER].map(str::to_owned);
+    let (sandbox, words, folders) = match settings.local.sandbox {
+        Sandbox::Bwrap => {
+            let mut sandbox = options(settings)?;
+            sandbox.extend(own_places(layout, slot)?);
+            let words = [become_account(account), launcher.to_vec()].concat();
+            (Some(sandbox), words, [HOME, RUNNER, "/tmp", GATE].map(PathBuf::from))
+        }
+        Sandbox::None => {
+            // The first process dies with its keeper; of the others the keeper's successor finds the marked ones.
+            let alone = ["setpriv", "--pdeathsig", "KILL", "--", "setsid", "--"].map(str::to_owned);
+            let folders = [slot.home(), slot.runner(), slot.tmp(), slot.gate()];
+            (None, [alone.to_vec(), launcher.to_vec()].concat(), folders)
+        }
+    };
+    let [home, runner, tmp, gate] = folders;
+    let mut variables = BTreeMap::from([
+        ("ACTIONS_RUNNER_HOOK_JOB_STARTED", text(&gate.join("job-started.sh"))?),
+        ("HOME", text(&home)?),
+        ("LANG", "C.UTF-8".to_owned()),
+        ("LOGNAME", account.name.clone()),
+        ("PATH", SYSTEM_PATH.to_owned()),
+        ("TMPDIR", text(&tmp)?),
+        ("USER", account.name.clone()),
+        (MARK, slot.name()),
+    ]);
+    if account.is_root() {
+        // actions/runner refuses root otherwise. Whoever did not set local.user was warned.
+        variables.insert("RUNNER_ALLOW_RUNASROOT", "1".to_owned());
+    }
+    Ok(Command {
+        sandbox,
+        words,
+        variables: variables
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+        folder: runner,
+    })
+}
+
+/// The first words of a command that is to run as the account, without any privilege.
+pub(super) fn become_account(account: &Account) -> Vec<String> {
+    if !Account::own().is_root() {
+        // What bubblewrap leaves is none.
+        return Vec::new();
+    }
+    let mut words = vec!["setpriv".to_owned()];
+    if !account.is_root() {
+        words.push(format!("--reuid={}", account.uid));
+        words.push(format!("--regid={}", account.gid));
+        words.push("--init-groups".to_owned());
+    }
+    let rest = [
+        "--no-new-privs",
+        "--inh-caps=-all",
+        "--ambient-caps=-all",
+        "--bounding-set=-all",
+        "--",
+    ];
+    words.extend(rest.map(str::to_owned));
+    words
+}
+
+/// bubblewrap's options for everything that is the same in every slot.
+pub(super) fn options(settings: &Settings) -> Result<Vec<String>, String> {
+    let mut options = Options::default();
+    for alone in [
+        "--unshare-pid",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+        "--die-with-parent",
+        "--new-session",
+    ] {
+        options.add(&[alone]);
+    }
+    options.add(&["--cap-drop", "ALL"]);
+    let by_root = Account::own().is_root();
+    if by_root {
+        // Given up by setpriv before anything of the job starts.
+        for needed in ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"] {
+            options.add(&["--cap-add", needed]);
+        }
+    } else {
+        options.add(&["--unshare-user"]);
+    }
+    let exposed = expose(settings, &mut options)?;
+    options.add(&["--proc", "/proc", "--dev", "/dev", "--dir", "/run", "--dir", "/var"]);
+    for path in KERNEL.iter().map(Path::new).filter(|path| by_root && path.exists()) {
+        options.bind("--ro-bind", path, path)?;
+    }
+    // Names are looked up in a file that is often a link to /run.
+    if let Ok(resolver) = Path::new("/etc/resolv.conf").canonicalize()
+        && !exposed.iter().any(|tree| resolver.starts_with(tree))
+    {
+        options.folders_above(&resolver)?;
+        options.bind("--ro-bind", &resolver, &resolver)?;
+    }
+    hide(settings, &exposed, &mut options)?;
+    Ok(options.0)
+}
+
+/// Lets the system's folders and the configured ones be seen, and returns them.
+fn expose(settings: &Settings, options: &mut Options) -> Result<Vec<PathBuf>, String> {
+    let mut exposed = Vec::new();
+    for path in SYSTEM.iter().map(Path::new) {
+        match fs::read_link(path) {
+            Ok(target) => options.bind("--symlink", &target, path)?,
+            Err(_) if path.is_dir() => {
+                options.bind("--ro-bind", path, path)?;
+                exposed.push(path.to_owned());
+            }
+            Err(_) => {}
+        }
+    }
+    for path in &settings.local.expose {
+        let real = path.canonicalize();
+        let real = real.map_err(|error| format!("local.expose: {} cannot be shown: {error}", path.display()))?;
+        options.folders_above(path)?;
+        options.bind("--ro-bind", &real, path)?;
+        exposed.push(path.clone());
+    }
+    Ok(exposed)
+}
+
+/// Hides, in what is seen, what is configured to be hidden, and what others cannot read anyway: a job may run under the
+/// id that owns it.
+fn hide(settings: &Settings, exposed: &[PathBuf], options: &mut Options) -> Result<(), String> {
+    let mut hidden = closed_below(Path::new("/etc"));
+    hidden.push(PathBuf::from(OWN_SETTINGS));
+    hidden.push(settings.state_dir.clone());
+    hidden.push(settings.local.runner_home.clone());
+    hidden.extend(settings.hidden.iter().cloned());
+    let real = hidden.iter().filter_map(|path| path.canonicalize().ok());
+    // The same file by the name under which it is exposed.
+    let mut seen: Vec<(PathBuf, bool)> = Vec::new();
+    for path in real {
+        for tree in exposed {
+            let inside = tree
+                .canonicalize()
+                .ok()
+                .and_then(|real| Some(path.strip_prefix(real).ok()?.to_owned()));
+            if let Some(inside) = inside.filter(|inside| inside.components().next().is_some()) {
+                seen.push((tree.join(inside), path.is_dir()));
+            }
+        }
+    }
+    // Outer ones first: what lies in a hidden folder is not there to be hidden.
+    seen.sort();
+    seen.dedup();
+    let mut done: Vec<PathBuf> = Vec::new();
+    for (path, is_folder) in seen {
+        if done.iter().any(|outer| path.starts_with(outer)) {
+            continue;
+        }
+        if is_folder {
+            options.add(&["--perms", "0555", "--tmpfs", &text(&path)?]);
+            options.add(&["--remount-ro", &text(&path)?]);
+        } else {
+            options.bind("--ro-bind", Path::new("/dev/null"), &path)?;
+        }
+        done.push(path);
+    }
+    Ok(())
+}
+
+/// Files and folders below `folder` that are closed to others.
+fn closed_below(folder: &Path) -> Vec<PathBuf> {
+    let mut closed = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
+            let mode = metadata.permissions().mode();
+            let needed = if metadata.is_dir() { 0o005 } else { 0o004 };
+            if metadata.is_symlink() {
+                // What it leads to is looked at where that lies.
+            } else if mode & needed != needed {
+                closed.push(entry.path());
+            } else if metadata.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    closed
+}
+
+/// bubblewrap's options for what belongs to one slot.
+fn own_places(layout: &Layout, slot: &SlotDir) -> Result<Vec<String>, String> {
+    let mut options = Options::default();
+    options.folders_above(Path::new(HOME))?;
+    options.bind("--bind", &slot.tmp(), Path::new("/tmp"))?;
+    options.bind("--bind", &slot.tmp(), Path::new("/var/tmp"))?;
+    options.bind("--bind", &slot.home(), Path::new(HOME))?;
+    options.bind("--bind", &slot.runner(), Path::new(RUNNER))?;
+    options.bind("--ro-bind", &slot.gate(), Path::new(GATE))?;
+    options.bind("--ro-bind", &layout.program(), Path::new(PROGRAM))?;
+    options.add(&["--remount-ro", "/", "--chdir", RUNNER]);
+    Ok(options.0)
+}
+
+#[derive(Default)]
+struct Options(Vec<String>);
+
+impl Options {
+    fn add(&mut self, words: &[&str]) {
+        self.0.extend(words.iter().map(|word| (*word).to_owned()));
+    }
+
+    /// bubblewrap by itself would make them for root alone.
+    fn folders_above(&mut self, path: &Path) -> Result<(), String> {
+        let above: Vec<&Path> = path
+            .ancestors()
+            .skip(1)
+            .filter(|path| path.parent().is_some())
+            .collect();
+        for folder in above.into_iter().rev() {
+            self.add(&["--dir", &text(folder)?]);
+        }
+        Ok(())
+    }
+
+    fn bind(&mut self, kind: &str, from: &Path, to: &Path) -> Result<(), String> {
+        self.add(&[kind, &text(from)?, &text(to)?]);
+        Ok(())
+    }
+}
+
+fn text(path: &Path) -> Result<String, String> {
+    let text = path.to_str();
+    let text = text.ok_or_else(|| format!("{} is no text, and cannot be handed on", path.display()))?;
+    Ok(text.to_owned())
+}

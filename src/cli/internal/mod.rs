@@ -1,0 +1,7 @@
+//! `jitgate internal`: what jitgate starts itself as, beside and inside runner environments. Not for people.
+
+mod args;
+mod hook;
+mod keep;
+
+pub(super) use args::{Args, run};

@@ -1,0 +1,72 @@
+//! From a configuration to the host of runners on this machine.
+
+use crate::adapters::local::{self, Inspection, Settings};
+use crate::config::{AdminListen, Config, Host, StoreUrl};
+use secrecy::ExposeSecret;
+use std::path::{Path, PathBuf};
+
+/// What is missing, or risky, on this machine for runners as configured. Nothing, if they are made elsewhere.
+#[must_use]
+pub fn inspect_host(config: &Config) -> Inspection {
+    match config.runners.host {
+        Host::Local => local::inspect(&settings(config, "")),
+        Host::Qemu | Host::Synthetic => Inspection::default(),
+    }
+}
+
+pub(super) fn settings(config: &Config, instance: &str) -> Settings {
+    Settings {
+        state_dir: config.server.state_dir.clone(),
+        instance: instance.to_owned(),
+        // The path it was started by is as good where the system does not tell.
+        program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("jitgate")),
+        local: config.local.clone(),
+        gate_deadline: config.runners.gate_deadline,
+        job_deadline: config.runners.job_deadline,
+        hidden: hidden(config),
+    }
+}
+
+/// Everything of ours that no job may see, wherever it lies.
+fn hidden(config: &Config) -> Vec<PathBuf> {
+    let mut hidden = config.secret_files.clone();
+    hidden.push(config.server.admin_token_file.clone());
+    if let AdminListen::Unix(path) = &config.server.admin_listen {
+        hidden.push(path.clone());
+    }
+    match &config.store.url {
+        StoreUrl::Sqlite(path) => hidden.extend(["", "-wal", "-shm", ".lock"].map(|end| with_end(path, end))),
+        StoreUrl::Redis(url) => hidden.extend(socket_of(url.expose_secret())),
+        StoreUrl::Memory | StoreUrl::RedisCluster(_) => {}
+    }
+    hidden
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut path = path.to_owned();
+    path.as_mut_os_string().push(end);
+    path
+}
+
+/// The socket of a Redis that is reached by one.
+fn socket_of(url: &str) -> Option<PathBuf> {
+    let place = url.strip_prefix("redis+unix://")?;
+    let path = place.split('?').next().unwrap_or_default();
+    Some(PathBuf::from(path.rsplit('@').next().unwrap_or(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_found_in_its_url() {
+        for (url, socket) in [
+            ("redis+unix:///run/redis.sock", Some("/run/redis.sock")),
+            ("redis+unix://user:secret@/run/redis.sock?db=1", Some("/run/redis.sock")),
+            ("redis://127.0.0.1", None),
+        ] {
+            assert_eq!(socket_of(url).as_deref(), socket.map(Path::new), "{url}");
+        }
+    }
+}

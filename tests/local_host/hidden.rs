@@ -1,0 +1,303 @@
+//! What a job cannot see or change: the gate, its secrets, the machine, other jobs.
+
+use crate::stage::{HOOK, JIT, STAYS, Stage, claim, file, runner, until};
+use jitgate::ports::RunnerHost;
+use jitgate::ports::runner_host::{Ending, SlotState};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").expect("ourselves").uid() == 0
+}
+
+/// The environment a job reports, without what the shell adds.
+fn variables(text: &str) -> BTreeMap<&str, &str> {
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    pairs
+        .filter(|(name, _)| !["_", "PWD", "OLDPWD", "SHLVL"].contains(name))
+        .collect()
+}
+
+#[tokio::test]
+async fn its_environment_is_what_the_runner_needs_and_nothing_of_the_gate() {
+    let stage = Stage::new(
+        "printf %s \"$ACTIONS_RUNNER_INPUT_JITCONFIG\" | sha256sum | cut -c1-64 >\"$HOME/jit\"\n\
+         unset ACTIONS_RUNNER_INPUT_JITCONFIG\n\
+         test -x \"$ACTIONS_RUNNER_HOOK_JOB_STARTED\" && test ! -w \"$ACTIONS_RUNNER_HOOK_JOB_STARTED\" && touch \"$HOME/hook\"\n\
+         ls -l /proc/self/fd | grep -c -- '->' >\"$HOME/files\"\n\
+         env >\"$HOME/env.new\"; mv \"$HOME/env.new\" \"$HOME/env\"\n",
+    );
+    let (host, slot) = stage.claimed().await;
+    let text = stage.left(&slot, "env").await;
+    let mut seen = variables(&text);
+    if is_root() {
+        assert_eq!(seen.remove("RUNNER_ALLOW_RUNASROOT"), Some("1"));
+    }
+    let account = String::from_utf8(Command::new("id").arg("-un").output().expect("id").stdout).expect("text");
+    let expected = BTreeMap::from([
+        ("ACTIONS_RUNNER_HOOK_JOB_STARTED", "/runner/gate/job-started.sh"),
+        ("HOME", "/runner/home"),
+        ("JITGATE_SLOT", &slot.0),
+        ("LANG", "C.UTF-8"),
+        ("LOGNAME", account.trim()),
+        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        ("TMPDIR", "/tmp"),
+        ("USER", account.trim()),
+    ]);
+    assert_eq!(seen, expected);
+    let digest = Command::new("sh")
+        .args(["-c", &format!("printf %s {JIT} | sha256sum | cut -c1-64")])
+        .output();
+    let digest = String::from_utf8(digest.expect("sha256sum").stdout).expect("text");
+    assert_eq!(stage.left(&slot, "jit").await, digest);
+    stage.left(&slot, "hook").await;
+    assert_eq!(
+        stage.left(&slot, "files").await,
+        "4\n",
+        "stdin, stdout, stderr, and what ls opened"
+    );
+    host.destroy(&slot).await.expect("destroyed");
+}
+
+#[tokio::test]
+async fn its_configuration_is_in_no_file_and_on_no_command_line() {
+    let stage = Stage::new(&format!("{HOOK}{STAYS}"));
+    let (host, slot) = stage.at_gate().await;
+    for process in fs::read_dir("/proc").expect("processes").flatten() {
+        let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        assert!(
+            !String::from_utf8_lossy(&line).contains(JIT),
+            "{}",
+            process.path().display()
+        );
+    }
+    let found = Command::new("grep")
+        .args(["-rlF", "--devices=skip", JIT])
+        .arg(stage.path(""))
+        .output();
+    assert_eq!(String::from_utf8_lossy(&found.expect("grep").stdout), "");
+    host.destroy(&slot).await.expect("destroyed");
+}
+
+/// Has a job try each of these, and returns which succeeded.
+async fn tried(stage: &mut Stage, commands: &[(&str, String)]) -> Vec<String> {
+    let lines: Vec<String> = commands
+        .iter()
+        .map(|(name, command)| format!("if ({command}) >/dev/null 2>&1; then echo '{name}' >>\"$HOME/could\"; fi\n"))
+        .collect();
+    let script = stage.settings.local.runner_home.join("run.sh");
+    file(
+        &script,
+        &format!(
+            "#!/bin/bash\ntouch \"$HOME/could\"\n{}\ntouch \"$HOME/done\"\n{STAYS}",
+            lines.concat()
+        ),
+        0o755,
+    );
+    let (host, slot) = stage.claimed().await;
+    stage.left(&slot, "done").await;
+    let could = stage.left(&slot, "could").await;
+    host.destroy(&slot).await.expect("destroyed");
+    could.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn nothing_of_the_gate_or_the_machine_is_there_for_it() {
+    let mut stage = Stage::new("");
+    // Below a folder that jobs see, as /opt would be.
+    let shown = stage.path("shown");
+    fs::create_dir_all(shown.join("state")).expect("a folder");
+    for name in ["tool", "app.pem", "closed/key"] {
+        fs::create_dir_all(shown.join(name).parent().expect("a folder")).expect("a folder");
+        file(&shown.join(name), "content", 0o644);
+    }
+    stage.settings.local.expose = vec![shown.clone()];
+    stage.settings.state_dir = shown.join("state");
+    stage.settings.hidden = vec![shown.join("app.pem"), shown.join("closed"), shown.join("absent")];
+    fs::write(stage.path("elsewhere"), "x").expect("a file");
+    // Another job of the same gate, that waits at its gate.
+    let (other_host, other) = stage.booted().await;
+    let shown = shown.display().to_string();
+    let elsewhere = stage.path("elsewhere").display().to_string();
+    let slots = format!("{shown}/state/local/testtest/slots");
+    let commands = [
+        ("read a tool", format!("cat {shown}/tool")),
+        ("read a key", format!("cat {shown}/app.pem")),
+        ("see a hidden folder", format!("ls {shown}/closed | grep .")),
+        ("see the state", format!("ls -A {shown}/state | grep .")),
+        ("see another slot", format!("ls {slots}/{}", other.0)),
+        ("reach another slot", format!("test -e {slots}/{}/gate", other.0)),
+        ("see what is elsewhere", format!("test -e {elsewhere}")),
+        ("see homes", "ls -A /home /root | grep .".to_owned()),
+        ("see /run", "ls -A /run | grep -v '^systemd$' | grep .".to_owned()),
+        ("see /var/lib", "ls /var/lib".to_owned()),
+        ("read shadow", "cat /etc/shadow".to_owned()),
+        ("write a tool", format!("echo x >{shown}/tool")),
+        ("write /usr", "touch /usr/x".to_owned()),
+        ("write /etc", "touch /etc/x".to_owned()),
+        ("write /", "touch /x".to_owned()),
+        ("write the hook", "echo exit 0 >/runner/gate/job-started.sh".to_owned()),
+        (
+            "replace the hook",
+            "rm -f /runner/gate/job-started.sh; ! test -e /runner/gate/job-started.sh".to_owned(),
+        ),
+        ("move the gate", "mv /runner/gate /runner/other".to_owned()),
+        ("write jitgate", "echo x >/runner/jitgate".to_owned()),
+        ("unmount", "umount /etc/shadow || umount /runner/gate".to_owned()),
+        (
+            "change the kernel",
+            "v=$(cat /proc/sys/kernel/core_pattern) && echo \"$v\" >/proc/sys/kernel/core_pattern".to_owned(),
+        ),
+        (
+            "see other processes",
+            "ls -d /proc/[0-9]* | wc -l | grep -vx '[1-9]'".to_owned(),
+        ),
+        (
+            "have privileges",
+            "grep -E '^Cap' /proc/self/status | grep -v 0000000000000000".to_owned(),
+        ),
+        (
+            "gain privileges",
+            "! grep -qx 'NoNewPrivs:.1' /proc/self/status".to_owned(),
+        ),
+        ("use a disk", "ls /dev/[svx]d* /dev/nvme* /dev/mem".to_owned()),
+        (
+            "write its home",
+            "touch \"$HOME/x\" && touch /tmp/x && touch ./x".to_owned(),
+        ),
+    ];
+    let could = tried(&mut stage, &commands).await;
+    assert_eq!(could, ["read a tool", "write its home"]);
+    other_host.destroy(&other).await.expect("destroyed");
+}
+
+#[tokio::test]
+async fn its_tmp_is_its_own_and_what_it_changes_is_its_own_copy() {
+    let stage = Stage::new(&format!(
+        "for f in run.sh bin/Runner.Listener externals/node/bin/node; do chmod 777 \"$f\"; echo broken >>\"$f\"; done\n\
+         rm -rf bin externals; mkdir bin; echo new >bin/Runner.Listener\n\
+         ls -A /tmp >\"$HOME/tmp\"; echo mine >/tmp/mine; touch \"$HOME/done\"{STAYS}"
+    ));
+    let home = stage.settings.local.runner_home.clone();
+    let before = fs::read_to_string(home.join("run.sh")).expect("the script");
+    let (host, first) = stage.claimed().await;
+    stage.left(&first, "done").await;
+    let second = host.boot().await.expect("booted");
+    until(&host, &second, |slot| slot.state == SlotState::Ready).await;
+    claim(&host, &second).await;
+    stage.left(&second, "done").await;
+    for slot in [&first, &second] {
+        assert_eq!(stage.left(slot, "tmp").await, "");
+        host.destroy(slot).await.expect("destroyed");
+    }
+    assert_eq!(fs::read_to_string(home.join("run.sh")).expect("the script"), before);
+    assert_eq!(
+        fs::read_to_string(home.join("bin/Runner.Listener")).expect("the program"),
+        "the listener"
+    );
+    assert_eq!(
+        fs::read_to_string(home.join("externals/node/bin/node")).expect("the program"),
+        "node"
+    );
+    assert_eq!(
+        fs::metadata(home.join("bin/Runner.Listener"))
+            .expect("the program")
+            .permissions()
+            .mode()
+            & 0o777,
+        0o755
+    );
+    assert!(!Path::new("/tmp/mine").exists());
+}
+
+#[tokio::test]
+async fn a_registration_and_links_are_not_followed_into_the_copy() {
+    let stage = Stage::new(
+        "ls -A >\"$HOME/new\"; readlink out >>\"$HOME/new\"; cat out >>\"$HOME/new\" 2>&1; mv \"$HOME/new\" \"$HOME/seen\"\n",
+    );
+    let home = &stage.settings.local.runner_home;
+    for name in [
+        ".credentials",
+        ".credentials_rsaparams",
+        ".env",
+        ".path",
+        ".runner",
+        ".service",
+    ] {
+        file(&home.join(name), "of a registered runner", 0o644);
+    }
+    fs::create_dir(home.join("_work")).expect("a folder");
+    file(&home.join("_work/leftover"), "of another job", 0o644);
+    let outside = stage.path("outside");
+    file(&outside, "outside", 0o644);
+    std::os::unix::fs::symlink(&outside, home.join("out")).expect("a link");
+    let (host, slot) = stage.claimed().await;
+    let seen = stage.left(&slot, "seen").await;
+    let outside = outside.display();
+    assert_eq!(
+        seen,
+        format!("bin\nexternals\nout\nrun.sh\n{outside}\ncat: out: No such file or directory\n")
+    );
+    host.destroy(&slot).await.expect("destroyed");
+}
+
+#[tokio::test]
+async fn another_account_runs_it_when_root_says_so() {
+    let mut stage = Stage::new(
+        "{ id -un; id -G; grep -E '^(Cap|NoNewPrivs)' /proc/self/status; echo x >>bin/Runner.Listener; chmod 777 bin/Runner.Listener; } >\"$HOME/new\" 2>/dev/null\n\
+         mv \"$HOME/new\" \"$HOME/who\"\n",
+    );
+    let tool = stage.path("deep/down/tool");
+    fs::create_dir_all(tool.parent().expect("a folder")).expect("a folder");
+    file(&tool, "a tool", 0o644);
+    stage.settings.local.expose = vec![stage.path("deep/down")];
+    stage.settings.local.user = Some("nobody".to_owned());
+    if !is_root() {
+        let error = jitgate::adapters::local::inspect(&stage.settings).problems.remove(0);
+        assert!(error.what.contains("only root can run jobs as nobody"), "{error}");
+        return;
+    }
+    let script = stage.settings.local.runner_home.join("run.sh");
+    let text = fs::read_to_string(&script).expect("the script");
+    file(
+        &script,
+        &format!("{text}\ncp {} \"$HOME/tool\"\n{HOOK}", tool.display()),
+        0o755,
+    );
+    let (host, slot) = stage.claimed().await;
+    until(&host, &slot, |slot| {
+        assert!(
+            !matches!(slot.state, SlotState::Ended(_)),
+            "{}",
+            stage.output(&runner(&slot.id))
+        );
+        matches!(slot.state, SlotState::AtGate(_))
+    })
+    .await;
+    let zero = "0000000000000000";
+    let who = stage.left(&slot, "who").await;
+    let expected = format!(
+        "nobody\n65534\nCapInh:\t{zero}\nCapPrm:\t{zero}\nCapEff:\t{zero}\nCapBnd:\t{zero}\nCapAmb:\t{zero}\nNoNewPrivs:\t1\n"
+    );
+    assert_eq!(who, expected);
+    assert_eq!(stage.left(&slot, "tool").await, "a tool");
+    // Large files are linked, and out of the job's reach.
+    let listener = stage.settings.local.runner_home.join("bin/Runner.Listener");
+    let linked = fs::metadata(
+        stage
+            .folder(&slot)
+            .join("environment/actions-runner/bin/Runner.Listener"),
+    )
+    .expect("a file");
+    assert_eq!(fs::metadata(&listener).expect("a file").ino(), linked.ino());
+    assert_eq!(fs::read_to_string(&listener).expect("a file"), "the listener");
+    host.open_gate(&slot).await.expect("opened");
+    let ended = until(&host, &slot, |slot| matches!(slot.state, SlotState::Ended(_))).await;
+    assert_eq!(ended.state, SlotState::Ended(Ending::Exited));
+    stage.left(&slot, "step").await;
+    host.destroy(&slot).await.expect("destroyed");
+    assert!(!stage.folder(&slot).exists(), "{}", stage.output(&runner(&slot)));
+}

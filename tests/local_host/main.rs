@@ -1,0 +1,10 @@
+//! The local host through its port, with real sandboxes: jobs are scripts in the place of actions/runner.
+#![cfg(test)]
+
+mod boots;
+mod ends;
+mod environment;
+mod gate;
+mod hidden;
+mod stage;
+mod survives;
