@@ -53,7 +53,7 @@ impl Scene {
         let event = JobEvent {
             action: Action::Queued,
             repository: "o/r".to_owned(),
-            repository_id: RepositoryId(3),
+            is_public: false,
             job,
         };
         Self {
@@ -155,6 +155,7 @@ fn policy() -> Policy {
             associations: vec!["MEMBER".to_owned()],
             min_permission: Permission::Write,
             allow_bots: Vec::new(),
+            public_repositories: true,
         },
         routing: RoutingPolicy {
             workflows: GlobSet::builder().add(workflow).build().expect("globs"),

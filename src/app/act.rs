@@ -1,17 +1,17 @@
 //! Carries decisions out. Every action can be repeated after a crash without a second effect.
 
 use super::gate::Gate;
-use super::provision;
-use super::records::{self, JobRecord, JobRunner, RepositoryRecord, RolledBack, RunRecord, RunnerRecord, runner_key};
+use super::records::{self, JobRecord, RepositoryRecord, RolledBack, RunRecord, RunnerRecord};
 use super::settings::Repository;
+use super::{runners, wants};
 use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event::{Action as EventAction, JobEvent};
 use crate::domain::facts::Facts;
-use crate::domain::ids::{JobId, RunnerId};
-use crate::domain::runner::RunnerState;
+use crate::domain::job::{Service, ServiceEvent};
+use crate::domain::runner::{Outcome, RunnerState};
 use crate::ports::Failure;
-use crate::ports::github::{Deletion, RunCommand};
+use crate::ports::github::RunCommand;
 
 /// Does one action of a decision.
 pub(super) async fn perform(
@@ -22,19 +22,9 @@ pub(super) async fn perform(
     action: Action,
 ) -> Result<(), Failure> {
     match action {
-        Action::Provision => match provision::provision(gate, repository, event).await {
-            Err(Failure::Permanent(why)) => {
-                raise(gate, AlertKind::RunnerBootFailure, decision).await?;
-                Err(Failure::Permanent(why))
-            }
-            Ok(()) if gate.host.is_some() => {
-                let kind = AlertKind::RunnerBootFailure;
-                gate.alerts.over(kind, Some(&repository.name), "-", None).await
-            }
-            outcome => outcome,
-        },
-        Action::DestroyRunner => destroy_runner(gate, repository, event).await,
-        Action::Rebind => rebind(gate, repository, event).await,
+        Action::Provision => provision(gate, event, decision).await,
+        Action::DestroyRunner => destroy_runner(gate, event).await,
+        Action::Rebind => rebind(gate, event).await,
         Action::CancelRun | Action::ForceCancelRun | Action::RerunRun => {
             command_run(gate, repository, event, action).await
         }
@@ -46,6 +36,23 @@ pub(super) async fn perform(
 
 async fn raise(gate: &Gate, kind: AlertKind, decision: &Decision) -> Result<(), Failure> {
     gate.alerts.raise(Alert::of(kind, decision)).await
+}
+
+/// Raises an alert about a job outside of a decision: with the newest one there is about it.
+pub(super) async fn raise_for(gate: &Gate, kind: AlertKind, job: &JobRecord) -> Result<(), Failure> {
+    match job.decisions.last() {
+        Some(entry) => raise(gate, kind, &entry.decision).await,
+        None => Ok(()),
+    }
+}
+
+async fn provision(gate: &Gate, event: &JobEvent, decision: &Decision) -> Result<(), Failure> {
+    if gate.host.is_none() {
+        let job = event.job.id;
+        tracing::warn!(job = job.0, "job {job} is admitted, and no runner host is configured");
+        return Ok(());
+    }
+    wants::begin(gate, event, &decision.delivery, decision.received_at).await
 }
 
 /// Cancels or re-runs a run, once per attempt however many of its jobs ask for it.
@@ -155,215 +162,147 @@ pub(super) async fn forget_rollback(gate: &Gate, repository: &Repository, facts:
 }
 
 /// Destroys the runner of ours that took the job; where none did, the one that was made for it.
-async fn destroy_runner(gate: &Gate, repository: &Repository, event: &JobEvent) -> Result<(), Failure> {
-    if let Some(runner) = &event.job.runner
-        && load_runner(gate, repository, runner.id).await?.is_some()
+async fn destroy_runner(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
+    let over = event.action == EventAction::Completed;
+    if let Some(on) = &event.job.runner
+        && let Some(runner) = runners::of_event(gate, on).await?
     {
-        return tear_down(gate, repository, runner.id).await;
+        let why = format!("job {} had no right to it", event.job.id);
+        let (outcome, why) = match runner.job == event.job.id {
+            true => (how_it_ended(&runner), None),
+            false => (Outcome::Stolen, Some(why)),
+        };
+        return runners::end(gate, &runner.name, outcome, why.as_deref()).await;
     }
-    let record: Option<JobRecord> = gate.job(event.job.id).await?;
-    match record.and_then(|record| record.runner).and_then(|runner| runner.id) {
-        Some(id) => tear_down(gate, repository, id).await,
+    let record = gate.job(event.job.id).await?;
+    match record.filter(|_| over).and_then(|record| record.runner) {
+        Some(name) => runners::end(gate, &name, Outcome::Cancelled, None).await,
         None => Ok(()),
     }
 }
 
-async fn load_runner(gate: &Gate, repository: &Repository, id: RunnerId) -> Result<Option<RunnerRecord>, Failure> {
-    let key = runner_key(repository.scope.repository(), id);
-    records::load(gate.ledger.as_ref(), &key).await
-}
-
-/// Ends a runner: environment first, then GitHub's record, then our own say it is over.
-pub(super) async fn tear_down(gate: &Gate, repository: &Repository, id: RunnerId) -> Result<(), Failure> {
-    let Some(runner) = load_runner(gate, repository, id).await? else {
-        return Ok(());
-    };
-    if let Some(host) = &gate.host {
-        host.destroy(&crate::ports::runner_host::SlotId(runner.slot.clone()))
-            .await?;
+/// What it means that the job of a runner is over.
+fn how_it_ended(runner: &RunnerRecord) -> Outcome {
+    if runner.passed_gate {
+        Outcome::Completed
+    } else {
+        Outcome::Cancelled
     }
-    if gate.github.delete_runner(&repository.scope, id).await? == Deletion::Busy {
-        return Err(Failure::Transient(format!(
-            "runner {id} is destroyed, and GitHub still shows it busy"
-        )));
-    }
-    set_runner_state(gate, repository, id, RunnerState::Ended).await?;
-    set_job_runner_state(gate, runner.made_for, id, RunnerState::Ended).await
-}
-
-async fn set_runner_state(
-    gate: &Gate,
-    repository: &Repository,
-    id: RunnerId,
-    state: RunnerState,
-) -> Result<(), Failure> {
-    let key = runner_key(repository.scope.repository(), id);
-    records::update(
-        gate.ledger.as_ref(),
-        &key,
-        gate.settings.retention,
-        |old: Option<RunnerRecord>| {
-            let mut record = old?;
-            record.state = record.state.max(state);
-            Some(record)
-        },
-    )
-    .await?;
-    Ok(())
-}
-
-async fn set_job_runner_state(gate: &Gate, job: JobId, id: RunnerId, state: RunnerState) -> Result<(), Failure> {
-    records::update(
-        gate.ledger.as_ref(),
-        &job.to_string(),
-        gate.settings.retention,
-        |old: Option<JobRecord>| {
-            let mut record = old?;
-            let runner = record.runner.as_mut().filter(|runner| runner.id == Some(id))?;
-            runner.state = runner.state.max(state);
-            Some(record)
-        },
-    )
-    .await?;
-    Ok(())
 }
 
 /// A trusted job took the runner that was made for another one: the runner is this job's now, and the other job gets this
-/// job's runner, or a new one. The runner's own record changes last, so that a repetition still knows the other job.
-async fn rebind(gate: &Gate, repository: &Repository, event: &JobEvent) -> Result<(), Failure> {
-    let Some(taken) = &event.job.runner else {
+/// job's runner, or waits for a new one. The runner's own record changes last, so that a repetition still knows the other.
+async fn rebind(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
+    let Some(on) = &event.job.runner else {
         return Ok(());
     };
-    let (job, retention) = (event.job.id, gate.settings.retention);
-    let Some(runner) = load_runner(gate, repository, taken.id).await? else {
+    let (job, now) = (event.job.id, gate.clock.now());
+    let Some(runner) = runners::of_event(gate, on).await? else {
         return Ok(());
     };
-    let other = runner.made_for;
+    let (name, other) = (runner.name.as_str(), runner.job);
     if other == job {
         return Ok(());
     }
-    let spare = gate
-        .job(job)
-        .await?
-        .and_then(|record| record.runner)
-        .filter(|spare| spare.state.is_alive() && spare.id.is_some_and(|id| id != taken.id));
-    let mut left_without = false;
-    records::update(
-        gate.ledger.as_ref(),
-        &other.to_string(),
-        retention,
-        |old: Option<JobRecord>| {
-            let mut record = old?;
-            record.runner.as_ref().filter(|runner| runner.id == Some(taken.id))?;
-            record.runner.clone_from(&spare);
-            // What was taken from it does not count as its attempt.
-            record.mints_stolen += u32::from(spare.is_none());
-            Some(record)
-        },
-    )
-    .await?;
-    let other_record = gate.job(other).await?;
-    if let Some(record) = &other_record {
-        left_without = record.runner.is_none() && !record.progress.is_past_queued();
-    }
-    if let Some(id) = spare.as_ref().and_then(|spare| spare.id) {
-        make_for(gate, repository, id, other).await?;
-    }
-    records::update(
-        gate.ledger.as_ref(),
-        &job.to_string(),
-        retention,
-        |old: Option<JobRecord>| {
-            let mut record = old?;
-            record.runner = Some(JobRunner {
-                name: runner.name.clone(),
-                state: RunnerState::Running,
-                id: Some(taken.id),
-            });
-            Some(record)
-        },
-    )
-    .await?;
-    if left_without {
-        queue_again(gate, other_record.as_ref()).await?;
-    }
-    make_for(gate, repository, taken.id, job).await
-}
-
-async fn make_for(gate: &Gate, repository: &Repository, id: RunnerId, job: JobId) -> Result<(), Failure> {
-    let key = runner_key(repository.scope.repository(), id);
-    records::update(
-        gate.ledger.as_ref(),
-        &key,
-        gate.settings.retention,
-        |old: Option<RunnerRecord>| {
-            let mut record = old?;
-            record.made_for = job;
-            Some(record)
-        },
-    )
-    .await?;
-    Ok(())
-}
-
-/// Has a job decided on again: the delivery that got it a runner goes back into the queue.
-async fn queue_again(gate: &Gate, record: Option<&JobRecord>) -> Result<(), Failure> {
-    let admitted = record.and_then(|record| {
-        record
-            .decisions
-            .iter()
-            .rev()
-            .find(|entry| entry.decision.actions.contains(&Action::Provision))
-    });
-    if let Some(entry) = admitted {
-        gate.queue.requeue(&entry.decision.delivery).await?;
-    }
-    Ok(())
-}
-
-/// Notes what an event says about a runner of ours: a job runs on it, or it has done its one job and goes.
-pub(super) async fn follow_runner(
-    gate: &Gate,
-    repository: &Repository,
-    event: &JobEvent,
-    decision: &Decision,
-) -> Result<(), Failure> {
-    let Some(taken) = &event.job.runner else {
-        return victim_of(gate, repository, event, decision).await;
+    let spare = match gate.job(job).await?.and_then(|record| record.runner) {
+        Some(spare) if spare != name => runners::load(gate.ledger.as_ref(), &spare).await?,
+        _ => None,
     };
-    match event.action {
-        EventAction::InProgress => {
-            set_runner_state(gate, repository, taken.id, RunnerState::Running).await?;
-            set_job_runner_state(gate, event.job.id, taken.id, RunnerState::Running).await?;
+    let spare = spare.filter(|spare| spare.state.is_alive()).map(|spare| spare.name);
+    let left = wants::update_job(gate, other, |record| {
+        if record.runner.as_deref() != Some(name) {
+            return false;
         }
-        EventAction::Completed => tear_down(gate, repository, taken.id).await?,
-        EventAction::Queued | EventAction::Waiting => {}
+        record.runner = None;
+        if let Some(spare) = &spare {
+            record.take_runner(spare);
+        }
+        if spare.is_none() && record.advance(ServiceEvent::Lose, now, format!("job {job} took its runner {name}")) {
+            // What was taken from it does not count as its attempt.
+            record.mints_stolen += 1;
+        }
+        true
+    })
+    .await?;
+    wants::change(gate, other, |want| {
+        let Some(holder) = want.holder.as_mut().filter(|holder| holder.runner == name) else {
+            return false;
+        };
+        match &spare {
+            Some(spare) => holder.runner.clone_from(spare),
+            None => want.holder = None,
+        }
+        true
+    })
+    .await?;
+    if left.is_some_and(|record| record.service == Service::Wanted && record.progress.is_past_queued()) {
+        wants::close(gate, other, "is over").await?;
     }
-    victim_of(gate, repository, event, decision).await
+    if let Some(spare) = &spare {
+        runners::change(gate, spare, |record| std::mem::replace(&mut record.job, other) != other).await?;
+    }
+    wants::update_job(gate, job, |record| {
+        record.take_runner(name);
+        record.advance(
+            ServiceEvent::Name,
+            now,
+            format!("took runner {name}, made for job {other}"),
+        );
+        true
+    })
+    .await?;
+    wants::change(gate, job, |want| {
+        want.holder = Some(records::Holder {
+            instance: runner.instance.clone(),
+            runner: name.to_owned(),
+        });
+        true
+    })
+    .await?;
+    runners::change(gate, name, |record| std::mem::replace(&mut record.job, job) != job).await?;
+    gate.pool.wake();
+    Ok(())
 }
 
-/// Whoever lost its runner to a thief is decided on again. Thefts don't use up the victim's attempts.
-async fn victim_of(gate: &Gate, repository: &Repository, event: &JobEvent, decision: &Decision) -> Result<(), Failure> {
-    let stolen = decision.actions.contains(&Action::Alert(AlertKind::StolenRunner));
-    let Some(taken) = event.job.runner.as_ref().filter(|_| stolen) else {
+/// Notes what an event says about runners of ours: a job runs on one, or is over and its runner goes.
+pub(super) async fn follow_runner(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
+    let job = event.job.id;
+    let on = match &event.job.runner {
+        Some(on) => runners::of_event(gate, on).await?,
+        None => None,
+    };
+    match (event.action, &on) {
+        (EventAction::InProgress, Some(_)) => {
+            if let Some(taken) = &event.job.runner {
+                runners::note_taken(gate, taken, job).await?;
+            }
+        }
+        (EventAction::Completed, Some(runner)) => {
+            runners::end(gate, &runner.name, how_it_ended(runner), None).await?;
+        }
+        _ => {}
+    }
+    if !matches!(event.action, EventAction::InProgress | EventAction::Completed) {
+        return Ok(());
+    }
+    // A job that runs elsewhere, or is over before it began, needs its runner no more.
+    let Some(record) = gate.job(job).await? else {
         return Ok(());
     };
-    let Some(runner) = load_runner(gate, repository, taken.id).await? else {
-        return Ok(());
-    };
-    let victim = records::update(
-        gate.ledger.as_ref(),
-        &runner.made_for.to_string(),
-        gate.settings.retention,
-        |old: Option<JobRecord>| {
-            let mut record = old?;
-            record.runner.take_if(|runner| runner.id == Some(taken.id))?;
-            record.mints_stolen += 1;
-            Some(record)
-        },
-    )
-    .await?;
-    // Also when a crash came between the two.
-    let left_without = victim.filter(|record| record.runner.is_none() && !record.progress.is_past_queued());
-    queue_again(gate, left_without.as_ref()).await
+    let elsewhere = on.as_ref().is_none_or(|on| record.runner.as_deref() != Some(&on.name));
+    let over = event.action == EventAction::Completed;
+    if matches!(record.service, Service::Wanted | Service::Serving) && (over || (elsewhere && on.is_none())) {
+        if let Some(name) = record.runner.filter(|_| elsewhere) {
+            let spare: Option<RunnerRecord> = records::load(gate.ledger.as_ref(), &name).await?;
+            // One that somebody else has by now is theirs; its own events tell.
+            if spare.is_some_and(|spare| spare.taken_by.is_none() && spare.state < RunnerState::Gated) {
+                runners::end(gate, &name, Outcome::Cancelled, None).await?;
+            }
+        }
+        let why = if over { "is over" } else { "runs elsewhere" };
+        wants::close(gate, job, why).await?;
+    } else if over && record.service == Service::Served {
+        wants::close(gate, job, "is over").await?;
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::alerts::Alerts;
 use super::gather::Recall;
+use super::pool::Pool;
 use super::records::{self, JobRecord};
 use super::settings::Settings;
 use crate::domain::ids::JobId;
@@ -28,8 +29,8 @@ pub struct Gate {
     pub settings: Settings,
     /// GitHub's recent answers.
     pub recall: Recall,
-    /// Held while a runner is made, so that `max_runners` is never passed.
-    pub minting: tokio::sync::Mutex<()>,
+    /// What the pool is about.
+    pub pool: Pool,
 }
 
 impl Gate {

@@ -14,7 +14,7 @@
 use super::gate::Gate;
 use super::settings::Repository;
 use crate::domain::event::JobEvent;
-use crate::domain::facts::{Cause, Fact, Facts, Pull, Run, Variable};
+use crate::domain::facts::{Cause, Fact, Facts, LiveJob, Pull, Run, Variable};
 use crate::domain::ids::{RepositoryName, RunId};
 use crate::domain::labels::LabelsClass;
 use crate::domain::policy::{Permission, TrustPolicy};
@@ -157,7 +157,7 @@ async fn ask(
                 .github
                 .job(name, job.id, purpose)
                 .await?
-                .map_or(Fact::Gone, Fact::Known);
+                .map_or(Fact::Gone, |job| Fact::Known(LiveJob::from(&job)));
         }
     }
     Ok(())

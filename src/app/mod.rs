@@ -7,11 +7,16 @@ pub mod alerts;
 pub mod gate;
 pub mod gather;
 pub mod ingest;
+pub mod job_gate;
+pub mod pool;
 pub mod provision;
 pub mod quarantine;
 pub mod records;
+pub mod runners;
 pub mod settings;
 pub mod story;
+pub mod sweep;
+pub mod wants;
 pub mod work;
 
 pub use crate::domain::signature;

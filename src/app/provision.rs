@@ -1,177 +1,228 @@
-//! Makes one just-in-time runner for one admitted job.
+//! Makes one just-in-time runner for one job, in an environment that is there.
 //!
-//! The name goes into the ledger before the request goes out. A lost answer, or a crash, leaves a job whose runner is
-//! `minting`: whatever bears that name is removed before the job is decided on again, so there are never two.
+//! The job is decided on again unless that was done a moment ago: what was true when it was queued need not be true when
+//! its turn comes. The name goes into the ledger before the request goes out. A request without an answer is never
+//! repeated: the runner ends, whatever bears its name is removed, and the job's next runner has another name.
 
-use super::act::tear_down;
 use super::gate::Gate;
-use super::records::{self, JobRecord, JobRunner, RunnerRecord, runner_key};
+use super::gather::PULLS_AT_ADMISSION;
+use super::records::{self, Holder, JobRecord, RunnerRecord, Want};
 use super::settings::Repository;
-use crate::domain::event::JobEvent;
-use crate::domain::ids::{JobId, RunnerId};
-use crate::domain::runner::{RunnerState, runner_name};
+use super::{runners, wants, work};
+use crate::domain::admission::AdmissionVerdict;
+use crate::domain::decision::{Action, Decision};
+use crate::domain::ids::JobId;
+use crate::domain::job::{Service, ServiceEvent};
+use crate::domain::retry::backoff;
+use crate::domain::runner::{Outcome, RunnerEvent, runner_name};
 use crate::ports::github::{JitOutcome, JitRequest, JitRunner};
 use crate::ports::runner_host::SlotId;
 use crate::ports::{Failure, RunnerHost};
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
 
-/// Makes the runner, under a new name for as often as the old one is taken.
-pub(super) async fn provision(gate: &Gate, repository: &Repository, event: &JobEvent) -> Result<(), Failure> {
-    let Some(host) = &gate.host else {
-        tracing::warn!(
-            job = event.job.id.0,
-            "job {} is admitted, and no runner host is configured",
-            event.job.id
-        );
+/// Makes a runner for a job that waits, in a slot that is ready.
+pub(super) async fn serve(gate: &Gate, host: &dyn RunnerHost, job: JobId, slot: &SlotId) -> Result<(), Failure> {
+    let ledger = gate.ledger.as_ref();
+    let Some(want) = records::load::<Want>(ledger, &job.to_string()).await? else {
         return Ok(());
     };
-    // Capacity was looked at before the decision; others may have been faster.
-    let _turn = gate.minting.lock().await;
-    if is_full(gate, host.as_ref()).await? {
-        return Err(Failure::Transient("all runners are in use".to_owned()));
+    let (Some(repository), Some(record)) = (gate.settings.repository(want.repository.as_str()), gate.job(job).await?)
+    else {
+        return wants::forget(gate, job).await;
+    };
+    match record.service {
+        Service::Wanted => {}
+        // A crash came between the two records: the job is owed a runner, or nothing.
+        Service::Unwanted => {
+            let now = gate.clock.now();
+            wants::update_job(gate, job, |record| {
+                record.advance(ServiceEvent::Want, now, "waits for a runner")
+            })
+            .await?;
+        }
+        Service::Serving | Service::Served | Service::Closed | Service::GivenUp => {
+            return wants::forget(gate, job).await;
+        }
     }
-    let slot = host.boot().await?;
-    let made = mint(gate, repository, event, host.as_ref(), &slot).await;
-    if made.is_err() {
-        host.destroy(&slot).await?;
+    if !is_admitted(gate, repository, &want, &record).await? {
+        return Ok(());
     }
-    made
+    let Some(name) = take_name(gate, &want, &record, slot).await? else {
+        return Ok(());
+    };
+    make(gate, host, repository, &want, &name, slot).await
 }
 
-/// Whether as many runners are alive as may be.
-pub(super) async fn is_full(gate: &Gate, host: &dyn RunnerHost) -> Result<bool, Failure> {
-    let slots = host.list().await?;
-    let claimed = slots.iter().filter(|slot| slot.runner.is_some()).count();
-    Ok(u32::try_from(claimed).map_or(true, |claimed| claimed >= gate.settings.max_runners))
-}
-
-async fn mint(
-    gate: &Gate,
-    repository: &Repository,
-    event: &JobEvent,
-    host: &dyn RunnerHost,
-    slot: &SlotId,
-) -> Result<(), Failure> {
-    let job = event.job.id;
-    loop {
-        let name = next_name(gate, job).await?;
-        let request = JitRequest {
-            name: name.clone(),
-            runner_group_id: repository.runner_group_id,
-            labels: event.job.labels.clone(),
-        };
-        match gate.github.generate_jit(&repository.scope, &request).await? {
-            JitOutcome::Made(runner) => return start(gate, repository, job, host, slot, name, runner).await,
-            JitOutcome::NameTaken => resolve_lost_mint(gate, repository, job).await?,
-            JitOutcome::Refused(why) => {
-                resolve_lost_mint(gate, repository, job).await?;
-                return Err(Failure::Permanent(format!(
-                    "GitHub makes no runner for job {job}: {why}"
-                )));
-            }
+/// Whether the job may have a runner now. If not, it is put off or closed.
+async fn is_admitted(gate: &Gate, repository: &Repository, want: &Want, record: &JobRecord) -> Result<bool, Failure> {
+    let job = want.event.job.id;
+    let fresh = |decision: &Decision| {
+        let age = gate.clock.now() - decision.decided_at;
+        decision.actions.contains(&Action::Provision) && age < PULLS_AT_ADMISSION
+    };
+    if record.entry(&want.delivery).is_some_and(|entry| fresh(&entry.decision)) {
+        return Ok(true);
+    }
+    let asked = work::Asked {
+        delivery: &want.delivery,
+        received_at: want.received_at,
+        attempts: want.tries,
+        has_environment: true,
+    };
+    let (decision, not_before) = gate.decide(&asked, repository, &want.event).await?;
+    let now = gate.clock.now();
+    match decision.admission.verdict {
+        AdmissionVerdict::Admit => {
+            wants::change(gate, job, |want| std::mem::take(&mut want.tries) > 0).await?;
+            Ok(true)
+        }
+        AdmissionVerdict::Hold => {
+            let until = not_before.max(Some(now + backoff(want.tries, 0.0)));
+            wants::change(gate, job, |want| {
+                want.tries += 1;
+                want.not_before = until;
+                true
+            })
+            .await?;
+            Ok(false)
+        }
+        AdmissionVerdict::Deny | AdmissionVerdict::None => {
+            let reasons = decision.admission.reasons.join(", ");
+            wants::close(gate, job, &format!("gets no runner: {reasons}")).await?;
+            Ok(false)
         }
     }
 }
 
-/// Takes the next name and records it.
-async fn next_name(gate: &Gate, job: JobId) -> Result<String, Failure> {
-    let settings = &gate.settings;
-    let mut exhausted = false;
-    let record = records::update(
-        gate.ledger.as_ref(),
-        &job.to_string(),
-        settings.retention,
-        |old: Option<JobRecord>| {
-            let mut record = old?;
-            exhausted = record.mints >= settings.attempts + record.mints_stolen;
-            if exhausted {
-                return None;
-            }
-            record.mints += 1;
-            let name = runner_name(&settings.name_prefix, &settings.instance, job, record.mints);
-            record.runner = Some(JobRunner {
-                name,
-                state: RunnerState::Minting,
-                id: None,
+/// Records the job's next runner: who makes it, its name, and that the job has it. None when somebody else was faster or
+/// no attempt is left.
+async fn take_name(gate: &Gate, want: &Want, record: &JobRecord, slot: &SlotId) -> Result<Option<String>, Failure> {
+    let (settings, now, job) = (&gate.settings, gate.clock.now(), record.id);
+    let number = record.mints + 1;
+    let name = runner_name(&settings.name_prefix, &settings.instance, job, number);
+    let mut is_ours = false;
+    wants::change(gate, job, |want| {
+        is_ours = want.holder.is_none();
+        if is_ours {
+            want.holder = Some(Holder {
+                instance: settings.instance.clone(),
+                runner: name.clone(),
             });
-            Some(record)
-        },
-    )
+        }
+        is_ours
+    })
     .await?;
-    match record.and_then(|record| record.runner) {
-        Some(runner) if !exhausted => Ok(runner.name),
-        _ => Err(Failure::Permanent(format!(
-            "job {job} got no runner in {} attempts",
-            settings.attempts
-        ))),
+    if !is_ours {
+        return Ok(None);
+    }
+    let runner = RunnerRecord::named(
+        name.clone(),
+        &settings.instance,
+        want.repository.clone(),
+        job,
+        &slot.0,
+        now,
+    );
+    records::update(gate.ledger.as_ref(), &name, settings.retention, |_| {
+        Some(runner.clone())
+    })
+    .await?;
+    let mut named = false;
+    wants::update_job(gate, job, |record| {
+        named = record.mints + 1 == number && record.advance(ServiceEvent::Name, now, format!("runner {name} is made"));
+        if named {
+            record.mints = number;
+            record.take_runner(&name);
+        }
+        named
+    })
+    .await?;
+    if !named {
+        // Events were faster: the job is over, or has another runner.
+        runners::end(gate, &name, Outcome::Cancelled, None).await?;
+        return Ok(None);
+    }
+    Ok(Some(name))
+}
+
+async fn make(
+    gate: &Gate,
+    host: &dyn RunnerHost,
+    repository: &Repository,
+    want: &Want,
+    name: &str,
+    slot: &SlotId,
+) -> Result<(), Failure> {
+    let job = &want.event.job;
+    let request = JitRequest {
+        name: name.to_owned(),
+        runner_group_id: repository.runner_group_id,
+        labels: job.labels.clone(),
+    };
+    let began = Instant::now();
+    let answer = gate.github.generate_jit(&repository.scope, &request).await;
+    let waited = job.created_at.map(|created| gate.clock.now() - created);
+    gate.observer
+        .minted(began.elapsed(), waited.and_then(|waited| waited.to_std().ok()));
+    match answer {
+        Ok(JitOutcome::Made(runner)) => start(gate, host, repository, job.id, name, slot, runner).await,
+        Ok(JitOutcome::NameTaken) => runners::end(gate, name, Outcome::NameTaken, None).await,
+        Ok(JitOutcome::Refused(why)) => {
+            tracing::error!(job = job.id.0, why, "GitHub makes no runner for job {}", job.id);
+            runners::end(gate, name, Outcome::Refused, Some(&why)).await
+        }
+        Err(failure) => {
+            runners::end(gate, name, Outcome::Lost, Some(&failure.to_string())).await?;
+            if let Failure::RateLimited { until, .. } = failure {
+                put_off(gate, job.id, until).await?;
+            }
+            Ok(())
+        }
     }
 }
 
-async fn start(
-    gate: &Gate,
-    repository: &Repository,
-    job: JobId,
-    host: &dyn RunnerHost,
-    slot: &SlotId,
-    name: String,
-    runner: JitRunner,
-) -> Result<(), Failure> {
-    let key = runner_key(repository.scope.repository(), runner.id);
-    let record = RunnerRecord {
-        name: name.clone(),
-        made_for: job,
-        slot: slot.0.clone(),
-        state: RunnerState::Minted,
-        passed_gate: false,
-    };
-    records::update(gate.ledger.as_ref(), &key, gate.settings.retention, |_| {
-        Some(record.clone())
+async fn put_off(gate: &Gate, job: JobId, until: DateTime<Utc>) -> Result<(), Failure> {
+    // Asking a limited GitHub costs nothing, since the adapter knows; but each would use up an attempt.
+    let latest = gate.clock.now() + TimeDelta::hours(1);
+    wants::change(gate, job, |want| {
+        want.not_before = want.not_before.max(Some(until.min(latest)));
+        true
     })
     .await?;
-    host.claim(slot, &name, runner.config).await?;
-    tracing::info!(
-        job = job.0,
-        runner = runner.id.0,
-        name,
-        "made runner {name} for job {job}"
-    );
-    set_state(gate, job, RunnerState::Minted, Some(runner.id)).await
-}
-
-async fn set_state(gate: &Gate, job: JobId, state: RunnerState, id: Option<RunnerId>) -> Result<(), Failure> {
-    records::update(
-        gate.ledger.as_ref(),
-        &job.to_string(),
-        gate.settings.retention,
-        |old: Option<JobRecord>| {
-            let mut record = old?;
-            let runner = record.runner.as_mut()?;
-            runner.state = state;
-            runner.id = id;
-            Some(record)
-        },
-    )
+    wants::update_job(gate, job, |record| {
+        record.mints_stolen += 1;
+        true
+    })
     .await?;
     Ok(())
 }
 
-/// Removes whatever bears the name of a runner whose making was cut short.
-pub(super) async fn resolve_lost_mint(gate: &Gate, repository: &Repository, job: JobId) -> Result<(), Failure> {
-    let Some(runner) = gate.job(job).await?.and_then(|record| record.runner) else {
-        return Ok(());
-    };
-    if runner.state != RunnerState::Minting {
-        return Ok(());
+async fn start(
+    gate: &Gate,
+    host: &dyn RunnerHost,
+    repository: &Repository,
+    job: JobId,
+    name: &str,
+    slot: &SlotId,
+    runner: JitRunner,
+) -> Result<(), Failure> {
+    let now = gate.clock.now();
+    let (id, config) = (runner.id, runner.config);
+    let record = runners::change(gate, name, |record| {
+        record.id = Some(id);
+        record.advance(RunnerEvent::Made, now)
+    })
+    .await?;
+    if record.is_none_or(|record| !record.state.is_alive()) {
+        // The job was cancelled meanwhile, and nothing of its runner was there yet to be removed.
+        gate.github.delete_runner(&repository.scope, id).await?;
+        return runners::tear_down(gate, name).await;
     }
-    if let Some(host) = &gate.host {
-        for slot in host.list().await? {
-            if slot.runner.as_deref() == Some(runner.name.as_str()) {
-                host.destroy(&slot.id).await?;
-            }
-        }
+    if let Err(failure) = host.claim(slot, name, config).await {
+        return runners::end(gate, name, Outcome::BootFailed, Some(&failure.to_string())).await;
     }
-    for found in gate.github.runners_named(&repository.scope, &runner.name).await? {
-        gate.github.delete_runner(&repository.scope, found.id).await?;
-        tear_down(gate, repository, found.id).await?;
-    }
-    set_state(gate, job, RunnerState::Failed, None).await
+    tracing::info!(job = job.0, runner = id.0, name, "made runner {name} for job {job}");
+    runners::note(gate, name, RunnerEvent::Started).await?;
+    Ok(())
 }

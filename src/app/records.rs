@@ -3,8 +3,10 @@
 //! | kind | id | holds | kept |
 //! |---|---|---|---|
 //! | job | job id | how far it is, its decisions and facts, its runner | for ever while unfinished, then `retention_s` |
+//! | want | job id | a job that was admitted and did not begin yet; the index of the pool | until it begins, or is over |
 //! | run | run id | what was already done to the run | `retention_s` |
-//! | runner | `owner/name/id` | whose runner that is | for ever while alive, then `retention_s` |
+//! | runner | name | a runner of which anything is left | until it is destroyed |
+//! | past_runner | name | the same, afterwards | `retention_s` |
 //! | repository | `owner/name` | whether jitgate switched its routing off | for ever |
 //! | group | repository or `org#group` | untrusted jobs that hold up minting | `retention_s` |
 //! | alert | its id | the alert, and who was told of it | for ever until it is over, then `retention_s` |
@@ -12,10 +14,11 @@
 
 use crate::domain::alert::{Alert, AlertState};
 use crate::domain::decision::{Action, Decision};
+use crate::domain::event::JobEvent;
 use crate::domain::facts::Facts;
 use crate::domain::ids::{DeliveryId, JobId, RepositoryName, RunId, RunnerId};
-use crate::domain::job::Progress;
-use crate::domain::runner::RunnerState;
+use crate::domain::job::{Progress, Service, ServiceEvent};
+use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
 use crate::ports::ledger::{Keep, Key, Kind, Put, Stored};
 use crate::ports::{Failure, Ledger};
 use chrono::{DateTime, Utc};
@@ -27,6 +30,12 @@ use std::time::Duration;
 const LAYOUT: u32 = 1;
 /// Decisions kept per job, the newest ones.
 const DECISIONS_KEPT: usize = 16;
+/// Names of runners kept per job, the newest ones.
+const RUNNERS_KEPT: usize = 16;
+/// Moments kept per job, the newest ones.
+const MOMENTS_KEPT: usize = 64;
+/// Records in one page of a listing.
+const PAGE: usize = 500;
 /// How often a lost compare-and-set is tried again before the caller hears of it.
 const CONFLICTS: u32 = 50;
 
@@ -50,12 +59,21 @@ pub struct JobRecord {
     pub run_id: RunId,
     /// How far it has come at GitHub.
     pub progress: Progress,
-    /// The runner that is, or was, there for it.
-    pub runner: Option<JobRunner>,
+    /// How far we have come with serving it.
+    #[serde(default)]
+    pub service: Service,
+    /// Name of the runner that is, or was, there for it.
+    pub runner: Option<String>,
+    /// Names of the runners it had so far, the newest last.
+    #[serde(default)]
+    pub runners: Vec<String>,
     /// Runners asked for so far; numbers their names.
     pub mints: u32,
-    /// How many of them were taken by somebody else; those don't count as attempts.
+    /// How many of them don't count as attempts: they were taken by somebody else.
     pub mints_stolen: u32,
+    /// What happened to it with us, oldest first.
+    #[serde(default)]
+    pub moments: Vec<Moment>,
     /// Decisions with the facts behind them, oldest first.
     pub decisions: Vec<Entry>,
 }
@@ -71,15 +89,13 @@ pub struct Entry {
     pub pending: Vec<Action>,
 }
 
-/// The runner of a job.
+/// Something that happened, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobRunner {
-    /// Its name, recorded before GitHub is asked for it.
-    pub name: String,
-    /// Where it stands.
-    pub state: RunnerState,
-    /// GitHub's id, once known.
-    pub id: Option<RunnerId>,
+pub struct Moment {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What; a fragment for people, of our own words only.
+    pub what: String,
 }
 
 impl JobRecord {
@@ -91,9 +107,12 @@ impl JobRecord {
             repository,
             run_id,
             progress: Progress::Unseen,
+            service: Service::Unwanted,
             runner: None,
+            runners: Vec::new(),
             mints: 0,
             mints_stolen: 0,
+            moments: Vec::new(),
             decisions: Vec::new(),
         }
     }
@@ -101,12 +120,38 @@ impl JobRecord {
     /// Whether a runner is there for the job, or was.
     #[must_use]
     pub fn is_served(&self) -> bool {
-        self.runner.as_ref().is_some_and(|runner| {
-            matches!(
-                runner.state,
-                RunnerState::Minted | RunnerState::Running | RunnerState::Ended
-            )
-        })
+        match self.service {
+            Service::Serving | Service::Served => true,
+            Service::Closed => self.runner.is_some(),
+            Service::Unwanted | Service::Wanted | Service::GivenUp => false,
+        }
+    }
+
+    /// Has a runner from now on.
+    pub fn take_runner(&mut self, name: &str) {
+        self.runner = Some(name.to_owned());
+        self.runners.retain(|known| known != name);
+        self.runners.push(name.to_owned());
+        let surplus = self.runners.len().saturating_sub(RUNNERS_KEPT);
+        self.runners.drain(..surplus);
+    }
+
+    /// Advances how far we have come with it. False where the event changes nothing.
+    pub fn advance(&mut self, event: ServiceEvent, at: DateTime<Utc>, what: impl Into<String>) -> bool {
+        let Some(next) = self.service.after(event) else {
+            return false;
+        };
+        self.service = next;
+        self.moments.push(Moment { at, what: what.into() });
+        let surplus = self.moments.len().saturating_sub(MOMENTS_KEPT);
+        self.moments.drain(..surplus);
+        true
+    }
+
+    /// How often a runner may still be asked for.
+    #[must_use]
+    pub fn attempts_left(&self, attempts: u32) -> u32 {
+        attempts.saturating_add(self.mints_stolen).saturating_sub(self.mints)
     }
 
     /// Adds a decision, or replaces an earlier one on the same delivery.
@@ -137,7 +182,7 @@ impl JobRecord {
 impl Record for JobRecord {
     const KIND: Kind = Kind::Job;
     fn is_unfinished(&self) -> bool {
-        self.progress != Progress::Completed || self.runner.as_ref().is_some_and(|runner| runner.state.is_alive())
+        self.progress != Progress::Completed || matches!(self.service, Service::Wanted | Service::Serving)
     }
 }
 
@@ -162,25 +207,146 @@ impl Record for RunRecord {
     }
 }
 
+/// A job that was admitted and did not begin yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Want {
+    /// The event that asks for a runner. It is decided on again when there is an environment for it.
+    pub event: JobEvent,
+    /// Its delivery.
+    pub delivery: DeliveryId,
+    /// When that came in.
+    pub received_at: DateTime<Utc>,
+    /// Its repository.
+    pub repository: RepositoryName,
+    /// Since when it waits.
+    pub since: DateTime<Utc>,
+    /// How often it could not be decided on, in a row.
+    pub tries: u32,
+    /// Before then it is left alone.
+    pub not_before: Option<DateTime<Utc>>,
+    /// The runner that is being made for it, and by which instance.
+    pub holder: Option<Holder>,
+}
+
+/// Who makes a runner for a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The instance.
+    pub instance: String,
+    /// The runner's name.
+    pub runner: String,
+}
+
+impl Record for Want {
+    const KIND: Kind = Kind::Want;
+    fn is_unfinished(&self) -> bool {
+        true
+    }
+}
+
 /// A runner of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunnerRecord {
-    /// Its name.
+    /// Its name, recorded before GitHub is asked for it.
     pub name: String,
+    /// The instance that made it.
+    pub instance: String,
+    /// The repository it was made for.
+    pub repository: RepositoryName,
     /// The job it is there for.
-    pub made_for: JobId,
+    pub job: JobId,
     /// Its environment on the host.
     pub slot: String,
+    /// GitHub's id, once known.
+    pub id: Option<RunnerId>,
     /// Where it stands.
     pub state: RunnerState,
+    /// Why it ended.
+    pub outcome: Option<Outcome>,
+    /// More about that, for people.
+    pub detail: Option<String>,
+    /// The job that GitHub gave it to, where we heard of it.
+    pub taken_by: Option<JobId>,
+    /// When.
+    pub taken_at: Option<DateTime<Utc>>,
     /// Whether the host let its job begin.
     pub passed_gate: bool,
+    /// When it came to each of its states.
+    pub history: Vec<Entered>,
+}
+
+/// A state of a runner, and when it came to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entered {
+    /// The state.
+    pub state: RunnerState,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+impl RunnerRecord {
+    /// A runner that has nothing but a name yet.
+    #[must_use]
+    pub fn named(
+        name: String,
+        instance: &str,
+        repository: RepositoryName,
+        job: JobId,
+        slot: &str,
+        at: DateTime<Utc>,
+    ) -> Self {
+        let state = RunnerState::Minting;
+        Self {
+            name,
+            instance: instance.to_owned(),
+            repository,
+            job,
+            slot: slot.to_owned(),
+            id: None,
+            state,
+            outcome: None,
+            detail: None,
+            taken_by: None,
+            taken_at: None,
+            passed_gate: false,
+            history: vec![Entered { state, at }],
+        }
+    }
+
+    /// Advances it. False where the event changes nothing.
+    pub fn advance(&mut self, event: RunnerEvent, at: DateTime<Utc>) -> bool {
+        let Some(state) = self.state.after(event) else {
+            return false;
+        };
+        self.state = state;
+        self.passed_gate |= state == RunnerState::Running;
+        self.history.push(Entered { state, at });
+        true
+    }
+
+    /// Since when it is where it is.
+    #[must_use]
+    pub fn since(&self) -> Option<DateTime<Utc>> {
+        self.history.last().map(|entered| entered.at)
+    }
 }
 
 impl Record for RunnerRecord {
     const KIND: Kind = Kind::Runner;
     fn is_unfinished(&self) -> bool {
-        self.state.is_alive()
+        true
+    }
+}
+
+/// A runner of which nothing is left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PastRunner(pub RunnerRecord);
+
+impl Record for PastRunner {
+    const KIND: Kind = Kind::PastRunner;
+    fn is_unfinished(&self) -> bool {
+        false
     }
 }
 
@@ -212,12 +378,6 @@ impl Record for Alert {
     fn is_unfinished(&self) -> bool {
         self.state != AlertState::Resolved
     }
-}
-
-/// Names a runner's record. Runner ids are unique within a repository or organization only.
-#[must_use]
-pub fn runner_key(repository: &RepositoryName, id: RunnerId) -> String {
-    format!("{repository}/{id}")
 }
 
 #[derive(Serialize, Deserialize)]
@@ -301,6 +461,34 @@ pub async fn page<R: Record>(
         records,
         rows.into_iter().next_back().map(|(id, _)| id).filter(|_| is_full),
     ))
+}
+
+/// Removes a record.
+///
+/// # Errors
+/// The ledger's failure.
+pub async fn remove<R: Record>(ledger: &dyn Ledger, id: &str) -> Result<(), Failure> {
+    ledger.remove(&Key::new(R::KIND, id)).await
+}
+
+/// Every record of one type, a page at a time; for types of which there are never many.
+///
+/// # Errors
+/// The ledger's failure.
+pub async fn all<R: Record>(ledger: &dyn Ledger) -> Result<Vec<R>, Failure> {
+    let mut found = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let rows = ledger.list(R::KIND, after.as_deref(), PAGE).await?;
+        for (id, stored) in &rows {
+            found.push(read(&Key::new(R::KIND, id), &stored.value)?);
+        }
+        let is_last = rows.len() < PAGE;
+        after = rows.into_iter().next_back().map(|(id, _)| id);
+        if is_last || after.is_none() {
+            return Ok(found);
+        }
+    }
 }
 
 async fn load_versioned<R: Record>(ledger: &dyn Ledger, key: &Key) -> Result<Option<(R, u64)>, Failure> {

@@ -1,7 +1,9 @@
 //! What the operator chose, as plain values: the application does not see the configuration.
 
+use crate::domain::care::Deadlines;
 use crate::domain::ids::RepositoryName;
 use crate::domain::policy::{Mode, Policy};
+use crate::domain::pool::Bounds;
 use crate::ports::github::RunnerScope;
 use chrono::TimeDelta;
 
@@ -14,8 +16,12 @@ pub struct Settings {
     pub name_prefix: String,
     /// Eight characters that tell this instance's runners from others'.
     pub instance: String,
-    /// Runners alive at once.
-    pub max_runners: u32,
+    /// How many environments there may be.
+    pub pool: Bounds,
+    /// How often the pool is looked after when nothing wakes it.
+    pub pool_interval: std::time::Duration,
+    /// How long a runner may take, part by part.
+    pub deadlines: Deadlines,
     /// How often a runner is asked for, for one job.
     pub attempts: u32,
     /// Where GitHub's API is; shown in the status.

@@ -3,10 +3,12 @@
 //! `jitgate why --json` and `/api/v1/jobs/ID` give this very value. It is found by ids alone, so it costs the same
 //! however much the store remembers.
 
-use super::records::{self, JobRecord, JobRunner};
+use super::records::{self, JobRecord, Moment, RunnerRecord};
+use super::runners;
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::JobId;
-use crate::domain::job::Progress;
+use crate::domain::job::{Progress, Service};
+use crate::domain::runner::RunnerState;
 use crate::ports::queue::{Delivery, Filter};
 use crate::ports::{Failure, Ledger, Queue};
 use serde::Serialize;
@@ -22,8 +24,12 @@ pub struct Story {
     pub newest: Option<Decision>,
     /// How far the job has come at GitHub.
     pub progress: Progress,
+    /// How far we have come with serving it.
+    pub service: Service,
     /// Its runner.
-    pub runner: Option<JobRunner>,
+    pub runner: Option<RunnerRecord>,
+    /// Everything that happened to it and its runners, oldest first.
+    pub timeline: Vec<Moment>,
     /// What was decided, oldest first.
     pub history: Vec<Chapter>,
     /// Deliveries that nothing was decided on yet, oldest first.
@@ -54,13 +60,16 @@ pub async fn tell(queue: &dyn Queue, ledger: &dyn Ledger, job: JobId) -> Result<
         let story = Story {
             newest: None,
             progress: Progress::Unseen,
+            service: Service::Unwanted,
             runner: None,
+            timeline: Vec::new(),
             history: Vec::new(),
             undecided,
         };
         return Ok(Some(story).filter(|story| !story.undecided.is_empty()));
     };
     undecided.retain(|delivery| record.entry(&delivery.id).is_none());
+    let (runner, timeline) = timeline(ledger, &record).await?;
     let mut history = Vec::new();
     for entry in record.decisions {
         history.push(Chapter {
@@ -72,8 +81,38 @@ pub async fn tell(queue: &dyn Queue, ledger: &dyn Ledger, job: JobId) -> Result<
     Ok(Some(Story {
         newest: history.last().map(|chapter| chapter.decision.clone()),
         progress: record.progress,
-        runner: record.runner,
+        service: record.service,
+        runner,
+        timeline,
         history,
         undecided,
     }))
+}
+
+/// The job's runner, and all that happened to the job and each runner it had.
+async fn timeline(ledger: &dyn Ledger, job: &JobRecord) -> Result<(Option<RunnerRecord>, Vec<Moment>), Failure> {
+    let mut own = None;
+    let mut moments = job.moments.clone();
+    for name in &job.runners {
+        let Some(runner) = runners::load(ledger, name).await? else {
+            continue;
+        };
+        for entered in &runner.history {
+            let mut what = format!("runner {name} is {}", entered.state.as_str());
+            if entered.state == RunnerState::Ended
+                && let Some(outcome) = runner.outcome
+            {
+                what.push_str(&format!(": {}", outcome.as_str()));
+                if let Some(detail) = &runner.detail {
+                    what.push_str(&format!(" ({detail})"));
+                }
+            }
+            moments.push(Moment { at: entered.at, what });
+        }
+        if job.runner.as_ref() == Some(name) {
+            own = Some(runner);
+        }
+    }
+    moments.sort_by_key(|moment| moment.at);
+    Ok((own, moments))
 }

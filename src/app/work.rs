@@ -5,12 +5,13 @@
 
 use super::act;
 use super::gate::Gate;
-use super::records::{self, Entry, JobRecord, RepositoryRecord, RunnerRecord, runner_key};
+use super::records::{self, Entry, JobRecord, RepositoryRecord};
 use super::settings::Repository;
-use super::{gather, provision, quarantine};
+use super::{gather, pool, quarantine, runners, wants};
 use crate::domain::decision::{self, Action, Decision, Input, UNDECIDED_AFTER};
 use crate::domain::event::{Action as EventAction, JobEvent};
 use crate::domain::facts::{Facts, LedgerFacts, OurRunner};
+use crate::domain::ids::DeliveryId;
 use crate::domain::job::Progress;
 use crate::domain::payload::{self, Parsed};
 use crate::domain::retry::backoff;
@@ -190,28 +191,45 @@ impl Gate {
         repository: &Repository,
         event: &JobEvent,
     ) -> Result<Outcome, Failure> {
-        let job_key = event.job.id.to_string();
-        provision::resolve_lost_mint(self, repository, event.job.id).await?;
-        let record: Option<JobRecord> = records::load(self.ledger.as_ref(), &job_key).await?;
+        let record = self.job(event.job.id).await?;
         let unfinished = record
             .as_ref()
             .and_then(|record| record.entry(&lease.id))
-            .filter(|entry| !entry.pending.is_empty() && !entry.pending.contains(&Action::Provision));
+            .filter(|entry| !entry.pending.is_empty());
         if let Some(entry) = unfinished {
             let (decision, pending) = (entry.decision.clone(), entry.pending.clone());
             self.follow_up(repository, event, &decision, &pending).await?;
-            return Ok(self.settle(lease, &decision, None));
+            return self.settle(lease, event, &decision, None).await;
         }
+        let asked = Asked {
+            delivery: &lease.id,
+            received_at: lease.received_at,
+            attempts: lease.attempts,
+            has_environment: false,
+        };
+        let (decision, not_before) = self.decide(&asked, repository, event).await?;
+        self.settle(lease, event, &decision, not_before).await
+    }
+
+    /// Decides on an event, records the decision, and carries it out. Gives the time before which asking GitHub again is
+    /// useless, too.
+    pub(super) async fn decide(
+        &self,
+        asked: &Asked<'_>,
+        repository: &Repository,
+        event: &JobEvent,
+    ) -> Result<(Decision, Option<DateTime<Utc>>), Failure> {
         let began = Instant::now();
+        let record = self.job(event.job.id).await?;
         let mut facts = Facts {
-            ledger: self.ledger_facts(lease, repository, event, record.as_ref()).await?,
+            ledger: self.ledger_facts(asked, repository, event, record.as_ref()).await?,
             ..Facts::default()
         };
         let not_before = gather::gather(self, repository, event, &mut facts).await;
         act::forget_rollback(self, repository, &facts).await?;
         let decision = decision::decide(&Input {
-            delivery: &lease.id,
-            received_at: lease.received_at,
+            delivery: asked.delivery,
+            received_at: asked.received_at,
             repository: &repository.name,
             event,
             facts: &facts,
@@ -235,43 +253,35 @@ impl Gate {
         self.record(repository, event, entry).await?;
         self.hold_or_release(repository, event, &decision).await?;
         self.follow_up(repository, event, &decision, &pending).await?;
-        Ok(self.settle(lease, &decision, not_before))
+        Ok((decision, not_before))
     }
 
     async fn ledger_facts(
         &self,
-        lease: &Lease,
+        asked: &Asked<'_>,
         repository: &Repository,
         event: &JobEvent,
         record: Option<&JobRecord>,
     ) -> Result<LedgerFacts, Failure> {
         let ledger = self.ledger.as_ref();
         let taken_by = match &event.job.runner {
-            Some(runner) => {
-                let key = runner_key(repository.scope.repository(), runner.id);
-                let ours: Option<RunnerRecord> = records::load(ledger, &key).await?;
-                ours.map(|ours| OurRunner {
-                    id: runner.id,
-                    made_for: ours.made_for,
-                    passed_gate: ours.passed_gate,
-                })
-            }
+            Some(runner) => runners::of_event(self, runner).await?.map(|ours| OurRunner {
+                id: runner.id,
+                made_for: ours.job,
+                passed_gate: ours.passed_gate,
+            }),
             None => None,
         };
         let routing: Option<RepositoryRecord> = records::load(ledger, repository.name.as_str()).await?;
-        let at_capacity = match &self.host {
-            Some(host) => provision::is_full(self, host.as_ref()).await?,
-            None => false,
-        };
         Ok(LedgerFacts {
             served: record.is_some_and(JobRecord::is_served),
             overtaken: record.is_some_and(|record| record.progress.is_past_queued())
                 && !Progress::shown_by(event).is_past_queued(),
             quarantined: quarantine::holds(ledger, &repository.group_key(), event.job.id, self.clock.now()).await?,
-            at_capacity,
+            at_capacity: !asked.has_environment && pool::is_full(self).await?,
             rolled_back: routing.is_some_and(|record| record.rolled_back.is_some()),
             taken_by,
-            attempts: lease.attempts,
+            attempts: asked.attempts,
         })
     }
 
@@ -325,7 +335,7 @@ impl Gate {
         pending: &[Action],
     ) -> Result<(), Failure> {
         let done = self.carry_out(repository, event, decision, pending).await;
-        act::follow_runner(self, repository, event, decision).await?;
+        act::follow_runner(self, event).await?;
         done
     }
 
@@ -359,17 +369,41 @@ impl Gate {
         first_failure.map_or(Ok(()), Err)
     }
 
-    fn settle(&self, lease: &Lease, decision: &Decision, not_before: Option<DateTime<Utc>>) -> Outcome {
-        if decision.actions.contains(&Action::Retry) {
-            let mut cause = decision.admission.reasons.join(", ");
-            if cause.is_empty() {
-                "undecided".clone_into(&mut cause);
-            }
-            self.again(lease, not_before, cause)
-        } else {
-            Outcome::Done
+    async fn settle(
+        &self,
+        lease: &Lease,
+        event: &JobEvent,
+        decision: &Decision,
+        not_before: Option<DateTime<Utc>>,
+    ) -> Result<Outcome, Failure> {
+        if !decision.actions.contains(&Action::Retry) {
+            return Ok(Outcome::Done);
         }
+        let reasons = &decision.admission.reasons;
+        if *reasons == ["at-capacity"] {
+            // The pool takes it up when there is room, which no amount of trying brings about.
+            wants::begin(self, event, &lease.id, lease.received_at).await?;
+            return Ok(Outcome::Done);
+        }
+        let mut cause = reasons.join(", ");
+        if cause.is_empty() {
+            "undecided".clone_into(&mut cause);
+        }
+        Ok(self.again(lease, not_before, cause))
     }
+}
+
+/// What a decision is asked about, besides the event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// The delivery.
+    pub(super) delivery: &'a DeliveryId,
+    /// When it came in.
+    pub(super) received_at: DateTime<Utc>,
+    /// How often it was tried before.
+    pub(super) attempts: u32,
+    /// Whether an environment waits for the job, so that capacity is no question.
+    pub(super) has_environment: bool,
 }
 
 fn log(decision: &Decision) {

@@ -4,7 +4,7 @@ use super::args::Global;
 use super::exit::{Exit, Failure, Outcome};
 use super::table::{or_dash, time};
 use super::{output, store};
-use crate::app::records::JobRunner;
+use crate::app::records::RunnerRecord;
 use crate::app::story::{self, Chapter, Story};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::JobId;
@@ -60,7 +60,11 @@ fn lines(job: JobId, story: &Story) -> Vec<String> {
         }
     }
     lines.push(fact("progress", word(&story.progress)));
+    lines.push(fact("service", word(&story.service)));
     lines.push(fact("runner", or_dash(story.runner.as_ref().map(runner))));
+    for moment in &story.timeline {
+        lines.push(format!("  {}  {}", time(moment.at), moment.what));
+    }
     for chapter in &story.history {
         lines.push(String::new());
         lines.push(heading(chapter));
@@ -147,7 +151,7 @@ fn because(verdict: &str, reasons: &[String]) -> String {
     }
 }
 
-fn runner(runner: &JobRunner) -> String {
+fn runner(runner: &RunnerRecord) -> String {
     let id = runner.id.map_or_else(String::new, |id| format!(", id {id}"));
     format!("{}, {}{id}", runner.name, word(&runner.state))
 }

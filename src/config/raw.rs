@@ -11,6 +11,7 @@ use super::runners::RawRunners;
 use super::server::RawServer;
 use super::slo::RawSlo;
 use super::store::RawStore;
+use super::synthetic::RawSynthetic;
 use super::telemetry::RawTelemetry;
 use super::trust::RawTrust;
 use super::webhook::RawWebhook;
@@ -43,6 +44,8 @@ pub(super) struct RawConfig {
     pub(super) local: RawLocal,
     /// Runners in virtual machines.
     pub(super) qemu: RawQemu,
+    /// Runners that are only pretended.
+    pub(super) synthetic: RawSynthetic,
     /// The canary, and what rolls it back.
     pub(super) rollout: RawRollout,
     /// Service level objectives.

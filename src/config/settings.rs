@@ -5,7 +5,7 @@ use super::raw::RawConfig;
 use super::repositories::{self, Shared};
 use super::{
     Alerts, Credentials, Github, Local, Problem, Problems, Qemu, Repository, Rollout, Routing, Runners, Server, Slo,
-    Store, StoreUrl, Telemetry, Webhook,
+    Store, StoreUrl, Synthetic, Telemetry, Webhook,
 };
 
 /// Everything an operator can choose, checked.
@@ -29,6 +29,8 @@ pub struct Config {
     pub local: Local,
     /// Runners in virtual machines.
     pub qemu: Qemu,
+    /// Runners that are only pretended.
+    pub synthetic: Synthetic,
     /// The canary, and what rolls it back.
     pub rollout: Rollout,
     /// Service level objectives.
@@ -91,6 +93,7 @@ impl RawConfig {
             runners: runners?,
             local: local?,
             qemu: qemu?,
+            synthetic: self.synthetic.into(),
             rollout: rollout?,
             slo: self.slo.into(),
             alerts: alerts?,

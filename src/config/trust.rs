@@ -76,6 +76,7 @@ impl RawTrust {
             associations: self.associations.into_iter().map(word).collect(),
             min_permission,
             allow_bots: self.allow_bots,
+            public_repositories: true,
         })
     }
 }

@@ -87,6 +87,9 @@ pub fn refusals_at_hand(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, n
     if is_stale(job, now) {
         reasons.push("stale".to_owned());
     }
+    if event.is_public && !policy.public_repositories {
+        reasons.push("public-repository".to_owned());
+    }
     if let Some((run, pulls)) = run.zip(facts.pulls.known()) {
         let judged = candidates(pulls, run);
         if !judged.iter().any(|pull| pull.open) {

@@ -1,18 +1,18 @@
 //! A `workflow_job` delivery in our own words.
 
-use super::ids::{JobId, RepositoryId, RunId, RunnerId};
+use super::ids::{JobId, RunId, RunnerId};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// What a delivery says happened to a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobEvent {
     /// The event's own action.
     pub action: Action,
     /// The repository as the payload names it; compared with the configured ones before anything else.
     pub repository: String,
-    /// The repository's id.
-    pub repository_id: RepositoryId,
+    /// Whether everybody can see the repository, as far as the payload says.
+    pub is_public: bool,
     /// The job as the payload shows it.
     pub job: Job,
 }
@@ -57,7 +57,7 @@ impl Action {
 }
 
 /// The `workflow_job` object, reduced to what decisions are made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// The job's id.
     pub id: JobId,
@@ -134,7 +134,7 @@ impl JobStatus {
 }
 
 /// The runner a job was given to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRunner {
     /// GitHub's id of the runner.
     pub id: RunnerId,
@@ -143,7 +143,7 @@ pub struct JobRunner {
 }
 
 /// One step of a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// Name as shown in the user interface.
     pub name: String,

@@ -1,6 +1,6 @@
 //! What GitHub and the ledger said about a job, kept apart from what follows from it.
 
-use super::event::JobStatus;
+use super::event::{Job, JobStatus};
 use super::ids::{JobId, RepositoryId, RunnerId};
 use super::policy::Permission;
 use chrono::{DateTime, Utc};
@@ -201,4 +201,13 @@ pub struct LiveJob {
     pub status: JobStatus,
     /// The runner it was given to.
     pub runner_id: Option<RunnerId>,
+}
+
+impl From<&Job> for LiveJob {
+    fn from(job: &Job) -> Self {
+        Self {
+            status: job.status,
+            runner_id: job.runner.as_ref().map(|runner| runner.id),
+        }
+    }
 }

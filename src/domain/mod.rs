@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod alert;
+pub mod care;
 pub mod decision;
 pub mod event;
 pub mod facts;
@@ -14,6 +15,7 @@ pub mod job;
 pub mod labels;
 pub mod payload;
 pub mod policy;
+pub mod pool;
 pub mod question;
 pub mod retry;
 pub mod routing;

@@ -4,7 +4,7 @@
 //! `started_at` on queued jobs. None of that is an error. A missing id, name or repository is.
 
 use super::event::{Action, Job, JobEvent, JobRunner, JobStatus, Step};
-use super::ids::{JobId, RepositoryId, RunId, RunnerId};
+use super::ids::{JobId, RunId, RunnerId};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::de::Error as _;
@@ -39,7 +39,7 @@ pub fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
     Ok(Parsed::Job(Box::new(JobEvent {
         action,
         repository: raw.repository.full_name.into_owned(),
-        repository_id: RepositoryId(raw.repository.id),
+        is_public: raw.repository.private == Some(false),
         job: Job {
             id: JobId(job.id),
             run_id: RunId(job.run_id),
@@ -126,9 +126,9 @@ struct Raw<'a> {
 
 #[derive(Deserialize)]
 struct RawRepository<'a> {
-    id: u64,
     #[serde(borrow)]
     full_name: Text<'a>,
+    private: Option<bool>,
 }
 
 #[derive(Deserialize)]

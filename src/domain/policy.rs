@@ -30,6 +30,8 @@ pub struct TrustPolicy {
     pub min_permission: Permission,
     /// Bots that are exempt from the bot and permission rules, by login.
     pub allow_bots: Vec<String>,
+    /// Whether repositories that everybody can see are served on this kind of host.
+    pub public_repositories: bool,
 }
 
 /// Which runs follow the routing variable.

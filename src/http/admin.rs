@@ -133,6 +133,8 @@ pub(super) async fn status(state: Data<AdminState>) -> HttpResponse {
     let simulated = state.simulated.get_or_try_init(|| gate.github.is_simulated());
     let simulated = tokio::time::timeout(PATIENCE, simulated).await;
     let simulated = simulated.ok().and_then(Result::ok);
+    // A host that does not answer is no reason to tell nothing.
+    let quiet = gate.pool_is_quiet().await.ok();
     let repositories: Vec<_> = gate.settings.repositories.iter().map(|r| json!(r.name)).collect();
     HttpResponse::Ok().json(json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -142,6 +144,7 @@ pub(super) async fn status(state: Data<AdminState>) -> HttpResponse {
         "queue": depth,
         "webhook_secrets_used": state.ingest.as_ref().map(|ingest| ingest.secrets_used()),
         "mode": gate.settings.mode,
+        "pool": {"quiet": quiet},
         "github": {"api_url": gate.settings.api_url, "simulated": simulated},
     }))
 }

@@ -4,7 +4,8 @@
 //! trust is decided on the first and never on the second.
 
 use super::Failure;
-use crate::domain::facts::{LiveJob, Pull, Run, Variable};
+use crate::domain::event::Job;
+use crate::domain::facts::{Pull, Run, Variable};
 use crate::domain::ids::{JobId, RepositoryId, RepositoryName, RunId, RunnerId};
 use crate::domain::policy::Permission;
 use async_trait::async_trait;
@@ -139,7 +140,11 @@ pub trait GitHub: Send + Sync + 'static {
     ) -> Result<Permission, Failure>;
 
     /// `GET /repos/{o}/{r}/actions/jobs/{id}`.
-    async fn job(&self, repository: &RepositoryName, job: JobId, purpose: Purpose) -> Result<Option<LiveJob>, Failure>;
+    async fn job(&self, repository: &RepositoryName, job: JobId, purpose: Purpose) -> Result<Option<Job>, Failure>;
+
+    /// `GET /repos/{o}/{r}/actions/runs/{id}/jobs`: those of its latest attempt; none when there is no such run.
+    async fn jobs_of_run(&self, repository: &RepositoryName, run: RunId, purpose: Purpose)
+    -> Result<Vec<Job>, Failure>;
 
     /// `GET /repos/{o}/{r}/actions/variables/{name}`.
     async fn variable(
@@ -167,6 +172,9 @@ pub trait GitHub: Send + Sync + 'static {
 
     /// `GET .../actions/runners?name={name}`, exact matches only.
     async fn runners_named(&self, scope: &RunnerScope, name: &str) -> Result<Vec<GitHubRunner>, Failure>;
+
+    /// `GET .../actions/runners`: all there are in this scope.
+    async fn runners(&self, scope: &RunnerScope) -> Result<Vec<GitHubRunner>, Failure>;
 
     /// `DELETE .../actions/runners/{id}`.
     async fn delete_runner(&self, scope: &RunnerScope, id: RunnerId) -> Result<Deletion, Failure>;

@@ -13,10 +13,14 @@ use std::time::Duration;
 pub enum Kind {
     /// A workflow job, by its id.
     Job,
+    /// A job that waits for a runner, by its id.
+    Want,
     /// A workflow run, by its id.
     Run,
-    /// A runner of ours, by repository and GitHub's id.
+    /// A runner of ours, by its name.
     Runner,
+    /// A runner of ours of which nothing is left, by its name.
+    PastRunner,
     /// A repository, by `owner/name`.
     Repository,
     /// A runner group under quarantine.
@@ -33,8 +37,10 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Job => "job",
+            Self::Want => "want",
             Self::Run => "run",
             Self::Runner => "runner",
+            Self::PastRunner => "past_runner",
             Self::Repository => "repository",
             Self::Group => "group",
             Self::Alert => "alert",

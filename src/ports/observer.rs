@@ -2,6 +2,7 @@
 
 use crate::domain::decision::Decision;
 use crate::domain::event::Action;
+use crate::domain::runner::Outcome;
 use std::time::Duration;
 
 /// A delivery that was answered.
@@ -32,6 +33,15 @@ pub trait Observer: Send + Sync + 'static {
 
     /// A decision was made; gathering the facts and deciding took so long.
     fn decided(&self, _decision: &Decision, _took: Duration) {}
+
+    /// An environment was booted in so much time.
+    fn booted(&self, _took: Duration) {}
+
+    /// GitHub was asked for a runner, which took so long, and so long after its job was queued.
+    fn minted(&self, _took: Duration, _waited: Option<Duration>) {}
+
+    /// A runner has ended.
+    fn runner_ended(&self, _outcome: Outcome) {}
 
     /// GitHub answered a request, or did not. Endpoints come from a closed set.
     fn github_answered(&self, _endpoint: &'static str, _status: Option<u16>) {}

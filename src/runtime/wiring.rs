@@ -7,9 +7,12 @@ use crate::adapters::redis::{self, RedisStore};
 use crate::adapters::sqlite::{OpenError, OpenMode, SqliteStore};
 use crate::app::alerts::OldSecret;
 use crate::app::gather::Recall;
+use crate::app::pool::Pool;
 use crate::app::settings::{Repository, Settings};
 use crate::app::{Alerts, Gate, Ingest};
 use crate::config::{AdminListen, Config, Credentials, Scope, StoreUrl};
+use crate::domain::care::Deadlines;
+use crate::domain::pool::Bounds as PoolBounds;
 use crate::http::{self, AdminBind, AdminState, Health, Limits, Metrics, Running};
 use crate::ports::alert_sink::AlertSink;
 use crate::ports::github::RunnerScope;
@@ -134,7 +137,7 @@ pub fn build_gate(
         clock: clock.clone(),
         settings: settings(config, instance),
         recall: Recall::default(),
-        minting: tokio::sync::Mutex::default(),
+        pool: Pool::default(),
     }))
 }
 
@@ -206,12 +209,27 @@ fn settings(config: &Config, instance: &str) -> Settings {
         repositories: repositories(config),
         name_prefix: config.runners.name_prefix.clone(),
         instance: instance.to_owned(),
-        max_runners: config.runners.max,
+        pool: PoolBounds {
+            min: config.runners.min,
+            max: config.runners.max,
+            target: config.runners.target,
+            max_per_repository: config.runners.max_per_repository.map(Into::into),
+        },
+        pool_interval: config.runners.interval,
+        deadlines: Deadlines {
+            boot: seconds(config.runners.boot_deadline),
+            gate: seconds(config.runners.gate_deadline),
+            job: seconds(config.runners.job_deadline),
+        },
         attempts: config.runners.attempts.into(),
         retention: config.store.retention,
         mode: config.rollout.mode,
         api_url: config.github.api_url.clone(),
     }
+}
+
+fn seconds(duration: std::time::Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
 fn repositories(config: &Config) -> Vec<Repository> {
@@ -224,7 +242,7 @@ fn repositories(config: &Config) -> Vec<Repository> {
         runner_group_id: configured.runner_group_id,
         variable: configured.variable.clone(),
         policy: configured.policy.clone(),
-        quarantine: TimeDelta::from_std(configured.quarantine).unwrap_or(TimeDelta::MAX),
+        quarantine: seconds(configured.quarantine),
     };
     config.repositories.iter().map(repository).collect()
 }

@@ -248,6 +248,7 @@ impl State {
             job: None,
             busy_elsewhere: false,
             jit: false,
+            gated: false,
         });
         set(&mut runner.name, change.name);
         set(&mut runner.labels, change.labels);

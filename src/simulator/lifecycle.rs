@@ -7,11 +7,13 @@
 //!    └──settle, run cancelled──────────┴──> completed, cancelled
 //! ```
 //!
-//! Steps run when the world settles and not before, so that a gate that destroys a runner in time prevents them.
+//! Steps run when the world settles and not before, so that a gate that destroys a runner in time prevents them; on a
+//! runner with a job gate not before that is open.
 
 use super::state::{Job, JobRunner, Repository, Run, Runner, Scope, State};
 use super::world::{Conclusion, RunnerStatus, Status};
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
 
 /// GitHub fails a job that found no runner for so long.
 const QUEUED_AT_MOST: TimeDelta = TimeDelta::hours(24);
@@ -79,10 +81,31 @@ impl State {
     }
 
     /// A runner connects. Returns the job it was given, or none if there is no such runner.
-    pub(super) fn come_online(&mut self, runner: u64) -> Option<Option<u64>> {
-        self.runners.get_mut(&runner)?.status = RunnerStatus::Online;
+    pub(super) fn come_online(&mut self, runner: u64, gated: bool) -> Option<Option<u64>> {
+        let connecting = self.runners.get_mut(&runner)?;
+        connecting.status = RunnerStatus::Online;
+        connecting.gated = gated;
         self.assign();
         Some(self.runners.get(&runner).and_then(|runner| runner.job))
+    }
+
+    /// What the hook of a runner's job would say.
+    pub(super) fn look_at(&self, runner: u64) -> Option<Value> {
+        let job = self.runners.get(&runner)?.job.and_then(|job| self.jobs.get(&job));
+        let run = job.and_then(|job| self.runs.get(&job.run));
+        let repository = run.and_then(|run| self.repository(run.repository));
+        Some(json!({
+            "job": job.map(|job| job.id),
+            "run": run.map(|run| run.id),
+            "attempt": run.map(|run| run.attempt),
+            "repository": repository.map(|repository| repository.name.to_string()),
+        }))
+    }
+
+    /// The gate of a runner opens: its job goes on.
+    pub(super) fn open_gate(&mut self, runner: u64) -> Option<()> {
+        self.runners.get_mut(&runner)?.gated = false;
+        Some(())
     }
 
     /// A runner is gone. Its job does not know yet.
@@ -127,6 +150,9 @@ impl State {
                 let record = self.runners.get(&runner.id);
                 if record.is_some_and(|r| !r.is_online()) || (record.is_none() && runner.jit) {
                     return Some(Conclusion::Failure);
+                }
+                if record.is_some_and(|r| r.gated) {
+                    return None;
                 }
                 let over = now - job.started_at? >= TimeDelta::seconds(job.duration_s.into());
                 (record.is_some() && over).then(|| job.conclusion.unwrap_or(Conclusion::Success))

@@ -161,6 +161,8 @@ pub(super) struct Runner {
     /// Works for somebody outside this world.
     pub(super) busy_elsewhere: bool,
     pub(super) jit: bool,
+    /// Whether its job waits at a gate.
+    pub(super) gated: bool,
 }
 
 impl Runner {

@@ -86,7 +86,7 @@ impl Stage {
         let store = runtime::open_store(&config, clock.clone()).expect("a store");
         let http = reqwest::Client::new();
         let metrics = Arc::new(Metrics::default());
-        let host: Arc<dyn RunnerHost> = Arc::new(SyntheticHost::new(http.clone(), clock.clone()));
+        let host: Arc<dyn RunnerHost> = Arc::new(SyntheticHost::new(http.clone(), clock.clone(), config.synthetic));
         let gate =
             runtime::build_gate(&config, &clock, &store, Some(host), "commands", metrics.clone()).expect("a gate");
         let (ingress, ingest) = runtime::open_ingress(&config, &gate, ([127, 0, 0, 1], 0).into()).expect("an ingress");

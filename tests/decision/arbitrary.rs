@@ -198,9 +198,11 @@ prop_compose! {
         enforce: bool,
         rollback_on_attempt in mostly(false, &[true]),
         rerun_stuck in mostly(true, &[false]),
+        public_repositories in mostly(true, &[false]),
     ) -> Policy {
         policy.trust.min_permission = min_permission;
         policy.trust.allow_bots = allow_bots;
+        policy.trust.public_repositories = public_repositories;
         policy.labels.run_label_prefix = run_label_prefix;
         policy.mode = if enforce { Mode::Enforce } else { Mode::Observe };
         policy.rollback_on_attempt = rollback_on_attempt;
@@ -212,13 +214,13 @@ prop_compose! {
 prop_compose! {
     pub(crate) fn a_world()(
         action in mostly(Action::Queued, &[Action::Waiting, Action::InProgress, Action::Completed]),
-        repository_id in mostly(OURS, &[FORK]),
+        is_public in any::<bool>(),
         job in a_job(),
         truth in facts(),
         policy in a_policy(),
         received_at in instant(),
     ) -> World {
-        let event = JobEvent { action, repository: "octo/chem".to_owned(), repository_id, job };
+        let event = JobEvent { action, repository: "octo/chem".to_owned(), is_public, job };
         let mut truth = truth;
         if truth.run.known().is_some_and(|run| run.head_branch.is_none() || run.head_repository.is_none()) {
             // Nobody can look them up.

@@ -77,7 +77,8 @@ fn a_runner_is_due(world: &World) -> bool {
     let held_up = ledger.served || ledger.overtaken || ledger.quarantined || ledger.at_capacity;
     let free = !held_up && ledger.taken_by.is_none() && !(off && ledger.rolled_back);
 
-    pool && waits && same_repository && same_run && proposed && people && free
+    let shown = !event.is_public || policy.trust.public_repositories;
+    pool && shown && waits && same_repository && same_run && proposed && people && free
 }
 
 fn provisions(decision: &Decision) -> bool {

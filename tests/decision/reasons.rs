@@ -158,6 +158,13 @@ fn admission_says_why_it_denies() {
             &["github-unavailable", "stale"],
         ),
         (
+            trusted().with(|w| {
+                w.event.is_public = true;
+                w.policy.trust.public_repositories = false;
+            }),
+            &["public-repository"],
+        ),
+        (
             trusted().routing(Fact::Gone).ledger(|l| l.rolled_back = true),
             &["rolled-back"],
         ),

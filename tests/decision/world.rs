@@ -85,6 +85,7 @@ pub(crate) fn policy() -> Policy {
             associations: texts(&["OWNER", "MEMBER", "COLLABORATOR"]),
             min_permission: Permission::Write,
             allow_bots: Vec::new(),
+            public_repositories: true,
         },
         routing: RoutingPolicy {
             workflows: globs(&[".github/workflows/ci.yml"]),
@@ -158,7 +159,7 @@ impl World {
             event: JobEvent {
                 action: EventAction::Queued,
                 repository: "octo/chem".to_owned(),
-                repository_id: OURS,
+                is_public: false,
                 job,
             },
             truth: Facts {

@@ -3,7 +3,7 @@
 use crate::scripted::{Asked, ManualClock, Scripted, adapter, json, repository, token};
 use jitgate::adapters::github::GitHubAdapter;
 use jitgate::domain::event::JobStatus;
-use jitgate::domain::facts::{HeadRepository, LiveJob, Run, User};
+use jitgate::domain::facts::{HeadRepository, Run, User};
 use jitgate::domain::ids::{JobId, RepositoryId, RunId, RunnerId};
 use jitgate::domain::policy::Permission;
 use jitgate::ports::github::{Deletion, JitOutcome, JitRequest, Purpose, RunCommand, RunnerScope};
@@ -235,17 +235,16 @@ async fn a_job_without_a_runner_has_none() {
     for (runner_id, expected) in [(Value::Null, None), (value!(0), None), (value!(9), Some(RunnerId(9)))] {
         let (_server, github) = answering(
             200,
-            value!({"status": "queued", "runner_id": runner_id, "runner_name": ""}),
+            value!({"id": 5, "run_id": 6, "status": "queued", "runner_id": runner_id, "runner_name": ""}),
         );
         let job = github
             .job(&repository(), JobId(5), Purpose::Admit)
             .await
             .expect("an answer");
-        let expected = LiveJob {
-            status: JobStatus::Queued,
-            runner_id: expected,
-        };
-        assert_eq!(job, Some(expected));
+        let job = job.expect("a job");
+        assert_eq!((job.id, job.run_id, job.run_attempt), (JobId(5), RunId(6), 1));
+        assert_eq!(job.status, JobStatus::Queued);
+        assert_eq!(job.runner.map(|runner| runner.id), expected);
     }
 }
 

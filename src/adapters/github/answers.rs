@@ -3,9 +3,9 @@
 //! GitHub sends null for what was deleted and leaves out what it likes, so a field is required only where nothing could
 //! be decided without it. What is missing counts against trust, never for it.
 
-use crate::domain::event::JobStatus;
+use crate::domain::event::{self, JobStatus};
 use crate::domain::facts;
-use crate::domain::ids::{RepositoryId, RunnerId};
+use crate::domain::ids::{JobId, RepositoryId, RunId, RunnerId};
 use crate::ports::github::GitHubRunner;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -136,16 +136,45 @@ pub(super) struct PermissionLevel {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Job {
-    status: String,
-    runner_id: Option<u64>,
+pub(super) struct Jobs {
+    pub(super) jobs: Vec<Job>,
 }
 
-impl From<Job> for facts::LiveJob {
+#[derive(Deserialize)]
+pub(super) struct Job {
+    id: u64,
+    run_id: u64,
+    run_attempt: Option<u32>,
+    name: Option<String>,
+    head_sha: Option<String>,
+    labels: Option<Vec<String>>,
+    status: String,
+    conclusion: Option<String>,
+    created_at: Option<String>,
+    started_at: Option<String>,
+    runner_id: Option<u64>,
+    runner_name: Option<String>,
+}
+
+impl From<Job> for event::Job {
     fn from(job: Job) -> Self {
+        let name = job.runner_name.unwrap_or_default();
         Self {
+            id: JobId(job.id),
+            run_id: RunId(job.run_id),
+            run_attempt: job.run_attempt.unwrap_or(1),
+            name: job.name.unwrap_or_default(),
+            head_sha: job.head_sha.unwrap_or_default(),
+            labels: job.labels.unwrap_or_default(),
             status: JobStatus::parse(&job.status),
-            runner_id: job.runner_id.filter(|id| *id != 0).map(RunnerId),
+            conclusion: job.conclusion,
+            created_at: instant(job.created_at.as_deref()),
+            started_at: instant(job.started_at.as_deref()),
+            runner: job
+                .runner_id
+                .filter(|id| *id != 0)
+                .map(|id| event::JobRunner { id: RunnerId(id), name }),
+            steps: Vec::new(),
         }
     }
 }

@@ -5,7 +5,8 @@ use super::answers;
 use super::client::Answer;
 use super::request::{Request, encoded, under};
 use super::token::{Access, Grant};
-use crate::domain::facts::{LiveJob, Pull, Run, Variable};
+use crate::domain::event::Job;
+use crate::domain::facts::{Pull, Run, Variable};
 use crate::domain::ids::{JobId, RepositoryId, RepositoryName, RunId, RunnerId};
 use crate::domain::policy::Permission;
 use crate::ports::Failure;
@@ -23,6 +24,10 @@ use std::collections::BTreeMap;
 const PER_PAGE: usize = 100;
 /// GitHub lists 3000 files of a pull request and no more.
 const FILE_PAGES: usize = 30;
+/// A run has a thousand jobs at most: 256 of each matrix, and a few hundred matrices are somebody's joke.
+const JOB_PAGES: usize = 10;
+/// GitHub takes 10,000 runners in a group.
+const RUNNER_PAGES: usize = 100;
 /// A thousand pull requests from one branch are somebody's joke.
 const PULL_PAGES: usize = 10;
 
@@ -168,10 +173,37 @@ impl GitHub for GitHubAdapter {
         Ok(found.map_or(Permission::None, |level| Permission::parse(&level.permission)))
     }
 
-    async fn job(&self, repository: &RepositoryName, job: JobId, purpose: Purpose) -> Result<Option<LiveJob>, Failure> {
+    async fn job(&self, repository: &RepositoryName, job: JobId, purpose: Purpose) -> Result<Option<Job>, Failure> {
         let request = Request::get("job", under(repository, &format!("actions/jobs/{job}")), purpose);
         let found: Option<answers::Job> = self.find(repository, &request).await?;
-        Ok(found.map(LiveJob::from))
+        Ok(found.map(Job::from))
+    }
+
+    async fn jobs_of_run(
+        &self,
+        repository: &RepositoryName,
+        run: RunId,
+        purpose: Purpose,
+    ) -> Result<Vec<Job>, Failure> {
+        let mut jobs = Vec::new();
+        for page in 1..=JOB_PAGES {
+            let request = Request::get(
+                "run_jobs",
+                under(repository, &format!("actions/runs/{run}/jobs")),
+                purpose,
+            )
+            .with("per_page", PER_PAGE)
+            .with("page", page);
+            let Some(found): Option<answers::Jobs> = self.find(repository, &request).await? else {
+                break;
+            };
+            let was_last = found.jobs.len() < PER_PAGE;
+            jobs.extend(found.jobs.into_iter().map(Job::from));
+            if was_last {
+                break;
+            }
+        }
+        Ok(jobs)
     }
 
     async fn variable(
@@ -254,6 +286,26 @@ impl GitHub for GitHubAdapter {
         let found: answers::Runners = answer.read()?;
         let runners = found.runners.into_iter().map(GitHubRunner::from);
         Ok(runners.filter(|runner| runner.name == name).collect())
+    }
+
+    async fn runners(&self, scope: &RunnerScope) -> Result<Vec<GitHubRunner>, Failure> {
+        let mut runners = Vec::new();
+        for page in 1..=RUNNER_PAGES {
+            let request = Request::get("runners", runners_path(scope), Purpose::Admit)
+                .with("per_page", PER_PAGE)
+                .with("page", page);
+            let answer = self.ask_about_runners(scope, &request).await?;
+            if answer.status != StatusCode::OK {
+                return Err(answer.unexpected());
+            }
+            let found: answers::Runners = answer.read()?;
+            let was_last = found.runners.len() < PER_PAGE;
+            runners.extend(found.runners.into_iter().map(GitHubRunner::from));
+            if was_last {
+                break;
+            }
+        }
+        Ok(runners)
     }
 
     async fn delete_runner(&self, scope: &RunnerScope, id: RunnerId) -> Result<Deletion, Failure> {

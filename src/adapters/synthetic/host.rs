@@ -1,26 +1,28 @@
-//! Slots that are entries in a map, and runners that are two HTTP calls: one to come online, one to go.
+//! Slots that are entries in a map, and runners that are a few HTTP calls to the simulated GitHub. How long they take and
+//! which of them fail is set beforehand.
 
-use crate::ports::runner_host::{RunnerHost, Slot, SlotId, SlotState};
+use super::configuration::server_of;
+use crate::config::Synthetic;
+use crate::ports::runner_host::{Ending, Hello, RunnerHost, Slot, SlotId, SlotState};
 use crate::ports::{Clock, Failure};
 use async_trait::async_trait;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, Utc};
-use secrecy::{ExposeSecret, SecretString};
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::StatusCode;
+use secrecy::SecretString;
 use serde::Deserialize;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 
-/// A runner connects.
-const ONLINE: &str = "online";
-/// A runner goes, or is taken away.
-const OFFLINE: &str = "offline";
+/// How often a simulated GitHub is worth a look while there are runners: it does not call.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Pretends to be a machine full of runners.
 pub struct SyntheticHost {
     http: reqwest::Client,
     clock: Arc<dyn Clock>,
+    behaviour: Synthetic,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -28,6 +30,8 @@ pub struct SyntheticHost {
 #[derive(Default)]
 struct State {
     booted: u64,
+    claimed: u32,
+    knocked: u32,
     slots: BTreeMap<SlotId, Pretended>,
 }
 
@@ -35,73 +39,136 @@ struct Pretended {
     running: Option<Running>,
     state: SlotState,
     since: DateTime<Utc>,
+    /// What becomes of it by itself.
+    fate: Fate,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Works,
+    Fails,
 }
 
 #[derive(Clone)]
 struct Running {
     name: String,
     server: String,
+    connected: bool,
+    /// Its hook never calls.
+    silent: bool,
+    /// Its job does not wait for an answer either.
+    ungated: bool,
 }
 
-/// The `.runner` file inside a JIT configuration, as the simulated GitHub writes it.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RunnerFile {
-    server_url: String,
-    #[serde(default)]
-    simulated: bool,
+/// What the hook of a runner's job says.
+#[derive(Deserialize, Default)]
+struct Look {
+    job: Option<u64>,
+    run: Option<u64>,
+    attempt: Option<u32>,
+    repository: Option<String>,
 }
 
 impl SyntheticHost {
     /// An empty host whose runners connect through `http`.
     #[must_use]
-    pub fn new(http: reqwest::Client, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(http: reqwest::Client, clock: Arc<dyn Clock>, behaviour: Synthetic) -> Self {
         Self {
             http,
             clock,
+            behaviour,
             state: Mutex::default(),
             changed: Notify::new(),
         }
     }
 
-    async fn tell(&self, runner: &Running, what: &str) -> Result<(), Failure> {
-        let url = format!("{}/{what}", runner.server);
-        let failed = |error: reqwest::Error| {
-            Failure::Transient(format!("runner {} cannot say it is {what}: {error}", runner.name))
-        };
-        let answer = self.http.post(url).send().await.map_err(failed)?;
-        if what == OFFLINE && answer.status() == reqwest::StatusCode::NOT_FOUND {
-            // GitHub removes an ephemeral runner by itself once its job is over.
-            return Ok(());
-        }
-        answer.error_for_status().map(|_| ()).map_err(failed)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Tells the simulated GitHub something of a runner. None when it has no such runner any more: an ephemeral one goes by
+    /// itself once its job is over.
+    async fn tell(&self, runner: &Running, what: &str) -> Result<Option<Look>, Failure> {
+        let name = &runner.name;
+        let failed =
+            |error: reqwest::Error| Failure::Transient(format!("the simulated runner {name} cannot {what}: {error}"));
+        let url = format!("{}/{what}", runner.server);
+        let answer = self.http.post(url).send().await.map_err(failed)?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let answer = answer.error_for_status().map_err(failed)?;
+        answer.json().await.map(Some).map_err(failed)
+    }
+
+    /// Lets happen to the environments what happens by itself.
+    async fn go_on(&self) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let (boot, start) = (length(self.behaviour.boot), length(self.behaviour.start));
+        let mut to_look_at = Vec::new();
+        for (id, slot) in &mut self.lock().slots {
+            match (&slot.state, &slot.running) {
+                (SlotState::Booting, _) if now - slot.since >= boot => {
+                    slot.since += boot;
+                    slot.state = match slot.fate {
+                        Fate::Works => SlotState::Ready,
+                        Fate::Fails => SlotState::Ended(Ending::BootFailed("it is told to fail".to_owned())),
+                    };
+                }
+                (SlotState::Claimed, Some(running)) if slot.fate == Fate::Works && now - slot.since >= start => {
+                    to_look_at.push((id.clone(), running.clone()));
+                }
+                (SlotState::Open, Some(running)) => to_look_at.push((id.clone(), running.clone())),
+                _ => {}
+            }
+        }
+        for (id, running) in to_look_at {
+            self.look_after(&id, running, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn look_after(&self, id: &SlotId, mut running: Running, now: DateTime<Utc>) -> Result<(), Failure> {
+        if !running.connected {
+            let how = if running.ungated { "online" } else { "connect" };
+            self.tell(&running, how).await?;
+            running.connected = true;
+        }
+        let look = self.tell(&running, "look").await?;
+        let mut state = self.lock();
+        let Some(slot) = state.slots.get_mut(id) else {
+            return Ok(());
+        };
+        let next = match (&slot.state, look) {
+            (SlotState::Open, None | Some(Look { job: None, .. })) => Some(SlotState::Ended(Ending::Exited)),
+            (SlotState::Claimed, None) => Some(SlotState::Ended(Ending::Lost)),
+            (SlotState::Claimed, Some(look)) if look.job.is_some() && !running.silent => {
+                Some(SlotState::AtGate(Hello {
+                    repository: look.repository,
+                    run_id: look.run,
+                    run_attempt: look.attempt,
+                }))
+            }
+            _ => None,
+        };
+        slot.running = Some(running);
+        if let Some(next) = next {
+            slot.state = next;
+            slot.since = now;
+        }
+        Ok(())
     }
 }
 
-/// Reads where a runner would connect to; refuses a real GitHub.
-fn server_of(config: &SecretString) -> Result<String, Failure> {
-    let bad = |what: &str| Failure::Permanent(format!("the JIT configuration {what}"));
-    let outer = STANDARD
-        .decode(config.expose_secret())
-        .map_err(|_| bad("is not base64"))?;
-    let files: HashMap<String, String> = serde_json::from_slice(&outer).map_err(|_| bad("is not JSON"))?;
-    let runner = files.get(".runner").ok_or_else(|| bad("has no .runner file"))?;
-    let inner = STANDARD
-        .decode(runner)
-        .map_err(|_| bad("has an unreadable .runner file"))?;
-    // GitHub's own files can start with a byte order mark.
-    let text = inner.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&inner);
-    let file: RunnerFile = serde_json::from_slice(text).map_err(|_| bad("has an unreadable .runner file"))?;
-    if file.simulated {
-        Ok(file.server_url)
+fn length(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}
+
+fn fate(number: u64, failing: u32) -> Fate {
+    if number < failing.into() {
+        Fate::Fails
     } else {
-        Err(bad(
-            "is of a real GitHub, and synthetic runners work with the simulated one only",
-        ))
+        Fate::Works
     }
 }
 
@@ -109,76 +176,99 @@ fn server_of(config: &SecretString) -> Result<String, Failure> {
 impl RunnerHost for SyntheticHost {
     async fn boot(&self) -> Result<SlotId, Failure> {
         let since = self.clock.now();
-        let id = self.with(|state| {
-            state.booted += 1;
-            let id = SlotId(format!("synthetic-{}", state.booted));
-            let pretended = Pretended {
-                running: None,
-                state: SlotState::Ready,
-                since,
-            };
-            state.slots.insert(id.clone(), pretended);
-            id
-        });
+        let mut state = self.lock();
+        let fate = fate(state.booted, self.behaviour.failing_boots);
+        state.booted += 1;
+        let id = SlotId(format!("synthetic-{}", state.booted));
+        let pretended = Pretended {
+            running: None,
+            state: SlotState::Booting,
+            since,
+            fate,
+        };
+        state.slots.insert(id.clone(), pretended);
         self.changed.notify_one();
         Ok(id)
     }
 
     async fn claim(&self, slot: &SlotId, runner: &str, config: SecretString) -> Result<(), Failure> {
-        let running = Running {
-            name: runner.to_owned(),
-            server: server_of(&config)?,
-        };
+        let server = server_of(&config)?;
         let now = self.clock.now();
-        self.with(|state| match state.slots.get_mut(slot) {
+        let mut state = self.lock();
+        let fate = fate(state.claimed.into(), self.behaviour.failing_starts);
+        let ungated = state.knocked < self.behaviour.open_gates;
+        let silent = ungated || state.knocked < self.behaviour.silent_hooks;
+        match state.slots.get_mut(slot) {
             Some(free) if free.state == SlotState::Ready => {
                 *free = Pretended {
-                    running: Some(running.clone()),
+                    running: Some(Running {
+                        name: runner.to_owned(),
+                        server,
+                        connected: false,
+                        silent,
+                        ungated,
+                    }),
                     state: SlotState::Claimed,
                     since: now,
+                    fate,
                 };
-                Ok(())
             }
-            Some(_) => Err(Failure::Permanent(format!("slot {} was used before", slot.0))),
-            None => Err(Failure::Permanent(format!("there is no slot {}", slot.0))),
-        })?;
-        self.tell(&running, ONLINE).await
+            Some(_) => return Err(Failure::Permanent(format!("slot {} was used before", slot.0))),
+            None => return Err(Failure::Permanent(format!("there is no slot {}", slot.0))),
+        }
+        state.claimed += 1;
+        state.knocked += u32::from(fate == Fate::Works);
+        self.changed.notify_one();
+        Ok(())
     }
 
     async fn open_gate(&self, slot: &SlotId) -> Result<(), Failure> {
         let now = self.clock.now();
-        self.with(|state| match state.slots.get_mut(slot) {
-            Some(waiting) if matches!(waiting.state, SlotState::AtGate(_)) => {
-                waiting.state = SlotState::Open;
-                waiting.since = now;
-                Ok(())
-            }
-            _ => Err(Failure::Permanent(format!("nobody is at the gate of slot {}", slot.0))),
-        })
+        let nobody = || Failure::Permanent(format!("nobody is at the gate of slot {}", slot.0));
+        let running = match self.lock().slots.get(slot) {
+            Some(waiting) if matches!(waiting.state, SlotState::AtGate(_)) => waiting.running.clone(),
+            _ => None,
+        };
+        self.tell(&running.ok_or_else(nobody)?, "open").await?;
+        if let Some(waiting) = self.lock().slots.get_mut(slot) {
+            waiting.state = SlotState::Open;
+            waiting.since = now;
+        }
+        Ok(())
     }
 
     async fn destroy(&self, slot: &SlotId) -> Result<(), Failure> {
-        let gone = self.with(|state| state.slots.remove(slot));
-        self.changed.notify_one();
-        match gone.and_then(|gone| gone.running) {
-            Some(running) => self.tell(&running, OFFLINE).await,
-            None => Ok(()),
+        let running = self.lock().slots.get(slot).and_then(|slot| slot.running.clone());
+        if let Some(running) = running.filter(|running| running.connected) {
+            self.tell(&running, "offline").await?;
         }
+        self.lock().slots.remove(slot);
+        self.changed.notify_one();
+        Ok(())
     }
 
     async fn list(&self) -> Result<Vec<Slot>, Failure> {
-        Ok(self.with(|state| {
-            let slot = |(id, slot): (&SlotId, &Pretended)| Slot {
-                id: id.clone(),
-                runner: slot.running.as_ref().map(|running| running.name.clone()),
-                state: slot.state.clone(),
-                since: slot.since,
-            };
-            state.slots.iter().map(slot).collect()
-        }))
+        self.go_on().await?;
+        let slot = |(id, slot): (&SlotId, &Pretended)| Slot {
+            id: id.clone(),
+            runner: slot.running.as_ref().map(|running| running.name.clone()),
+            state: slot.state.clone(),
+            since: slot.since,
+        };
+        Ok(self.lock().slots.iter().map(slot).collect())
     }
 
     async fn changed(&self) {
-        self.changed.notified().await;
+        let quiet = self.lock().slots.values().all(|slot| slot.state == SlotState::Ready);
+        let look = async {
+            if quiet {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(LOOK).await;
+        };
+        tokio::select! {
+            () = self.changed.notified() => {}
+            () = look => {}
+        }
     }
 }

@@ -58,7 +58,7 @@ impl Local {
             Simulator::start(time.clone(), ([127, 0, 0, 1], 0).into()).context("cannot start the simulated GitHub")?;
         let config = configuration(simulator.url(), settings)?;
         let store = runtime::open_store(&config, time.clone())?;
-        let host = Arc::new(SyntheticHost::new(http.clone(), time.clone()));
+        let host = Arc::new(SyntheticHost::new(http.clone(), time.clone(), config.synthetic));
         let mut stage = Self {
             http: http.clone(),
             github: GitHub::new(simulator.url(), http.clone()),
@@ -143,7 +143,8 @@ impl Stage for Local {
     }
 
     async fn work(&mut self) -> Result<usize> {
-        Ok(self.gate.run_until_idle("replay").await?)
+        let worked = self.gate.run_until_idle("replay").await?;
+        Ok(worked + self.gate.attend_pool().await?)
     }
 
     async fn decision(&self, delivery: &DeliveryId, job: JobId) -> Result<Option<Decision>> {
@@ -173,11 +174,14 @@ impl Stage for Local {
     }
 
     async fn remains(&self) -> Result<Remains> {
+        // What waits for a job is not left over from one.
+        let slots = self.host.list().await?;
+        let environments = slots.iter().filter(|slot| slot.runner.is_some()).count();
         let alerts: Vec<Alert> = records::list(self.gate.ledger.as_ref(), ALERTS).await?;
         let kind = |alert: &Alert| alert.kind.as_str().to_owned();
         let is_open = |alert: &&Alert| alert.state != AlertState::Resolved;
         Ok(Remains {
-            environments: self.host.list().await?.len().try_into()?,
+            environments: environments.try_into()?,
             alerts: alerts.iter().map(kind).collect(),
             open_alerts: alerts.iter().filter(is_open).map(kind).collect(),
         })

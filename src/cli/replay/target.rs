@@ -99,6 +99,19 @@ impl Target {
         Ok(None)
     }
 
+    /// Waits until the gate has nothing to do for runners. Gives how often it had.
+    async fn wait_for_the_pool(&self, start: tokio::time::Instant) -> Result<usize> {
+        let mut count = 0;
+        while get(&self.http, &self.admin, "/api/v1/status").await?["pool"]["quiet"] == json!(false) {
+            count += 1;
+            if start.elapsed() > PATIENCE {
+                bail!("the gate is still busy with its runners after {} s", PATIENCE.as_secs());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(count)
+    }
+
     /// Every world of the simulator's counts its own GUIDs from the same one.
     fn guid(&self, guid: &str) -> String {
         match guid.strip_prefix("00000000-") {
@@ -165,7 +178,7 @@ impl Stage for Target {
             }
             tokio::time::sleep(POLL).await;
         }
-        Ok(count)
+        Ok(count + self.wait_for_the_pool(start).await?)
     }
 
     async fn decision(&self, delivery: &DeliveryId, _job: JobId) -> Result<Option<Decision>> {

@@ -100,6 +100,7 @@ fn jit(state: &mut State, call: &Call<'_>, scope: Scope) -> Answer {
         job: None,
         busy_elsewhere: false,
         jit: true,
+        gated: false,
     };
     let body = json!({"runner": show(&runner), "encoded_jit_config": configuration(&state.url, &runner)});
     state.runners.insert(id, runner);
