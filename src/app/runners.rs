@@ -58,8 +58,8 @@ pub(super) async fn note_taken(gate: &Gate, runner: &event::JobRunner, job: JobI
     let now = gate.clock.now();
     let mut came_up = false;
     let record = change(gate, &runner.name, |record| {
-        came_up = record.advance(RunnerEvent::Connected, now);
-        let mut changed = came_up;
+        let mut changed = record.advance(RunnerEvent::Connected, now);
+        came_up = record.taken_by.is_none();
         if record.taken_by.is_none() {
             record.taken_by = Some(job);
             record.taken_at = Some(now);
@@ -75,7 +75,9 @@ pub(super) async fn note_taken(gate: &Gate, runner: &event::JobRunner, job: JobI
     if let Some(record) = record.filter(|_| came_up) {
         // The host makes runners that work, whatever became of earlier ones.
         let kind = AlertKind::RunnerBootFailure;
-        gate.alerts.over(kind, Some(&record.repository), "-", None).await?;
+        if let Err(failure) = gate.alerts.over(kind, Some(&record.repository), "-", None).await {
+            tracing::warn!(%failure, "an alert stays open though runners come up again");
+        }
     }
     Ok(())
 }
