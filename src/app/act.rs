@@ -1,7 +1,7 @@
 //! Carries decisions out. Every action can be repeated after a crash without a second effect.
 
 use super::gate::Gate;
-use super::records::{self, JobRecord, RepositoryRecord, RolledBack, RunRecord, RunnerRecord};
+use super::records::{self, RepositoryRecord, RolledBack, RunRecord, RunnerRecord};
 use super::settings::Repository;
 use super::{runners, wants};
 use crate::domain::alert::{Alert, AlertKind};
@@ -36,14 +36,6 @@ pub(super) async fn perform(
 
 async fn raise(gate: &Gate, kind: AlertKind, decision: &Decision) -> Result<(), Failure> {
     gate.alerts.raise(Alert::of(kind, decision)).await
-}
-
-/// Raises an alert about a job outside of a decision: with the newest one there is about it.
-pub(super) async fn raise_for(gate: &Gate, kind: AlertKind, job: &JobRecord) -> Result<(), Failure> {
-    match job.decisions.last() {
-        Some(entry) => raise(gate, kind, &entry.decision).await,
-        None => Ok(()),
-    }
 }
 
 async fn provision(gate: &Gate, event: &JobEvent, decision: &Decision) -> Result<(), Failure> {

@@ -9,6 +9,7 @@ use super::records::RunnerRecord;
 use super::settings::Repository;
 use super::{runners, wants, work};
 use crate::domain::admission;
+use crate::domain::alert::AlertKind;
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event::{self, Job, JobEvent, JobStatus};
 use crate::domain::facts::Fact;
@@ -55,6 +56,10 @@ pub(super) async fn judge(gate: &Gate, name: &str, hello: &Hello) -> Result<bool
     .await?;
     wants::forget(gate, job.id).await?;
     open(gate, &runner).await?;
+    // Runners come up here, whatever was wrong before.
+    for of in [None, Some(&runner.repository)] {
+        gate.alerts.over(AlertKind::RunnerBootFailure, of, "-", None).await?;
+    }
     Ok(true)
 }
 

@@ -5,8 +5,8 @@
 
 use super::gate::Gate;
 use super::records::{self, JobRecord, PastRunner, RunnerRecord, Want};
-use super::{act, wants};
-use crate::domain::alert::AlertKind;
+use super::wants;
+use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::event;
 use crate::domain::ids::JobId;
 use crate::domain::job::{Service, ServiceEvent};
@@ -56,10 +56,8 @@ pub(super) async fn note(gate: &Gate, name: &str, event: RunnerEvent) -> Result<
 /// Notes which job GitHub gave a runner to.
 pub(super) async fn note_taken(gate: &Gate, runner: &event::JobRunner, job: JobId) -> Result<(), Failure> {
     let now = gate.clock.now();
-    let mut came_up = false;
-    let record = change(gate, &runner.name, |record| {
+    change(gate, &runner.name, |record| {
         let mut changed = record.advance(RunnerEvent::Connected, now);
-        came_up = record.taken_by.is_none();
         if record.taken_by.is_none() {
             record.taken_by = Some(job);
             record.taken_at = Some(now);
@@ -72,13 +70,6 @@ pub(super) async fn note_taken(gate: &Gate, runner: &event::JobRunner, job: JobI
         changed
     })
     .await?;
-    if let Some(record) = record.filter(|_| came_up) {
-        // The host makes runners that work, whatever became of earlier ones.
-        let kind = AlertKind::RunnerBootFailure;
-        if let Err(failure) = gate.alerts.over(kind, Some(&record.repository), "-", None).await {
-            tracing::warn!(%failure, "an alert stays open though runners come up again");
-        }
-    }
     Ok(())
 }
 
@@ -216,7 +207,15 @@ async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
     .await?;
     let Some(job) = job else { return Ok(()) };
     if outcome.is_boot_failure() || gave_up {
-        act::raise_for(gate, AlertKind::RunnerBootFailure, &job).await?;
+        let more = runner
+            .detail
+            .as_ref()
+            .map_or_else(String::new, |why| format!(" ({why})"));
+        let what = format!("runner {} came to nothing: {}{more}", runner.name, outcome.as_str());
+        let (kind, repository) = (AlertKind::RunnerBootFailure, Some(&runner.repository));
+        gate.alerts
+            .raise(Alert::about(kind, repository, "-", Some(runner.job), &what, now))
+            .await?;
     }
     let holds = |want: &Want| want.holder.as_ref().is_some_and(|holder| holder.runner == runner.name);
     if job.service == Service::Wanted {

@@ -120,13 +120,14 @@ impl Process {
 }
 
 async fn work(gate: Arc<Gate>, consumer: String, stopped: watch::Receiver<bool>) {
-    let stop = || {
-        let mut stopped = stopped.clone();
+    let stop = |mut stopped: watch::Receiver<bool>| async move {
         // An error means the process is going away: as good as a stop.
-        async move { drop(stopped.wait_for(|stop| *stop).await) }
+        drop(stopped.wait_for(|stop| *stop).await);
     };
-    let deliveries = gate.run(&consumer, stop());
-    tokio::join!(deliveries, gate.keep_pool(stop()), gate.alerts.run(stop()));
+    let deliveries = gate.run(&consumer, stop(stopped.clone()));
+    let pool = gate.keep_pool(stop(stopped.clone()));
+    let telling = gate.alerts.run(stop(stopped));
+    tokio::join!(deliveries, pool, telling);
 }
 
 fn host(config: &Config, clock: Arc<dyn Clock>) -> Option<Arc<dyn RunnerHost>> {
