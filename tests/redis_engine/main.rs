@@ -7,6 +7,7 @@ mod model;
 mod server;
 
 mod sharing;
+mod telling;
 
 use jitgate::adapters::redis::{RedisStore, Settings};
 use jitgate::domain::event::Action;

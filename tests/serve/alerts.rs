@@ -1,7 +1,7 @@
 //! Alerts reach those who are to be told, whatever happens on the way, and nothing an outsider writes does anything there.
 
 use crate::alertmanager::Alertmanager;
-use crate::gate::{Gate, OLD_SECRET, Place};
+use crate::gate::{Gate, OLD_SECRET, PATIENCE, Place, often};
 use crate::outage::Hanging;
 use crate::payload::{guid, sign};
 use crate::receiver::{Received, Receiver};
@@ -49,6 +49,22 @@ fn hmac(body: &str) -> String {
     let output = child.wait_with_output().expect("it ends");
     let text = String::from_utf8(output.stdout).expect("text");
     text.trim().rsplit_once(' ').expect("NAME= DIGEST").1.to_owned()
+}
+
+/// Asks for the metrics again and again, until all samples are there.
+async fn counted_until(gate: &Gate, samples: &[&str]) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut often = often();
+    loop {
+        often.tick().await;
+        let request = gate.http.get(format!("http://{}/metrics", gate.admin));
+        let answer = request.bearer_auth(&gate.token).send().await.expect("an answer");
+        let text = answer.text().await.expect("text");
+        if samples.iter().all(|sample| text.contains(sample)) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{samples:?} are not all in {text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,16 +136,15 @@ async fn an_alert_is_told_though_receivers_fail_and_the_gate_is_killed() {
         log.contains("Slack answered 302, and redirects are not followed"),
         "{log}"
     );
-    let metrics = story.gate.http.get(format!("http://{}/metrics", story.gate.admin));
-    let metrics = metrics.bearer_auth(&story.gate.token).send().await.expect("an answer");
-    let metrics = metrics.text().await.expect("text");
-    for sample in [
-        r#"jitgate_alert_deliveries_total{sink="slack",result="failed"}"#,
-        r#"jitgate_alert_deliveries_total{sink="log",result="delivered"} 1"#,
-        r#"jitgate_alerts_open{severity="critical"} 1"#,
-    ] {
-        assert!(metrics.contains(sample), "no {sample} in {metrics}");
-    }
+    counted_until(
+        &story.gate,
+        &[
+            r#"jitgate_alert_deliveries_total{sink="slack",result="failed"}"#,
+            r#"jitgate_alert_deliveries_total{sink="log",result="delivered"} 1"#,
+            r#"jitgate_alerts_open{severity="critical"} 1"#,
+        ],
+    )
+    .await;
 
     let mut log = story.gate.process.err.text();
     let place = story.gate.killed();

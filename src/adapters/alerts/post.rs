@@ -39,6 +39,8 @@ impl Post {
             .connect_timeout(CONNECT_WITHIN)
             .timeout(ANSWER_WITHIN)
             .redirect(Policy::none())
+            // What is not configured is not obeyed, and a proxy would read the URL.
+            .no_proxy()
             .user_agent(concat!("jitgate/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(SetupError)?;
@@ -87,7 +89,7 @@ fn pause(headers: &HeaderMap) -> Option<TimeDelta> {
 /// What went wrong on the way, without the URL.
 fn unanswered(receiver: &str, error: reqwest::Error) -> Failure {
     let error = error.without_url();
-    if error.is_timeout() {
+    if error.is_timeout() && !error.is_connect() {
         return Failure::Transient(format!("{receiver} did not answer in {} s", ANSWER_WITHIN.as_secs()));
     }
     let mut cause: &dyn Error = &error;
@@ -100,4 +102,44 @@ fn unanswered(receiver: &str, error: reqwest::Error) -> Failure {
         "gave no answer"
     };
     Failure::Transient(format!("{receiver} {what}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::{DateTime, Utc};
+    use reqwest::header::HeaderValue;
+    use tokio::net::TcpListener;
+
+    struct Stopped;
+
+    impl Clock for Stopped {
+        fn now(&self) -> DateTime<Utc> {
+            DateTime::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_says_what_happened_and_not_where() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/secret", listener.local_addr().expect("its address"));
+        drop(listener);
+        let post = Post::new(Arc::new(Stopped)).expect("a client");
+        let failed = post.json("Slack", &url, HeaderMap::new(), Vec::new()).await;
+        let Err(Failure::Transient(what)) = failed else {
+            panic!("{failed:?}")
+        };
+        assert!(what.starts_with("Slack is out of reach: Connection refused"), "{what}");
+        assert!(!what.contains("secret") && !what.contains("127.0.0.1"), "{what}");
+    }
+
+    #[test]
+    fn a_receiver_can_ask_for_a_pause_within_bounds() {
+        let asked = |text: &'static str| pause(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]));
+        assert_eq!(asked("30"), Some(TimeDelta::seconds(30)));
+        assert_eq!(asked("999999999"), Some(TimeDelta::hours(1)));
+        assert_eq!(asked("-5"), Some(TimeDelta::zero()));
+        assert_eq!(asked("Wed, 21 Oct 2026 07:28:00 GMT"), None);
+        assert_eq!(pause(&HeaderMap::new()), None);
+    }
 }

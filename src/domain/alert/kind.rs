@@ -26,7 +26,7 @@ macro_rules! alert_kinds {
                 match self { $(Self::$name => Severity::$severity,)* }
             }
 
-            /// Whether it tells of a state, which can end, rather than of something that a job did.
+            /// Whether it tells of a state, which can end, rather than of something that happened.
             #[must_use]
             pub fn lasts(self) -> bool {
                 match self { $(Self::$name => Nature::$nature == Nature::State,)* }
@@ -79,7 +79,7 @@ alert_kinds! {
     TokenRefreshDisabled = "token-refresh-disabled", Warning, State,
         "start the timer that refreshes the token";
     /// A delivery was signed with a secret on its way out.
-    OldWebhookSecretUsed = "old-webhook-secret-used", Warning, State,
+    OldWebhookSecretUsed = "old-webhook-secret-used", Warning, Event,
         "give GitHub's webhook the current secret, then take the old one out of webhook.secrets";
     /// A service level objective is missed.
     SloBreach = "slo-breach", Warning, State,

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_jobs_did_is_outlived() {
+    fn only_what_happened_is_outlived() {
         let day = TimeDelta::days(1);
         assert!(alert(AlertKind::StolenRunner, 1, 0).is_outlived(day, at(86_400)));
         assert!(!alert(AlertKind::StolenRunner, 1, 0).is_outlived(day, at(86_399)));

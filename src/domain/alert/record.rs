@@ -204,6 +204,7 @@ impl Alert {
 
 fn key(kind: AlertKind, repository: Option<&RepositoryName>, apart: &str) -> String {
     let repository = repository.map_or(NOTHING, RepositoryName::as_str);
+    let apart = inert(apart, 2 * LONGEST_NAME);
     format!("{repository}/{}/{apart}", kind.as_str())
 }
 
