@@ -17,7 +17,7 @@ use crate::domain::facts::Facts;
 use crate::domain::ids::{DeliveryId, JobId, RepositoryName, RunId, RunnerId};
 use crate::domain::job::{Progress, Service, ServiceEvent};
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
-use crate::ports::ledger::{Keep, Key, Kind, Put};
+use crate::ports::ledger::{Keep, Key, Kind, Put, Stored};
 use crate::ports::{Failure, Ledger};
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -434,10 +434,31 @@ pub async fn update<R: Record>(
 /// # Errors
 /// The ledger's failure.
 pub async fn list<R: Record>(ledger: &dyn Ledger, limit: usize) -> Result<Vec<R>, Failure> {
-    let rows = ledger.list(R::KIND, None, limit).await?;
-    rows.iter()
-        .map(|(id, stored)| read(&Key::new(R::KIND, id), &stored.value))
-        .collect()
+    let (records, _) = page(ledger, None, limit).await?;
+    records.into_iter().collect()
+}
+
+/// Records of one type, each as far as this version can read it.
+pub type Page<R> = Vec<Result<R, Failure>>;
+
+/// Lists records of one type in ascending order of id, after `after`, at most `limit`; and the id to go on after, if there
+/// may be more.
+///
+/// # Errors
+/// The ledger's failure.
+pub async fn page<R: Record>(
+    ledger: &dyn Ledger,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<(Page<R>, Option<String>), Failure> {
+    let rows = ledger.list(R::KIND, after, limit).await?;
+    let record = |(id, stored): &(String, Stored)| read(&Key::new(R::KIND, id), &stored.value);
+    let records = rows.iter().map(record).collect();
+    let is_full = rows.len() == limit;
+    Ok((
+        records,
+        rows.into_iter().next_back().map(|(id, _)| id).filter(|_| is_full),
+    ))
 }
 
 /// Removes a record.

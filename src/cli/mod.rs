@@ -12,6 +12,7 @@ mod exit;
 mod logging;
 mod output;
 mod replay;
+mod runner;
 mod serve;
 mod signals;
 mod simulate;

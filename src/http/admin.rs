@@ -109,7 +109,7 @@ fn check(state: &AdminState, request: &ServiceRequest) -> Result<(), Problem> {
     }
 }
 
-fn store_failed(failure: &Failure) -> HttpResponse {
+pub(super) fn store_failed(failure: &Failure) -> HttpResponse {
     tracing::error!(%failure, "cannot answer from the store");
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
@@ -118,6 +118,10 @@ fn store_failed(failure: &Failure) -> HttpResponse {
         failure.to_string(),
     )
     .answer()
+}
+
+pub(super) fn bad_query(detail: String) -> HttpResponse {
+    Problem::new(StatusCode::BAD_REQUEST, "query", "Bad request", detail).answer()
 }
 
 /// `GET /api/v1/status`.
@@ -173,15 +177,14 @@ impl Asked {
 
 /// `GET /api/v1/deliveries`: the newest, at most 1000.
 pub(super) async fn deliveries(state: Data<AdminState>, asked: Result<Query<Asked>, Error>) -> HttpResponse {
-    let refused = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "query", "Bad request", detail).answer();
     let asked = match asked {
         Ok(asked) => asked.into_inner(),
-        Err(error) => return refused(error.to_string()),
+        Err(error) => return bad_query(error.to_string()),
     };
     let limit = asked.limit.unwrap_or(LISTED).min(LISTED_AT_MOST);
     let filter = match asked.filter() {
         Ok(filter) => filter,
-        Err(detail) => return refused(detail),
+        Err(detail) => return bad_query(detail),
     };
     match state.gate.queue.deliveries(&filter, limit).await {
         Ok(deliveries) => HttpResponse::Ok().json(json!({"deliveries": deliveries})),

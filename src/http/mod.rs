@@ -5,6 +5,7 @@ mod connections;
 mod health;
 mod metrics;
 mod problem;
+mod runners;
 mod server;
 mod webhook;
 
