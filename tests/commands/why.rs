@@ -124,6 +124,24 @@ async fn a_job_that_waits_says_what_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_runner_is_on_its_way_says_so() {
+    let stage = Stage::set_with("[synthetic]\nstart_s = 3600").await;
+    stage.deliver("guid-1", "queued", 101).await;
+    stage.work().await;
+    let told = stage.jitgate(&["why", "101"]);
+    for part in [
+        "service    serving",
+        "waits for  runner chem-jit-commands-101-1, since ",
+        "runner     chem-jit-commands-101-1, booting, id ",
+    ] {
+        assert!(told.out.contains(part), "{part:?} is not in\n{}", told.out);
+    }
+    let listed = stage.ask_json("/api/v1/runners").await;
+    assert_eq!(listed["waiting"][0]["holder"], "chem-jit-commands-101-1");
+    assert_eq!(listed["runners"][0]["state"], "booting");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_theft_is_in_the_story_of_the_victim_and_of_the_thief() {
     let stage = Stage::set().await;
     let older = json!({"id": 102, "created_at": Stage::an_hour_ago()});
