@@ -1,9 +1,9 @@
 //! Carries decisions out. Every action can be repeated after a crash without a second effect.
 
 use super::gate::Gate;
-use super::records::{self, JobRecord, RepositoryRecord, RolledBack, RunRecord, RunnerRecord};
+use super::records::{self, RepositoryRecord, RolledBack, RunRecord, RunnerRecord};
 use super::settings::Repository;
-use super::{alerts, runners, wants};
+use super::{runners, wants};
 use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event::{Action as EventAction, JobEvent};
@@ -35,16 +35,7 @@ pub(super) async fn perform(
 }
 
 async fn raise(gate: &Gate, kind: AlertKind, decision: &Decision) -> Result<(), Failure> {
-    let alert = Alert::of(kind, decision);
-    alerts::raise(gate.ledger.as_ref(), gate.sink.as_ref(), alert, gate.settings.retention).await
-}
-
-/// Raises an alert about a job outside of a decision: with the newest one there is about it.
-pub(super) async fn raise_for(gate: &Gate, kind: AlertKind, job: &JobRecord) -> Result<(), Failure> {
-    match job.decisions.last() {
-        Some(entry) => raise(gate, kind, &entry.decision).await,
-        None => Ok(()),
-    }
+    gate.alerts.raise(Alert::of(kind, decision)).await
 }
 
 async fn provision(gate: &Gate, event: &JobEvent, decision: &Decision) -> Result<(), Failure> {
@@ -138,17 +129,22 @@ pub(super) async fn forget_rollback(gate: &Gate, repository: &Repository, facts:
     let (true, Some(on_since)) = (facts.ledger.rolled_back, switched_on.and_then(|on| on.updated_at)) else {
         return Ok(());
     };
+    // An answer from before the rollback says nothing about what came after it.
+    let is_over = |record: &RepositoryRecord| record.rolled_back.as_ref().is_some_and(|it| it.at < on_since);
+    let (ledger, name) = (gate.ledger.as_ref(), &repository.name);
+    if !records::load(ledger, name.as_str())
+        .await?
+        .is_some_and(|record| is_over(&record))
+    {
+        return Ok(());
+    }
+    gate.alerts.over(AlertKind::Rollback, Some(name), "-", None).await?;
     records::update(
-        gate.ledger.as_ref(),
-        repository.name.as_str(),
+        ledger,
+        name.as_str(),
         gate.settings.retention,
         |old: Option<RepositoryRecord>| {
-            let mut record = old?;
-            // An answer from before the rollback says nothing about what came after it.
-            record
-                .rolled_back
-                .as_ref()
-                .filter(|rolled_back| rolled_back.at < on_since)?;
+            let mut record = old.filter(is_over)?;
             record.rolled_back = None;
             Some(record)
         },

@@ -1,11 +1,11 @@
 //! The worker's side of jitgate: the ports it acts through and the settings it acts by.
 
+use super::alerts::Alerts;
 use super::gather::Recall;
 use super::pool::Pool;
 use super::records::{self, JobRecord};
 use super::settings::Settings;
 use crate::domain::ids::JobId;
-use crate::ports::alert_sink::AlertSink;
 use crate::ports::{Clock, Failure, GitHub, Ledger, Observer, Queue, RunnerHost};
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub struct Gate {
     /// Where runners live; none while this machine has no runner host.
     pub host: Option<Arc<dyn RunnerHost>>,
     /// Who is told.
-    pub sink: Arc<dyn AlertSink>,
+    pub alerts: Arc<Alerts>,
     /// Who counts.
     pub observer: Arc<dyn Observer>,
     /// What time it is.

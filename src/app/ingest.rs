@@ -1,10 +1,11 @@
 //! A delivery comes in: verified, read, and durably queued before it is answered. Nothing here talks to GitHub.
 
+use super::alerts::OldSecret;
 use super::settings::Repository;
-use super::signature;
 use crate::domain::event::{Action, JobEvent};
 use crate::domain::ids::DeliveryId;
 use crate::domain::payload::{self, Parsed};
+use crate::domain::signature;
 use crate::ports::observer::{Observer, Reception};
 use crate::ports::queue::{Accepted, Arrival, Priority, Queue, Work};
 use crate::ports::{Clock, Failure};
@@ -23,6 +24,7 @@ pub struct Ingest {
     secret_used: Vec<AtomicU64>,
     repositories: Vec<Repository>,
     observer: Arc<dyn Observer>,
+    old_secret: OldSecret,
 }
 
 /// The headers that matter, as they came.
@@ -123,7 +125,8 @@ impl Rejected {
 }
 
 impl Ingest {
-    /// Deliveries signed by one of `secrets` (the first is current) about one of `repositories` go to `queue`.
+    /// Deliveries signed by one of `secrets` (the first is current; `old_secret` is told of others) about one of
+    /// `repositories` go to `queue`.
     #[must_use]
     pub fn new(
         queue: Arc<dyn Queue>,
@@ -131,6 +134,7 @@ impl Ingest {
         secrets: Vec<SecretString>,
         repositories: Vec<Repository>,
         observer: Arc<dyn Observer>,
+        old_secret: OldSecret,
     ) -> Self {
         let secret_used = secrets.iter().map(|_| AtomicU64::new(0)).collect();
         Self {
@@ -140,6 +144,7 @@ impl Ingest {
             secret_used,
             repositories,
             observer,
+            old_secret,
         }
     }
 
@@ -244,6 +249,7 @@ impl Ingest {
                 position,
                 "delivery signed with webhook secret {position}, which is on its way out"
             );
+            self.old_secret.used(position);
         }
     }
 }

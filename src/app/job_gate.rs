@@ -7,8 +7,9 @@
 use super::gate::Gate;
 use super::records::RunnerRecord;
 use super::settings::Repository;
-use super::{runners, wants, work};
+use super::{decide, runners, wants};
 use crate::domain::admission;
+use crate::domain::alert::AlertKind;
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event::{self, Job, JobEvent, JobStatus};
 use crate::domain::facts::Fact;
@@ -55,6 +56,10 @@ pub(super) async fn judge(gate: &Gate, name: &str, hello: &Hello) -> Result<bool
     .await?;
     wants::forget(gate, job.id).await?;
     open(gate, &runner).await?;
+    // Runners come up here, whatever was wrong before.
+    for of in [None, Some(&runner.repository)] {
+        gate.alerts.over(AlertKind::RunnerBootFailure, of, "-", None).await?;
+    }
     Ok(true)
 }
 
@@ -131,7 +136,7 @@ async fn is_entitled(gate: &Gate, repository: &Repository, runner: &RunnerRecord
         is_public: false,
         job,
     };
-    let asked = work::Asked {
+    let asked = decide::Asked {
         delivery: &delivery,
         received_at: gate.clock.now(),
         attempts: 0,

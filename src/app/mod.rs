@@ -4,6 +4,7 @@
 
 pub mod act;
 pub mod alerts;
+pub mod decide;
 pub mod gate;
 pub mod gather;
 pub mod ingest;
@@ -16,12 +17,13 @@ pub mod records;
 pub mod roster;
 pub mod runners;
 pub mod settings;
-pub mod signature;
 pub mod story;
 pub mod sweep;
 pub mod wants;
 pub mod work;
 
+pub use crate::domain::signature;
+pub use alerts::Alerts;
 pub use gate::Gate;
 pub use ingest::Ingest;
 pub use settings::Settings;

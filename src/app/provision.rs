@@ -8,7 +8,7 @@ use super::gate::Gate;
 use super::gather::PULLS_AT_ADMISSION;
 use super::records::{self, Holder, JobRecord, RunnerRecord, Want};
 use super::settings::Repository;
-use super::{runners, wants, work};
+use super::{decide, runners, wants};
 use crate::domain::admission::AdmissionVerdict;
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::JobId;
@@ -64,7 +64,7 @@ async fn is_admitted(gate: &Gate, repository: &Repository, want: &Want, record: 
     if record.entry(&want.delivery).is_some_and(|entry| fresh(&entry.decision)) {
         return Ok(true);
     }
-    let asked = work::Asked {
+    let asked = decide::Asked {
         delivery: &want.delivery,
         received_at: want.received_at,
         attempts: want.tries,
@@ -164,7 +164,7 @@ async fn make(
     let answer = gate.github.generate_jit(&repository.scope, &request).await;
     gate.observer.minted(began.elapsed());
     match answer {
-        Ok(JitOutcome::Made(runner)) => start(gate, host, job.id, name, slot, runner).await,
+        Ok(JitOutcome::Made(runner)) => start(gate, host, repository, job.id, name, slot, runner).await,
         Ok(JitOutcome::NameTaken) => runners::end(gate, name, Outcome::NameTaken, None).await,
         Ok(JitOutcome::Refused(why)) => {
             tracing::error!(job = job.id.0, why, "GitHub makes no runner for job {}", job.id);
@@ -199,6 +199,7 @@ async fn put_off(gate: &Gate, job: JobId, until: DateTime<Utc>) -> Result<(), Fa
 async fn start(
     gate: &Gate,
     host: &dyn RunnerHost,
+    repository: &Repository,
     job: JobId,
     name: &str,
     slot: &SlotId,
@@ -212,7 +213,8 @@ async fn start(
     })
     .await?;
     if record.is_none_or(|record| !record.state.is_alive()) {
-        // The job was cancelled meanwhile.
+        // The job was cancelled meanwhile, and nothing of its runner was there yet to be removed.
+        gate.github.delete_runner(&repository.scope, id).await?;
         return runners::tear_down(gate, name).await;
     }
     if let Err(failure) = host.claim(slot, name, config).await {

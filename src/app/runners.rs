@@ -5,8 +5,8 @@
 
 use super::gate::Gate;
 use super::records::{self, JobRecord, PastRunner, RunnerRecord, Want};
-use super::{act, measure, wants};
-use crate::domain::alert::AlertKind;
+use super::{measure, wants};
+use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::event;
 use crate::domain::ids::JobId;
 use crate::domain::job::{Service, ServiceEvent};
@@ -215,7 +215,15 @@ async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
     .await?;
     let Some(job) = job else { return Ok(()) };
     if outcome.is_boot_failure() || gave_up {
-        act::raise_for(gate, AlertKind::RunnerBootFailure, &job).await?;
+        let more = runner
+            .detail
+            .as_ref()
+            .map_or_else(String::new, |why| format!(" ({why})"));
+        let what = format!("runner {} came to nothing: {}{more}", runner.name, outcome.as_str());
+        let (kind, repository) = (AlertKind::RunnerBootFailure, Some(&runner.repository));
+        gate.alerts
+            .raise(Alert::about(kind, repository, "-", Some(runner.job), &what, now))
+            .await?;
     }
     let holds = |want: &Want| want.holder.as_ref().is_some_and(|holder| holder.runner == runner.name);
     if job.service == Service::Wanted {

@@ -1,6 +1,6 @@
 //! What can be typed: the global flags and the commands.
 
-use super::{config, dead_letter, delivery, replay, runner, serve, simulate, why};
+use super::{alert, config, dead_letter, delivery, replay, runner, serve, simulate, why};
 use crate::config::parse_log;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -59,6 +59,8 @@ pub enum Command {
     Delivery(delivery::Args),
     /// Look at deliveries that were given up on, and settle them
     DeadLetter(dead_letter::Args),
+    /// Look at alerts, and say who looks after them or that they are over
+    Alert(alert::Args),
     /// Send recorded deliveries through a gate and compare its decisions
     Replay(replay::Args),
     /// Run the simulated GitHub by itself

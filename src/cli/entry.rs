@@ -2,7 +2,7 @@
 
 use super::args::{Cli, Command};
 use super::exit::{Exit, Outcome};
-use super::{config, dead_letter, delivery, output, replay, runner, serve, simulate, why};
+use super::{alert, config, dead_letter, delivery, output, replay, runner, serve, simulate, why};
 use crate::telemetry::one_line;
 use clap::Parser;
 use std::panic;
@@ -36,6 +36,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Runner(args) => runner::run(args, &global),
         Command::Delivery(args) => delivery::run(args, &global),
         Command::DeadLetter(args) => dead_letter::run(args, &global),
+        Command::Alert(args) => alert::run(args, &global),
         Command::Replay(args) => replay::run(args, &global),
         Command::Simulate(args) => simulate::run(args, &global),
         Command::Config(args) => config::run(args, &global),

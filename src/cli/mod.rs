@@ -3,6 +3,7 @@
 //! Data goes to stdout, everything else to stderr. Commands return an [`exit::Exit`] or an [`exit::Failure`] and never
 //! end the process themselves.
 
+mod alert;
 mod args;
 mod config;
 mod dead_letter;

@@ -42,7 +42,8 @@ fn ask_the_admin_api(config: &Config) -> String {
         AdminListen::Unix(path) => format!("the socket {}", path.display()),
     };
     format!(
-        "ask {address} for /api/v1/deliveries, /api/v1/runners and /api/v1/jobs/ID, with the token in {}; or set store.url to sqlite:PATH",
+        "ask {address} for /api/v1/deliveries, /api/v1/jobs/ID, /api/v1/runners and /api/v1/alerts, with the token in {}; or set store.url to \
+         sqlite:PATH",
         server.admin_token_file.display()
     )
 }
@@ -52,9 +53,11 @@ impl From<WiringError> for Failure {
         let exit = match &error {
             WiringError::Sqlite(OpenError::Held { .. }) => Exit::Locked,
             WiringError::Sqlite(_) | WiringError::InsideServe => Exit::Store,
-            WiringError::Redis(_) | WiringError::NoCredentials | WiringError::GitHub(_) | WiringError::Listen(_) => {
-                Exit::Configuration
-            }
+            WiringError::Redis(_)
+            | WiringError::NoCredentials
+            | WiringError::GitHub(_)
+            | WiringError::Alerts(_)
+            | WiringError::Listen(_) => Exit::Configuration,
         };
         Self::new(exit, error)
     }

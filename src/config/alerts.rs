@@ -1,9 +1,10 @@
 //! `[alerts]`: who is told when something is wrong.
 
 use super::check::{Check, Reported};
+use super::mask::masked;
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -76,6 +77,34 @@ pub struct Owners {
     pub primary: Option<String>,
     /// Told next.
     pub secondary: Option<String>,
+}
+
+/// Somewhere alerts go, as it may be shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AlertPlace {
+    /// The sink's name in records and metrics.
+    pub sink: &'static str,
+    /// Where that is, without what could be secret.
+    pub to: String,
+}
+
+impl Alerts {
+    /// Where alerts go, besides the store.
+    #[must_use]
+    pub fn places(&self) -> Vec<AlertPlace> {
+        let place = |sink, to| AlertPlace { sink, to };
+        let mut places = vec![place("log", "the log".to_owned())];
+        places.extend(
+            self.alertmanager_url
+                .as_deref()
+                .map(|url| place("alertmanager", masked(url))),
+        );
+        let slack = self.slack_webhook_url.as_ref();
+        places.extend(slack.map(|_| place("slack", "a channel whose URL is the secret".to_owned())));
+        let webhook = self.webhook.as_ref();
+        places.extend(webhook.map(|webhook| place("webhook", format!("{}, signed", masked(&webhook.url)))));
+        places
+    }
 }
 
 impl RawAlerts {

@@ -31,7 +31,7 @@ mod telemetry;
 mod trust;
 mod webhook;
 
-pub use alerts::{AlertWebhook, Alerts, Owners};
+pub use alerts::{AlertPlace, AlertWebhook, Alerts, Owners};
 pub use check::Setting;
 pub use github::{Credentials, Github};
 pub use load::{FileSource, Loaded, Sources, load};

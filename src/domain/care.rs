@@ -95,8 +95,9 @@ pub fn care(runner: &Watched, deadlines: &Deadlines, now: DateTime<Utc>) -> Care
 }
 
 fn started(runner: &Watched, at: DateTime<Utc>, deadlines: &Deadlines, now: DateTime<Utc>) -> Care {
+    // Between being given a job and its hook a runner downloads actions, which can take as long as its start.
     match runner.taken_at {
-        Some(taken_at) if now - taken_at > deadlines.gate => Care::End(Outcome::HookSilent),
+        Some(taken_at) if now - taken_at > deadlines.boot.max(deadlines.gate) => Care::End(Outcome::HookSilent),
         Some(_) => Care::Nothing,
         None if now - at > deadlines.boot => Care::Ask,
         None => Care::Nothing,
@@ -165,9 +166,9 @@ mod tests {
             taken_at,
             environment: Environment::Started { at: at(0) },
         };
-        assert_eq!(care(&runner(Some(at(100))), &DEADLINES, at(160)), Care::Nothing);
+        assert_eq!(care(&runner(Some(at(100))), &DEADLINES, at(220)), Care::Nothing);
         assert_eq!(
-            care(&runner(Some(at(100))), &DEADLINES, at(161)),
+            care(&runner(Some(at(100))), &DEADLINES, at(221)),
             Care::End(Outcome::HookSilent)
         );
         assert_eq!(care(&runner(None), &DEADLINES, at(120)), Care::Nothing);

@@ -20,4 +20,5 @@ pub mod question;
 pub mod retry;
 pub mod routing;
 pub mod runner;
+pub mod signature;
 pub mod trust;

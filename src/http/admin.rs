@@ -4,7 +4,6 @@
 use super::metrics::Metrics;
 use super::problem::Problem;
 use crate::app::{Gate, Ingest, story};
-use crate::domain::alert::Alert;
 use crate::domain::ids::{DeliveryId, JobId};
 use crate::ports::Failure;
 use crate::ports::queue::{DeliveryState, Filter};
@@ -24,10 +23,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
-/// Deliveries and alerts in one answer.
-const LISTED: usize = 200;
-/// Deliveries in one answer, whatever is asked for.
-const LISTED_AT_MOST: usize = 1000;
+/// Deliveries or alerts in one answer.
+pub(super) const LISTED: usize = 200;
+/// Deliveries or alerts in one answer, whatever is asked for.
+pub(super) const LISTED_AT_MOST: usize = 1000;
 
 /// How long GitHub may take to say whether it is simulated. The status must not wait for a GitHub that hangs.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -222,14 +221,6 @@ pub(super) async fn job(state: Data<AdminState>, id: Path<String>) -> HttpRespon
     match story::tell(gate.queue.as_ref(), gate.ledger.as_ref(), JobId(id)).await {
         Ok(Some(story)) => HttpResponse::Ok().json(story),
         Ok(None) => Problem::not_found().answer(),
-        Err(failure) => store_failed(&failure),
-    }
-}
-
-/// `GET /api/v1/alerts`.
-pub(super) async fn alerts(state: Data<AdminState>) -> HttpResponse {
-    match crate::app::records::list::<Alert>(state.gate.ledger.as_ref(), LISTED).await {
-        Ok(alerts) => HttpResponse::Ok().json(json!({"alerts": alerts})),
         Err(failure) => store_failed(&failure),
     }
 }

@@ -1,6 +1,7 @@
 //! The two listeners: the public one takes deliveries, the admin one answers questions.
 
 mod admin;
+mod alerts;
 mod connections;
 mod health;
 mod metrics;

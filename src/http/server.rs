@@ -1,6 +1,7 @@
 //! Binds the listeners and mounts the handlers.
 
 use super::admin::{self, AdminState};
+use super::alerts;
 use super::connections;
 use super::health::{self, Health};
 use super::metrics;
@@ -100,11 +101,7 @@ pub fn serve_public(
             .wrap(from_fn(connections::count))
             .app_data(state.clone())
             .app_data(health.clone())
-            .service(
-                web::resource("/webhooks/github")
-                    .route(web::post().to(webhook::receive))
-                    .default_service(web::to(|| other_method("POST"))),
-            )
+            .service(post("/webhooks/github").route(web::post().to(webhook::receive)))
             .service(get("/healthz").route(web::get().to(health::healthz)))
             .service(get("/readyz").route(web::get().to(health::readyz)))
             .default_service(web::to(not_found))
@@ -165,7 +162,9 @@ pub fn serve_admin(bind: &AdminBind, state: AdminState, health: Health) -> Resul
                     .service(get("/deliveries/{guid}").route(web::get().to(admin::delivery)))
                     .service(get("/jobs/{id}").route(web::get().to(admin::job)))
                     .service(get("/runners").route(web::get().to(runners::runners)))
-                    .service(get("/alerts").route(web::get().to(admin::alerts)))
+                    .service(get("/alerts").route(web::get().to(alerts::list)))
+                    .service(post("/alerts/{id}/ack").route(web::post().to(alerts::ack)))
+                    .service(post("/alerts/{id}/resolve").route(web::post().to(alerts::resolve)))
                     .default_service(web::to(not_found)),
             )
             .default_service(web::to(not_found))
@@ -225,6 +224,10 @@ fn open(bind: &AdminBind, mut state: AdminState) -> io::Result<(Listener, AdminS
 
 fn get(path: &str) -> actix_web::Resource {
     web::resource(path).default_service(web::to(|| other_method("GET")))
+}
+
+fn post(path: &str) -> actix_web::Resource {
+    web::resource(path).default_service(web::to(|| other_method("POST")))
 }
 
 async fn other_method(allowed: &'static str) -> HttpResponse {

@@ -25,8 +25,10 @@ pub enum Kind {
     Repository,
     /// A runner group under quarantine.
     Group,
-    /// An alert, by its key.
+    /// An alert, by its id.
     Alert,
+    /// An alert that is not over, or that somebody has yet to be told of, by its id.
+    LiveAlert,
 }
 
 impl Kind {
@@ -42,6 +44,7 @@ impl Kind {
             Self::Repository => "repository",
             Self::Group => "group",
             Self::Alert => "alert",
+            Self::LiveAlert => "live-alert",
         }
     }
 }

@@ -54,6 +54,9 @@ pub trait Observer: Send + Sync + 'static {
 
     /// GitHub answered a request, or did not. Endpoints come from a closed set.
     fn github_answered(&self, _endpoint: &'static str, _status: Option<u16>) {}
+
+    /// A sink took an alert, or did not. Sinks come from a closed set.
+    fn alert_told(&self, _sink: &'static str, _taken: bool) {}
 }
 
 /// Nobody looks.

@@ -1,9 +1,10 @@
 //! What a gate keeps about itself in `state_dir`: its instance name and its admin token.
 //!
 //! Both are made on first start and stay. The directory is 0700 and the token 0600; others' access is refused, not mended.
+//! Workers that share the directory have a name each, or they would take each other's runners for their own.
 
 use secrecy::SecretString;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// Length of an instance name.
 const INSTANCE_LENGTH: usize = 8;
+/// Workers that can share a directory.
+const INSTANCES: u32 = 64;
 /// Random bytes of an admin token.
 const TOKEN_BYTES: usize = 32;
 
@@ -52,12 +55,53 @@ pub fn prepare_state_dir(path: &Path) -> Result<(), IdentityError> {
 }
 
 /// This instance's name: eight characters that tell its runners from others'.
+#[derive(Debug)]
+pub struct Instance {
+    /// The name.
+    pub name: String,
+    /// Locked for as long as a worker goes by that name; the system lets go of it with the process.
+    _lock: Option<File>,
+}
+
+/// The first instance name of this directory, which is nobody's alone: for processes that make no runners.
 ///
 /// # Errors
 /// When the file cannot be read, written or understood.
-pub fn instance(state_dir: &Path) -> Result<String, IdentityError> {
-    let path = state_dir.join("instance");
-    let name = kept(&path, || {
+pub fn shared_instance(state_dir: &Path) -> Result<Instance, IdentityError> {
+    let name = instance_name(&state_dir.join("instance"))?;
+    Ok(Instance { name, _lock: None })
+}
+
+/// The first instance name of this directory that no other worker goes by.
+///
+/// # Errors
+/// When a file cannot be read, written, locked or understood.
+pub fn own_instance(state_dir: &Path) -> Result<Instance, IdentityError> {
+    let mut path = state_dir.join("instance");
+    for number in 2.. {
+        let name = instance_name(&path)?;
+        let failed = |source| IdentityError::Io {
+            path: path.clone(),
+            source,
+        };
+        let lock = File::open(&path).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {
+                return Ok(Instance {
+                    name,
+                    _lock: Some(lock),
+                });
+            }
+            Err(TryLockError::WouldBlock) if number <= INSTANCES => {}
+            Err(error) => return Err(failed(error.into())),
+        }
+        path = state_dir.join(format!("instance-{number}"));
+    }
+    Err(IdentityError::Damaged(path))
+}
+
+fn instance_name(path: &Path) -> Result<String, IdentityError> {
+    let name = kept(path, || {
         let mut bytes = [0_u8; INSTANCE_LENGTH];
         random(&mut bytes)?;
         Ok(bytes
@@ -70,7 +114,7 @@ pub fn instance(state_dir: &Path) -> Result<String, IdentityError> {
     if plain {
         Ok(name)
     } else {
-        Err(IdentityError::Damaged(path))
+        Err(IdentityError::Damaged(path.to_owned()))
     }
 }
 
@@ -145,8 +189,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let state = dir.path().join("state");
         prepare_state_dir(&state).expect("made");
-        let first = instance(&state).expect("made");
-        assert_eq!(instance(&state).expect("kept"), first);
+        let first = shared_instance(&state).expect("made").name;
+        assert_eq!(shared_instance(&state).expect("kept").name, first);
         let token = admin_token(&state.join("admin-token")).expect("made");
         let again = admin_token(&state.join("admin-token")).expect("kept");
         assert_eq!(token.expose_secret(), again.expose_secret());
@@ -156,6 +200,17 @@ mod tests {
             2,
             "drafts are removed"
         );
+    }
+
+    #[test]
+    fn workers_of_one_directory_have_a_name_each_and_have_it_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let one = own_instance(dir.path()).expect("a name");
+        let two = own_instance(dir.path()).expect("another");
+        assert_ne!(one.name, two.name);
+        let was = one.name.clone();
+        drop(one);
+        assert_eq!(own_instance(dir.path()).expect("the first again").name, was);
     }
 
     #[test]

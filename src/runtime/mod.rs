@@ -6,6 +6,8 @@ mod process;
 mod wiring;
 
 pub use durability::{Unasked, promises};
-pub use identity::{IdentityError, admin_token, instance, prepare_state_dir};
+pub use identity::{IdentityError, Instance, admin_token, own_instance, prepare_state_dir, shared_instance};
 pub use process::{Process, StartError, serve};
-pub use wiring::{Store, WiringError, build_gate, open_admin, open_ingress, open_store, open_store_beside};
+pub use wiring::{
+    Store, WiringError, build_gate, open_admin, open_alerts, open_ingress, open_store, open_store_beside,
+};

@@ -1,7 +1,7 @@
 //! `jitgate serve`: listeners and worker, from start to a clean stop.
 
 use super::durability;
-use super::identity::{self, IdentityError};
+use super::identity::{self, IdentityError, Instance};
 use super::wiring::{self, Store, WiringError};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::synthetic::SyntheticHost;
@@ -34,6 +34,8 @@ pub struct Process {
     admin: Running,
     worker: Option<JoinHandle<()>>,
     stop: watch::Sender<bool>,
+    /// Given up with the process.
+    _instance: Instance,
 }
 
 /// Starts the parts of a role.
@@ -43,7 +45,10 @@ pub struct Process {
 pub fn serve(config: &Config, role: Role) -> Result<Process, StartError> {
     let server = &config.server;
     identity::prepare_state_dir(&server.state_dir)?;
-    let instance = identity::instance(&server.state_dir)?;
+    let instance = match role {
+        Role::All | Role::Worker => identity::own_instance(&server.state_dir)?,
+        Role::Ingress => identity::shared_instance(&server.state_dir)?,
+    };
     let token = identity::admin_token(&server.admin_token_file)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store: Store = wiring::open_store(config, clock.clone())?;
@@ -54,7 +59,7 @@ pub fn serve(config: &Config, role: Role) -> Result<Process, StartError> {
         &clock,
         &store,
         host(config, clock.clone()),
-        &instance,
+        &instance.name,
         metrics.clone(),
     )?;
     let (public, ingest) = match role {
@@ -66,11 +71,11 @@ pub fn serve(config: &Config, role: Role) -> Result<Process, StartError> {
     let admin = wiring::open_admin(config, gate.clone(), ingest, token, metrics)?;
     let (stop, stopped) = watch::channel(false);
     let worker = match role {
-        Role::All | Role::Worker => Some(tokio::spawn(work(gate, instance.clone(), stopped))),
+        Role::All | Role::Worker => Some(tokio::spawn(work(gate, instance.name.clone(), stopped))),
         Role::Ingress => None,
     };
     tracing::info!(
-        instance,
+        instance = instance.name,
         public = public.as_ref().and_then(Running::address).map(tracing::field::display),
         admin = admin.address().map(tracing::field::display),
         repositories = config.repositories.len(),
@@ -82,6 +87,7 @@ pub fn serve(config: &Config, role: Role) -> Result<Process, StartError> {
         admin,
         worker,
         stop,
+        _instance: instance,
     })
 }
 
@@ -113,12 +119,15 @@ impl Process {
     }
 }
 
-async fn work(gate: Arc<Gate>, consumer: String, mut stopped: watch::Receiver<bool>) {
-    let mut stopped_too = stopped.clone();
-    // An error means the process is going away: as good as a stop.
-    let deliveries = gate.run(&consumer, async { drop(stopped.wait_for(|stop| *stop).await) });
-    let pool = gate.keep_pool(async { drop(stopped_too.wait_for(|stop| *stop).await) });
-    tokio::join!(deliveries, pool);
+async fn work(gate: Arc<Gate>, consumer: String, stopped: watch::Receiver<bool>) {
+    let stop = |mut stopped: watch::Receiver<bool>| async move {
+        // An error means the process is going away: as good as a stop.
+        drop(stopped.wait_for(|stop| *stop).await);
+    };
+    let deliveries = gate.run(&consumer, stop(stopped.clone()));
+    let pool = gate.keep_pool(stop(stopped.clone()));
+    let telling = gate.alerts.run(stop(stopped));
+    tokio::join!(deliveries, pool, telling);
 }
 
 fn host(config: &Config, clock: Arc<dyn Clock>) -> Option<Arc<dyn RunnerHost>> {

@@ -1,18 +1,20 @@
 //! From a validated configuration to ports with adapters behind them.
 
-use crate::adapters::alerts::LogSink;
+use crate::adapters::alerts::{self, Alertmanager, LogSink, Post, Slack, Webhook};
 use crate::adapters::github::{self, GitHubAdapter};
 use crate::adapters::memory::MemoryStore;
 use crate::adapters::redis::{self, RedisStore};
 use crate::adapters::sqlite::{OpenError, OpenMode, SqliteStore};
+use crate::app::alerts::OldSecret;
 use crate::app::gather::Recall;
 use crate::app::pool::Pool;
 use crate::app::settings::{Repository, Settings};
-use crate::app::{Gate, Ingest};
+use crate::app::{Alerts, Gate, Ingest};
 use crate::config::{AdminListen, Config, Credentials, Scope, StoreUrl};
 use crate::domain::care::Deadlines;
 use crate::domain::pool::Bounds as PoolBounds;
 use crate::http::{self, AdminBind, AdminState, Health, Limits, Metrics, Running};
+use crate::ports::alert_sink::AlertSink;
 use crate::ports::github::RunnerScope;
 use crate::ports::queue::Bounds;
 use crate::ports::{Clock, Durability, Failure, GitHub, Ledger, Observer, Queue, RunnerHost};
@@ -62,6 +64,9 @@ pub enum WiringError {
     /// The GitHub client could not be built.
     #[error("cannot set up the GitHub client")]
     GitHub(#[source] github::SetupError),
+    /// The client that posts alerts could not be built.
+    #[error(transparent)]
+    Alerts(#[from] alerts::SetupError),
     /// A listener could not be opened.
     #[error(transparent)]
     Listen(#[from] http::ListenError),
@@ -127,13 +132,38 @@ pub fn build_gate(
         ledger: store.ledger.clone(),
         github: open_github(config, clock, observer.clone())?,
         host,
-        sink: Arc::new(LogSink),
+        alerts: open_alerts(config, clock, store, observer.clone())?,
         observer,
         clock: clock.clone(),
         settings: settings(config, instance),
         recall: Recall::default(),
         pool: Pool::default(),
     }))
+}
+
+/// The alerts in a store, and whoever is configured to be told of them.
+///
+/// # Errors
+/// When the client that posts them cannot be built.
+pub fn open_alerts(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    store: &Store,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<Alerts>, WiringError> {
+    let post = Post::new(clock.clone())?;
+    let mut sinks: Vec<Arc<dyn AlertSink>> = vec![Arc::new(LogSink)];
+    if let Some(url) = &config.alerts.alertmanager_url {
+        sinks.push(Arc::new(Alertmanager::new(post.clone(), url)));
+    }
+    if let Some(url) = &config.alerts.slack_webhook_url {
+        sinks.push(Arc::new(Slack::new(post.clone(), url.clone())));
+    }
+    if let Some(webhook) = &config.alerts.webhook {
+        sinks.push(Arc::new(Webhook::new(post, &webhook.url, webhook.secret.clone())));
+    }
+    let (ledger, retention) = (store.ledger.clone(), config.store.retention);
+    Ok(Arc::new(Alerts::new(ledger, clock.clone(), observer, retention, sinks)))
 }
 
 /// Has somebody told of every call to GitHub.
@@ -235,6 +265,7 @@ pub fn open_ingress(config: &Config, gate: &Gate, listen: SocketAddr) -> Result<
         config.webhook.secrets.clone(),
         repositories(config),
         gate.observer.clone(),
+        OldSecret::new(gate.alerts.clone()),
     ));
     let limits = Limits {
         body_limit_bytes: config.server.body_limit_bytes,

@@ -1,6 +1,7 @@
 //! Commands that look into the store beside a process that serves: what they print, change, and refuse.
 #![cfg(test)]
 
+mod alerts;
 mod dead_letters;
 mod deliveries;
 mod deployment;

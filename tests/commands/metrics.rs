@@ -45,6 +45,7 @@ async fn what_happened_is_counted_and_prometheus_takes_it() {
     stage.deliver("guid-4", "completed", 101).await;
     assert_eq!(stage.post_unsigned("workflow_job").await, 401);
     assert_eq!(stage.post_unsigned("evil\"} 1").await, 401);
+    stage.gate.alerts.run_until_idle().await.expect("the store answers");
 
     let (status, text) = stage.ask("/metrics").await;
     assert_eq!(status, 200);
@@ -71,6 +72,7 @@ async fn what_happened_is_counted_and_prometheus_takes_it() {
         ),
         (r#"jitgate_alerts_open{severity="critical"}"#, 1.0),
         (r#"jitgate_alerts_open{severity="warning"}"#, 0.0),
+        (r#"jitgate_alert_deliveries_total{sink="log",result="delivered"}"#, 1.0),
         (
             r#"jitgate_github_requests_total{endpoint="generate_jit",status="201"}"#,
             1.0,

@@ -3,10 +3,37 @@
 use crate::place::{Place, SECRET, load, problems};
 use jitgate::config::{Credentials, Problems};
 use secrecy::ExposeSecret;
+use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+
+#[test]
+fn config_check_says_where_alerts_go_and_nothing_secret() {
+    let everywhere = format!(
+        "[alerts]\nalertmanager_url = 'http://127.0.0.1:9093/'\nslack_webhook_url = 'https://hooks.slack.com/{SECRET}'\n\
+         webhook_url = 'https://a.example/x?key={SECRET}'\nwebhook_secret = '{SECRET}'\n"
+    );
+    for (toml, expected) in [
+        ("", "alerts: the log\n"),
+        (
+            &everywhere,
+            "alerts: the log; alertmanager at http://127.0.0.1:9093; slack at a channel whose URL is the secret; \
+             webhook at https://a.example/x?key=****, signed\n",
+        ),
+    ] {
+        let answer = Place::with(toml).jitgate(&["config", "check"], &[]);
+        assert!(answer.out.contains(expected), "{}", answer.out);
+    }
+    let answer = Place::with(&everywhere).jitgate(&["config", "check", "--json"], &[]);
+    let report: Value = serde_json::from_str(&answer.out).expect("JSON");
+    assert_eq!(
+        report["alerts"][1],
+        json!({"sink": "alertmanager", "to": "http://127.0.0.1:9093"})
+    );
+    assert!(!answer.out.contains(SECRET));
+}
 
 #[test]
 fn no_secret_is_ever_printed() {

@@ -319,6 +319,6 @@ fn repeats_of_an_alert_fold_by_repository_kind_verdict_and_author() {
     let same_job = first.clone().raised_again(&alert(World::fork()));
     assert_eq!(same_job.count, 1);
     let other_job = same_job.raised_again(&alert(World::fork().with(|w| w.event.job.id = OTHER_JOB)));
-    assert_eq!((other_job.count, other_job.job_id), (2, OTHER_JOB.0));
+    assert_eq!((other_job.count, other_job.job_id), (2, Some(OTHER_JOB.0)));
     assert_ne!(alert(World::fork_that_changes_workflows()).key, first.key);
 }

@@ -93,7 +93,7 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    fn of(pipe: impl Read + Send + 'static) -> Self {
+    pub(crate) fn of(pipe: impl Read + Send + 'static) -> Self {
         let (sender, text) = watch::channel(String::new());
         let reader = thread::spawn(move || {
             for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
@@ -168,7 +168,7 @@ impl Drop for Process {
 }
 
 /// Beats for those who have to ask again and again.
-fn often() -> Interval {
+pub(crate) fn often() -> Interval {
     let mut often = interval(Duration::from_millis(10));
     often.set_missed_tick_behavior(MissedTickBehavior::Delay);
     often
@@ -254,6 +254,12 @@ impl Gate {
     pub(crate) async fn ask(&self, path: &str) -> Answer {
         let url = format!("http://{}{path}", self.admin);
         read(self.http.get(url).bearer_auth(&self.token)).await
+    }
+
+    /// Says something about an alert through the admin API.
+    pub(crate) async fn say(&self, path: &str, body: &str) -> Answer {
+        let url = format!("http://{}/api/v1/alerts/{path}", self.admin);
+        read(self.http.post(url).bearer_auth(&self.token).body(body.to_owned())).await
     }
 
     /// Asks again and again, until the answer's body is as wanted.

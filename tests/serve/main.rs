@@ -3,10 +3,13 @@
 #![cfg(test)]
 
 mod admin;
+mod alertmanager;
+mod alerts;
 mod decisions;
 mod gate;
 mod outage;
 mod payload;
+mod receiver;
 mod refusals;
 mod samples;
 mod secrecy;

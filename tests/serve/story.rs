@@ -15,8 +15,8 @@ pub(crate) struct Story {
     pub(crate) gate: Gate,
     pub(crate) github: Client,
     told: usize,
-    // Stops when dropped.
-    _simulator: Simulator,
+    /// Stops when dropped.
+    pub(crate) simulator: Simulator,
 }
 
 impl Story {
@@ -34,7 +34,7 @@ impl Story {
             gate: Gate::start_in(place, simulator.url(), settings, args).await,
             github,
             told: 0,
-            _simulator: simulator,
+            simulator,
         }
     }
 

@@ -1,25 +1,84 @@
 //! Alerts as log lines, for whoever collects logs.
 
-use crate::domain::alert::{Alert, Severity};
+use crate::domain::alert::{Alert, AlertState, Pace, Severity};
 use crate::ports::Failure;
 use crate::ports::alert_sink::AlertSink;
 use async_trait::async_trait;
+use chrono::TimeDelta;
 
-/// Writes every alert into the log: critical ones as errors, others as warnings.
+/// Writes every change of an alert into the log: open ones as errors if they are critical and as warnings otherwise.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LogSink;
 
 #[async_trait]
 impl AlertSink for LogSink {
-    async fn raise(&self, alert: &Alert) -> Result<(), Failure> {
-        let kind = alert.kind.as_str();
-        let (repository, verdict, count, job) = (&alert.repository, &alert.verdict, alert.count, alert.job_id);
-        match alert.severity {
-            Severity::Critical => {
-                tracing::error!(kind, repository, verdict, count, job, "alert {kind}: {}", alert.summary);
+    fn name(&self) -> &'static str {
+        "log"
+    }
+
+    fn pace(&self) -> Pace {
+        Pace {
+            quiet: TimeDelta::zero(),
+            refresh: None,
+        }
+    }
+
+    async fn tell(&self, alert: &Alert) -> Result<(), Failure> {
+        let (kind, state) = (alert.kind.as_str(), alert.state.as_str());
+        let (id, repository, verdict, count) = (&alert.id, &alert.repository, &alert.verdict, alert.count);
+        let (job, summary) = (alert.job_id, &alert.summary);
+        match (alert.state, alert.severity) {
+            (AlertState::Open, Severity::Critical) => {
+                tracing::error!(
+                    kind,
+                    state,
+                    id,
+                    repository,
+                    verdict,
+                    count,
+                    job,
+                    "alert {kind}: {summary}"
+                );
             }
-            Severity::Warning => {
-                tracing::warn!(kind, repository, verdict, count, job, "alert {kind}: {}", alert.summary);
+            (AlertState::Open, Severity::Warning) => {
+                tracing::warn!(
+                    kind,
+                    state,
+                    id,
+                    repository,
+                    verdict,
+                    count,
+                    job,
+                    "alert {kind}: {summary}"
+                );
+            }
+            (AlertState::Acked, _) => {
+                let by = alert.acked_by.as_deref();
+                tracing::info!(
+                    kind,
+                    state,
+                    id,
+                    repository,
+                    verdict,
+                    count,
+                    job,
+                    by,
+                    "alert {kind}: {summary}"
+                );
+            }
+            (AlertState::Resolved, _) => {
+                let by = alert.resolved_by.as_deref();
+                tracing::info!(
+                    kind,
+                    state,
+                    id,
+                    repository,
+                    verdict,
+                    count,
+                    job,
+                    by,
+                    "over, alert {kind}: {summary}"
+                );
             }
         }
         Ok(())

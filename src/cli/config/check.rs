@@ -1,10 +1,10 @@
-//! `jitgate config check`: everything that is wrong, or risky, and what the store can lose.
+//! `jitgate config check`: everything that is wrong, or risky, what the store can lose, and where alerts go.
 
 use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output;
 use crate::cli::sources::try_configuration;
-use crate::config::{Loaded, Problem, Problems, Role};
+use crate::config::{AlertPlace, Loaded, Problem, Problems, Role};
 use crate::ports::promise::Promise;
 use crate::runtime::{self, Unasked};
 use crate::telemetry::one_line;
@@ -30,6 +30,7 @@ pub(super) fn run(global: &Global) -> Outcome {
                 Ok(promises) => json!({"promises": promises}),
                 Err(unasked) => json!({"unknown": unasked.to_string()}),
             },
+            "alerts": loaded.config.alerts.places(),
         }))?;
     } else {
         print_summary(&loaded, &missing, &store_lines(&store))?;
@@ -62,6 +63,13 @@ fn store_lines(store: &Result<Vec<Promise>, Unasked>) -> Vec<String> {
     promises.iter().map(line).collect()
 }
 
+fn shown(place: AlertPlace) -> String {
+    match place.sink {
+        "log" => place.to,
+        sink => format!("{sink} at {}", place.to),
+    }
+}
+
 fn print_summary(loaded: &Loaded, missing: &[Problem], store: &[String]) -> Result<(), Failure> {
     let file = loaded
         .file
@@ -74,6 +82,8 @@ fn print_summary(loaded: &Loaded, missing: &[Problem], store: &[String]) -> Resu
         for line in store {
             writeln!(out, "{}", one_line(line))?;
         }
+        let places: Vec<String> = loaded.config.alerts.places().into_iter().map(shown).collect();
+        writeln!(out, "alerts: {}", one_line(&places.join("; ")))?;
         for problem in missing {
             writeln!(out, "missing for `jitgate serve`: {}", one_line(&problem.to_string()))?;
         }

@@ -24,6 +24,7 @@ pub(super) struct Outcome {
     pub(super) ran: u64,
     pub(super) left: u64,
     pub(super) alerts: BTreeSet<String>,
+    pub(super) open_alerts: BTreeSet<String>,
     pub(super) variable: Option<String>,
 }
 
@@ -69,6 +70,8 @@ pub(super) fn of_end(end: &End, outcome: &Outcome) -> Vec<Difference> {
     differences.value("end.ran", end.ran.as_ref(), Some(&outcome.ran));
     differences.value("end.left", end.left.as_ref(), Some(&outcome.left));
     differences.set("end.alerts", end.alerts.as_deref(), Some(outcome.alerts.clone()));
+    let open = Some(outcome.open_alerts.clone());
+    differences.set("end.open_alerts", end.open_alerts.as_deref(), open);
     differences.value("end.variable", end.variable.as_deref(), outcome.variable.as_deref());
     differences.0
 }

@@ -113,6 +113,8 @@ pub(super) struct End {
     pub(super) left: Option<u64>,
     /// Kinds of the alerts raised.
     pub(super) alerts: Option<Vec<String>>,
+    /// Kinds of those that are not over.
+    pub(super) open_alerts: Option<Vec<String>>,
     /// The routing variable.
     pub(super) variable: Option<String>,
 }

@@ -1,14 +1,14 @@
 //! A gate inside this process as the stage: the real ingress on a loopback port, the memory store, a simulated GitHub with
 //! its own port, synthetic runners, and a clock that moves only when the fixture says so.
 
-use super::play::{Post, Stage};
+use super::play::{Post, Remains, Stage};
 use super::target::post;
 use crate::adapters::clock::ManualClock;
 use crate::adapters::synthetic::SyntheticHost;
 use crate::app::Gate;
 use crate::app::records;
 use crate::config::{self, Config, Credentials, Sources};
-use crate::domain::alert::Alert;
+use crate::domain::alert::{Alert, AlertState};
 use crate::domain::decision::Decision;
 use crate::domain::ids::{DeliveryId, JobId};
 use crate::http::Running;
@@ -20,7 +20,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The webhook secret of the stage.
@@ -174,13 +173,18 @@ impl Stage for Local {
         self.open()
     }
 
-    async fn remains(&self) -> Result<(u64, BTreeSet<String>)> {
+    async fn remains(&self) -> Result<Remains> {
         // What waits for a job is not left over from one.
         let slots = self.host.list().await?;
         let environments = slots.iter().filter(|slot| slot.runner.is_some()).count();
         let alerts: Vec<Alert> = records::list(self.gate.ledger.as_ref(), ALERTS).await?;
-        let kinds = alerts.iter().map(|alert| alert.kind.as_str().to_owned()).collect();
-        Ok((environments.try_into()?, kinds))
+        let kind = |alert: &Alert| alert.kind.as_str().to_owned();
+        let is_open = |alert: &&Alert| alert.state != AlertState::Resolved;
+        Ok(Remains {
+            environments: environments.try_into()?,
+            alerts: alerts.iter().map(kind).collect(),
+            open_alerts: alerts.iter().filter(is_open).map(kind).collect(),
+        })
     }
 
     fn variable(&self) -> &str {

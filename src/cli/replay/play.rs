@@ -39,10 +39,21 @@ pub(super) trait Stage: Send {
     async fn advance(&mut self, seconds: u32) -> Result<()>;
     /// Restarts the gate on its store.
     async fn restart(&mut self) -> Result<()>;
-    /// Environments that still exist, and kinds of the alerts raised.
-    async fn remains(&self) -> Result<(u64, BTreeSet<String>)>;
+    /// What is left over.
+    async fn remains(&self) -> Result<Remains>;
     /// Name of the routing variable.
     fn variable(&self) -> &str;
+}
+
+/// What a gate has left over.
+#[derive(Debug, Default)]
+pub(super) struct Remains {
+    /// Environments that still exist.
+    pub(super) environments: u64,
+    /// Kinds of the alerts raised.
+    pub(super) alerts: BTreeSet<String>,
+    /// Kinds of those that are not over.
+    pub(super) open_alerts: BTreeSet<String>,
 }
 
 /// What became of one delivery.
@@ -97,13 +108,14 @@ pub(super) async fn play(name: &str, fixture: &Fixture, stage: &mut dyn Stage) -
             .with_context(|| format!("step {}", at + 1))?;
     }
     let tally = player.stage.github().tally().await?;
-    let (environments, alerts) = player.stage.remains().await?;
+    let remains = player.stage.remains().await?;
     let variable = tally.variables.get(player.stage.variable()).cloned();
     let end = Outcome {
         minted: tally.minted,
         ran: tally.ran,
-        left: tally.runners_left + environments,
-        alerts,
+        left: tally.runners_left + remains.environments,
+        alerts: remains.alerts,
+        open_alerts: remains.open_alerts,
         variable,
     };
     Ok(Played {

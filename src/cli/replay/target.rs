@@ -1,6 +1,6 @@
 //! A running gate as the stage: deliveries go to its public port, records come from its admin API.
 
-use super::play::{Post, Stage};
+use super::play::{Post, Remains, Stage};
 use crate::domain::decision::Decision;
 use crate::domain::ids::{DeliveryId, JobId};
 use crate::simulator::Client as Simulator;
@@ -197,13 +197,22 @@ impl Stage for Target {
         bail!("a running gate is not restarted by replay")
     }
 
-    async fn remains(&self) -> Result<(u64, BTreeSet<String>)> {
+    async fn remains(&self) -> Result<Remains> {
         let answer = get(&self.http, &self.admin, "/api/v1/alerts").await?;
         let alerts = answer.get("alerts").and_then(Value::as_array).into_iter().flatten();
-        let here = alerts.filter(|alert| alert.get("repository").and_then(Value::as_str) == Some(&self.repository));
-        let kinds = here.filter_map(|alert| alert.get("kind")?.as_str());
         // What environments a gate has is not told; GitHub's records of their runners are counted.
-        Ok((0, kinds.map(str::to_owned).collect()))
+        let mut remains = Remains::default();
+        for alert in alerts {
+            let text = |key| alert.get(key).and_then(Value::as_str);
+            let (true, Some(kind)) = (text("repository") == Some(&self.repository), text("kind")) else {
+                continue;
+            };
+            remains.alerts.insert(kind.to_owned());
+            if text("state") != Some("resolved") {
+                remains.open_alerts.insert(kind.to_owned());
+            }
+        }
+        Ok(remains)
     }
 
     fn variable(&self) -> &str {

@@ -4,7 +4,7 @@
 use super::exposition::{CONTENT_TYPE, text};
 use crate::app::records::{RunnerRecord, Want};
 use crate::app::{Gate, records};
-use crate::domain::alert::{Alert, Severity};
+use crate::domain::alert::{Alert, AlertState, Severity};
 use crate::domain::runner::RunnerState;
 use crate::http::admin::AdminState;
 use crate::ports::Failure;
@@ -16,8 +16,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::sync::atomic::AtomicU64;
 
-/// Open alerts that are counted.
-const ALERTS: usize = 1000;
 /// GitHub's rate limits; every other is `other`.
 const RESOURCES: [&str; 8] = [
     "core",
@@ -120,14 +118,16 @@ async fn ask_runners(gate: &Gate, registry: &mut Registry) {
 }
 
 async fn ask_alerts(gate: &Gate, registry: &mut Registry) {
-    let alerts: Vec<Alert> = match records::list(gate.ledger.as_ref(), ALERTS).await {
+    let alerts = match gate.alerts.live().await {
         Ok(alerts) => alerts,
         Err(failure) => return tracing::warn!(%failure, "metrics are without alerts"),
     };
     let open = Family::<SeverityLabels, Whole>::default();
-    for (severity, name) in [(Severity::Warning, "warning"), (Severity::Critical, "critical")] {
-        let count = alerts.iter().filter(|alert| alert.severity == severity).count() as u64;
-        open.get_or_create(&SeverityLabels { severity: name }).set(count);
+    for severity in Severity::ALL {
+        let is_open = |alert: &&Alert| alert.severity == severity && alert.state != AlertState::Resolved;
+        let count = alerts.iter().filter(is_open).count() as u64;
+        let severity = severity.as_str();
+        open.get_or_create(&SeverityLabels { severity }).set(count);
     }
     registry.register("alerts_open", "Alerts that nobody resolved", open);
 }

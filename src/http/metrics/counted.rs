@@ -67,6 +67,12 @@ struct RequestLabels {
     status: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SinkLabels {
+    sink: &'static str,
+    result: &'static str,
+}
+
 impl From<Outcome> for OutcomeLabels {
     fn from(outcome: Outcome) -> Self {
         let outcome = outcome.as_str();
@@ -82,6 +88,7 @@ pub struct Metrics {
     secrets: Family<SecretLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
+    alerts: Family<SinkLabels, Counter>,
     outcomes: Family<OutcomeLabels, Counter>,
     lag: Histogram,
     receive: Histogram,
@@ -102,6 +109,7 @@ impl Default for Metrics {
             secrets: Family::default(),
             decisions: Family::default(),
             requests: Family::default(),
+            alerts: Family::default(),
             lag: Histogram::new(LAG_S),
             receive: Histogram::new(RECEIVE_S),
             outcomes: Family::default(),
@@ -135,6 +143,11 @@ impl Metrics {
             "github_requests",
             "Requests to GitHub by the status of the answer, none without one",
             self.requests.clone(),
+        );
+        to.register(
+            "alert_deliveries",
+            "Times a sink was told of an alert, by whether it took it",
+            self.alerts.clone(),
         );
         to.register(
             "delivery_lag_seconds",
@@ -256,5 +269,10 @@ impl Observer for Metrics {
             Some(_) => "other".to_owned(),
         };
         self.requests.get_or_create(&RequestLabels { endpoint, status }).inc();
+    }
+
+    fn alert_told(&self, sink: &'static str, taken: bool) {
+        let result = if taken { "delivered" } else { "failed" };
+        self.alerts.get_or_create(&SinkLabels { sink, result }).inc();
     }
 }

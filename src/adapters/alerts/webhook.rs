@@ -1,0 +1,93 @@
+//! Any other receiver, which knows by a signature whom it hears.
+//!
+//! `X-Jitgate-Signature-256` is `sha256=` and the HMAC-SHA-256 of the raw body. The body holds its own id and time, so both
+//! are signed; the headers repeat them. The id is the same when the same is told twice: a receiver that remembers ids, and
+//! refuses what is older than it remembers, is safe against replay.
+
+use super::post::Post;
+use crate::domain::alert::{Alert, Pace};
+use crate::domain::signature;
+use crate::ports::Failure;
+use crate::ports::alert_sink::AlertSink;
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::SecretString;
+use serde_json::json;
+
+/// Version of the body's layout.
+const LAYOUT: u32 = 1;
+
+/// Posts alerts to a receiver, signed.
+pub struct Webhook {
+    post: Post,
+    url: String,
+    secret: SecretString,
+}
+
+impl Webhook {
+    /// The receiver at `url`, which shares `secret`.
+    #[must_use]
+    pub fn new(post: Post, url: &str, secret: SecretString) -> Self {
+        Self {
+            post,
+            url: url.to_owned(),
+            secret,
+        }
+    }
+}
+
+#[async_trait]
+impl AlertSink for Webhook {
+    fn name(&self) -> &'static str {
+        "webhook"
+    }
+
+    fn pace(&self) -> Pace {
+        Pace {
+            quiet: TimeDelta::seconds(60),
+            refresh: None,
+        }
+    }
+
+    async fn tell(&self, alert: &Alert) -> Result<(), Failure> {
+        let sent_at = self.post.clock().now();
+        let id = format!("{}-{}", alert.id, alert.revision);
+        let body = json!({
+            "v": LAYOUT,
+            "id": id,
+            "sent_at": sent_at,
+            "alert": {
+                "id": alert.id,
+                "kind": alert.kind,
+                "severity": alert.severity,
+                "state": alert.state,
+                "repository": alert.repository,
+                "verdict": alert.verdict,
+                "summary": alert.summary,
+                "remedy": alert.kind.advice(),
+                "episode": alert.episode,
+                "count": alert.count,
+                "job_id": alert.job_id,
+                "first_at": alert.first_at,
+                "opened_at": alert.opened_at,
+                "last_at": alert.last_at,
+                "acked_at": alert.acked_at,
+                "acked_by": alert.acked_by,
+                "resolved_at": alert.resolved_at,
+                "resolved_by": alert.resolved_by,
+            },
+        });
+        let body = body.to_string().into_bytes();
+        let headers = [
+            ("x-jitgate-delivery", id),
+            ("x-jitgate-timestamp", sent_at.timestamp().to_string()),
+            ("x-jitgate-signature-256", signature::sign(&self.secret, &body)),
+        ];
+        let header = |(name, value): (&'static str, String)| {
+            Some((HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?))
+        };
+        let headers = HeaderMap::from_iter(headers.into_iter().filter_map(header));
+        self.post.json("the alert webhook", &self.url, headers, body).await
+    }
+}

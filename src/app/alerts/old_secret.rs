@@ -1,0 +1,51 @@
+//! That a webhook secret on its way out was used. The ingress finds out, and its answer waits for nothing of this.
+
+use super::book::Alerts;
+use crate::domain::alert::{Alert, AlertKind};
+use chrono::TimeDelta;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Between two alerts, whoever sends how much.
+const PAUSE: TimeDelta = TimeDelta::seconds(60);
+
+/// Raises the alert, now and then, in the background.
+pub struct OldSecret {
+    alerts: Arc<Alerts>,
+    /// Milliseconds since 1970.
+    next_at: AtomicI64,
+}
+
+impl OldSecret {
+    /// Raises it with `alerts`.
+    #[must_use]
+    pub fn new(alerts: Arc<Alerts>) -> Self {
+        Self {
+            alerts,
+            next_at: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// The secret at this position, which is not the current one, signed a delivery.
+    pub(in crate::app) fn used(&self, position: usize) {
+        let now = self.alerts.clock.now();
+        let (at, next_at) = (now.timestamp_millis(), self.next_at.load(Ordering::Relaxed));
+        let pause = PAUSE.num_milliseconds();
+        let swap = |next_at| {
+            self.next_at
+                .compare_exchange(next_at, at + pause, Ordering::Relaxed, Ordering::Relaxed)
+        };
+        if at < next_at || swap(next_at).is_err() {
+            return;
+        }
+        let summary = format!("a delivery was signed with webhook secret {position}, which is on its way out");
+        let apart = format!("secret-{position}");
+        let alert = Alert::about(AlertKind::OldWebhookSecretUsed, None, &apart, None, &summary, now);
+        let alerts = self.alerts.clone();
+        tokio::spawn(async move {
+            if let Err(failure) = alerts.raise(alert).await {
+                tracing::warn!(%failure, "cannot raise an alert; it is tried again when that secret is used next");
+            }
+        });
+    }
+}

@@ -1,0 +1,28 @@
+//! That trust was undecided for too long is over once it is decided.
+
+use super::book::Alerts;
+use crate::app::records::{Entry, JobRecord};
+use crate::domain::alert::AlertKind;
+use crate::domain::decision::{Action, Decision};
+use crate::domain::event;
+use crate::domain::trust::Trust;
+use crate::ports::Failure;
+
+impl Alerts {
+    /// Ends what an earlier decision on the job raised as undecided, once it is decided or the job is over. Asks the ledger
+    /// nothing where that never happened. To be called before the new decision takes the place of the earlier one.
+    pub(in crate::app) async fn settle_trust(
+        &self,
+        record: Option<&JobRecord>,
+        decision: &Decision,
+    ) -> Result<(), Failure> {
+        let kind = AlertKind::TrustUndecided;
+        let was_raised = |entry: &Entry| entry.decision.actions.contains(&Action::Alert(kind));
+        let is_settled = decision.trust.verdict != Trust::Unknown || decision.action == event::Action::Completed;
+        if is_settled && record.is_some_and(|record| record.decisions.iter().any(was_raised)) {
+            self.over(kind, Some(&decision.repository), "-", Some(decision.job.id))
+                .await?;
+        }
+        Ok(())
+    }
+}

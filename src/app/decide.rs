@@ -1,0 +1,213 @@
+//! One decision: gather the facts, decide, record, act.
+//!
+//! The record goes to the ledger before anything is done, with the actions that are still to be done; each is crossed off
+//! when it is. Every action can be repeated, so whoever comes after a crash does what is left.
+
+use super::act;
+use super::gate::Gate;
+use super::measure::Heard;
+use super::records::{self, Entry, JobRecord, RepositoryRecord};
+use super::settings::Repository;
+use super::{gather, pool, quarantine, runners};
+use crate::domain::decision::{self, Action, Decision, Input};
+use crate::domain::event::{Action as EventAction, JobEvent};
+use crate::domain::facts::{Facts, LedgerFacts, OurRunner};
+use crate::domain::ids::DeliveryId;
+use crate::domain::job::Progress;
+use crate::domain::trust::Trust;
+use crate::ports::Failure;
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+/// What a decision is asked about, besides the event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// The delivery.
+    pub(super) delivery: &'a DeliveryId,
+    /// When it came in.
+    pub(super) received_at: DateTime<Utc>,
+    /// How often it was tried before.
+    pub(super) attempts: u32,
+    /// Whether an environment waits for the job, so that capacity is no question.
+    pub(super) has_environment: bool,
+}
+
+impl Gate {
+    /// Decides on an event, records the decision, and carries it out. Gives the time before which asking GitHub again is
+    /// useless, too.
+    pub(super) async fn decide(
+        &self,
+        asked: &Asked<'_>,
+        repository: &Repository,
+        event: &JobEvent,
+    ) -> Result<(Decision, Option<DateTime<Utc>>), Failure> {
+        let began = Instant::now();
+        let record = self.job(event.job.id).await?;
+        let mut facts = Facts {
+            ledger: self.ledger_facts(asked, repository, event, record.as_ref()).await?,
+            ..Facts::default()
+        };
+        let not_before = gather::gather(self, repository, event, &mut facts).await;
+        act::forget_rollback(self, repository, &facts).await?;
+        let decision = decision::decide(&Input {
+            delivery: asked.delivery,
+            received_at: asked.received_at,
+            repository: &repository.name,
+            event,
+            facts: &facts,
+            policy: &repository.policy,
+            now: self.clock.now(),
+        });
+        self.observer.decided(&decision, began.elapsed());
+        log(&decision);
+        self.alerts.settle_trust(record.as_ref(), &decision).await?;
+        let pending: Vec<Action> = decision
+            .actions
+            .iter()
+            .copied()
+            .filter(|a| *a != Action::Retry)
+            .collect();
+        let entry = Entry {
+            decision: decision.clone(),
+            facts,
+            pending: pending.clone(),
+        };
+        self.record(repository, event, entry).await?;
+        self.hold_or_release(repository, event, &decision).await?;
+        self.follow_up(repository, event, &decision, &pending).await?;
+        Ok((decision, not_before))
+    }
+
+    async fn ledger_facts(
+        &self,
+        asked: &Asked<'_>,
+        repository: &Repository,
+        event: &JobEvent,
+        record: Option<&JobRecord>,
+    ) -> Result<LedgerFacts, Failure> {
+        let ledger = self.ledger.as_ref();
+        let taken_by = match &event.job.runner {
+            Some(runner) => runners::of_event(self, runner).await?.map(|ours| OurRunner {
+                id: runner.id,
+                made_for: ours.job,
+                passed_gate: ours.passed_gate,
+            }),
+            None => None,
+        };
+        let routing: Option<RepositoryRecord> = records::load(ledger, repository.name.as_str()).await?;
+        Ok(LedgerFacts {
+            served: record.is_some_and(JobRecord::is_served),
+            overtaken: record.is_some_and(|record| record.progress.is_past_queued())
+                && !Progress::shown_by(event).is_past_queued(),
+            quarantined: quarantine::holds(ledger, &repository.group_key(), event.job.id, self.clock.now()).await?,
+            at_capacity: !asked.has_environment && pool::is_full(self).await?,
+            rolled_back: routing.is_some_and(|record| record.rolled_back.is_some()),
+            taken_by,
+            attempts: asked.attempts,
+        })
+    }
+
+    async fn record(&self, repository: &Repository, event: &JobEvent, entry: Entry) -> Result<(), Failure> {
+        let shown = Progress::shown_by(event);
+        let job = &event.job;
+        let mut heard = Heard::default();
+        records::update(
+            self.ledger.as_ref(),
+            &job.id.to_string(),
+            self.settings.retention,
+            |old: Option<JobRecord>| {
+                heard = Heard::of(old.as_ref(), event, &entry);
+                let mut record = old.unwrap_or_else(|| JobRecord::new(job.id, repository.name.clone(), job.run_id));
+                record.progress = record.progress.max(shown);
+                record.note(entry.clone());
+                Some(record)
+            },
+        )
+        .await?;
+        heard.tell(self.observer.as_ref());
+        Ok(())
+    }
+
+    async fn hold_or_release(
+        &self,
+        repository: &Repository,
+        event: &JobEvent,
+        decision: &Decision,
+    ) -> Result<(), Failure> {
+        let (ledger, group) = (self.ledger.as_ref(), repository.group_key());
+        let (now, retention) = (self.clock.now(), self.settings.retention);
+        let threat = decision.labels_class.could_reach_us()
+            && matches!(decision.trust.verdict, Trust::Untrusted | Trust::Unknown);
+        let waits = matches!(event.action, EventAction::Queued | EventAction::Waiting);
+        let over = event.action == EventAction::Completed;
+        if threat && waits && !decision.admission.reasons.iter().any(|reason| reason == "run-gone") {
+            let author = decision.author.as_deref().unwrap_or("-");
+            let length = repository.quarantine;
+            quarantine::begin(ledger, &group, event.job.id, author, now, length, retention).await
+        } else if over || !threat {
+            quarantine::end(ledger, &group, event.job.id, now, retention).await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Does what the decision says, and notes what the event says of our runners; neither waits for the other to work out.
+    pub(super) async fn follow_up(
+        &self,
+        repository: &Repository,
+        event: &JobEvent,
+        decision: &Decision,
+        pending: &[Action],
+    ) -> Result<(), Failure> {
+        let done = self.carry_out(repository, event, decision, pending).await;
+        act::follow_runner(self, event).await?;
+        done
+    }
+
+    async fn carry_out(
+        &self,
+        repository: &Repository,
+        event: &JobEvent,
+        decision: &Decision,
+        pending: &[Action],
+    ) -> Result<(), Failure> {
+        // One that fails holds up no other: the alert goes out though the runner cannot be deleted yet.
+        let mut first_failure = None;
+        for action in pending {
+            if let Err(failure) = act::perform(self, repository, event, decision, *action).await {
+                tracing::warn!(job = event.job.id.0, %action, %failure, "{action} did not work out");
+                first_failure.get_or_insert(failure);
+                continue;
+            }
+            records::update(
+                self.ledger.as_ref(),
+                &event.job.id.to_string(),
+                self.settings.retention,
+                |old: Option<JobRecord>| {
+                    let mut record = old?;
+                    record.cross_off(&decision.delivery, *action);
+                    Some(record)
+                },
+            )
+            .await?;
+        }
+        first_failure.map_or(Ok(()), Err)
+    }
+}
+
+fn log(decision: &Decision) {
+    let job = decision.job.id;
+    let actions: Vec<String> = decision.actions.iter().map(ToString::to_string).collect();
+    tracing::info!(
+        delivery = %decision.delivery,
+        repository = %decision.repository,
+        job = job.0,
+        action = decision.action.as_str(),
+        labels = decision.labels_class.as_str(),
+        trust = decision.trust.verdict.as_str(),
+        routing = decision.routing.verdict.as_str(),
+        admission = decision.admission.verdict.as_str(),
+        actions = actions.join(","),
+        "decided on job {job}"
+    );
+}

@@ -1,0 +1,21 @@
+//! The pool of environments: gather what is wanted and what is there, plan, act. A pass takes no input; events and a timer
+//! only say that one may be worth while, so a lost event costs time and nothing else.
+//!
+//! ```text
+//!  ledger: wants, runners ─┐                        ┌─ boot, discard     environments
+//!  host: environments ─────┼─> care, plan ─> tasks ─┼─ serve             a job gets a runner
+//!  the time ───────────────┘   (domain, pure)       ├─ judge, open       the job gate
+//!                                                   └─ end, tear down, sweep
+//! ```
+//!
+//! Tasks run side by side, and no two about the same job, runner or environment: a GitHub that is slow about one does not
+//! hold up the others. What a task could not do is found again by a later pass.
+
+mod keep;
+mod memory;
+mod observe;
+mod perform;
+mod task;
+
+pub(super) use keep::is_full;
+pub use memory::Pool;

@@ -1,0 +1,107 @@
+//! One thing to do for the pool.
+
+use crate::app::records::RunnerRecord;
+use crate::domain::ids::JobId;
+use crate::domain::runner::{Outcome, RunnerEvent};
+use crate::ports::runner_host::{Hello, SlotId};
+
+/// What boots are remembered under.
+pub(super) const BOOT: &str = "boot";
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Boot an environment.
+    Boot,
+    /// Give up an environment that belongs to nothing; with the reason, if it did not come up.
+    Discard(SlotId, Option<String>),
+    /// Make a runner for a job.
+    Serve {
+        /// The job.
+        job: JobId,
+        /// The environment it gets.
+        slot: SlotId,
+        /// The job's repository.
+        repository: String,
+    },
+    /// Let go of a job whose runner, of this name, never came to be.
+    Release(JobId, String),
+    /// Do something for a runner.
+    Runner(RunnerTask, Box<RunnerRecord>),
+    /// Look for runners at GitHub that belong to nothing.
+    Sweep,
+}
+
+/// One thing to do for a runner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RunnerTask {
+    /// Bring its record up to date.
+    Note(RunnerEvent),
+    /// Find out who is at its gate.
+    Judge(Hello),
+    /// Open its gate: that was decided before.
+    Open,
+    /// Ask GitHub why no job took it.
+    Ask,
+    /// End it.
+    End(Outcome, Option<String>),
+    /// Remove what is left of it.
+    TearDown,
+}
+
+/// What tasks about an environment go by.
+pub(super) fn slot_key(slot: &str) -> String {
+    format!("slot {slot}")
+}
+
+/// What tasks about a job go by.
+pub(super) fn job_key(job: JobId) -> String {
+    format!("job {job}")
+}
+
+impl Task {
+    /// What it is about; no two tasks about the same run at once.
+    pub(super) fn keys(&self) -> Vec<String> {
+        match self {
+            Self::Boot => Vec::new(),
+            Self::Discard(slot, _) => vec![slot_key(&slot.0)],
+            Self::Serve { job, slot, .. } => vec![job_key(*job), slot_key(&slot.0)],
+            Self::Release(job, _) => vec![job_key(*job)],
+            Self::Runner(_, record) => vec![format!("runner {}", record.name), slot_key(&record.slot)],
+            Self::Sweep => vec!["sweep".to_owned()],
+        }
+    }
+
+    /// What it is remembered under when it does not work out.
+    pub(super) fn about(&self) -> String {
+        match self {
+            Self::Boot => BOOT.to_owned(),
+            Self::Runner(_, record) => record.name.clone(),
+            other => other.keys().join(", "),
+        }
+    }
+
+    /// Whether it asks somebody who may not have an answer yet, so that it is not repeated at once.
+    pub(super) fn can_wait(&self) -> bool {
+        match self {
+            Self::Boot => true,
+            Self::Runner(task, _) => matches!(task, RunnerTask::TearDown | RunnerTask::Judge(_) | RunnerTask::Ask),
+            _ => false,
+        }
+    }
+
+    /// The repository an environment is taken for.
+    fn repository(&self) -> Option<String> {
+        match self {
+            Self::Serve { repository, .. } => Some(repository.clone()),
+            Self::Runner(_, record) => Some(record.repository.to_string()),
+            _ => None,
+        }
+    }
+
+    /// What it is about, with the repository behind it.
+    pub(super) fn claims(&self) -> impl Iterator<Item = (String, Option<String>)> {
+        let repository = self.repository();
+        self.keys().into_iter().map(move |key| (key, repository.clone()))
+    }
+}

@@ -1,0 +1,161 @@
+//! Reading and changing records, whatever they are about.
+
+use crate::domain::alert::{Alert, AlertState};
+use crate::ports::ledger::{Keep, Key, Kind, Put, Stored};
+use crate::ports::{Failure, Ledger};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Layout version of all payloads.
+const LAYOUT: u32 = 1;
+/// Records in one page of a listing.
+const PAGE: usize = 500;
+/// How often a lost compare-and-set is tried again before the caller hears of it.
+const CONFLICTS: u32 = 50;
+
+/// A record type: where it lives and for how long.
+pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync {
+    /// The kind of its key.
+    const KIND: Kind;
+
+    /// Whether it must outlive `retention_s`.
+    fn is_unfinished(&self) -> bool;
+}
+
+impl Record for Alert {
+    const KIND: Kind = Kind::Alert;
+    fn is_unfinished(&self) -> bool {
+        self.state != AlertState::Resolved
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Versioned<T> {
+    v: u32,
+    #[serde(flatten)]
+    record: T,
+}
+
+/// Reads a record.
+///
+/// # Errors
+/// The ledger's failure; [`Failure::Permanent`] for a payload this version cannot read.
+pub async fn load<R: Record>(ledger: &dyn Ledger, id: &str) -> Result<Option<R>, Failure> {
+    Ok(load_versioned(ledger, &Key::new(R::KIND, id))
+        .await?
+        .map(|(record, _)| record))
+}
+
+/// Changes a record by compare-and-set, again if somebody else was faster. `change` starts from nothing when there is no
+/// record, and returning none leaves everything as it is. Gives the record as it is afterwards.
+///
+/// # Errors
+/// The ledger's failure.
+pub async fn update<R: Record>(
+    ledger: &dyn Ledger,
+    id: &str,
+    retention: Duration,
+    mut change: impl FnMut(Option<R>) -> Option<R> + Send,
+) -> Result<Option<R>, Failure> {
+    let key = Key::new(R::KIND, id);
+    for _ in 0..CONFLICTS {
+        let (old, version) = load_versioned::<R>(ledger, &key).await?.unzip();
+        let Some(new) = change(old.clone()) else {
+            return Ok(old);
+        };
+        let keep = if new.is_unfinished() {
+            Keep::Forever
+        } else {
+            Keep::For(retention)
+        };
+        let text = serde_json::to_string(&Versioned {
+            v: LAYOUT,
+            record: new.clone(),
+        })
+        .map_err(|error| Failure::Permanent(format!("cannot write record {key}: {error}")))?;
+        if let Put::Written(_) = ledger.put(&key, &text, version, keep).await? {
+            return Ok(Some(new));
+        }
+    }
+    Err(Failure::Transient(format!("record {key} keeps changing under us")))
+}
+
+/// Lists records of one type, at most `limit`.
+///
+/// # Errors
+/// The ledger's failure.
+pub async fn list<R: Record>(ledger: &dyn Ledger, limit: usize) -> Result<Vec<R>, Failure> {
+    let (records, _) = page(ledger, None, limit).await?;
+    records.into_iter().collect()
+}
+
+/// Records of one type, each as far as this version can read it.
+pub type Page<R> = Vec<Result<R, Failure>>;
+
+/// Lists records of one type in ascending order of id, after `after`, at most `limit`; and the id to go on after, if there
+/// may be more.
+///
+/// # Errors
+/// The ledger's failure.
+pub async fn page<R: Record>(
+    ledger: &dyn Ledger,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<(Page<R>, Option<String>), Failure> {
+    let rows = ledger.list(R::KIND, after, limit).await?;
+    let record = |(id, stored): &(String, Stored)| read(&Key::new(R::KIND, id), &stored.value);
+    let records = rows.iter().map(record).collect();
+    let is_full = rows.len() == limit;
+    Ok((
+        records,
+        rows.into_iter().next_back().map(|(id, _)| id).filter(|_| is_full),
+    ))
+}
+
+/// Removes a record.
+///
+/// # Errors
+/// The ledger's failure.
+pub async fn remove<R: Record>(ledger: &dyn Ledger, id: &str) -> Result<(), Failure> {
+    ledger.remove(&Key::new(R::KIND, id)).await
+}
+
+/// Every record of one type, a page at a time; for types of which there are never many. One that this version cannot read
+/// is told of, and holds up no other.
+///
+/// # Errors
+/// The ledger's failure.
+pub async fn all<R: Record>(ledger: &dyn Ledger) -> Result<Vec<R>, Failure> {
+    let mut found = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let (records, next) = page::<R>(ledger, after.as_deref(), PAGE).await?;
+        for record in records {
+            match record {
+                Ok(record) => found.push(record),
+                Err(failure) => tracing::error!(%failure, "a record is left alone"),
+            }
+        }
+        match next {
+            Some(_) => after = next,
+            None => return Ok(found),
+        }
+    }
+}
+
+async fn load_versioned<R: Record>(ledger: &dyn Ledger, key: &Key) -> Result<Option<(R, u64)>, Failure> {
+    let Some(stored) = ledger.get(key).await? else {
+        return Ok(None);
+    };
+    Ok(Some((read(key, &stored.value)?, stored.version)))
+}
+
+fn read<R: Record>(key: &Key, text: &str) -> Result<R, Failure> {
+    let unreadable = |why: String| Failure::Permanent(format!("cannot read record {key}: {why}"));
+    let versioned: Versioned<R> = serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?;
+    if versioned.v > LAYOUT {
+        return Err(unreadable(format!("layout {} is newer than {LAYOUT}", versioned.v)));
+    }
+    Ok(versioned.record)
+}

@@ -1,0 +1,105 @@
+//! Text that means nothing to whatever shows it. Outsiders name branches, jobs, labels and accounts; alerts carry such names
+//! to chats, mails, web pages and terminals, each with a markup of its own, and on through tools that escape nothing.
+//!
+//! So it is done once, before an alert is stored, and for all of them. What could steer, reorder or hide is replaced by
+//! U+FFFD, what could be markup, a mention or a link by its full-width twin: a person reads the same, a parser sees
+//! letters. Plain names stay as they are.
+
+/// What stands for a character that cannot be shown.
+const UNSHOWN: char = '\u{fffd}';
+
+/// `text` without anything that means something to a terminal, log, chat, mail or web page; at most `longest` characters.
+#[must_use]
+pub fn inert(text: &str, longest: usize) -> String {
+    let chars: Vec<char> = text.chars().take(longest + 1).collect();
+    let mut written = String::with_capacity(text.len().min(longest * 4));
+    let mut colon_in_word = false;
+    for (at, c) in chars.iter().copied().take(longest).enumerate() {
+        if at + 1 == longest && chars.len() > longest {
+            written.push('…');
+            break;
+        }
+        let before = at.checked_sub(1).and_then(|before| chars.get(before)).copied();
+        let after = chars.get(at + 1).copied();
+        let is_part = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        let means_something = match c {
+            '<' | '>' | '&' | '@' | '#' | '*' | '~' | '`' | '[' | ']' | '{' | '}' | '|' | '\\' | '$' => true,
+            // Emphasis begins and ends at the edge of a word.
+            '_' => !(is_part(before) && is_part(after)),
+            // `https://`, `:emoji:`, and not `label: value` or `event:push`.
+            ':' => after == Some('/') || after == Some('\\') || colon_in_word || !is_part(before),
+            // `example.com`, and not `0.98`.
+            '.' => is_part(before) && after.is_some_and(char::is_alphabetic),
+            _ => false,
+        };
+        colon_in_word = !c.is_whitespace() && (colon_in_word || c == ':');
+        written.push(match c {
+            '\t' | '\n' | '\r' => ' ',
+            c if is_hidden(c) => UNSHOWN,
+            c if means_something => full_width(c),
+            c => c,
+        });
+    }
+    written
+}
+
+fn full_width(ascii: char) -> char {
+    char::from_u32(u32::from(ascii) + 0xfee0).unwrap_or(UNSHOWN)
+}
+
+/// Control and format characters: line ends, terminal sequences, direction marks, what has no width, tags.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{115f}' | '\u{1160}'
+            | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_names_stay_as_they_are() {
+        for plain in [
+            "web (1, 2)",
+            "route / inner",
+            "mallory-2",
+            "my_label",
+            "p95 is 0.98, not 1.0",
+            "job 7 is not trusted (event:push, association:NONE)",
+            "naïve 漢字 (it's fine!)",
+        ] {
+            assert_eq!(inert(plain, 200), plain);
+        }
+    }
+
+    #[test]
+    fn what_means_something_becomes_letters() {
+        for (hostile, harmless) in [
+            ("<!channel> @here", "＜!channel＞ ＠here"),
+            ("*b* _i_ ~s~ `c`", "＊b＊ ＿i＿ ～s～ ｀c｀"),
+            ("[x](https://evil.example/a)", "［x］(https：//evil．example/a)"),
+            ("a:smile:b :smile:", "a:smile：b ：smile："),
+            ("# head\r\n- forged", "＃ head  - forged"),
+            (
+                "\u{1b}[2J\u{202e}x\u{200b}\u{e0041}\u{85}",
+                "\u{fffd}［2J\u{fffd}x\u{fffd}\u{fffd}\u{fffd}",
+            ),
+            ("<b>&amp;</b>{{ .X }}$(id)\\", "＜b＞＆amp;＜/b＞｛｛ .X ｝｝＄(id)＼"),
+            ("www.evil.com me@evil.com", "www．evil．com me＠evil．com"),
+        ] {
+            assert_eq!(inert(hostile, 200), harmless);
+        }
+    }
+
+    #[test]
+    fn it_is_bounded() {
+        assert_eq!(inert("abcdef", 6), "abcdef");
+        assert_eq!(inert("abcdefg", 6), "abcde…");
+        assert_eq!(inert(&"漢".repeat(10_000), 100).chars().count(), 100);
+        assert_eq!(inert("a", 0), "");
+    }
+}
