@@ -1,7 +1,7 @@
 //! Which runners there are, or were, and which jobs wait for one: as the ledger knows it, for people and programs.
 //!
-//! `jitgate runner list --json` and `/api/v1/runners` give this very value. No secret is in it: a runner's configuration is
-//! never stored.
+//! `jitgate runner list --json` and `/api/v1/runners` give this very value. No secret is in it: a runner's configuration
+//! is never stored.
 
 use super::records::{self, PastRunner, RunnerRecord, Want};
 use crate::domain::ids::{JobId, RepositoryName};

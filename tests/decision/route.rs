@@ -1,5 +1,5 @@
-//! The `route` job of `deploy/workflow/ci.yml` against `domain::trust`: GitHub's own expression library evaluates the one, and
-//! in no situation there is do they differ. What differs here is a misroute for every pull request out there.
+//! The `route` job of `deploy/workflow/ci.yml` against `domain::trust`: GitHub's own expression library evaluates the one,
+//! and in no situation there is do they differ. What differs here is a misroute for every pull request out there.
 
 use crate::world::{FORK, OURS, World, bot, policy, pull, user};
 use jitgate::domain::facts::{Fact, HeadRepository, User};
