@@ -14,6 +14,7 @@ pub mod pool;
 pub mod provision;
 pub mod quarantine;
 pub mod records;
+pub mod roster;
 pub mod runners;
 pub mod settings;
 pub mod story;

@@ -1,6 +1,6 @@
 //! What can be typed: the global flags and the commands.
 
-use super::{alert, config, dead_letter, delivery, internal, replay, serve, simulate, why};
+use super::{alert, config, dead_letter, delivery, internal, replay, runner, serve, simulate, why};
 use crate::config::parse_log;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -53,6 +53,8 @@ pub enum Command {
     Serve(serve::Args),
     /// Tell what became of a job, and why
     Why(why::Args),
+    /// Look at runners, and at the jobs that wait for one
+    Runner(runner::Args),
     /// Look at deliveries, and have them worked on again
     Delivery(delivery::Args),
     /// Look at deliveries that were given up on, and settle them

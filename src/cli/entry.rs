@@ -2,7 +2,7 @@
 
 use super::args::{Cli, Command};
 use super::exit::{Exit, Outcome};
-use super::{alert, config, dead_letter, delivery, internal, output, replay, serve, simulate, why};
+use super::{alert, config, dead_letter, delivery, internal, output, replay, runner, serve, simulate, why};
 use crate::telemetry::one_line;
 use clap::Parser;
 use std::panic;
@@ -33,6 +33,7 @@ fn run(cli: Cli) -> Outcome {
     match cli.command {
         Command::Serve(args) => serve::run(args, &global),
         Command::Why(args) => why::run(args, &global),
+        Command::Runner(args) => runner::run(args, &global),
         Command::Delivery(args) => delivery::run(args, &global),
         Command::DeadLetter(args) => dead_letter::run(args, &global),
         Command::Alert(args) => alert::run(args, &global),

@@ -14,6 +14,7 @@ mod internal;
 mod logging;
 mod output;
 mod replay;
+mod runner;
 mod serve;
 mod signals;
 mod simulate;

@@ -42,7 +42,7 @@ fn ask_the_admin_api(config: &Config) -> String {
         AdminListen::Unix(path) => format!("the socket {}", path.display()),
     };
     format!(
-        "ask {address} for /api/v1/deliveries, /api/v1/jobs/ID and /api/v1/alerts, with the token in {}; or set store.url to \
+        "ask {address} for /api/v1/deliveries, /api/v1/jobs/ID, /api/v1/runners and /api/v1/alerts, with the token in {}; or set store.url to \
          sqlite:PATH",
         server.admin_token_file.display()
     )

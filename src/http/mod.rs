@@ -6,6 +6,7 @@ mod connections;
 mod health;
 mod metrics;
 mod problem;
+mod runners;
 mod server;
 mod webhook;
 

@@ -6,6 +6,7 @@ use super::connections;
 use super::health::{self, Health};
 use super::metrics;
 use super::problem::Problem;
+use super::runners;
 use super::webhook::{self, Webhook};
 use crate::app::Ingest;
 use actix_web::dev::ServerHandle;
@@ -160,6 +161,7 @@ pub fn serve_admin(bind: &AdminBind, state: AdminState, health: Health) -> Resul
                     .service(get("/deliveries").route(web::get().to(admin::deliveries)))
                     .service(get("/deliveries/{guid}").route(web::get().to(admin::delivery)))
                     .service(get("/jobs/{id}").route(web::get().to(admin::job)))
+                    .service(get("/runners").route(web::get().to(runners::runners)))
                     .service(get("/alerts").route(web::get().to(alerts::list)))
                     .service(post("/alerts/{id}/ack").route(web::post().to(alerts::ack)))
                     .service(post("/alerts/{id}/resolve").route(web::post().to(alerts::resolve)))

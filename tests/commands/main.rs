@@ -7,5 +7,6 @@ mod deliveries;
 mod deployment;
 mod durability;
 mod metrics;
+mod runners;
 mod stage;
 mod why;

@@ -123,6 +123,22 @@ impl Stage {
         stage
     }
 
+    /// With four jobs that run on runners of ours, 201 to 204, and 205, which waits: more there may not be.
+    pub(crate) async fn with_a_full_pool() -> Self {
+        let stage = Self::set().await;
+        let over = |run: u64, job: u64| json!({"id": run, "jobs": [{"id": job, "status": "completed"}]});
+        stage.world(json!({"runs": [over(20, 101), over(30, 102)]})).await;
+        for job in 201..=205 {
+            let queued = json!({"id": job, "name": "e2e", "duration_s": 3600});
+            stage
+                .world(json!({"runs": [{"id": 40, "pull": 7, "jobs": [queued]}]}))
+                .await;
+            stage.deliver(&format!("guid-{job}"), "queued", job).await;
+            stage.work().await;
+        }
+        stage
+    }
+
     /// Changes the world.
     pub(crate) async fn world(&self, change: Value) {
         self.github.apply(&change).await.expect("the simulator takes it");

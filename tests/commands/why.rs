@@ -108,19 +108,7 @@ async fn what_happened_is_told_in_order_from_the_first_event_to_the_end_of_the_r
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_waits_says_what_for() {
-    let stage = Stage::set().await;
-    let job = |id: u64| json!({"id": id, "name": "e2e", "duration_s": 3600});
-    let jobs: Vec<Value> = (201..=205).map(job).collect();
-    stage
-        .world(json!({"runs": [{"id": 40, "pull": 7, "jobs": jobs}]}))
-        .await;
-    for id in 201..=204 {
-        stage.deliver(&format!("guid-{id}"), "queued", id).await;
-    }
-    stage.work().await;
-    stage.deliver("guid-205", "queued", 205).await;
-    stage.work().await;
-
+    let stage = Stage::with_a_full_pool().await;
     let told = stage.jitgate(&["why", "205"]);
     for part in [
         "service    wanted",
@@ -133,6 +121,24 @@ async fn a_job_that_waits_says_what_for() {
     let waits = &stage.ask_json("/api/v1/jobs/205").await["waits"];
     assert_eq!(waits["reasons"], json!(["at-capacity"]));
     assert_eq!(waits["runner"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_runner_is_on_its_way_says_so() {
+    let stage = Stage::set_with("[synthetic]\nstart_s = 3600").await;
+    stage.deliver("guid-1", "queued", 101).await;
+    stage.work().await;
+    let told = stage.jitgate(&["why", "101"]);
+    for part in [
+        "service    serving",
+        "waits for  runner chem-jit-commands-101-1, since ",
+        "runner     chem-jit-commands-101-1, booting, id ",
+    ] {
+        assert!(told.out.contains(part), "{part:?} is not in\n{}", told.out);
+    }
+    let listed = stage.ask_json("/api/v1/runners").await;
+    assert_eq!(listed["waiting"][0]["holder"], "chem-jit-commands-101-1");
+    assert_eq!(listed["runners"][0]["state"], "booting");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,7 +209,13 @@ async fn a_job_nobody_heard_of_is_a_negative_answer() {
 async fn a_store_inside_the_serving_process_is_pointed_to() {
     let stage = Stage::set().await;
     std::fs::write(stage.path("jitgate.toml"), "[store]\nurl = \"memory:\"\n").expect("a file");
-    for command in [&["why", "1"][..], &["delivery", "list"], &["dead-letter", "list"]] {
+    let commands = [
+        &["why", "1"][..],
+        &["runner", "list"],
+        &["delivery", "list"],
+        &["dead-letter", "list"],
+    ];
+    for command in commands {
         let told = stage.jitgate(command);
         assert_eq!(told.code, 5, "{}", told.err);
         for part in ["memory:", "http://127.0.0.1:9090", "/api/v1/jobs/ID", "admin-token"] {

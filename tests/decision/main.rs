@@ -1,7 +1,8 @@
 //! What jitgate decides, seen through `jitgate::domain` alone: events and facts go in, records come out.
 //!
 //! `table` holds the routing table, `reasons` the codes and alerts, `labels` the classes, `outsiders` what people without
-//! any rights have tried, `questions` what is asked of GitHub, and `properties` what holds for any facts whatever.
+//! any rights have tried, `questions` what is asked of GitHub, `route` the same rule as workflows have it, and `properties`
+//! what holds for any facts whatever.
 #![cfg(test)]
 
 mod arbitrary;
@@ -10,5 +11,6 @@ mod outsiders;
 mod properties;
 mod questions;
 mod reasons;
+mod route;
 mod table;
 mod world;
