@@ -67,6 +67,17 @@ async fn go_works_once_and_only_for_who_waits() {
 }
 
 #[tokio::test]
+async fn a_gate_is_not_opened_before_somebody_waits() {
+    let (stage, host, slot) = silent().await;
+    assert!(permanent(host.open_gate(&slot).await), "nobody waits yet");
+    let guest = stage.guest(&slot);
+    say(&guest, b"{}\n");
+    assert_eq!(ends(&host, &stage, &slot).await, Ending::GateUnanswered);
+    assert_eq!(answer(&guest), "", "what was said too early does not count later");
+    host.destroy(&slot).await.expect("destroyed");
+}
+
+#[tokio::test]
 async fn a_hello_says_what_it_says_and_may_say_nothing() {
     for (line, hello) in [
         ("{}\n", Hello::default()),
