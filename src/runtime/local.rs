@@ -3,7 +3,7 @@
 use crate::adapters::local::{self, Inspection, Settings};
 use crate::config::{AdminListen, Config, Host, StoreUrl};
 use secrecy::ExposeSecret;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What is missing, or risky, on this machine for runners as configured. Nothing, if they are made elsewhere.
 #[must_use]
@@ -35,17 +35,12 @@ fn hidden(config: &Config) -> Vec<PathBuf> {
         hidden.push(path.clone());
     }
     match &config.store.url {
-        StoreUrl::Sqlite(path) => hidden.extend(["", "-wal", "-shm", ".lock"].map(|end| with_end(path, end))),
+        // Others beside it come and go.
+        StoreUrl::Sqlite(path) => hidden.push(path.clone()),
         StoreUrl::Redis(url) => hidden.extend(socket_of(url.expose_secret())),
         StoreUrl::Memory | StoreUrl::RedisCluster(_) => {}
     }
     hidden
-}
-
-fn with_end(path: &Path, end: &str) -> PathBuf {
-    let mut path = path.to_owned();
-    path.as_mut_os_string().push(end);
-    path
 }
 
 /// The socket of a Redis that is reached by one.
@@ -58,6 +53,7 @@ fn socket_of(url: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn a_socket_is_found_in_its_url() {

@@ -34,6 +34,10 @@ async fn what_is_missing_is_said_before_anything_starts() {
         problem.what.contains("local.expose") && problem.what.contains("nowhere"),
         "{problem}"
     );
+    fs::create_dir_all(stage.settings.state_dir.join("inner")).expect("a folder");
+    stage.settings.local.expose = vec![stage.settings.state_dir.join("inner")];
+    let problem = inspect(&stage.settings).problems.remove(0);
+    assert!(problem.what.contains("is to be hidden"), "{problem}");
     stage.settings.local.expose.clear();
     stage.settings.local.user = Some("no-such-account".to_owned());
     let problem = inspect(&stage.settings).problems.remove(0);

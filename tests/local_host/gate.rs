@@ -1,25 +1,27 @@
 //! The job gate, and guests that don't play by its rules.
 
-use crate::stage::{HOOK, STAYS, Stage, answer, processes, runner, say, until};
-use jitgate::ports::runner_host::{Ending, Hello, SlotState};
+use crate::stage::{HOOK, PATIENCE, STAYS, Stage, answer, processes, runner, say, until};
+use jitgate::adapters::local::LocalHost;
+use jitgate::ports::runner_host::{Ending, Hello, SlotId, SlotState};
 use jitgate::ports::{Failure, RunnerHost};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// A job that never calls its hook by itself; the test does it.
-async fn silent() -> (
-    Stage,
-    jitgate::adapters::local::LocalHost,
-    jitgate::ports::runner_host::SlotId,
-) {
+async fn silent() -> (Stage, LocalHost, SlotId) {
+    silent_for(PATIENCE).await
+}
+
+/// The same, and how long it may wait for an answer.
+async fn silent_for(gate_deadline: Duration) -> (Stage, LocalHost, SlotId) {
     let mut stage = Stage::new(&format!("setsid sleep 3600 & (setsid setsid sleep 3601 &)\n{STAYS}"));
-    stage.settings.gate_deadline = Duration::from_secs(1);
+    stage.settings.gate_deadline = gate_deadline;
     let (host, slot) = stage.claimed().await;
     (stage, host, slot)
 }
 
-async fn ends(host: &impl RunnerHost, stage: &Stage, slot: &jitgate::ports::runner_host::SlotId) -> Ending {
+async fn ends(host: &impl RunnerHost, stage: &Stage, slot: &SlotId) -> Ending {
     // Through the port, as the application sees it.
     let ended = async {
         loop {
@@ -31,9 +33,7 @@ async fn ends(host: &impl RunnerHost, stage: &Stage, slot: &jitgate::ports::runn
             host.changed().await;
         }
     };
-    let ending = tokio::time::timeout(crate::stage::PATIENCE, ended)
-        .await
-        .expect("it ends");
+    let ending = tokio::time::timeout(PATIENCE, ended).await.expect("it ends");
     assert_eq!(
         processes(slot),
         [] as [String; 0],
@@ -67,6 +67,17 @@ async fn go_works_once_and_only_for_who_waits() {
 }
 
 #[tokio::test]
+async fn a_gate_is_not_opened_before_somebody_waits() {
+    let (stage, host, slot) = silent_for(Duration::from_secs(1)).await;
+    assert!(permanent(host.open_gate(&slot).await), "nobody waits yet");
+    let guest = stage.guest(&slot);
+    say(&guest, b"{}\n");
+    assert_eq!(ends(&host, &stage, &slot).await, Ending::GateUnanswered);
+    assert_eq!(answer(&guest), "", "what was said too early does not count later");
+    host.destroy(&slot).await.expect("destroyed");
+}
+
+#[tokio::test]
 async fn a_hello_says_what_it_says_and_may_say_nothing() {
     for (line, hello) in [
         ("{}\n", Hello::default()),
@@ -92,10 +103,10 @@ async fn a_hello_says_what_it_says_and_may_say_nothing() {
 
 #[tokio::test]
 async fn without_an_answer_everything_dies() {
-    let (stage, host, slot) = silent().await;
+    let (stage, host, slot) = silent_for(Duration::from_secs(1)).await;
     let guest = stage.guest(&slot);
-    say(&guest, b"{}\n");
     let began = Instant::now();
+    say(&guest, b"{}\n");
     assert_eq!(ends(&host, &stage, &slot).await, Ending::GateUnanswered);
     assert!(began.elapsed() >= Duration::from_millis(990), "not before the deadline");
     assert_eq!(answer(&guest), "");

@@ -110,13 +110,15 @@ async fn nothing_of_the_gate_or_the_machine_is_there_for_it() {
     // Below a folder that jobs see, as /opt would be.
     let shown = stage.path("shown");
     fs::create_dir_all(shown.join("state")).expect("a folder");
-    for name in ["tool", "app.pem", "closed/key"] {
+    for name in ["tool", "app.pem", "closed/key", "inner/token", "inner/other"] {
         fs::create_dir_all(shown.join(name).parent().expect("a folder")).expect("a folder");
         file(&shown.join(name), "content", 0o644);
     }
     stage.settings.local.expose = vec![shown.clone()];
     stage.settings.state_dir = shown.join("state");
-    stage.settings.hidden = vec![shown.join("app.pem"), shown.join("closed"), shown.join("absent")];
+    stage.settings.hidden = ["app.pem", "closed", "inner/token", "absent"]
+        .map(|name| shown.join(name))
+        .to_vec();
     fs::write(stage.path("elsewhere"), "x").expect("a file");
     // Another job of the same gate, that waits at its gate.
     let (other_host, other) = stage.booted().await;
@@ -126,6 +128,10 @@ async fn nothing_of_the_gate_or_the_machine_is_there_for_it() {
     let commands = [
         ("read a tool", format!("cat {shown}/tool")),
         ("read a key", format!("cat {shown}/app.pem")),
+        (
+            "see what lies beside a hidden file",
+            format!("ls {shown}/inner | grep ."),
+        ),
         ("see a hidden folder", format!("ls {shown}/closed | grep .")),
         ("see the state", format!("ls -A {shown}/state | grep .")),
         ("see another slot", format!("ls {slots}/{}", other.0)),
@@ -172,6 +178,33 @@ async fn nothing_of_the_gate_or_the_machine_is_there_for_it() {
     let could = tried(&mut stage, &commands).await;
     assert_eq!(could, ["read a tool", "write its home"]);
     other_host.destroy(&other).await.expect("destroyed");
+}
+
+#[tokio::test]
+async fn a_secret_that_is_replaced_stays_hidden() {
+    let mut stage = Stage::new("");
+    let secrets = stage.path("shown/secrets");
+    fs::create_dir_all(&secrets).expect("folders");
+    file(&secrets.join("token"), "old", 0o644);
+    stage.settings.local.expose = vec![stage.path("shown")];
+    stage.settings.hidden = vec![secrets.join("token")];
+    let script = stage.settings.local.runner_home.join("run.sh");
+    let token = secrets.join("token").display().to_string();
+    let text = format!(
+        "#!/bin/bash\ntouch \"$HOME/up\"\nuntil test -e \"$HOME/go\"; do sleep 0.01; done\n\
+         cat {token} >\"$HOME/new\" 2>&1; mv \"$HOME/new\" \"$HOME/seen\"{STAYS}"
+    );
+    file(&script, &text, 0o755);
+    let (host, slot) = stage.claimed().await;
+    stage.left(&slot, "up").await;
+    file(&secrets.join("token.new"), "new", 0o644);
+    fs::rename(secrets.join("token.new"), secrets.join("token")).expect("replaced");
+    file(&stage.folder(&slot).join("environment/home/go"), "", 0o644);
+    assert_eq!(
+        stage.left(&slot, "seen").await,
+        format!("cat: {token}: No such file or directory\n")
+    );
+    host.destroy(&slot).await.expect("destroyed");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::time::{interval, timeout};
 
 /// Nothing here takes longer unless it is broken.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 /// A JIT configuration, which nothing but the runner program may ever see.
 pub(crate) const JIT: &str = "eyJqaXQiOiJodW50ZXIyLWh1bnRlcjItaHVudGVyMiJ9";
 /// Calls the hook as actions/runner does, and goes on only if it may.
@@ -64,7 +64,7 @@ impl Stage {
                 public_repositories: false,
             },
             gate_deadline: PATIENCE,
-            job_deadline: PATIENCE,
+            job_deadline: 3 * PATIENCE,
             hidden: Vec::new(),
         };
         Self { place, settings }

@@ -20,8 +20,8 @@ use async_trait::async_trait;
 use chrono::DateTime;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder};
-use std::io;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -109,19 +109,16 @@ impl LocalHost {
         self.layout.slot(id).filter(|slot| slot.0.is_dir())
     }
 
-    /// A new folder, and nothing in it yet.
+    /// A new folder, and nothing in it yet. Its name is of no other slot, on this machine or elsewhere: processes are known
+    /// by it.
     fn make_folder(&self) -> io::Result<(SlotId, SlotDir)> {
+        let mut random = [0; 8];
+        File::open("/dev/urandom")?.read_exact(&mut random)?;
         let now = self.clock.now().timestamp_millis();
-        for count in 0..1000 {
-            let id = SlotId(format!("slot-{now:x}-{count}"));
-            let slot = SlotDir(self.layout.slots().join(&id.0));
-            match DirBuilder::new().mode(0o700).create(&slot.0) {
-                Ok(()) => return Ok((id, slot)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(io::Error::from(io::ErrorKind::AlreadyExists))
+        let id = SlotId(format!("slot-{now:x}-{}", hex::encode(random)));
+        let slot = SlotDir(self.layout.slots().join(&id.0));
+        DirBuilder::new().mode(0o700).create(&slot.0)?;
+        Ok((id, slot))
     }
 
     fn look_at(&self, id: SlotId) -> Slot {

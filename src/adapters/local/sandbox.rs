@@ -173,9 +173,13 @@ fn expose(settings: &Settings, options: &mut Options) -> Result<Vec<PathBuf>, St
             Err(_) => {}
         }
     }
+    let hidden = hidden(settings);
     for path in &settings.local.expose {
         let real = path.canonicalize();
         let real = real.map_err(|error| format!("local.expose: {} cannot be shown: {error}", path.display()))?;
+        if hidden.iter().any(|hidden| real.starts_with(hidden)) {
+            return Err(format!("local.expose: {} is to be hidden from jobs", path.display()));
+        }
         options.folders_above(path)?;
         options.bind("--ro-bind", &real, path)?;
         exposed.push(path.clone());
@@ -183,27 +187,40 @@ fn expose(settings: &Settings, options: &mut Options) -> Result<Vec<PathBuf>, St
     Ok(exposed)
 }
 
+/// Everything that no job may see: without links, and only what is there.
+fn hidden(settings: &Settings) -> Vec<PathBuf> {
+    let own = [
+        Path::new(OWN_SETTINGS),
+        &settings.state_dir,
+        &settings.local.runner_home,
+    ];
+    let configured = settings.hidden.iter().map(PathBuf::as_path);
+    let real = own
+        .into_iter()
+        .chain(configured)
+        .filter_map(|path| path.canonicalize().ok());
+    real.collect()
+}
+
 /// Hides, in what is seen, what is configured to be hidden, and what others cannot read anyway: a job may run under the
 /// id that owns it.
 fn hide(settings: &Settings, exposed: &[PathBuf], options: &mut Options) -> Result<(), String> {
-    let mut hidden = closed_below(Path::new("/etc"));
-    hidden.push(PathBuf::from(OWN_SETTINGS));
-    hidden.push(settings.state_dir.clone());
-    hidden.push(settings.local.runner_home.clone());
-    hidden.extend(settings.hidden.iter().cloned());
-    let real = hidden.iter().filter_map(|path| path.canonicalize().ok());
+    let mut hidden = hidden(settings);
+    // A file that is replaced would come out from under what hides it; its folder does not.
+    let files = hidden.iter().filter(|path| !path.is_dir());
+    let folders: Vec<PathBuf> = files.filter_map(|path| Some(path.parent()?.to_owned())).collect();
+    hidden.extend(folders);
+    hidden.extend(closed_below(Path::new("/etc")));
     // The same file by the name under which it is exposed.
     let mut seen: Vec<(PathBuf, bool)> = Vec::new();
-    for path in real {
-        for tree in exposed {
-            let inside = tree
-                .canonicalize()
-                .ok()
-                .and_then(|real| Some(path.strip_prefix(real).ok()?.to_owned()));
-            if let Some(inside) = inside.filter(|inside| inside.components().next().is_some()) {
-                seen.push((tree.join(inside), path.is_dir()));
-            }
-        }
+    for tree in exposed {
+        let Ok(real) = tree.canonicalize() else {
+            continue;
+        };
+        // The tree itself stays: only of the files in it can be said that they are not needed.
+        let inside = |path: &PathBuf| Some(path.strip_prefix(&real).ok()?.to_owned());
+        let inner = hidden.iter().filter(|path| **path != real);
+        seen.extend(inner.filter_map(|path| Some((tree.join(inside(path)?), path.is_dir()))));
     }
     // Outer ones first: what lies in a hidden folder is not there to be hidden.
     seen.sort();
