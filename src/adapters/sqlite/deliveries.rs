@@ -186,6 +186,17 @@ pub(super) fn delivery_id(row: &Row<'_>) -> rusqlite::Result<DeliveryId> {
     DeliveryId::parse(&text).ok_or_else(|| rusqlite::Error::InvalidColumnName(format!("id {text:?}")))
 }
 
+pub(super) fn hold(
+    connection: &Connection,
+    now: i64,
+    id: &DeliveryId,
+    token: &str,
+    lease_for: Duration,
+) -> rusqlite::Result<bool> {
+    let until = later(now, lease_for);
+    change_held(connection, now, id, token, "due_at = :until", &[(":until", &until)])
+}
+
 pub(super) fn ack(connection: &Connection, now: i64, lease: &Lease) -> rusqlite::Result<()> {
     give_back(
         connection,
@@ -223,7 +234,6 @@ pub(super) fn dead_letter(connection: &Connection, now: i64, lease: &Lease, caus
     )
 }
 
-/// Changes a leased delivery, if the lease is still the one that holds it.
 fn give_back(
     connection: &Connection,
     now: i64,
@@ -231,15 +241,26 @@ fn give_back(
     change: &str,
     values: &[(&str, &dyn ToSql)],
 ) -> rusqlite::Result<()> {
+    change_held(connection, now, &lease.id, &lease.token, change, values).map(drop)
+}
+
+/// Changes a leased delivery, if the lease is still the one that holds it.
+fn change_held(
+    connection: &Connection,
+    now: i64,
+    id: &DeliveryId,
+    token: &str,
+    change: &str,
+    values: &[(&str, &dyn ToSql)],
+) -> rusqlite::Result<bool> {
     let mut update = connection.prepare_cached(&format!(
         "UPDATE deliveries SET {change}
          WHERE id = :id AND place || '.' || attempts = :token AND state = 'leased' AND due_at > :now"
     ))?;
-    let id = lease.id.as_str();
-    let mut all: Vec<(&str, &dyn ToSql)> = vec![(":id", &id), (":token", &lease.token), (":now", &now)];
+    let id = id.as_str();
+    let mut all: Vec<(&str, &dyn ToSql)> = vec![(":id", &id), (":token", &token), (":now", &now)];
     all.extend_from_slice(values);
-    update.execute(&*all)?;
-    Ok(())
+    Ok(update.execute(&*all)? > 0)
 }
 
 pub(super) fn requeue(connection: &Connection, now: i64, bounds: &Bounds, id: &DeliveryId) -> rusqlite::Result<bool> {
