@@ -2,13 +2,18 @@
 
 #![allow(dead_code, reason = "two test programs share this, and each uses a part of it")]
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::ops::Range;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 /// What a server that loses nothing is told.
 pub(crate) const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
+
+/// Below what Linux gives to those who connect.
+const PORTS: Range<u16> = 10_000..32_000;
 
 /// A server. Dropping it kills it.
 pub(crate) struct Server {
@@ -38,10 +43,13 @@ impl Server {
         }
     }
 
-    /// A port that nobody uses.
+    /// A port that nobody uses, and that the system gives to nobody who connects: while a server is down, whoever looks for
+    /// it could get its port as his own.
     pub(crate) fn free_port() -> u16 {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("an address").port()
+        let random = std::iter::repeat_with(|| RandomState::new().build_hasher().finish());
+        let mut ports = random.map(|number| PORTS.start + u16::try_from(number % PORTS.len() as u64).expect("small"));
+        let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        ports.find(is_free).expect("there is no end to them")
     }
 
     /// Where it listens.
