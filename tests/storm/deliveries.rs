@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// Hosted jobs of one run.
-const JOBS_A_RUN: u64 = 25;
+const JOBS_A_RUN: usize = 25;
 /// Runs of hosted jobs: a third each of members, of outsiders and of pushes.
-const HOSTED_RUNS: u64 = 20;
+const HOSTED_RUNS: usize = 20;
 /// Trusted jobs that get a runner, each in a run of its own.
-const POOL_JOBS: u64 = 40;
+const POOL_JOBS: usize = 40;
 /// Jobs of outsiders that ask for a runner.
-const ATTEMPTS: u64 = 60;
+const ATTEMPTS: usize = 60;
 /// Of all deliveries so many are there once more under the same GUID, and as many under another one.
 const REPEATS: usize = 200;
 
@@ -74,12 +74,12 @@ pub(crate) struct Storm {
 impl Storm {
     pub(crate) fn brew(dice: &mut Dice) -> Self {
         let mut brewing = Brewing::default();
-        for run in (FIRST_HOSTED_RUN..).take(HOSTED_RUNS as usize) {
+        for run in (FIRST_HOSTED_RUN..).take(HOSTED_RUNS) {
             brewing.hosted_run(run);
         }
-        let pool = (FIRST_POOL_RUN..).take(POOL_JOBS as usize);
+        let pool = (FIRST_POOL_RUN..).take(POOL_JOBS);
         let pool = pool.map(|run| brewing.pool_run(run, 7)).collect();
-        for run in (FIRST_ATTEMPT_RUN..).take(ATTEMPTS as usize) {
+        for run in (FIRST_ATTEMPT_RUN..).take(ATTEMPTS) {
             brewing.pool_run(run, 8);
         }
         let Brewing { runs, mut bodies } = brewing;
@@ -122,7 +122,7 @@ struct Brewing {
 
 impl Brewing {
     fn hosted_run(&mut self, run: u64) {
-        let jobs: Vec<u64> = (run * 100..).take(JOBS_A_RUN as usize).collect();
+        let jobs: Vec<u64> = (run * 100..).take(JOBS_A_RUN).collect();
         let listed: Vec<Value> = jobs
             .iter()
             .map(|id| json!({"id": id, "labels": ["ubuntu-latest"]}))
