@@ -146,6 +146,10 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end; gives its exit code.
     pub(crate) async fn code(&mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
