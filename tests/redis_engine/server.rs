@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "two test programs share this, and each uses a part of it")]
 
+use std::ffi::OsString;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -28,13 +29,10 @@ impl Server {
     pub(crate) fn start(options: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
-        let (port, process) = loop {
-            let port = Self::free_port();
-            // Somebody else may have taken the port meanwhile.
-            if let Some(process) = spawn(port, &directory, &options) {
-                break (port, process);
-            }
-        };
+        // Somebody else may have taken the port meanwhile.
+        let ports = std::iter::repeat_with(Self::free_port).take(10);
+        let started = ports.filter_map(|port| Some((port, spawn(port, &directory, &options)?)));
+        let (port, process) = { started }.next().expect("it starts with these options");
         Self {
             port,
             directory,
@@ -161,15 +159,22 @@ impl Cluster {
     }
 }
 
+/// The program that is tested with.
+fn program() -> OsString {
+    #[expect(clippy::disallowed_methods, reason = "how somebody has another server tested")]
+    let chosen = std::env::var_os("JITGATE_TEST_REDIS_SERVER");
+    chosen.unwrap_or_else(|| "redis-server".into())
+}
+
 /// Starts a server and waits until it takes connections. None if it ends instead.
 fn spawn(port: u16, directory: &TempDir, options: &[String]) -> Option<Child> {
-    let mut process = Command::new("redis-server")
+    let mut process = Command::new(program())
         .args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()])
         .args(options)
         .current_dir(directory.path())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("redis-server runs; install the Debian package redis-server");
+        .expect("the server runs; install the Debian package redis-server, or see CONTRIBUTING.md for another one");
     let log = process.stdout.take().expect("its log");
     let mut lines = BufReader::new(log).lines().map_while(Result::ok);
     if lines.any(|line| line.contains("Ready to accept connections")) {

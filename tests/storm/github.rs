@@ -42,7 +42,9 @@ impl GitHub {
         let listen = ([127, 0, 0, 1], 0).into();
         let simulator = Simulator::start(Arc::new(SystemClock), listen).expect("a simulator");
         let patience = Duration::from_secs(10);
-        let http = reqwest::Client::builder().timeout(patience).build().expect("a client");
+        // A connection for each request: one that is kept can be closed by the other side just when it is used again.
+        let http = reqwest::Client::builder().timeout(patience).pool_max_idle_per_host(0);
+        let http = http.build().expect("a client");
         let client = Client::new(simulator.url(), http.clone());
         client.apply(world).await.expect("a world");
         Arc::new(Self {
