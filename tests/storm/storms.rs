@@ -6,13 +6,15 @@ use crate::github::{GitHub, pace};
 use crate::reckoning::{calm, reckon};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Fewer kills are no storm.
 const ENOUGH: usize = 6;
-/// More of them would only cost a slow machine time.
+/// More of them, or for longer, would only cost a slow machine time.
 const MANY: usize = 24;
+const STORMY: Duration = Duration::from_secs(25);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_ingresses_and_two_workers_on_one_redis() {
@@ -65,7 +67,7 @@ async fn blow(dice: &mut Dice, storm: &Storm, github: &Arc<GitHub>, mut fleet: F
         }
     };
     let mut kills = 0;
-    while !sending.is_finished() && kills < MANY {
+    while !sending.is_finished() && kills < MANY && (kills < ENOUGH || began.elapsed() < STORMY) {
         more(dice.below(250)).await;
         let mut victims = BTreeSet::from([fleet.any(dice)]);
         if dice.below(3) == 0 {
