@@ -45,6 +45,7 @@ macro_rules! contract {
                 a_failed_delivery_comes_back_after_its_delay
                 a_dead_letter_is_queued_again_when_its_guid_arrives_again
                 what_a_dead_worker_held_comes_back
+                what_a_worker_holds_stays_with_it
                 giving_back_what_one_no_longer_holds_changes_nothing
                 one_guid_from_fifty_senders_is_taken_once
                 one_delivery_goes_to_one_of_ten_workers

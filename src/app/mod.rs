@@ -7,6 +7,7 @@ pub mod alerts;
 pub mod decide;
 pub mod gate;
 pub mod gather;
+mod hold;
 pub mod ingest;
 pub mod job_gate;
 pub mod measure;

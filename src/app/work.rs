@@ -5,6 +5,7 @@
 
 use super::decide::Asked;
 use super::gate::Gate;
+use super::hold::{self, LEASE};
 use super::settings::Repository;
 use super::wants;
 use crate::domain::decision::{Action, Decision, UNDECIDED_AFTER};
@@ -22,8 +23,6 @@ use tokio::task::JoinSet;
 
 /// Deliveries worked on at once: enough that a slow GitHub does not stall the rest.
 const CONCURRENCY: usize = 16;
-/// How long a delivery may take; longer than all of GitHub's time-outs in a row.
-const LEASE: Duration = Duration::from_secs(180);
 /// How long the worker sleeps when nothing wakes it.
 const IDLE: Duration = Duration::from_secs(5);
 /// How long deliveries under way may take after a stop: enough for a GitHub that answers.
@@ -119,6 +118,7 @@ impl Gate {
         let outcome = tokio::select! {
             outcome = self.process(&lease) => outcome,
             _ = interruption => Outcome::Interrupted,
+            () = hold::until_lost(self.queue.as_ref(), &lease) => Outcome::Interrupted,
         };
         let given_back = match outcome {
             Outcome::Done => self.queue.ack(lease).await,

@@ -2,7 +2,7 @@
 //!
 //! What every engine promises:
 //! * [`Queue::accept`] dedupes and enqueues in one step: a GUID is never known without being queued or finished.
-//! * A claimed delivery that is neither acknowledged nor returned comes back when its lease ends.
+//! * A claimed delivery that is neither acknowledged, returned nor held on to comes back when its lease ends.
 //! * [`Queue::ack`], [`Queue::retry`] and [`Queue::dead_letter`] consume the lease: acting twice does not compile. A lease
 //!   that ended meanwhile changes nothing and is no failure.
 //! * Of one job's deliveries one at a time is handed out, the oldest that is due. One that waits for a later try holds up
@@ -240,6 +240,9 @@ pub trait Queue: Send + Sync + 'static {
 
     /// Hands out up to `limit` due deliveries for `lease_for`, the oldest first.
     async fn claim(&self, consumer: &str, limit: usize, lease_for: Duration) -> Result<Vec<Lease>, Failure>;
+
+    /// Goes on working on it: the lease ends `lease_for` from now. False when it had ended, and somebody else may have it.
+    async fn hold(&self, lease: &Lease, lease_for: Duration) -> Result<bool, Failure>;
 
     /// Done: it has taken effect.
     async fn ack(&self, lease: Lease) -> Result<(), Failure>;

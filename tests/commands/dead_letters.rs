@@ -1,7 +1,7 @@
 //! `jitgate dead-letter`.
 
 use crate::stage::Stage;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_are_listed_retried_and_dropped() {
@@ -54,4 +54,31 @@ async fn all_means_no_more_than_the_filter_and_the_limit() {
     let two = stage.jitgate(&["dead-letter", "retry", "--all", "--limit", "2"]);
     assert_eq!(two.out, "d3 queued again\nd2 queued again\n2 of 2 queued again\n");
     assert_eq!(stage.jitgate(&["dead-letter", "list"]).out.lines().count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_up_on_is_worked_on_when_it_comes_again_or_is_retried() {
+    let stage = Stage::set().await;
+    for (guid, job) in [("redelivered", 101), ("retried", 102)] {
+        stage.deliver(guid, "queued", job).await;
+    }
+    stage.give_up("the disk was full").await;
+    assert_eq!(
+        stage
+            .jitgate(&["dead-letter", "list"])
+            .out
+            .matches("the disk was full")
+            .count(),
+        2
+    );
+
+    stage.deliver("redelivered", "queued", 101).await;
+    assert_eq!(stage.jitgate(&["dead-letter", "retry", "retried"]).code, 0);
+    stage.work().await;
+    for (guid, verdict) in [("redelivered", "admit"), ("retried", "deny")] {
+        let shown = stage.jitgate(&["delivery", "show", guid, "--json"]).json();
+        assert_eq!(shown["delivery"]["state"], "done", "{shown}");
+        assert_eq!(shown["delivery"]["cause"], Value::Null, "{shown}");
+        assert_eq!(shown["decision"]["admission"]["verdict"], verdict, "{shown}");
+    }
 }

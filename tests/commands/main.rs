@@ -6,6 +6,7 @@ mod dead_letters;
 mod deliveries;
 mod deployment;
 mod durability;
+mod export;
 mod metrics;
 mod runners;
 mod stage;

@@ -218,6 +218,13 @@ impl Stage {
         }
     }
 
+    /// Has the store drop a body, as it does to make room.
+    pub(crate) fn drop_body(&self, guid: &str) {
+        let database = rusqlite::Connection::open(self.path("state/jitgate.db")).expect("the store");
+        let dropped = "DELETE FROM bodies WHERE number = (SELECT number FROM deliveries WHERE id = ?1)";
+        assert_eq!(database.execute(dropped, [guid]), Ok(1));
+    }
+
     /// Runs `jitgate` with this stage's configuration.
     pub(crate) fn jitgate(&self, args: &[&str]) -> Answer {
         let output = Command::new(env!("CARGO_BIN_EXE_jitgate"))

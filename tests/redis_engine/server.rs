@@ -2,13 +2,19 @@
 
 #![allow(dead_code, reason = "two test programs share this, and each uses a part of it")]
 
+use std::ffi::OsString;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::ops::Range;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 /// What a server that loses nothing is told.
 pub(crate) const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
+
+/// Below what Linux gives to those who connect.
+const PORTS: Range<u16> = 10_000..32_000;
 
 /// A server. Dropping it kills it.
 pub(crate) struct Server {
@@ -23,13 +29,10 @@ impl Server {
     pub(crate) fn start(options: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
-        let (port, process) = loop {
-            let port = Self::free_port();
-            // Somebody else may have taken the port meanwhile.
-            if let Some(process) = spawn(port, &directory, &options) {
-                break (port, process);
-            }
-        };
+        // Somebody else may have taken the port meanwhile.
+        let ports = std::iter::repeat_with(Self::free_port).take(10);
+        let started = ports.filter_map(|port| Some((port, spawn(port, &directory, &options)?)));
+        let (port, process) = { started }.next().expect("it starts with these options");
         Self {
             port,
             directory,
@@ -38,10 +41,13 @@ impl Server {
         }
     }
 
-    /// A port that nobody uses.
+    /// A port that nobody uses, and that the system gives to nobody who connects: while a server is down, whoever looks for
+    /// it could get its port as his own.
     pub(crate) fn free_port() -> u16 {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("an address").port()
+        let random = std::iter::repeat_with(|| RandomState::new().build_hasher().finish());
+        let mut ports = random.map(|number| PORTS.start + u16::try_from(number % PORTS.len() as u64).expect("small"));
+        let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        ports.find(is_free).expect("there is no end to them")
     }
 
     /// Where it listens.
@@ -153,15 +159,22 @@ impl Cluster {
     }
 }
 
+/// The program that is tested with.
+fn program() -> OsString {
+    #[expect(clippy::disallowed_methods, reason = "how somebody has another server tested")]
+    let chosen = std::env::var_os("JITGATE_TEST_REDIS_SERVER");
+    chosen.unwrap_or_else(|| "redis-server".into())
+}
+
 /// Starts a server and waits until it takes connections. None if it ends instead.
 fn spawn(port: u16, directory: &TempDir, options: &[String]) -> Option<Child> {
-    let mut process = Command::new("redis-server")
+    let mut process = Command::new(program())
         .args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()])
         .args(options)
         .current_dir(directory.path())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("redis-server runs; install the Debian package redis-server");
+        .expect("the server runs; install the Debian package redis-server, or see CONTRIBUTING.md for another one");
     let log = process.stdout.take().expect("its log");
     let mut lines = BufReader::new(log).lines().map_while(Result::ok);
     if lines.any(|line| line.contains("Ready to accept connections")) {

@@ -1,5 +1,7 @@
 //! A running gate: `jitgate serve` in a directory of its own, killed when it is dropped.
 
+#![allow(dead_code, reason = "two test programs share this, and each uses a part of it")]
+
 use crate::payload::sign;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
@@ -60,6 +62,21 @@ impl Place {
         fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
         fs::write(&path, text).expect("a file");
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+    }
+
+    /// Leaves the store to what else is configured.
+    pub(crate) fn without_a_store(&self) {
+        self.file(
+            "jitgate.toml",
+            &CONFIGURATION.replace("[store]\nurl = \"memory:\"\n", ""),
+            0o600,
+        );
+    }
+
+    /// Name of the instance whose state is here.
+    pub(crate) fn instance(&self) -> String {
+        let name = fs::read_to_string(self.path("jitgate-state/instance")).expect("it was started");
+        name.trim().to_owned()
     }
 
     /// Starts `jitgate ARGS` here, with nothing but `settings` in the environment.
@@ -129,6 +146,10 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end; gives its exit code.
     pub(crate) async fn code(&mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;

@@ -1,6 +1,6 @@
 //! Starting: what is told when it can't be, and what may be left out. And `jitgate simulate`, which starts by itself.
 
-use crate::gate::{Gate, Place};
+use crate::gate::{Gate, Place, Settings};
 use crate::outage::Hanging;
 use crate::payload::{body, guid};
 use serde_json::json;
@@ -44,6 +44,24 @@ async fn a_port_in_use_is_named() {
         assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
         assert!(said.contains("in use") && said.contains("remedy: "), "{said}");
     }
+}
+
+#[tokio::test]
+async fn of_two_on_one_file_the_second_names_the_first_and_leaves() {
+    let github = Hanging::start().await;
+    let on_file: Settings<'_> = &[("store.url", "sqlite:./jitgate.db")];
+    let gate = Gate::start(&github.url, on_file).await;
+    let mut second = gate.place.start(&["serve"], on_file);
+    assert_eq!(second.code().await, Some(7));
+    let said = second.err.text();
+    let holder = format!("is held by another jitgate serve, process {}", gate.process.id());
+    assert!(said.contains(&holder), "{holder:?} is not in {said}");
+
+    let taken = gate.deliver("workflow_job", &guid(1), body("queued", 1)).await;
+    assert_eq!(taken.status, 202, "the first one goes on");
+    let mut beside = gate.place.start(&["delivery", "list"], on_file);
+    assert_eq!(beside.code().await, Some(0), "{}", beside.err.text());
+    assert!(beside.out.text().contains(&guid(1)), "{}", beside.out.text());
 }
 
 #[tokio::test]

@@ -96,6 +96,26 @@ pub(super) async fn what_a_dead_worker_held_comes_back(engine: &dyn Engine) {
     assert_eq!(claim_only(store, "a").await.attempts, 1);
 }
 
+pub(super) async fn what_a_worker_holds_stays_with_it(engine: &dyn Engine) {
+    let store = &*engine.ample().await;
+    delivery("a").enters(store).await;
+    let first = claim_only(store, "a").await;
+    assert_eq!(store.hold(&first, engine.brief()).await, Ok(true));
+    engine.pass(engine.brief()).await;
+    assert_eq!(store.hold(&first, LONG).await, Ok(false), "its time was over");
+
+    let mut second = claim_for(store, 1, LONG).await;
+    let second = second.remove(0);
+    assert_eq!(second.attempts, 1);
+    assert_eq!(store.hold(&first, LONG).await, Ok(false), "somebody else has it");
+    assert_eq!(store.hold(&second, LONG).await, Ok(true));
+    engine.pass(engine.brief()).await;
+    assert_eq!(ids(&claim(store, 10).await), [""; 0]);
+    assert_eq!(state(store, "a").await, Some(DeliveryState::Leased));
+    ack(store, second).await;
+    assert_eq!(state(store, "a").await, Some(DeliveryState::Done));
+}
+
 pub(super) async fn giving_back_what_one_no_longer_holds_changes_nothing(engine: &dyn Engine) {
     let store = &*engine.ample().await;
     delivery("a").enters(store).await;

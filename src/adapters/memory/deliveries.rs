@@ -188,6 +188,10 @@ impl Deliveries {
         due.into_iter().filter_map(lease).collect()
     }
 
+    pub(super) fn hold(&mut self, lease: &Lease, now: DateTime<Utc>, lease_for: Duration) -> bool {
+        self.give_back(lease, now, |entry| entry.stage = Stage::Leased(later(now, lease_for)))
+    }
+
     pub(super) fn ack(&mut self, lease: &Lease, now: DateTime<Utc>) {
         self.give_back(lease, now, |entry| {
             entry.stage = Stage::Finished(DeliveryState::Done, now);
@@ -305,9 +309,9 @@ impl Deliveries {
     }
 
     /// Changes a leased delivery, if the lease is still the one that holds it.
-    fn give_back(&mut self, lease: &Lease, now: DateTime<Utc>, change: impl FnOnce(&mut Entry)) {
+    fn give_back(&mut self, lease: &Lease, now: DateTime<Utc>, change: impl FnOnce(&mut Entry)) -> bool {
         let Some(place) = self.places.get(&lease.id).copied() else {
-            return;
+            return false;
         };
         let is_held = self.entries.get(&place).is_some_and(|entry| {
             entry.stage.state(now) == DeliveryState::Leased && token(place, entry.attempts) == lease.token
@@ -316,6 +320,7 @@ impl Deliveries {
             change(&mut entry);
             self.put_at(place, entry);
         }
+        is_held
     }
 
     /// Drops bodies of finished deliveries until the rest fits.

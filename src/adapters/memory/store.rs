@@ -67,6 +67,10 @@ impl Queue for MemoryStore {
         Ok(self.step(|state, now| state.deliveries.claim(limit, now, lease_for)))
     }
 
+    async fn hold(&self, lease: &Lease, lease_for: Duration) -> Result<bool, Failure> {
+        Ok(self.step(|state, now| state.deliveries.hold(lease, now, lease_for)))
+    }
+
     async fn ack(&self, lease: Lease) -> Result<(), Failure> {
         self.waking(|state, now| state.deliveries.ack(&lease, now));
         Ok(())

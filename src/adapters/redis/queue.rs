@@ -91,6 +91,15 @@ impl Queue for RedisStore {
         Ok(leases)
     }
 
+    async fn hold(&self, lease: &Lease, lease_for: Duration) -> Result<bool, Failure> {
+        let Some((shard, token)) = self.shards.marked(&lease.token) else {
+            return Ok(false);
+        };
+        let mut call = self.scripts.hold.on(&[shard.queue()]);
+        call.arg(lease.id.as_str()).arg(token).arg(millis(lease_for));
+        self.link().await?.run(&self.scripts.hold, &call).await
+    }
+
     async fn ack(&self, lease: Lease) -> Result<(), Failure> {
         self.settle(&lease, "done", self.bounds.retention, None).await
     }

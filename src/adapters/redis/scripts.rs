@@ -48,6 +48,7 @@ impl Script {
 pub(super) struct Scripts {
     pub(super) accept: Script,
     pub(super) claim: Script,
+    pub(super) hold: Script,
     pub(super) settle: Script,
     pub(super) requeue: Script,
     pub(super) forget_dead: Script,
@@ -83,6 +84,7 @@ impl Scripts {
         Self {
             accept: of_queue!("", "scripts/accept.lua"),
             claim: of_queue!(" flags=allow-oom", "scripts/claim.lua"),
+            hold: of_queue!(" flags=allow-oom", "scripts/hold.lua"),
             settle: of_queue!(" flags=allow-oom", "scripts/settle.lua"),
             requeue: of_queue!("", "scripts/requeue.lua"),
             forget_dead: of_queue!(" flags=allow-oom", "scripts/forget_dead.lua"),

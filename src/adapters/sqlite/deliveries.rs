@@ -118,14 +118,17 @@ fn next_place(connection: &Connection) -> rusqlite::Result<i64> {
 /// Drops bodies of finished deliveries until the rest fits.
 fn make_room(connection: &Connection, bounds: &Bounds) -> rusqlite::Result<()> {
     let most = i64::try_from(bounds.bodies_max_bytes).unwrap_or(i64::MAX);
+    // Asked for by itself: joined, the total would be held against every finished delivery, at every arrival.
+    let mut is_too_much = connection.prepare_cached("SELECT body_bytes > ?1 FROM totals")?;
     let mut oldest = connection.prepare_cached(
-        "SELECT number FROM deliveries, totals
-         WHERE totals.body_bytes > ?1 AND finished_at IS NOT NULL AND deliveries.body_bytes > 0
+        "SELECT number FROM deliveries WHERE finished_at IS NOT NULL AND body_bytes > 0
          ORDER BY state = 'dead', place LIMIT 1",
     )?;
     let mut drop_body = connection.prepare_cached("DELETE FROM bodies WHERE number = ?1")?;
     let mut forget_size = connection.prepare_cached("UPDATE deliveries SET body_bytes = 0 WHERE number = ?1")?;
-    while let Some(number) = oldest.query_row([most], |row| row.get::<_, i64>(0)).optional()? {
+    while is_too_much.query_row([most], |row| row.get(0))?
+        && let Some(number) = oldest.query_row([], |row| row.get::<_, i64>(0)).optional()?
+    {
         drop_body.execute([number])?;
         forget_size.execute([number])?;
     }
@@ -186,6 +189,17 @@ pub(super) fn delivery_id(row: &Row<'_>) -> rusqlite::Result<DeliveryId> {
     DeliveryId::parse(&text).ok_or_else(|| rusqlite::Error::InvalidColumnName(format!("id {text:?}")))
 }
 
+pub(super) fn hold(
+    connection: &Connection,
+    now: i64,
+    id: &DeliveryId,
+    token: &str,
+    lease_for: Duration,
+) -> rusqlite::Result<bool> {
+    let until = later(now, lease_for);
+    change_held(connection, now, id, token, "due_at = :until", &[(":until", &until)])
+}
+
 pub(super) fn ack(connection: &Connection, now: i64, lease: &Lease) -> rusqlite::Result<()> {
     give_back(
         connection,
@@ -223,7 +237,6 @@ pub(super) fn dead_letter(connection: &Connection, now: i64, lease: &Lease, caus
     )
 }
 
-/// Changes a leased delivery, if the lease is still the one that holds it.
 fn give_back(
     connection: &Connection,
     now: i64,
@@ -231,15 +244,26 @@ fn give_back(
     change: &str,
     values: &[(&str, &dyn ToSql)],
 ) -> rusqlite::Result<()> {
+    change_held(connection, now, &lease.id, &lease.token, change, values).map(drop)
+}
+
+/// Changes a leased delivery, if the lease is still the one that holds it.
+fn change_held(
+    connection: &Connection,
+    now: i64,
+    id: &DeliveryId,
+    token: &str,
+    change: &str,
+    values: &[(&str, &dyn ToSql)],
+) -> rusqlite::Result<bool> {
     let mut update = connection.prepare_cached(&format!(
         "UPDATE deliveries SET {change}
          WHERE id = :id AND place || '.' || attempts = :token AND state = 'leased' AND due_at > :now"
     ))?;
-    let id = lease.id.as_str();
-    let mut all: Vec<(&str, &dyn ToSql)> = vec![(":id", &id), (":token", &lease.token), (":now", &now)];
+    let id = id.as_str();
+    let mut all: Vec<(&str, &dyn ToSql)> = vec![(":id", &id), (":token", &token), (":now", &now)];
     all.extend_from_slice(values);
-    update.execute(&*all)?;
-    Ok(())
+    Ok(update.execute(&*all)? > 0)
 }
 
 pub(super) fn requeue(connection: &Connection, now: i64, bounds: &Bounds, id: &DeliveryId) -> rusqlite::Result<bool> {

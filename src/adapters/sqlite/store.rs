@@ -117,6 +117,12 @@ impl Queue for SqliteStore {
         Ok(leases)
     }
 
+    async fn hold(&self, lease: &Lease, lease_for: Duration) -> Result<bool, Failure> {
+        let (id, token) = (lease.id.clone(), lease.token.clone());
+        self.change(move |connection, now| deliveries::hold(connection, now, &id, &token, lease_for))
+            .await
+    }
+
     async fn ack(&self, lease: Lease) -> Result<(), Failure> {
         self.waking(move |connection, now| deliveries::ack(connection, now, &lease))
             .await

@@ -11,6 +11,7 @@ use reqwest::StatusCode;
 use secrecy::SecretString;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -20,6 +21,8 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Pretends to be a machine full of runners.
 pub struct SyntheticHost {
+    /// In the names of its slots: the ledger still has those of other processes, and of dead ones, and has them destroyed.
+    start: u64,
     http: reqwest::Client,
     clock: Arc<dyn Clock>,
     behaviour: Synthetic,
@@ -74,6 +77,7 @@ impl SyntheticHost {
     #[must_use]
     pub fn new(http: reqwest::Client, clock: Arc<dyn Clock>, behaviour: Synthetic) -> Self {
         Self {
+            start: RandomState::new().build_hasher().finish(),
             http,
             clock,
             behaviour,
@@ -179,7 +183,7 @@ impl RunnerHost for SyntheticHost {
         let mut state = self.lock();
         let fate = fate(state.booted, self.behaviour.failing_boots);
         state.booted += 1;
-        let id = SlotId(format!("synthetic-{}", state.booted));
+        let id = SlotId(format!("synthetic-{:016x}-{}", self.start, state.booted));
         let pretended = Pretended {
             running: None,
             state: SlotState::Booting,
@@ -270,5 +274,29 @@ impl RunnerHost for SyntheticHost {
             () = self.changed.notified() => {}
             () = look => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> DateTime<Utc> {
+            DateTime::<Utc>::MIN_UTC
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slot_of_an_earlier_process_is_none_of_ours() {
+        let host = || SyntheticHost::new(reqwest::Client::new(), Arc::new(Still), Synthetic::default());
+        let (before, after) = (host(), host());
+        let old = before.boot().await.expect("a slot");
+        let new = after.boot().await.expect("a slot");
+        after.destroy(&old).await.expect("it is gone");
+        let left = after.list().await.expect("slots");
+        assert_eq!(left.iter().map(|slot| &slot.id).collect::<Vec<_>>(), [&new]);
     }
 }

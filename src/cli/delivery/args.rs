@@ -2,19 +2,21 @@
 
 use super::filter::FilterArgs;
 use super::show::guid;
-use super::{list, replay, show};
+use super::{export, list, replay, show};
 use crate::cli::args::Global;
 use crate::cli::exit::Outcome;
 use crate::cli::store;
 use crate::domain::ids::DeliveryId;
 use crate::ports::queue::DeliveryState;
 use clap::Subcommand;
+use std::path::PathBuf;
 
 /// Arguments of `delivery`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   jitgate delivery list
-  jitgate delivery show 72d3162e-cc78-11e3-81ab-4c9367dc0958")]
+  jitgate delivery show 72d3162e-cc78-11e3-81ab-4c9367dc0958
+  jitgate delivery export 72d3162e-cc78-11e3-81ab-4c9367dc0958 --out moved-head.json")]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]
@@ -52,6 +54,20 @@ pub enum Command {
         #[arg(value_parser = guid)]
         guid: DeliveryId,
     },
+    /// Write a delivery with what GitHub said about it as a fixture, which `jitgate replay` plays and which expects the
+    /// decision that was made. No secrets are in it; names of repositories, branches and people are
+    #[command(after_help = "Examples:
+  jitgate delivery export 72d3162e-cc78-11e3-81ab-4c9367dc0958
+  jitgate delivery export 72d3162e-cc78-11e3-81ab-4c9367dc0958 --out moved-head.json
+  jitgate replay moved-head.json")]
+    Export {
+        /// Its GUID: `X-GitHub-Delivery`
+        #[arg(value_parser = guid)]
+        guid: DeliveryId,
+        /// Write it to this file instead of stdout
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 fn state(word: &str) -> Result<DeliveryState, String> {
@@ -67,5 +83,6 @@ pub(in crate::cli) fn run(args: Args, global: &Global) -> Outcome {
         Command::List { states, filter } => list::run(store, &filter.in_states(states), filter.limit, global).await,
         Command::Show { guid } => show::run(store, &guid, global).await,
         Command::Replay { guid } => replay::run(store, &guid, global).await,
+        Command::Export { guid, out } => export::run(store, &guid, out.as_deref(), global).await,
     })
 }

@@ -1,10 +1,12 @@
 //! `jitgate delivery`: deliveries as the store knows them.
 
 mod args;
+mod export;
 mod filter;
 mod list;
 mod replay;
 mod show;
+mod world;
 
 pub(super) use args::{Args, run};
 pub(super) use filter::FilterArgs;

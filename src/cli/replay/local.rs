@@ -29,7 +29,7 @@ const TOKEN: &str = "sim-replay";
 /// The repository of fixtures that name none.
 const REPOSITORY: &str = "octo-org/chem-model";
 /// When every scenario begins: 2026-11-23T12:00:00Z, in seconds since 1970.
-const BEGINNING_S: i64 = 1_795_435_200;
+pub(in crate::cli) const BEGINNING_S: i64 = 1_795_435_200;
 /// Alerts looked at in the end.
 const ALERTS: usize = 1000;
 

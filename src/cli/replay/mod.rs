@@ -13,3 +13,4 @@ mod report;
 mod target;
 
 pub(super) use command::{Args, run};
+pub(super) use local::BEGINNING_S;

@@ -1,0 +1,319 @@
+//! `jitgate delivery export`: a real delivery as a fixture, to be played again elsewhere.
+//!
+//! What is written holds the payload, the facts GitHub gave and the settings that decisions depend on; no secret is among
+//! them, and what looks like one in a payload is masked.
+
+use super::show::{entry, known};
+use super::world::world;
+use crate::app::records::Entry;
+use crate::cli::args::Global;
+use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::replay::BEGINNING_S;
+use crate::cli::{output, sources, store};
+use crate::config::Origin;
+use crate::domain::decision::{self, Action, Decision, Input};
+use crate::domain::event::JobEvent;
+use crate::domain::facts::{Fact, LedgerFacts};
+use crate::domain::ids::DeliveryId;
+use crate::domain::payload::{self, Parsed};
+use crate::domain::policy::{Mode, Policy};
+use crate::domain::retry::backoff;
+use crate::domain::routing::RoutingState;
+use crate::ports::queue::{Delivery, DeliveryState};
+use crate::runtime::Store;
+use anyhow::{Context, anyhow};
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// Tries that are played again at most; later ones decide no differently.
+const TRIES: u32 = 12;
+/// What GitHub's own tokens begin with.
+const TOKENS: [&str; 6] = ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"];
+const MASK: &str = "***";
+
+pub(super) async fn run(store: &Store, id: &DeliveryId, out: Option<&Path>, global: &Global) -> Outcome {
+    let delivery = known(store, id).await?;
+    let Some(entry) = entry(store, &delivery).await? else {
+        return Err(undecided(&delivery));
+    };
+    let body = store.queue.body(id).await.map_err(store::failed)?.ok_or_else(|| {
+        let error = anyhow!("the body of delivery {id} is not kept (store.bodies_max_bytes), and a fixture needs it");
+        Failure::new(Exit::Negative, error)
+            .remedy("have GitHub redeliver it once it is forgotten here, and export it before it is over")
+    })?;
+    let unreadable = |error: anyhow::Error| Failure::new(Exit::Bug, error.context(format!("delivery {id}")));
+    let Parsed::Job(event) = payload::parse(&body).map_err(|error| unreadable(error.into()))? else {
+        return Err(unreadable(anyhow!("its action was known once, and is not now")));
+    };
+    let mut payload: Value = serde_json::from_slice(&body).map_err(|error| unreadable(error.into()))?;
+    remove_secrets(&mut payload);
+    let (settings, policy) = settings(&entry, global)?;
+    let expect = expect(&entry, stands_alone(&entry, &event, &policy));
+    let is_partial = expect.get("actions").is_none();
+    let mut fixture = fixture(&entry, &event, payload, settings, &expect);
+    mask_tokens(&mut fixture);
+    match out {
+        None => output::print_json(&fixture)?,
+        Some(path) => write(path, &fixture)?,
+    }
+    if is_partial {
+        output::complain(
+            "jitgate: warning: the decision rests on what the gate did before, or on settings it had then, and a fixture \
+             of one delivery holds neither: only labels and trust are expected",
+        );
+    }
+    Ok(Exit::Done)
+}
+
+fn undecided(delivery: &Delivery) -> Failure {
+    let id = &delivery.id;
+    let (what, remedy) = match delivery.state {
+        DeliveryState::Queued | DeliveryState::Leased => (
+            "nothing was decided on it yet".to_owned(),
+            format!("wait for it; `jitgate delivery show {id}` tells how far it is"),
+        ),
+        DeliveryState::Dead => (
+            format!(
+                "it was given up on before anything was decided: {}",
+                delivery.cause.as_deref().unwrap_or("no cause was told")
+            ),
+            format!("`jitgate dead-letter retry {id}` has it tried again"),
+        ),
+        DeliveryState::Ignored => (
+            "it was ignored, so nothing was decided on it".to_owned(),
+            "export one about a job of a configured repository: `jitgate delivery list`".to_owned(),
+        ),
+        DeliveryState::Done => (
+            "its decision is not kept: nothing had to be decided, or the job has had many others since".to_owned(),
+            format!("`jitgate delivery replay {id}` has it decided again"),
+        ),
+    };
+    Failure::new(Exit::Negative, anyhow!("delivery {id}: {what}")).remedy(remedy)
+}
+
+fn write(path: &Path, fixture: &Value) -> Result<(), Failure> {
+    let text = format!("{fixture:#}\n");
+    std::fs::write(path, text)
+        .with_context(|| format!("cannot write {}", path.display()))
+        .map_err(|error| Failure::new(Exit::Usage, error).remedy("name a file in a directory you can write to"))?;
+    output::complain(&format!(
+        "jitgate: wrote {}; play it with `jitgate replay`",
+        path.display()
+    ));
+    Ok(())
+}
+
+fn fixture(entry: &Entry, event: &JobEvent, payload: Value, settings: Value, expect: &Value) -> Value {
+    let decision = &entry.decision;
+    let variable = settings["repositories"][0]["variable"].as_str().unwrap_or_default();
+    let mut github = world(entry, event, variable);
+    let mut steps = Vec::new();
+    let since_beginning = decision.received_at.timestamp() - BEGINNING_S;
+    if since_beginning > 0 {
+        steps.push(json!({"advance_s": since_beginning}));
+    }
+    if let Some(changed) = changed_under_way(entry, &mut github) {
+        steps.push(json!({"github": changed}));
+    }
+    let mut waits = waits(decision, entry.facts.ledger.attempts);
+    let mut deliver = json!({"guid": decision.delivery, "payload": payload});
+    if waits.is_empty() {
+        deliver["expect"] = expect.clone();
+    }
+    steps.push(json!({"deliver": deliver}));
+    if let Some(last) = waits.pop() {
+        steps.extend(waits.into_iter().map(|wait| json!({"advance_s": wait})));
+        steps.push(json!({"advance_s": last, "expect": expect}));
+    }
+    let (action, job) = (decision.action.as_str(), &decision.job);
+    json!({
+        "title": format!("Delivery {}: {action} job {} of {}", decision.delivery, job.id, decision.repository),
+        "why": format!(
+            "A real delivery, with what GitHub said at {}: {}, {}, {}.",
+            decision.decided_at.to_rfc3339(),
+            decision.trust.verdict.as_str(),
+            decision.routing.verdict.as_str(),
+            decision.admission.verdict.as_str(),
+        ),
+        "settings": settings,
+        "github": github,
+        "steps": steps,
+        "end": {},
+    })
+}
+
+/// A variable that was switched on while the run was under way: in the fixture, after it began.
+fn changed_under_way(entry: &Entry, github: &mut Value) -> Option<Value> {
+    let is_unclear = entry.decision.routing.state == RoutingState::Unknown;
+    let known = matches!(entry.facts.variable, Fact::Known(_));
+    let variables = github.as_object_mut().filter(|_| is_unclear && known)?;
+    Some(json!({"variables": variables.remove("variables")?}))
+}
+
+/// How long to wait before each further try, so that as much time has passed in the end as had then.
+fn waits(decision: &Decision, attempts: u32) -> Vec<i64> {
+    let mut waits: Vec<i64> = (0..attempts.min(TRIES))
+        .map(|attempt| backoff(attempt, 1.0).num_seconds() + 1)
+        .collect();
+    let missing = (decision.decided_at - decision.received_at).num_seconds() - waits.iter().sum::<i64>();
+    if let Some(last) = waits.last_mut() {
+        *last += missing.max(0);
+    }
+    waits
+}
+
+/// Whether what GitHub said, and the settings as they are, lead to the decision that was made: whatever else it rested on
+/// is not in the fixture.
+fn stands_alone(entry: &Entry, event: &JobEvent, policy: &Policy) -> bool {
+    let mut facts = entry.facts.clone();
+    facts.ledger = LedgerFacts {
+        attempts: facts.ledger.attempts,
+        ..LedgerFacts::default()
+    };
+    let made = &entry.decision;
+    let again = decision::decide(&Input {
+        delivery: &made.delivery,
+        received_at: made.received_at,
+        repository: &made.repository,
+        event,
+        facts: &facts,
+        policy,
+        now: made.decided_at,
+    });
+    again == *made
+}
+
+fn expect(entry: &Entry, stands_alone: bool) -> Value {
+    let decision = &entry.decision;
+    let mut expect = json!({
+        "status": 202,
+        "labels_class": decision.labels_class,
+        "trust": decision.trust.verdict,
+    });
+    if stands_alone {
+        let mut reasons: Vec<&String> = decision.trust.reasons.iter().collect();
+        reasons.extend(decision.admission.reasons.iter());
+        reasons.sort();
+        reasons.dedup();
+        expect["reasons"] = json!(reasons);
+        expect["routing"] = json!(decision.routing.verdict.as_str());
+        expect["admission"] = json!(decision.admission.verdict);
+        expect["actions"] = json!(decision.actions);
+        expect["would"] = json!(decision.would);
+        expect["warnings"] = json!(decision.warnings);
+    }
+    expect
+}
+
+/// What of the configuration decisions depend on, where it is not the default, and what it amounts to. None of it is a
+/// secret.
+fn settings(entry: &Entry, global: &Global) -> Result<(Value, Policy), Failure> {
+    let name = &entry.decision.repository;
+    let loaded = sources::configuration(global)?;
+    let served = loaded.config.repositories.iter().find(|served| served.name == *name);
+    let served = served.ok_or_else(|| {
+        Failure::new(Exit::Configuration, anyhow!("{name} is not configured any more"))
+            .remedy("add its [[repositories]] table: decisions depend on it")
+    })?;
+    let mut repository = json!({"full_name": name, "variable": served.variable});
+    let mut sections = Map::new();
+    let of_repository = format!("repositories[{name}].");
+    for (key, setting) in &loaded.settings {
+        let Some(text) = setting
+            .value
+            .as_ref()
+            .filter(|_| setting.origin != Some(Origin::Default))
+        else {
+            continue;
+        };
+        let value: Value = text.parse().unwrap_or_default();
+        if let Some(name) = key.strip_prefix(&of_repository) {
+            repository[name] = value;
+        } else if let Some((section @ ("routing" | "trust"), name)) = key.split_once('.') {
+            sections.entry(section).or_insert_with(|| json!({}))[name] = value;
+        }
+    }
+    let policy = Policy {
+        mode: mode_then(&entry.decision, served.policy.mode),
+        ..served.policy.clone()
+    };
+    let rollout = json!({
+        "mode": policy.mode,
+        "rollback_on_attempt": policy.rollback_on_attempt,
+        "rerun_stuck": policy.rerun_stuck,
+    });
+    sections.insert("rollout".to_owned(), rollout);
+    sections.insert("repositories".to_owned(), json!([repository]));
+    Ok((Value::Object(sections), policy))
+}
+
+/// The record tells what the mode was, where it made a difference.
+fn mode_then(decision: &Decision, now: Mode) -> Mode {
+    if !decision.would.is_empty() {
+        Mode::Observe
+    } else if decision.actions.iter().any(|action| is_enforced(*action)) {
+        Mode::Enforce
+    } else {
+        now
+    }
+}
+
+fn is_enforced(action: Action) -> bool {
+    matches!(
+        action,
+        Action::CancelRun | Action::ForceCancelRun | Action::RerunRun | Action::Rollback
+    )
+}
+
+/// GitHub puts no secret into this payload today, and none that it may add has anything to do with a decision.
+fn remove_secrets(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|key, _| !key.contains("token") && !key.contains("secret"));
+            fields.values_mut().for_each(remove_secrets);
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_secrets),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// People put anything into names, and a token is no loss to a decision.
+fn mask_tokens(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(mask_tokens),
+        Value::Array(items) => items.iter_mut().for_each(mask_tokens),
+        Value::String(text) => mask_tokens_in(text),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn mask_tokens_in(text: &mut String) {
+    for start in TOKENS {
+        while let Some(at) = text.find(start) {
+            let tail = text.get(at..).unwrap_or_default();
+            let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let end = tail.find(|c| !is_part(c)).map_or(text.len(), |length| at + length);
+            text.replace_range(at..end, MASK);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_like_a_secret_is_masked_wherever_it_is() {
+        let mut payload = json!({
+            "repository": {"temp_clone_token": "AAAA", "full_name": "octo-org/chem"},
+            "workflow_job": {"name": "web (ghp_abc123, github_pat_11AA_bb) é", "steps": [{"name": "ghs_x"}]},
+        });
+        remove_secrets(&mut payload);
+        mask_tokens(&mut payload);
+        let expected = json!({
+            "repository": {"full_name": "octo-org/chem"},
+            "workflow_job": {"name": "web (***, ***) é", "steps": [{"name": "***"}]},
+        });
+        assert_eq!(payload, expected);
+    }
+}

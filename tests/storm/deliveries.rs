@@ -1,0 +1,184 @@
+//! What GitHub delivers in a storm: a world of many jobs, and signed deliveries about them, some of them twice, shuffled.
+
+use crate::payload::{guid, job};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+/// Hosted jobs of one run.
+const JOBS_A_RUN: usize = 25;
+/// Runs of hosted jobs: a third each of members, of outsiders and of pushes.
+const HOSTED_RUNS: usize = 20;
+/// Trusted jobs that get a runner, each in a run of its own.
+const POOL_JOBS: usize = 40;
+/// Jobs of outsiders that ask for a runner.
+const ATTEMPTS: usize = 60;
+/// Of all deliveries so many are there once more under the same GUID, and as many under another one.
+const REPEATS: usize = 200;
+
+const FIRST_HOSTED_RUN: u64 = 1_000;
+const FIRST_POOL_RUN: u64 = 2_000;
+const FIRST_ATTEMPT_RUN: u64 = 3_000;
+
+/// Random numbers from a seed, by splitmix64.
+pub(crate) struct Dice(u64);
+
+/// Has a storm of before blow again.
+const SEED: &str = "JITGATE_TEST_SEED";
+
+impl Dice {
+    /// Says its seed, so that a storm can be told again.
+    pub(crate) fn new() -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "how somebody who looks for a bug sets the seed"
+        )]
+        let given = std::env::var(SEED).ok().map(|seed| seed.parse().expect("a number"));
+        let seed = given.unwrap_or_else(|| RandomState::new().build_hasher().finish());
+        println!("{SEED}={seed}");
+        Self(seed)
+    }
+
+    /// Less than `bound`.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).expect("it is below a usize")
+    }
+
+    fn shuffle<T>(&mut self, list: &mut [T]) {
+        for at in (1..list.len()).rev() {
+            list.swap(at, self.below(at + 1));
+        }
+    }
+}
+
+/// A delivery on its way.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivery {
+    pub(crate) guid: String,
+    pub(crate) job: u64,
+    pub(crate) body: String,
+}
+
+/// All that is delivered in a storm.
+pub(crate) struct Storm {
+    pub(crate) world: Value,
+    pub(crate) deliveries: Vec<Delivery>,
+    /// The trusted jobs that ask for a runner.
+    pub(crate) pool: BTreeSet<u64>,
+}
+
+impl Storm {
+    pub(crate) fn brew(dice: &mut Dice) -> Self {
+        let mut brewing = Brewing::default();
+        for run in (FIRST_HOSTED_RUN..).take(HOSTED_RUNS) {
+            brewing.hosted_run(run);
+        }
+        let pool = (FIRST_POOL_RUN..).take(POOL_JOBS);
+        let pool = pool.map(|run| brewing.pool_run(run, 7)).collect();
+        for run in (FIRST_ATTEMPT_RUN..).take(ATTEMPTS) {
+            brewing.pool_run(run, 8);
+        }
+        let Brewing { runs, mut bodies } = brewing;
+        dice.shuffle(&mut bodies);
+        let again: Vec<_> = bodies.iter().take(REPEATS).cloned().collect();
+        let numbered = bodies.into_iter().chain(again).enumerate();
+        let mut deliveries: Vec<Delivery> = numbered
+            .map(|(number, (job, body))| Delivery {
+                guid: guid(number),
+                job,
+                body,
+            })
+            .collect();
+        dice.shuffle(&mut deliveries);
+        let again: Vec<_> = deliveries.iter().take(REPEATS).cloned().collect();
+        deliveries.extend(again);
+        dice.shuffle(&mut deliveries);
+        Self {
+            world: world(&runs),
+            deliveries,
+            pool,
+        }
+    }
+
+    /// The GUIDs that are delivered about each job.
+    pub(crate) fn guids_by_job(&self) -> BTreeMap<u64, BTreeSet<String>> {
+        let mut jobs: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
+        for delivery in &self.deliveries {
+            jobs.entry(delivery.job).or_default().insert(delivery.guid.clone());
+        }
+        jobs
+    }
+}
+
+#[derive(Default)]
+struct Brewing {
+    runs: Vec<Value>,
+    bodies: Vec<(u64, String)>,
+}
+
+impl Brewing {
+    fn hosted_run(&mut self, run: u64) {
+        let jobs: Vec<u64> = (run * 100..).take(JOBS_A_RUN).collect();
+        let listed: Vec<Value> = jobs
+            .iter()
+            .map(|id| json!({"id": id, "labels": ["ubuntu-latest"]}))
+            .collect();
+        let shown = match run % 3 {
+            0 => json!({"id": run, "pull": 7, "jobs": listed}),
+            1 => json!({"id": run, "pull": 8, "jobs": listed}),
+            _ => json!({"id": run, "event": "push", "jobs": listed}),
+        };
+        self.runs.push(shown);
+        for id in jobs {
+            for action in ["queued", "in_progress", "completed"] {
+                let mut payload = job(action, id);
+                payload["workflow_job"]["labels"] = json!(["ubuntu-latest"]);
+                payload["workflow_job"]["status"] = json!(action);
+                self.deliver(payload, run, id);
+            }
+        }
+    }
+
+    /// A run of one job that only a runner of its own can take; gives the job.
+    fn pool_run(&mut self, run: u64, pull: u64) -> u64 {
+        let id = run * 100;
+        let labels = json!([
+            "self-hosted",
+            "linux",
+            "x64",
+            "chem-trusted-pr",
+            format!("chem-run-{run}")
+        ]);
+        self.runs
+            .push(json!({"id": run, "pull": pull, "jobs": [{"id": id, "labels": labels}]}));
+        let mut payload = job("queued", id);
+        payload["workflow_job"]["labels"] = labels;
+        self.deliver(payload, run, id);
+        id
+    }
+
+    fn deliver(&mut self, mut payload: Value, run: u64, id: u64) {
+        payload["workflow_job"]["run_id"] = json!(run);
+        self.bodies.push((id, payload.to_string()));
+    }
+}
+
+fn world(runs: &[Value]) -> Value {
+    // The commit that payloads name.
+    let head = "c0ffee00".repeat(5);
+    json!({
+        "pulls": [
+            {"number": 7, "author": "alice", "head": {"sha": head}},
+            {"number": 8, "author": "mallory", "association": "NONE", "files": [".github/workflows/ci.yml"],
+             "head": {"repository": "mallory/chem-model", "branch": "main", "sha": head}},
+        ],
+        "runs": runs,
+        "permissions": {"alice": "write"},
+        "variables": {"CI_SELF_HOSTED_TRUSTED_ROUTING": "true"},
+        "rate_limit": {"limit": 1_000_000, "remaining": 1_000_000},
+    })
+}

@@ -1,0 +1,98 @@
+//! What must be true once a storm is over: every delivery that was taken has had its effect, once, and nothing is left.
+
+use crate::deliveries::Storm;
+use crate::gate::{Answer, Gate};
+use crate::github::{GitHub, pace};
+use futures::StreamExt;
+use futures::stream::iter;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long what is left may take: leases have to end, and what waits has to come due.
+const CALM: Duration = Duration::from_secs(60);
+/// Questions to the admin API at the same time.
+const AT_ONCE: usize = 16;
+
+/// Lets GitHub and the gates live on until neither has anything left to do.
+pub(crate) async fn calm(github: &GitHub, gate: &Gate) {
+    let calming = async {
+        let mut pace = pace(100);
+        loop {
+            pace.tick().await;
+            let is_quiet = github.live().await;
+            let queue = &gate.ask("/api/v1/status").await.body["queue"];
+            let nothing_left = ["ready", "delayed", "leased"].iter().all(|state| queue[state] == 0);
+            let runners = github.client.tally().await.expect("a tally").runners_left;
+            if is_quiet && nothing_left && runners == 0 {
+                return;
+            }
+        }
+    };
+    if timeout(CALM, calming).await.is_err() {
+        let status = gate.ask("/api/v1/status").await.body;
+        let left = gate.ask("/api/v1/deliveries?state=queued,leased&limit=20").await.body;
+        let tally = github.client.tally().await.expect("a tally");
+        panic!("something is left: {status}\n{left}\n{} runners", tally.runners_left);
+    }
+}
+
+/// Holds the ledger and GitHub against what was delivered.
+pub(crate) async fn reckon(storm: &Storm, github: &GitHub, gate: &Gate) {
+    let queue = gate.ask("/api/v1/status").await.body["queue"].clone();
+    let dead = gate.ask("/api/v1/deliveries?state=dead").await.body;
+    assert_eq!(queue["dead"], 0, "nothing here is hopeless: {dead}");
+
+    let mut guids = storm.guids_by_job();
+    for (job, told) in github.told() {
+        guids.entry(job).or_default().extend(told);
+    }
+    let asked = iter(&guids).map(|(job, guids)| async move {
+        let answer = gate.ask(&format!("/api/v1/jobs/{job}")).await;
+        of_one_job(*job, guids, &answer);
+    });
+    asked.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+    let all: BTreeSet<&String> = guids.values().flatten().collect();
+    let taken = github.taken();
+    let strangers: Vec<_> = taken.iter().filter(|guid| !all.contains(guid)).collect();
+    assert!(strangers.is_empty(), "{strangers:?}");
+
+    let tally = github.client.tally().await.expect("a tally");
+    for job in &storm.pool {
+        let found = &tally.jobs[job];
+        assert_eq!(found.status, "completed", "job {job}: {found:?}");
+        let runner = found.runner.as_deref().unwrap_or_default();
+        assert!(runner.contains(&format!("-{job}-")), "job {job} ran on {runner:?}");
+    }
+    let served: BTreeMap<_, _> = tally.jobs.iter().filter(|(_, job)| job.runner.is_some()).collect();
+    assert_eq!(served.len(), storm.pool.len(), "runners for others: {served:?}");
+    println!(
+        "{} GUIDs, {} answered 202, {} attempts to send, {} jobs; {} runners made for {} jobs, {} of which ran to the end",
+        all.len(),
+        taken.len(),
+        *github.sent.borrow(),
+        guids.len(),
+        tally.minted,
+        storm.pool.len(),
+        tally.ran,
+    );
+}
+
+/// Every delivery about the job is done, and decided on once.
+fn of_one_job(job: u64, guids: &BTreeSet<String>, answer: &Answer) {
+    assert_eq!(answer.status, 200, "job {job}: {}", answer.body);
+    let history = answer.body["history"].as_array().expect("a history");
+    assert_eq!(answer.body["undecided"], Value::Array(Vec::new()), "job {job}");
+    let mut decided: Vec<&str> = history
+        .iter()
+        .filter_map(|chapter| chapter["delivery"].as_str())
+        .collect();
+    decided.sort_unstable();
+    let wanted: Vec<&str> = guids.iter().map(String::as_str).collect();
+    assert_eq!(decided, wanted, "job {job}");
+    for chapter in history {
+        assert_eq!(chapter["queue"]["state"], "done", "job {job}: {chapter}");
+        assert_eq!(chapter["pending"], Value::Array(Vec::new()), "job {job}: {chapter}");
+    }
+}

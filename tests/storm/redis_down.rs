@@ -1,0 +1,84 @@
+//! A Redis that is stopped and started again under a gate of two processes, seen from where GitHub and operators stand.
+
+use crate::fleet::Fleet;
+use crate::gate::{PATIENCE, read};
+use crate::github::GitHub;
+use crate::payload::{body, guid};
+use reqwest::Method;
+use serde_json::json;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What a person would call at once, and some for a busy machine.
+const SOON: Duration = Duration::from_millis(2500);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_redis_is_told_soon_and_found_again_without_a_restart() {
+    let world = json!({
+        "runs": [{"id": 20, "event": "push", "jobs": [{"id": 101}, {"id": 102}]}],
+    });
+    let github = GitHub::of(&world).await;
+    let mut fleet = Fleet::on_redis(&github, &["ingress", "worker"]).await;
+    let before = fleet
+        .gate(0)
+        .deliver("workflow_job", &guid(1), body("queued", 101))
+        .await;
+    assert_eq!(before.status, 202, "{}", before.body);
+    decided(&fleet, 1, 101).await;
+
+    fleet.redis().kill();
+    let (ingress, worker) = (fleet.gate(0), fleet.gate(1));
+    for number in [2, 3, 2] {
+        let asked = Instant::now();
+        let refused = ingress
+            .deliver("workflow_job", &guid(number), body("queued", 102))
+            .await;
+        assert!(asked.elapsed() < SOON, "after {:?}", asked.elapsed());
+        assert_eq!(refused.status, 503, "{}", refused.body);
+        let wait: u64 = refused.header("Retry-After").parse().expect("seconds");
+        assert!(wait > 0);
+        assert_eq!(refused.header("Content-Type"), "application/problem+json");
+    }
+    for gate in [ingress, worker] {
+        let asked = Instant::now();
+        assert_eq!(gate.ask("/api/v1/status").await.status, 503);
+        assert!(asked.elapsed() < SOON, "after {:?}", asked.elapsed());
+    }
+    let health = read(ingress.request(Method::GET, "/healthz")).await;
+    let ready = read(ingress.request(Method::GET, "/readyz")).await;
+    assert_eq!((health.status, ready.status), (200, 503), "it lives, and takes nothing");
+
+    fleet.redis().start_again();
+    let kept = fleet.redis().cli(&["--scan", "--pattern", "*"]);
+    for number in [2, 3] {
+        assert!(!kept.contains(&guid(number)), "half of {number} was kept: {kept}");
+    }
+    for (number, job) in [(2, 102), (4, 101)] {
+        let answer = fleet
+            .gate(0)
+            .deliver("workflow_job", &guid(number), body("queued", job))
+            .await;
+        assert_eq!(answer.status, 202, "the first call finds it: {}", answer.body);
+        decided(&fleet, number, job).await;
+    }
+    let again = fleet
+        .gate(0)
+        .deliver("workflow_job", &guid(2), body("queued", 102))
+        .await;
+    assert_eq!((again.status, &again.body["status"]), (200, &json!("duplicate")));
+    let ready = read(fleet.gate(0).request(Method::GET, "/readyz")).await;
+    assert_eq!(ready.status, 200);
+}
+
+/// The worker decides on it, and does not take long.
+async fn decided(fleet: &Fleet, number: usize, job: u64) {
+    let asked = Instant::now();
+    let path = format!("/api/v1/deliveries/{}", guid(number));
+    let told = fleet
+        .gate(1)
+        .ask_until(&path, |told| told["delivery"]["state"] == "done")
+        .await;
+    assert_eq!(told["decision"]["trust"]["verdict"], "ineligible", "{told}");
+    assert_eq!(told["decision"]["job"]["id"], job);
+    assert!(asked.elapsed() < PATIENCE / 3, "after {:?}", asked.elapsed());
+}
