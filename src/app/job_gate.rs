@@ -2,14 +2,14 @@
 //!
 //! A job's hook has called and waits; no step of it has run. What it says of itself only tells where to look: which job
 //! is on this runner, GitHub says. The job that the runner was made for goes on. Any other is decided on like an event of
-//! its own: a Trusted Pool job gets the runner, everything else loses it with all that is in it.
+//! its own: a Trusted Pool job of people who may have runners keeps it, everything else loses it with all that is in it.
 
 use super::gate::Gate;
 use super::records::RunnerRecord;
 use super::settings::Repository;
 use super::{decide, runners, wants};
 use crate::domain::admission;
-use crate::domain::alert::AlertKind;
+use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event::{self, Job, JobEvent, JobStatus};
 use crate::domain::facts::Fact;
@@ -33,7 +33,7 @@ pub(super) async fn judge(gate: &Gate, name: &str, hello: &Hello) -> Result<bool
     if let Some(on) = &job.runner {
         runners::note_taken(gate, on, job.id).await?;
     }
-    let may_go_on = job.id == runner.job || is_entitled(gate, repository, &runner, job.clone()).await?;
+    let may_go_on = job.id == runner.made_for || is_entitled(gate, repository, &runner, job.clone()).await?;
     if !may_go_on {
         let why = format!("job {} of {} has no right to it", job.id, repository.name);
         runners::end(gate, name, Outcome::GateRefused, Some(&why)).await?;
@@ -84,7 +84,7 @@ async fn find<'g>(
     hello: &Hello,
 ) -> Result<Option<(&'g Repository, Job)>, Failure> {
     let runs_on = |job: &Job| {
-        let is_it = |on: &event::JobRunner| on.name == runner.name && runner.id.is_none_or(|id| on.id == id);
+        let is_it = |on: &event::JobRunner| runner.id.map_or(on.name == runner.name, |id| on.id == id);
         job.status == JobStatus::InProgress && job.runner.as_ref().is_some_and(is_it)
     };
     let Some(own) = gate.settings.repository(runner.repository.as_str()) else {
@@ -150,7 +150,21 @@ async fn is_entitled(gate: &Gate, repository: &Repository, runner: &RunnerRecord
             event.job.id
         )));
     }
-    Ok(may_have_it(&decision) && is_permitted(gate, repository, &event, &decision).await?)
+    if !may_have_it(&decision) {
+        // The decision has said so to whom it may concern.
+        return Ok(false);
+    }
+    let permitted = is_permitted(gate, repository, &event, &decision).await?;
+    if !permitted {
+        let what = format!(
+            "runner {} was given to job {}, which may have none",
+            runner.name, event.job.id
+        );
+        let (kind, now) = (AlertKind::StolenRunner, gate.clock.now());
+        let alert = Alert::about(kind, Some(&repository.name), "gate", Some(event.job.id), &what, now);
+        gate.alerts.raise(alert).await?;
+    }
+    Ok(permitted)
 }
 
 fn may_have_it(decision: &Decision) -> bool {

@@ -53,7 +53,7 @@ pub(super) fn run(args: Args, global: &Global) -> Outcome {
     }
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
     runtime.block_on(async {
-        let process = runtime::serve(&loaded.config, role)?;
+        let process = runtime::serve(&loaded.config, role).await?;
         signals::stop().await.map_err(|error| Failure::new(Exit::Bug, error))?;
         tracing::info!("stopping");
         process.stop().await;

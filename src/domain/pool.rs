@@ -73,9 +73,10 @@ pub enum Step {
     },
 }
 
-/// Plans one pass. Nothing in the plan waits for another part of it.
+/// Plans one pass. Nothing in the plan waits for another part of it. `coming` environments were asked for and may not be
+/// among the `seats` yet: none is booted in their place, and none is given up because of them.
 #[must_use]
-pub fn plan(waiting: &[Waiting], seats: &[Seat], bounds: &Bounds, now: DateTime<Utc>) -> Vec<Step> {
+pub fn plan(waiting: &[Waiting], seats: &[Seat], coming: u32, bounds: &Bounds, now: DateTime<Utc>) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut free: Vec<&str> = seats
         .iter()
@@ -101,7 +102,7 @@ pub fn plan(waiting: &[Waiting], seats: &[Seat], bounds: &Bounds, now: DateTime<
     let wanted = wanted.clamp(bounds.min, bounds.max);
     let idle = count(free.iter()) + booting;
     let there = busy + idle;
-    for _ in there..wanted {
+    for _ in there.saturating_add(coming)..wanted {
         steps.push(Step::Boot);
     }
     for slot in free.iter().take(there.saturating_sub(wanted) as usize) {
@@ -206,15 +207,23 @@ mod tests {
 
     #[test]
     fn slots_are_kept_booted_while_nothing_is_to_do() {
-        assert_eq!(plan(&[], &[], &bounds(1, 2, 4), at(0)), [Step::Boot, Step::Boot]);
+        assert_eq!(plan(&[], &[], 0, &bounds(1, 2, 4), at(0)), [Step::Boot, Step::Boot]);
         let seats = [seat("a", Taken::Free), seat("b", Taken::Booting)];
-        assert_eq!(plan(&[], &seats, &bounds(1, 2, 4), at(0)), []);
+        assert_eq!(plan(&[], &seats, 0, &bounds(1, 2, 4), at(0)), []);
+    }
+
+    #[test]
+    fn what_was_asked_for_is_not_asked_for_again_and_costs_no_other_its_place() {
+        let seats = [seat("a", Taken::Free)];
+        assert_eq!(plan(&[], &seats, 1, &bounds(0, 2, 4), at(0)), []);
+        let seats = [seat("a", Taken::Free), seat("b", Taken::Free)];
+        assert_eq!(plan(&[], &seats, 2, &bounds(0, 2, 4), at(0)), []);
     }
 
     #[test]
     fn the_oldest_job_gets_the_free_slot_and_the_next_one_a_boot() {
         let waiting = [waits(2, "o/r", 5), waits(1, "o/r", 3)];
-        let steps = plan(&waiting, &[seat("a", Taken::Free)], &bounds(0, 1, 4), at(9));
+        let steps = plan(&waiting, &[seat("a", Taken::Free)], 0, &bounds(0, 1, 4), at(9));
         assert_eq!(steps, [serve(1, "a"), Step::Boot]);
     }
 
@@ -222,14 +231,14 @@ mod tests {
     fn beyond_max_jobs_wait() {
         let waiting = [waits(1, "o/r", 0), waits(2, "o/r", 0)];
         let seats = [seat("a", by("o/r")), seat("b", by("o/r"))];
-        assert_eq!(plan(&waiting, &seats, &bounds(1, 2, 2), at(0)), []);
+        assert_eq!(plan(&waiting, &seats, 0, &bounds(1, 2, 2), at(0)), []);
     }
 
     #[test]
     fn a_repository_with_few_runners_goes_before_one_with_many() {
         let waiting = [waits(1, "o/busy", 0), waits(2, "o/busy", 1), waits(3, "o/quiet", 100)];
         let seats = [seat("a", by("o/busy")), seat("b", Taken::Free)];
-        assert_eq!(plan(&waiting, &seats, &bounds(0, 2, 2), at(200)), [serve(3, "b")]);
+        assert_eq!(plan(&waiting, &seats, 0, &bounds(0, 2, 2), at(200)), [serve(3, "b")]);
     }
 
     #[test]
@@ -240,7 +249,7 @@ mod tests {
             max_per_repository: Some(1),
             ..bounds(0, 3, 3)
         };
-        assert_eq!(plan(&waiting, &seats, &bounds, at(10)), [serve(2, "b")]);
+        assert_eq!(plan(&waiting, &seats, 0, &bounds, at(10)), [serve(2, "b")]);
     }
 
     #[test]
@@ -249,14 +258,14 @@ mod tests {
             not_before: Some(at(50)),
             ..waits(1, "o/r", 0)
         }];
-        assert_eq!(plan(&waiting, &[], &bounds(0, 0, 4), at(49)), []);
-        assert_eq!(plan(&waiting, &[], &bounds(0, 0, 4), at(50)), [Step::Boot]);
+        assert_eq!(plan(&waiting, &[], 0, &bounds(0, 0, 4), at(49)), []);
+        assert_eq!(plan(&waiting, &[], 0, &bounds(0, 0, 4), at(50)), [Step::Boot]);
     }
 
     #[test]
     fn what_a_rush_booted_is_given_up_afterwards() {
         let seats = [seat("a", Taken::Free), seat("b", Taken::Free), seat("c", by("o/r"))];
-        let steps = plan(&[], &seats, &bounds(0, 1, 4), at(0));
+        let steps = plan(&[], &seats, 0, &bounds(0, 1, 4), at(0));
         assert_eq!(
             steps,
             [
@@ -273,6 +282,7 @@ mod tests {
             taken in prop::collection::vec(0_u8..5, 0..8),
             (min, target, max, most) in (0_u32..4, 0_u32..8, 0_u32..8, prop::option::of(1_u32..4)),
             now in 0_i64..50,
+            coming in 0_u32..4,
         ) {
             let max = max.max(min).max(u32::try_from(taken.len()).expect("few"));
             let bounds = Bounds { min, max, target: target.clamp(min, max), max_per_repository: most };
@@ -293,10 +303,11 @@ mod tests {
                     n => by(&format!("o/{}", n - 2)),
                 }))
                 .collect();
-            let steps = plan(&waiting, &seats, &bounds, at(now));
+            let steps = plan(&waiting, &seats, coming, &bounds, at(now));
             let boots = steps.iter().filter(|step| **step == Step::Boot).count();
             let discards = steps.iter().filter(|step| matches!(step, Step::Discard { .. })).count();
-            prop_assert!(seats.len() + boots <= max as usize);
+            let asked_for = if boots > 0 { coming as usize } else { 0 };
+            prop_assert!(seats.len() + asked_for + boots <= max as usize);
             prop_assert!(boots == 0 || discards == 0);
             let after = seats.len() + boots - discards;
             prop_assert!(after >= min as usize || after >= seats.len(), "{} stay", after);

@@ -33,6 +33,9 @@ pub enum IdentityError {
     /// Others may read a secret.
     #[error("{} can be read by others; run: chmod 600 {}", .0.display(), .0.display())]
     Exposed(PathBuf),
+    /// A process that has ended still holds a lock: one that it had just begun to start has it for a moment longer.
+    #[error("{} is held by what is left of a process that has ended", .0.display())]
+    Lingering(PathBuf),
     /// The file does not hold what it should.
     #[error("{} is damaged; remove it, and a new one is made", .0.display())]
     Damaged(PathBuf),
@@ -80,24 +83,40 @@ pub fn own_instance(state_dir: &Path) -> Result<Instance, IdentityError> {
     let mut path = state_dir.join("instance");
     for number in 2.. {
         let name = instance_name(&path)?;
+        let lock_path = path.with_extension("lock");
         let failed = |source| IdentityError::Io {
-            path: path.clone(),
+            path: lock_path.clone(),
             source,
         };
-        let lock = File::open(&path).map_err(failed)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut lock = options.open(&lock_path).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {
+                lock.set_len(0).map_err(failed)?;
+                writeln!(lock, "{}", std::process::id()).map_err(failed)?;
                 return Ok(Instance {
                     name,
                     _lock: Some(lock),
                 });
             }
-            Err(TryLockError::WouldBlock) if number <= INSTANCES => {}
+            Err(TryLockError::WouldBlock) if number <= INSTANCES => {
+                let mut pid = String::new();
+                lock.read_to_string(&mut pid).map_err(failed)?;
+                if pid.trim().parse().is_ok_and(has_ended) {
+                    return Err(IdentityError::Lingering(lock_path));
+                }
+            }
             Err(error) => return Err(failed(error.into())),
         }
         path = state_dir.join(format!("instance-{number}"));
     }
     Err(IdentityError::Damaged(path))
+}
+
+/// Whether there is no process of this id.
+pub(super) fn has_ended(pid: u32) -> bool {
+    !Path::new("/proc").join(pid.to_string()).exists()
 }
 
 fn instance_name(path: &Path) -> Result<String, IdentityError> {

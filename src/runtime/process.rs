@@ -6,6 +6,7 @@ use super::local;
 use super::wiring::{self, Store, WiringError};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::local::{Complaint, LocalHost};
+use crate::adapters::sqlite::OpenError;
 use crate::adapters::synthetic::SyntheticHost;
 use crate::app::Gate;
 use crate::config::{Config, Host, Role};
@@ -30,6 +31,21 @@ pub enum StartError {
     Host(Complaint),
 }
 
+impl StartError {
+    /// Whether a process that was killed holds a lock for a moment longer, so that the next try may succeed.
+    fn will_pass(&self) -> bool {
+        match self {
+            Self::Identity(IdentityError::Lingering(_)) => true,
+            Self::Wiring(WiringError::Sqlite(OpenError::Held { pid: Some(pid), .. })) => identity::has_ended(*pid),
+            _ => false,
+        }
+    }
+}
+
+/// How long locks of a process that was killed are waited for.
+const LINGER: Duration = Duration::from_secs(5);
+/// How often they are looked at.
+const LOOK: Duration = Duration::from_millis(50);
 /// How long the worker may take after a stop; longer than it needs, unless the store hangs.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
@@ -47,7 +63,17 @@ pub struct Process {
 ///
 /// # Errors
 /// When the state directory, the store, GitHub's client, the runner host or a listener cannot be set up.
-pub fn serve(config: &Config, role: Role) -> Result<Process, StartError> {
+pub async fn serve(config: &Config, role: Role) -> Result<Process, StartError> {
+    let began = tokio::time::Instant::now();
+    loop {
+        match start(config, role) {
+            Err(error) if error.will_pass() && began.elapsed() < LINGER => tokio::time::sleep(LOOK).await,
+            outcome => return outcome,
+        }
+    }
+}
+
+fn start(config: &Config, role: Role) -> Result<Process, StartError> {
     let server = &config.server;
     identity::prepare_state_dir(&server.state_dir)?;
     let instance = match role {

@@ -249,6 +249,7 @@ impl State {
             busy_elsewhere: false,
             jit: false,
             gated: false,
+            seen_at: None,
         });
         set(&mut runner.name, change.name);
         set(&mut runner.labels, change.labels);

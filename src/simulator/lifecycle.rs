@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 
 /// GitHub fails a job that found no runner for so long.
 const QUEUED_AT_MOST: TimeDelta = TimeDelta::hours(24);
+/// A runner that has to look and does not for so long is gone.
+const SEEN_WITHIN: TimeDelta = TimeDelta::seconds(5);
 /// Steps of a job that names none.
 const STEPS: [&str; 4] = ["Set up job", "Check out", "Run tests", "Complete job"];
 
@@ -81,16 +83,21 @@ impl State {
     }
 
     /// A runner connects. Returns the job it was given, or none if there is no such runner.
-    pub(super) fn come_online(&mut self, runner: u64, gated: bool) -> Option<Option<u64>> {
+    pub(super) fn come_online(&mut self, runner: u64, gated: bool, looks: bool) -> Option<Option<u64>> {
+        let now = self.now();
         let connecting = self.runners.get_mut(&runner)?;
         connecting.status = RunnerStatus::Online;
         connecting.gated = gated;
+        connecting.seen_at = looks.then_some(now);
         self.assign();
         Some(self.runners.get(&runner).and_then(|runner| runner.job))
     }
 
     /// What the hook of a runner's job would say.
-    pub(super) fn look_at(&self, runner: u64) -> Option<Value> {
+    pub(super) fn look_at(&mut self, runner: u64) -> Option<Value> {
+        let now = self.now();
+        let looking = self.runners.get_mut(&runner)?;
+        looking.seen_at = looking.seen_at.map(|_| now);
         let job = self.runners.get(&runner)?.job.and_then(|job| self.jobs.get(&job));
         let run = job.and_then(|job| self.runs.get(&job.run));
         let repository = run.and_then(|run| self.repository(run.repository));
@@ -117,6 +124,11 @@ impl State {
     /// Lets everything happen that is due. Returns how many jobs changed.
     pub(super) fn settle(&mut self) -> usize {
         let now = self.now();
+        for runner in self.runners.values_mut() {
+            if runner.seen_at.is_some_and(|at| now - at > SEEN_WITHIN) {
+                runner.status = RunnerStatus::Offline;
+            }
+        }
         let ended: Vec<(u64, Conclusion)> = self
             .jobs
             .values()

@@ -123,12 +123,14 @@ fn exchange(state: &mut State, request: &Request) -> Exchange {
 }
 
 /// The runner program's side: `ID/online` answers with the job it was given, `ID/offline` takes it away. One that comes
-/// with `ID/connect` has a job gate: its job waits until `ID/open`, and `ID/look` tells which it is.
+/// with `ID/connect` has a job gate: its job waits until `ID/open`, and `ID/look` tells which it is. One that comes with
+/// `ID/attach` has one too, and has to look every few seconds or is taken to be gone.
 fn runner(state: &mut State, path: &str) -> Reply {
     let (id, what) = path.split_once('/').unwrap_or_default();
     let answer = id.parse().ok().and_then(|id| match what {
-        "online" => state.come_online(id, false).map(|job| json!({"job": job})),
-        "connect" => state.come_online(id, true).map(|job| json!({"job": job})),
+        "online" => state.come_online(id, false, false).map(|job| json!({"job": job})),
+        "connect" => state.come_online(id, true, false).map(|job| json!({"job": job})),
+        "attach" => state.come_online(id, true, true).map(|job| json!({"job": job})),
         "look" => state.look_at(id),
         "open" => state.open_gate(id).map(|()| json!({})),
         "offline" => state.go_offline(id).map(|()| json!({})),

@@ -163,6 +163,8 @@ pub(super) struct Runner {
     pub(super) jit: bool,
     /// Whether its job waits at a gate.
     pub(super) gated: bool,
+    /// When it last looked, if it has to.
+    pub(super) seen_at: Option<DateTime<Utc>>,
 }
 
 impl Runner {

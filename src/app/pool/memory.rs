@@ -7,7 +7,7 @@ use crate::domain::retry::backoff;
 use crate::ports::Failure;
 use crate::ports::runner_host::{Slot, SlotId};
 use chrono::{DateTime, TimeDelta, Utc};
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -30,8 +30,10 @@ pub struct Pool {
 struct Memory {
     /// What tasks under way are about, with the repository an environment is taken for.
     busy: HashMap<String, Option<String>>,
-    /// Environments being booted that the host may not list yet.
+    /// Environments being asked for.
     booting: u32,
+    /// When the latest ones had been asked for, counted.
+    booted: VecDeque<u64>,
     /// When environments were asked for, to measure how long they take.
     boots: Boots,
     /// What did not work out: how often, and when to try again.
@@ -50,8 +52,8 @@ pub(super) struct View {
     /// What was gathered about these before a task about them was over says nothing any more.
     old: HashSet<String>,
     waits: HashSet<String>,
-    /// Environments being booted that the host may not list yet.
-    pub(super) booting: u32,
+    /// Environments that were asked for and may not have been listed yet when the gathering began.
+    pub(super) coming: u32,
     /// When GitHub was last asked for runners that belong to nothing.
     pub(super) swept: Option<DateTime<Utc>>,
 }
@@ -99,7 +101,7 @@ impl Pool {
             busy: memory.busy.clone(),
             old: old.map(|(key, _)| key.clone()).collect(),
             waits: waits.map(|(key, _)| key.clone()).collect(),
-            booting: memory.booting,
+            coming: memory.booting + memory.booted_since(began),
             swept: memory.swept,
         }
     }
@@ -131,7 +133,11 @@ impl Pool {
             memory.over.insert(key, count);
         }
         memory.over.retain(|_, over| count - *over < REMEMBERED);
-        memory.booting -= u32::from(*task == Task::Boot);
+        if *task == Task::Boot {
+            memory.booting -= 1;
+            memory.booted.push_back(count);
+            memory.booted.retain(|over| count - *over < REMEMBERED);
+        }
         if *task == Task::Sweep {
             memory.swept = Some(now);
         }
@@ -178,6 +184,11 @@ impl Pool {
 }
 
 impl Memory {
+    fn booted_since(&self, began: u64) -> u32 {
+        let since = self.booted.iter().filter(|over| **over > began).count();
+        u32::try_from(since).unwrap_or(u32::MAX)
+    }
+
     fn put_off(&mut self, about: String, now: DateTime<Utc>) {
         let tries = self.later.get(&about).map_or(0, |(tries, _)| tries + 1);
         let pause = backoff(tries, 0.0).min(LONGEST_PAUSE);

@@ -55,7 +55,7 @@ impl Gate {
             self.pool.allow_boots();
         }
         let waiting = self.waiting(&sight, &mut tasks);
-        let plan = pool::plan(&waiting, &seats, &self.settings.pool, now);
+        let plan = pool::plan(&waiting, &seats, sight.memory.coming, &self.settings.pool, now);
         tasks.extend(plan.into_iter().map(|step| task(step, &sight.wants)));
         if sight.memory.swept.is_none_or(|at| now - at >= sweep::INTERVAL) {
             tasks.push(Task::Sweep);
@@ -112,14 +112,6 @@ impl Gate {
             let slot = slot.id.0.clone();
             seats.push(Seat { slot, taken });
         }
-        let listed = seats.iter().filter(|seat| seat.taken == Taken::Booting).count();
-        let unlisted = usize::try_from(sight.memory.booting)
-            .unwrap_or_default()
-            .saturating_sub(listed);
-        seats.extend((0..unlisted).map(|_| Seat {
-            slot: String::new(),
-            taken: Taken::Booting,
-        }));
         seats
     }
 

@@ -16,7 +16,9 @@ pub struct RunnerRecord {
     pub instance: String,
     /// The repository it was made for.
     pub repository: RepositoryName,
-    /// The job it is there for.
+    /// The job it was made for. Only that one was admitted for it.
+    pub made_for: JobId,
+    /// The job it is there for, which can be another one since.
     pub job: JobId,
     /// Its environment on the host.
     pub slot: String,
@@ -63,6 +65,7 @@ impl RunnerRecord {
             name,
             instance: instance.to_owned(),
             repository,
+            made_for: job,
             job,
             slot: slot.to_owned(),
             id: None,

@@ -101,6 +101,7 @@ fn jit(state: &mut State, call: &Call<'_>, scope: Scope) -> Answer {
         busy_elsewhere: false,
         jit: true,
         gated: false,
+        seen_at: None,
     };
     let body = json!({"runner": show(&runner), "encoded_jit_config": configuration(&state.url, &runner)});
     state.runners.insert(id, runner);

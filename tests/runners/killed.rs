@@ -1,0 +1,46 @@
+//! The gate is killed at any moment, with jobs in every state.
+
+use crate::stage::{Stage, needs, world};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How often it is killed.
+const KILLS: u32 = 50;
+
+/// Moments that look random and are the same each time.
+fn moments() -> impl Iterator<Item = Duration> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    std::iter::repeat_with(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        Duration::from_millis(5 + state % 150)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_fifty_times_it_leaves_nothing_behind_and_serves_every_job_once() {
+    needs("bwrap", "bubblewrap");
+    needs("curl", "curl");
+    let jobs: Vec<Value> = (0..24)
+        .map(|n| json!({"id": 1000 + n, "name": "web", "duration_s": n % 3}))
+        .collect();
+    let runs = json!([{"id": 20, "pull": 7, "jobs": jobs}]);
+    let settings = [("runners.attempts", "60"), ("runners.boot_deadline_s", "20")];
+    let mut stage = Stage::set(world(runs, json!([{"number": 7}])), &settings).await;
+    for job in 1000..1024 {
+        stage.deliver("queued", job).await;
+    }
+    stage.go_on();
+    for moment in moments().take(KILLS as usize) {
+        drop(timeout(moment, std::future::pending::<()>()).await);
+        stage = stage.kill_and_restart().await;
+    }
+    let tally = stage.until_nothing_is_left().await;
+    for (id, job) in &tally.jobs {
+        assert!(job.ran, "job {id} had no runner that let it through: {job:?}");
+    }
+    assert_eq!(tally.ran, 24, "each ran once");
+    assert!(stage.most_runners() <= 8, "{}", stage.most_runners());
+}

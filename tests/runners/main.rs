@@ -1,0 +1,17 @@
+//! Runners from end to end: the real binary, real environments on this machine, and a simulated GitHub that goes on by
+//! itself. A `run.sh` stands in for the runner program of GitHub's and is as hostile as it can be: it goes on with its job
+//! whatever the hook says.
+#![cfg(test)]
+
+#[path = "../serve/gate.rs"]
+mod gate;
+#[path = "../serve/payload.rs"]
+#[expect(dead_code, reason = "other tests need more of it")]
+mod payload;
+
+mod crowd;
+mod killed;
+mod requests;
+mod stage;
+mod thieves;
+mod untrusted;

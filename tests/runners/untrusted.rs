@@ -1,0 +1,71 @@
+//! Everything but a trusted pool job makes no request for a runner.
+
+use crate::stage::{Stage, needs, world};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_but_an_admitted_job_makes_a_request() {
+    needs("bwrap", "bubblewrap");
+    let pulls = json!([
+        {"number": 1, "author": "mallory", "association": "NONE", "files": [".github/workflows/ci.yml"],
+         "head": {"repository": "mallory/chem-model", "branch": "main", "sha": "evil"}},
+        {"number": 2, "author": "renovate[bot]"},
+        {"number": 3, "author": "reader", "association": "COLLABORATOR"},
+        {"number": 4, "state": "closed"},
+        {"number": 5},
+        {"number": 6},
+    ]);
+    let runs = json!([
+        {"id": 10, "pull": 1, "jobs": [{"id": 101}]},
+        {"id": 11, "event": "push", "jobs": [{"id": 111}]},
+        {"id": 12, "event": "pull_request_target", "actor": "alice", "jobs": [{"id": 121}]},
+        {"id": 13, "pull": 2, "jobs": [{"id": 131}]},
+        {"id": 14, "pull": 3, "jobs": [{"id": 141}]},
+        {"id": 15, "pull": 4, "jobs": [{"id": 151}]},
+        {"id": 16, "pull": 5, "jobs": [{"id": 161}]},
+        {"id": 17, "pull": 6, "jobs": [{"id": 171}]},
+        {"id": 18, "event": "schedule", "jobs": [{"id": 181}]},
+    ]);
+    let stage = Stage::set(world(runs, pulls), &[("routing.quarantine_s", "1")]).await;
+    // One whose head has moved since, one that is gone, one without a pull request.
+    let moved = json!({
+        "pulls": [{"number": 5, "head": {"branch": "pull-5", "sha": "newer"}}],
+        "runs": [
+            {"id": 17, "jobs": [{"id": 171, "deleted": true}]},
+            {"id": 19, "head": {"branch": "nobody-proposed-this"}, "jobs": [{"id": 191}]},
+        ],
+    });
+    stage.github.apply(&moved).await.expect("a change");
+    let payload = stage
+        .github
+        .render("workflow_job", "queued", 101, None)
+        .await
+        .expect("a payload");
+    let jobs = [101, 111, 121, 131, 141, 151, 161, 181, 191];
+    for job in jobs {
+        stage.deliver("queued", job).await;
+    }
+    for job in jobs {
+        let path = format!("/api/v1/jobs/{job}");
+        let decided = |story: &serde_json::Value| story["admission"]["verdict"] == "deny";
+        let story = stage.gate.ask_until(&path, decided).await;
+        assert!(!story["actions"].to_string().contains("provision"), "{story}");
+    }
+    let tally = stage.github.tally().await.expect("a tally");
+    assert_eq!((tally.minted, tally.calls.get("jit")), (0, None));
+    assert!(stage.alerts().await.contains(&"untrusted-on-self-hosted".to_owned()));
+    assert!(stage.place("runner-home/run.sh").is_file() && payload.is_object());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_public_repository_is_refused_unless_that_was_chosen() {
+    needs("bwrap", "bubblewrap");
+    let run = json!({"id": 20, "pull": 7, "jobs": [{"id": 101}]});
+    let settings = [("local.public_repositories", "false")];
+    let stage = Stage::set(world(json!([run]), json!([{"number": 7}])), &settings).await;
+    stage.deliver("queued", 101).await;
+    let refused = |story: &serde_json::Value| story["admission"]["verdict"] == "deny";
+    let story = stage.gate.ask_until("/api/v1/jobs/101", refused).await;
+    assert_eq!(story["admission"]["reasons"], json!(["public-repository"]));
+    assert_eq!(stage.github.tally().await.expect("a tally").minted, 0);
+}
