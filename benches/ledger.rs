@@ -10,7 +10,7 @@ mod ledgers;
 #[path = "../tests/redis_engine/server.rs"]
 mod server;
 
-use ledgers::{GitHub, Ledger, Operation, medians};
+use ledgers::{GitHub, Ledger, Operation, side_by_side};
 use tokio::time::Instant;
 
 const FEW: u64 = 100;
@@ -47,7 +47,8 @@ async fn report(engine: &str, few: &Ledger, many: &Ledger, began: Instant) {
         (Operation::Why, 1001),
         (Operation::WhyCommand, 101),
     ] {
-        let (of_few, of_many) = medians(few, many, operation, rounds).await;
+        let times = side_by_side(few, many, operation, rounds).await;
+        let [of_few, of_many] = times.map(|times| times.get(rounds / 2).copied().unwrap_or_default());
         let ratio = of_many.as_secs_f64() / of_few.as_secs_f64();
         println!(
             "{:<12} {of_few:>12.1?} {of_many:>12.1?} {ratio:>7.2}",

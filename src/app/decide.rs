@@ -66,6 +66,8 @@ impl Gate {
             .iter()
             .copied()
             .filter(|a| *a != Action::Retry)
+            // Whoever has an environment makes the runner, and the want stays if it dies: no delivery owes that any more.
+            .filter(|a| !(asked.has_environment && *a == Action::Provision))
             .collect();
         let entry = Entry {
             decision: decision.clone(),

@@ -287,8 +287,14 @@ fn guid(job: u64) -> DeliveryId {
     DeliveryId::parse(&format!("72d3162e-cc78-11e3-81ab-{job:012}")).expect("a GUID")
 }
 
-/// Medians of an operation on two ledgers, taken in turns so that both have the same weather.
-pub(crate) async fn medians(few: &Ledger, many: &Ledger, operation: Operation, rounds: usize) -> (Duration, Duration) {
+/// How long an operation took on two ledgers, each in ascending order. It is done in turns, so that both have the same
+/// weather.
+pub(crate) async fn side_by_side(
+    few: &Ledger,
+    many: &Ledger,
+    operation: Operation,
+    rounds: usize,
+) -> [Vec<Duration>; 2] {
     let (mut of_few, mut of_many) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         if round % 2 == 0 {
@@ -299,10 +305,7 @@ pub(crate) async fn medians(few: &Ledger, many: &Ledger, operation: Operation, r
             of_few.push(few.time(operation).await);
         }
     }
-    (median(of_few), median(of_many))
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
+    of_few.sort_unstable();
+    of_many.sort_unstable();
+    [of_few, of_many]
 }
