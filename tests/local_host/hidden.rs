@@ -1,6 +1,6 @@
 //! What a job cannot see or change: the gate, its secrets, the machine, other jobs.
 
-use crate::stage::{HOOK, JIT, STAYS, Stage, claim, file, runner, until};
+use crate::stage::{HOOK, STAYS, Stage, claim, file, jit, runner, told, until};
 use jitgate::ports::RunnerHost;
 use jitgate::ports::runner_host::{Ending, SlotState};
 use std::collections::BTreeMap;
@@ -48,10 +48,7 @@ async fn its_environment_is_what_the_runner_needs_and_nothing_of_the_gate() {
         ("USER", account.trim()),
     ]);
     assert_eq!(seen, expected);
-    let digest = Command::new("sh")
-        .args(["-c", &format!("printf %s {JIT} | sha256sum | cut -c1-64")])
-        .output();
-    let digest = String::from_utf8(digest.expect("sha256sum").stdout).expect("text");
+    let digest = told("sha256sum", &[], &jit(&slot)).replacen("  -\n", "\n", 1);
     assert_eq!(stage.left(&slot, "jit").await, digest);
     stage.left(&slot, "hook").await;
     assert_eq!(
@@ -69,16 +66,14 @@ async fn its_configuration_is_in_no_file_and_on_no_command_line() {
     for process in fs::read_dir("/proc").expect("processes").flatten() {
         let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
         assert!(
-            !String::from_utf8_lossy(&line).contains(JIT),
+            !String::from_utf8_lossy(&line).contains(&jit(&slot)),
             "{}",
             process.path().display()
         );
     }
-    let found = Command::new("grep")
-        .args(["-rlF", "--devices=skip", JIT])
-        .arg(stage.path(""))
-        .output();
-    assert_eq!(String::from_utf8_lossy(&found.expect("grep").stdout), "");
+    let place = stage.path("").display().to_string();
+    let found = told("grep", &["-rlF", "--devices=skip", "-f", "-", &place], &jit(&slot));
+    assert_eq!(found, "");
     host.destroy(&slot).await.expect("destroyed");
 }
 
