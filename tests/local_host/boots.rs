@@ -1,6 +1,6 @@
 //! What can be in the way of a runner on this machine, and how it is told.
 
-use crate::stage::{JIT, Stage, file, until};
+use crate::stage::{Stage, file, jit, until};
 use jitgate::adapters::local::inspect;
 use jitgate::config::Sandbox;
 use jitgate::ports::runner_host::{Ending, SlotState};
@@ -83,11 +83,11 @@ async fn an_environment_that_does_not_come_up_says_why() {
     let (host, slot) = stage.booted().await;
     // What the sandbox is to hold goes while it is made.
     fs::remove_dir_all(stage.folder(&slot).join("environment/home")).expect("removed");
-    let Err(Failure::Permanent(why)) = host.claim(&slot, "chem-jit-1", SecretString::from(JIT)).await else {
+    let Err(Failure::Permanent(why)) = host.claim(&slot, "chem-jit-1", SecretString::from(jit(&slot))).await else {
         panic!("it cannot start");
     };
     assert!(
-        why.contains("bwrap") && why.contains("home") && !why.contains(JIT),
+        why.contains("bwrap") && why.contains("home") && !why.contains(&jit(&slot)),
         "{why}"
     );
     let seen = until(&host, &slot, |slot| matches!(slot.state, SlotState::Ended(_))).await;
@@ -103,10 +103,10 @@ async fn names_and_configurations_that_are_none_are_refused() {
     let stage = Stage::new("");
     let (host, slot) = stage.booted().await;
     for (name, configuration) in [
-        ("", JIT),
-        ("../x", JIT),
-        (".x", JIT),
-        ("a b", JIT),
+        ("", "x"),
+        ("../x", "x"),
+        (".x", "x"),
+        ("a b", "x"),
         ("fine", "two\nlines"),
     ] {
         let refused = host.claim(&slot, name, SecretString::from(configuration)).await;

@@ -1,6 +1,6 @@
 //! What a job cannot see or change: the gate, its secrets, the machine, other jobs.
 
-use crate::stage::{HOOK, JIT, STAYS, Stage, claim, file, runner, until};
+use crate::stage::{HOOK, STAYS, Stage, claim, file, jit, runner, told, until};
 use jitgate::ports::RunnerHost;
 use jitgate::ports::runner_host::{Ending, SlotState};
 use std::collections::BTreeMap;
@@ -30,6 +30,9 @@ async fn its_environment_is_what_the_runner_needs_and_nothing_of_the_gate() {
          ls -l /proc/self/fd | grep -c -- '->' >\"$HOME/files\"\n\
          env >\"$HOME/env.new\"; mv \"$HOME/env.new\" \"$HOME/env\"\n",
     );
+    // A file that whoever started the gate had left open for its children.
+    let open = fs::File::open("/etc/hostname").expect("a file");
+    rustix::io::fcntl_setfd(&open, rustix::io::FdFlags::empty()).expect("left open");
     let (host, slot) = stage.claimed().await;
     let text = stage.left(&slot, "env").await;
     let mut seen = variables(&text);
@@ -48,10 +51,7 @@ async fn its_environment_is_what_the_runner_needs_and_nothing_of_the_gate() {
         ("USER", account.trim()),
     ]);
     assert_eq!(seen, expected);
-    let digest = Command::new("sh")
-        .args(["-c", &format!("printf %s {JIT} | sha256sum | cut -c1-64")])
-        .output();
-    let digest = String::from_utf8(digest.expect("sha256sum").stdout).expect("text");
+    let digest = told("sha256sum", &[], &jit(&slot)).replacen("  -\n", "\n", 1);
     assert_eq!(stage.left(&slot, "jit").await, digest);
     stage.left(&slot, "hook").await;
     assert_eq!(
@@ -69,16 +69,14 @@ async fn its_configuration_is_in_no_file_and_on_no_command_line() {
     for process in fs::read_dir("/proc").expect("processes").flatten() {
         let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
         assert!(
-            !String::from_utf8_lossy(&line).contains(JIT),
+            !String::from_utf8_lossy(&line).contains(&jit(&slot)),
             "{}",
             process.path().display()
         );
     }
-    let found = Command::new("grep")
-        .args(["-rlF", "--devices=skip", JIT])
-        .arg(stage.path(""))
-        .output();
-    assert_eq!(String::from_utf8_lossy(&found.expect("grep").stdout), "");
+    let place = stage.path("").display().to_string();
+    let found = told("grep", &["-rlF", "--devices=skip", "-f", "-", &place], &jit(&slot));
+    assert_eq!(found, "");
     host.destroy(&slot).await.expect("destroyed");
 }
 

@@ -12,7 +12,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -20,8 +20,6 @@ use tokio::time::{interval, timeout};
 
 /// Nothing here takes longer unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
-/// A JIT configuration, which nothing but the runner program may ever see.
-pub(crate) const JIT: &str = "eyJqaXQiOiJodW50ZXIyLWh1bnRlcjItaHVudGVyMiJ9";
 /// Calls the hook as actions/runner does, and goes on only if it may.
 pub(crate) const HOOK: &str = r#"
 export GITHUB_REPOSITORY=octo-org/chem-model GITHUB_RUN_ID=42 GITHUB_RUN_ATTEMPT=2
@@ -142,12 +140,35 @@ pub(crate) fn file(path: &Path, text: &str, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
 }
 
+/// A slot's JIT configuration, which nothing but the runner program may ever see.
+pub(crate) fn jit(slot: &SlotId) -> String {
+    format!("eyJqaXQiOiJodW50ZXIyLWh1bnRlcjItaHVudGVyMiJ9{}", slot.0)
+}
+
+/// What a program says to this.
+pub(crate) fn told(program: &str, args: &[&str], text: &str) -> String {
+    let mut command = Command::new(program);
+    let mut child = command
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect(program);
+    child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(text.as_bytes())
+        .expect("written");
+    String::from_utf8(child.wait_with_output().expect(program).stdout).expect("text")
+}
+
 pub(crate) fn runner(slot: &SlotId) -> String {
     format!("chem-jit-abcdefgh-{}", slot.0)
 }
 
 pub(crate) async fn claim(host: &LocalHost, slot: &SlotId) {
-    let claimed = host.claim(slot, &runner(slot), SecretString::from(JIT)).await;
+    let claimed = host.claim(slot, &runner(slot), SecretString::from(jit(slot))).await;
     claimed.expect("claimed");
 }
 

@@ -8,8 +8,10 @@ use std::time::Duration;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::time::timeout;
 
-/// How often those that had children of their own meanwhile are looked for.
+/// How soon those that had children of their own meanwhile are looked for, at first.
 const AGAIN: Duration = Duration::from_millis(10);
+/// And how often, where something does not die.
+const SELDOM: Duration = Duration::from_secs(1);
 
 /// The children of this process, which has no others.
 pub(super) struct Children {
@@ -48,6 +50,7 @@ impl Children {
     /// Kills every child, and theirs, and returns once none is left.
     pub(super) async fn kill_all(&mut self) {
         let own = Pid::as_raw(Some(getpid()));
+        let mut again = AGAIN;
         loop {
             for child in children_of(own) {
                 child.kill();
@@ -60,7 +63,8 @@ impl Children {
                 return;
             }
             // Waiting longer than needed is no harm, and nobody needs the event itself.
-            timeout(AGAIN, self.changed.recv()).await.unwrap_or_default();
+            timeout(again, self.changed.recv()).await.unwrap_or_default();
+            again = SELDOM.min(again + AGAIN);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::control::{self, Word};
 use super::layout::SlotDir;
-use super::process::{ProcessId, marked};
+use super::process::{ProcessId, belonging};
 use super::sandbox::MARK;
 use super::status::Status;
 use crate::ports::Failure;
@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep, timeout};
 const POLITENESS: Duration = Duration::from_secs(3);
 /// Time for what was killed to be gone.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often in a row nothing is found before nothing is there: who is being born is missed once.
+const QUIET: u32 = 3;
 /// How often what the kernel does not report is looked at.
 const AGAIN: Duration = Duration::from_millis(5);
 
@@ -42,12 +44,11 @@ pub(super) async fn end(slot: &SlotDir, machine_start: &str) -> Result<Option<Fi
     if let Some(status) = known {
         let mark = format!("{}={}", MARK, slot.name());
         let deadline = Instant::now() + PATIENCE;
-        loop {
-            let mut left = marked(&mark);
+        let mut quiet = 0;
+        while quiet < QUIET {
+            let mut left = belonging(&mark, &slot.environment());
             left.extend(status.environment.iter().filter(|process| process.is_alive()));
-            if left.is_empty() {
-                break;
-            }
+            quiet = if left.is_empty() { quiet + 1 } else { 0 };
             if Instant::now() > deadline {
                 return Err(Failure::Transient(format!("processes of {} do not end", slot.name())));
             }
@@ -62,6 +63,14 @@ pub(super) async fn end(slot: &SlotDir, machine_start: &str) -> Result<Option<Fi
 pub(super) fn has_keeper(slot: &SlotDir) -> bool {
     let file = File::open(slot.lock());
     file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// Returns once a keeper that is going is gone, or after a while if it is not going.
+pub(super) async fn keeper_is_gone(slot: &SlotDir) {
+    let deadline = Instant::now() + POLITENESS;
+    while has_keeper(slot) && Instant::now() < deadline {
+        sleep(AGAIN).await;
+    }
 }
 
 /// Somebody holds the lock.

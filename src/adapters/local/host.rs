@@ -47,7 +47,7 @@ pub struct LocalHost {
     clock: Arc<dyn Clock>,
     booting: Mutex<BTreeMap<SlotId, Boot>>,
     /// Keepers whose end wakes us.
-    watched: Mutex<BTreeSet<SlotId>>,
+    watched: Arc<Mutex<BTreeSet<SlotId>>>,
     changed: Arc<Notify>,
     events: JoinHandle<()>,
 }
@@ -73,7 +73,7 @@ impl LocalHost {
             layout,
             clock,
             booting: Mutex::default(),
-            watched: Mutex::default(),
+            watched: Arc::default(),
             changed,
             settings,
         };
@@ -179,10 +179,12 @@ impl LocalHost {
         if !lock(&self.watched).insert(id.clone()) {
             return;
         }
-        let changed = self.changed.clone();
+        let (id, watched, changed) = (id.clone(), self.watched.clone(), self.changed.clone());
         tokio::spawn(async move {
             // It never answers: the connection closes with it.
             control::tell(&slot, Word::Watch).await.ok();
+            ending::keeper_is_gone(&slot).await;
+            lock(&watched).remove(&id);
             changed.notify_one();
         });
     }
@@ -295,7 +297,6 @@ impl RunnerHost for LocalHost {
             let removed = removed.await.map_err(io::Error::other).flatten();
             removed.map_err(|error| Failure::Transient(format!("cannot remove {}: {error}", slot.0.display())))?;
         }
-        lock(&self.watched).remove(id);
         self.changed.notify_one();
         Ok(())
     }

@@ -189,9 +189,11 @@ impl<'a> Keeper<'a> {
             let next = [Some(self.job_deadline), self.gate_deadline, again];
             let next = next.into_iter().flatten().min().unwrap_or(self.job_deadline);
             let ending = tokio::select! {
-                () = self.children.first_ends() => Some(Ending::Exited),
+                // In this order: a job can have gone and ended before it is heard that it went.
+                biased;
                 Some(heard) = self.heard.recv() => self.at_gate(heard).await,
                 Some(said) = self.said.recv() => self.told(said).await,
+                () = self.children.first_ends() => Some(Ending::Exited),
                 () = sleep_until(next) => self.time_passed(),
             };
             if let Some(ending) = ending {

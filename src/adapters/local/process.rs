@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 /// A process, for as long as this machine is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,16 +86,19 @@ pub(super) fn children_of(parent: i32) -> Vec<ProcessId> {
     all().filter_map(child).collect()
 }
 
-/// Processes that were started with this `NAME=VALUE` in their environment, or below one that was.
-pub(super) fn marked(variable: &str) -> Vec<ProcessId> {
+/// Processes that were started with this `NAME=VALUE` in their environment, or below one that was, and those that work in
+/// this folder: one that is just becoming another program has no environment to be seen.
+pub(super) fn belonging(variable: &str, folder: &Path) -> Vec<ProcessId> {
     let is_marked = |pid: &i32| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment
             .split(|byte| *byte == 0)
             .any(|text| text == variable.as_bytes())
     };
-    let ids = all().filter(is_marked).filter_map(ProcessId::of);
-    ids.filter(|process| process.is_alive()).collect()
+    let is_inside = |pid: &i32| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(folder));
+    let ids = all().filter(|pid| is_marked(pid) || is_inside(pid));
+    let processes = ids.filter_map(ProcessId::of);
+    processes.filter(|process| process.is_alive()).collect()
 }
 
 /// Identifies this start of the machine: nothing that ran before it runs now.
