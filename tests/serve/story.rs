@@ -67,6 +67,8 @@ impl Story {
 
     async fn settle(&mut self) {
         for _ in 0..ECHOES {
+            let is_quiet = |status: &Value| status["pool"]["quiet"] != json!(false);
+            self.gate.ask_until("/api/v1/status", is_quiet).await;
             let deliveries = self.github.outbox().await.expect("deliveries");
             let is_quiet = deliveries.is_empty();
             for delivery in deliveries {
