@@ -1,5 +1,7 @@
 //! The gate is killed at any moment, with jobs in every state.
 
+use crate::gate::Settings;
+use crate::server::{DURABLE, Server};
 use crate::stage::{Stage, needs, world};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -21,13 +23,24 @@ fn moments() -> impl Iterator<Item = Duration> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_fifty_times_it_leaves_nothing_behind_and_serves_every_job_once() {
+    is_killed_again_and_again(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_on_redis() {
+    let server = Server::start(DURABLE);
+    let url = format!("redis://{}", server.address());
+    is_killed_again_and_again(&[("store.url", &url)]).await;
+}
+
+async fn is_killed_again_and_again(store: Settings<'_>) {
     needs("bwrap", "bubblewrap");
     needs("curl", "curl");
     let jobs: Vec<Value> = (0..24)
         .map(|n| json!({"id": 1000 + n, "name": "web", "duration_s": n % 3}))
         .collect();
     let runs = json!([{"id": 20, "pull": 7, "jobs": jobs}]);
-    let settings = [("runners.attempts", "60"), ("runners.boot_deadline_s", "20")];
+    let settings = [store, &[("runners.attempts", "60"), ("runners.boot_deadline_s", "20")]].concat();
     let mut stage = Stage::set(world(runs, json!([{"number": 7}])), &settings).await;
     for job in 1000..1024 {
         stage.deliver("queued", job).await;

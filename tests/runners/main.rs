@@ -8,8 +8,11 @@ mod gate;
 #[path = "../serve/payload.rs"]
 #[expect(dead_code, reason = "other tests need more of it")]
 mod payload;
+#[path = "../redis_engine/server.rs"]
+mod server;
 
 mod crowd;
+mod hooks;
 mod killed;
 mod requests;
 mod stage;

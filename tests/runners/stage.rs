@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval};
 
-const RUNNER_PROGRAM: &str = include_str!("run.sh");
+pub(crate) const RUNNER_PROGRAM: &str = include_str!("run.sh");
 /// Nothing here takes longer unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -31,11 +31,16 @@ pub(crate) struct Stage {
 impl Stage {
     /// A gate in a world, enforcing, with runners on this machine.
     pub(crate) async fn set(world: Value, settings: Settings<'_>) -> Self {
+        Self::set_with(RUNNER_PROGRAM, world, settings).await
+    }
+
+    /// The same with another runner program.
+    pub(crate) async fn set_with(program: &str, world: Value, settings: Settings<'_>) -> Self {
         let simulator = Simulator::start(Arc::new(SystemClock), ([127, 0, 0, 1], 0).into()).expect("a simulator");
         let github = Client::new(simulator.url(), reqwest::Client::new());
         github.apply(&world).await.expect("a world");
         let place = Place::new();
-        place.file("runner-home/run.sh", RUNNER_PROGRAM, 0o755);
+        place.file("runner-home/run.sh", program, 0o755);
         let home = place.path("runner-home").display().to_string();
         let database = format!("sqlite:{}", place.path("jitgate.db").display());
         let mut all: Vec<(String, String)> = [
@@ -166,10 +171,15 @@ impl Stage {
         self.github.tally().await.expect("a tally")
     }
 
-    /// What is left of runners on this machine: processes of this stage's directory other than the gate.
-    fn leftovers(&self) -> Vec<String> {
+    /// What is left of runners on this machine: processes in this stage's directory, and claimed slots.
+    pub(crate) fn leftovers(&self) -> Vec<String> {
         let here = self.gate.place.path("").display().to_string();
-        processes_with(&here)
+        processes_in(&here)
+    }
+
+    /// How many processes of one environment there are, its setsid children included.
+    pub(crate) fn leftovers_of(&self, slot: &str) -> usize {
+        processes_in(&format!("/slots/{slot}")).len()
     }
 
     /// The most runner records that GitHub has had at a time.
@@ -216,15 +226,19 @@ fn borrowed(settings: &[(String, String)]) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// Command lines of processes that have `part` in them or in their environment's first words.
-fn processes_with(part: &str) -> Vec<String> {
+/// Command lines of processes that work in a folder or below: it is on their command line, or among their mounts, which
+/// is how whatever is inside an environment is known.
+fn processes_in(folder: &str) -> Vec<String> {
     let listed = fs::read_dir("/proc").expect("a list of processes");
-    let command_line = |pid: &str| fs::read(format!("/proc/{pid}/cmdline")).ok();
+    let read = |pid: &str, what: &str| {
+        let bytes = fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).replace('\0', " ")
+    };
     listed
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
-        .filter_map(|pid| Some(String::from_utf8_lossy(&command_line(&pid)?).replace('\0', " ")))
-        .filter(|line| line.contains(part))
+        .filter(|pid| read(pid, "cmdline").contains(folder) || read(pid, "mountinfo").contains(folder))
+        .map(|pid| format!("{pid} {}", read(&pid, "cmdline")))
         .collect()
 }
 

@@ -1,10 +1,12 @@
 //! A JIT runner is bound to no job: whoever asks for its labels can be given it. The job gate is what stops a thief.
 
-use crate::stage::{Stage, needs, world};
-use serde_json::json;
+use crate::gate::Settings;
+use crate::server::{DURABLE, Server};
+use crate::stage::{RUNNER_PROGRAM, Stage, needs, world};
+use serde_json::{Value, json};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_thief_runs_no_step_and_the_victim_gets_another_runner() {
+/// A trusted job 701, and an outsider's older one 666 that GitHub gives its runner.
+pub(crate) async fn robbed(program: &str, settings: Settings<'_>) -> Stage {
     needs("bwrap", "bubblewrap");
     needs("curl", "curl");
     let pulls = json!([
@@ -12,15 +14,18 @@ async fn a_thief_runs_no_step_and_the_victim_gets_another_runner() {
          "head": {"repository": "mallory/chem-model", "branch": "main", "sha": "evil"}},
         {"number": 7},
     ]);
-    // The thief's job is the older one, so GitHub gives it the runner.
     let runs = json!([
         {"id": 30, "pull": 8, "jobs": [{"id": 666}]},
         {"id": 20, "pull": 7, "jobs": [{"id": 701}]},
     ]);
-    let mut stage = Stage::set(world(runs, pulls), &[]).await;
-    // GitHub told of the trusted job only, so nothing is in quarantine.
+    let stage = Stage::set_with(program, world(runs, pulls), settings).await;
+    // GitHub tells of the trusted job only, so nothing is in quarantine.
     stage.deliver("queued", 701).await;
-    stage.go_on();
+    stage
+}
+
+/// The thief runs no step, and its victim is served by the next runner.
+pub(crate) async fn the_thief_gets_nothing(stage: &Stage) {
     let tally = stage.until_nothing_is_left().await;
     assert!(!tally.jobs[&666].ran, "a step of the thief ran: {tally:?}");
     assert!(tally.jobs[&701].ran, "{tally:?}");
@@ -33,6 +38,52 @@ async fn a_thief_runs_no_step_and_the_victim_gets_another_runner() {
     assert_eq!(alerts, ["stolen-runner", "untrusted-on-self-hosted"]);
     let story = stage.story(701).await.to_string();
     assert!(story.contains("stolen"), "{story}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thief_runs_no_step_and_the_victim_gets_another_runner() {
+    let mut stage = robbed(RUNNER_PROGRAM, &[]).await;
+    stage.go_on();
+    the_thief_gets_nothing(&stage).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_on_redis() {
+    let server = Server::start(DURABLE);
+    let url = format!("redis://{}", server.address());
+    let mut stage = robbed(RUNNER_PROGRAM, &[("store.url", &url)]).await;
+    stage.go_on();
+    the_thief_gets_nothing(&stage).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_event_is_needed_to_stop_a_thief_and_all_of_it_is_dead_at_once() {
+    let stage = robbed(RUNNER_PROGRAM, &[]).await;
+    // Nothing that GitHub tells arrives: the gate finds out at the gate.
+    let ended = |answer: &Value| first_of(answer).is_some_and(|runner| runner["outcome"] == "stolen");
+    let answer = stage.gate.ask_until("/api/v1/runners?all=true", ended).await;
+    let seen = tokio::time::Instant::now();
+    let slot = first_of(&answer).expect("it is listed")["slot"]
+        .as_str()
+        .expect("a slot")
+        .to_owned();
+    let mut often = tokio::time::interval(std::time::Duration::from_millis(5));
+    while stage.leftovers_of(&slot) > 0 {
+        often.tick().await;
+        // It takes a tenth of that where nothing else runs.
+        assert!(
+            seen.elapsed() < std::time::Duration::from_secs(3),
+            "something of {slot} lives on"
+        );
+    }
+    let tally = stage.github.tally().await.expect("a tally");
+    assert!(!tally.jobs[&666].ran, "{tally:?}");
+}
+
+/// The runner of the first attempt.
+fn first_of(answer: &Value) -> Option<&Value> {
+    let mut runners = answer["runners"].as_array()?.iter();
+    runners.find(|runner| runner["name"].as_str().is_some_and(|name| name.ends_with("-701-1")))
 }
 
 #[tokio::test(flavor = "multi_thread")]
