@@ -247,6 +247,7 @@ async fn rebind(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
         want.holder = Some(records::Holder {
             instance: runner.instance.clone(),
             runner: name.to_owned(),
+            since: now,
         });
         true
     })

@@ -108,6 +108,7 @@ async fn take_name(gate: &Gate, want: &Want, record: &JobRecord, slot: &SlotId) 
             want.holder = Some(Holder {
                 instance: settings.instance.clone(),
                 runner: name.clone(),
+                since: now,
             });
         }
         is_ours

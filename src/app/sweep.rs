@@ -5,18 +5,21 @@
 //! told by their names and never touched.
 
 use super::gate::Gate;
-use super::records::RunnerRecord;
+use super::records::{Holder, RunnerRecord, Want};
 use super::{runners, wants};
 use crate::domain::event::{JobRunner, JobStatus};
+use crate::domain::job::ServiceEvent;
 use crate::domain::runner::{Outcome, runners_of};
 use crate::ports::Failure;
-use crate::ports::github::{Purpose, RunnerScope};
+use crate::ports::github::{Deletion, Purpose, RunnerScope};
 use crate::ports::ledger::{Key, Kind};
 use chrono::TimeDelta;
 use std::collections::BTreeSet;
 
 /// How often GitHub is listed: one call a scope and hundred runners.
 pub const INTERVAL: TimeDelta = TimeDelta::seconds(60);
+/// How soon it is listed again where something could not be removed, or seen.
+pub const RETRY: TimeDelta = TimeDelta::seconds(5);
 
 /// Removes GitHub's records of this instance's runners that are in no ledger. Gives whether there were any.
 pub(super) async fn sweep(gate: &Gate) -> Result<bool, Failure> {
@@ -48,6 +51,7 @@ fn scopes(gate: &Gate) -> Vec<RunnerScope> {
 }
 
 async fn sweep_scope(gate: &Gate, scope: &RunnerScope, ours: &str, found: &mut bool) -> Result<(), Failure> {
+    let mut busy = None;
     for runner in gate.github.runners(scope).await? {
         if !runner.name.starts_with(ours) {
             continue;
@@ -59,11 +63,16 @@ async fn sweep_scope(gate: &Gate, scope: &RunnerScope, ours: &str, found: &mut b
                 "GitHub still has runner {}, which is over",
                 runner.name
             );
-            gate.github.delete_runner(scope, runner.id).await?;
             *found = true;
+            if gate.github.delete_runner(scope, runner.id).await? == Deletion::Busy {
+                busy.get_or_insert(runner.name);
+            }
         }
     }
-    Ok(())
+    match busy {
+        Some(name) => Err(Failure::Transient(format!("GitHub still shows runner {name} busy"))),
+        None => Ok(()),
+    }
 }
 
 /// No job took a runner in time, as far as we heard: asks GitHub what became of the job it is there for. Gives false when
@@ -91,4 +100,45 @@ pub(super) async fn ask_about(gate: &Gate, runner: &RunnerRecord) -> Result<bool
     }
     runners::end(gate, &runner.name, outcome, None).await?;
     Ok(true)
+}
+
+/// The runner that another instance makes for a job does not come up, and perhaps neither does that instance: asks GitHub
+/// whether the job still waits, and if so lets anybody make it another one. The runner itself stays the other's.
+pub(super) async fn take_over(gate: &Gate, want: &Want, holder: &Holder) -> Result<(), Failure> {
+    let job = want.event.job.id;
+    let Some(repository) = gate.settings.repository(want.repository.as_str()) else {
+        return Ok(());
+    };
+    let now = gate.clock.now();
+    let found = gate.github.job(&repository.name, job, Purpose::Admit).await?;
+    let status = found.as_ref().map(|job| job.status);
+    let on = found.and_then(|job| job.runner);
+    match status {
+        Some(JobStatus::Queued) => {
+            let what = format!("runner {} of another instance does not come up", holder.runner);
+            tracing::warn!(job = job.0, runner = holder.runner, "{what}: job {job} is taken over");
+            wants::update_job(gate, job, |record| {
+                let is_its = record.runner.as_ref() == Some(&holder.runner);
+                let lost = is_its && record.advance(ServiceEvent::Lose, now, what.clone());
+                if lost {
+                    record.runner = None;
+                }
+                lost
+            })
+            .await?;
+            wants::change(gate, job, |want| want.holder.take_if(|held| held == holder).is_some()).await
+        }
+        Some(JobStatus::InProgress) if on.is_some_and(|on| on.name == holder.runner) => {
+            // It is alive after all, and its instance the only one that can open its gate.
+            wants::change(gate, job, |want| match want.holder.as_mut() {
+                Some(held) if held == holder => {
+                    held.since = now;
+                    true
+                }
+                _ => false,
+            })
+            .await
+        }
+        _ => wants::close(gate, job, "GitHub says that it is over, or runs elsewhere").await,
+    }
 }

@@ -16,5 +16,6 @@ mod hooks;
 mod killed;
 mod requests;
 mod stage;
+mod sweep;
 mod thieves;
 mod untrusted;

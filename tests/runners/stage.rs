@@ -53,10 +53,7 @@ impl Stage {
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .to_vec();
-        for (key, value) in settings {
-            all.retain(|(known, _)| known != key);
-            all.push(((*key).to_owned(), (*value).to_owned()));
-        }
+        overlay(&mut all, settings);
         let gate = Gate::start_in(place, simulator.url(), &borrowed(&all), &[]).await;
         Self {
             gate,
@@ -112,25 +109,27 @@ impl Stage {
 
     /// Kills the gate and starts it again on what it left behind.
     pub(crate) async fn kill_and_restart(self) -> Self {
-        let Self {
-            gate,
-            simulator,
-            settings,
-            pump,
-            ..
-        } = self;
-        let gate = Gate::start_in(gate.killed(), simulator.url(), &borrowed(&settings), &[]).await;
-        let mut stage = Self {
-            gate,
-            simulator,
-            settings,
-            pump: None,
-            ..self
-        };
-        if pump.is_some() {
+        self.killed_and_restarted_with(&[]).await
+    }
+
+    /// The same, with other settings from then on.
+    pub(crate) async fn killed_and_restarted_with(mut self, settings: Settings<'_>) -> Self {
+        overlay(&mut self.settings, settings);
+        let goes_on = self.pump.take().is_some();
+        let gate = Gate::start_in(self.gate.killed(), self.simulator.url(), &borrowed(&self.settings), &[]).await;
+        let mut stage = Self { gate, ..self };
+        if goes_on {
             stage.go_on();
         }
         stage
+    }
+
+    /// Kills the gate for good, and starts one on another machine: with other settings, and nothing that the first one left.
+    pub(crate) async fn moved(mut self, settings: Settings<'_>) -> Self {
+        overlay(&mut self.settings, settings);
+        drop(self.gate.killed());
+        let gate = Gate::start_in(Place::new(), self.simulator.url(), &borrowed(&self.settings), &[]).await;
+        Self { gate, ..self }
     }
 
     /// Waits until the world is as wanted.
@@ -216,6 +215,13 @@ struct Pump(JoinHandle<()>);
 impl Drop for Pump {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+fn overlay(all: &mut Vec<(String, String)>, settings: Settings<'_>) {
+    for (key, value) in settings {
+        all.retain(|(known, _)| known != key);
+        all.push(((*key).to_owned(), (*value).to_owned()));
     }
 }
 

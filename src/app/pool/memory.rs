@@ -3,6 +3,7 @@
 
 use super::task::{BOOT, Task};
 use crate::app::measure::Boots;
+use crate::app::sweep;
 use crate::domain::retry::backoff;
 use crate::ports::Failure;
 use crate::ports::runner_host::{Slot, SlotId};
@@ -139,7 +140,12 @@ impl Pool {
             memory.booted.retain(|over| count - *over < REMEMBERED);
         }
         if *task == Task::Sweep {
-            memory.swept = Some(now);
+            let early = if outcome.is_err() {
+                sweep::INTERVAL - sweep::RETRY
+            } else {
+                TimeDelta::zero()
+            };
+            memory.swept = Some(now - early);
         }
         let about = task.about();
         match outcome {

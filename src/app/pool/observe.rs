@@ -118,6 +118,7 @@ impl Gate {
     /// The jobs that wait. One whose runner never came to be is let go of first.
     fn waiting(&self, sight: &Sight, tasks: &mut Vec<Task>) -> Vec<Waiting> {
         let mut waiting = Vec::new();
+        let overdue = self.settings.deadlines.boot + self.settings.deadlines.gate;
         for want in &sight.wants {
             let job = want.event.job.id;
             let lives = |name: &str| sight.runners.iter().any(|runner| runner.name == name);
@@ -130,6 +131,10 @@ impl Gate {
                 }),
                 Some(holder) if holder.instance == self.settings.instance && !lives(&holder.runner) => {
                     tasks.push(Task::Release(job, holder.runner.clone()));
+                }
+                // Whoever holds it has had all the time a runner has, and more.
+                Some(holder) if sight.now - holder.since > overdue && holder.instance != self.settings.instance => {
+                    tasks.push(Task::TakeOver(Box::new(want.clone()), holder.clone()));
                 }
                 _ => {}
             }

@@ -23,6 +23,7 @@ impl Gate {
             }
             Task::Serve { job, slot, .. } => provision::serve(self, host, *job, slot).await?,
             Task::Release(job, runner) => self.release(*job, runner).await?,
+            Task::TakeOver(want, holder) => sweep::take_over(self, want, holder).await?,
             Task::Sweep => return sweep::sweep(self).await,
             Task::Runner(what, record) => return self.perform_for(what, record).await,
         }

@@ -1,6 +1,6 @@
 //! One thing to do for the pool.
 
-use crate::app::records::RunnerRecord;
+use crate::app::records::{Holder, RunnerRecord, Want};
 use crate::domain::ids::JobId;
 use crate::domain::runner::{Outcome, RunnerEvent};
 use crate::ports::runner_host::{Hello, SlotId};
@@ -26,6 +26,8 @@ pub(super) enum Task {
     },
     /// Let go of a job whose runner, of this name, never came to be.
     Release(JobId, String),
+    /// Look whether a job still waits whose runner another instance does not bring up.
+    TakeOver(Box<Want>, Holder),
     /// Do something for a runner.
     Runner(RunnerTask, Box<RunnerRecord>),
     /// Look for runners at GitHub that belong to nothing.
@@ -67,6 +69,7 @@ impl Task {
             Self::Discard(slot, _) => vec![slot_key(&slot.0)],
             Self::Serve { job, slot, .. } => vec![job_key(*job), slot_key(&slot.0)],
             Self::Release(job, _) => vec![job_key(*job)],
+            Self::TakeOver(want, _) => vec![job_key(want.event.job.id)],
             Self::Runner(_, record) => vec![format!("runner {}", record.name), slot_key(&record.slot)],
             Self::Sweep => vec!["sweep".to_owned()],
         }
@@ -84,7 +87,7 @@ impl Task {
     /// Whether it asks somebody who may not have an answer yet, so that it is not repeated at once.
     pub(super) fn can_wait(&self) -> bool {
         match self {
-            Self::Boot => true,
+            Self::Boot | Self::TakeOver(..) => true,
             Self::Runner(task, _) => matches!(task, RunnerTask::TearDown | RunnerTask::Judge(_) | RunnerTask::Ask),
             _ => false,
         }

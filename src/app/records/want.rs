@@ -35,6 +35,8 @@ pub struct Holder {
     pub instance: String,
     /// The runner's name.
     pub runner: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
 }
 
 impl Record for Want {

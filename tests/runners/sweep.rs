@@ -1,0 +1,102 @@
+//! What belongs to nothing is removed, and what belongs to others is not touched.
+
+use crate::server::{DURABLE, Server};
+use crate::stage::{Stage, needs, world};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_ours_that_nothing_knows_goes_and_those_of_others_stay() {
+    needs("bwrap", "bubblewrap");
+    let stage = Stage::set(world(json!([]), json!([])), &[]).await;
+    let instance = stage.gate.ask("/api/v1/status").await.body["instance"].clone();
+    let ours = format!("chem-jit-{}-101-1", instance.as_str().expect("a name"));
+    // Left by a request whose answer came after we had stopped to look for it.
+    let runners = json!([
+        {"id": 901, "name": ours, "status": "offline"},
+        {"id": 902, "name": "chem-jit-otherone-101-1", "status": "offline"},
+        {"id": 903, "name": "home-self-host", "labels": ["self-hosted"]},
+        {"id": 904, "name": "chem-jit", "status": "offline"},
+    ]);
+    stage.github.apply(&json!({"runners": runners})).await.expect("runners");
+    let stage = stage.kill_and_restart().await;
+    let log = &stage.gate.process.err;
+    let deadline = tokio::time::Instant::now() + crate::gate::PATIENCE;
+    let mut often = tokio::time::interval(std::time::Duration::from_millis(20));
+    let deleted = loop {
+        often.tick().await;
+        let calls = stage.github.tally().await.expect("a tally").calls;
+        if let Some(deleted) = calls.get("delete-runner") {
+            break *deleted;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{}", log.text());
+    };
+    assert_eq!(deleted, 1, "only what is ours and known to nobody");
+    let said = log.text();
+    assert!(said.contains(&ours), "{said}");
+    for others in ["otherone", "home-self-host"] {
+        assert!(!said.contains(others), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn environments_that_a_ledger_does_not_know_are_removed() {
+    needs("bwrap", "bubblewrap");
+    let run = json!({"id": 20, "pull": 7, "jobs": [{"id": 101, "duration_s": 3600}]});
+    let mut stage = Stage::set(world(json!([run]), json!([{"number": 7}])), &[]).await;
+    stage.deliver("queued", 101).await;
+    stage.go_on();
+    let runs = |story: &serde_json::Value| story["runner"]["state"] == "running";
+    let story = stage.gate.ask_until("/api/v1/jobs/101", runs).await;
+    let slot = story["runner"]["slot"].as_str().expect("a slot").to_owned();
+    assert!(stage.leftovers_of(&slot) > 0);
+    // The ledger is lost while the job runs.
+    let stage = stage.killed_and_restarted_with(&[("store.url", "memory:")]).await;
+    let deadline = tokio::time::Instant::now() + crate::gate::PATIENCE;
+    let mut often = tokio::time::interval(std::time::Duration::from_millis(20));
+    while stage.leftovers_of(&slot) > 0 {
+        often.tick().await;
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{}",
+            stage.gate.process.err.text()
+        );
+    }
+    let tally = stage.until("its record goes", |tally| tally.runners_left == 0).await;
+    assert!(!tally.jobs[&101].ran);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_never_comes_back_keeps_no_job_waiting() {
+    let server = Server::start(DURABLE);
+    let url = format!("redis://{}", server.address());
+    let run = json!({"id": 20, "pull": 7, "jobs": [{"id": 101}]});
+    let settings = [
+        ("store.url", url.as_str()),
+        ("runners.host", "synthetic"),
+        ("synthetic.start_s", "3600"),
+    ];
+    let stage = Stage::set(world(json!([run]), json!([{"number": 7}])), &settings).await;
+    stage.deliver("queued", 101).await;
+    let starts = |story: &serde_json::Value| story["runner"]["state"] == "booting";
+    let story = stage.gate.ask_until("/api/v1/jobs/101", starts).await;
+    let lost = story["runner"]["name"].as_str().expect("a name").to_owned();
+    // Another machine, with a name of its own and the same Redis.
+    let settings = [
+        ("synthetic.start_s", "0"),
+        ("runners.boot_deadline_s", "1"),
+        ("runners.gate_deadline_s", "1"),
+    ];
+    let mut stage = stage.moved(&settings).await;
+    stage.go_on();
+    let tally = stage.until("the job is served", |tally| tally.jobs[&101].ran).await;
+    let served_by = tally.jobs[&101].runner.clone().expect("a runner");
+    assert_ne!(served_by, lost);
+    let is_over = |story: &serde_json::Value| story["service"] == "closed" && story["runner"]["state"] == "destroyed";
+    stage.gate.ask_until("/api/v1/jobs/101", is_over).await;
+    let tally = stage.github.tally().await.expect("a tally");
+    assert_eq!(
+        (tally.minted, tally.runners_left),
+        (2, 1),
+        "the other's record is not ours to remove"
+    );
+}
