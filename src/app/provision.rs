@@ -48,6 +48,14 @@ pub(super) async fn serve(gate: &Gate, host: &dyn RunnerHost, job: JobId, slot: 
     if !is_admitted(gate, repository, &want, &record).await? {
         return Ok(());
     }
+    if let Some(until) = gate.github.jit_not_before() {
+        // A request would be refused, and its name used up for nothing.
+        return wants::change(gate, job, |want| {
+            want.not_before = Some(until);
+            true
+        })
+        .await;
+    }
     let Some(name) = take_name(gate, &want, &record, slot).await? else {
         return Ok(());
     };

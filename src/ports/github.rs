@@ -9,6 +9,7 @@ use crate::domain::facts::{Pull, Run, Variable};
 use crate::domain::ids::{JobId, RepositoryId, RepositoryName, RunId, RunnerId};
 use crate::domain::policy::Permission;
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 
@@ -169,6 +170,9 @@ pub trait GitHub: Send + Sync + 'static {
     /// `POST .../actions/runners/generate-jitconfig`. Never repeated by the implementation: after a [`Failure`] the record
     /// may exist, and only a look-up by name tells.
     async fn generate_jit(&self, scope: &RunnerScope, request: &JitRequest) -> Result<JitOutcome, Failure>;
+
+    /// Before when a request for a runner would be refused, as far as is known. Asks nothing.
+    fn jit_not_before(&self) -> Option<DateTime<Utc>>;
 
     /// `GET .../actions/runners?name={name}`, exact matches only.
     async fn runners_named(&self, scope: &RunnerScope, name: &str) -> Result<Vec<GitHubRunner>, Failure>;

@@ -14,6 +14,7 @@ use crate::ports::github::{
     Deletion, GitHub, GitHubRunner, JitOutcome, JitRequest, JitRunner, Purpose, RunCommand, RunnerScope,
 };
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use http::{Method, StatusCode};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
@@ -273,6 +274,10 @@ impl GitHub for GitHubAdapter {
             StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => Ok(JitOutcome::Refused(answer.to_string())),
             _ => Err(answer.unexpected()),
         }
+    }
+
+    fn jit_not_before(&self) -> Option<DateTime<Utc>> {
+        self.client.limits.jit_not_before(self.client.clock.now())
     }
 
     async fn runners_named(&self, scope: &RunnerScope, name: &str) -> Result<Vec<GitHubRunner>, Failure> {

@@ -140,20 +140,25 @@ impl Limits {
 
     /// Takes one of the JIT requests that may go out within a minute.
     pub(super) fn take_jit_request(&self, now: DateTime<Utc>) -> Result<(), Failure> {
+        if let Some(until) = self.jit_not_before(now) {
+            let detail = format!("{JIT_A_MINUTE} JIT runners were asked for within a minute");
+            return Err(Failure::RateLimited { until, detail });
+        }
+        self.jit_requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_back(now);
+        Ok(())
+    }
+
+    /// When the next JIT request may go out; none if it is now.
+    pub(super) fn jit_not_before(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut sent = self.jit_requests.lock().unwrap_or_else(PoisonError::into_inner);
         while sent.front().is_some_and(|at| *at + TimeDelta::minutes(1) <= now) {
             sent.pop_front();
         }
-        match sent.front() {
-            Some(oldest) if sent.len() >= JIT_A_MINUTE => Err(Failure::RateLimited {
-                until: *oldest + TimeDelta::minutes(1),
-                detail: format!("{JIT_A_MINUTE} JIT runners were asked for within a minute"),
-            }),
-            _ => {
-                sent.push_back(now);
-                Ok(())
-            }
-        }
+        let oldest = sent.front().filter(|_| sent.len() >= JIT_A_MINUTE)?;
+        Some(*oldest + TimeDelta::minutes(1))
     }
 
     /// What was left of each resource's quota when GitHub last said; the least of all accounts.

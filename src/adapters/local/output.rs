@@ -52,7 +52,11 @@ pub(super) fn prune(folder: &Path) -> io::Result<()> {
     files.sort();
     let too_many = files.len().saturating_sub(MOST_FILES);
     for (_, path) in files.into_iter().take(too_many) {
-        fs::remove_file(path)?;
+        match fs::remove_file(path) {
+            // Somebody else was at it.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
     Ok(())
 }

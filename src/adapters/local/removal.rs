@@ -1,5 +1,5 @@
 //! Removes what a job left on disk, whatever it is: without following links, folders closed to their owner included, and
-//! at any depth. Nothing runs in it any more.
+//! at any depth. Nothing runs in it any more, but somebody else may be about to remove it too.
 //!
 //! A folder inside a folder is first moved up to the top, so that neither memory, open files nor the length of a path grow
 //! with the depth a hostile job has dug.
@@ -27,11 +27,9 @@ pub(super) fn remove(folder: &Path) -> io::Result<()> {
             break;
         }
         for name in names {
-            if is_folder(&top, &name)? {
-                flatten(&top, &name, &mut moved)?;
-                unlinkat(&top, &name, AtFlags::REMOVEDIR)?;
-            } else {
-                unlinkat(&top, &name, AtFlags::empty())?;
+            match remove_from(&top, &name, &mut moved) {
+                Err(error) if !is_anothers_doing(&error) => return Err(error),
+                _ => {}
             }
         }
     }
@@ -39,6 +37,21 @@ pub(super) fn remove(folder: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+fn remove_from(top: &OwnedFd, name: &CStr, moved: &mut u64) -> io::Result<()> {
+    let flags = if is_folder(top, name)? {
+        flatten(top, name, moved)?;
+        AtFlags::REMOVEDIR
+    } else {
+        AtFlags::empty()
+    };
+    Ok(unlinkat(top, name, flags)?)
+}
+
+/// Whether it is gone already, or something was moved into it meanwhile: a further look shows what is left.
+fn is_anothers_doing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty)
 }
 
 /// Empties the folder `name` in `top`: what is a folder in it moves to `top`.
@@ -116,6 +129,24 @@ mod tests {
         assert!(!tree.exists());
         assert_eq!(fs::read_to_string(kept.join("file")).expect("kept"), "kept");
         remove(&tree).expect("nothing to remove");
+    }
+
+    #[test]
+    fn two_can_remove_the_same() {
+        let place = tempfile::tempdir().expect("a directory");
+        for round in 0..20 {
+            let tree = place.path().join(format!("tree-{round}"));
+            for folder in 0..20 {
+                let folder = tree.join(format!("{folder}/inner/more"));
+                fs::create_dir_all(&folder).expect("folders");
+                fs::write(folder.join("file"), "x").expect("a file");
+            }
+            let other = tree.clone();
+            let together = std::thread::spawn(move || remove(&other));
+            remove(&tree).expect("removed");
+            together.join().expect("it ends").expect("removed too");
+            assert!(!tree.exists());
+        }
     }
 
     #[test]

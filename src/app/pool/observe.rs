@@ -3,15 +3,20 @@
 use super::memory::View;
 use super::task::{RunnerTask, Task, job_key, slot_key};
 use crate::app::gate::Gate;
-use crate::app::records::{self, RunnerRecord, Want};
+use crate::app::records::{self, JobRecord, RunnerRecord, Want};
 use crate::app::sweep;
 use crate::domain::care::{self, Care, Environment, Watched};
 use crate::domain::ids::JobId;
+use crate::domain::job::Service;
 use crate::domain::pool::{self, Seat, Step, Taken, Waiting};
-use crate::domain::runner::Outcome;
+use crate::domain::runner::{Outcome, RunnerState};
 use crate::ports::runner_host::{Ending, Hello, Slot, SlotId, SlotState};
 use crate::ports::{Failure, RunnerHost};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::HashSet;
+
+/// Two records that belong together are no further apart than that, unless a crash came between.
+const SETTLED_AFTER: TimeDelta = TimeDelta::seconds(5);
 
 /// What is to be done.
 pub(super) struct Pass {
@@ -49,7 +54,8 @@ impl Gate {
             wants: records::all(self.ledger.as_ref()).await?,
             memory: self.pool.view(began, now),
         };
-        let mut tasks = self.care_for_runners(&sight);
+        let strays = self.strays(&sight).await?;
+        let mut tasks = self.care_for_runners(&sight, &strays);
         let seats = self.seats(&sight, &mut tasks);
         if seats.iter().any(|seat| seat.taken == Taken::Free) {
             self.pool.allow_boots();
@@ -67,7 +73,26 @@ impl Gate {
         })
     }
 
-    fn care_for_runners(&self, sight: &Sight) -> Vec<Task> {
+    /// Runners that wait for a job which has another one, or none any more. No idle runner is to stay registered.
+    async fn strays(&self, sight: &Sight) -> Result<HashSet<String>, Failure> {
+        let mut strays = HashSet::new();
+        for runner in &sight.runners {
+            let idle = matches!(runner.state, RunnerState::Booting | RunnerState::Online) && runner.taken_by.is_none();
+            let settled = runner.since().is_some_and(|since| sight.now - since > SETTLED_AFTER);
+            if !idle || !settled {
+                continue;
+            }
+            let job = self.job(runner.job).await?;
+            let waits =
+                |job: &JobRecord| job.service == Service::Serving && job.runner.as_deref() == Some(&runner.name);
+            if !job.as_ref().is_some_and(waits) {
+                strays.insert(runner.name.clone());
+            }
+        }
+        Ok(strays)
+    }
+
+    fn care_for_runners(&self, sight: &Sight, strays: &HashSet<String>) -> Vec<Task> {
         let mut tasks = Vec::new();
         for runner in &sight.runners {
             let is_its = |slot: &&Slot| slot.id.0 == runner.slot && slot.runner.as_ref() == Some(&runner.name);
@@ -78,7 +103,11 @@ impl Gate {
                 taken_at: runner.taken_at,
                 environment: environment(slot),
             };
-            let task = match care::care(&watched, &self.settings.deadlines, sight.now) {
+            let care = match strays.contains(&runner.name) {
+                true => Care::End(Outcome::Cancelled),
+                false => care::care(&watched, &self.settings.deadlines, sight.now),
+            };
+            let task = match care {
                 Care::Nothing => continue,
                 Care::Note(event) => RunnerTask::Note(event),
                 Care::Judge => RunnerTask::Judge(hello(slot)),

@@ -213,9 +213,12 @@ fn plan_runner(input: &Input<'_>, s: &Situation, admission: &Admission, steps: &
     let Input { event, facts, .. } = *input;
     let over = event.action == EventAction::Completed;
     let may_run_here = s.trust == Trust::Trusted && s.class == LabelsClass::Pool;
+    let may_yet_run_here = s.trust == Trust::Unknown && s.class == LabelsClass::Pool;
     match &facts.ledger.taken_by {
         Some(runner) if may_run_here && runner.made_for == event.job.id => {}
         Some(_) if may_run_here => steps.act(Action::Rebind),
+        // It was admitted for this very runner, and the job gate asks for itself: a GitHub that is silent now undoes neither.
+        Some(runner) if may_yet_run_here && runner.made_for == event.job.id => {}
         Some(_) => {
             steps.act(Action::DestroyRunner);
             steps.act(Action::Alert(AlertKind::StolenRunner));
