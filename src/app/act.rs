@@ -1,7 +1,7 @@
 //! Carries decisions out. Every action can be repeated after a crash without a second effect.
 
 use super::gate::Gate;
-use super::records::{self, RepositoryRecord, RolledBack, RunRecord, RunnerRecord};
+use super::records::{self, Entry, RepositoryRecord, RolledBack, RunRecord, RunnerRecord};
 use super::settings::Repository;
 use super::{runners, wants};
 use crate::domain::alert::{Alert, AlertKind};
@@ -282,8 +282,14 @@ pub(super) async fn follow_runner(gate: &Gate, event: &JobEvent) -> Result<(), F
     let Some(record) = gate.job(job).await? else {
         return Ok(());
     };
-    let elsewhere = on.as_ref().is_none_or(|on| record.runner.as_deref() != Some(&on.name));
     let over = event.action == EventAction::Completed;
+    let was_stuck = |entry: &Entry| entry.decision.actions.contains(&Action::Alert(AlertKind::JobStuck));
+    if over && record.decisions.iter().any(was_stuck) {
+        gate.alerts
+            .over(AlertKind::JobStuck, Some(&record.repository), "-", Some(job))
+            .await?;
+    }
+    let elsewhere = on.as_ref().is_none_or(|on| record.runner.as_deref() != Some(&on.name));
     if matches!(record.service, Service::Wanted | Service::Serving) && (over || (elsewhere && on.is_none())) {
         if let Some(name) = record.runner.filter(|_| elsewhere) {
             let spare: Option<RunnerRecord> = records::load(gate.ledger.as_ref(), &name).await?;

@@ -179,6 +179,11 @@ async fn make(
             tracing::error!(job = job.id.0, why, "GitHub makes no runner for job {}", job.id);
             runners::end(gate, name, Outcome::Refused, Some(&why)).await
         }
+        // Nothing changes before somebody changes something: a permission that is missing, say.
+        Err(Failure::Permanent(why)) => {
+            tracing::error!(job = job.id.0, why, "GitHub makes no runner for job {}", job.id);
+            runners::end(gate, name, Outcome::Refused, Some(&why)).await
+        }
         Err(failure) => {
             runners::end(gate, name, Outcome::Lost, Some(&failure.to_string())).await?;
             if let Failure::RateLimited { until, .. } = failure {
@@ -190,19 +195,12 @@ async fn make(
 }
 
 async fn put_off(gate: &Gate, job: JobId, until: DateTime<Utc>) -> Result<(), Failure> {
-    // Asking a limited GitHub costs nothing, since the adapter knows; but each would use up an attempt.
     let latest = gate.clock.now() + TimeDelta::hours(1);
     wants::change(gate, job, |want| {
         want.not_before = want.not_before.max(Some(until.min(latest)));
         true
     })
-    .await?;
-    wants::update_job(gate, job, |record| {
-        record.mints_stolen += 1;
-        true
-    })
-    .await?;
-    Ok(())
+    .await
 }
 
 async fn start(

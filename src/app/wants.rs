@@ -106,6 +106,6 @@ pub(super) async fn close(gate: &Gate, job: JobId, why: &str) -> Result<(), Fail
 /// How long a job waits before the next runner is made for it, its `mints`-th having come to nothing. One that was
 /// robbed does not wait, and another name is there at once.
 pub(super) fn pause_after(outcome: Outcome, mints: u32) -> Option<TimeDelta> {
-    let waits = outcome.uses_an_attempt() && outcome != Outcome::NameTaken;
+    let waits = !matches!(outcome, Outcome::Stolen | Outcome::GateRefused | Outcome::NameTaken);
     waits.then(|| backoff(mints.saturating_sub(1), 0.0))
 }

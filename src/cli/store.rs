@@ -59,11 +59,16 @@ impl From<WiringError> for Failure {
             | WiringError::Alerts(_)
             | WiringError::Listen(_) => Exit::Configuration,
         };
-        Self::new(exit, error)
+        let failure = Self::new(exit, error);
+        match exit {
+            Exit::Locked => failure.remedy("stop that one first; commands such as `jitgate why` work beside it"),
+            _ => failure,
+        }
     }
 }
 
 /// The store did not answer.
 pub(super) fn failed(failure: ports::Failure) -> Failure {
     Failure::new(Exit::Store, failure)
+        .remedy("see that the server of store.url runs and can be reached; `jitgate config check` asks it")
 }

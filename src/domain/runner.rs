@@ -198,10 +198,11 @@ outcomes! {
 }
 
 impl Outcome {
-    /// Whether the job it was made for had its fair chance with it. Thefts don't use up the victim's attempts.
+    /// Whether the job it was made for had its fair chance with it. Thefts don't use up the victim's attempts, and neither
+    /// does a GitHub that makes no runners for a while.
     #[must_use]
     pub fn uses_an_attempt(self) -> bool {
-        !matches!(self, Self::Stolen | Self::GateRefused)
+        !matches!(self, Self::Stolen | Self::GateRefused | Self::Lost)
     }
 
     /// Whether it says that runners don't come up here, which somebody has to look at.

@@ -300,6 +300,13 @@ fn each_alert_of_a_decision_has_a_story() {
         (World::fork().running_on_ours(OTHER_JOB, false), AlertKind::StolenRunner),
         (World::push(), AlertKind::MisconfiguredLabels),
         (
+            World::trusted().with(|w| {
+                w.event.is_public = true;
+                w.policy.trust.public_repositories = false;
+            }),
+            AlertKind::JobStuck,
+        ),
+        (
             World::undecided().with(|w| w.received_at -= TimeDelta::minutes(5)),
             AlertKind::TrustUndecided,
         ),

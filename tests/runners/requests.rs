@@ -21,6 +21,8 @@ async fn whatever_gets_lost_or_limited_the_job_has_one_runner_in_the_end() {
         (json!({"drop": "before"}), 1),
         (json!({"status": 409}), 1),
         (json!({"status": 503}), 1),
+        // More often than a runner may fail: it is GitHub that fails here.
+        (json!({"status": 500, "times": 4}), 1),
         (json!({"status": 429, "headers": {"retry-after": "2"}}), 1),
         (json!({"malformed": true}), 1),
     ] {

@@ -67,5 +67,6 @@ async fn a_public_repository_is_refused_unless_that_was_chosen() {
     let refused = |story: &serde_json::Value| story["admission"]["verdict"] == "deny";
     let story = stage.gate.ask_until("/api/v1/jobs/101", refused).await;
     assert_eq!(story["admission"]["reasons"], json!(["public-repository"]));
+    assert_eq!(stage.alerts().await, ["job-stuck"]);
     assert_eq!(stage.github.tally().await.expect("a tally").minted, 0);
 }

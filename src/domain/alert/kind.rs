@@ -65,7 +65,7 @@ alert_kinds! {
         "see GitHub's status page and the limits in /metrics; it is over by itself once GitHub answers";
     /// A job waits though it should not.
     JobStuck = "job-stuck", Warning, State,
-        "see `jitgate why JOB_ID`";
+        "see `jitgate why JOB_ID`; it is over by itself once the job is";
     /// A runner did not come up.
     RunnerBootFailure = "runner-boot-failure", Warning, State,
         "see the log of the runner host; it is over by itself once a runner comes up";

@@ -232,6 +232,10 @@ fn summary(kind: AlertKind, decision: &Decision, who: Option<&str>) -> String {
         AlertKind::StolenRunner => format!("{job} took a runner that was not made for it"),
         AlertKind::MisconfiguredLabels => format!("{job} has labels that no runner here is meant to serve"),
         AlertKind::TrustUndecided => format!("GitHub leaves the trust of {job} undecided ({reasons})"),
+        AlertKind::JobStuck => {
+            let reasons = decision.admission.reasons.join(", ");
+            format!("{job} waits for a runner and is refused one ({reasons})")
+        }
         AlertKind::RunnerBootFailure => format!("no runner came up for {job}"),
         AlertKind::Rollback => format!("self-hosted routing was switched off because of {job}"),
         other => format!("{} at {job}", other.as_str()),

@@ -186,6 +186,10 @@ fn plan_routing(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, admis
         }
         RoutingVerdict::Correct | RoutingVerdict::Drain | RoutingVerdict::Unjudged => {}
     }
+    if s.trust == Trust::Trusted && refused_for("public-repository") {
+        // Routing sends it here, and nobody here serves it.
+        steps.act(Action::Alert(AlertKind::JobStuck));
+    }
     if s.trust == Trust::Trusted && refused_for("head-moved") {
         // Nobody will ever serve it.
         steps.enforce(Action::CancelRun);
