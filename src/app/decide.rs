@@ -11,9 +11,10 @@ use super::settings::Repository;
 use super::{gather, pool, quarantine, runners};
 use crate::domain::decision::{self, Action, Decision, Input};
 use crate::domain::event::{Action as EventAction, JobEvent};
-use crate::domain::facts::{Facts, LedgerFacts, OurRunner};
+use crate::domain::facts::{Fact, Facts, LedgerFacts, OurRunner};
 use crate::domain::ids::DeliveryId;
 use crate::domain::job::Progress;
+use crate::domain::routing::RoutingVerdict;
 use crate::domain::trust::Trust;
 use crate::ports::Failure;
 use chrono::{DateTime, Utc};
@@ -47,17 +48,18 @@ impl Gate {
             ledger: self.ledger_facts(asked, repository, event, record.as_ref()).await?,
             ..Facts::default()
         };
-        let not_before = gather::gather(self, repository, event, &mut facts).await;
+        let asked_from = self.clock.now();
+        let mut not_before = gather::gather(self, repository, event, &mut facts).await;
+        let mut decision = self.judge(asked, repository, event, &facts);
+        let remembered = self.recall.variable_asked_at(&repository.name) < Some(asked_from);
+        if remembered && rests_on_the_variable(&decision) {
+            // A person may have switched it a moment ago.
+            self.recall.forget_variable(&repository.name);
+            facts.variable = Fact::NotAsked;
+            not_before = not_before.max(gather::gather(self, repository, event, &mut facts).await);
+            decision = self.judge(asked, repository, event, &facts);
+        }
         act::forget_rollback(self, repository, &facts).await?;
-        let decision = decision::decide(&Input {
-            delivery: asked.delivery,
-            received_at: asked.received_at,
-            repository: &repository.name,
-            event,
-            facts: &facts,
-            policy: &repository.policy,
-            now: self.clock.now(),
-        });
         self.observer.decided(&decision, began.elapsed());
         log(&decision);
         self.alerts.settle_trust(record.as_ref(), &decision).await?;
@@ -78,6 +80,18 @@ impl Gate {
         self.hold_or_release(repository, event, &decision).await?;
         self.follow_up(repository, event, &decision, &pending).await?;
         Ok((decision, not_before))
+    }
+
+    fn judge(&self, asked: &Asked<'_>, repository: &Repository, event: &JobEvent, facts: &Facts) -> Decision {
+        decision::decide(&Input {
+            delivery: asked.delivery,
+            received_at: asked.received_at,
+            repository: &repository.name,
+            event,
+            facts,
+            policy: &repository.policy,
+            now: self.clock.now(),
+        })
     }
 
     async fn ledger_facts(
@@ -195,6 +209,12 @@ impl Gate {
         }
         first_failure.map_or(Ok(()), Err)
     }
+}
+
+/// Whether the decision accuses or refuses somebody because of what the routing variable is.
+fn rests_on_the_variable(decision: &Decision) -> bool {
+    let refused = decision.admission.reasons.iter().any(|reason| reason == "rolled-back");
+    refused || decision.routing.verdict == RoutingVerdict::NotRouted
 }
 
 fn log(decision: &Decision) {

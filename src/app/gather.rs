@@ -5,7 +5,7 @@
 //! | run | [`RUN`], per attempt | what trust reads of it does not change within an attempt |
 //! | pull requests | [`PULLS`]; [`PULLS_AT_ADMISSION`] before a runner is made | they are closed, and their heads move |
 //! | changed files | not at all | asked only where somebody is accused |
-//! | variable | [`VARIABLE`] | a person flips it rarely; the adapter revalidates it for free |
+//! | variable | [`VARIABLE`]; not at all where it would accuse or refuse somebody | a person flips it rarely; the adapter revalidates it for free |
 //! | permission | [`PERMISSION`] | the jobs of one run ask for the same few people |
 //! | live job | not at all | it is asked right before a runner is made |
 //!
@@ -52,6 +52,11 @@ pub struct Recall {
 }
 
 impl Recall {
+    /// When GitHub was last asked for the variable.
+    pub(super) fn variable_asked_at(&self, repository: &RepositoryName) -> Option<DateTime<Utc>> {
+        self.variables.asked_at(repository)
+    }
+
     /// Has the variable asked for again: it was just changed.
     pub(super) fn forget_variable(&self, repository: &RepositoryName) {
         self.variables.forget(repository);
@@ -263,6 +268,11 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, value) = answers.get(key)?;
         (now - *at < max_age).then(|| value.clone())
+    }
+
+    fn asked_at(&self, key: &K) -> Option<DateTime<Utc>> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.get(key).map(|(at, _)| *at)
     }
 
     fn forget(&self, key: &K) {

@@ -50,10 +50,17 @@ fn scopes(gate: &Gate) -> Vec<RunnerScope> {
         .collect()
 }
 
+/// Whether that is how the names of runners made for jobs end.
+fn is_job_and_attempt(rest: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    rest.split_once('-')
+        .is_some_and(|(job, attempt)| is_number(job) && is_number(attempt))
+}
+
 async fn sweep_scope(gate: &Gate, scope: &RunnerScope, ours: &str, found: &mut bool) -> Result<(), Failure> {
     let mut busy = None;
     for runner in gate.github.runners(scope).await? {
-        if !runner.name.starts_with(ours) {
+        if !runner.name.strip_prefix(ours).is_some_and(is_job_and_attempt) {
             continue;
         }
         let key = Key::new(Kind::Runner, &runner.name);

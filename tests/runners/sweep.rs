@@ -16,6 +16,7 @@ async fn a_record_of_ours_that_nothing_knows_goes_and_those_of_others_stay() {
         {"id": 902, "name": "chem-jit-otherone-101-1", "status": "offline"},
         {"id": 903, "name": "home-self-host", "labels": ["self-hosted"]},
         {"id": 904, "name": "chem-jit", "status": "offline"},
+        {"id": 905, "name": format!("{}mybox", ours.trim_end_matches("101-1")), "status": "offline"},
     ]);
     stage.github.apply(&json!({"runners": runners})).await.expect("runners");
     let stage = stage.kill_and_restart().await;

@@ -17,6 +17,8 @@ use tokio::sync::Notify;
 const REMEMBERED: u64 = 1000;
 /// How soon is asked again where there was no answer yet.
 const ASK_AGAIN: TimeDelta = TimeDelta::milliseconds(500);
+/// The pause after something urgent that did not work out: the deadline of a job gate does not wait for a backoff.
+const URGENT_PAUSE: TimeDelta = TimeDelta::seconds(1);
 /// The longest pause after something that did not work out.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::seconds(30);
 
@@ -162,7 +164,11 @@ impl Pool {
             }
             Err(failure) => {
                 tracing::warn!(%failure, "the pool will try again: {about}");
-                memory.put_off(about, now);
+                if task.is_urgent() {
+                    memory.later.insert(about, (0, now + URGENT_PAUSE));
+                } else {
+                    memory.put_off(about, now);
+                }
                 false
             }
         }

@@ -93,6 +93,11 @@ impl Task {
         }
     }
 
+    /// Whether somebody waits for it who is killed before long.
+    pub(super) fn is_urgent(&self) -> bool {
+        matches!(self, Self::Runner(RunnerTask::Judge(_), _))
+    }
+
     /// The repository an environment is taken for.
     fn repository(&self) -> Option<String> {
         match self {
