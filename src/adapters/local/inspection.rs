@@ -81,7 +81,7 @@ pub fn inspect(settings: &Settings) -> Inspection {
         Ok(account) => {
             if account.is_root() {
                 found.warnings.push(Complaint {
-                    what: "jobs run as root, in a sandbox but under the id that owns this machine".to_owned(),
+                    what: "jobs run under the id of root, which owns this machine".to_owned(),
                     remedy: "set local.user to an account of their own".to_owned(),
                 });
             }

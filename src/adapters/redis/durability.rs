@@ -55,20 +55,19 @@ fn promises_of(server: &str, facts: &Facts) -> Vec<Promise> {
         value: value.map(str::to_owned),
         weakness,
     };
-    vec![
-        promise("appendonly", aof, appendonly(aof)),
-        promise(
-            "appendfsync",
-            facts.config("appendfsync"),
-            appendfsync(aof, facts.config("appendfsync")),
-        ),
+    // It says when an append-only file is written, and nothing where there is none.
+    let sync = (aof == Some("yes")).then(|| facts.config("appendfsync"));
+    let mut promises = vec![promise("appendonly", aof, appendonly(aof))];
+    promises.extend(sync.map(|sync| promise("appendfsync", sync, appendfsync(sync))));
+    promises.extend([
         promise("maxmemory-policy", facts.info("maxmemory_policy"), policy(facts)),
         promise(
             "replicas",
             replicas,
             replication(replicas, facts.config("min-replicas-to-write")),
         ),
-    ]
+    ]);
+    promises
 }
 
 fn appendonly(value: Option<&str>) -> Option<Weakness> {
@@ -78,10 +77,8 @@ fn appendonly(value: Option<&str>) -> Option<Weakness> {
     })
 }
 
-fn appendfsync(appendonly: Option<&str>, value: Option<&str>) -> Option<Weakness> {
+fn appendfsync(value: Option<&str>) -> Option<Weakness> {
     let can_lose = match value {
-        // Said already, and worse.
-        _ if appendonly != Some("yes") => return None,
         Some("always") => return None,
         Some("everysec") => "the last two seconds, when the machine crashes",
         Some(_) => "the last half minute, when the machine crashes",
@@ -137,6 +134,19 @@ mod tests {
         let promises = promises_of("here", &facts);
         let weak = promises.into_iter().filter(|promise| promise.weakness.is_some());
         weak.map(|promise| promise.setting).collect()
+    }
+
+    #[test]
+    fn nothing_is_promised_about_a_file_that_is_not_written() {
+        let facts = Facts {
+            info: "aof_enabled:0\r\n".to_owned(),
+            config: HashMap::from([("appendfsync".to_owned(), "always".to_owned())]),
+        };
+        let promises = promises_of("here", &facts);
+        assert!(
+            promises.iter().all(|promise| promise.setting != "appendfsync"),
+            "{promises:?}"
+        );
     }
 
     #[test]
