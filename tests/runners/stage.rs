@@ -6,7 +6,6 @@ use jitgate::adapters::clock::SystemClock;
 use jitgate::simulator::{Client, Simulator, Tally};
 use serde_json::{Value, json};
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -94,17 +93,18 @@ impl Stage {
 
     /// GitHub tells of a job.
     pub(crate) async fn deliver(&self, action: &str, job: u64) {
-        let payload = self
-            .github
-            .render("workflow_job", action, job, None)
-            .await
-            .expect("a payload");
+        let payload = self.github.render("workflow_job", action, job, None).await;
+        self.deliver_payload(&payload.expect("a payload")).await;
+    }
+
+    /// GitHub tells what it had to tell before.
+    pub(crate) async fn deliver_payload(&self, payload: &Value) {
         let deliver = Deliver {
             url: self.gate.public.clone(),
             http: self.gate.http.clone(),
             told: self.told.clone(),
         };
-        deliver.until_taken("workflow_job", &payload).await;
+        deliver.until_taken("workflow_job", payload).await;
     }
 
     /// Kills the gate and starts it again on what it left behind.
@@ -201,11 +201,6 @@ impl Stage {
     /// The story of a job.
     pub(crate) async fn story(&self, job: u64) -> Value {
         self.gate.ask(&format!("/api/v1/jobs/{job}")).await.body
-    }
-
-    /// The directory in which runners live.
-    pub(crate) fn place(&self, name: &str) -> PathBuf {
-        self.gate.place.path(name)
     }
 }
 

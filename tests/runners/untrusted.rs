@@ -25,36 +25,57 @@ async fn nothing_but_an_admitted_job_makes_a_request() {
         {"id": 16, "pull": 5, "jobs": [{"id": 161}]},
         {"id": 17, "pull": 6, "jobs": [{"id": 171}]},
         {"id": 18, "event": "schedule", "jobs": [{"id": 181}]},
+        {"id": 20, "pull": 6, "jobs": [{"id": 201}]},
     ]);
-    let stage = Stage::set(world(runs, pulls), &[("routing.quarantine_s", "1")]).await;
-    // One whose head has moved since, one that is gone, one without a pull request.
-    let moved = json!({
+    // Enforcing, the first misroute would switch routing off, and the rest would be refused for that.
+    let settings = [("routing.quarantine_s", "1"), ("rollout.mode", "observe")];
+    let stage = Stage::set(world(runs, pulls), &settings).await;
+    // GitHub tells of these two before they are gone.
+    let mut gone = Vec::new();
+    for job in [171, 201] {
+        let payload = stage.github.render("workflow_job", "queued", job, None).await;
+        gone.push(payload.expect("a payload"));
+    }
+    let change = json!({
         "pulls": [{"number": 5, "head": {"branch": "pull-5", "sha": "newer"}}],
         "runs": [
             {"id": 17, "jobs": [{"id": 171, "deleted": true}]},
             {"id": 19, "head": {"branch": "nobody-proposed-this"}, "jobs": [{"id": 191}]},
+            {"id": 20, "deleted": true},
         ],
     });
-    stage.github.apply(&moved).await.expect("a change");
-    let payload = stage
-        .github
-        .render("workflow_job", "queued", 101, None)
-        .await
-        .expect("a payload");
-    let jobs = [101, 111, 121, 131, 141, 151, 161, 181, 191];
-    for job in jobs {
-        stage.deliver("queued", job).await;
+    stage.github.apply(&change).await.expect("a change");
+    for payload in &gone {
+        stage.deliver_payload(payload).await;
     }
-    for job in jobs {
-        let path = format!("/api/v1/jobs/{job}");
-        let decided = |story: &serde_json::Value| story["admission"]["verdict"] == "deny";
-        let story = stage.gate.ask_until(&path, decided).await;
+    let refused = [
+        (101, "fork"),
+        (111, "event:push"),
+        (121, "event:pull_request_target"),
+        (131, "bot-actor"),
+        (141, "author-permission:read"),
+        (151, "pull-request-closed"),
+        (161, "head-moved"),
+        (171, "job-gone"),
+        (181, "event:schedule"),
+        (191, "no-pull-request"),
+        (201, "run-gone"),
+    ];
+    for (job, _) in refused.iter().filter(|(job, _)| ![171, 201].contains(job)) {
+        stage.deliver("queued", *job).await;
+    }
+    for (job, reason) in refused {
+        let is_refused = |story: &serde_json::Value| {
+            let reasons = story["admission"]["reasons"].as_array();
+            let given = reasons.is_some_and(|reasons| reasons.contains(&json!(reason)));
+            given && story["admission"]["verdict"] == "deny"
+        };
+        let story = stage.gate.ask_until(&format!("/api/v1/jobs/{job}"), is_refused).await;
         assert!(!story["actions"].to_string().contains("provision"), "{story}");
     }
     let tally = stage.github.tally().await.expect("a tally");
     assert_eq!((tally.minted, tally.calls.get("jit")), (0, None));
     assert!(stage.alerts().await.contains(&"untrusted-on-self-hosted".to_owned()));
-    assert!(stage.place("runner-home/run.sh").is_file() && payload.is_object());
 }
 
 #[tokio::test(flavor = "multi_thread")]
