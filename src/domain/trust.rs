@@ -173,14 +173,14 @@ pub fn association_agrees(facts: &Facts, policy: &TrustPolicy) -> Option<bool> {
 }
 
 /// Whether the verdict is sure enough to switch routing off because of it: it rests on the run itself, or on associations
-/// that the permissions bear out. While a permission is not known nobody is accused.
+/// of this very commit's authors that the permissions bear out. While a permission is not known nobody is accused.
 #[must_use]
 pub fn is_beyond_doubt(facts: &Facts, policy: &TrustPolicy) -> bool {
     let by_the_run = facts
         .run
         .known()
         .is_some_and(|run| !reasons_of_the_run(run, policy).is_empty());
-    by_the_run || association_agrees(facts, policy) == Some(true)
+    by_the_run || (pulls_are_evidence(facts, policy) && association_agrees(facts, policy) == Some(true))
 }
 
 impl TrustPolicy {

@@ -52,7 +52,11 @@ async fn is_killed_again_and_again(store: Settings<'_>) {
     }
     let tally = stage.until_nothing_is_left().await;
     for (id, job) in &tally.jobs {
-        assert!(job.ran, "job {id} had no runner that let it through: {job:?}");
+        let story = stage.story(*id).await;
+        assert!(
+            job.ran,
+            "job {id} had no runner that let it through: {job:?}\n{story:#}"
+        );
     }
     assert_eq!(tally.ran, 24, "each ran once");
     assert!(stage.most_runners() <= 8, "{}", stage.most_runners());

@@ -14,8 +14,12 @@ done
 [ -n "$look" ] || exit 0
 # A job that leaves something behind which has let go of everything: it has to die too.
 setsid sh -c 'trap "" TERM HUP; while :; do sleep 0.1; done' >/dev/null 2>&1 </dev/null &
+# A runner whose hook waits is still there, and goes on saying so.
+while tell look >/dev/null; do sleep 0.2; done &
+saying=$!
 GITHUB_RUN_ID=$(value run) GITHUB_RUN_ATTEMPT=$(value attempt) GITHUB_REPOSITORY=$(value repository) \
     bash "$ACTIONS_RUNNER_HOOK_JOB_STARTED"
+kill "$saying"
 tell open >/dev/null
 # The record goes with the end of the job.
 while tell look >/dev/null; do sleep 0.02; done
