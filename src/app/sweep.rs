@@ -9,17 +9,30 @@ use super::records::{Holder, RunnerRecord, Want};
 use super::{runners, wants};
 use crate::domain::event::{JobRunner, JobStatus};
 use crate::domain::job::ServiceEvent;
-use crate::domain::runner::{Outcome, runners_of};
+use crate::domain::runner::{Outcome, is_job_and_attempt, runners_of};
 use crate::ports::Failure;
 use crate::ports::github::{Deletion, Purpose, RunnerScope};
 use crate::ports::ledger::{Key, Kind};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeSet;
 
-/// How often GitHub is listed: one call a scope and hundred runners.
-pub const INTERVAL: TimeDelta = TimeDelta::seconds(60);
-/// How soon it is listed again where something could not be removed, or seen.
-pub const RETRY: TimeDelta = TimeDelta::seconds(5);
+/// How soon GitHub is listed again where something could not be removed, or seen.
+const RETRY: TimeDelta = TimeDelta::seconds(5);
+
+/// When GitHub was last listed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Swept {
+    /// When that was over.
+    pub(super) at: DateTime<Utc>,
+    /// Whether all could be seen, and removed.
+    pub(super) cleanly: bool,
+}
+
+/// Whether GitHub is to be listed: at start, and at each pass that comes by the clock. Passes that events bring on come
+/// between, many a second, and look at this machine and the ledger only. Lists that did not change cost no quota.
+pub(super) fn is_due(last: Option<Swept>, pass: TimeDelta, now: DateTime<Utc>) -> bool {
+    last.is_none_or(|swept| now - swept.at >= if swept.cleanly { pass } else { pass.min(RETRY) })
+}
 
 /// Removes GitHub's records of this instance's runners that are in no ledger. Gives whether there were any.
 pub(super) async fn sweep(gate: &Gate) -> Result<bool, Failure> {
@@ -48,13 +61,6 @@ fn scopes(gate: &Gate) -> Vec<RunnerScope> {
             RunnerScope::Organization(name) => seen.insert(name.owner().to_ascii_lowercase()),
         })
         .collect()
-}
-
-/// Whether that is how the names of runners made for jobs end.
-fn is_job_and_attempt(rest: &str) -> bool {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    rest.split_once('-')
-        .is_some_and(|(job, attempt)| is_number(job) && is_number(attempt))
 }
 
 async fn sweep_scope(gate: &Gate, scope: &RunnerScope, ours: &str, found: &mut bool) -> Result<(), Failure> {

@@ -21,6 +21,7 @@ mod simulate;
 mod sources;
 mod store;
 mod table;
+mod verify;
 mod why;
 
 pub use args::Cli;

@@ -24,6 +24,22 @@ pub fn runners_of(prefix: &str, instance: &str) -> String {
     format!("{prefix}-{instance}-")
 }
 
+/// Whether an instance with this prefix may have made a runner of that name, be it this one or another.
+#[must_use]
+pub fn is_of_prefix(name: &str, prefix: &str) -> bool {
+    let rest = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-'));
+    let parts = rest.and_then(|rest| rest.split_once('-'));
+    parts.is_some_and(|(instance, of)| !instance.is_empty() && is_job_and_attempt(of))
+}
+
+/// Whether that is how the names of runners made for jobs end: with job and attempt.
+#[must_use]
+pub fn is_job_and_attempt(rest: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    rest.split_once('-')
+        .is_some_and(|(job, attempt)| is_number(job) && is_number(attempt))
+}
+
 /// Where a runner stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -83,6 +83,8 @@ pub struct GitHubRunner {
     pub online: bool,
     /// Whether a job runs on it.
     pub busy: bool,
+    /// What jobs have to ask for, all or some of it, to be given to it.
+    pub labels: Vec<String>,
 }
 
 /// What became of a runner record.
@@ -108,6 +110,9 @@ pub enum RunCommand {
 /// GitHub, reduced to what we ask of it.
 #[async_trait]
 pub trait GitHub: Send + Sync + 'static {
+    /// `GET /repos/{o}/{r}`: whether everybody can see it; none if there is no such repository for us.
+    async fn is_public(&self, repository: &RepositoryName, purpose: Purpose) -> Result<Option<bool>, Failure>;
+
     /// `GET /repos/{o}/{r}/actions/runs/{id}`.
     async fn run(&self, repository: &RepositoryName, run: RunId, purpose: Purpose) -> Result<Option<Run>, Failure>;
 

@@ -1,6 +1,6 @@
 //! From a configuration to the host of runners on this machine.
 
-use crate::adapters::local::{self, Inspection, Settings};
+use crate::adapters::local::{self, Complaint, Inspection, Settings};
 use crate::config::{AdminListen, Config, Host, StoreUrl};
 use secrecy::ExposeSecret;
 use std::path::PathBuf;
@@ -10,7 +10,20 @@ use std::path::PathBuf;
 pub fn inspect_host(config: &Config) -> Inspection {
     match config.runners.host {
         Host::Local => local::inspect(&settings(config, "")),
-        Host::Qemu | Host::Synthetic => Inspection::default(),
+        Host::Qemu => Inspection {
+            problems: vec![Complaint {
+                what: "runners.host = \"qemu\": this version makes no virtual machines".to_owned(),
+                remedy: "use \"local\"".to_owned(),
+            }],
+            ..Inspection::default()
+        },
+        Host::Synthetic => Inspection {
+            warnings: vec![Complaint {
+                what: "runners.host = \"synthetic\": runners are only pretended".to_owned(),
+                remedy: "use \"local\" to serve jobs".to_owned(),
+            }],
+            ..Inspection::default()
+        },
     }
 }
 

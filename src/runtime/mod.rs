@@ -2,14 +2,17 @@
 
 mod durability;
 mod identity;
+mod liveness;
 mod local;
 mod process;
 mod wiring;
 
 pub use durability::{Unasked, promises};
 pub use identity::{IdentityError, Instance, admin_token, own_instance, prepare_state_dir, shared_instance};
+pub use liveness::{Silent, running_gate};
 pub use local::inspect_host;
 pub use process::{Process, StartError, serve};
 pub use wiring::{
-    Store, WiringError, build_gate, open_admin, open_alerts, open_ingress, open_store, open_store_beside,
+    Store, WiringError, build_gate, open_admin, open_alerts, open_github, open_ingress, open_store, open_store_beside,
+    repositories,
 };

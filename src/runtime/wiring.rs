@@ -176,7 +176,11 @@ impl github::Calls for Told {
     }
 }
 
-fn open_github(
+/// The client of the configured GitHub.
+///
+/// # Errors
+/// When there are no credentials, or they make no client.
+pub fn open_github(
     config: &Config,
     clock: &Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
@@ -233,7 +237,8 @@ fn seconds(duration: std::time::Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
-fn repositories(config: &Config) -> Vec<Repository> {
+/// The repositories as the worker sees them.
+pub fn repositories(config: &Config) -> Vec<Repository> {
     let public = config.runners.host != Host::Local || config.local.public_repositories;
     let repository = |configured: &crate::config::Repository| Repository {
         name: configured.name.clone(),

@@ -10,4 +10,5 @@ mod export;
 mod metrics;
 mod runners;
 mod stage;
+mod verify;
 mod why;

@@ -227,11 +227,18 @@ impl Stage {
 
     /// Runs `jitgate` with this stage's configuration.
     pub(crate) fn jitgate(&self, args: &[&str]) -> Answer {
+        self.jitgate_with(args, &[])
+    }
+
+    /// The same, with settings from the environment.
+    pub(crate) fn jitgate_with(&self, args: &[&str], settings: &[(&str, &str)]) -> Answer {
         let output = Command::new(env!("CARGO_BIN_EXE_jitgate"))
             .arg("--config")
             .arg(self.folder.path().join("jitgate.toml"))
             .args(args)
             .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .envs(settings.iter().copied())
             .output()
             .expect("jitgate runs");
         Answer {
@@ -239,6 +246,19 @@ impl Stage {
             out: String::from_utf8(output.stdout).expect("text"),
             err: String::from_utf8(output.stderr).expect("text"),
         }
+    }
+
+    /// Where the admin API listens.
+    pub(crate) fn admin_address(&self) -> String {
+        self.admin.address().expect("a port").to_string()
+    }
+
+    /// Writes a program.
+    pub(crate) fn program(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(&path, text).expect("a file");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a mode");
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

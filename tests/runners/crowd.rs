@@ -1,6 +1,7 @@
 //! More jobs than environments.
 
-use crate::stage::{Stage, needs};
+use crate::gate::Settings;
+use crate::stage::{Stage, needs, on_redis};
 use serde_json::{Value, json};
 
 /// Jobs of one run, each with an id of its own.
@@ -12,6 +13,15 @@ fn jobs(from: u64, count: u64) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_jobs_share_four_environments_and_the_second_repository_does_not_starve() {
+    two_hundred_jobs_are_served(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_on_redis() {
+    on_redis(two_hundred_jobs_are_served).await;
+}
+
+async fn two_hundred_jobs_are_served(store: Settings<'_>) {
     needs("bwrap", "bubblewrap");
     needs("curl", "curl");
     let first = "octo-org/chem-model";
@@ -27,10 +37,8 @@ async fn two_hundred_jobs_share_four_environments_and_the_second_repository_does
             {"id": 21, "repository": second, "pull": 8, "jobs": jobs(5000, 10)},
         ],
     });
-    let settings = [
-        ("repositories", "octo-org/chem-model,octo-org/quiet"),
-        ("runners.max", "4"),
-    ];
+    let of_both = ("repositories", "octo-org/chem-model,octo-org/quiet");
+    let settings = [store, &[of_both, ("runners.max", "4")]].concat();
     let mut stage = Stage::set(world, &settings).await;
     for job in (1000..1190).chain(5000..5010) {
         stage.deliver("queued", job).await;

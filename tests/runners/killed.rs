@@ -1,8 +1,7 @@
 //! The gate is killed at any moment, with jobs in every state.
 
 use crate::gate::Settings;
-use crate::server::{DURABLE, Server};
-use crate::stage::{Stage, needs, world};
+use crate::stage::{Stage, needs, on_redis, world};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -28,9 +27,7 @@ async fn killed_fifty_times_it_leaves_nothing_behind_and_serves_every_job_once()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn so_it_is_on_redis() {
-    let server = Server::start(DURABLE);
-    let url = format!("redis://{}", server.address());
-    is_killed_again_and_again(&[("store.url", &url)]).await;
+    on_redis(is_killed_again_and_again).await;
 }
 
 async fn is_killed_again_and_again(store: Settings<'_>) {

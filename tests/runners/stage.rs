@@ -2,6 +2,7 @@
 
 use crate::gate::{Gate, Place, Settings};
 use crate::payload::guid;
+use crate::server::{DURABLE, Server};
 use jitgate::adapters::clock::SystemClock;
 use jitgate::simulator::{Client, Simulator, Tally};
 use serde_json::{Value, json};
@@ -273,6 +274,12 @@ impl Deliver {
             }
         }
     }
+}
+
+/// Plays a story on a Redis server of its own, which it reaches by these settings.
+pub(crate) async fn on_redis(story: impl AsyncFnOnce(Settings<'_>)) {
+    let server = Server::start(DURABLE);
+    story(&[("store.url", &format!("redis://{}", server.address()))]).await;
 }
 
 /// Two members and an outsider; routing is on.

@@ -1,9 +1,13 @@
 //! A JIT runner is bound to no job: whoever asks for its labels can be given it. The job gate is what stops a thief.
 
 use crate::gate::Settings;
-use crate::server::{DURABLE, Server};
-use crate::stage::{RUNNER_PROGRAM, Stage, needs, world};
+use crate::stage::{RUNNER_PROGRAM, Stage, needs, on_redis, world};
+use chrono::{DateTime, TimeDelta, Utc};
+use jitgate::adapters::clock::SystemClock;
+use jitgate::ports::Clock;
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::interval;
 
 /// A trusted job 701, and an outsider's older one 666 that GitHub gives its runner.
 pub(crate) async fn robbed(program: &str, settings: Settings<'_>) -> Stage {
@@ -42,40 +46,48 @@ pub(crate) async fn the_thief_gets_nothing(stage: &Stage) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thief_runs_no_step_and_the_victim_gets_another_runner() {
-    let mut stage = robbed(RUNNER_PROGRAM, &[]).await;
-    stage.go_on();
-    the_thief_gets_nothing(&stage).await;
+    a_thief_comes(&[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn so_it_is_on_redis() {
-    let server = Server::start(DURABLE);
-    let url = format!("redis://{}", server.address());
-    let mut stage = robbed(RUNNER_PROGRAM, &[("store.url", &url)]).await;
+    on_redis(a_thief_comes).await;
+}
+
+async fn a_thief_comes(store: Settings<'_>) {
+    let mut stage = robbed(RUNNER_PROGRAM, store).await;
     stage.go_on();
     the_thief_gets_nothing(&stage).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_event_is_needed_to_stop_a_thief_and_all_of_it_is_dead_at_once() {
-    let stage = robbed(RUNNER_PROGRAM, &[]).await;
-    // Nothing that GitHub tells arrives: the gate finds out at the gate.
+async fn no_event_is_needed_to_stop_a_thief_and_all_of_it_is_dead_within_a_second() {
+    a_thief_is_stopped_at_the_gate(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_dead_it_is_on_redis() {
+    on_redis(a_thief_is_stopped_at_the_gate).await;
+}
+
+/// Nothing that GitHub tells arrives: the gate finds out at the gate.
+async fn a_thief_is_stopped_at_the_gate(store: Settings<'_>) {
+    let stage = robbed(RUNNER_PROGRAM, store).await;
     let ended = |answer: &Value| first_of(answer).is_some_and(|runner| runner["outcome"] == "stolen");
     let answer = stage.gate.ask_until("/api/v1/runners?all=true", ended).await;
-    let seen = tokio::time::Instant::now();
-    let slot = first_of(&answer).expect("it is listed")["slot"]
-        .as_str()
-        .expect("a slot")
-        .to_owned();
-    let mut often = tokio::time::interval(std::time::Duration::from_millis(5));
-    while stage.leftovers_of(&slot) > 0 {
+    let runner = first_of(&answer).expect("it is listed");
+    let slot = runner["slot"].as_str().expect("a slot");
+    let mut often = interval(Duration::from_millis(5));
+    while stage.leftovers_of(slot) > 0 {
         often.tick().await;
-        // It takes a tenth of that where nothing else runs.
-        assert!(
-            seen.elapsed() < std::time::Duration::from_secs(3),
-            "something of {slot} lives on"
-        );
     }
+    let dead = SystemClock.now();
+    let mut history = runner["history"].as_array().expect("a list").iter();
+    let ended = history.find(|entered| entered["state"] == "ended").expect("it ended");
+    // What GitHub had answered shortly before.
+    let answered: DateTime<Utc> = ended["at"].as_str().expect("a time").parse().expect("a time");
+    let took = dead - answered;
+    assert!(took < TimeDelta::seconds(1), "something of {slot} lived on for {took}");
     let tally = stage.github.tally().await.expect("a tally");
     assert!(!tally.jobs[&666].ran, "{tally:?}");
 }

@@ -1,10 +1,20 @@
 //! Everything but a trusted pool job makes no request for a runner.
 
-use crate::stage::{Stage, needs, world};
+use crate::gate::Settings;
+use crate::stage::{Stage, needs, on_redis, world};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_but_an_admitted_job_makes_a_request() {
+    the_others_make_none(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_on_redis() {
+    on_redis(the_others_make_none).await;
+}
+
+async fn the_others_make_none(store: Settings<'_>) {
     needs("bwrap", "bubblewrap");
     let pulls = json!([
         {"number": 1, "author": "mallory", "association": "NONE", "files": [".github/workflows/ci.yml"],
@@ -28,7 +38,7 @@ async fn nothing_but_an_admitted_job_makes_a_request() {
         {"id": 20, "pull": 6, "jobs": [{"id": 201}]},
     ]);
     // Enforcing, the first misroute would switch routing off, and the rest would be refused for that.
-    let settings = [("routing.quarantine_s", "1"), ("rollout.mode", "observe")];
+    let settings = [store, &[("routing.quarantine_s", "1"), ("rollout.mode", "observe")]].concat();
     let stage = Stage::set(world(runs, pulls), &settings).await;
     // GitHub tells of these two before they are gone.
     let mut gone = Vec::new();

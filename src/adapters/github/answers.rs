@@ -180,6 +180,11 @@ impl From<Job> for event::Job {
 }
 
 #[derive(Deserialize)]
+pub(super) struct Visibility {
+    pub(super) private: bool,
+}
+
+#[derive(Deserialize)]
 pub(super) struct Variable {
     value: String,
     updated_at: Option<String>,
@@ -216,6 +221,13 @@ pub(super) struct Runner {
     name: String,
     status: Option<String>,
     busy: Option<bool>,
+    #[serde(default)]
+    labels: Vec<Label>,
+}
+
+#[derive(Deserialize)]
+struct Label {
+    name: String,
 }
 
 impl From<Runner> for GitHubRunner {
@@ -225,6 +237,7 @@ impl From<Runner> for GitHubRunner {
             name: runner.name,
             online: runner.status.as_deref() == Some("online"),
             busy: runner.busy.unwrap_or(false),
+            labels: runner.labels.into_iter().map(|label| label.name).collect(),
         }
     }
 }

@@ -89,6 +89,14 @@ impl GitHubAdapter {
 
 #[async_trait]
 impl GitHub for GitHubAdapter {
+    async fn is_public(&self, repository: &RepositoryName, purpose: Purpose) -> Result<Option<bool>, Failure> {
+        let path = format!("/repos/{}/{}", encoded(repository.owner()), encoded(repository.name()));
+        let found: Option<answers::Visibility> = self
+            .find(repository, &Request::get("repository", path, purpose))
+            .await?;
+        Ok(found.map(|repository| !repository.private))
+    }
+
     async fn run(&self, repository: &RepositoryName, run: RunId, purpose: Purpose) -> Result<Option<Run>, Failure> {
         let request = Request::get("run", under(repository, &format!("actions/runs/{run}")), purpose);
         let found: Option<answers::Run> = self.find(repository, &request).await?;

@@ -3,7 +3,7 @@
 
 use super::task::{BOOT, Task};
 use crate::app::measure::Boots;
-use crate::app::sweep;
+use crate::app::sweep::Swept;
 use crate::domain::retry::backoff;
 use crate::ports::Failure;
 use crate::ports::runner_host::{Slot, SlotId};
@@ -46,7 +46,7 @@ struct Memory {
     /// Tasks that are over.
     count: u64,
     /// When GitHub was last asked for runners that belong to nothing.
-    swept: Option<DateTime<Utc>>,
+    swept: Option<Swept>,
 }
 
 /// The memory as it was at one moment.
@@ -58,7 +58,7 @@ pub(super) struct View {
     /// Environments that were asked for and may not have been listed yet when the gathering began.
     pub(super) coming: u32,
     /// When GitHub was last asked for runners that belong to nothing.
-    pub(super) swept: Option<DateTime<Utc>>,
+    pub(super) swept: Option<Swept>,
 }
 
 impl View {
@@ -142,12 +142,8 @@ impl Pool {
             memory.booted.retain(|over| count - *over < REMEMBERED);
         }
         if *task == Task::Sweep {
-            let early = if outcome.is_err() {
-                sweep::INTERVAL - sweep::RETRY
-            } else {
-                TimeDelta::zero()
-            };
-            memory.swept = Some(now - early);
+            let cleanly = outcome.is_ok();
+            memory.swept = Some(Swept { at: now, cleanly });
         }
         let about = task.about();
         match outcome {

@@ -63,7 +63,8 @@ impl Gate {
         let waiting = self.waiting(&sight, &mut tasks);
         let plan = pool::plan(&waiting, &seats, sight.memory.coming, &self.settings.pool, now);
         tasks.extend(plan.into_iter().map(|step| task(step, &sight.wants)));
-        if sight.memory.swept.is_none_or(|at| now - at >= sweep::INTERVAL) {
+        let pass = TimeDelta::from_std(self.settings.pool_interval).unwrap_or(TimeDelta::MAX);
+        if sweep::is_due(sight.memory.swept, pass, now) {
             tasks.push(Task::Sweep);
         }
         tasks.retain(|task| sight.memory.allows(task));

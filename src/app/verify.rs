@@ -1,0 +1,186 @@
+//! Whether GitHub lets us serve the trusted jobs of a repository, and what is there that we should not share them with.
+
+use super::settings::Repository;
+use crate::domain::runner::is_of_prefix;
+use crate::ports::github::{GitHubRunner, Purpose};
+use crate::ports::{Failure, GitHub};
+use serde::Serialize;
+
+/// What was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Subject {
+    /// What the operator wrote.
+    Configuration,
+    /// Where deliveries and records are kept.
+    Store,
+    /// Whether it can be reached, and lets us.
+    Github,
+    /// How a repository is set up.
+    Repository,
+    /// The machine that runs jobs.
+    Host,
+    /// The process that serves.
+    Gate,
+}
+
+/// How it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// Jobs can be served, and something is risky or not switched on.
+    Warning,
+    /// Jobs cannot be served.
+    Problem,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What.
+    pub subject: Subject,
+    /// How it is.
+    pub verdict: Verdict,
+    /// More about it, with the object's name.
+    pub what: String,
+    /// What to do next, unless all is well.
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    /// All is well.
+    #[must_use]
+    pub fn ok(subject: Subject, what: impl Into<String>) -> Self {
+        Self {
+            subject,
+            verdict: Verdict::Ok,
+            what: what.into(),
+            remedy: None,
+        }
+    }
+
+    /// Something is risky, or not switched on.
+    #[must_use]
+    pub fn warning(subject: Subject, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Warning,
+            remedy: Some(remedy.into()),
+            ..Self::ok(subject, what)
+        }
+    }
+
+    /// Jobs cannot be served.
+    #[must_use]
+    pub fn problem(subject: Subject, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Problem,
+            ..Self::warning(subject, what, remedy)
+        }
+    }
+}
+
+/// Asks GitHub about a repository: whether it is there, how routing is set, and which runners there are. Changes nothing.
+/// Runners whose names begin with `prefix` are ours.
+pub async fn at_github(github: &dyn GitHub, repository: &Repository, prefix: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    match github.is_public(&repository.name, Purpose::Judge).await {
+        Ok(Some(public)) => found.push(visible(repository, public)),
+        Ok(None) => {
+            found.push(Finding::problem(
+                Subject::Github,
+                format!("{}: GitHub shows no such repository", repository.name),
+                "correct repositories.full_name, or give the app or token access to it",
+            ));
+            return found;
+        }
+        Err(failure) => {
+            found.push(unanswered(repository, &failure));
+            return found;
+        }
+    }
+    match github
+        .variable(&repository.name, &repository.variable, Purpose::Judge)
+        .await
+    {
+        Ok(variable) => found.push(routing(repository, variable.is_some_and(|variable| variable.is_true()))),
+        Err(failure) => found.push(unanswered(repository, &failure)),
+    }
+    match github.runners(&repository.scope).await {
+        Ok(runners) => found.extend(runners_there(repository, &runners, prefix)),
+        Err(failure) => found.push(unanswered(repository, &failure)),
+    }
+    found
+}
+
+fn unanswered(repository: &Repository, failure: &Failure) -> Finding {
+    let remedy = match failure {
+        Failure::Permanent(_) => {
+            "see that the app is installed there with the permissions of the README, or renew the token"
+        }
+        Failure::Transient(_) | Failure::RateLimited { .. } => "see that github.api_url can be reached, and try again",
+    };
+    Finding::problem(Subject::Github, format!("{}: {failure}", repository.name), remedy)
+}
+
+fn visible(repository: &Repository, public: bool) -> Finding {
+    let name = &repository.name;
+    match public {
+        false => Finding::ok(Subject::Repository, format!("{name} is private")),
+        true if repository.policy.trust.public_repositories => {
+            Finding::ok(Subject::Repository, format!("{name} is public"))
+        }
+        true => Finding::problem(
+            Subject::Repository,
+            format!("{name} is public, and no job of such a repository gets a runner on this kind of host"),
+            "choose another runners.host, or set local.public_repositories = true if whoever gets past trust may run code here",
+        ),
+    }
+}
+
+fn routing(repository: &Repository, on: bool) -> Finding {
+    let (name, variable) = (&repository.name, &repository.variable);
+    if on {
+        return Finding::ok(
+            Subject::Repository,
+            format!("{name}: trusted routing is on ({variable} is true)"),
+        );
+    }
+    Finding::warning(
+        Subject::Repository,
+        format!("{name}: trusted routing is off, so its jobs go to GitHub's runners ({variable} is not true)"),
+        format!("when all else is well: gh variable set {variable} --repo {name} --body true"),
+    )
+}
+
+/// That they can be listed shows that we may manage them. One with the trust label that is not ours asks nobody who wrote
+/// the code it runs.
+fn runners_there(repository: &Repository, runners: &[GitHubRunner], prefix: &str) -> Vec<Finding> {
+    let name = &repository.name;
+    let (ours, others): (Vec<_>, Vec<_>) = runners.iter().partition(|runner| is_of_prefix(&runner.name, prefix));
+    let listed = format!(
+        "{name}: runners can be managed; {} of jitgate's are registered, {} of others",
+        ours.len(),
+        others.len()
+    );
+    let labels = &repository.policy.labels;
+    let ungated = others
+        .into_iter()
+        .filter(|runner| labels.has_trust_label(&runner.labels));
+    std::iter::once(Finding::ok(Subject::Github, listed))
+        .chain(ungated.map(|runner| no_gate_at(runner, repository)))
+        .collect()
+}
+
+fn no_gate_at(runner: &GitHubRunner, repository: &Repository) -> Finding {
+    let state = if runner.online { "online" } else { "offline" };
+    Finding::warning(
+        Subject::Repository,
+        format!(
+            "{}: runner {} ({state}) has the label {} and is not jitgate's: it runs whatever asks for it",
+            repository.name, runner.name, repository.policy.labels.trust_label
+        ),
+        "take that label from it, or remove it",
+    )
+}

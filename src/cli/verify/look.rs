@@ -1,0 +1,152 @@
+//! Looks at each part: configuration, store, GitHub, this machine, and the gate that runs.
+
+use crate::adapters::clock::SystemClock;
+use crate::adapters::sqlite::OpenError;
+use crate::app::verify::{self, Finding, Subject};
+use crate::config::{Host, Loaded, Problem, Role};
+use crate::domain::ids::RepositoryName;
+use crate::ports::Clock;
+use crate::ports::promise::Promise;
+use crate::runtime::{self, Silent, Unasked, WiringError};
+use std::sync::Arc;
+
+/// Looks at everything, or of the repositories at one only.
+pub(super) async fn all(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding> {
+    let config = &loaded.config;
+    let (store, github, gate) = futures::join!(
+        runtime::promises(config),
+        github(loaded, only),
+        runtime::running_gate(config)
+    );
+    let mut found = configuration(loaded, only);
+    match store {
+        Ok(promises) => found.extend(promises.iter().map(promise)),
+        Err(Unasked::Closed(WiringError::Sqlite(missing @ OpenError::Missing { .. }))) => {
+            found.push(Finding::warning(
+                Subject::Store,
+                missing.to_string(),
+                "start `jitgate serve`",
+            ));
+        }
+        Err(unasked) => found.push(Finding::problem(
+            Subject::Store,
+            format!("it does not say what it promises: {unasked}"),
+            "see that store.url is right, and that its server runs and can be reached",
+        )),
+    }
+    found.extend(github);
+    found.extend(host(loaded));
+    found.push(match gate {
+        Ok(place) => Finding::ok(Subject::Gate, format!("it runs, and answers at {place}")),
+        Err(silent) => Finding::warning(
+            Subject::Gate,
+            reason(silent),
+            "start `jitgate serve`, or look at its log",
+        ),
+    });
+    found
+}
+
+/// With the innermost cause: those between repeat the address.
+fn reason(silent: Silent) -> String {
+    let what = silent.to_string();
+    let cause = anyhow::Error::new(silent).root_cause().to_string();
+    if cause == what {
+        what
+    } else {
+        format!("{what}: {cause}")
+    }
+}
+
+fn configuration(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding> {
+    let finding = |verdict: fn(Subject, String, String) -> Finding, problem: &Problem| {
+        verdict(
+            Subject::Configuration,
+            format!("{} {}", problem.key, problem.what),
+            problem.remedy.clone(),
+        )
+    };
+    let config = &loaded.config;
+    let mut found = vec![match &loaded.file {
+        Some(file) => Finding::ok(Subject::Configuration, format!("it is read from {}", file.display())),
+        None => Finding::ok(
+            Subject::Configuration,
+            "there is no file, so defaults and the environment hold",
+        ),
+    }];
+    found.extend(loaded.warnings.iter().map(|warning| finding(Finding::warning, warning)));
+    if let Err(missing) = config.for_serve(Role::All) {
+        found.extend(missing.0.iter().map(|problem| finding(Finding::problem, problem)));
+    }
+    let is_there = |only: &RepositoryName| {
+        config
+            .repositories
+            .iter()
+            .any(|repository| repository.name.matches(only.as_str()))
+    };
+    match only {
+        None if config.repositories.is_empty() => found.push(Finding::problem(
+            Subject::Configuration,
+            "no repository is configured, so every delivery is ignored",
+            "add a [[repositories]] table with full_name = \"OWNER/NAME\"",
+        )),
+        Some(only) if !is_there(only) => found.push(Finding::problem(
+            Subject::Configuration,
+            format!("{only} is not configured, so its deliveries are ignored"),
+            format!("add a [[repositories]] table with full_name = \"{only}\""),
+        )),
+        _ => {}
+    }
+    found
+}
+
+fn promise(promise: &Promise) -> Finding {
+    let value = promise.value.as_deref().unwrap_or("unknown");
+    let setting = format!("{} = {value} ({})", promise.setting, promise.place);
+    match promise.weakness {
+        None => Finding::ok(Subject::Store, format!("{setting} loses nothing")),
+        Some(weakness) => Finding::warning(
+            Subject::Store,
+            format!("{setting} can lose {}", weakness.can_lose),
+            weakness.remedy,
+        ),
+    }
+}
+
+async fn github(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding> {
+    let config = &loaded.config;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let github = match runtime::open_github(config, &clock, Arc::new(())) {
+        Ok(github) => github,
+        // What is missing is said of the configuration.
+        Err(WiringError::NoCredentials) => return Vec::new(),
+        Err(error) => {
+            let remedy = "correct github.api_url, and see that Debian's ca-certificates is installed";
+            return vec![Finding::problem(Subject::Github, error.to_string(), remedy)];
+        }
+    };
+    let repositories = runtime::repositories(config);
+    let wanted = repositories
+        .iter()
+        .filter(|repository| only.is_none_or(|only| repository.name.matches(only.as_str())));
+    let asked = wanted.map(|repository| verify::at_github(github.as_ref(), repository, &config.runners.name_prefix));
+    futures::future::join_all(asked).await.concat()
+}
+
+fn host(loaded: &Loaded) -> Vec<Finding> {
+    let inspection = runtime::inspect_host(&loaded.config);
+    let mut found = Vec::new();
+    if inspection.problems.is_empty() && loaded.config.runners.host == Host::Local {
+        found.push(Finding::ok(
+            Subject::Host,
+            "this machine can make environments for jobs",
+        ));
+    }
+    for problem in inspection.problems {
+        found.push(Finding::problem(Subject::Host, problem.what, problem.remedy));
+    }
+    for warning in inspection.warnings {
+        found.push(Finding::warning(Subject::Host, warning.what, warning.remedy));
+    }
+    found
+}

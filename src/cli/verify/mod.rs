@@ -1,0 +1,7 @@
+//! `jitgate verify`: whether everything is there to serve trusted jobs.
+
+mod args;
+mod look;
+mod report;
+
+pub(super) use args::{Args, run};

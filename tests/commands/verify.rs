@@ -1,0 +1,176 @@
+//! `jitgate verify`: whether everything is there to serve trusted jobs, and what stands in the way.
+
+use crate::stage::Stage;
+use serde_json::{Value, json};
+
+/// What was found of a subject, a verdict each.
+fn of<'a>(told: &'a Value, subject: &str, verdict: &str) -> Vec<&'a str> {
+    let found = told["findings"].as_array().expect("a list").iter();
+    found
+        .filter(|finding| finding["subject"] == subject && finding["verdict"] == verdict)
+        .map(|finding| finding["what"].as_str().expect("words"))
+        .collect()
+}
+
+fn told(stage: &Stage, args: &[&str], code: i32) -> Value {
+    let answer = stage.jitgate(&[&["--json", "verify"], args].concat());
+    assert_eq!(answer.code, code, "{}{}", answer.out, answer.err);
+    serde_json::from_str(&answer.out).expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_that_can_serve_is_told_so_part_by_part() {
+    let stage = Stage::set().await;
+    let found = told(&stage, &[], 0);
+    assert_eq!(found["ok"], true);
+    assert!(of(&found, "configuration", "ok")[0].contains("jitgate.toml"), "{found}");
+    let store = of(&found, "store", "ok");
+    assert!(
+        store.iter().any(|promise| promise.starts_with("synchronous = FULL")),
+        "{found}"
+    );
+    let github = of(&found, "github", "ok");
+    assert_eq!(
+        github,
+        ["octo-org/chem-model: runners can be managed; 0 of jitgate's are registered, 0 of others"]
+    );
+    let repository = of(&found, "repository", "ok");
+    assert_eq!(repository.len(), 2, "{found}");
+    assert!(repository[1].contains("routing is on"), "{found}");
+    assert_eq!(
+        of(&found, "gate", "warning").len(),
+        1,
+        "none listens at port 0: {found}"
+    );
+    for args in [
+        &["--repo", "Octo-Org/Chem-Model"][..],
+        &["--owner", "octo-org", "--repo", "chem-model"],
+    ] {
+        assert_eq!(told(&stage, args, 0), found, "{args:?}");
+    }
+    let answer = stage.jitgate(&["verify"]);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    let last = answer.out.lines().last().expect("a summary");
+    assert!(last.starts_with("set up to serve jobs: 0 problems, "), "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_running_gate_is_found_where_it_listens() {
+    let stage = Stage::set().await;
+    let at = stage.admin_address();
+    let answer = stage.jitgate_with(&["--json", "verify"], &[("JITGATE__SERVER__ADMIN_LISTEN", &at)]);
+    let found = answer.json();
+    assert_eq!(of(&found, "gate", "ok"), [format!("it runs, and answers at {at}")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_off_or_shared_is_a_warning() {
+    let stage = Stage::set().await;
+    stage
+        .world(json!({
+            "variables": {"CI_SELF_HOSTED_TRUSTED_ROUTING": "false"},
+            "runners": [
+                {"id": 901, "name": "home-self-host", "labels": ["self-hosted", "linux", "x64", "Chem-Trusted-PR"]},
+                {"id": 902, "name": "builder", "labels": ["self-hosted", "gpu"]},
+                {"id": 903, "name": "chem-jit-otherone-101-1", "labels": ["self-hosted", "chem-trusted-pr"]},
+            ],
+        }))
+        .await;
+    let found = told(&stage, &[], 0);
+    let warnings = of(&found, "repository", "warning");
+    assert_eq!(warnings.len(), 2, "{found}");
+    assert!(warnings[0].contains("routing is off"), "{found}");
+    assert!(
+        warnings[1].contains("runner home-self-host (online) has the label chem-trusted-pr"),
+        "{found}"
+    );
+    assert!(
+        of(&found, "github", "ok")[0].contains("1 of jitgate's are registered, 2 of others"),
+        "{found}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_without_walls_or_without_a_runner_is_told_of() {
+    let stage = Stage::set().await;
+    let home = stage.path("runner-home").display().to_string();
+    let local = [
+        ("JITGATE__RUNNERS__HOST", "local"),
+        ("JITGATE__LOCAL__SANDBOX", "none"),
+        ("JITGATE__LOCAL__RUNNER_HOME", home.as_str()),
+        ("JITGATE__LOCAL__PUBLIC_REPOSITORIES", "true"),
+    ];
+    let verify = || stage.jitgate_with(&["--json", "verify"], &local);
+    let answer = verify();
+    assert_eq!(answer.code, 6, "{}", answer.out);
+    let found: Value = serde_json::from_str(&answer.out).expect("JSON");
+    assert!(of(&found, "host", "problem")[0].contains("run.sh"), "{found}");
+    stage.program("runner-home/run.sh", "#!/bin/sh\n");
+    let found = verify().json();
+    let warnings = of(&found, "host", "warning");
+    assert!(
+        warnings
+            .iter()
+            .any(|warning| warning.contains("local.sandbox = \"none\" hides nothing")),
+        "{found}"
+    );
+    let told = stage.jitgate_with(&["verify"], &local).out;
+    assert!(
+        told.contains("warning  host           local.sandbox = \"none\""),
+        "{told}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_problem_decides_how_it_ends() {
+    let stage = Stage::set().await;
+    // Not ours, not there, not answering, and not for this kind of host.
+    let found = told(&stage, &["--repo", "octo-org/other"], 3);
+    assert!(
+        of(&found, "configuration", "problem")[0].contains("octo-org/other is not configured"),
+        "{found}"
+    );
+    let elsewhere = [("JITGATE__REPOSITORIES", "octo-org/chem-model,octo-org/absent")];
+    let answer = stage.jitgate_with(&["verify"], &elsewhere);
+    assert_eq!(answer.code, 4, "{}", answer.out);
+    assert!(
+        answer.out.contains("octo-org/absent: GitHub shows no such repository"),
+        "{}",
+        answer.out
+    );
+    assert!(
+        answer.out.contains("octo-org/chem-model: runners can be managed"),
+        "the other one is looked at"
+    );
+    let public = [("JITGATE__RUNNERS__HOST", "local")];
+    let answer = stage.jitgate_with(&["verify"], &public);
+    assert_eq!(answer.code, 1, "{}", answer.out);
+    assert!(
+        answer.out.contains("local.public_repositories = true"),
+        "{}",
+        answer.out
+    );
+    stage
+        .world(json!({"faults": [{"endpoint": "list-runners", "status": 403, "times": 9}]}))
+        .await;
+    let found = told(&stage, &[], 4);
+    assert!(
+        of(&found, "github", "problem")[0].starts_with("octo-org/chem-model: "),
+        "{found}"
+    );
+    let nowhere = [("JITGATE__STORE__URL", "redis://127.0.0.1:1")];
+    assert_eq!(stage.jitgate_with(&["verify"], &nowhere).code, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_has_one_owner() {
+    let stage = Stage::set().await;
+    for args in [
+        &["--owner", "octo-org"][..],
+        &["--owner", "octo-org", "--repo", "mallory/chem-model"],
+        &["--repo", "chem-model"],
+    ] {
+        let answer = stage.jitgate(&[&["verify"], args].concat());
+        assert_eq!((answer.code, answer.out.as_str()), (2, ""), "{args:?}: {}", answer.err);
+    }
+}
