@@ -1,7 +1,8 @@
 //! Hooks that lie, say nothing, or are never called. What a guest says only tells where to look.
 
-use crate::stage::RUNNER_PROGRAM;
+use crate::stage::{RUNNER_PROGRAM, Stage, needs, world};
 use crate::thieves::{robbed, the_thief_gets_nothing};
+use serde_json::json;
 
 const CALL: &str = r#"bash "$ACTIONS_RUNNER_HOOK_JOB_STARTED""#;
 
@@ -62,4 +63,21 @@ async fn a_hook_that_is_called_twice_opens_nothing_twice() {
     let mut stage = robbed(&calling(&format!("{CALL}; {CALL}; {CALL}")), &[]).await;
     stage.go_on();
     the_thief_gets_nothing(&stage).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_github_that_fails_for_a_while_is_asked_steadily_and_the_job_goes_on() {
+    needs("bwrap", "bubblewrap");
+    needs("curl", "curl");
+    // From when the job is at its gate: pauses that double would be longer than the gate may take.
+    let outage = r#"{"faults": [{"endpoint": "get-job", "status": 503, "times": 8}]}"#;
+    let fail = format!("curl --silent --data '{outage}' \"${{server%/_runner/*}}/_simulator/apply\"");
+    let run = json!({"id": 20, "pull": 7, "jobs": [{"id": 101}]});
+    let world = world(json!([run]), json!([{"number": 7}]));
+    let program = calling(&format!("{fail}; {CALL}"));
+    let mut stage = Stage::set_with(&program, world, &[("runners.gate_deadline_s", "20")]).await;
+    stage.deliver("queued", 101).await;
+    stage.go_on();
+    let tally = stage.until_nothing_is_left().await;
+    assert_eq!((tally.minted, tally.ran), (1, 1), "{tally:?}");
 }

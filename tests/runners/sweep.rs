@@ -2,6 +2,7 @@
 
 use crate::server::{DURABLE, Server};
 use crate::stage::{Stage, needs, world};
+use jitgate::simulator::Tally;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,20 +21,24 @@ async fn a_record_of_ours_that_nothing_knows_goes_and_those_of_others_stay() {
     ]);
     stage.github.apply(&json!({"runners": runners})).await.expect("runners");
     let stage = stage.kill_and_restart().await;
-    let log = &stage.gate.process.err;
-    let deadline = tokio::time::Instant::now() + crate::gate::PATIENCE;
-    let mut often = tokio::time::interval(std::time::Duration::from_millis(20));
-    let deleted = loop {
-        often.tick().await;
-        let calls = stage.github.tally().await.expect("a tally").calls;
-        if let Some(deleted) = calls.get("delete-runner") {
-            break *deleted;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "{}", log.text());
-    };
-    assert_eq!(deleted, 1, "only what is ours and known to nobody");
-    let said = log.text();
-    assert!(said.contains(&ours), "{said}");
+    stage
+        .until("at start it goes", |tally| tally.calls.contains_key("delete-runner"))
+        .await;
+    // And without a start, at the next pass.
+    let later = ours.replace("101-1", "102-1");
+    let runners = json!([{"id": 906, "name": later, "status": "offline"}]);
+    stage.github.apply(&json!({"runners": runners})).await.expect("runners");
+    stage
+        .until("then the later one", |tally| tally.calls["delete-runner"] > 1)
+        .await;
+    let passes = |tally: &Tally| tally.calls["list-runners"];
+    let before = passes(&stage.github.tally().await.expect("a tally"));
+    let tally = stage
+        .until("more passes come", |tally| passes(tally) > before + 1)
+        .await;
+    assert_eq!(tally.calls["delete-runner"], 2, "only what is ours and known to nobody");
+    let said = stage.gate.process.err.text();
+    assert!(said.contains(&ours) && said.contains(&later), "{said}");
     for others in ["otherone", "home-self-host"] {
         assert!(!said.contains(others), "{said}");
     }
