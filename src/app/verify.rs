@@ -154,13 +154,13 @@ fn routing(repository: &Repository, on: bool) -> Finding {
     )
 }
 
-/// That they can be listed shows that we may manage them. One with the trust label that is not ours asks nobody who wrote
+/// One with the trust label that is not ours asks nobody who wrote
 /// the code it runs.
 fn runners_there(repository: &Repository, runners: &[GitHubRunner], prefix: &str) -> Vec<Finding> {
     let name = &repository.name;
     let (ours, others): (Vec<_>, Vec<_>) = runners.iter().partition(|runner| is_of_prefix(&runner.name, prefix));
     let listed = format!(
-        "{name}: runners can be managed; {} of jitgate's are registered, {} of others",
+        "{name}: runners can be listed; {} of jitgate's are registered, {} of others",
         ours.len(),
         others.len()
     );

@@ -17,6 +17,15 @@ pub struct Promise {
     pub weakness: Option<Weakness>,
 }
 
+impl Promise {
+    /// The setting as people read it, with its value and where it is set.
+    #[must_use]
+    pub fn as_set(&self) -> String {
+        let value = self.value.as_deref().unwrap_or("unknown");
+        format!("{} = {value} ({})", self.setting, self.place)
+    }
+}
+
 /// What a setting can lose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Weakness {

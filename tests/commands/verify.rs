@@ -32,7 +32,7 @@ async fn a_gate_that_can_serve_is_told_so_part_by_part() {
     let github = of(&found, "github", "ok");
     assert_eq!(
         github,
-        ["octo-org/chem-model: runners can be managed; 0 of jitgate's are registered, 0 of others"]
+        ["octo-org/chem-model: runners can be listed; 0 of jitgate's are registered, 0 of others"]
     );
     let repository = of(&found, "repository", "ok");
     assert_eq!(repository.len(), 2, "{found}");
@@ -139,7 +139,7 @@ async fn the_first_problem_decides_how_it_ends() {
         answer.out
     );
     assert!(
-        answer.out.contains("octo-org/chem-model: runners can be managed"),
+        answer.out.contains("octo-org/chem-model: runners can be listed"),
         "the other one is looked at"
     );
     let public = [("JITGATE__RUNNERS__HOST", "local")];

@@ -61,8 +61,7 @@ fn store_lines(store: &Result<Vec<Promise>, Unasked>) -> Vec<String> {
         Err(unasked) => return vec![format!("store: what it can lose is not known yet: {unasked}")],
     };
     let line = |promise: &Promise| {
-        let value = promise.value.as_deref().unwrap_or("unknown");
-        let setting = format!("{} = {value} ({})", promise.setting, promise.place);
+        let setting = promise.as_set();
         match promise.weakness {
             None => format!("store: {setting} loses nothing"),
             Some(weakness) => format!(

@@ -101,8 +101,7 @@ fn configuration(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding>
 }
 
 fn promise(promise: &Promise) -> Finding {
-    let value = promise.value.as_deref().unwrap_or("unknown");
-    let setting = format!("{} = {value} ({})", promise.setting, promise.place);
+    let setting = promise.as_set();
     match promise.weakness {
         None => Finding::ok(Subject::Store, format!("{setting} loses nothing")),
         Some(weakness) => Finding::warning(
