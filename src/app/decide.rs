@@ -6,9 +6,10 @@
 use super::act;
 use super::gate::Gate;
 use super::measure::Heard;
+use super::quarantine::{self, Waiter};
 use super::records::{self, Entry, JobRecord, RepositoryRecord};
 use super::settings::Repository;
-use super::{gather, pool, quarantine, runners};
+use super::{gather, pool, runners};
 use crate::domain::decision::{self, Action, Decision, Input};
 use crate::domain::event::{Action as EventAction, JobEvent};
 use crate::domain::facts::{Fact, Facts, LedgerFacts, OurRunner};
@@ -110,12 +111,18 @@ impl Gate {
             }),
             None => None,
         };
+        let waiter = Waiter {
+            job: event.job.id,
+            since: asked.received_at,
+            at_most: repository.quarantine,
+        };
+        let group = quarantine::of_group(ledger, &repository.group_key()).await?;
         let routing: Option<RepositoryRecord> = records::load(ledger, repository.name.as_str()).await?;
         Ok(LedgerFacts {
             served: record.is_some_and(JobRecord::is_served),
             overtaken: record.is_some_and(|record| record.progress.is_past_queued())
                 && !Progress::shown_by(event).is_past_queued(),
-            quarantined: quarantine::holds(ledger, &repository.group_key(), event.job.id, self.clock.now()).await?,
+            quarantined: group.holds_until(waiter, self.clock.now()).is_some(),
             at_capacity: !asked.has_environment && pool::is_full(self).await?,
             rolled_back: routing.is_some_and(|record| record.rolled_back.is_some()),
             taken_by,
@@ -161,7 +168,10 @@ impl Gate {
             let length = repository.quarantine;
             quarantine::begin(ledger, &group, event.job.id, author, now, length, retention).await
         } else if over || !threat {
-            quarantine::end(ledger, &group, event.job.id, now, retention).await
+            if quarantine::end(ledger, &group, event.job.id, now, retention).await? {
+                self.pool.wake();
+            }
+            Ok(())
         } else {
             Ok(())
         }

@@ -85,6 +85,8 @@ async fn is_admitted(gate: &Gate, repository: &Repository, want: &Want, record: 
             wants::change(gate, job, |want| std::mem::take(&mut want.tries) > 0).await?;
             Ok(true)
         }
+        // The pool sees for itself when that is over.
+        AdmissionVerdict::Hold if decision.admission.reasons == ["quarantined"] => Ok(false),
         AdmissionVerdict::Hold => {
             let until = not_before.max(Some(now + backoff(want.tries, 0.0)));
             wants::change(gate, job, |want| {

@@ -1,7 +1,8 @@
 //! Quarantine: while an untrusted job that could reach us waits in a runner group, nothing is minted there.
 //!
-//! It narrows the window for theft and is no boundary: the job gate is. So it ends by itself, and one author can only hold
-//! it a few times in a row, or a flood of pull requests would starve the trusted.
+//! It narrows the window for theft and is no boundary: the job gate is. So it ends by itself, one author can only hold it a
+//! few times in a row, and no job is held longer than one quarantine lasts, whoever causes the next one: a flood of pull
+//! requests starves nobody (ADR 0015).
 
 use super::records::{self, Record};
 use crate::domain::ids::JobId;
@@ -70,7 +71,7 @@ pub async fn begin(
     Ok(())
 }
 
-/// Ends what `job` held: it is over, cancelled, or turned out to be trusted.
+/// Ends what `job` held: it is over, cancelled, or turned out to be trusted. Gives whether it held anything.
 ///
 /// # Errors
 /// The ledger's failure.
@@ -80,25 +81,93 @@ pub async fn end(
     job: JobId,
     now: DateTime<Utc>,
     retention: Duration,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
+    let mut held_it = false;
     records::update(ledger, group, retention, |old: Option<GroupRecord>| {
+        held_it = false;
         let mut record = old?;
         let held = record
             .entries
             .iter_mut()
             .find(|held| held.job == job && held.until > now)?;
         held.until = now;
+        held_it = true;
         Some(record)
     })
     .await?;
-    Ok(())
+    Ok(held_it)
 }
 
-/// Whether anything but `job` itself holds the group.
+/// A job that may be held.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiter {
+    /// The job.
+    pub(super) job: JobId,
+    /// Since when it waits.
+    pub(super) since: DateTime<Utc>,
+    /// How long it can be held at most.
+    pub(super) at_most: TimeDelta,
+}
+
+impl GroupRecord {
+    /// Until when a job is held by others, as far as is known; none if it is not.
+    pub(super) fn holds_until(&self, waiter: Waiter, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let by_others = self.entries.iter().filter(|held| held.job != waiter.job);
+        let until = by_others.map(|held| held.until).max()?;
+        Some(until.min(waiter.since + waiter.at_most)).filter(|until| *until > now)
+    }
+}
+
+/// The untrusted jobs of a group.
 ///
 /// # Errors
 /// The ledger's failure.
-pub async fn holds(ledger: &dyn Ledger, group: &str, job: JobId, now: DateTime<Utc>) -> Result<bool, Failure> {
-    let record: Option<GroupRecord> = records::load(ledger, group).await?;
-    Ok(record.is_some_and(|record| record.entries.iter().any(|held| held.job != job && held.until > now)))
+pub(super) async fn of_group(ledger: &dyn Ledger, group: &str) -> Result<GroupRecord, Failure> {
+    Ok(records::load(ledger, group).await?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
+    }
+
+    fn held_by(jobs: &[(u64, i64)]) -> GroupRecord {
+        let held = |&(job, since): &(u64, i64)| Held {
+            job: JobId(job),
+            author: format!("author-{job}"),
+            since: at(since),
+            until: at(since + 60),
+        };
+        GroupRecord {
+            entries: jobs.iter().map(held).collect(),
+        }
+    }
+
+    fn waiter(job: u64, since: i64) -> Waiter {
+        Waiter {
+            job: JobId(job),
+            since: at(since),
+            at_most: TimeDelta::seconds(60),
+        }
+    }
+
+    #[test]
+    fn others_hold_a_job_and_it_does_not_hold_itself() {
+        let group = held_by(&[(1, 0)]);
+        assert_eq!(group.holds_until(waiter(2, 10), at(10)), Some(at(60)));
+        assert_eq!(group.holds_until(waiter(2, 10), at(60)), None);
+        assert_eq!(group.holds_until(waiter(1, 10), at(10)), None);
+        assert_eq!(GroupRecord::default().holds_until(waiter(2, 10), at(10)), None);
+    }
+
+    #[test]
+    fn however_many_come_one_after_the_other_nobody_is_held_longer_than_one_lasts() {
+        let flood: Vec<(u64, i64)> = (1..100).map(|n| (n, i64::try_from(n).expect("small") * 5)).collect();
+        let group = held_by(&flood);
+        assert_eq!(group.holds_until(waiter(1000, 7), at(20)), Some(at(67)));
+        assert_eq!(group.holds_until(waiter(1000, 7), at(67)), None);
+    }
 }

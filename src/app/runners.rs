@@ -198,9 +198,7 @@ async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
             if !record.advance(ServiceEvent::Lose, now, what) {
                 return None;
             }
-            record.runner = None;
-            record.mints_stolen += u32::from(!outcome.uses_an_attempt());
-            wait = wants::pause_after(outcome, record.mints);
+            wait = record.lose_runner(outcome);
             let refused = outcome == Outcome::Refused;
             if refused || record.attempts_left(settings.attempts) == 0 {
                 let what = match &runner.detail {

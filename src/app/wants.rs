@@ -8,10 +8,8 @@ use super::records::{self, JobRecord, Want};
 use crate::domain::event::JobEvent;
 use crate::domain::ids::{DeliveryId, JobId};
 use crate::domain::job::{Service, ServiceEvent};
-use crate::domain::retry::backoff;
-use crate::domain::runner::Outcome;
 use crate::ports::Failure;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 /// Puts an admitted job among those that wait. One that waits already, or has a runner, stays as it is.
 pub(super) async fn begin(
@@ -101,11 +99,4 @@ pub(super) async fn close(gate: &Gate, job: JobId, why: &str) -> Result<(), Fail
     let now = gate.clock.now();
     update_job(gate, job, |record| record.advance(ServiceEvent::Close, now, why)).await?;
     forget(gate, job).await
-}
-
-/// How long a job waits before the next runner is made for it, its `mints`-th having come to nothing. One that was
-/// robbed does not wait, and another name is there at once.
-pub(super) fn pause_after(outcome: Outcome, mints: u32) -> Option<TimeDelta> {
-    let waits = !matches!(outcome, Outcome::Stolen | Outcome::GateRefused | Outcome::NameTaken);
-    waits.then(|| backoff(mints.saturating_sub(1), 0.0))
 }

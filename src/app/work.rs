@@ -216,8 +216,9 @@ impl Gate {
             return Ok(Outcome::Done);
         }
         let reasons = &decision.admission.reasons;
-        if *reasons == ["at-capacity"] {
-            // The pool takes it up when there is room, which no amount of trying brings about.
+        let by_ledger = |reason: &String| reason == "at-capacity" || reason == "quarantined";
+        if self.host.is_some() && !reasons.is_empty() && reasons.iter().all(by_ledger) {
+            // The pool takes it up when there is room and nobody to fear, which no amount of trying brings about.
             wants::begin(self, event, &lease.id, lease.received_at).await?;
             return Ok(Outcome::Done);
         }

@@ -1,6 +1,7 @@
 //! Whether a gate runs with a configuration: asked at its admin listener.
 
 use crate::config::{AdminListen, Config};
+use serde_json::Value;
 use std::time::Duration;
 
 /// How long a gate may take to say that it is there.
@@ -18,7 +19,7 @@ pub enum Silent {
         source: reqwest::Error,
     },
     /// Somebody is there who does not say what a gate says.
-    #[error("{place} answers {status}, as no healthy gate does")]
+    #[error("what answers at {place} is no healthy gate (status {status})")]
     Somebody {
         /// Where was asked.
         place: String,
@@ -49,8 +50,12 @@ pub async fn running_gate(config: &Config) -> Result<String, Silent> {
     };
     let client = client.no_proxy().timeout(PATIENCE).build().map_err(nobody)?;
     let answer = client.get(url).send().await.map_err(nobody)?;
-    match answer.status().as_u16() {
-        200 => Ok(place),
-        status => Err(Silent::Somebody { place, status }),
+    let status = answer.status().as_u16();
+    // Anything can answer 200.
+    let said: Value = answer.json().await.unwrap_or_default();
+    if status == 200 && said["store"] == "ok" {
+        Ok(place)
+    } else {
+        Err(Silent::Somebody { place, status })
     }
 }

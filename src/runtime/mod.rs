@@ -6,6 +6,7 @@ mod liveness;
 mod local;
 mod process;
 mod wiring;
+mod writable;
 
 pub use durability::{Unasked, promises};
 pub use identity::{IdentityError, Instance, admin_token, own_instance, prepare_state_dir, shared_instance};
@@ -16,3 +17,4 @@ pub use wiring::{
     Store, WiringError, build_gate, open_admin, open_alerts, open_github, open_ingress, open_store, open_store_beside,
     repositories,
 };
+pub use writable::can_write;

@@ -38,6 +38,7 @@ fn promtool(text: &str) -> String {
 async fn what_happened_is_counted_and_prometheus_takes_it() {
     let stage = Stage::set().await;
     stage.deliver("guid-1", "queued", 101).await;
+    stage.work().await;
     stage.deliver("guid-2", "queued", 102).await;
     stage.work().await;
     stage.deliver("guid-3", "in_progress", 101).await;

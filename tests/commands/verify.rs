@@ -2,6 +2,7 @@
 
 use crate::stage::Stage;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// What was found of a subject, a verdict each.
 fn of<'a>(told: &'a Value, subject: &str, verdict: &str) -> Vec<&'a str> {
@@ -61,6 +62,41 @@ async fn the_running_gate_is_found_where_it_listens() {
     let answer = stage.jitgate_with(&["--json", "verify"], &[("JITGATE__SERVER__ADMIN_LISTEN", &at)]);
     let found = answer.json();
     assert_eq!(of(&found, "gate", "ok"), [format!("it runs, and answers at {at}")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_before_the_first_start_is_enough() {
+    let stage = Stage::set().await;
+    let database = format!("sqlite:{}", stage.path("new/jitgate.db").display());
+    let state = stage.path("new").display().to_string();
+    let new = [
+        ("JITGATE__STORE__URL", database.as_str()),
+        ("JITGATE__SERVER__STATE_DIR", state.as_str()),
+    ];
+    let found = stage.jitgate_with(&["--json", "verify"], &new).json();
+    assert!(
+        of(&found, "store", "warning")[0].contains("jitgate serve makes it"),
+        "{found}"
+    );
+    assert!(!stage.path("new").exists(), "it only looks");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_answers_and_is_no_gate_is_not_taken_for_one() {
+    let stage = Stage::set().await;
+    let somebody = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = somebody.local_addr().expect("an address").to_string();
+    let hello = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+    let answering = tokio::spawn(async move {
+        let (mut caller, _) = somebody.accept().await.expect("a caller");
+        let mut request = [0; 1024];
+        assert!(caller.read(&mut request).await.expect("a request") > 0);
+        caller.write_all(hello).await.expect("an answer");
+    });
+    let answer = stage.jitgate_with(&["--json", "verify"], &[("JITGATE__SERVER__ADMIN_LISTEN", &at)]);
+    answering.await.expect("it answers");
+    let found = answer.json();
+    assert!(of(&found, "gate", "warning")[0].contains("no healthy gate"), "{found}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,8 +194,17 @@ async fn the_first_problem_decides_how_it_ends() {
         of(&found, "github", "problem")[0].starts_with("octo-org/chem-model: "),
         "{found}"
     );
-    let nowhere = [("JITGATE__STORE__URL", "redis://127.0.0.1:1")];
-    assert_eq!(stage.jitgate_with(&["verify"], &nowhere).code, 5);
+    stage
+        .world(json!({"faults": [{"endpoint": "list-runners", "times": 0}]}))
+        .await;
+    for (key, value, code) in [
+        ("JITGATE__STORE__URL", "redis://127.0.0.1:1", 5),
+        ("JITGATE__STORE__URL", "sqlite:/proc/nowhere/jitgate.db", 5),
+        ("JITGATE__SERVER__STATE_DIR", "/proc/nowhere", 3),
+    ] {
+        let answer = stage.jitgate_with(&["verify"], &[(key, value)]);
+        assert_eq!(answer.code, code, "{value}: {}", answer.out);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

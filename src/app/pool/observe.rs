@@ -3,6 +3,7 @@
 use super::memory::View;
 use super::task::{RunnerTask, Task, job_key, slot_key};
 use crate::app::gate::Gate;
+use crate::app::quarantine::{self, GroupRecord, Waiter};
 use crate::app::records::{self, JobRecord, RunnerRecord, Want};
 use crate::app::sweep;
 use crate::domain::care::{self, Care, Environment, Watched};
@@ -13,7 +14,8 @@ use crate::domain::runner::{Outcome, RunnerState};
 use crate::ports::runner_host::{Ending, Hello, Slot, SlotId, SlotState};
 use crate::ports::{Failure, RunnerHost};
 use chrono::{DateTime, TimeDelta, Utc};
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 /// Two records that belong together are no further apart than that, unless a crash came between.
 const SETTLED_AFTER: TimeDelta = TimeDelta::seconds(5);
@@ -33,6 +35,8 @@ struct Sight {
     /// Runners of this instance.
     runners: Vec<RunnerRecord>,
     wants: Vec<Want>,
+    /// The untrusted jobs of the runner groups that are waited for.
+    groups: HashMap<String, GroupRecord>,
     memory: View,
 }
 
@@ -47,11 +51,13 @@ impl Gate {
         }
         let mut runners: Vec<RunnerRecord> = records::all(self.ledger.as_ref()).await?;
         runners.retain(|runner| runner.instance == self.settings.instance);
+        let wants: Vec<Want> = records::all(self.ledger.as_ref()).await?;
         let sight = Sight {
             now,
             slots,
             runners,
-            wants: records::all(self.ledger.as_ref()).await?,
+            groups: self.groups_of(&wants).await?,
+            wants,
             memory: self.pool.view(began, now),
         };
         let strays = self.strays(&sight).await?;
@@ -72,6 +78,34 @@ impl Gate {
             tasks,
             watch: !sight.runners.is_empty() || !waiting.is_empty(),
         })
+    }
+
+    async fn groups_of(&self, wants: &[Want]) -> Result<HashMap<String, GroupRecord>, Failure> {
+        let mut groups = HashMap::new();
+        for want in wants {
+            let Some(repository) = self.settings.repository(want.repository.as_str()) else {
+                continue;
+            };
+            if let Entry::Vacant(place) = groups.entry(repository.group_key()) {
+                let group = quarantine::of_group(self.ledger.as_ref(), place.key()).await?;
+                place.insert(group);
+            }
+        }
+        Ok(groups)
+    }
+
+    /// Until when a job is held because untrusted ones could take its runner.
+    fn quarantined_until(&self, sight: &Sight, want: &Want) -> Option<DateTime<Utc>> {
+        let repository = self.settings.repository(want.repository.as_str())?;
+        let waiter = Waiter {
+            job: want.event.job.id,
+            since: want.received_at,
+            at_most: repository.quarantine,
+        };
+        sight
+            .groups
+            .get(&repository.group_key())?
+            .holds_until(waiter, sight.now)
     }
 
     /// Runners that wait for a job which has another one, or none any more. No idle runner is to stay registered.
@@ -157,7 +191,7 @@ impl Gate {
                     job,
                     repository: want.repository.to_string(),
                     since: want.since,
-                    not_before: want.not_before,
+                    not_before: want.not_before.max(self.quarantined_until(sight, want)),
                 }),
                 Some(holder) if holder.instance == self.settings.instance && !lives(&holder.runner) => {
                     tasks.push(Task::Release(job, holder.runner.clone()));

@@ -5,8 +5,10 @@ use crate::domain::decision::{Action, Decision};
 use crate::domain::facts::Facts;
 use crate::domain::ids::{DeliveryId, JobId, RepositoryName, RunId};
 use crate::domain::job::{Progress, Service, ServiceEvent};
+use crate::domain::retry::backoff;
+use crate::domain::runner::Outcome;
 use crate::ports::ledger::Kind;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// Decisions kept per job, the newest ones.
@@ -39,6 +41,9 @@ pub struct JobRecord {
     pub mints: u32,
     /// How many of them don't count as attempts: they were taken by somebody else.
     pub mints_stolen: u32,
+    /// Runners in a row that came to nothing by a fault, after which it waits longer each time.
+    #[serde(default)]
+    pub faults: u32,
     /// What happened to it with us, oldest first.
     #[serde(default)]
     pub moments: Vec<Moment>,
@@ -80,6 +85,7 @@ impl JobRecord {
             runners: Vec::new(),
             mints: 0,
             mints_stolen: 0,
+            faults: 0,
             moments: Vec::new(),
             decisions: Vec::new(),
         }
@@ -114,6 +120,25 @@ impl JobRecord {
         let surplus = self.moments.len().saturating_sub(MOMENTS_KEPT);
         self.moments.drain(..surplus);
         true
+    }
+
+    /// Its runner came to nothing. Gives how long it waits before it has another: longer with each fault in a row, and not at
+    /// all after a theft, or where another name will do.
+    pub fn lose_runner(&mut self, outcome: Outcome) -> Option<TimeDelta> {
+        self.runner = None;
+        self.mints_stolen += u32::from(!outcome.uses_an_attempt());
+        match outcome {
+            // Runners come up, and others want them.
+            Outcome::Stolen | Outcome::GateRefused => {
+                self.faults = 0;
+                None
+            }
+            Outcome::NameTaken => None,
+            _ => {
+                self.faults += 1;
+                Some(backoff(self.faults - 1, 0.0))
+            }
+        }
     }
 
     /// How often a runner may still be asked for.
@@ -151,5 +176,30 @@ impl Record for JobRecord {
     const KIND: Kind = Kind::Job;
     fn is_unfinished(&self) -> bool {
         self.progress != Progress::Completed || matches!(self.service, Service::Wanted | Service::Serving)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_after_any_number_of_thefts_costs_what_a_first_one_does() {
+        let repository = RepositoryName::parse("octo/chem").expect("a name");
+        let mut job = JobRecord::new(JobId(1), repository, RunId(2));
+        for _ in 0..9 {
+            job.mints += 1;
+            assert_eq!(job.lose_runner(Outcome::Stolen), None);
+        }
+        let mut waits = Vec::new();
+        for _ in 0..3 {
+            job.mints += 1;
+            waits.extend(job.lose_runner(Outcome::Lost).map(|wait| wait.num_seconds()));
+        }
+        assert_eq!(waits, [1, 2, 4]);
+        assert_eq!(job.attempts_left(3), 3, "neither uses an attempt");
+        assert_eq!(job.lose_runner(Outcome::GateRefused), None);
+        let wait = job.lose_runner(Outcome::NobodyCame);
+        assert_eq!(wait.map(|wait| wait.num_seconds()), Some(1));
     }
 }

@@ -3,7 +3,7 @@
 use crate::adapters::clock::SystemClock;
 use crate::adapters::sqlite::OpenError;
 use crate::app::verify::{self, Finding, Subject};
-use crate::config::{Host, Loaded, Problem, Role};
+use crate::config::{Host, Loaded, Problem, Role, StoreUrl};
 use crate::domain::ids::RepositoryName;
 use crate::ports::Clock;
 use crate::ports::promise::Promise;
@@ -22,11 +22,7 @@ pub(super) async fn all(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<F
     match store {
         Ok(promises) => found.extend(promises.iter().map(promise)),
         Err(Unasked::Closed(WiringError::Sqlite(missing @ OpenError::Missing { .. }))) => {
-            found.push(Finding::warning(
-                Subject::Store,
-                missing.to_string(),
-                "start `jitgate serve`",
-            ));
+            found.push(not_made_yet(loaded, &missing));
         }
         Err(unasked) => found.push(Finding::problem(
             Subject::Store,
@@ -78,6 +74,14 @@ fn configuration(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding>
     if let Err(missing) = config.for_serve(Role::All) {
         found.extend(missing.0.iter().map(|problem| finding(Finding::problem, problem)));
     }
+    let state_dir = &config.server.state_dir;
+    if let Err(error) = runtime::can_write(state_dir) {
+        found.push(Finding::problem(
+            Subject::Configuration,
+            format!("server.state_dir: {} cannot be used: {error}", state_dir.display()),
+            "make it a place that this user can write to",
+        ));
+    }
     let is_there = |only: &RepositoryName| {
         config
             .repositories
@@ -98,6 +102,21 @@ fn configuration(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding>
         _ => {}
     }
     found
+}
+
+/// A database that is not there: `serve` makes it, if it can.
+fn not_made_yet(loaded: &Loaded, missing: &OpenError) -> Finding {
+    let StoreUrl::Sqlite(path) = &loaded.config.store.url else {
+        return Finding::problem(Subject::Store, missing.to_string(), "correct store.url");
+    };
+    match runtime::can_write(path.parent().unwrap_or(path)) {
+        Ok(()) => Finding::warning(Subject::Store, missing.to_string(), "start `jitgate serve`"),
+        Err(error) => Finding::problem(
+            Subject::Store,
+            format!("{} cannot be made: {error}", path.display()),
+            "make store.url a place that this user can write to",
+        ),
+    }
 }
 
 fn promise(promise: &Promise) -> Finding {
