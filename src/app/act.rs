@@ -284,7 +284,7 @@ pub(super) async fn follow_runner(gate: &Gate, event: &JobEvent) -> Result<(), F
     };
     let over = event.action == EventAction::Completed;
     let was_stuck = |entry: &Entry| entry.decision.actions.contains(&Action::Alert(AlertKind::JobStuck));
-    if over && record.decisions.iter().any(was_stuck) {
+    if over && (record.was_given_up || record.decisions.iter().any(was_stuck)) {
         gate.alerts
             .over(AlertKind::JobStuck, Some(&record.repository), "-", Some(job))
             .await?;

@@ -206,6 +206,7 @@ async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
                     _ => format!("got no runner in {} attempts", settings.attempts),
                 };
                 gave_up = record.advance(ServiceEvent::GiveUp, now, what);
+                record.was_given_up |= gave_up;
             }
             Some(record)
         },
@@ -219,6 +220,18 @@ async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
             .map_or_else(String::new, |why| format!(" ({why})"));
         let what = format!("runner {} came to nothing: {}{more}", runner.name, outcome.as_str());
         let (kind, repository) = (AlertKind::RunnerBootFailure, Some(&runner.repository));
+        gate.alerts
+            .raise(Alert::about(kind, repository, "-", Some(runner.job), &what, now))
+            .await?;
+    }
+    if gave_up {
+        // The other alert is over once anybody's runner comes up; this job still has none.
+        let what = format!(
+            "job {} waits at GitHub, and is given up here: {}",
+            runner.job,
+            outcome.as_str()
+        );
+        let (kind, repository) = (AlertKind::JobStuck, Some(&runner.repository));
         gate.alerts
             .raise(Alert::about(kind, repository, "-", Some(runner.job), &what, now))
             .await?;

@@ -44,6 +44,9 @@ pub struct JobRecord {
     /// Runners in a row that came to nothing by a fault, after which it waits longer each time.
     #[serde(default)]
     pub faults: u32,
+    /// Whether it was ever given up, which somebody was told of.
+    #[serde(default)]
+    pub was_given_up: bool,
     /// What happened to it with us, oldest first.
     #[serde(default)]
     pub moments: Vec<Moment>,
@@ -86,6 +89,7 @@ impl JobRecord {
             mints: 0,
             mints_stolen: 0,
             faults: 0,
+            was_given_up: false,
             moments: Vec::new(),
             decisions: Vec::new(),
         }
