@@ -4,7 +4,7 @@
 //!
 //! - **One event is one line.** Branch, job and user names are written by outsiders. Every line passes through [`OneLine`],
 //!   which writes control characters (line ends and terminal sequences among them) and invisible direction marks as
-//!   `\uXXXX`. It sits below the formatter, so no field type, span name or message gets around it; that is also why
+//!   `\u` and four digits. It sits below the formatter, so no field type, span name or message gets around it; that is also why
 //!   there are no colours.
 //! - **Dependencies log nothing below `info`.** At `debug` and `trace` HTTP clients and servers print requests, headers
 //!   and so tokens. [`dependencies_at_most_info`] is a filter of its own beside the operator's: an event has to pass both.

@@ -107,6 +107,23 @@ fn an_attempt_switches_routing_off_only_where_the_operator_said_so() {
 }
 
 #[test]
+fn the_authors_of_another_commit_bear_nothing_out() {
+    let moved = World::trusted().with(|w| {
+        w.policy.rollback_on_attempt = true;
+        let mut pull = pull(5, "ann", "CONTRIBUTOR");
+        NEWER_HEAD.clone_into(&mut pull.head_sha);
+        *w.pulls() = vec![pull];
+        w.truth
+            .permissions
+            .insert("ann".to_owned(), Fact::Known(Permission::None));
+    });
+    for decision in [moved.decide(), moved.decide_on(&moved.truth)] {
+        assert_eq!(decision.routing.verdict, Attempt);
+        contained(&decision);
+    }
+}
+
+#[test]
 fn a_private_member_is_refused_without_a_rollback() {
     // Shows as CONTRIBUTOR, may write, and the workflow's own rule knew better.
     let world = World::trusted().with(|w| *w.pulls() = vec![pull(5, "ann", "CONTRIBUTOR")]);

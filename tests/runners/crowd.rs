@@ -59,5 +59,5 @@ async fn two_hundred_jobs_are_served(store: Settings<'_>) {
     assert!(tally.jobs.values().all(|job| job.ran), "{tally:?}");
     assert_eq!((tally.minted, tally.ran), (200, 200), "one runner each");
     assert!(stage.most_runners() <= 4, "{} runners at once", stage.most_runners());
-    assert_eq!(stage.alerts().await, [""; 0]);
+    assert_eq!(stage.gate.alerts().await, [""; 0]);
 }

@@ -84,7 +84,11 @@ async fn a_refusal_is_a_denial(status: u16, store: Settings<'_>) {
         .await;
     let tally = stage.github.tally().await.expect("a tally");
     assert_eq!((tally.minted, tally.calls["jit"]), (0, 1), "{status}");
-    assert_eq!(stage.alerts().await, ["job-stuck", "runner-boot-failure"], "{status}");
+    assert_eq!(
+        stage.gate.alerts().await,
+        ["job-stuck", "runner-boot-failure"],
+        "{status}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -187,18 +187,6 @@ impl Stage {
         self.most_runners.load(Ordering::Relaxed)
     }
 
-    /// Kinds of the alerts there are, sorted.
-    pub(crate) async fn alerts(&self) -> Vec<String> {
-        let answer = self.gate.ask("/api/v1/alerts").await.body;
-        let alerts = answer["alerts"].as_array().expect("a list").iter();
-        let mut kinds: Vec<String> = alerts
-            .filter_map(|alert| alert["kind"].as_str())
-            .map(str::to_owned)
-            .collect();
-        kinds.sort();
-        kinds
-    }
-
     /// The story of a job.
     pub(crate) async fn story(&self, job: u64) -> Value {
         self.gate.ask(&format!("/api/v1/jobs/{job}")).await.body

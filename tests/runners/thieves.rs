@@ -38,7 +38,7 @@ pub(crate) async fn the_thief_gets_nothing(stage: &Stage) {
         tally.variables["CI_SELF_HOSTED_TRUSTED_ROUTING"], "true",
         "a contained attempt"
     );
-    let alerts = stage.alerts().await;
+    let alerts = stage.gate.alerts().await;
     assert_eq!(alerts, ["stolen-runner", "untrusted-on-self-hosted"]);
     let story = stage.story(701).await.to_string();
     assert!(story.contains("stolen"), "{story}");
@@ -115,7 +115,7 @@ async fn a_trusted_job_may_keep_the_runner_of_another_and_both_run() {
     stage.go_on();
     let tally = stage.until_nothing_is_left().await;
     assert_eq!((tally.minted, tally.ran), (2, 2), "{tally:?}");
-    assert_eq!(stage.alerts().await, [""; 0]);
+    assert_eq!(stage.gate.alerts().await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

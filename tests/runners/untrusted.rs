@@ -85,7 +85,13 @@ async fn the_others_make_none(store: Settings<'_>) {
     }
     let tally = stage.github.tally().await.expect("a tally");
     assert_eq!((tally.minted, tally.calls.get("jit")), (0, None));
-    assert!(stage.alerts().await.contains(&"untrusted-on-self-hosted".to_owned()));
+    assert!(
+        stage
+            .gate
+            .alerts()
+            .await
+            .contains(&"untrusted-on-self-hosted".to_owned())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,6 +104,6 @@ async fn a_public_repository_is_refused_unless_that_was_chosen() {
     let refused = |story: &serde_json::Value| story["admission"]["verdict"] == "deny";
     let story = stage.gate.ask_until("/api/v1/jobs/101", refused).await;
     assert_eq!(story["admission"]["reasons"], json!(["public-repository"]));
-    assert_eq!(stage.alerts().await, ["job-stuck"]);
+    assert_eq!(stage.gate.alerts().await, ["job-stuck"]);
     assert_eq!(stage.github.tally().await.expect("a tally").minted, 0);
 }

@@ -93,7 +93,7 @@ async fn a_dispatched_run_gets_no_runner_whoever_dispatched_it() {
             assert_eq!(words, (labels, "correct", ""), "{verdict:?}");
         }
         assert_eq!(story.tally().await.minted, 0);
-        assert_eq!(story.alerts().await, ["misconfigured-labels"]);
+        assert_eq!(story.gate.alerts().await, ["misconfigured-labels"]);
         assert_eq!(story.tally().await.jobs[&101].status, "queued", "and nobody cancels it");
     }
 }
@@ -127,7 +127,7 @@ async fn a_fork_whose_matrix_mixes_labels_is_contained_once() {
     );
     assert_eq!(tally.variables[VARIABLE], "true", "an attempt switches nothing off");
     assert_eq!(tally.jobs[&103].conclusion.as_deref(), Some("cancelled"));
-    assert_eq!(story.alerts().await, ["untrusted-on-self-hosted"]);
+    assert_eq!(story.gate.alerts().await, ["untrusted-on-self-hosted"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,5 +243,5 @@ async fn a_github_that_refuses_everything_is_no_verdict_on_anybody() {
         ("unjudged", ""),
         "{hosted:?}"
     );
-    assert_eq!((story.tally().await.minted, story.alerts().await), (0, Vec::new()));
+    assert_eq!((story.tally().await.minted, story.gate.alerts().await), (0, Vec::new()));
 }

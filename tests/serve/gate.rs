@@ -277,6 +277,18 @@ impl Gate {
         read(self.http.get(url).bearer_auth(&self.token)).await
     }
 
+    /// The kinds of all alerts, sorted.
+    pub(crate) async fn alerts(&self) -> Vec<String> {
+        let answer = self.ask("/api/v1/alerts").await.body;
+        let alerts = answer["alerts"].as_array().expect("a list").iter();
+        let mut kinds: Vec<String> = alerts
+            .filter_map(|alert| alert["kind"].as_str())
+            .map(str::to_owned)
+            .collect();
+        kinds.sort();
+        kinds
+    }
+
     /// Says something about an alert through the admin API.
     pub(crate) async fn say(&self, path: &str, body: &str) -> Answer {
         let url = format!("http://{}/api/v1/alerts/{path}", self.admin);

@@ -121,18 +121,6 @@ impl Story {
     pub(crate) async fn tally(&self) -> Tally {
         self.github.tally().await.expect("a tally")
     }
-
-    /// The kinds of all alerts, sorted.
-    pub(crate) async fn alerts(&self) -> Vec<String> {
-        let answer = self.gate.ask("/api/v1/alerts").await.body;
-        let alerts = answer["alerts"].as_array().expect("a list").iter();
-        let mut kinds: Vec<String> = alerts
-            .filter_map(|alert| alert["kind"].as_str())
-            .map(str::to_owned)
-            .collect();
-        kinds.sort();
-        kinds
-    }
 }
 
 /// What a decision record says, in the words of the contract; lists are sorted and joined.
