@@ -111,11 +111,7 @@ impl Gate {
             }),
             None => None,
         };
-        let waiter = Waiter {
-            job: event.job.id,
-            since: asked.received_at,
-            at_most: repository.quarantine,
-        };
+        let waiter = Waiter::of(repository, event.job.id, asked.received_at);
         let group = quarantine::of_group(ledger, &repository.group_key()).await?;
         let routing: Option<RepositoryRecord> = records::load(ledger, repository.name.as_str()).await?;
         Ok(LedgerFacts {

@@ -5,6 +5,7 @@
 //! requests starves nobody (ADR 0015).
 
 use super::records::{self, Record};
+use super::settings::Repository;
 use crate::domain::ids::JobId;
 use crate::ports::ledger::Kind;
 use crate::ports::{Failure, Ledger};
@@ -107,6 +108,14 @@ pub(super) struct Waiter {
     pub(super) since: DateTime<Utc>,
     /// How long it can be held at most.
     pub(super) at_most: TimeDelta,
+}
+
+impl Waiter {
+    /// A job of a repository that came in then.
+    pub(super) fn of(repository: &Repository, job: JobId, since: DateTime<Utc>) -> Self {
+        let at_most = repository.quarantine;
+        Self { job, since, at_most }
+    }
 }
 
 impl GroupRecord {

@@ -97,11 +97,7 @@ impl Gate {
     /// Until when a job is held because untrusted ones could take its runner.
     fn quarantined_until(&self, sight: &Sight, want: &Want) -> Option<DateTime<Utc>> {
         let repository = self.settings.repository(want.repository.as_str())?;
-        let waiter = Waiter {
-            job: want.event.job.id,
-            since: want.received_at,
-            at_most: repository.quarantine,
-        };
+        let waiter = Waiter::of(repository, want.event.job.id, want.received_at);
         sight
             .groups
             .get(&repository.group_key())?
