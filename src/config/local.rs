@@ -7,8 +7,10 @@ use std::path::{Component, Path, PathBuf};
 
 /// The longest user name Linux takes.
 const LONGEST_USER: usize = 32;
-/// What every environment has of its own, or must not have at all.
-const RESERVED: &[&str] = &["/dev", "/proc", "/runner", "/tmp", "/var/tmp"];
+/// Replaced in every sandbox, with everything below.
+const RESERVED: &[&str] = &["/dev", "/proc", "/runner"];
+/// Every job has its own. Paths below can be exposed.
+const PRIVATE: &[&str] = &["/tmp", "/var/tmp"];
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -102,7 +104,9 @@ fn check_exposed(check: &mut Check<'_>, paths: &[PathBuf]) -> Result<(), Reporte
             ("is no absolute path", "give a path such as /srv/toolchains, without ..")
         } else if path == Path::new("/") {
             ("is the whole machine", "name the folders that jobs need")
-        } else if RESERVED.iter().any(|reserved| path.starts_with(reserved)) {
+        } else if RESERVED.iter().any(|reserved| path.starts_with(reserved))
+            || PRIVATE.iter().any(|private| path == Path::new(private))
+        {
             ("is where every job has something of its own", "move it elsewhere")
         } else {
             continue;

@@ -31,7 +31,12 @@ impl State {
             set(&mut known.deleted, user.deleted);
         }
         // A variable given along with runs was there before them.
-        let first_run = change.runs.iter().filter_map(|run| run.created_at).min();
+        let first_run = change
+            .runs
+            .iter()
+            .filter_map(|run| run.created_at)
+            .map(|moment| moment.at(self.now()))
+            .min();
         let variables_from = if change.runs.is_empty() {
             self.now()
         } else {
@@ -160,7 +165,7 @@ impl State {
         set(&mut run.path, change.path);
         set(&mut run.name, change.name);
         set(&mut run.actor, change.actor);
-        set(&mut run.created_at, change.created_at);
+        set(&mut run.created_at, change.created_at.map(|moment| moment.at(now)));
         set(&mut run.deleted, change.deleted);
         run.head.change(change.head, head_repository);
         if change.attempt.is_some_and(|attempt| attempt != run.attempt) {
@@ -206,7 +211,7 @@ impl State {
         set(&mut job.name, change.name);
         set(&mut job.labels, change.labels);
         set(&mut job.duration_s, change.duration_s);
-        set(&mut job.created_at, change.created_at);
+        set(&mut job.created_at, change.created_at.map(|moment| moment.at(now)));
         set(&mut job.deleted, change.deleted);
         set(&mut job.steps, change.steps);
         job.conclusion = change.conclusion.or(job.conclusion);

@@ -21,6 +21,7 @@ mod client;
 mod control;
 mod faults;
 mod lifecycle;
+mod moment;
 mod outbox;
 mod render;
 mod rest;
@@ -30,6 +31,7 @@ mod state;
 mod world;
 
 pub use client::{Client, ClientError, Delivery, JobTally, Tally};
+pub use moment::{first_date, relate_times, resolve_times};
 pub use outbox::sign;
 pub use routes::endpoints;
 pub use server::{Simulator, StartError};

@@ -3,8 +3,8 @@
 //! Everything but the key of an entry may be left out. A key that is not known is refused, so that a typo can't silently
 //! leave a default in place. `docs/fixtures.md` is the reference.
 
+use super::moment::Moment;
 use crate::domain::ids::RepositoryName;
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -83,7 +83,7 @@ pub(super) struct RunChange {
     pub(super) attempt: Option<u32>,
     pub(super) actor: Option<String>,
     pub(super) triggering_actor: Option<String>,
-    pub(super) created_at: Option<DateTime<Utc>>,
+    pub(super) created_at: Option<Moment>,
     pub(super) deleted: Option<bool>,
     #[serde(default)]
     pub(super) jobs: Vec<JobChange>,
@@ -101,7 +101,7 @@ pub(super) struct JobChange {
     pub(super) runner_id: Option<u64>,
     pub(super) runner_name: Option<String>,
     pub(super) steps: Option<Vec<String>>,
-    pub(super) created_at: Option<DateTime<Utc>>,
+    pub(super) created_at: Option<Moment>,
     pub(super) deleted: Option<bool>,
 }
 

@@ -46,7 +46,7 @@ fn mistakes_are_named_with_their_key() {
         ("[local]\nexpose = ['/']", "local.expose", "is the whole machine"),
         ("[local]\nexpose = ['srv/tools']", "local.expose", "is no absolute path"),
         ("[local]\nexpose = ['/srv/../etc']", "local.expose", "is no absolute path"),
-        ("[local]\nexpose = ['/opt/tools', '/tmp/x']", "local.expose", "something of its own"),
+        ("[local]\nexpose = ['/opt/tools', '/tmp']", "local.expose", "something of its own"),
         ("[local]\nuser = 'runner'\nsandbox = 'none'", "local.user", "is of no use without a sandbox"),
         ("[server]\nlisten = 8080", "server.listen", "is a number"),
         ("[server]\nlisten = ':8080'", "server.listen", "no address"),

@@ -332,3 +332,21 @@ async fn another_account_runs_it_when_root_says_so() {
     host.destroy(&slot).await.expect("destroyed");
     assert!(!stage.folder(&slot).exists(), "{}", stage.output(&runner(&slot)));
 }
+
+#[tokio::test]
+async fn a_path_below_tmp_that_is_exposed_is_not_lost_behind_the_jobs_own_tmp() {
+    let below_tmp = tempfile::tempdir_in("/tmp").expect("a directory");
+    let tool = below_tmp.path().join("tool");
+    file(&tool, "a tool", 0o644);
+    fs::set_permissions(below_tmp.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
+    let script = format!(
+        "cp {} \"$HOME/new\"; touch /tmp/mine; mv \"$HOME/new\" \"$HOME/tool\"\n{HOOK}",
+        tool.display()
+    );
+    let mut stage = Stage::new(&script);
+    stage.settings.local.expose = vec![below_tmp.path().to_owned()];
+    let (host, slot) = stage.at_gate().await;
+    assert_eq!(stage.left(&slot, "tool").await, "a tool");
+    assert!(!Path::new("/tmp/mine").exists());
+    host.destroy(&slot).await.expect("destroyed");
+}

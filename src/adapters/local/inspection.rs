@@ -122,7 +122,7 @@ fn try_sandbox(settings: &Settings, account: &Account) -> Result<(), Complaint> 
                  jitgate as root with local.user"
                 .to_owned(),
     };
-    let mut options = sandbox::options(settings).map_err(|what| Complaint {
+    let mut options = sandbox::options(settings, None).map_err(|what| Complaint {
         what,
         remedy: "correct local.expose".to_owned(),
     })?;

@@ -60,7 +60,7 @@ pub(super) fn command(
     let launcher = ["bash", "-c", LAUNCHER].map(str::to_owned);
     let (sandbox, words, folders) = match settings.local.sandbox {
         Sandbox::Bwrap => {
-            let mut sandbox = options(settings)?;
+            let mut sandbox = options(settings, Some(&slot.tmp()))?;
             sandbox.extend(own_places(layout, slot)?);
             let words = [become_account(account), launcher.to_vec()].concat();
             (Some(sandbox), words, [HOME, RUNNER, "/tmp", GATE].map(PathBuf::from))
@@ -121,8 +121,9 @@ pub(super) fn become_account(account: &Account) -> Vec<String> {
     words
 }
 
-/// bubblewrap's options for everything that is the same in every slot.
-pub(super) fn options(settings: &Settings) -> Result<Vec<String>, String> {
+/// bubblewrap's options for what the machine shows to a job. The job's own `/tmp` comes before what is exposed, which may lie
+/// below it.
+pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<String>, String> {
     let mut options = Options::default();
     for alone in [
         "--unshare-pid",
@@ -144,8 +145,13 @@ pub(super) fn options(settings: &Settings) -> Result<Vec<String>, String> {
     } else {
         options.add(&["--unshare-user"]);
     }
-    let exposed = expose(settings, &mut options)?;
+    let mut exposed = expose_system(&mut options)?;
     options.add(&["--proc", "/proc", "--dev", "/dev", "--dir", "/run", "--dir", "/var"]);
+    if let Some(tmp) = tmp {
+        options.bind("--bind", tmp, Path::new("/tmp"))?;
+        options.bind("--bind", tmp, Path::new("/var/tmp"))?;
+    }
+    exposed.extend(expose_configured(settings, &mut options)?);
     for path in KERNEL.iter().map(Path::new).filter(|path| by_root && path.exists()) {
         options.bind("--ro-bind", path, path)?;
     }
@@ -160,8 +166,8 @@ pub(super) fn options(settings: &Settings) -> Result<Vec<String>, String> {
     Ok(options.0)
 }
 
-/// Lets the system's folders and the configured ones be seen, and returns them.
-fn expose(settings: &Settings, options: &mut Options) -> Result<Vec<PathBuf>, String> {
+/// Shows the system's folders, and returns them.
+fn expose_system(options: &mut Options) -> Result<Vec<PathBuf>, String> {
     let mut exposed = Vec::new();
     for path in SYSTEM.iter().map(Path::new) {
         match fs::read_link(path) {
@@ -173,6 +179,12 @@ fn expose(settings: &Settings, options: &mut Options) -> Result<Vec<PathBuf>, St
             Err(_) => {}
         }
     }
+    Ok(exposed)
+}
+
+/// Shows what `local.expose` names, and returns it.
+fn expose_configured(settings: &Settings, options: &mut Options) -> Result<Vec<PathBuf>, String> {
+    let mut exposed = Vec::new();
     let hidden = hidden(settings);
     for path in &settings.local.expose {
         let real = path.canonicalize();
@@ -268,8 +280,6 @@ fn closed_below(folder: &Path) -> Vec<PathBuf> {
 fn own_places(layout: &Layout, slot: &SlotDir) -> Result<Vec<String>, String> {
     let mut options = Options::default();
     options.folders_above(Path::new(HOME))?;
-    options.bind("--bind", &slot.tmp(), Path::new("/tmp"))?;
-    options.bind("--bind", &slot.tmp(), Path::new("/var/tmp"))?;
     options.bind("--bind", &slot.home(), Path::new(HOME))?;
     options.bind("--bind", &slot.runner(), Path::new(RUNNER))?;
     options.bind("--ro-bind", &slot.gate(), Path::new(GATE))?;

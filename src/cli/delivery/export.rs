@@ -8,7 +8,6 @@ use super::world::world;
 use crate::app::records::Entry;
 use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::replay::BEGINNING_S;
 use crate::cli::{output, sources, store};
 use crate::config::Origin;
 use crate::domain::decision::{self, Action, Decision, Input};
@@ -21,6 +20,7 @@ use crate::domain::retry::backoff;
 use crate::domain::routing::RoutingState;
 use crate::ports::queue::{Delivery, DeliveryState};
 use crate::runtime::Store;
+use crate::simulator::relate_times;
 use anyhow::{Context, anyhow};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -103,15 +103,13 @@ fn write(path: &Path, fixture: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
-fn fixture(entry: &Entry, event: &JobEvent, payload: Value, settings: Value, expect: &Value) -> Value {
+fn fixture(entry: &Entry, event: &JobEvent, mut payload: Value, settings: Value, expect: &Value) -> Value {
     let decision = &entry.decision;
     let variable = settings["repositories"][0]["variable"].as_str().unwrap_or_default();
     let mut github = world(entry, event, variable);
     let mut steps = Vec::new();
-    let since_beginning = decision.received_at.timestamp() - BEGINNING_S;
-    if since_beginning > 0 {
-        steps.push(json!({"advance_s": since_beginning}));
-    }
+    relate_times(&mut github, decision.received_at);
+    relate_times(&mut payload, decision.received_at);
     if let Some(changed) = changed_under_way(entry, &mut github) {
         steps.push(json!({"github": changed}));
     }

@@ -1,6 +1,6 @@
 //! The fixture format (contract 4; `docs/fixtures.md` is its reference), read strictly: a typo is an error with its place.
 
-use crate::simulator::Change;
+use crate::simulator::{Change, first_date};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -132,6 +132,8 @@ pub(super) enum Unreadable {
         step: usize,
         problem: &'static str,
     },
+    #[error("{}: {date} is a date, which expires: write a time relative to the scenario's, such as \"now-3600s\"", path.display())]
+    Date { path: PathBuf, date: String },
     #[error("{} holds no .json file; name fixtures, or a directory of them", .0.display())]
     Empty(PathBuf),
 }
@@ -143,6 +145,20 @@ impl Fixture {
         let runs = list(&self.github, "runs");
         let jobs = runs.iter().flat_map(|run| list(run, "jobs"));
         jobs.filter_map(|job| job.get("id")?.as_u64()).collect()
+    }
+
+    /// The first date in anything that a gate judges by its own clock.
+    fn first_date(&self) -> Option<&str> {
+        let changes = self.steps.iter().filter_map(|step| step.github.as_ref());
+        let payloads = self
+            .steps
+            .iter()
+            .filter_map(|step| step.deliver.as_ref()?.payload.as_ref());
+        [&self.github]
+            .into_iter()
+            .chain(changes)
+            .chain(payloads)
+            .find_map(first_date)
     }
 }
 
@@ -159,6 +175,10 @@ pub(super) fn read(path: &Path) -> Result<Fixture, Unreadable> {
     // Worlds go to the simulator as they were written, and are read for what they mean first, which knows a typo's place.
     serde_json::from_str::<Fixture<Change>>(&text).map_err(json)?;
     let fixture: Fixture = serde_json::from_str(&text).map_err(json)?;
+    if let Some(date) = fixture.first_date() {
+        let (path, date) = (path.to_owned(), date.to_owned());
+        return Err(Unreadable::Date { path, date });
+    }
     for (at, step) in fixture.steps.iter().enumerate() {
         if let Err(problem) = check(step) {
             return Err(Unreadable::Step {

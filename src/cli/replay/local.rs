@@ -29,7 +29,7 @@ const TOKEN: &str = "sim-replay";
 /// The repository of fixtures that name none.
 const REPOSITORY: &str = "octo-org/chem-model";
 /// When every scenario begins: 2026-11-23T12:00:00Z, in seconds since 1970.
-pub(in crate::cli) const BEGINNING_S: i64 = 1_795_435_200;
+const BEGINNING_S: i64 = 1_795_435_200;
 /// Alerts looked at in the end.
 const ALERTS: usize = 1000;
 
@@ -150,6 +150,10 @@ impl Stage for Local {
     async fn decision(&self, delivery: &DeliveryId, job: JobId) -> Result<Option<Decision>> {
         let record = self.gate.job(job).await?;
         Ok(record.and_then(|record| record.entry(delivery).map(|entry| entry.decision.clone())))
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
     }
 
     async fn advance(&mut self, seconds: u32) -> Result<()> {

@@ -13,4 +13,3 @@ mod report;
 mod target;
 
 pub(super) use command::{Args, run};
-pub(super) use local::BEGINNING_S;

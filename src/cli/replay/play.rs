@@ -5,9 +5,10 @@ use super::fixture::{Deliver, Expect, Fixture, Signature, Step};
 use crate::app::signature;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{DeliveryId, JobId};
-use crate::simulator::Client as Simulator;
+use crate::simulator::{Client as Simulator, resolve_times};
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::Value;
@@ -35,6 +36,8 @@ pub(super) trait Stage: Send {
     async fn work(&mut self) -> Result<usize>;
     /// The record of a delivery.
     async fn decision(&self, delivery: &DeliveryId, job: JobId) -> Result<Option<Decision>>;
+    /// The time that its gate and its GitHub have now.
+    fn now(&self) -> DateTime<Utc>;
     /// Lets time pass.
     async fn advance(&mut self, seconds: u32) -> Result<()>;
     /// Restarts the gate on its store.
@@ -199,12 +202,16 @@ impl Player<'_> {
         }
         let guid = deliver.guid.clone();
         let guid = guid.unwrap_or_else(|| made_up_guid(self.name, self.sent.len()));
+        let mut given = deliver.payload.clone();
+        if let Some(payload) = &mut given {
+            resolve_times(payload, self.stage.now());
+        }
         let payload = match (deliver.job, &deliver.action) {
             (Some(job), Some(action)) => {
-                let patch = deliver.payload.as_ref();
+                let patch = given.as_ref();
                 self.stage.github().render(&deliver.event, action, job, patch).await?
             }
-            _ => deliver.payload.clone().unwrap_or_default(),
+            _ => given.unwrap_or_default(),
         };
         Ok(self.signed(guid, &deliver.event, &payload, deliver.signature))
     }

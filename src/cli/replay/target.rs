@@ -1,11 +1,14 @@
 //! A running gate as the stage: deliveries go to its public port, records come from its admin API.
 
 use super::play::{Post, Remains, Stage};
+use crate::adapters::clock::SystemClock;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{DeliveryId, JobId};
+use crate::ports::Clock;
 use crate::simulator::Client as Simulator;
 use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, VecDeque};
@@ -187,6 +190,10 @@ impl Stage for Target {
             None | Some(Value::Null) => Ok(None),
             Some(decision) => Ok(Some(serde_json::from_value(decision.clone())?)),
         }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        SystemClock.now()
     }
 
     async fn advance(&mut self, _seconds: u32) -> Result<()> {
