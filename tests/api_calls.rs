@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use globset::{Glob, GlobSet};
 use jitgate::domain::event::{Action, Job, JobEvent, JobStatus};
-use jitgate::domain::facts::{Fact, Facts, HeadRepository, LiveJob, Pull, Run, User, Variable};
+use jitgate::domain::facts::{Base, Fact, Facts, HeadRepository, LiveJob, Pull, Run, User, Variable};
 use jitgate::domain::ids::{JobId, RepositoryId, RunId};
 use jitgate::domain::labels::LabelPolicy;
 use jitgate::domain::policy::{Mode, Permission, Policy, RoutingPolicy, TrustPolicy};
@@ -49,11 +49,11 @@ impl Scene {
                 id: RepositoryId(3),
                 owner: "o".to_owned(),
             }),
+            private: Some(true),
         };
         let event = JobEvent {
             action: Action::Queued,
             repository: "o/r".to_owned(),
-            is_public: false,
             job,
         };
         Self {
@@ -109,9 +109,15 @@ impl Scene {
                     head_sha: "abc".to_owned(),
                     author: Some(user("ada")),
                     author_association: self.association.to_owned(),
+                    base: Some(Base {
+                        branch: "main".to_owned(),
+                        is_default: true,
+                    }),
                 }]);
             }
             Question::ChangedFiles(_) => facts.changes_workflows = Fact::Known(true),
+            Question::Retargeted(_) => facts.retargeted = Fact::Known(false),
+            Question::Commits(_) => facts.commits = Fact::Gone,
             Question::Variable => {
                 let value = "true".to_owned();
                 facts.variable = Fact::Known(Variable {
@@ -123,10 +129,7 @@ impl Scene {
                 facts.permissions.insert(login.clone(), Fact::Known(Permission::Write));
             }
             Question::LiveJob => {
-                facts.live_job = Fact::Known(LiveJob {
-                    status: JobStatus::Queued,
-                    runner_id: None,
-                });
+                facts.live_job = Fact::Known(LiveJob::from(&self.event.job));
             }
         }
     }
@@ -155,11 +158,13 @@ fn policy() -> Policy {
             associations: vec!["MEMBER".to_owned()],
             min_permission: Permission::Write,
             allow_bots: Vec::new(),
+            require_verified_commits: false,
             public_repositories: true,
         },
         routing: RoutingPolicy {
             workflows: GlobSet::builder().add(workflow).build().expect("globs"),
             hosted_jobs: GlobSet::empty(),
+            branches: GlobSet::empty(),
         },
         mode: Mode::Observe,
         rollback_on_attempt: false,

@@ -256,7 +256,6 @@ const ROUTING_TABLE: &[Row] = &[
     (None, "untrusted", "pool", "attempt"),
     (None, "untrusted", "reachable", "attempt"),
     (None, "untrusted", "pool", "misroute"),
-    (None, "untrusted", "reachable", "misroute"),
     (None, "ineligible", "pool", "misconfigured"),
     (None, "ineligible", "reachable", "misconfigured"),
     (None, "untrusted", "foreign", "correct"),

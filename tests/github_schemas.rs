@@ -153,6 +153,8 @@ async fn every_answer_is_one_github_describes() {
         ("/repos/{owner}/{repo}/pulls/{pull_number}", repo(&["7"])),
         ("/repos/{owner}/{repo}/pulls/{pull_number}", repo(&["8"])),
         ("/repos/{owner}/{repo}/pulls/{pull_number}/files", repo(&["7"])),
+        ("/repos/{owner}/{repo}/pulls/{pull_number}/commits", repo(&["7"])),
+        ("/repos/{owner}/{repo}/issues/{issue_number}/events", repo(&["7"])),
         ("/repos/{owner}/{repo}/actions/variables/{name}", repo(&["ROUTING"])),
         ("/repos/{owner}/{repo}/actions/runs/{run_id}", repo(&["20"])),
         ("/repos/{owner}/{repo}/actions/runs/{run_id}", repo(&["21"])),

@@ -1,17 +1,17 @@
 //! Carries decisions out. Every action can be repeated after a crash without a second effect.
 
 use super::gate::Gate;
-use super::records::{self, Entry, RepositoryRecord, RolledBack, RunRecord, RunnerRecord};
+use super::records::{self, Entry, JobRecord, RepositoryRecord, RolledBack, RunRecord, RunnerRecord};
 use super::settings::Repository;
 use super::{runners, wants};
 use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::decision::{Action, Decision};
-use crate::domain::event::{Action as EventAction, JobEvent};
+use crate::domain::event::{Action as EventAction, JobEvent, JobStatus};
 use crate::domain::facts::Facts;
 use crate::domain::job::{Service, ServiceEvent};
 use crate::domain::runner::{Outcome, RunnerState};
 use crate::ports::Failure;
-use crate::ports::github::RunCommand;
+use crate::ports::github::{Purpose, RunCommand};
 
 /// Does one action of a decision.
 pub(super) async fn perform(
@@ -257,38 +257,55 @@ async fn rebind(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Notes what an event says about runners of ours: a job runs on one, or is over and its runner goes.
-pub(super) async fn follow_runner(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
+/// Notes what an event says about runners of ours: a job runs on one, or is over and its runner goes. The event says where
+/// to look; before anything ends, GitHub's own record of the job has to bear it out.
+pub(super) async fn follow_runner(gate: &Gate, repository: &Repository, event: &JobEvent) -> Result<(), Failure> {
     let job = event.job.id;
-    let on = match &event.job.runner {
-        Some(on) => runners::of_event(gate, on).await?,
-        None => None,
-    };
-    match (event.action, &on) {
-        (EventAction::InProgress, Some(_)) => {
-            if let Some(taken) = &event.job.runner {
-                runners::note_taken(gate, taken, job).await?;
-            }
-        }
-        (EventAction::Completed, Some(runner)) => {
-            runners::end(gate, &runner.name, how_it_ended(runner), None).await?;
-        }
-        _ => {}
-    }
     if !matches!(event.action, EventAction::InProgress | EventAction::Completed) {
         return Ok(());
     }
+    let named = match &event.job.runner {
+        Some(on) => runners::of_event(gate, on).await?,
+        None => None,
+    };
+    if let (EventAction::InProgress, Some(taken), Some(_)) = (event.action, &event.job.runner, &named) {
+        runners::note_taken(gate, taken, job).await?;
+    }
+    let record = gate.job(job).await?;
+    let is_owed = |record: &JobRecord| !matches!(record.service, Service::Unwanted | Service::Closed);
+    let over = event.action == EventAction::Completed;
+    let runs_on_ours = named
+        .as_ref()
+        .is_some_and(|named| named.state != RunnerState::Destroyed);
+    let matters = (over && runs_on_ours) || record.as_ref().is_some_and(is_owed);
+    if !matters {
+        return settle_stuck(gate, event, record.as_ref()).await;
+    }
+    let live = gate.github.job(&repository.name, job, Purpose::Admit).await?;
+    let is_over = live.as_ref().is_none_or(|live| live.status == JobStatus::Completed);
+    let is_running = live.as_ref().is_some_and(|live| live.status == JobStatus::InProgress);
+    if (over && !is_over) || (!over && !is_running && !is_over) {
+        // GitHub's record lags behind its event, or the event is not GitHub's.
+        return Err(Failure::Transient(format!(
+            "GitHub does not show job {job} as {} yet",
+            event.action.as_str()
+        )));
+    }
+    let on = named.filter(|named| match live.as_ref().map(|live| &live.runner) {
+        Some(Some(runner)) => named.id.is_none_or(|id| id == runner.id),
+        Some(None) => false,
+        // The run is gone, and with it the record of the job: only its own runner goes.
+        None => named.job == job,
+    });
+    if let (true, Some(runner)) = (is_over, &on) {
+        runners::end(gate, &runner.name, how_it_ended(runner), None).await?;
+    }
+    let over = is_over;
     // A job that runs elsewhere, or is over before it began, needs its runner no more.
     let Some(record) = gate.job(job).await? else {
         return Ok(());
     };
-    let over = event.action == EventAction::Completed;
-    let was_stuck = |entry: &Entry| entry.decision.actions.contains(&Action::Alert(AlertKind::JobStuck));
-    if over && (record.was_given_up || record.decisions.iter().any(was_stuck)) {
-        gate.alerts
-            .over(AlertKind::JobStuck, Some(&record.repository), "-", Some(job))
-            .await?;
-    }
+    settle_stuck(gate, event, Some(&record)).await?;
     let elsewhere = on.as_ref().is_none_or(|on| record.runner.as_deref() != Some(&on.name));
     if matches!(record.service, Service::Wanted | Service::Serving) && (over || (elsewhere && on.is_none())) {
         if let Some(name) = record.runner.filter(|_| elsewhere) {
@@ -302,6 +319,24 @@ pub(super) async fn follow_runner(gate: &Gate, event: &JobEvent) -> Result<(), F
         wants::close(gate, job, why).await?;
     } else if over && record.service == Service::Served {
         wants::close(gate, job, "is over").await?;
+    }
+    Ok(())
+}
+
+/// A job that was told of as stuck is over.
+async fn settle_stuck(gate: &Gate, event: &JobEvent, record: Option<&JobRecord>) -> Result<(), Failure> {
+    let Some(record) = record.filter(|_| event.action == EventAction::Completed) else {
+        return Ok(());
+    };
+    let was_stuck = |entry: &Entry| {
+        let decision = &entry.decision;
+        decision.actions.contains(&Action::Alert(AlertKind::JobStuck)) || decision.leaves_a_job_waiting()
+    };
+    if record.was_given_up || record.decisions.iter().any(was_stuck) {
+        let (repository, job) = (&record.repository, event.job.id);
+        gate.alerts
+            .over(AlertKind::JobStuck, Some(repository), "-", Some(job))
+            .await?;
     }
     Ok(())
 }

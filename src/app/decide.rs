@@ -10,13 +10,15 @@ use super::quarantine::{self, Waiter};
 use super::records::{self, Entry, JobRecord, RepositoryRecord};
 use super::settings::Repository;
 use super::{gather, pool, runners};
+use crate::domain::admission::SETTLING_DELAY;
+use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::decision::{self, Action, Decision, Input};
-use crate::domain::event::{Action as EventAction, JobEvent};
-use crate::domain::facts::{Fact, Facts, LedgerFacts, OurRunner};
+use crate::domain::event::{Action as EventAction, Job, JobEvent};
+use crate::domain::facts::{Fact, Facts, LedgerFacts, LiveJob, OurRunner};
 use crate::domain::ids::DeliveryId;
 use crate::domain::job::Progress;
 use crate::domain::routing::RoutingVerdict;
-use crate::domain::trust::Trust;
+use crate::domain::trust::{self, Trust};
 use crate::ports::Failure;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
@@ -32,6 +34,8 @@ pub(super) struct Asked<'a> {
     pub(super) attempts: u32,
     /// Whether an environment waits for the job, so that capacity is no question.
     pub(super) has_environment: bool,
+    /// The job as GitHub has just shown it, when it waits at the gate of a runner.
+    pub(super) at_gate: Option<&'a Job>,
 }
 
 impl Gate {
@@ -47,6 +51,9 @@ impl Gate {
         let record = self.job(event.job.id).await?;
         let mut facts = Facts {
             ledger: self.ledger_facts(asked, repository, event, record.as_ref()).await?,
+            live_job: asked
+                .at_gate
+                .map_or(Fact::NotAsked, |job| Fact::Known(LiveJob::from(job))),
             ..Facts::default()
         };
         let asked_from = self.clock.now();
@@ -72,14 +79,19 @@ impl Gate {
             // Whoever has an environment makes the runner, and the want stays if it dies: no delivery owes that any more.
             .filter(|a| !(asked.has_environment && *a == Action::Provision))
             .collect();
+        let may_quarantine = trust::may_accuse(&facts, &repository.policy.trust) != Some(false);
         let entry = Entry {
             decision: decision.clone(),
             facts,
             pending: pending.clone(),
         };
         self.record(repository, event, entry).await?;
-        self.hold_or_release(repository, event, &decision).await?;
+        self.hold_or_release(repository, event, &decision, may_quarantine)
+            .await?;
         self.follow_up(repository, event, &decision, &pending).await?;
+        if decision.leaves_a_job_waiting() {
+            self.alerts.raise(Alert::of(AlertKind::JobStuck, &decision)).await?;
+        }
         Ok((decision, not_before))
     }
 
@@ -123,6 +135,9 @@ impl Gate {
             rolled_back: routing.is_some_and(|record| record.rolled_back.is_some()),
             taken_by,
             attempts: asked.attempts,
+            catching_up: self.clock.now() - asked.received_at < SETTLING_DELAY,
+            at_gate: asked.at_gate.is_some(),
+            admitted: record.and_then(|record| record.admitted.clone()),
         })
     }
 
@@ -152,10 +167,12 @@ impl Gate {
         repository: &Repository,
         event: &JobEvent,
         decision: &Decision,
+        may_quarantine: bool,
     ) -> Result<(), Failure> {
         let (ledger, group) = (self.ledger.as_ref(), repository.group_key());
         let (now, retention) = (self.clock.now(), self.settings.retention);
-        let threat = decision.labels_class.could_reach_us()
+        let threat = may_quarantine
+            && decision.labels_class.could_reach_us()
             && matches!(decision.trust.verdict, Trust::Untrusted | Trust::Unknown);
         let waits = matches!(event.action, EventAction::Queued | EventAction::Waiting);
         let over = event.action == EventAction::Completed;
@@ -182,7 +199,7 @@ impl Gate {
         pending: &[Action],
     ) -> Result<(), Failure> {
         let done = self.carry_out(repository, event, decision, pending).await;
-        act::follow_runner(self, event).await?;
+        act::follow_runner(self, repository, event).await?;
         done
     }
 

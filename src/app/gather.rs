@@ -92,6 +92,8 @@ fn leave_open(question: &Question, cause: Cause, facts: &mut Facts) {
         Question::Run => facts.run = Fact::Failed(cause),
         Question::Pulls { .. } => facts.pulls = Fact::Failed(cause),
         Question::ChangedFiles(_) => facts.changes_workflows = Fact::Failed(cause),
+        Question::Retargeted(_) => facts.retargeted = Fact::Failed(cause),
+        Question::Commits(_) => facts.commits = Fact::Failed(cause),
         Question::Variable => facts.variable = Fact::Failed(cause),
         Question::Permission(login) => {
             facts.permissions.insert(login.clone(), Fact::Failed(cause));
@@ -120,12 +122,18 @@ async fn ask(
     match question {
         Question::Run => facts.run = run(gate, &key, purpose, now).await?,
         Question::Pulls { owner, branch } => {
-            let max_age = if reaches_us { PULLS_AT_ADMISSION } else { PULLS };
+            let max_age = match (facts.ledger.at_gate, reaches_us) {
+                (true, _) => TimeDelta::zero(),
+                (false, true) => PULLS_AT_ADMISSION,
+                (false, false) => PULLS,
+            };
             let pulls = match gate.recall.pulls.get(&key, now, max_age) {
                 Some(pulls) => pulls,
                 None => {
                     let pulls = pulls(gate, repository, facts, owner, branch, purpose).await?;
-                    gate.recall.pulls.put(key, pulls.clone(), now);
+                    if shows_the_head(facts, &pulls) {
+                        gate.recall.pulls.put(key, pulls.clone(), now);
+                    }
                     pulls
                 }
             };
@@ -133,6 +141,11 @@ async fn ask(
         }
         Question::ChangedFiles(numbers) => {
             facts.changes_workflows = changed_workflows(gate, repository, facts, numbers, purpose).await?;
+        }
+        Question::Retargeted(numbers) => facts.retargeted = retargeted(gate, name, numbers, purpose).await?,
+        Question::Commits(number) => {
+            let commits = gate.github.commits(name, *number, purpose).await?;
+            facts.commits = commits.map_or(Fact::Gone, Fact::Known);
         }
         Question::Variable => {
             let variable = match gate.recall.variables.get(name, now, VARIABLE) {
@@ -147,11 +160,19 @@ async fn ask(
         }
         Question::Permission(login) => {
             let key = (name.clone(), login.clone());
-            let permission = match gate.recall.permissions.get(&key, now, PERMISSION) {
+            let max_age = if facts.ledger.at_gate {
+                TimeDelta::zero()
+            } else {
+                PERMISSION
+            };
+            let permission = match gate.recall.permissions.get(&key, now, max_age) {
                 Some(permission) => permission,
                 None => {
                     let permission = gate.github.permission(name, login, purpose).await?;
-                    gate.recall.permissions.put(key, permission, now);
+                    // None is an absence, which a person who was just invited shows for a moment.
+                    if permission > Permission::None {
+                        gate.recall.permissions.put(key, permission, now);
+                    }
                     permission
                 }
             };
@@ -166,6 +187,26 @@ async fn ask(
         }
     }
     Ok(())
+}
+
+/// Whether a list of pull requests has one at the run's commit; one that has not may be older than the event.
+fn shows_the_head(facts: &Facts, pulls: &[Pull]) -> bool {
+    let run = facts.run.known();
+    run.is_some_and(|run| !trust::pulls_at_head(pulls, run).is_empty())
+}
+
+async fn retargeted(
+    gate: &Gate,
+    repository: &RepositoryName,
+    numbers: &[u64],
+    purpose: Purpose,
+) -> Result<Fact<bool>, Failure> {
+    for number in numbers {
+        if gate.github.base_changed(repository, *number, purpose).await? {
+            return Ok(Fact::Known(true));
+        }
+    }
+    Ok(Fact::Known(false))
 }
 
 /// Whether the run, as far as it is known, can be trusted: outsiders get at the quota kept for admissions with one call a
@@ -237,10 +278,9 @@ async fn changed_workflows(
         return Ok(Fact::Gone);
     };
     let pulls = pulls(gate, repository, facts, &head.owner, branch, purpose).await?;
-    let still_there = trust::candidates(&pulls, run)
-        .iter()
-        .all(|pull| pull.head_sha == run.head_sha && numbers.contains(&pull.number));
-    Ok(if still_there && !pulls.is_empty() {
+    let here = trust::pulls_at_head(&pulls, run);
+    let still_there = here.iter().all(|pull| numbers.contains(&pull.number));
+    Ok(if still_there && !here.is_empty() {
         Fact::Known(false)
     } else {
         Fact::Gone

@@ -1,23 +1,21 @@
 //! The job gate: who is at the gate of a runner, and whether they may go on.
 //!
 //! A job's hook has called and waits; no step of it has run. What it says of itself only tells where to look: which job
-//! is on this runner, GitHub says. The job that the runner was made for goes on. Any other is decided on like an event of
-//! its own: a Trusted Pool job of people who may have runners keeps it, everything else loses it with all that is in it.
+//! is on this runner, GitHub says. That job is decided on anew, whether the runner was made for it or not: a Trusted Pool job
+//! that is admitted right now goes on, and keeps its verdict. Everything else loses the runner with all that is in it.
 
 use super::gate::Gate;
-use super::records::RunnerRecord;
+use super::records::{Entered, RunnerRecord};
 use super::settings::Repository;
 use super::{decide, runners, wants};
-use crate::domain::admission;
+use crate::domain::admission::AdmissionVerdict;
 use crate::domain::alert::{Alert, AlertKind};
-use crate::domain::decision::{Action, Decision};
+use crate::domain::decision::Action;
 use crate::domain::event::{self, Job, JobEvent, JobStatus};
-use crate::domain::facts::Fact;
+use crate::domain::facts::Admitted;
 use crate::domain::ids::{DeliveryId, RunId};
 use crate::domain::job::{Progress, ServiceEvent};
-use crate::domain::labels::LabelsClass;
-use crate::domain::runner::{Outcome, RunnerEvent};
-use crate::domain::trust::Trust;
+use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
 use crate::ports::Failure;
 use crate::ports::github::{Purpose, RunnerScope};
 use crate::ports::runner_host::{Hello, SlotId};
@@ -33,25 +31,35 @@ pub(super) async fn judge(gate: &Gate, name: &str, hello: &Hello) -> Result<bool
     if let Some(on) = &job.runner {
         runners::note_taken(gate, on, job.id).await?;
     }
-    let may_go_on = job.id == runner.made_for || is_entitled(gate, repository, &runner, job.clone()).await?;
-    if !may_go_on {
+    let Some(admitted) = admit(gate, repository, &runner, &job).await? else {
         let why = format!("job {} of {} has no right to it", job.id, repository.name);
+        if job.id == runner.job {
+            // GitHub fails it once its runner is gone: it runs nowhere else.
+            wants::update_job(gate, job.id, |record| {
+                let before = record.progress;
+                record.progress = before.max(Progress::InProgress);
+                record.progress != before
+            })
+            .await?;
+        }
         runners::end(gate, name, Outcome::GateRefused, Some(&why)).await?;
         return Ok(true);
-    }
+    };
     let now = gate.clock.now();
     // On record before it is done: a crash in between opens the gate again, and a theft found later knows of it.
-    let admitted = runners::change(gate, name, |record| record.advance(RunnerEvent::Admitted, now)).await?;
-    if admitted.is_none_or(|record| !record.passed_gate || !record.state.is_alive()) {
+    let passed = runners::change(gate, name, |record| record.advance(RunnerEvent::Admitted, now)).await?;
+    if passed.is_none_or(|record| !record.passed_gate || !record.state.is_alive()) {
         return Ok(true);
     }
     wants::update_job(gate, job.id, |record| {
         record.progress = record.progress.max(Progress::InProgress);
+        record.admitted = Some(admitted.clone());
         record.advance(
             ServiceEvent::Begin,
             now,
             format!("let through the gate of runner {name}"),
-        )
+        );
+        true
     })
     .await?;
     wants::forget(gate, job.id).await?;
@@ -125,78 +133,58 @@ fn share_runners(one: &RunnerScope, other: &RunnerScope) -> bool {
     }
 }
 
-/// Whether a job may have the runner that was made for another one. Everything that follows for either job is done.
-async fn is_entitled(gate: &Gate, repository: &Repository, runner: &RunnerRecord, job: Job) -> Result<bool, Failure> {
+/// The verdict with which a job may begin on a runner; none when it may not. Everything about it is asked anew, since what
+/// was true when the runner was made need not be true now. What follows for the job is done.
+async fn admit(
+    gate: &Gate,
+    repository: &Repository,
+    runner: &RunnerRecord,
+    job: &Job,
+) -> Result<Option<Admitted>, Failure> {
     let Some(delivery) = DeliveryId::parse(&format!("gate-{}", runner.name.replace('.', "_"))) else {
-        return Ok(false);
+        return Ok(None);
     };
     let event = JobEvent {
         action: event::Action::InProgress,
         repository: repository.name.to_string(),
-        is_public: false,
-        job,
+        job: job.clone(),
     };
+    let knocked = |entered: &&Entered| entered.state == RunnerState::Gated;
     let asked = decide::Asked {
         delivery: &delivery,
-        received_at: gate.clock.now(),
+        received_at: (runner.history.iter().find(knocked)).map_or_else(|| gate.clock.now(), |entered| entered.at),
         attempts: 0,
         has_environment: true,
+        at_gate: Some(job),
     };
     let (decision, _) = gate.decide(&asked, repository, &event).await?;
-    if decision.trust.verdict == Trust::Unknown {
+    match decision.admission.verdict {
+        AdmissionVerdict::Admit => Ok(Some(Admitted {
+            pull_request: decision.trust.pull_request,
+            author: decision.author.clone(),
+            state: decision.routing.state,
+            verdict: decision.routing.verdict,
+        })),
         // GitHub owes an answer: the deadline of the gate decides if it stays owed.
-        return Err(Failure::Transient(format!(
-            "the trust of job {} is undecided",
-            event.job.id
-        )));
-    }
-    if !may_have_it(&decision) {
-        // The decision has said so to whom it may concern.
-        return Ok(false);
-    }
-    let permitted = is_permitted(gate, repository, &event, &decision).await?;
-    if !permitted {
-        let what = format!(
-            "runner {} was given to job {}, which may have none",
-            runner.name, event.job.id
-        );
-        let (kind, now) = (AlertKind::StolenRunner, gate.clock.now());
-        let alert = Alert::about(kind, Some(&repository.name), "gate", Some(event.job.id), &what, now);
-        gate.alerts.raise(alert).await?;
-    }
-    Ok(permitted)
-}
-
-fn may_have_it(decision: &Decision) -> bool {
-    decision.trust.verdict == Trust::Trusted
-        && decision.labels_class == LabelsClass::Pool
-        && !decision.actions.contains(&Action::DestroyRunner)
-}
-
-/// Whether the people behind the job may have runners at all: without this, one that admission refuses would only have
-/// to wait for somebody else's.
-async fn is_permitted(
-    gate: &Gate,
-    repository: &Repository,
-    event: &JobEvent,
-    decision: &Decision,
-) -> Result<bool, Failure> {
-    let Some(record) = gate.job(event.job.id).await? else {
-        return Ok(false);
-    };
-    let Some(entry) = record.entry(&decision.delivery) else {
-        return Ok(false);
-    };
-    let policy = &repository.policy.trust;
-    for (_, user) in admission::people(&entry.facts, policy) {
-        let Some(user) = user else { return Ok(false) };
-        let permission = gate
-            .github
-            .permission(&repository.name, &user.login, Purpose::Admit)
-            .await?;
-        if !policy.suffices(permission) {
-            return Ok(false);
+        AdmissionVerdict::Hold => {
+            let reasons = decision.admission.reasons.join(", ");
+            Err(Failure::Transient(format!(
+                "job {} is not admitted yet: {reasons}",
+                job.id
+            )))
+        }
+        AdmissionVerdict::Deny | AdmissionVerdict::None => {
+            let told = decision.actions.contains(&Action::Alert(AlertKind::StolenRunner));
+            if job.id != runner.made_for && !told {
+                let what = format!(
+                    "runner {} was given to job {}, which may have none",
+                    runner.name, job.id
+                );
+                let (kind, now) = (AlertKind::StolenRunner, gate.clock.now());
+                let alert = Alert::about(kind, Some(&repository.name), "gate", Some(job.id), &what, now);
+                gate.alerts.raise(alert).await?;
+            }
+            Ok(None)
         }
     }
-    Ok(matches!(entry.facts.run, Fact::Known(_)))
 }

@@ -77,6 +77,7 @@ async fn is_admitted(gate: &Gate, repository: &Repository, want: &Want, record: 
         received_at: want.received_at,
         attempts: want.tries,
         has_environment: true,
+        at_gate: None,
     };
     let (decision, not_before) = gate.decide(&asked, repository, &want.event).await?;
     let now = gate.clock.now();

@@ -13,6 +13,7 @@ use crate::domain::event::JobEvent;
 use crate::domain::payload::{self, Parsed};
 use crate::domain::retry::backoff;
 use crate::ports::Failure;
+use crate::ports::github::Purpose;
 use crate::ports::queue::Lease;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -154,19 +155,34 @@ impl Gate {
 
     async fn process(&self, lease: &Lease) -> Outcome {
         let event = match payload::parse(&lease.body) {
-            Ok(Parsed::Job(event)) => event,
+            Ok(Parsed::Job(event)) => *event,
             Ok(Parsed::UnknownAction) => return Outcome::Done,
             Err(error) => return Outcome::Hopeless(error.to_string()),
         };
         let Some(repository) = self.settings.repository(&event.repository) else {
             return Outcome::Done;
         };
-        match self.decide_and_act(lease, repository, &event).await {
+        let worked = match self.completed(repository, event).await {
+            Ok(event) => self.decide_and_act(lease, repository, &event).await,
+            Err(failure) => Err(failure),
+        };
+        match worked {
             Ok(outcome) => outcome,
             Err(Failure::Permanent(cause)) => Outcome::Hopeless(cause),
             Err(Failure::RateLimited { until, detail }) => self.again(lease, Some(until), detail),
             Err(Failure::Transient(cause)) => self.again(lease, None, cause),
         }
+    }
+
+    /// The event with what its payload leaves out, taken from GitHub's record of the job.
+    async fn completed(&self, repository: &Repository, mut event: JobEvent) -> Result<JobEvent, Failure> {
+        if event.job.is_incomplete() {
+            let live = self.github.job(&repository.name, event.job.id, Purpose::Judge).await?;
+            if let Some(live) = live {
+                event.job.complete_from(&live);
+            }
+        }
+        Ok(event)
     }
 
     fn again(&self, lease: &Lease, after: Option<DateTime<Utc>>, cause: String) -> Outcome {
@@ -200,6 +216,7 @@ impl Gate {
             received_at: lease.received_at,
             attempts: lease.attempts,
             has_environment: false,
+            at_gate: None,
         };
         let (decision, not_before) = self.decide(&asked, repository, event).await?;
         self.settle(lease, event, &decision, not_before).await

@@ -167,8 +167,9 @@ fn kind(value: &Value) -> &'static str {
 }
 
 fn expected(node: Node<'_>) -> String {
-    if node.properties().is_some() {
-        return "a table".to_owned();
+    if let Some(properties) = node.properties() {
+        let keys: Vec<String> = properties.keys().map(|key| format!("`{key}`")).collect();
+        return format!("a table with {}", keys.join(", "));
     }
     if let Some(items) = node.items() {
         let least = if node.bound("minItems").is_some() {

@@ -36,6 +36,8 @@ pub(super) struct RawRepository {
     run_label_prefix: Option<String>,
     /// Instead of `routing.workflows`.
     workflows: Option<Vec<String>>,
+    /// Instead of `routing.branches`.
+    branches: Option<Vec<String>>,
     /// Instead of `routing.hosted_jobs`.
     hosted_jobs: Option<Vec<String>>,
     /// Instead of `routing.quarantine_s`.
@@ -179,6 +181,7 @@ impl RawRepository {
             || self.trust_label.is_some()
             || self.run_label_prefix.is_some()
             || self.workflows.is_some()
+            || self.branches.is_some()
             || self.hosted_jobs.is_some()
             || self.quarantine_s.is_some();
         if !overrides {
@@ -190,6 +193,7 @@ impl RawRepository {
             trust_label: self.trust_label.clone().unwrap_or(base.trust_label),
             run_label_prefix: self.run_label_prefix.clone().unwrap_or(base.run_label_prefix),
             workflows: self.workflows.clone().unwrap_or(base.workflows),
+            branches: self.branches.clone().unwrap_or(base.branches),
             hosted_jobs: self.hosted_jobs.clone().unwrap_or(base.hosted_jobs),
             quarantine_s: self.quarantine_s.unwrap_or(base.quarantine_s),
         };

@@ -26,6 +26,8 @@ pub(super) struct RawRouting {
     pub(super) run_label_prefix: String,
     /// Globs of the workflow files that follow the routing variable.
     pub(super) workflows: Vec<String>,
+    /// Globs of branches beside the default one whose pull requests follow the routing rule.
+    pub(super) branches: Vec<String>,
     /// Globs of names of jobs in them that stay hosted by design.
     pub(super) hosted_jobs: Vec<String>,
     /// Longest time that an untrusted job in a runner group keeps runners from being made there.
@@ -51,6 +53,7 @@ impl RawRouting {
         let labels = self.check_labels(check, &key);
         let workflows = globs(check, &key("workflows"), &self.workflows, true);
         let hosted_jobs = globs(check, &key("hosted_jobs"), &self.hosted_jobs, false);
+        let branches = globs(check, &key("branches"), &self.branches, false);
         self.warn_of_useless_workflows(check, &key("workflows"));
         labels?;
         Ok(Routing {
@@ -60,6 +63,7 @@ impl RawRouting {
                 run_label_prefix: self.run_label_prefix,
             },
             runs: RoutingPolicy {
+                branches: branches?,
                 workflows: workflows?,
                 hosted_jobs: hosted_jobs?,
             },
@@ -126,7 +130,7 @@ impl RawRouting {
 }
 
 /// Builds one matcher. With `paths`, `*` and `?` stop at a slash.
-fn globs(check: &mut Check<'_>, key: &str, patterns: &[String], paths: bool) -> Result<GlobSet, Reported> {
+pub(super) fn globs(check: &mut Check<'_>, key: &str, patterns: &[String], paths: bool) -> Result<GlobSet, Reported> {
     let mut set = GlobSet::builder();
     let mut result = Ok(());
     for pattern in patterns {

@@ -1,7 +1,8 @@
 //! `[trust]`: whose pull requests are trusted.
 
 use super::check::{Check, Reported};
-use crate::domain::policy::{Permission, TrustPolicy};
+use super::routing::globs;
+use crate::domain::policy::{AllowedBot, CommitsBy, Permission, TrustPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +14,30 @@ pub(super) struct RawTrust {
     associations: Vec<RawAssociation>,
     /// What author, actor and triggering actor need on the repository before a runner is made.
     min_permission: RawPermission,
-    /// Bots exempt from the bot and permission rules, by login.
-    allow_bots: Vec<String>,
+    /// Bots exempt from the bot and permission rules.
+    allow_bots: Vec<RawBot>,
+    /// Whether GitHub must have verified the signature of every commit of the pull request.
+    require_verified_commits: bool,
+}
+
+/// A bot exempt from the bot and permission rules.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RawBot {
+    /// Its login, such as `dependabot[bot]`.
+    login: String,
+    /// Globs of the repository's branches that it may run code from.
+    #[schemars(length(min = 1))]
+    branches: Vec<String>,
+    /// Authors that the commits of its pull requests may have.
+    commits_by: RawCommitsBy,
+}
+
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum RawCommitsBy {
+    Bot,
+    PeopleWithPermission,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -70,13 +93,29 @@ impl RawTrust {
                 remedy,
             );
         }
-        let bots: Vec<_> = self.allow_bots.iter().map(|login| check_login(check, login)).collect();
-        bots.into_iter().collect::<Result<(), _>>()?;
+        let bots: Vec<_> = self.allow_bots.into_iter().map(|bot| bot.validate(check)).collect();
+        let allow_bots = bots.into_iter().collect::<Result<_, _>>()?;
         Ok(TrustPolicy {
             associations: self.associations.into_iter().map(word).collect(),
             min_permission,
-            allow_bots: self.allow_bots,
+            allow_bots,
+            require_verified_commits: self.require_verified_commits,
             public_repositories: true,
+        })
+    }
+}
+
+impl RawBot {
+    fn validate(self, check: &mut Check<'_>) -> Result<AllowedBot, Reported> {
+        check_login(check, &self.login)?;
+        let branches = globs(check, "trust.allow_bots.branches", &self.branches, false)?;
+        Ok(AllowedBot {
+            login: self.login,
+            branches,
+            commits_by: match self.commits_by {
+                RawCommitsBy::Bot => CommitsBy::Bot,
+                RawCommitsBy::PeopleWithPermission => CommitsBy::PeopleWithPermission,
+            },
         })
     }
 }

@@ -1,9 +1,9 @@
 //! Admission: asked besides trust, right before a runner is made.
 
 use super::event::{Action, Job, JobEvent, JobStatus};
-use super::facts::{Cause, Fact, Facts, LedgerFacts, User};
-use super::policy::{Permission, TrustPolicy};
-use super::trust::{candidates, cause_code};
+use super::facts::{Cause, Commit, Fact, Facts, LedgerFacts, Pull, Run, User};
+use super::policy::{AllowedBot, CommitsBy, Permission, TrustPolicy};
+use super::trust::{accepted, cause_code};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -55,8 +55,21 @@ impl Admission {
 /// GitHub fails a job that was queued for 24 h; an hour of grace for its clock and ours.
 pub const STALE_AFTER: TimeDelta = TimeDelta::hours(25);
 
-/// How often "no such run" or "no such job" is asked again: GitHub's replicas can lag behind its own webhook.
-pub const GONE_ATTEMPTS: u32 = 2;
+/// How often "no such run" or "no such job" is asked again, which takes a quarter of a minute: GitHub's replicas can lag behind its
+/// own webhook.
+pub const GONE_ATTEMPTS: u32 = 4;
+
+/// GitHub's lists can lag behind its own webhook by seconds. For so long after a delivery an absence or an older state
+/// decides nothing.
+pub const SETTLING_DELAY: TimeDelta = TimeDelta::seconds(6);
+
+/// Refusals that can turn out to be an older state of what GitHub shows.
+const MAY_BE_OLD: &[&str] = &[
+    "head-moved",
+    "author-permission:none",
+    "actor-permission:none",
+    "triggering-actor-permission:none",
+];
 
 /// Whether the event asks for a runner, and the job neither has nor had one. GitHub sends `queued` with status `waiting`
 /// before a job can run.
@@ -81,17 +94,19 @@ pub fn refusals_at_hand(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, n
     let job = &event.job;
     let run = facts.run.known();
     let superseded = run.is_some_and(|run| run.run_attempt > job.run_attempt);
-    if facts.ledger.overtaken || superseded || job.status != JobStatus::Queued || job.conclusion.is_some() {
+    let waits = job.status == JobStatus::Queued && job.conclusion.is_none() && !facts.ledger.overtaken;
+    if superseded || !(waits || facts.ledger.at_gate) {
         reasons.push("job-not-queued".to_owned());
     }
-    if is_stale(job, now) {
+    if !facts.ledger.at_gate && is_stale(job, now) {
         reasons.push("stale".to_owned());
     }
-    if event.is_public && !policy.public_repositories {
+    // GitHub says whether it is private; a payload can be forged.
+    if run.is_some_and(|run| run.private != Some(true)) && !policy.public_repositories {
         reasons.push("public-repository".to_owned());
     }
     if let Some((run, pulls)) = run.zip(facts.pulls.known()) {
-        let judged = candidates(pulls, run);
+        let judged = accepted(pulls, run, policy);
         if !judged.iter().any(|pull| pull.open) {
             reasons.push("pull-request-closed".to_owned());
         }
@@ -99,7 +114,7 @@ pub fn refusals_at_hand(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, n
             reasons.push("head-moved".to_owned());
         }
         let presser = run.triggering_actor.as_ref();
-        if presser.is_none_or(|user| user.is_bot() && !policy.allows_bot(&user.login)) {
+        if presser.is_none_or(|user| user.is_bot() && policy.allowed_bot(user, run).is_none()) {
             reasons.push("bot-triggering-actor".to_owned());
         }
     }
@@ -113,31 +128,140 @@ pub fn still_waits(refusals: &[String]) -> bool {
     !refusals.iter().any(|r| r == "job-not-queued" || r == "stale")
 }
 
-/// Everyone whose permission admission asks for, with the prefix of their reason code; exempt bots are left out.
+/// What is known about one condition of admission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Check {
+    Met,
+    Refused(String),
+    Open(Cause),
+    Unasked(Missing),
+}
+
+/// What admission still has to ask GitHub for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missing {
+    /// What a user may do.
+    Permission(String),
+    /// Commits of a pull request.
+    Commits(u64),
+}
+
+/// The next thing to ask for, as long as nothing refuses or is left open.
 #[must_use]
-pub fn people<'a>(facts: &'a Facts, policy: &TrustPolicy) -> Vec<(&'static str, Option<&'a User>)> {
+pub fn next_missing(facts: &Facts, policy: &TrustPolicy) -> Option<Missing> {
+    for check in checks(facts, policy) {
+        match check {
+            Check::Met => {}
+            Check::Refused(_) | Check::Open(_) => return None,
+            Check::Unasked(missing) => return Some(missing),
+        }
+    }
+    None
+}
+
+/// The conditions on the people behind the run, and on the commits.
+fn checks(facts: &Facts, policy: &TrustPolicy) -> Vec<Check> {
     let (Some(run), Some(pulls)) = (facts.run.known(), facts.pulls.known()) else {
         return Vec::new();
     };
-    let mut people: Vec<(&'static str, Option<&User>)> = candidates(pulls, run)
-        .into_iter()
-        .map(|pull| ("author-permission", pull.author.as_ref()))
-        .collect();
-    people.push(("actor-permission", run.actor.as_ref()));
-    people.push(("triggering-actor-permission", run.triggering_actor.as_ref()));
-    people.retain(|(_, user)| user.is_none_or(|user| !(user.is_bot() && policy.allows_bot(&user.login))));
-    people
+    let judged = accepted(pulls, run, policy);
+    let mut checks = one_author_may(facts, policy, run, &judged);
+    for (code, user) in [
+        ("actor-permission", &run.actor),
+        ("triggering-actor-permission", &run.triggering_actor),
+    ] {
+        checks.push(may(facts, policy, run, code, user.as_ref()));
+    }
+    checks.extend(about_commits(facts, policy, run, &judged));
+    checks
 }
 
-/// Admission of a trusted job whose labels are ours. Refusals win over holding.
+/// One pull request whose author may is enough: who else has opened one for the same commit changes nothing.
+fn one_author_may(facts: &Facts, policy: &TrustPolicy, run: &Run, judged: &[&Pull]) -> Vec<Check> {
+    let author_may = |pull: &&Pull| may(facts, policy, run, "author-permission", pull.author.as_ref());
+    let mut checks: Vec<Check> = judged.iter().map(author_may).collect();
+    let tests: [fn(&Check) -> bool; 3] = [
+        |check| *check == Check::Met,
+        |check| matches!(check, Check::Unasked(_)),
+        |check| matches!(check, Check::Open(_)),
+    ];
+    // The best that is known of any of them counts.
+    if let Some(best) = tests.into_iter().find(|test| checks.iter().any(test)) {
+        checks.retain(best);
+        checks.truncate(1);
+    }
+    checks
+}
+
+fn may(facts: &Facts, policy: &TrustPolicy, run: &Run, code: &str, user: Option<&User>) -> Check {
+    if user.is_some_and(|user| policy.allowed_bot(user, run).is_some()) {
+        return Check::Met;
+    }
+    match (facts.permission_of(user), user) {
+        (Fact::Known(permission), _) if policy.suffices(permission) => Check::Met,
+        (Fact::Known(permission), _) => Check::Refused(format!("{code}:{}", permission.as_str())),
+        (Fact::Failed(cause), _) => Check::Open(cause),
+        (Fact::NotAsked, Some(user)) => Check::Unasked(Missing::Permission(user.login.clone())),
+        (Fact::Gone | Fact::NotAsked, _) => Check::Refused(format!("{code}:{}", Permission::None.as_str())),
+    }
+}
+
+/// The commits count where a bot is exempt, since a bot can carry the commits of others, and where signatures are required.
+fn about_commits(facts: &Facts, policy: &TrustPolicy, run: &Run, judged: &[&Pull]) -> Vec<Check> {
+    let authors = judged.iter().filter_map(|pull| pull.author.as_ref());
+    let involved = [&run.actor, &run.triggering_actor].into_iter().flatten().chain(authors);
+    let bots: Vec<&AllowedBot> = involved.filter_map(|user| policy.allowed_bot(user, run)).collect();
+    let Some(pull) = judged
+        .first()
+        .filter(|_| policy.require_verified_commits || !bots.is_empty())
+    else {
+        return Vec::new();
+    };
+    let commits = match &facts.commits {
+        Fact::NotAsked => return vec![Check::Unasked(Missing::Commits(pull.number))],
+        Fact::Failed(cause) => return vec![Check::Open(*cause)],
+        Fact::Gone => return vec![Check::Refused("commits-unknown".to_owned())],
+        Fact::Known(commits) => commits,
+    };
+    if !commits.iter().any(|commit| commit.sha == run.head_sha) {
+        // The list is that of another head.
+        return vec![Check::Refused("commits-unknown".to_owned())];
+    }
+    let mut checks = Vec::new();
+    if policy.require_verified_commits && !commits.iter().all(|commit| commit.verified) {
+        checks.push(Check::Refused("unverified-commit".to_owned()));
+    }
+    for bot in bots {
+        checks.extend(commits.iter().map(|commit| wrote_it(facts, policy, bot, commit)));
+    }
+    checks
+}
+
+fn wrote_it(facts: &Facts, policy: &TrustPolicy, bot: &AllowedBot, commit: &Commit) -> Check {
+    let author = commit.author.as_ref();
+    if author.is_some_and(|author| author.is_bot() && author.login.eq_ignore_ascii_case(&bot.login)) {
+        return Check::Met;
+    }
+    match (facts.permission_of(author), author) {
+        _ if bot.commits_by == CommitsBy::Bot => Check::Refused("commit-author".to_owned()),
+        (_, Some(author)) if author.is_bot() => Check::Refused("commit-author".to_owned()),
+        (Fact::Known(permission), Some(_)) if policy.suffices(permission) => Check::Met,
+        (Fact::NotAsked, Some(author)) => Check::Unasked(Missing::Permission(author.login.clone())),
+        (Fact::Failed(cause), Some(_)) => Check::Open(cause),
+        _ => Check::Refused("commit-author".to_owned()),
+    }
+}
+
+/// Admission of a trusted job whose labels are ours, before a runner is made for it and again at the gate of its runner.
+/// Refusals win over holding.
 #[must_use]
 pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTime<Utc>) -> Admission {
     let mut deny = refusals_at_hand(event, facts, policy, now);
     let mut hold: Vec<String> = Vec::new();
-    if facts.ledger.quarantined {
+    if facts.ledger.quarantined && !facts.ledger.at_gate {
         hold.push("quarantined".to_owned());
     }
-    if facts.ledger.at_capacity {
+    if facts.ledger.at_capacity && !facts.ledger.at_gate {
         hold.push("at-capacity".to_owned());
     }
     if facts
@@ -149,22 +273,29 @@ pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTim
         hold.push(cause_code(Cause::Unavailable).to_owned());
     }
     let mut unasked = false;
-    for (code, user) in people(facts, policy) {
-        match facts.permission_of(user) {
-            Fact::Known(permission) if policy.suffices(permission) => {}
-            Fact::Known(permission) => deny.push(format!("{code}:{}", permission.as_str())),
-            Fact::Gone => deny.push(format!("{code}:{}", Permission::None.as_str())),
-            Fact::Failed(cause) => hold.push(cause_code(cause).to_owned()),
-            Fact::NotAsked => unasked = true,
+    for check in checks(facts, policy) {
+        match check {
+            Check::Met => {}
+            Check::Refused(reason) => deny.push(reason),
+            Check::Open(cause) => hold.push(cause_code(cause).to_owned()),
+            Check::Unasked(_) => unasked = true,
         }
     }
+    let expected = if facts.ledger.at_gate {
+        JobStatus::InProgress
+    } else {
+        JobStatus::Queued
+    };
     match &facts.live_job {
-        Fact::Known(live) if live.status == JobStatus::Queued => {}
+        Fact::Known(live) if live.status == expected => {}
         Fact::Known(_) => deny.push("job-not-queued".to_owned()),
         Fact::Gone if facts.ledger.attempts >= GONE_ATTEMPTS => deny.push("job-gone".to_owned()),
         Fact::Gone => hold.push("job-gone".to_owned()),
         Fact::Failed(cause) => hold.push(cause_code(*cause).to_owned()),
         Fact::NotAsked => unasked = true,
+    }
+    if facts.ledger.catching_up && deny.iter().all(|reason| MAY_BE_OLD.contains(&reason.as_str())) {
+        hold.append(&mut deny);
     }
     if unasked && deny.is_empty() && hold.is_empty() {
         // Otherwise it was not asked because something else already refuses or holds.

@@ -12,8 +12,6 @@ pub struct JobEvent {
     pub action: Action,
     /// The repository as the payload names it; compared with the configured ones before anything else.
     pub repository: String,
-    /// Whether everybody can see the repository, as far as the payload says.
-    pub is_public: bool,
     /// The job as the payload shows it.
     pub job: Job,
 }
@@ -57,6 +55,9 @@ impl Action {
     }
 }
 
+/// The attempt of a job whose payload does not say it; GitHub counts from 1.
+pub const UNSAID_ATTEMPT: u32 = 0;
+
 /// The `workflow_job` object, reduced to what decisions are made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
@@ -64,7 +65,7 @@ pub struct Job {
     pub id: JobId,
     /// The run it belongs to.
     pub run_id: RunId,
-    /// Which attempt of the run; 1 where the payload leaves it out.
+    /// Which attempt of the run; [`UNSAID_ATTEMPT`] where the payload leaves it out.
     pub run_attempt: u32,
     /// Name as shown in the user interface; written by whoever edits the workflow.
     pub name: String,
@@ -97,10 +98,27 @@ impl Job {
             .is_some_and(|conclusion| conclusion == "skipped" || never_placed)
     }
 
-    /// Whether a step of the workflow itself began, beyond those every runner adds before it.
+    /// Whether the payload leaves out something that decisions rest on.
     #[must_use]
-    pub fn ran_a_step(&self) -> bool {
-        self.steps.iter().any(Step::is_the_workflows_and_ran)
+    pub fn is_incomplete(&self) -> bool {
+        let unsaid = self.run_attempt == UNSAID_ATTEMPT || self.head_sha.is_empty() || self.labels.is_empty();
+        (unsaid || self.status == JobStatus::Other) && !self.was_skipped()
+    }
+
+    /// Takes what the payload leaves out from GitHub's own record of the job.
+    pub fn complete_from(&mut self, live: &Self) {
+        if self.run_attempt == UNSAID_ATTEMPT {
+            self.run_attempt = live.run_attempt.max(1);
+        }
+        if self.head_sha.is_empty() {
+            self.head_sha.clone_from(&live.head_sha);
+        }
+        if self.labels.is_empty() {
+            self.labels.clone_from(&live.labels);
+        }
+        if self.status == JobStatus::Other {
+            self.status = live.status;
+        }
     }
 
     /// How long the job waited for a runner, by GitHub's own times: these say so once the job runs, not before.

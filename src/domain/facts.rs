@@ -1,8 +1,9 @@
 //! What GitHub and the ledger said about a job, kept apart from what follows from it.
 
-use super::event::{Job, JobStatus};
-use super::ids::{JobId, RepositoryId, RunnerId};
+use super::event::{Job, JobStatus, UNSAID_ATTEMPT};
+use super::ids::{JobId, RepositoryId, RunId, RunnerId};
 use super::policy::Permission;
+use super::routing_verdict::{RoutingState, RoutingVerdict};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -57,6 +58,10 @@ pub struct Facts {
     pub pulls: Fact<Vec<Pull>>,
     /// Whether those pull requests change anything under `.github/`.
     pub changes_workflows: Fact<bool>,
+    /// Whether the base of one of those pull requests was changed after it was opened.
+    pub retargeted: Fact<bool>,
+    /// Commits of the accepted pull request.
+    pub commits: Fact<Vec<Commit>>,
     /// The routing variable.
     pub variable: Fact<Variable>,
     /// Permissions asked for so far, by login.
@@ -97,6 +102,25 @@ pub struct LedgerFacts {
     pub taken_by: Option<OurRunner>,
     /// How often this delivery was tried before.
     pub attempts: u32,
+    /// The event is so recent that GitHub's lists may not show its cause yet: an absence, or an older state, is no answer.
+    pub catching_up: bool,
+    /// The job is on a runner of ours and waits at its gate.
+    pub at_gate: bool,
+    /// The verdict with which the job passed its gate. It stands for as long as the job exists.
+    pub admitted: Option<Admitted>,
+}
+
+/// The verdict with which a job passed its gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admitted {
+    /// Number of the pull request it was admitted for.
+    pub pull_request: Option<u64>,
+    /// Author of that pull request.
+    pub author: Option<String>,
+    /// State of the routing variable then.
+    pub state: RoutingState,
+    /// Routing verdict then.
+    pub verdict: RoutingVerdict,
 }
 
 /// A runner of ours that GitHub gave the job to.
@@ -133,6 +157,9 @@ pub struct Run {
     pub repository_id: RepositoryId,
     /// Where the code comes from; none when that repository was deleted.
     pub head_repository: Option<HeadRepository>,
+    /// Whether only some people can see the repository; not said counts as public.
+    #[serde(default)]
+    pub private: Option<bool>,
 }
 
 /// The repository a run's code comes from.
@@ -175,6 +202,29 @@ pub struct Pull {
     pub author: Option<User>,
     /// What the author is to the repository, in GitHub's words.
     pub author_association: String,
+    /// The branch it is to be merged into, as it is now: its author can change it.
+    #[serde(default)]
+    pub base: Option<Base>,
+}
+
+/// The branch a pull request is to be merged into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// Its name.
+    pub branch: String,
+    /// Whether it is the repository's default branch.
+    pub is_default: bool,
+}
+
+/// A commit of a pull request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// Its id.
+    pub sha: String,
+    /// The account its author's address belongs to. Whoever makes a commit writes that address.
+    pub author: Option<User>,
+    /// Whether GitHub has verified its signature.
+    pub verified: bool,
 }
 
 /// A repository variable.
@@ -197,15 +247,47 @@ impl Variable {
 /// A job as GitHub has it now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveJob {
+    /// Its id.
+    pub id: JobId,
+    /// Its run.
+    pub run_id: RunId,
+    /// The attempt of that run.
+    pub run_attempt: u32,
+    /// The commit it runs for.
+    pub head_sha: String,
+    /// Labels its `runs-on` asked for.
+    pub labels: Vec<String>,
     /// Its status.
     pub status: JobStatus,
     /// The runner it was given to.
     pub runner_id: Option<RunnerId>,
 }
 
+impl LiveJob {
+    /// Whether this is the job that an event speaks of. What never changes about a job has to be the same.
+    #[must_use]
+    pub fn agrees_with(&self, job: &Job) -> bool {
+        let sorted = |labels: &[String]| {
+            let mut labels: Vec<String> = labels.iter().map(|label| label.to_ascii_lowercase()).collect();
+            labels.sort_unstable();
+            labels
+        };
+        let attempt_agrees = self.run_attempt == UNSAID_ATTEMPT || self.run_attempt == job.run_attempt;
+        (self.id, self.run_id) == (job.id, job.run_id)
+            && attempt_agrees
+            && self.head_sha == job.head_sha
+            && sorted(&self.labels) == sorted(&job.labels)
+    }
+}
+
 impl From<&Job> for LiveJob {
     fn from(job: &Job) -> Self {
         Self {
+            id: job.id,
+            run_id: job.run_id,
+            run_attempt: job.run_attempt,
+            head_sha: job.head_sha.clone(),
+            labels: job.labels.clone(),
             status: job.status,
             runner_id: job.runner.as_ref().map(|runner| runner.id),
         }

@@ -19,6 +19,7 @@ pub mod pool;
 pub mod question;
 pub mod retry;
 pub mod routing;
+pub mod routing_verdict;
 pub mod runner;
 pub mod signature;
 pub mod trust;

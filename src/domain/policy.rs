@@ -22,21 +22,45 @@ pub struct Policy {
 }
 
 /// Whose pull requests are trusted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct TrustPolicy {
     /// Author associations that pass the routing rule, in GitHub's words.
     pub associations: Vec<String>,
     /// What author, actor and triggering actor need on the repository before a runner is made.
     pub min_permission: Permission,
-    /// Bots that are exempt from the bot and permission rules, by login.
-    pub allow_bots: Vec<String>,
+    /// Bots that are exempt from the bot and permission rules.
+    pub allow_bots: Vec<AllowedBot>,
+    /// Whether GitHub must have verified the signature of every commit of the pull request.
+    pub require_verified_commits: bool,
     /// Whether repositories that everybody can see are served on this kind of host.
     pub public_repositories: bool,
+}
+
+/// A bot that is exempt from the bot and permission rules.
+#[derive(Debug, Clone)]
+pub struct AllowedBot {
+    /// Its login.
+    pub login: String,
+    /// Branches of the repository that it may run code from.
+    pub branches: GlobSet,
+    /// Authors that the commits on those branches may have.
+    pub commits_by: CommitsBy,
+}
+
+/// Authors that the commits of an allowed bot's pull request may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitsBy {
+    /// The bot alone.
+    Bot,
+    /// The bot, and people with `min_permission`.
+    PeopleWithPermission,
 }
 
 /// Which runs follow the routing variable.
 #[derive(Debug, Clone)]
 pub struct RoutingPolicy {
+    /// Branches beside the default one whose pull requests follow the routing rule.
+    pub branches: GlobSet,
     /// Paths of workflows whose trusted jobs belong on self-hosted runners.
     pub workflows: GlobSet,
     /// Names of jobs in them that stay hosted by design.

@@ -3,13 +3,13 @@
 //! The caller asks, fills the answer in and comes back until there is nothing left to ask. Every question it can name is
 //! one API call at most; `docs/ARCHITECTURE.md` counts them.
 
-use super::admission::{asks_for_a_runner, people, refusals_at_hand};
-use super::event::JobEvent;
-use super::facts::{Fact, Facts};
+use super::admission::{self, Missing, asks_for_a_runner, refusals_at_hand};
+use super::event::{Action, JobEvent};
+use super::facts::{Fact, Facts, User};
 use super::labels::LabelsClass;
 use super::policy::Policy;
 use super::routing::{self, RoutingState, RoutingVerdict, Situation};
-use super::trust::{self, Trust, candidates};
+use super::trust::{self, Trust, pulls_at_head};
 use chrono::{DateTime, Utc};
 
 /// A question to GitHub.
@@ -26,6 +26,10 @@ pub enum Question {
     },
     /// Whether these pull requests change anything under `.github/`.
     ChangedFiles(Vec<u64>),
+    /// Whether the base of one of these pull requests was ever changed.
+    Retargeted(Vec<u64>),
+    /// The commits of this pull request.
+    Commits(u64),
     /// The routing variable.
     Variable,
     /// What a user may do.
@@ -37,7 +41,14 @@ pub enum Question {
 /// The next question, or none when the decision can be made.
 #[must_use]
 pub fn next(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>) -> Option<Question> {
-    if event.job.was_skipped() {
+    if facts.ledger.admitted.is_some() {
+        return None;
+    }
+    if concerns_us(event, facts, policy) && facts.live_job.is_unasked() {
+        return Some(Question::LiveJob);
+    }
+    let mismatch = facts.live_job.known().is_some_and(|live| !live.agrees_with(&event.job));
+    if event.job.was_skipped() || mismatch {
         return None;
     }
     if facts.run.is_unasked() {
@@ -68,53 +79,87 @@ pub fn next(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>
         Trust::Trusted if class == LabelsClass::Pool => about_admission(event, facts, policy, now),
         Trust::Trusted => {
             let verdict = routing::judge(&Situation::of(event, facts, policy, trust));
-            (verdict == RoutingVerdict::NotRouted)
-                .then(|| unasked_author(facts))
-                .flatten()
+            if verdict != RoutingVerdict::NotRouted {
+                return None;
+            }
+            // Only the job as GitHub shows it accuses.
+            let live = facts.live_job.is_unasked().then_some(Question::LiveJob);
+            live.or_else(|| unasked_author(facts, policy))
         }
     }
 }
 
+/// Whether the job could reach a runner of ours, or has one: then only GitHub's own record of it decides anything.
+fn concerns_us(event: &JobEvent, facts: &Facts, policy: &Policy) -> bool {
+    let over = event.action == Action::Completed && facts.ledger.served;
+    let could_reach_us = !event.job.was_skipped() && policy.labels.classify(&event.job).could_reach_us();
+    could_reach_us || over || facts.ledger.taken_by.is_some()
+}
+
 fn about_an_untrusted(class: LabelsClass, facts: &Facts, policy: &Policy) -> Option<Question> {
-    let (run, pulls) = (facts.run.known()?, facts.pulls.known()?);
-    let judged = candidates(pulls, run);
-    if !class.could_reach_us() || !trust::pulls_are_evidence(facts, &policy.trust) {
+    let run = facts.run.known()?;
+    let by_the_run = !trust::reasons_of_the_run(run, &policy.trust).is_empty();
+    let their_own = trust::is_their_own(facts, &policy.trust);
+    if !class.could_reach_us() || (!their_own && facts.ledger.catching_up) {
         return None;
     }
+    if trust::may_accuse(facts, &policy.trust).is_none() {
+        return unasked_actor(facts);
+    }
+    let pulls = facts.pulls.known()?;
+    if class != LabelsClass::Pool || !trust::pulls_are_evidence(facts, &policy.trust) {
+        return None;
+    }
+    let routed = policy.routing.routes(&run.path);
+    if !routed || routing::bases_are_covered(facts, policy) != Some(true) {
+        return None;
+    }
+    let numbers = || pulls_at_head(pulls, run).iter().map(|pull| pull.number).collect();
     if facts.changes_workflows.is_unasked() {
-        return Some(Question::ChangedFiles(judged.iter().map(|pull| pull.number).collect()));
+        return Some(Question::ChangedFiles(numbers()));
+    }
+    if facts.changes_workflows != Fact::Known(false) {
+        return None;
+    }
+    if facts.retargeted.is_unasked() {
+        return Some(Question::Retargeted(numbers()));
     }
     // Only an association can be contradicted by a permission.
-    let by_association_alone = trust::reasons_of_the_run(run, &policy.trust).is_empty();
-    by_association_alone.then(|| unasked_author(facts)).flatten()
+    (!by_the_run).then(|| unasked_author(facts, policy)).flatten()
 }
 
 fn about_admission(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>) -> Option<Question> {
     let ledger = &facts.ledger;
-    if !asks_for_a_runner(event, ledger) || ledger.quarantined || ledger.at_capacity {
-        return None;
-    }
-    if routing::state(facts) == RoutingState::Off && ledger.rolled_back {
-        return None;
+    if !ledger.at_gate {
+        if !asks_for_a_runner(event, ledger) || ledger.quarantined || ledger.at_capacity {
+            return None;
+        }
+        if routing::state(facts) == RoutingState::Off && ledger.rolled_back {
+            return None;
+        }
     }
     if !refusals_at_hand(event, facts, &policy.trust, now).is_empty() {
         return None;
     }
-    for (_, user) in people(facts, &policy.trust) {
-        match (facts.permission_of(user), user) {
-            (Fact::NotAsked, Some(user)) => return Some(Question::Permission(user.login.clone())),
-            (Fact::Known(permission), _) if policy.trust.suffices(permission) => {}
-            _ => return None,
-        }
-    }
-    facts.live_job.is_unasked().then_some(Question::LiveJob)
+    admission::next_missing(facts, &policy.trust).map(|missing| match missing {
+        Missing::Permission(login) => Question::Permission(login),
+        Missing::Commits(number) => Question::Commits(number),
+    })
 }
 
-fn unasked_author(facts: &Facts) -> Option<Question> {
+fn unasked_actor(facts: &Facts) -> Option<Question> {
+    let run = facts.run.known()?;
+    let actors = [&run.actor, &run.triggering_actor].into_iter().flatten();
+    ask_about(actors, facts)
+}
+
+fn unasked_author(facts: &Facts, policy: &Policy) -> Option<Question> {
     let (run, pulls) = (facts.run.known()?, facts.pulls.known()?);
-    candidates(pulls, run)
-        .into_iter()
-        .filter_map(|pull| pull.author.as_ref())
-        .find(|author| !facts.permissions.contains_key(&author.login))
-        .map(|author| Question::Permission(author.login.clone()))
+    let judged = trust::judged(pulls, run, &policy.trust);
+    ask_about(judged.into_iter().filter_map(|pull| pull.author.as_ref()), facts)
+}
+
+fn ask_about<'a>(mut users: impl Iterator<Item = &'a User>, facts: &Facts) -> Option<Question> {
+    let unasked = users.find(|user| !facts.permissions.contains_key(&user.login))?;
+    Some(Question::Permission(unasked.login.clone()))
 }

@@ -1,72 +1,12 @@
 //! Routing: whether a job was sent where it belongs. Trusted on self-hosted, everything else on hosted.
 
 use super::event::JobEvent;
-use super::facts::{Fact, Facts};
+use super::facts::{Base, Fact, Facts};
 use super::labels::LabelsClass;
 use super::policy::Policy;
+pub use super::routing_verdict::{RoutingState, RoutingVerdict};
 use super::trust::{self, Trust};
 use chrono::TimeDelta;
-use serde::{Deserialize, Serialize};
-
-/// Whether the repository's variable sends trusted jobs to self-hosted runners.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RoutingState {
-    /// The variable is `true`.
-    On,
-    /// It is absent or anything else.
-    Off,
-    /// It could not be read, or changed after the run was created.
-    Unknown,
-}
-
-impl RoutingState {
-    /// The word used in records.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::On => "on",
-            Self::Off => "off",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-/// What the routing of one job amounts to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RoutingVerdict {
-    /// Where it belongs.
-    Correct,
-    /// Trusted, routing is on, and yet not on self-hosted. A mismatch.
-    NotRouted,
-    /// An outsider wrote our labels, and was contained.
-    Attempt,
-    /// The routing rule itself is broken, or an untrusted step ran. A mismatch.
-    Misroute,
-    /// Trusted and on self-hosted while routing is off.
-    Drain,
-    /// Labels nobody meant: a mistake in a workflow.
-    Misconfigured,
-    /// Not enough is known.
-    Unjudged,
-}
-
-impl RoutingVerdict {
-    /// The word used in records, metrics and alert labels.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Correct => "correct",
-            Self::NotRouted => "not-routed",
-            Self::Attempt => "attempt",
-            Self::Misroute => "misroute",
-            Self::Drain => "drain",
-            Self::Misconfigured => "misconfigured",
-            Self::Unjudged => "unjudged",
-        }
-    }
-}
 
 /// No job of a run starts sooner after the run's creation, so none has read the variable before.
 const FIRST_JOB_STARTS: TimeDelta = TimeDelta::seconds(2);
@@ -114,7 +54,10 @@ pub struct Situation {
     pub belongs_here: bool,
     /// Whether the pull request changes something under `.github/`; none when that is not known of this very commit.
     pub changes_workflows: Option<bool>,
-    /// Whether a step of the job ran on a runner of ours.
+    /// Whether the routing rule decided where the job runs: its workflow follows the variable, and the pull request has
+    /// always been one into a branch that the rule covers. None while that is not known.
+    pub rule_applies: Option<bool>,
+    /// Whether the host let something through on the job's runner that was not this job.
     pub step_ran: bool,
 }
 
@@ -124,17 +67,40 @@ impl Situation {
     pub fn of(event: &JobEvent, facts: &Facts, policy: &Policy, trust: Trust) -> Self {
         let evidence = trust::pulls_are_evidence(facts, &policy.trust);
         let routed = facts.run.known().is_some_and(|run| policy.routing.routes(&run.path));
+        let covered = bases_are_covered(facts, policy);
         let taken_by = facts.ledger.taken_by.as_ref();
         Self {
             state: state(facts),
             trust,
             class: policy.labels.classify(&event.job),
             has_trust_label: policy.labels.has_trust_label(&event.job.labels),
-            belongs_here: evidence && routed && !policy.routing.stays_hosted(&event.job.name),
+            belongs_here: evidence && routed && covered != Some(false) && !policy.routing.stays_hosted(&event.job.name),
             changes_workflows: facts.changes_workflows.known().copied().filter(|_| evidence),
-            step_ran: taken_by.is_some_and(|runner| runner.passed_gate || event.job.ran_a_step()),
+            rule_applies: match (routed, covered, &facts.retargeted) {
+                (false, ..) | (_, Some(false), _) | (.., Fact::Known(true)) => Some(false),
+                (true, Some(true), Fact::Known(false)) => Some(true),
+                _ => None,
+            },
+            step_ran: taken_by.is_some_and(|runner| runner.passed_gate),
         }
     }
+}
+
+/// Whether every pull request at the run's commit is one into a branch that the routing rule covers; none when a base is
+/// not known.
+#[must_use]
+pub fn bases_are_covered(facts: &Facts, policy: &Policy) -> Option<bool> {
+    let (run, pulls) = (facts.run.known()?, facts.pulls.known()?);
+    let mut answer = Some(true);
+    for pull in trust::pulls_at_head(pulls, run) {
+        let covered = |base: &Base| base.is_default || policy.routing.branches.is_match(&base.branch);
+        match pull.base.as_ref().map(covered) {
+            Some(true) => {}
+            Some(false) => return Some(false),
+            None => answer = None,
+        }
+    }
+    answer
 }
 
 /// The routing table. The first row that matches decides.
@@ -150,8 +116,9 @@ pub fn judge(s: &Situation) -> RoutingVerdict {
         (On, Trusted, Hosted | Foreign | Reachable) if s.belongs_here => NotRouted,
         (_, Trusted, Hosted | Foreign | Reachable) => Correct,
         (Off, Trusted, Pool) => Drain,
-        // Unknown changes count as the outsider's doing: the other answer would let anyone switch routing off.
-        (_, Untrusted, Pool | Reachable) if s.step_ran || s.changes_workflows == Some(false) => Misroute,
+        (_, Untrusted, Pool | Reachable) if s.step_ran => Misroute,
+        // What is not known counts as the outsider's doing: the other answer would let anyone switch routing off.
+        (_, Untrusted, Pool) if s.rule_applies == Some(true) && s.changes_workflows == Some(false) => Misroute,
         (_, Untrusted, Pool | Reachable) => Attempt,
         (_, Ineligible, Pool | Reachable) => Misconfigured,
         (_, Untrusted | Ineligible, Foreign | Hosted) => Correct,

@@ -1,7 +1,7 @@
 //! Trust: whose code a job runs. Four verdicts, and only one of them opens a door.
 
-use super::facts::{Cause, Fact, Facts, Pull, Run};
-use super::policy::{Permission, TrustPolicy};
+use super::facts::{Cause, Fact, Facts, Pull, Run, User};
+use super::policy::{AllowedBot, Permission, TrustPolicy};
 use serde::{Deserialize, Serialize};
 
 /// The routing rule's answer for a run.
@@ -81,24 +81,31 @@ pub fn judge(facts: &Facts, policy: &TrustPolicy) -> Judgement {
         Fact::NotAsked => return unknown(cause_code(Cause::Unavailable)),
         Fact::Failed(cause) => return unknown(cause_code(*cause)),
     };
-    let candidates = candidates(pulls, run);
-    if candidates.is_empty() {
+    let accepted = accepted(pulls, run, policy);
+    if let Some(pull) = accepted.first() {
+        return Judgement {
+            trust: if reasons.is_empty() {
+                Trust::Trusted
+            } else {
+                Trust::Untrusted
+            },
+            pull_request: Some(pull.number),
+            reasons,
+        };
+    }
+    let refused = candidates(pulls.iter(), run);
+    if refused.is_empty() {
         reasons.push("no-pull-request".to_owned());
     }
-    let refused = candidates.iter().filter(|pull| !policy.accepts(pull));
-    for pull in refused.clone() {
+    for pull in &refused {
         let reason = format!("association:{}", pull.author_association);
         if !reasons.contains(&reason) {
             reasons.push(reason);
         }
     }
     Judgement {
-        trust: if reasons.is_empty() {
-            Trust::Trusted
-        } else {
-            Trust::Untrusted
-        },
-        pull_request: refused.chain(&candidates).map(|pull| pull.number).next(),
+        trust: Trust::Untrusted,
+        pull_request: refused.first().map(|pull| pull.number),
         reasons,
     }
 }
@@ -116,41 +123,98 @@ pub fn reasons_of_the_run(run: &Run, policy: &TrustPolicy) -> Vec<String> {
     if run
         .actor
         .as_ref()
-        .is_none_or(|actor| actor.is_bot() && !policy.allows_bot(&actor.login))
+        .is_none_or(|actor| actor.is_bot() && policy.allowed_bot(actor, run).is_none())
     {
         reasons.push("bot-actor".to_owned());
     }
     reasons
 }
 
-/// The pull requests that are judged: those whose head is the run's commit. Where there are none, those of the same
-/// branch whose head has moved on, the open ones or else the newest: they can still be judged, and admission refuses them.
+/// The pull requests that speak for the run: those by accepted authors whose head is the run's commit, the open ones if
+/// there are any; else those whose head has moved on, which admission refuses. Pull requests of others do not count: anybody
+/// can open one on a branch of the repository.
 #[must_use]
-pub fn candidates<'a>(pulls: &'a [Pull], run: &Run) -> Vec<&'a Pull> {
-    let those = |test: &dyn Fn(&Pull) -> bool| pulls.iter().filter(|pull| test(pull)).collect::<Vec<_>>();
-    let exact = those(&|pull| pull.head_sha == run.head_sha);
-    if !exact.is_empty() {
-        return exact;
+pub fn accepted<'a>(pulls: &'a [Pull], run: &Run, policy: &TrustPolicy) -> Vec<&'a Pull> {
+    candidates(pulls.iter().filter(|pull| policy.accepts(pull)), run)
+}
+
+/// The accepted pull requests, or where there are none those of others.
+#[must_use]
+pub fn judged<'a>(pulls: &'a [Pull], run: &Run, policy: &TrustPolicy) -> Vec<&'a Pull> {
+    match accepted(pulls, run, policy) {
+        accepted if !accepted.is_empty() => accepted,
+        _ => candidates(pulls.iter(), run),
     }
-    let open = those(&|pull| pull.open);
-    if !open.is_empty() {
-        return open;
+}
+
+/// Those of `pulls` that count: those whose head is the run's commit. Where there are none, those whose head has moved
+/// on, the open ones or else the newest.
+#[must_use]
+pub fn candidates<'a>(pulls: impl Iterator<Item = &'a Pull>, run: &Run) -> Vec<&'a Pull> {
+    let pulls: Vec<&Pull> = pulls.collect();
+    let those = |test: &dyn Fn(&Pull) -> bool| pulls.iter().copied().filter(|pull| test(pull)).collect::<Vec<_>>();
+    let here = |pull: &Pull| pull.head_sha == run.head_sha;
+    for found in [
+        those(&|pull| here(pull) && pull.open),
+        those(&|pull| here(pull)),
+        those(&|pull| pull.open),
+    ] {
+        if !found.is_empty() {
+            return found;
+        }
     }
-    pulls.iter().max_by_key(|pull| pull.number).into_iter().collect()
+    pulls.into_iter().max_by_key(|pull| pull.number).into_iter().collect()
+}
+
+/// Everything at the run's commit, accepted or not, open or closed.
+#[must_use]
+pub fn pulls_at_head<'a>(pulls: &'a [Pull], run: &Run) -> Vec<&'a Pull> {
+    pulls.iter().filter(|pull| pull.head_sha == run.head_sha).collect()
 }
 
 /// Whether the pull requests that were found say how this run should have been routed. They don't when their head has
 /// moved on: their files and their authors are other ones by now. Nor when only some of them are trusted: anybody can open
-/// a second pull request on somebody else's branch, and the run does not say which one it was made for.
+/// a second pull request on a branch of the repository, and the run does not say which one it was made for.
 #[must_use]
 pub fn pulls_are_evidence(facts: &Facts, policy: &TrustPolicy) -> bool {
     let (Some(run), Some(pulls)) = (facts.run.known(), facts.pulls.known()) else {
         return false;
     };
-    let judged = candidates(pulls, run);
-    let accepted = judged.iter().filter(|pull| policy.accepts(pull)).count();
-    let of_one_mind = accepted == 0 || accepted == judged.len() || !reasons_of_the_run(run, policy).is_empty();
-    !judged.is_empty() && judged.iter().all(|pull| pull.head_sha == run.head_sha) && of_one_mind
+    let here = pulls_at_head(pulls, run);
+    let welcome = here.iter().filter(|pull| policy.accepts(pull)).count();
+    let of_one_mind = welcome == 0 || welcome == here.len() || !reasons_of_the_run(run, policy).is_empty();
+    !here.is_empty() && of_one_mind
+}
+
+/// Whether the people behind an untrusted run are the ones it is refused for: by what the run itself shows, or because its
+/// actor opened the pull request that is refused.
+#[must_use]
+pub fn is_their_own(facts: &Facts, policy: &TrustPolicy) -> bool {
+    let Some(run) = facts.run.known() else { return false };
+    let refused = facts.pulls.known().map(|pulls| candidates(pulls.iter(), run));
+    let mut authors = refused.iter().flatten().filter_map(|pull| pull.author.as_ref());
+    !reasons_of_the_run(run, policy).is_empty()
+        || authors.any(|author| run.actor.as_ref().is_some_and(|actor| actor.login == author.login))
+}
+
+/// Whether an untrusted run may be held against the people behind it; none while that is not known. Anybody can open a pull
+/// request on a branch of the repository, so one of somebody else counts against a run's actors only if they have too
+/// little permission.
+#[must_use]
+pub fn may_accuse(facts: &Facts, policy: &TrustPolicy) -> Option<bool> {
+    let run = facts.run.known()?;
+    if is_their_own(facts, policy) || facts.pulls.known().is_some_and(Vec::is_empty) {
+        return Some(true);
+    }
+    let mut answer = Some(false);
+    for user in [&run.actor, &run.triggering_actor] {
+        match facts.permission_of(user.as_ref()) {
+            Fact::Known(permission) if policy.suffices(permission) => {}
+            Fact::Known(_) | Fact::Gone => return Some(true),
+            Fact::NotAsked | Fact::Failed(_) => answer = None,
+        }
+    }
+    answer
 }
 
 /// Whether every author's association and permission say the same; none while a permission is not known. Private members
@@ -158,7 +222,7 @@ pub fn pulls_are_evidence(facts: &Facts, policy: &TrustPolicy) -> bool {
 #[must_use]
 pub fn association_agrees(facts: &Facts, policy: &TrustPolicy) -> Option<bool> {
     let (run, pulls) = (facts.run.known()?, facts.pulls.known()?);
-    let answers = candidates(pulls, run).into_iter().map(|pull| {
+    let answers = judged(pulls, run, policy).into_iter().map(|pull| {
         let permission = facts.permission_of(pull.author.as_ref());
         permission.known().map(|p| policy.suffices(*p) == policy.accepts(pull))
     });
@@ -193,10 +257,13 @@ impl TrustPolicy {
             .any(|wanted| wanted.eq_ignore_ascii_case(given))
     }
 
-    /// Whether a bot is exempt from the bot and permission rules.
+    /// The entry that exempts a bot from the bot and permission rules in this run. Only runs for the repository's own
+    /// branches that the entry names are exempt.
     #[must_use]
-    pub fn allows_bot(&self, login: &str) -> bool {
-        self.allow_bots.iter().any(|bot| bot.eq_ignore_ascii_case(login))
+    pub fn allowed_bot(&self, user: &User, run: &Run) -> Option<&AllowedBot> {
+        let branch = run.head_branch.as_deref()?;
+        let covers = |bot: &&AllowedBot| bot.login.eq_ignore_ascii_case(&user.login) && bot.branches.is_match(branch);
+        self.allow_bots.iter().filter(|_| user.is_bot()).find(covers)
     }
 
     /// Whether a permission is enough for a runner.

@@ -5,7 +5,7 @@
 
 use super::Failure;
 use crate::domain::event::Job;
-use crate::domain::facts::{Pull, Run, Variable};
+use crate::domain::facts::{Commit, Pull, Run, Variable};
 use crate::domain::ids::{JobId, RepositoryId, RepositoryName, RunId, RunnerId};
 use crate::domain::policy::Permission;
 use async_trait::async_trait;
@@ -136,6 +136,18 @@ pub trait GitHub: Send + Sync + 'static {
         under: &str,
         purpose: Purpose,
     ) -> Result<bool, Failure>;
+
+    /// Whether `GET /repos/{o}/{r}/issues/{number}/events` says that the base of a pull request was changed since it was opened. One
+    /// with more events than are read counts as changed.
+    async fn base_changed(&self, repository: &RepositoryName, number: u64, purpose: Purpose) -> Result<bool, Failure>;
+
+    /// `GET /repos/{o}/{r}/pulls/{number}/commits`; none when there are more than GitHub lists.
+    async fn commits(
+        &self,
+        repository: &RepositoryName,
+        number: u64,
+        purpose: Purpose,
+    ) -> Result<Option<Vec<Commit>>, Failure>;
 
     /// `GET /repos/{o}/{r}/collaborators/{user}/permission`; an unknown user has none.
     async fn permission(

@@ -77,7 +77,10 @@ impl State {
     fn apply_pull(&mut self, change: PullChange) {
         let now = self.now();
         let repository = self.named_or_default(change.repository);
-        if self.pull(repository, change.number).is_none() {
+        let is_known = self.pull(repository, change.number).is_some();
+        if !is_known {
+            let base = self.repository(repository);
+            let base = base.map_or_else(String::new, |base| base.default_branch.clone());
             let branch = format!("pull-{}", change.number);
             self.mention(DEFAULT_AUTHOR, None);
             self.pulls.push(Pull {
@@ -92,6 +95,9 @@ impl State {
                 },
                 state: PullState::Open,
                 files: vec!["src/lib.rs".to_owned()],
+                base,
+                base_changes: 0,
+                commits: Vec::new(),
                 created_at: now,
                 updated_at: now,
             });
@@ -109,6 +115,11 @@ impl State {
         set(&mut pull.association, change.association);
         set(&mut pull.state, change.state);
         set(&mut pull.files, change.files);
+        if let Some(base) = change.base.filter(|base| *base != pull.base) {
+            pull.base = base;
+            pull.base_changes += u32::from(is_known);
+        }
+        set(&mut pull.commits, change.commits);
         pull.head.change(change.head, head_repository);
         pull.updated_at = now;
     }

@@ -85,6 +85,8 @@ const ROUTES: &[Route] = &[
     route("list-pulls", "GET", "/repos/{owner}/{repo}/pulls", PULLS, repositories::list_pulls),
     route("get-pull", "GET", "/repos/{owner}/{repo}/pulls/{pull_number}", PULLS, repositories::get_pull),
     route("pull-files", "GET", "/repos/{owner}/{repo}/pulls/{pull_number}/files", PULLS, repositories::pull_files),
+    route("pull-commits", "GET", "/repos/{owner}/{repo}/pulls/{pull_number}/commits", PULLS, repositories::pull_commits),
+    route("issue-events", "GET", "/repos/{owner}/{repo}/issues/{issue_number}/events", PULLS, repositories::issue_events),
     route("commit-pulls", "GET", "/repos/{owner}/{repo}/commits/{commit_sha}/pulls", PULLS, repositories::commit_pulls),
     route("get-variable", "GET", "/repos/{owner}/{repo}/actions/variables/{name}", VARIABLES_READ, repositories::get_variable),
     route("set-variable", "PATCH", "/repos/{owner}/{repo}/actions/variables/{name}", VARIABLES_WRITE, repositories::set_variable),

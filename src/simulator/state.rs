@@ -4,7 +4,7 @@ use super::access::Tokens;
 use super::api::Quota;
 use super::faults::Faults;
 use super::outbox::Outbox;
-use super::world::{Association, Conclusion, PullState, Role, RunnerStatus, Status, UserKind};
+use super::world::{Association, CommitChange, Conclusion, PullState, Role, RunnerStatus, Status, UserKind};
 use crate::domain::ids::RepositoryName;
 use crate::ports::Clock;
 use chrono::{DateTime, SubsecRound, Utc};
@@ -88,6 +88,9 @@ pub(super) struct Pull {
     pub(super) head: Head,
     pub(super) state: PullState,
     pub(super) files: Vec<String>,
+    pub(super) base: String,
+    pub(super) base_changes: u32,
+    pub(super) commits: Vec<CommitChange>,
     pub(super) created_at: DateTime<Utc>,
     pub(super) updated_at: DateTime<Utc>,
 }

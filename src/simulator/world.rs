@@ -59,6 +59,17 @@ pub(super) struct PullChange {
     pub(super) head: Option<HeadChange>,
     pub(super) state: Option<PullState>,
     pub(super) files: Option<Vec<String>>,
+    pub(super) base: Option<String>,
+    pub(super) commits: Option<Vec<CommitChange>>,
+}
+
+/// A commit of a pull request, the oldest first; the last one is its head.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CommitChange {
+    pub(super) author: Option<String>,
+    #[serde(default)]
+    pub(super) verified: bool,
 }
 
 /// Where code comes from.

@@ -86,7 +86,7 @@ async fn exported_deliveries_are_decided_as_they_were() {
             "none",
             json!(["alert:trusted-not-routed", "rollback"]),
         ),
-        ("moved", "trusted", "correct", "deny", json!(["cancel-run"])),
+        ("moved", "trusted", "correct", "hold", json!(["retry"])),
         (
             "push",
             "ineligible",

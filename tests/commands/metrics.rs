@@ -81,7 +81,7 @@ async fn what_happened_is_counted_and_prometheus_takes_it() {
         ("jitgate_delivery_lag_seconds_count", 3.0),
         ("jitgate_receive_seconds_count", 6.0),
         ("jitgate_delivery_wait_seconds_count", 2.0),
-        ("jitgate_decide_seconds_count", 2.0),
+        ("jitgate_decide_seconds_count", 3.0),
     ] {
         assert_eq!(value(&text, sample), Some(expected), "{sample} in\n{text}");
     }
@@ -133,7 +133,7 @@ async fn a_runner_is_measured_once_from_its_environment_to_its_end() {
         stage.deliver(guid, "in_progress", 101).await;
         stage.work().await;
     }
-    let ran = json!({"id": 101, "steps": ["Set up job", "Run make", "Complete job"]});
+    let ran = json!({"id": 101, "status": "completed", "steps": ["Set up job", "Run make", "Complete job"]});
     stage.world(json!({"runs": [{"id": 20, "jobs": [ran]}]})).await;
     for guid in ["guid-4", "guid-5"] {
         stage.deliver(guid, "completed", 101).await;

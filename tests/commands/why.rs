@@ -183,7 +183,7 @@ async fn why_in_json_is_the_decision_record_with_its_history() {
     assert_eq!(story["runner"]["state"], "running");
     let history = story["history"].as_array().expect("a list");
     let deliveries: Vec<&Value> = history.iter().map(|chapter| &chapter["delivery"]).collect();
-    assert_eq!(deliveries, ["guid-1", "guid-2"]);
+    assert_eq!(deliveries, ["guid-1", "gate-chem-jit-commands-101-1", "guid-2"]);
     assert_eq!(history[0]["actions"], json!(["provision"]));
     assert_eq!(history[0]["pending"], json!([]));
     assert_eq!(history[0]["queue"]["state"], "done");

@@ -39,11 +39,11 @@ fn each_source_wins_over_the_one_before() {
 #[test]
 fn settings_are_shown_with_their_origin() {
     let place = Place::with("[store]\nurl = \"memory:\"\n[[repositories]]\nfull_name = \"octo/repo\"\n");
-    let shown = place.jitgate(&["config", "show"], &[("JITGATE__TRUST__ALLOW_BOTS", "renovate[bot]")]);
+    let shown = place.jitgate(&["config", "show"], &[("JITGATE__TRUST__ASSOCIATIONS", "OWNER")]);
     assert_eq!((shown.code, shown.err.as_str()), (0, ""));
     for line in [
         "store.url = \"memory:\"  # from ./jitgate.toml",
-        "trust.allow_bots = [\"renovate[bot]\"]  # from JITGATE__TRUST__ALLOW_BOTS",
+        "trust.associations = [\"OWNER\"]  # from JITGATE__TRUST__ASSOCIATIONS",
         "repositories[octo/repo].full_name = \"octo/repo\"  # from ./jitgate.toml",
         "rollout.stages = [1,10,25]  # from default",
         "# github.app_id is not set",

@@ -1,13 +1,15 @@
 //! Arbitrary worlds: mostly what a trusted job looks like, so that the interesting corner is met, and anything else mixed in.
 
-use crate::world::{FORK, HEAD, NEWER_HEAD, OTHER_JOB, OURS, POOL, World, noon, policy, texts};
+use crate::world::{FORK, HEAD, NEWER_HEAD, OTHER_JOB, OURS, POOL, World, allowed, noon, policy, texts};
 use chrono::{DateTime, TimeDelta, Utc};
 use jitgate::domain::event::{Action, Job, JobEvent, JobRunner, JobStatus, Step};
 use jitgate::domain::facts::{
-    Cause, Fact, Facts, HeadRepository, LedgerFacts, LiveJob, OurRunner, Pull, Run, User, Variable,
+    Admitted, Base, Cause, Commit, Fact, Facts, HeadRepository, LedgerFacts, LiveJob, OurRunner, Pull, Run, User,
+    Variable,
 };
 use jitgate::domain::ids::{JobId, RepositoryId, RunId, RunnerId};
 use jitgate::domain::policy::{Mode, Permission, Policy};
+use jitgate::domain::routing::{RoutingState, RoutingVerdict};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -67,24 +69,27 @@ prop_compose! {
         triggering_actor in person(),
         repository_id in repository(),
         head in prop_oneof![12 => repository().prop_map(Some), 1 => Just(None)],
+        private in mostly(Some(true), &[Some(false), None]),
     ) -> Run {
         let head_repository = head.map(|id| HeadRepository { id, owner: "octo".to_owned() });
         Run {
             event, path, run_attempt, head_sha, head_branch, created_at, actor, triggering_actor, repository_id,
-            head_repository,
+            head_repository, private,
         }
     }
 }
 
 prop_compose! {
-    fn a_pull()(
+    pub(crate) fn a_pull()(
         number in 1_u64..9,
         open in mostly(true, &[false]),
         head_sha in sha(),
         author in person(),
         author_association in mostly_text("MEMBER", &["OWNER", "member", "COLLABORATOR", "CONTRIBUTOR", "NONE", ""]),
+        base in mostly(Some(true), &[Some(false), None]),
     ) -> Pull {
-        Pull { number, open, head_sha, author, author_association }
+        let base = base.map(|is_default| Base { branch: "main".to_owned(), is_default });
+        Pull { number, open, head_sha, author, author_association, base }
     }
 }
 
@@ -114,10 +119,35 @@ prop_compose! {
         at_capacity in mostly(false, &[true]),
         rolled_back: bool,
         taken in mostly(None, &[Some((70, true)), Some((71, true)), Some((70, false)), Some((71, false))]),
-        attempts in 0_u32..4,
+        attempts in 0_u32..8,
+        catching_up in mostly(false, &[true]),
+        at_gate in mostly(false, &[true]),
+        admitted in mostly(None, &[Some(())]),
     ) -> LedgerFacts {
+        let admitted = admitted.map(|()| Admitted {
+            pull_request: Some(5), author: None, state: RoutingState::On, verdict: RoutingVerdict::Correct,
+        });
         let taken_by = taken.map(|(job, passed_gate)| OurRunner { id: RunnerId(3), made_for: JobId(job), passed_gate });
-        LedgerFacts { served, overtaken, quarantined, at_capacity, rolled_back, taken_by, attempts }
+        LedgerFacts { served, overtaken, quarantined, at_capacity, rolled_back, taken_by, attempts, catching_up, at_gate, admitted }
+    }
+}
+
+/// Unless the event is forged, the job's identity is taken from it.
+fn a_live_job((status, runner_id): (JobStatus, Option<RunnerId>)) -> LiveJob {
+    LiveJob {
+        id: JobId(70),
+        run_id: RunId(7),
+        run_attempt: 1,
+        head_sha: HEAD.to_owned(),
+        labels: texts(&POOL),
+        status,
+        runner_id,
+    }
+}
+
+prop_compose! {
+    fn a_commit()(sha in sha(), author in person(), verified: bool) -> Commit {
+        Commit { sha, author, verified }
     }
 }
 
@@ -131,11 +161,13 @@ prop_compose! {
         changes_workflows in fact(any::<bool>()),
         variable in fact(a_variable()),
         permissions in prop::array::uniform5(fact(a_permission())),
-        live_job in fact(a_status().prop_map(|status| LiveJob { status, runner_id: None })),
+        live_job in fact((a_status(), mostly(None, &[Some(RunnerId(3)), Some(RunnerId(4))])).prop_map(a_live_job)),
+        retargeted in fact(mostly(false, &[true])),
+        commits in fact(prop::collection::vec(a_commit(), 1..3)),
         ledger in ledger(),
     ) -> Facts {
         let permissions: BTreeMap<_, _> = texts(&LOGINS).into_iter().zip(permissions).collect();
-        Facts { run, pulls, changes_workflows, variable, permissions, live_job, ledger }
+        Facts { run, pulls, changes_workflows, retargeted, commits, variable, permissions, live_job, ledger }
     }
 }
 
@@ -193,7 +225,8 @@ prop_compose! {
     fn a_policy()(
         mut policy in Just(policy()),
         min_permission in mostly(Permission::Write, &[Permission::None, Permission::Read, Permission::Admin]),
-        allow_bots in mostly(Vec::new(), &[texts(&["HELPER[bot]"]), texts(&["mallory"])]),
+        allow_bots in mostly(Vec::new(), &[vec![allowed("HELPER[bot]")], vec![allowed("mallory")]]),
+        require_verified_commits in mostly(false, &[true]),
         run_label_prefix in mostly_text("chem-run-", &[""]),
         enforce: bool,
         rollback_on_attempt in mostly(false, &[true]),
@@ -202,6 +235,7 @@ prop_compose! {
     ) -> Policy {
         policy.trust.min_permission = min_permission;
         policy.trust.allow_bots = allow_bots;
+        policy.trust.require_verified_commits = require_verified_commits;
         policy.trust.public_repositories = public_repositories;
         policy.labels.run_label_prefix = run_label_prefix;
         policy.mode = if enforce { Mode::Enforce } else { Mode::Observe };
@@ -214,19 +248,19 @@ prop_compose! {
 prop_compose! {
     pub(crate) fn a_world()(
         action in mostly(Action::Queued, &[Action::Waiting, Action::InProgress, Action::Completed]),
-        is_public in any::<bool>(),
         job in a_job(),
         truth in facts(),
         policy in a_policy(),
         received_at in instant(),
+        forged in mostly(false, &[true]),
     ) -> World {
-        let event = JobEvent { action, repository: "octo/chem".to_owned(), is_public, job };
+        let event = JobEvent { action, repository: "octo/chem".to_owned(), job };
         let mut truth = truth;
         if truth.run.known().is_some_and(|run| run.head_branch.is_none() || run.head_repository.is_none()) {
             // Nobody can look them up.
             truth.pulls = Fact::Gone;
         }
-        World { event, truth, policy, received_at: received_at.unwrap_or(noon()) }
+        World { event, truth, policy, received_at: received_at.unwrap_or(noon()), forged }
     }
 }
 

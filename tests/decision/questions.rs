@@ -1,9 +1,11 @@
 //! How many questions GitHub is asked: the fewest that decide.
 
-use crate::world::{NEWER_HEAD, OTHER_JOB, World, bot, pull, unanswered, user};
+use crate::world::{NEWER_HEAD, OTHER_JOB, World, allowed, bot, pull, unanswered, user};
 use jitgate::domain::event::Action as EventAction;
 use jitgate::domain::facts::Fact;
-use jitgate::domain::question::Question::{self, ChangedFiles, LiveJob, Permission, Run, Variable};
+use jitgate::domain::question::Question::{
+    self, ChangedFiles, Commits, LiveJob, Permission, Retargeted, Run, Variable,
+};
 
 fn pulls_of(owner: &str) -> Question {
     Question::Pulls {
@@ -35,17 +37,30 @@ fn a_hosted_job_costs_two_questions_or_three() {
 #[test]
 fn an_accusation_costs_the_question_it_rests_on() {
     let not_routed = World::trusted().labels(&["ubuntu-latest"]);
-    asks(&not_routed, &[Run, pulls_of("octo"), Variable, permission("ann")]);
+    asks(
+        &not_routed,
+        &[Run, pulls_of("octo"), Variable, LiveJob, permission("ann")],
+    );
     asks(
         &World::fork(),
-        &[Run, pulls_of("mallory"), Variable, ChangedFiles(vec![9])],
+        &[
+            LiveJob,
+            Run,
+            pulls_of("mallory"),
+            Variable,
+            ChangedFiles(vec![9]),
+            Retargeted(vec![9]),
+        ],
     );
     let stranger = World::trusted().with(|w| *w.pulls() = vec![pull(5, "mallory", "NONE")]);
+    let stranger = stranger.with(|w| w.run().actor = Some(user("mallory")));
     let questions = [
+        LiveJob,
         Run,
         pulls_of("octo"),
         Variable,
         ChangedFiles(vec![5]),
+        Retargeted(vec![5]),
         permission("mallory"),
     ];
     asks(&stranger, &questions);
@@ -57,28 +72,28 @@ fn what_would_be_no_evidence_is_not_asked_for() {
         World::fork().with(|w| NEWER_HEAD.clone_into(&mut w.pulls()[0].head_sha)),
         World::fork().with(|w| w.pulls().clear()),
     ] {
-        asks(&world, &[Run, pulls_of("mallory"), Variable]);
+        asks(&world, &[LiveJob, Run, pulls_of("mallory"), Variable]);
     }
     let second = World::trusted().with(|w| w.pulls().push(pull(6, "mallory", "NONE")));
-    asks(&second, &[Run, pulls_of("octo"), Variable]);
+    asks(&second, &[LiveJob, Run, pulls_of("octo"), Variable, permission("ann")]);
 }
 
 #[test]
 fn a_runner_costs_five_questions_and_one_more_for_each_further_person() {
-    let start = [Run, pulls_of("octo"), Variable, permission("ann")];
-    asks(&World::trusted(), &[&start[..], &[LiveJob]].concat());
+    let start = [LiveJob, Run, pulls_of("octo"), Variable, permission("ann")];
+    asks(&World::trusted(), &start);
     let two = World::trusted().with(|w| w.run().triggering_actor = Some(user("bob")));
-    asks(&two, &[&start[..], &[permission("bob"), LiveJob]].concat());
+    asks(&two, &[&start[..], &[permission("bob")]].concat());
     let exempt = World::trusted().with(|w| {
-        w.policy.trust.allow_bots = vec!["merger[bot]".to_owned()];
+        w.policy.trust.allow_bots = vec![allowed("merger[bot]")];
         w.run().triggering_actor = Some(bot("merger[bot]"));
     });
-    asks(&exempt, &[&start[..], &[LiveJob]].concat());
+    asks(&exempt, &[&start[..], &[Commits(5)]].concat());
 }
 
 #[test]
 fn admission_stops_asking_once_it_knows() {
-    let start = [Run, pulls_of("octo"), Variable];
+    let start = [LiveJob, Run, pulls_of("octo"), Variable];
     for world in [
         World::trusted().ledger(|l| l.served = true),
         World::trusted().ledger(|l| l.quarantined = true),
@@ -103,10 +118,10 @@ fn admission_stops_asking_once_it_knows() {
 #[test]
 fn without_a_run_nothing_else_is_asked() {
     for world in [World::undecided(), World::trusted().with(|w| w.truth.run = Fact::Gone)] {
-        asks(&world, &[Run]);
+        asks(&world, &[LiveJob, Run]);
     }
     let no_pulls = World::trusted().with(|w| w.truth.pulls = unanswered());
-    asks(&no_pulls, &[Run, pulls_of("octo"), Variable]);
+    asks(&no_pulls, &[LiveJob, Run, pulls_of("octo"), Variable]);
 }
 
 #[test]
@@ -118,5 +133,5 @@ fn a_job_that_was_never_placed_costs_nothing() {
 #[test]
 fn without_a_branch_no_pull_request_is_looked_for() {
     let world = World::trusted().with(|w| w.run().head_branch = None);
-    asks(&world, &[Run, Variable]);
+    asks(&world, &[LiveJob, Run, Variable, permission("ann")]);
 }

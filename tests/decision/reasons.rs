@@ -1,12 +1,12 @@
 //! Every reason code and every alert a decision can give, each with a story that leads to it.
 
-use crate::world::{NEWER_HEAD, OTHER_JOB, World, bot, pull, routing_is, unanswered, user};
+use crate::world::{NEWER_HEAD, OTHER_JOB, World, allowed, bot, commit, pull, routing_is, unanswered, user};
 use chrono::TimeDelta;
 use jitgate::domain::admission::AdmissionVerdict::{Deny, Hold};
 use jitgate::domain::alert::{Alert, AlertKind};
 use jitgate::domain::decision::Action;
 use jitgate::domain::event::JobStatus;
-use jitgate::domain::facts::{Cause, Fact};
+use jitgate::domain::facts::{Cause, Commit, Fact};
 use jitgate::domain::policy::Permission;
 use jitgate::domain::trust::Trust::{Ineligible, Trusted, Unknown, Untrusted};
 
@@ -142,11 +142,11 @@ fn admission_says_why_it_denies() {
         (
             trusted()
                 .with(|w| w.truth.live_job = Fact::Gone)
-                .ledger(|l| l.attempts = 2),
+                .ledger(|l| l.attempts = 4),
             &["job-gone"],
         ),
         (
-            trusted().with(|w| w.truth.run = Fact::Gone).ledger(|l| l.attempts = 2),
+            trusted().with(|w| w.truth.run = Fact::Gone).ledger(|l| l.attempts = 4),
             &["run-gone"],
         ),
         (
@@ -159,7 +159,7 @@ fn admission_says_why_it_denies() {
         ),
         (
             trusted().with(|w| {
-                w.event.is_public = true;
+                w.run().private = Some(false);
                 w.policy.trust.public_repositories = false;
             }),
             &["public-repository"],
@@ -250,7 +250,11 @@ fn a_permission_is_enough_from_the_minimum_on() {
 #[test]
 fn an_exempt_bot_needs_no_permission_and_still_an_association() {
     let bots = World::trusted().with(|w| {
-        w.policy.trust.allow_bots = vec!["Renovate[bot]".to_owned()];
+        w.policy.trust.allow_bots = vec![allowed("Renovate[bot]")];
+        w.truth.commits = Fact::Known(vec![Commit {
+            author: Some(bot("renovate[bot]")),
+            ..commit("ann")
+        }]);
         *w.pulls() = vec![pull(5, "renovate[bot]", "MEMBER")];
         w.run().actor = Some(bot("renovate[bot]"));
         w.run().triggering_actor = Some(bot("renovate[bot]"));
@@ -261,7 +265,7 @@ fn an_exempt_bot_needs_no_permission_and_still_an_association() {
         .with(|w| "NONE".clone_into(&mut w.pulls()[0].author_association));
     assert_eq!(stranger.decide().trust.reasons, ["association:NONE"]);
     // The name alone makes nobody a bot: a person of that name is asked for a permission.
-    let person = World::trusted().with(|w| w.policy.trust.allow_bots = vec!["mallory".to_owned()]);
+    let person = World::trusted().with(|w| w.policy.trust.allow_bots = vec![allowed("mallory")]);
     let person = person.with(|w| w.run().triggering_actor = Some(user("mallory")));
     assert_eq!(person.decide().admission.reasons, ["triggering-actor-permission:read"]);
 }
@@ -301,7 +305,7 @@ fn each_alert_of_a_decision_has_a_story() {
         (World::push(), AlertKind::MisconfiguredLabels),
         (
             World::trusted().with(|w| {
-                w.event.is_public = true;
+                w.run().private = Some(false);
                 w.policy.trust.public_repositories = false;
             }),
             AlertKind::JobStuck,

@@ -150,11 +150,12 @@ fn untrusted_that_could_reach_us_is_an_attempt_when_it_changes_workflows() {
 #[test]
 fn untrusted_that_could_reach_us_is_a_misroute_when_the_workflow_is_ours() {
     for routing in any_routing() {
-        for labels in [&POOL[..], REACHABLE] {
-            let world = World::fork().labels(labels).routing(routing.clone());
-            let alert = &["alert:untrusted-on-self-hosted"];
-            row(&world, Misroute, Deny, alert, &["cancel-run", "rollback"]);
-        }
+        let alert = &["alert:untrusted-on-self-hosted"];
+        let world = World::fork().routing(routing.clone());
+        row(&world, Misroute, Deny, alert, &["cancel-run", "rollback"]);
+        // The routing rule writes all labels of the pool, so it did not send this job.
+        let world = world.labels(REACHABLE);
+        row(&world, Attempt, Deny, alert, &["cancel-run"]);
     }
 }
 
@@ -277,7 +278,7 @@ fn a_theft_by_nobody_knows_whom_is_stopped_and_judged_later() {
     row(&world, Unjudged, Hold, always, &[]);
     // Who did it decides on a rollback, so it matters after the job too.
     row(&world.clone().completed("failure"), Unjudged, Hold, always, &[]);
-    let gone = world.with(|w| w.truth.run = Fact::Gone).ledger(|l| l.attempts = 2);
+    let gone = world.with(|w| w.truth.run = Fact::Gone).ledger(|l| l.attempts = 4);
     row(&gone, Unjudged, Deny, &["destroy-runner", "alert:stolen-runner"], &[]);
 }
 
@@ -419,8 +420,11 @@ fn transcription() -> Vec<Row> {
             Misroute,
         ),
         (
-            "any, untrusted, pool or reachable: the workflow is unchanged",
-            |s| s.trust == Untrusted && [Pool, Reachable].contains(&s.class) && s.changes_workflows == Some(false),
+            "any, untrusted, pool: the rule applies and the workflow is unchanged",
+            |s| {
+                let unchanged = s.changes_workflows == Some(false) && s.rule_applies == Some(true);
+                s.trust == Untrusted && s.class == Pool && unchanged
+            },
             Misroute,
         ),
         (
@@ -462,7 +466,8 @@ fn every_situation() -> Vec<Situation> {
         for trust in [Trust::Trusted, Trust::Untrusted, Trust::Ineligible, Trust::Unknown] {
             for class in [LabelsClass::Pool, Reachable, Foreign, Hosted] {
                 for changes_workflows in [Some(true), Some(false), None] {
-                    for flags in 0..8 {
+                    for flags in 0..24 {
+                        let rule_applies = [Some(true), Some(false), None][flags / 8];
                         all.push(Situation {
                             state,
                             trust,
@@ -470,6 +475,7 @@ fn every_situation() -> Vec<Situation> {
                             has_trust_label: flags & 1 != 0,
                             belongs_here: flags & 2 != 0,
                             changes_workflows,
+                            rule_applies,
                             step_ran: flags & 4 != 0,
                         });
                     }

@@ -4,11 +4,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use jitgate::domain::decision::{Action, Decision, Input, decide};
 use jitgate::domain::event::{Action as EventAction, Job, JobEvent, JobRunner, JobStatus, Step};
 use jitgate::domain::facts::{
-    Cause, Fact, Facts, HeadRepository, LedgerFacts, LiveJob, OurRunner, Pull, Run, User, Variable,
+    Base, Cause, Commit, Fact, Facts, HeadRepository, LedgerFacts, LiveJob, OurRunner, Pull, Run, User, Variable,
 };
 use jitgate::domain::ids::{DeliveryId, JobId, RepositoryId, RepositoryName, RunId, RunnerId};
 use jitgate::domain::labels::LabelPolicy;
-use jitgate::domain::policy::{Mode, Permission, Policy, RoutingPolicy, TrustPolicy};
+use jitgate::domain::policy::{AllowedBot, CommitsBy, Mode, Permission, Policy, RoutingPolicy, TrustPolicy};
 use jitgate::domain::question::{self, Question};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,6 +51,28 @@ pub(crate) fn pull(number: u64, author: &str, association: &str) -> Pull {
         head_sha: HEAD.to_owned(),
         author: Some(user(author)),
         author_association: association.to_owned(),
+        base: Some(Base {
+            branch: "main".to_owned(),
+            is_default: true,
+        }),
+    }
+}
+
+/// The commit at the head of the pull request.
+pub(crate) fn commit(author: &str) -> Commit {
+    Commit {
+        sha: HEAD.to_owned(),
+        author: Some(user(author)),
+        verified: false,
+    }
+}
+
+/// A bot that may run code from `feature`, where it wrote all of it.
+pub(crate) fn allowed(login: &str) -> AllowedBot {
+    AllowedBot {
+        login: login.to_owned(),
+        branches: globs(&["feature"]),
+        commits_by: CommitsBy::Bot,
     }
 }
 
@@ -65,7 +87,7 @@ pub(crate) fn unanswered<T>() -> Fact<T> {
     Fact::Failed(Cause::Unavailable)
 }
 
-fn globs(patterns: &[&str]) -> globset::GlobSet {
+pub(crate) fn globs(patterns: &[&str]) -> globset::GlobSet {
     let mut set = globset::GlobSetBuilder::new();
     for pattern in patterns {
         set.add(globset::Glob::new(pattern).expect("a glob"));
@@ -85,9 +107,11 @@ pub(crate) fn policy() -> Policy {
             associations: texts(&["OWNER", "MEMBER", "COLLABORATOR"]),
             min_permission: Permission::Write,
             allow_bots: Vec::new(),
+            require_verified_commits: false,
             public_repositories: true,
         },
         routing: RoutingPolicy {
+            branches: globs(&[]),
             workflows: globs(&[".github/workflows/ci.yml"]),
             hosted_jobs: globs(&["changes", "route"]),
         },
@@ -104,6 +128,8 @@ pub(crate) struct World {
     pub(crate) truth: Facts,
     pub(crate) policy: Policy,
     pub(crate) received_at: DateTime<Utc>,
+    /// Whether the event is not GitHub's own: then the live job is as it was, whatever the event says.
+    pub(crate) forged: bool,
 }
 
 /// Without what is the same in every world: a compiled glob fills a page.
@@ -119,6 +145,7 @@ impl fmt::Debug for World {
             .field("rollback_on_attempt", &policy.rollback_on_attempt)
             .field("rerun_stuck", &policy.rerun_stuck)
             .field("received_at", &self.received_at)
+            .field("forged", &self.forged)
             .finish()
     }
 }
@@ -140,6 +167,7 @@ impl World {
                 id: OURS,
                 owner: "octo".to_owned(),
             }),
+            private: Some(true),
         };
         let job = Job {
             id: JOB,
@@ -155,11 +183,11 @@ impl World {
             runner: None,
             steps: Vec::new(),
         };
+        let live_job = Fact::Known(LiveJob::from(&job));
         Self {
             event: JobEvent {
                 action: EventAction::Queued,
                 repository: "octo/chem".to_owned(),
-                is_public: false,
                 job,
             },
             truth: Facts {
@@ -172,14 +200,14 @@ impl World {
                     ("bob".to_owned(), Fact::Known(Permission::Write)),
                     ("mallory".to_owned(), Fact::Known(Permission::Read)),
                 ]),
-                live_job: Fact::Known(LiveJob {
-                    status: JobStatus::Queued,
-                    runner_id: None,
-                }),
+                retargeted: Fact::Known(false),
+                commits: Fact::Known(vec![commit("ann")]),
+                live_job,
                 ledger: LedgerFacts::default(),
             },
             policy: policy(),
             received_at: noon() - TimeDelta::seconds(1),
+            forged: false,
         }
     }
 
@@ -239,6 +267,9 @@ impl World {
                 id,
                 name: "chem-jit-abcdefgh-70-1".to_owned(),
             });
+            let live = w.live();
+            live.status = JobStatus::InProgress;
+            live.runner_id = Some(id);
             w.truth.ledger.taken_by = Some(OurRunner {
                 id,
                 made_for,
@@ -253,6 +284,7 @@ impl World {
             w.event.action = EventAction::Completed;
             w.event.job.status = JobStatus::Completed;
             w.event.job.conclusion = Some(conclusion.to_owned());
+            w.live().status = JobStatus::Completed;
         })
     }
 
@@ -276,12 +308,32 @@ impl World {
         }
     }
 
+    /// The job as GitHub has it now, to be changed.
+    pub(crate) fn live(&mut self) -> &mut LiveJob {
+        match &mut self.truth.live_job {
+            Fact::Known(live) => live,
+            other => panic!("the live job is {other:?}"),
+        }
+    }
+
     /// The pull requests, to be changed.
     pub(crate) fn pulls(&mut self) -> &mut Vec<Pull> {
         match &mut self.truth.pulls {
             Fact::Known(pulls) => pulls,
             other => panic!("the pull requests are {other:?}"),
         }
+    }
+
+    /// GitHub's record of a job is about the job that its events are about.
+    fn live_job(&self, mut fact: Fact<LiveJob>) -> Fact<LiveJob> {
+        if let (Fact::Known(live), false) = (&mut fact, self.forged) {
+            *live = LiveJob {
+                status: live.status,
+                runner_id: live.runner_id,
+                ..LiveJob::from(&self.event.job)
+            };
+        }
+        fact
     }
 
     /// Asks GitHub what the domain wants to know, and nothing else.
@@ -305,12 +357,14 @@ impl World {
             Question::Run => facts.run = told(&self.truth.run),
             Question::Pulls { .. } => facts.pulls = told(&self.truth.pulls),
             Question::ChangedFiles(_) => facts.changes_workflows = told(&self.truth.changes_workflows),
+            Question::Retargeted(_) => facts.retargeted = told(&self.truth.retargeted),
+            Question::Commits(_) => facts.commits = told(&self.truth.commits),
             Question::Variable => facts.variable = told(&self.truth.variable),
             Question::Permission(login) => {
                 let answer = self.truth.permissions.get(login).map_or_else(unanswered, told);
                 facts.permissions.insert(login.clone(), answer);
             }
-            Question::LiveJob => facts.live_job = told(&self.truth.live_job),
+            Question::LiveJob => facts.live_job = self.live_job(told(&self.truth.live_job)),
         }
     }
 
@@ -321,6 +375,10 @@ impl World {
 
     /// The decision on any facts.
     pub(crate) fn decide_on(&self, facts: &Facts) -> Decision {
+        let facts = &Facts {
+            live_job: self.live_job(facts.live_job.clone()),
+            ..facts.clone()
+        };
         decide(&Input {
             delivery: &DeliveryId::parse("72d3162e-cc78-11e3-81ab-4c9367dc0958").expect("a GUID"),
             received_at: self.received_at,

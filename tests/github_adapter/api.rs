@@ -2,7 +2,7 @@
 
 use crate::scripted::{Asked, ManualClock, Scripted, adapter, json, repository, token};
 use jitgate::adapters::github::GitHubAdapter;
-use jitgate::domain::event::JobStatus;
+use jitgate::domain::event::{JobStatus, UNSAID_ATTEMPT};
 use jitgate::domain::facts::{HeadRepository, Run, User};
 use jitgate::domain::ids::{JobId, RepositoryId, RunId, RunnerId};
 use jitgate::domain::policy::Permission;
@@ -61,6 +61,7 @@ async fn a_run_is_read_with_all_it_tells() {
             id: RepositoryId(2),
             owner: "mallory".to_owned(),
         }),
+        private: None,
     };
     assert_eq!(run, expected);
     assert_eq!(only(&server).authorization.as_deref(), Some("Bearer ghp_fixed"));
@@ -242,7 +243,10 @@ async fn a_job_without_a_runner_has_none() {
             .await
             .expect("an answer");
         let job = job.expect("a job");
-        assert_eq!((job.id, job.run_id, job.run_attempt), (JobId(5), RunId(6), 1));
+        assert_eq!(
+            (job.id, job.run_id, job.run_attempt),
+            (JobId(5), RunId(6), UNSAID_ATTEMPT)
+        );
         assert_eq!(job.status, JobStatus::Queued);
         assert_eq!(job.runner.map(|runner| runner.id), expected);
     }

@@ -27,6 +27,8 @@ pub(super) struct Run {
 #[derive(Deserialize)]
 struct Repository {
     id: u64,
+    private: Option<bool>,
+    default_branch: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +58,7 @@ impl Run {
             actor: self.actor.and_then(User::known),
             triggering_actor: self.triggering_actor.and_then(User::known),
             repository_id: RepositoryId(self.repository.id),
+            private: self.repository.private,
             head_repository: self.head_repository.and_then(|head| head.known(owner)),
         }
     }
@@ -89,6 +92,24 @@ pub(super) struct Pull {
     head: Head,
     user: Option<User>,
     author_association: Option<String>,
+    base: Option<Base>,
+}
+
+#[derive(Deserialize)]
+struct Base {
+    #[serde(rename = "ref")]
+    branch: Option<String>,
+    repo: Option<Repository>,
+}
+
+impl Base {
+    fn known(self) -> Option<facts::Base> {
+        let (branch, default) = (self.branch?, self.repo?.default_branch?);
+        Some(facts::Base {
+            is_default: branch == default,
+            branch,
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -112,6 +133,48 @@ impl From<Pull> for facts::Pull {
             head_sha: pull.head.sha,
             author: pull.user.and_then(User::known),
             author_association: pull.author_association.unwrap_or_else(|| "NONE".to_owned()),
+            base: pull.base.and_then(Base::known),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct IssueEvent {
+    event: Option<String>,
+}
+
+impl IssueEvent {
+    /// By its author, or by GitHub because the branch was merged or deleted.
+    pub(super) fn changes_the_base(&self) -> bool {
+        let event = self.event.as_deref().unwrap_or_default();
+        event.starts_with("base_ref") || event.starts_with("automatic_base_change")
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct PullCommit {
+    sha: String,
+    commit: Option<CommitDetails>,
+    author: Option<User>,
+}
+
+#[derive(Deserialize)]
+struct CommitDetails {
+    verification: Option<Verification>,
+}
+
+#[derive(Deserialize)]
+struct Verification {
+    verified: Option<bool>,
+}
+
+impl From<PullCommit> for facts::Commit {
+    fn from(commit: PullCommit) -> Self {
+        let verification = commit.commit.and_then(|details| details.verification);
+        Self {
+            sha: commit.sha,
+            author: commit.author.and_then(User::known),
+            verified: verification.and_then(|verification| verification.verified) == Some(true),
         }
     }
 }
@@ -162,7 +225,7 @@ impl From<Job> for event::Job {
         Self {
             id: JobId(job.id),
             run_id: RunId(job.run_id),
-            run_attempt: job.run_attempt.unwrap_or(1),
+            run_attempt: job.run_attempt.unwrap_or(event::UNSAID_ATTEMPT),
             name: job.name.unwrap_or_default(),
             head_sha: job.head_sha.unwrap_or_default(),
             labels: job.labels.unwrap_or_default(),

@@ -6,7 +6,7 @@ use super::client::Answer;
 use super::request::{Request, encoded, under};
 use super::token::{Access, Grant};
 use crate::domain::event::Job;
-use crate::domain::facts::{Pull, Run, Variable};
+use crate::domain::facts::{Commit, Pull, Run, Variable};
 use crate::domain::ids::{JobId, RepositoryId, RepositoryName, RunId, RunnerId};
 use crate::domain::policy::Permission;
 use crate::ports::Failure;
@@ -22,18 +22,18 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// GitHub's largest page.
-const PER_PAGE: usize = 100;
-/// GitHub lists 3000 files of a pull request and no more.
-const FILE_PAGES: usize = 30;
+pub(super) const PER_PAGE: usize = 100;
 /// A run has a thousand jobs at most: 256 of each matrix, and a few hundred matrices are somebody's joke.
 const JOB_PAGES: usize = 10;
 /// GitHub takes 10,000 runners in a group.
 const RUNNER_PAGES: usize = 100;
-/// A thousand pull requests from one branch are somebody's joke.
-const PULL_PAGES: usize = 10;
 
 impl GitHubAdapter {
-    async fn ask_about_jobs(&self, repository: &RepositoryName, request: &Request) -> Result<Answer, Failure> {
+    pub(super) async fn ask_about_jobs(
+        &self,
+        repository: &RepositoryName,
+        request: &Request,
+    ) -> Result<Answer, Failure> {
         let access = Access {
             repository: repository.clone(),
             grant: Grant::Jobs,
@@ -53,7 +53,7 @@ impl GitHubAdapter {
     }
 
     /// A thing of a repository; none for 404.
-    async fn find<A: DeserializeOwned>(
+    pub(super) async fn find<A: DeserializeOwned>(
         &self,
         repository: &RepositoryName,
         request: &Request,
@@ -111,29 +111,8 @@ impl GitHub for GitHubAdapter {
         head_repository: RepositoryId,
         purpose: Purpose,
     ) -> Result<Vec<Pull>, Failure> {
-        let mut found = Vec::new();
-        for page in 1..=PULL_PAGES {
-            let request = Request::get("pulls", under(repository, "pulls"), purpose)
-                .with("state", "all")
-                .with("head", format!("{owner}:{branch}"))
-                .with("per_page", PER_PAGE)
-                .with("page", page);
-            let answer = self.ask_about_jobs(repository, &request).await?;
-            if answer.status != StatusCode::OK {
-                return Err(answer.unexpected());
-            }
-            let pulls: Vec<answers::Pull> = answer.read()?;
-            let was_last = pulls.len() < PER_PAGE;
-            let ours = pulls.into_iter().filter(|pull| pull.comes_from(head_repository));
-            found.extend(ours.map(Pull::from));
-            if was_last {
-                return Ok(found);
-            }
-        }
-        let most = PULL_PAGES * PER_PAGE;
-        Err(Failure::Permanent(format!(
-            "{repository}: one branch has more than {most} pull requests"
-        )))
+        self.list_pulls(repository, owner, branch, head_repository, purpose)
+            .await
     }
 
     async fn pull_changes(
@@ -143,30 +122,20 @@ impl GitHub for GitHubAdapter {
         prefix: &str,
         purpose: Purpose,
     ) -> Result<bool, Failure> {
-        for page in 1..=FILE_PAGES {
-            let request = Request::get(
-                "pull_files",
-                under(repository, &format!("pulls/{number}/files")),
-                purpose,
-            )
-            .with("per_page", PER_PAGE)
-            .with("page", page);
-            let answer = self.ask_about_jobs(repository, &request).await?;
-            match answer.status {
-                StatusCode::OK => {}
-                // A diff that GitHub won't compute, which its author may have wanted.
-                StatusCode::UNPROCESSABLE_ENTITY => return Ok(true),
-                _ => return Err(answer.unexpected()),
-            }
-            let files: Vec<answers::ChangedFile> = answer.read()?;
-            if files.iter().any(|file| file.touches(prefix)) {
-                return Ok(true);
-            }
-            if files.len() < PER_PAGE {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        self.find_changed_file(repository, number, prefix, purpose).await
+    }
+
+    async fn base_changed(&self, repository: &RepositoryName, number: u64, purpose: Purpose) -> Result<bool, Failure> {
+        self.find_base_change(repository, number, purpose).await
+    }
+
+    async fn commits(
+        &self,
+        repository: &RepositoryName,
+        number: u64,
+        purpose: Purpose,
+    ) -> Result<Option<Vec<Commit>>, Failure> {
+        self.list_commits(repository, number, purpose).await
     }
 
     async fn permission(

@@ -32,6 +32,7 @@ mod api;
 mod client;
 mod etag;
 mod limits;
+mod pulls;
 mod request;
 mod settings;
 mod token;

@@ -2,7 +2,7 @@
 
 use super::access::Record;
 use crate::domain::decision::{Action, Decision};
-use crate::domain::facts::Facts;
+use crate::domain::facts::{Admitted, Facts};
 use crate::domain::ids::{DeliveryId, JobId, RepositoryName, RunId};
 use crate::domain::job::{Progress, Service, ServiceEvent};
 use crate::domain::retry::backoff;
@@ -47,6 +47,9 @@ pub struct JobRecord {
     /// Whether it was ever given up, which somebody was told of.
     #[serde(default)]
     pub was_given_up: bool,
+    /// The verdict with which it passed its gate.
+    #[serde(default)]
+    pub admitted: Option<Admitted>,
     /// What happened to it with us, oldest first.
     #[serde(default)]
     pub moments: Vec<Moment>,
@@ -90,6 +93,7 @@ impl JobRecord {
             mints_stolen: 0,
             faults: 0,
             was_given_up: false,
+            admitted: None,
             moments: Vec::new(),
             decisions: Vec::new(),
         }

@@ -166,6 +166,7 @@ fn stands_alone(entry: &Entry, event: &JobEvent, policy: &Policy) -> bool {
     let mut facts = entry.facts.clone();
     facts.ledger = LedgerFacts {
         attempts: facts.ledger.attempts,
+        catching_up: facts.ledger.catching_up,
         ..LedgerFacts::default()
     };
     let made = &entry.decision;

@@ -56,7 +56,8 @@ fn run_of(entry: &Entry, event: &JobEvent) -> Value {
             run["head"] = head(known, &known.head_sha, &entry.decision.repository);
         }
         Fact::Gone => run["deleted"] = json!(true),
-        Fact::NotAsked | Fact::Failed(_) => {}
+        // GitHub shows a job at the commit of its run.
+        Fact::NotAsked | Fact::Failed(_) => run["head"] = json!({"branch": GHOST, "sha": job.head_sha}),
     }
     run
 }

@@ -3,9 +3,9 @@
 use super::record::{Action, Decision, JobSummary, RoutingSummary, TrustSummary};
 use crate::domain::admission::{self, Admission, AdmissionVerdict, asks_for_a_runner};
 use crate::domain::alert::AlertKind;
-use crate::domain::event::{Action as EventAction, JobEvent};
-use crate::domain::facts::{Fact, Facts};
-use crate::domain::ids::{DeliveryId, RepositoryName};
+use crate::domain::event::{Action as EventAction, JobEvent, JobStatus};
+use crate::domain::facts::{Admitted, Fact, Facts};
+use crate::domain::ids::{DeliveryId, RepositoryName, RunnerId};
 use crate::domain::labels::LabelsClass;
 use crate::domain::policy::{Mode, Policy};
 use crate::domain::routing::{self, RoutingState, RoutingVerdict, Situation};
@@ -31,6 +31,19 @@ pub struct Input<'a> {
     pub now: DateTime<Utc>,
 }
 
+/// Refusals that no later event lifts: with them the job would wait until GitHub fails it.
+const FINAL_REFUSALS: &[&str] = &[
+    "head-moved",
+    "pull-request-closed",
+    "bot-triggering-actor",
+    "author-permission:",
+    "actor-permission:",
+    "triggering-actor-permission:",
+    "commit-author",
+    "commits-unknown",
+    "unverified-commit",
+];
+
 /// How long trust may stay undecided before the operator is told.
 pub const UNDECIDED_AFTER: TimeDelta = TimeDelta::seconds(300);
 
@@ -41,13 +54,25 @@ pub fn decide(input: &Input<'_>) -> Decision {
         event, facts, policy, ..
     } = *input;
     let mut steps = Steps::default();
+    if let Some(admitted) = &facts.ledger.admitted {
+        return kept(input, admitted);
+    }
+    if facts.live_job.known().is_some_and(|live| !live.agrees_with(&event.job)) {
+        let reasons = vec!["job-mismatch".to_owned()];
+        let judgement = Judgement {
+            reasons: reasons.clone(),
+            ..not_judged()
+        };
+        let admission = Admission::new(AdmissionVerdict::Deny, reasons);
+        return record(input, judgement, RoutingVerdict::Unjudged, admission, steps);
+    }
     if event.job.was_skipped() {
-        if facts.ledger.served || facts.ledger.taken_by.is_some() {
+        if is_over_at_github(facts) && (facts.ledger.served || facts.ledger.taken_by.is_some()) {
             steps.act(Action::DestroyRunner);
         }
         return record(input, not_judged(), RoutingVerdict::Unjudged, none(), steps);
     }
-    let judgement = trust::judge(facts, &policy.trust);
+    let judgement = judge_trust(input);
     let situation = Situation::of(event, facts, policy, judgement.trust);
     let verdict = routing::judge(&situation);
     let admission = admit(input, &situation, verdict, &judgement);
@@ -89,6 +114,43 @@ fn not_judged() -> Judgement {
     }
 }
 
+/// The routing rule's answer. While GitHub may not show the cause of the event yet, what its lists lack decides nothing about
+/// a job of the repository's own that could reach us.
+fn judge_trust(input: &Input<'_>) -> Judgement {
+    let Input {
+        event, facts, policy, ..
+    } = *input;
+    let mut judgement = trust::judge(facts, &policy.trust);
+    let is_their_own = trust::is_their_own(facts, &policy.trust);
+    let reaches_us = policy.labels.classify(&event.job).could_reach_us() && event.action != EventAction::Completed;
+    if judgement.trust == Trust::Untrusted && facts.ledger.catching_up && !is_their_own && reaches_us {
+        judgement.trust = Trust::Unknown;
+    }
+    judgement
+}
+
+/// The record of an event about a job that has passed its gate: its verdict stands, and nothing follows.
+fn kept(input: &Input<'_>, admitted: &Admitted) -> Decision {
+    let judgement = Judgement {
+        trust: Trust::Trusted,
+        pull_request: admitted.pull_request,
+        reasons: Vec::new(),
+    };
+    let mut decision = record(input, judgement, admitted.verdict, none(), Steps::default());
+    decision.routing.state = admitted.state;
+    decision.author.clone_from(&admitted.author);
+    decision
+}
+
+/// Whether GitHub itself shows the job as over.
+fn is_over_at_github(facts: &Facts) -> bool {
+    match &facts.live_job {
+        Fact::Known(live) => live.status == JobStatus::Completed,
+        Fact::Gone => true,
+        Fact::NotAsked | Fact::Failed(_) => false,
+    }
+}
+
 fn admit(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, judgement: &Judgement) -> Admission {
     let Input {
         event,
@@ -106,7 +168,9 @@ fn admit(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, judgement: &
     let mut reasons = judgement.reasons.clone();
     match (s.trust, s.class) {
         (Trust::Trusted, LabelsClass::Pool) => {
-            if !asks_for_a_runner(event, &facts.ledger) {
+            if facts.ledger.at_gate {
+                admission::judge(event, facts, &policy.trust, now)
+            } else if !asks_for_a_runner(event, &facts.ledger) {
                 none()
             } else if verdict == RoutingVerdict::Drain && facts.ledger.rolled_back {
                 reasons.push("rolled-back".to_owned());
@@ -147,38 +211,45 @@ fn plan_routing(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, admis
     } = *input;
     let over = event.action == EventAction::Completed;
     let beyond_doubt = trust::is_beyond_doubt(facts, &policy.trust);
-    let refused_for = |code: &str| {
-        let waits = admission::still_waits(&admission.reasons);
-        admission.verdict == AdmissionVerdict::Deny && waits && admission.reasons.iter().any(|r| r == code)
-    };
+    let is_refused = admission.verdict == AdmissionVerdict::Deny
+        && admission::still_waits(&admission.reasons)
+        && !facts.ledger.at_gate;
+    let refused_for = |code: &str| is_refused && admission.reasons.iter().any(|r| r == code);
+    // Only the job as GitHub shows it is held against anybody.
+    let shown_alive = facts
+        .live_job
+        .known()
+        .is_some_and(|live| live.status != JobStatus::Completed);
     match admission.verdict {
-        AdmissionVerdict::Admit => steps.act(Action::Provision),
+        AdmissionVerdict::Admit if !facts.ledger.at_gate => steps.act(Action::Provision),
         AdmissionVerdict::Hold if !over => steps.act(Action::Retry),
         _ => {}
     }
     match verdict {
         RoutingVerdict::NotRouted => {
             steps.act(Action::Alert(AlertKind::TrustedNotRouted));
-            if beyond_doubt {
+            if beyond_doubt && facts.live_job.known().is_some() {
                 steps.enforce(Action::Rollback);
             } else {
                 ask_again(input, steps);
             }
         }
         RoutingVerdict::Attempt | RoutingVerdict::Misroute => {
-            if !over {
+            let accuses = trust::may_accuse(facts, &policy.trust) == Some(true);
+            if !over && shown_alive && accuses {
                 steps.enforce(Action::CancelRun);
             }
             steps.act(Action::Alert(AlertKind::UntrustedOnSelfHosted));
             let counts = verdict == RoutingVerdict::Misroute || policy.rollback_on_attempt;
-            if s.step_ran || (counts && beyond_doubt) {
+            let confirmed = facts.live_job.known().is_some();
+            if confirmed && (s.step_ran || (counts && accuses && beyond_doubt)) {
                 steps.enforce(Action::Rollback);
             } else {
                 ask_again(input, steps);
             }
         }
         RoutingVerdict::Misconfigured => steps.act(Action::Alert(AlertKind::MisconfiguredLabels)),
-        RoutingVerdict::Drain if refused_for("rolled-back") && policy.rerun_stuck => {
+        RoutingVerdict::Drain if refused_for("rolled-back") && policy.rerun_stuck && shown_alive => {
             steps.enforce(Action::CancelRun);
             if admission.reasons.len() == 1 {
                 steps.enforce(Action::RerunRun);
@@ -190,8 +261,9 @@ fn plan_routing(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, admis
         // Routing sends it here, and nobody here serves it.
         steps.act(Action::Alert(AlertKind::JobStuck));
     }
-    if s.trust == Trust::Trusted && refused_for("head-moved") {
-        // Nobody will ever serve it.
+    let is_final = |reason: &String| FINAL_REFUSALS.iter().any(|code| reason.starts_with(code));
+    if s.trust == Trust::Trusted && is_refused && shown_alive && admission.reasons.iter().any(is_final) {
+        // It would wait at GitHub for a day, and its concurrency group with it.
         steps.enforce(Action::CancelRun);
     }
     let undecided = s.trust == Trust::Unknown && s.class.could_reach_us() && !over;
@@ -204,7 +276,9 @@ fn plan_routing(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, admis
 fn ask_again(input: &Input<'_>, steps: &mut Steps) {
     let facts = input.facts;
     let owed = matches!(facts.pulls, Fact::Failed(_))
+        || matches!(facts.live_job, Fact::Failed(_))
         || matches!(facts.changes_workflows, Fact::Failed(_))
+        || matches!(facts.retargeted, Fact::Failed(_))
         || facts.permissions.values().any(|fact| matches!(fact, Fact::Failed(_)));
     let over = input.event.action == EventAction::Completed;
     if owed && !over && !admission::is_stale(&input.event.job, input.now) {
@@ -218,11 +292,19 @@ fn plan_runner(input: &Input<'_>, s: &Situation, admission: &Admission, steps: &
     let over = event.action == EventAction::Completed;
     let may_run_here = s.trust == Trust::Trusted && s.class == LabelsClass::Pool;
     let may_yet_run_here = s.trust == Trust::Unknown && s.class == LabelsClass::Pool;
+    let is_on = |id: RunnerId| facts.live_job.known().is_some_and(|live| live.runner_id == Some(id));
     match &facts.ledger.taken_by {
         Some(runner) if may_run_here && runner.made_for == event.job.id => {}
-        Some(_) if may_run_here => steps.act(Action::Rebind),
         // It was admitted for this very runner, and the job gate asks for itself: a GitHub that is silent now undoes neither.
         Some(runner) if may_yet_run_here && runner.made_for == event.job.id => {}
+        Some(runner) if !is_on(runner.id) => {
+            // An event says so, GitHub does not. The job gate lets nothing begin meanwhile.
+            let owed = matches!(facts.live_job, Fact::Failed(_));
+            if owed && !over && !admission::is_stale(&event.job, input.now) {
+                steps.act(Action::Retry);
+            }
+        }
+        Some(_) if may_run_here => steps.act(Action::Rebind),
         Some(_) => {
             steps.act(Action::DestroyRunner);
             steps.act(Action::Alert(AlertKind::StolenRunner));
@@ -233,14 +315,16 @@ fn plan_runner(input: &Input<'_>, s: &Situation, admission: &Admission, steps: &
             } else {
                 if !over {
                     steps.enforced.retain(|action| *action != Action::CancelRun);
-                    steps.enforce(Action::ForceCancelRun);
+                    if trust::may_accuse(facts, &input.policy.trust) != Some(false) || s.trust != Trust::Untrusted {
+                        steps.enforce(Action::ForceCancelRun);
+                    }
                 }
                 if s.step_ran {
                     steps.enforce(Action::Rollback);
                 }
             }
         }
-        None if over && facts.ledger.served => steps.act(Action::DestroyRunner),
+        None if over && facts.ledger.served && is_over_at_github(facts) => steps.act(Action::DestroyRunner),
         None => {}
     }
 }

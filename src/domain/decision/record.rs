@@ -1,6 +1,6 @@
 //! The decision record (contract 3) and the actions it can hold. Actions are carried out in the order they have here.
 
-use crate::domain::admission::Admission;
+use crate::domain::admission::{Admission, AdmissionVerdict};
 use crate::domain::alert::AlertKind;
 use crate::domain::event::Action as EventAction;
 use crate::domain::ids::{DeliveryId, JobId, RepositoryName, RunId};
@@ -42,6 +42,21 @@ pub struct Decision {
     pub warnings: Vec<String>,
     /// Who opened the pull request, where that is known.
     pub author: Option<String>,
+}
+
+impl Decision {
+    /// Whether a trusted job waits at GitHub for a runner that it never gets, and nobody hears of it. A run whose head has
+    /// moved is cancelled in `enforce`, which is all there is to say.
+    #[must_use]
+    pub fn leaves_a_job_waiting(&self) -> bool {
+        let cancels = |actions: &[Action]| actions.contains(&Action::CancelRun);
+        let waits_in_vain = self.trust.verdict == Trust::Trusted
+            && self.admission.verdict == AdmissionVerdict::Deny
+            && (cancels(&self.actions) || cancels(&self.would));
+        let reruns = self.actions.contains(&Action::RerunRun) || self.would.contains(&Action::RerunRun);
+        let superseded = self.admission.reasons == ["head-moved"] && cancels(&self.actions);
+        waits_in_vain && !reruns && !superseded && !self.admission.reasons.iter().any(|reason| reason == "rolled-back")
+    }
 }
 
 /// The job a decision is about.

@@ -3,7 +3,7 @@
 use super::accounts::{repository, user};
 use super::words::{date, node_id};
 use crate::simulator::state::{Head, Pull, State, sha};
-use crate::simulator::world::PullState;
+use crate::simulator::world::{CommitChange, PullState};
 use serde_json::{Value, json};
 
 /// A pull request as lists show it.
@@ -19,8 +19,8 @@ pub(in crate::simulator) fn pull(state: &State, pull: &Pull) -> Value {
     let statuses = format!("{api}/statuses/{}", pull.head.sha);
     let base_head = Head {
         repository: base.id,
-        branch: base.default_branch.clone(),
-        sha: sha(&base.default_branch),
+        branch: pull.base.clone(),
+        sha: sha(&pull.base),
     };
     let link = |href: &str| json!({"href": href});
     let links = json!({
@@ -120,6 +120,84 @@ pub(in crate::simulator) fn head_owner<'s>(state: &'s State, head: &Head) -> Opt
     state
         .repository(head.repository)
         .map(|repository| repository.name.owner())
+}
+
+/// The events of a pull request: its retargetings, and nothing else.
+pub(in crate::simulator) fn events(state: &State, pull: &Pull) -> Vec<Value> {
+    let name = state
+        .repository(pull.repository)
+        .map_or("", |repository| repository.name.as_str());
+    let event = |number: u32| {
+        let id = pull_id(pull).wrapping_mul(100).wrapping_add(number.into());
+        json!({
+            "id": id,
+            "node_id": node_id("BaseRefChangedEvent", id),
+            "url": format!("{}/repos/{name}/issues/events/{id}", state.url),
+            "actor": user(state, &pull.author),
+            "event": "base_ref_changed",
+            "commit_id": null,
+            "commit_url": null,
+            "created_at": date(pull.updated_at),
+        })
+    };
+    (0..pull.base_changes).map(event).collect()
+}
+
+/// The commits of a pull request, the oldest first. The last one is its head.
+pub(in crate::simulator) fn commits(state: &State, pull: &Pull) -> Vec<Value> {
+    let single = [CommitChange {
+        author: None,
+        verified: false,
+    }];
+    let commits = if pull.commits.is_empty() {
+        &single
+    } else {
+        pull.commits.as_slice()
+    };
+    let last = commits.len() - 1;
+    let shown = commits.iter().enumerate().map(|(index, commit)| {
+        let id = match index == last {
+            true => pull.head.sha.clone(),
+            false => sha(&format!("{}~{}", pull.head.sha, last - index)),
+        };
+        shown_commit(state, pull, commit, &id)
+    });
+    shown.collect()
+}
+
+fn shown_commit(state: &State, pull: &Pull, commit: &CommitChange, id: &str) -> Value {
+    let name = state
+        .repository(pull.repository)
+        .map_or("", |repository| repository.name.as_str());
+    let api = format!("{}/repos/{name}", state.url);
+    let login = commit.author.as_deref().unwrap_or(&pull.author);
+    let account = user(state, login);
+    let signed = json!({"name": login, "email": format!("{login}@example.com"), "date": date(pull.created_at)});
+    json!({
+        "url": format!("{api}/commits/{id}"),
+        "sha": id,
+        "node_id": node_id("Commit", pull_id(pull)),
+        "html_url": format!("{}/{name}/commit/{id}", state.url),
+        "comments_url": format!("{api}/commits/{id}/comments"),
+        "commit": {
+            "url": format!("{api}/git/commits/{id}"),
+            "author": signed,
+            "committer": signed,
+            "message": "Change it",
+            "comment_count": 0,
+            "tree": {"sha": id, "url": format!("{api}/git/trees/{id}")},
+            "verification": {
+                "verified": commit.verified,
+                "reason": if commit.verified { "valid" } else { "unsigned" },
+                "signature": null,
+                "payload": null,
+                "verified_at": null,
+            },
+        },
+        "author": account,
+        "committer": account,
+        "parents": [],
+    })
 }
 
 /// A file of a pull request. `NEW <- OLD` is one that was moved.

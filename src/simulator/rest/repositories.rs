@@ -77,6 +77,18 @@ pub(in crate::simulator) fn pull_files(state: &mut State, call: &Call<'_>) -> An
     Ok(linked(Reply::json(200, &json!(items)), link))
 }
 
+pub(in crate::simulator) fn pull_commits(state: &mut State, call: &Call<'_>) -> Answer {
+    let commits = pulls::commits(state, pull(state, call)?);
+    let (commits, link) = call.page(commits, &state.url);
+    Ok(linked(Reply::json(200, &json!(commits)), link))
+}
+
+pub(in crate::simulator) fn issue_events(state: &mut State, call: &Call<'_>) -> Answer {
+    let events = pulls::events(state, pull(state, call)?);
+    let (events, link) = call.page(events, &state.url);
+    Ok(linked(Reply::json(200, &json!(events)), link))
+}
+
 fn pull<'s>(state: &'s State, call: &Call<'_>) -> Result<&'s Pull, Refused> {
     state
         .pull(repository(state, call)?, call.number(2)?)

@@ -1,0 +1,140 @@
+//! Pull requests: those of a head, and the files, events and commits of one.
+
+use super::adapter::GitHubAdapter;
+use super::answers;
+use super::api::PER_PAGE;
+use super::request::{Request, under};
+use crate::domain::facts::{Commit, Pull};
+use crate::domain::ids::{RepositoryId, RepositoryName};
+use crate::ports::Failure;
+use crate::ports::github::Purpose;
+use http::StatusCode;
+
+/// GitHub lists 3000 files of a pull request and no more.
+const FILE_PAGES: usize = 30;
+
+/// A thousand pull requests from one branch are somebody's joke.
+const PULL_PAGES: usize = 10;
+
+/// Pages of a pull request's events that are read; its author can make any number of them.
+const EVENT_PAGES: usize = 3;
+
+/// GitHub lists no more commits of a pull request than this.
+const MAX_LISTED_COMMITS: usize = 250;
+
+const COMMIT_PAGES: usize = 3;
+
+impl GitHubAdapter {
+    pub(super) async fn list_pulls(
+        &self,
+        repository: &RepositoryName,
+        owner: &str,
+        branch: &str,
+        head_repository: RepositoryId,
+        purpose: Purpose,
+    ) -> Result<Vec<Pull>, Failure> {
+        let mut found = Vec::new();
+        for page in 1..=PULL_PAGES {
+            let request = Request::get("pulls", under(repository, "pulls"), purpose)
+                .with("state", "all")
+                .with("head", format!("{owner}:{branch}"))
+                .with("per_page", PER_PAGE)
+                .with("page", page);
+            let answer = self.ask_about_jobs(repository, &request).await?;
+            if answer.status != StatusCode::OK {
+                return Err(answer.unexpected());
+            }
+            let pulls: Vec<answers::Pull> = answer.read()?;
+            let was_last = pulls.len() < PER_PAGE;
+            let ours = pulls.into_iter().filter(|pull| pull.comes_from(head_repository));
+            found.extend(ours.map(Pull::from));
+            if was_last {
+                return Ok(found);
+            }
+        }
+        let most = PULL_PAGES * PER_PAGE;
+        Err(Failure::Permanent(format!(
+            "{repository}: one branch has more than {most} pull requests"
+        )))
+    }
+
+    pub(super) async fn find_changed_file(
+        &self,
+        repository: &RepositoryName,
+        number: u64,
+        prefix: &str,
+        purpose: Purpose,
+    ) -> Result<bool, Failure> {
+        for page in 1..=FILE_PAGES {
+            let request = Request::get(
+                "pull_files",
+                under(repository, &format!("pulls/{number}/files")),
+                purpose,
+            )
+            .with("per_page", PER_PAGE)
+            .with("page", page);
+            let answer = self.ask_about_jobs(repository, &request).await?;
+            match answer.status {
+                StatusCode::OK => {}
+                // A diff that GitHub won't compute, which its author may have wanted.
+                StatusCode::UNPROCESSABLE_ENTITY => return Ok(true),
+                _ => return Err(answer.unexpected()),
+            }
+            let files: Vec<answers::ChangedFile> = answer.read()?;
+            if files.iter().any(|file| file.touches(prefix)) {
+                return Ok(true);
+            }
+            if files.len() < PER_PAGE {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) async fn find_base_change(
+        &self,
+        repository: &RepositoryName,
+        number: u64,
+        purpose: Purpose,
+    ) -> Result<bool, Failure> {
+        for page in 1..=EVENT_PAGES {
+            let path = under(repository, &format!("issues/{number}/events"));
+            let request = Request::get("issue_events", path, purpose)
+                .with("per_page", PER_PAGE)
+                .with("page", page);
+            // Pull requests cannot be deleted: where GitHub knows none of this number there are no events.
+            let found: Option<Vec<answers::IssueEvent>> = self.find(repository, &request).await?;
+            let events = found.unwrap_or_default();
+            if events.iter().any(answers::IssueEvent::changes_the_base) {
+                return Ok(true);
+            }
+            if events.len() < PER_PAGE {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) async fn list_commits(
+        &self,
+        repository: &RepositoryName,
+        number: u64,
+        purpose: Purpose,
+    ) -> Result<Option<Vec<Commit>>, Failure> {
+        let mut commits = Vec::new();
+        for page in 1..=COMMIT_PAGES {
+            let path = under(repository, &format!("pulls/{number}/commits"));
+            let request = Request::get("pull_commits", path, purpose)
+                .with("per_page", PER_PAGE)
+                .with("page", page);
+            let found: Option<Vec<answers::PullCommit>> = self.find(repository, &request).await?;
+            let found = found.unwrap_or_default();
+            let was_last = found.len() < PER_PAGE;
+            commits.extend(found.into_iter().map(Commit::from));
+            if was_last {
+                break;
+            }
+        }
+        Ok(Some(commits).filter(|commits| commits.len() < MAX_LISTED_COMMITS))
+    }
+}
