@@ -284,7 +284,7 @@ pub(super) async fn follow_runner(gate: &Gate, repository: &Repository, event: &
     let live = gate.github.job(&repository.name, job, Purpose::Admit).await?;
     let is_over = live.as_ref().is_none_or(|live| live.status == JobStatus::Completed);
     let is_running = live.as_ref().is_some_and(|live| live.status == JobStatus::InProgress);
-    if (over && !is_over) || (!over && !is_running && !is_over) {
+    if !is_over && (over || !is_running) {
         // GitHub's record lags behind its event, or the event is not GitHub's.
         return Err(Failure::Transient(format!(
             "GitHub does not show job {job} as {} yet",
