@@ -20,6 +20,7 @@ pub mod runners;
 pub mod settings;
 pub mod story;
 pub mod sweep;
+mod thefts;
 pub mod verify;
 pub mod wants;
 pub mod work;

@@ -6,6 +6,7 @@
 
 use super::gate::Gate;
 use super::records::{Holder, RunnerRecord, Want};
+use super::settings::Repository;
 use super::{runners, wants};
 use crate::domain::event::{JobRunner, JobStatus};
 use crate::domain::job::ServiceEvent;
@@ -97,6 +98,7 @@ pub(super) async fn ask_about(gate: &Gate, runner: &RunnerRecord) -> Result<bool
     };
     let job = gate.github.job(&repository.name, runner.job, Purpose::Admit).await?;
     let outcome = match job {
+        Some(job) if job.status == JobStatus::Queued && is_taken(gate, repository, runner).await? => Outcome::Stolen,
         Some(job) if job.status == JobStatus::Queued => Outcome::NobodyCame,
         Some(job) if job.status == JobStatus::InProgress => {
             let here = |on: &&JobRunner| on.name == runner.name;
@@ -113,6 +115,12 @@ pub(super) async fn ask_about(gate: &Gate, runner: &RunnerRecord) -> Result<bool
     }
     runners::end(gate, &runner.name, outcome, None).await?;
     Ok(true)
+}
+
+/// Whether GitHub shows a job on a runner, though it is not the one that the runner is there for.
+async fn is_taken(gate: &Gate, repository: &Repository, runner: &RunnerRecord) -> Result<bool, Failure> {
+    let found = gate.github.runners_named(&repository.scope, &runner.name).await?;
+    Ok(found.iter().any(|found| found.busy && Some(found.id) == runner.id))
 }
 
 /// The runner that another instance makes for a job does not come up, and perhaps neither does that instance: asks GitHub

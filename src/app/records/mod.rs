@@ -8,7 +8,7 @@
 //! | runner | name | a runner of which anything is left | until it is destroyed |
 //! | past_runner | name | the same, afterwards | `retention_s` |
 //! | repository | `owner/name` | whether jitgate switched its routing off | for ever |
-//! | group | repository or `org#group` | untrusted jobs that hold up minting | `retention_s` |
+//! | group | repository or `org#group` | untrusted jobs and thefts that hold up minting | `retention_s` |
 //! | alert | its id | the alert, and who was told of it | for ever until it is over, then `retention_s` |
 //! | live-alert | the alert's id | nothing: it is there while the alert is not over, or somebody has yet to be told | for ever |
 
