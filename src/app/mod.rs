@@ -21,6 +21,7 @@ pub mod settings;
 pub mod story;
 pub mod sweep;
 mod thefts;
+mod ungated;
 pub mod verify;
 pub mod wants;
 pub mod work;

@@ -2,12 +2,12 @@
 //!
 //! GitHub is listed first, then the ledger: a runner is in the ledger before GitHub hears of it, so one of this instance
 //! that GitHub shows and the ledger does not know belongs to nothing. Other instances' runners and the operator's own are
-//! told by their names and never touched.
+//! told by their names and never touched; of those that nobody knows people are told.
 
 use super::gate::Gate;
 use super::records::{Holder, RunnerRecord, Want};
 use super::settings::Repository;
-use super::{runners, wants};
+use super::{runners, ungated, wants};
 use crate::domain::event::{JobRunner, JobStatus};
 use crate::domain::job::ServiceEvent;
 use crate::domain::runner::{Outcome, is_job_and_attempt, runners_of};
@@ -35,7 +35,7 @@ pub(super) fn is_due(last: Option<Swept>, pass: TimeDelta, now: DateTime<Utc>) -
     last.is_none_or(|swept| now - swept.at >= if swept.cleanly { pass } else { pass.min(RETRY) })
 }
 
-/// Removes GitHub's records of this instance's runners that are in no ledger. Gives whether there were any.
+/// Lists runners, tells of those that nobody knows, and removes GitHub's records of this instance's runners that are in no ledger. Gives whether there were any.
 pub(super) async fn sweep(gate: &Gate) -> Result<bool, Failure> {
     let ours = runners_of(&gate.settings.name_prefix, &gate.settings.instance);
     let mut found = false;
@@ -66,7 +66,9 @@ fn scopes(gate: &Gate) -> Vec<RunnerScope> {
 
 async fn sweep_scope(gate: &Gate, scope: &RunnerScope, ours: &str, found: &mut bool) -> Result<(), Failure> {
     let mut busy = None;
-    for runner in gate.github.runners(scope).await? {
+    let listed = gate.github.runners(scope).await?;
+    ungated::tell(gate, scope, &listed, ours).await?;
+    for runner in listed {
         if !runner.name.strip_prefix(ours).is_some_and(is_job_and_attempt) {
             continue;
         }

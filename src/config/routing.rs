@@ -126,7 +126,7 @@ impl RawRouting {
 }
 
 /// Builds one matcher. With `paths`, `*` and `?` stop at a slash.
-fn globs(check: &mut Check<'_>, key: &str, patterns: &[String], paths: bool) -> Result<GlobSet, Reported> {
+pub(super) fn globs(check: &mut Check<'_>, key: &str, patterns: &[String], paths: bool) -> Result<GlobSet, Reported> {
     let mut set = GlobSet::builder();
     let mut result = Ok(());
     for pattern in patterns {

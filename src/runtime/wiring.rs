@@ -227,6 +227,7 @@ fn settings(config: &Config, instance: &str) -> Settings {
             job: seconds(config.runners.job_deadline),
         },
         attempts: config.runners.attempts.into(),
+        known_runners: config.runners.known.clone(),
         retention: config.store.retention,
         mode: config.rollout.mode,
         api_url: config.github.api_url.clone(),

@@ -72,9 +72,9 @@ alert_kinds! {
     /// Self-hosted routing was switched off.
     Rollback = "rollback", Critical, State,
         "find the cause, then set the routing variable to true again";
-    /// A runner without a job gate.
+    /// A self-hosted runner that jitgate did not make, so that it has no job gate.
     UngatedRunner = "ungated-runner", Warning, State,
-        "take it out of the runner group that jitgate serves";
+        "if it is meant to be there, list it in runners.known; otherwise remove it, or take it out of that runner group";
     /// Automated token refresh is off.
     TokenRefreshDisabled = "token-refresh-disabled", Warning, State,
         "start the timer that refreshes the token";
