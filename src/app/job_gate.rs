@@ -16,6 +16,7 @@ use crate::domain::facts::Fact;
 use crate::domain::ids::{DeliveryId, RunId};
 use crate::domain::job::{Progress, ServiceEvent};
 use crate::domain::labels::LabelsClass;
+use crate::domain::pin::RepositoryIds;
 use crate::domain::runner::{Outcome, RunnerEvent};
 use crate::domain::trust::Trust;
 use crate::ports::Failure;
@@ -133,6 +134,7 @@ async fn is_entitled(gate: &Gate, repository: &Repository, runner: &RunnerRecord
     let event = JobEvent {
         action: event::Action::InProgress,
         repository: repository.name.to_string(),
+        ids: RepositoryIds::default(),
         is_public: false,
         job,
     };

@@ -11,6 +11,7 @@ mod hold;
 pub mod ingest;
 pub mod job_gate;
 pub mod measure;
+pub mod pins;
 pub mod pool;
 pub mod provision;
 pub mod quarantine;

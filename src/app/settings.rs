@@ -2,6 +2,7 @@
 
 use crate::domain::care::Deadlines;
 use crate::domain::ids::RepositoryName;
+use crate::domain::pin::RepositoryIds;
 use crate::domain::policy::{Mode, Policy};
 use crate::domain::pool::Bounds;
 use crate::ports::github::RunnerScope;
@@ -48,6 +49,8 @@ pub struct Repository {
     pub variable: String,
     /// Labels, trust and routing.
     pub policy: Policy,
+    /// The ids that the configuration gives it.
+    pub configured_ids: RepositoryIds,
     /// How long an untrusted job can hold up the runner group.
     pub quarantine: TimeDelta,
 }

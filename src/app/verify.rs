@@ -1,7 +1,8 @@
 //! Whether GitHub lets us serve the trusted jobs of a repository, and what is there that we should not share them with.
 
 use super::settings::Repository;
-use super::ungated;
+use super::{pins, ungated};
+use crate::domain::pin::Shown;
 use crate::domain::runner::is_of_prefix;
 use crate::ports::github::{GitHubRunner, Purpose};
 use crate::ports::{Failure, GitHub, Ledger};
@@ -106,8 +107,11 @@ impl Known<'_> {
 /// Asks GitHub about a repository: whether it is there, how routing is set, and which runners there are. Changes nothing.
 pub async fn at_github(github: &dyn GitHub, repository: &Repository, known: Known<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    match github.is_public(&repository.name, Purpose::Judge).await {
-        Ok(Some(public)) => found.push(visible(repository, public)),
+    match github.repository(&repository.name, Purpose::Judge).await {
+        Ok(Some(shown)) => {
+            found.push(visible(repository, shown.is_public));
+            found.extend(another(repository, &shown, known).await);
+        }
         Ok(None) => {
             found.push(Finding::problem(
                 Subject::Github,
@@ -133,6 +137,30 @@ pub async fn at_github(github: &dyn GitHub, repository: &Repository, known: Know
         Err(failure) => found.push(unanswered(repository, &failure)),
     }
     found
+}
+
+/// That the name means another repository than the pinned one.
+async fn another(repository: &Repository, shown: &Shown, known: Known<'_>) -> Option<Finding> {
+    let pinned = match known.ledger {
+        // A store that does not answer is told of as such.
+        Some(ledger) => pins::pinned(ledger, repository)
+            .await
+            .unwrap_or(repository.configured_ids),
+        None => repository.configured_ids,
+    };
+    let name = &repository.name;
+    pinned.contradict(&shown.ids).then(|| {
+        Finding::problem(
+            Subject::Repository,
+            format!(
+                "{name}: GitHub shows {}, and {pinned} is pinned under this name",
+                shown.ids
+            ),
+            format!(
+                "find out who has the name now; after a transfer: jitgate repository accept --repo {name} --why TEXT"
+            ),
+        )
+    })
 }
 
 fn unanswered(repository: &Repository, failure: &Failure) -> Finding {

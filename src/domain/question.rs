@@ -7,6 +7,7 @@ use super::admission::{asks_for_a_runner, people, refusals_at_hand};
 use super::event::JobEvent;
 use super::facts::{Fact, Facts};
 use super::labels::LabelsClass;
+use super::pin;
 use super::policy::Policy;
 use super::routing::{self, RoutingState, RoutingVerdict, Situation};
 use super::trust::{self, Trust, candidates};
@@ -37,7 +38,7 @@ pub enum Question {
 /// The next question, or none when the decision can be made.
 #[must_use]
 pub fn next(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>) -> Option<Question> {
-    if event.job.was_skipped() {
+    if event.job.was_skipped() || pin::is_changed(event, facts) {
         return None;
     }
     if facts.run.is_unasked() {

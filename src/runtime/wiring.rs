@@ -250,6 +250,7 @@ pub fn repositories(config: &Config) -> Vec<Repository> {
         runner_group_id: configured.runner_group_id,
         variable: configured.variable.clone(),
         policy: policy(configured, public),
+        configured_ids: configured.ids,
         quarantine: seconds(configured.quarantine),
     };
     config.repositories.iter().map(repository).collect()

@@ -71,7 +71,7 @@ prop_compose! {
         let head_repository = head.map(|id| HeadRepository { id, owner: "octo".to_owned() });
         Run {
             event, path, run_attempt, head_sha, head_branch, created_at, actor, triggering_actor, repository_id,
-            head_repository,
+            repository_owner_id: None, head_repository,
         }
     }
 }
@@ -117,7 +117,7 @@ prop_compose! {
         attempts in 0_u32..4,
     ) -> LedgerFacts {
         let taken_by = taken.map(|(job, passed_gate)| OurRunner { id: RunnerId(3), made_for: JobId(job), passed_gate });
-        LedgerFacts { served, overtaken, quarantined, at_capacity, rolled_back, taken_by, attempts }
+        LedgerFacts { pinned: Default::default(), served, overtaken, quarantined, at_capacity, rolled_back, taken_by, attempts }
     }
 }
 
@@ -220,7 +220,7 @@ prop_compose! {
         policy in a_policy(),
         received_at in instant(),
     ) -> World {
-        let event = JobEvent { action, repository: "octo/chem".to_owned(), is_public, job };
+        let event = JobEvent { action, repository: "octo/chem".to_owned(), ids: Default::default(), is_public, job };
         let mut truth = truth;
         if truth.run.known().is_some_and(|run| run.head_branch.is_none() || run.head_repository.is_none()) {
             // Nobody can look them up.

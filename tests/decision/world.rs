@@ -136,6 +136,7 @@ impl World {
             actor: Some(user("ann")),
             triggering_actor: Some(user("ann")),
             repository_id: OURS,
+            repository_owner_id: None,
             head_repository: Some(HeadRepository {
                 id: OURS,
                 owner: "octo".to_owned(),
@@ -159,6 +160,7 @@ impl World {
             event: JobEvent {
                 action: EventAction::Queued,
                 repository: "octo/chem".to_owned(),
+                ids: Default::default(),
                 is_public: false,
                 job,
             },

@@ -81,6 +81,10 @@ alert_kinds! {
     /// A delivery was signed with a secret on its way out.
     OldWebhookSecretUsed = "old-webhook-secret-used", Warning, Event,
         "give GitHub's webhook the current secret, then take the old one out of webhook.secrets";
+    /// A configured name means another repository, or a configured repository has another name.
+    RepositoryChanged = "repository-changed", Critical, State,
+        "find out who has the name now; renamed or transferred by you, set repositories.full_name to the new name, or run \
+         `jitgate repository accept --repo OWNER/NAME --why TEXT`";
     /// A service level objective is missed.
     SloBreach = "slo-breach", Warning, State,
         "see which objective is missed, and what was slow or failed";
