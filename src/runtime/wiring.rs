@@ -9,7 +9,7 @@ use crate::app::alerts::OldSecret;
 use crate::app::gather::Recall;
 use crate::app::pool::Pool;
 use crate::app::settings::{Repository, Settings};
-use crate::app::{Alerts, Gate, Ingest};
+use crate::app::{Alerts, Gate, Ingest, Renamed};
 use crate::config::{AdminListen, Config, Credentials, Host, Scope, StoreUrl};
 use crate::domain::care::Deadlines;
 use crate::domain::policy::Policy;
@@ -283,6 +283,12 @@ pub fn open_ingress(config: &Config, gate: &Gate, listen: SocketAddr) -> Result<
         repositories(config),
         gate.observer.clone(),
         OldSecret::new(gate.alerts.clone()),
+        Renamed::new(
+            gate.ledger.clone(),
+            gate.alerts.clone(),
+            gate.clock.clone(),
+            &gate.settings.repositories,
+        ),
     ));
     let limits = Limits {
         body_limit_bytes: config.server.body_limit_bytes,

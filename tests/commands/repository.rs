@@ -141,3 +141,37 @@ async fn what_the_configuration_says_is_not_overruled_by_what_was_seen_first_or_
     taken_over(&stage, 4242, 50, 501).await;
     assert_eq!(delivered(&stage, 501).await["admission"]["verdict"], "admit");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_repository_is_told_of_by_both_names() {
+    let stage = Stage::set().await;
+    delivered(&stage, 101).await;
+    let ignored = |repository: Value| {
+        let patch = json!({"repository": repository});
+        let github = stage.github.clone();
+        async move {
+            github
+                .render("workflow_job", "queued", 102, Some(&patch))
+                .await
+                .expect("a payload")
+        }
+    };
+    let others = ignored(json!({"full_name": "octo-org/others", "id": 77})).await;
+    assert_eq!(stage.status_of("guid-1", others.to_string()).await, 200);
+    assert_eq!(open_alerts(&stage), [] as [Value; 0]);
+    let renamed = ignored(json!({"full_name": "octo-org/chem-model-2"})).await;
+    for guid in ["guid-2", "guid-3"] {
+        assert_eq!(stage.status_of(guid, renamed.to_string()).await, 200);
+    }
+    let alerts = open_alerts(&stage);
+    assert_eq!(alerts.len(), 1, "{alerts:?}");
+    assert_eq!(alerts[0]["count"], 1, "one alert, however many deliveries");
+    let summary = alerts[0]["summary"].as_str().expect("words");
+    for part in [
+        "octo-org/chem-model-2",
+        "configured as octo-org/chem-model:",
+        &FIRST.to_string(),
+    ] {
+        assert!(summary.contains(part), "{summary}");
+    }
+}
