@@ -45,6 +45,7 @@ impl Scene {
             actor: Some(user("ada")),
             triggering_actor: Some(user("ada")),
             repository_id: RepositoryId(3),
+            repository_owner_id: None,
             head_repository: Some(HeadRepository {
                 id: RepositoryId(3),
                 owner: "o".to_owned(),
@@ -54,6 +55,7 @@ impl Scene {
         let event = JobEvent {
             action: Action::Queued,
             repository: "o/r".to_owned(),
+            ids: Default::default(),
             job,
         };
         Self {

@@ -210,6 +210,7 @@ fn together_they_expect_every_reason() {
         "quarantined",
         "at-capacity",
         "rolled-back",
+        "repository-changed",
         "github-unavailable",
         "rate-limited",
     ];

@@ -9,7 +9,7 @@ use super::measure::Heard;
 use super::quarantine::{self, Waiter};
 use super::records::{self, Entry, JobRecord, RepositoryRecord};
 use super::settings::Repository;
-use super::{gather, pool, runners};
+use super::{gather, pins, pool, runners};
 use crate::domain::admission::SETTLING_DELAY;
 use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::decision::{self, Action, Decision, Input};
@@ -17,6 +17,7 @@ use crate::domain::event::{Action as EventAction, Job, JobEvent};
 use crate::domain::facts::{Fact, Facts, LedgerFacts, LiveJob, OurRunner};
 use crate::domain::ids::DeliveryId;
 use crate::domain::job::Progress;
+use crate::domain::pin::REPOSITORY_CHANGED;
 use crate::domain::routing::RoutingVerdict;
 use crate::domain::trust::{self, Trust};
 use crate::ports::Failure;
@@ -67,6 +68,7 @@ impl Gate {
             not_before = not_before.max(gather::gather(self, repository, event, &mut facts).await);
             decision = self.judge(asked, repository, event, &facts);
         }
+        pins::see(self, repository, &facts).await?;
         act::forget_rollback(self, repository, &facts).await?;
         self.observer.decided(&decision, began.elapsed());
         log(&decision);
@@ -127,6 +129,7 @@ impl Gate {
         let group = quarantine::of_group(ledger, &repository.group_key()).await?;
         let routing: Option<RepositoryRecord> = records::load(ledger, repository.name.as_str()).await?;
         Ok(LedgerFacts {
+            pinned: pins::pinned(ledger, repository).await?,
             served: record.is_some_and(JobRecord::is_served),
             overtaken: record.is_some_and(|record| record.progress.is_past_queued())
                 && !Progress::shown_by(event).is_past_queued(),
@@ -176,7 +179,8 @@ impl Gate {
             && matches!(decision.trust.verdict, Trust::Untrusted | Trust::Unknown);
         let waits = matches!(event.action, EventAction::Queued | EventAction::Waiting);
         let over = event.action == EventAction::Completed;
-        if threat && waits && !decision.admission.reasons.iter().any(|reason| reason == "run-gone") {
+        let is_nobodys = |reason: &String| reason == "run-gone" || reason == REPOSITORY_CHANGED;
+        if threat && waits && !decision.admission.reasons.iter().any(is_nobodys) {
             let author = decision.author.as_deref().unwrap_or("-");
             let length = repository.quarantine;
             quarantine::begin(ledger, &group, event.job.id, author, now, length, retention).await

@@ -1,10 +1,12 @@
 //! A delivery comes in: verified, read, and durably queued before it is answered. Nothing here talks to GitHub.
 
 use super::alerts::OldSecret;
+use super::renamed::Renamed;
 use super::settings::Repository;
 use crate::domain::event::{Action, JobEvent};
 use crate::domain::ids::DeliveryId;
 use crate::domain::payload::{self, Parsed};
+use crate::domain::pin::RepositoryIds;
 use crate::domain::signature;
 use crate::ports::observer::{Observer, Reception};
 use crate::ports::queue::{Accepted, Arrival, Priority, Queue, Work};
@@ -25,6 +27,7 @@ pub struct Ingest {
     repositories: Vec<Repository>,
     observer: Arc<dyn Observer>,
     old_secret: OldSecret,
+    renamed: Renamed,
 }
 
 /// The headers that matter, as they came.
@@ -84,6 +87,8 @@ impl Status {
 struct Seen {
     action: Option<Action>,
     lag: Option<Duration>,
+    /// The repository, where it is not configured.
+    elsewhere: Option<(RepositoryIds, String)>,
 }
 
 /// Why a delivery was turned away.
@@ -126,7 +131,7 @@ impl Rejected {
 
 impl Ingest {
     /// Deliveries signed by one of `secrets` (the first is current; `old_secret` is told of others) about one of
-    /// `repositories` go to `queue`.
+    /// `repositories` go to `queue`; `renamed` is told of those about others.
     #[must_use]
     pub fn new(
         queue: Arc<dyn Queue>,
@@ -135,6 +140,7 @@ impl Ingest {
         repositories: Vec<Repository>,
         observer: Arc<dyn Observer>,
         old_secret: OldSecret,
+        renamed: Renamed,
     ) -> Self {
         let secret_used = secrets.iter().map(|_| AtomicU64::new(0)).collect();
         Self {
@@ -145,6 +151,7 @@ impl Ingest {
             repositories,
             observer,
             old_secret,
+            renamed,
         }
     }
 
@@ -205,7 +212,12 @@ impl Ingest {
             work,
         };
         match self.queue.accept(arrival).await.map_err(Rejected::Store)? {
-            Accepted::Taken => Ok(taken(status)),
+            Accepted::Taken => {
+                if let Some((ids, full_name)) = &seen.elsewhere {
+                    self.renamed.heard(*ids, full_name).await;
+                }
+                Ok(taken(status))
+            }
             Accepted::AlreadySeen => Ok(taken(Status::Duplicate)),
             Accepted::Full => Err(Rejected::Full),
         }
@@ -226,6 +238,7 @@ impl Ingest {
         // Clocks differ: what came before it happened came at once.
         seen.lag = happened_at(&event).map(|then| (at - then).to_std().unwrap_or_default());
         let Some(repository) = self.repositories.iter().find(|r| r.name.matches(&event.repository)) else {
+            seen.elsewhere = Some((event.ids, event.repository));
             return Ok((Work::Remember, Status::IgnoredRepository));
         };
         let reaching = repository.policy.labels.classify(&event.job).could_reach_us();

@@ -15,6 +15,7 @@ use crate::domain::event::{self, Job, JobEvent, JobStatus};
 use crate::domain::facts::Admitted;
 use crate::domain::ids::{DeliveryId, RunId};
 use crate::domain::job::{Progress, ServiceEvent};
+use crate::domain::pin::RepositoryIds;
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
 use crate::ports::Failure;
 use crate::ports::github::{Purpose, RunnerScope};
@@ -147,6 +148,7 @@ async fn admit(
     let event = JobEvent {
         action: event::Action::InProgress,
         repository: repository.name.to_string(),
+        ids: RepositoryIds::default(),
         job: job.clone(),
     };
     let knocked = |entered: &&Entered| entered.state == RunnerState::Gated;

@@ -6,13 +6,15 @@
 
 use super::gate::Gate;
 use super::gather::PULLS_AT_ADMISSION;
+use super::pins::Meaning;
 use super::records::{self, Holder, JobRecord, RunnerRecord, Want};
 use super::settings::Repository;
-use super::{decide, runners, wants};
+use super::{decide, pins, runners, wants};
 use crate::domain::admission::AdmissionVerdict;
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::JobId;
 use crate::domain::job::{Service, ServiceEvent};
+use crate::domain::pin::REPOSITORY_CHANGED;
 use crate::domain::retry::backoff;
 use crate::domain::runner::{Outcome, RunnerEvent, runner_name};
 use crate::ports::github::{JitOutcome, JitRequest, JitRunner};
@@ -55,6 +57,9 @@ pub(super) async fn serve(gate: &Gate, host: &dyn RunnerHost, job: JobId, slot: 
             true
         })
         .await;
+    }
+    if !is_in_the_pinned_repository(gate, repository, &want).await? {
+        return Ok(());
     }
     let Some(name) = take_name(gate, &want, &record, slot).await? else {
         return Ok(());
@@ -104,6 +109,36 @@ async fn is_admitted(gate: &Gate, repository: &Repository, want: &Want, record: 
             Ok(false)
         }
     }
+}
+
+/// Whether the name still means the pinned repository, by GitHub's word of this moment: the request for a runner goes to
+/// whoever has the name. If not, the job is put off or closed.
+async fn is_in_the_pinned_repository(gate: &Gate, repository: &Repository, want: &Want) -> Result<bool, Failure> {
+    let job = want.event.job.id;
+    let until = match pins::look(gate, repository).await {
+        Ok(Meaning::Same) => return Ok(true),
+        Ok(Meaning::Changed) => {
+            wants::close(gate, job, &format!("gets no runner: {REPOSITORY_CHANGED}")).await?;
+            return Ok(false);
+        }
+        Ok(Meaning::Nothing) => {
+            tracing::warn!(job = job.0, "GitHub shows no repository {}", repository.name);
+            None
+        }
+        Err(Failure::RateLimited { until, .. }) => Some(until),
+        Err(failure) => {
+            tracing::warn!(job = job.0, %failure, "GitHub does not say which repository {} is", repository.name);
+            None
+        }
+    };
+    let next = gate.clock.now() + backoff(want.tries, 0.0);
+    wants::change(gate, job, |want| {
+        want.tries += 1;
+        want.not_before = until.max(Some(next));
+        true
+    })
+    .await?;
+    Ok(false)
 }
 
 /// Records the job's next runner: who makes it, its name, and that the job has it. None when somebody else was faster or

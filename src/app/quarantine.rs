@@ -6,6 +6,7 @@
 
 use super::records::{self, Record};
 use super::settings::Repository;
+use super::thefts::Thefts;
 use crate::domain::ids::JobId;
 use crate::ports::ledger::Kind;
 use crate::ports::{Failure, Ledger};
@@ -18,10 +19,12 @@ const PER_AUTHOR: usize = 3;
 /// The window for [`PER_AUTHOR`].
 const AUTHOR_WINDOW: TimeDelta = TimeDelta::hours(1);
 
-/// The untrusted jobs of one runner group.
+/// The untrusted jobs of one runner group, and the runners that were stolen in it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct GroupRecord {
     entries: Vec<Held>,
+    #[serde(default)]
+    pub(super) thefts: Thefts,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,11 +122,12 @@ impl Waiter {
 }
 
 impl GroupRecord {
-    /// Until when a job is held by others, as far as is known; none if it is not.
+    /// Until when a job is held by others, as far as is known, or by thefts; none if it is not.
     pub(super) fn holds_until(&self, waiter: Waiter, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let by_others = self.entries.iter().filter(|held| held.job != waiter.job);
-        let until = by_others.map(|held| held.until).max()?;
-        Some(until.min(waiter.since + waiter.at_most)).filter(|until| *until > now)
+        let until = by_others.map(|held| held.until).max();
+        let until = until.map(|until| until.min(waiter.since + waiter.at_most));
+        until.max(self.thefts.hold_until(waiter)).filter(|until| *until > now)
     }
 }
 
@@ -152,6 +156,7 @@ mod tests {
         };
         GroupRecord {
             entries: jobs.iter().map(held).collect(),
+            ..GroupRecord::default()
         }
     }
 

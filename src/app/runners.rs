@@ -5,7 +5,7 @@
 
 use super::gate::Gate;
 use super::records::{self, JobRecord, PastRunner, RunnerRecord, Want};
-use super::{measure, wants};
+use super::{measure, thefts, wants};
 use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::event;
 use crate::domain::ids::JobId;
@@ -132,6 +132,9 @@ pub(super) async fn tear_down(gate: &Gate, name: &str) -> Result<(), Failure> {
     if let Some(host) = &gate.host {
         host.destroy(&SlotId(record.slot.clone())).await?;
     }
+    if record.was_stolen() {
+        thefts::count(gate, &record).await?;
+    }
     release(gate, &record).await?;
     remove_from_github(gate, &record).await?;
     let now = gate.clock.now();
@@ -180,7 +183,9 @@ fn scope_of<'a>(gate: &'a Gate, record: &RunnerRecord) -> Option<&'a RunnerScope
 /// The job of a runner that has ended: served, over, or in need of another runner.
 async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
     let (now, settings) = (gate.clock.now(), &gate.settings);
-    let outcome = runner.outcome.unwrap_or(Outcome::Died);
+    // A thief can have a runner end in more than one way; none is a fault of the job that it was made for, or of the host.
+    let stolen = runner.was_stolen().then_some(Outcome::Stolen);
+    let outcome = stolen.or(runner.outcome).unwrap_or(Outcome::Died);
     let mut wait = None;
     let mut gave_up = false;
     let job = records::update(

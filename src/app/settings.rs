@@ -2,10 +2,12 @@
 
 use crate::domain::care::Deadlines;
 use crate::domain::ids::RepositoryName;
+use crate::domain::pin::RepositoryIds;
 use crate::domain::policy::{Mode, Policy};
 use crate::domain::pool::Bounds;
 use crate::ports::github::RunnerScope;
 use chrono::TimeDelta;
+use globset::GlobSet;
 
 /// Settings of the worker.
 #[derive(Debug, Clone)]
@@ -24,6 +26,8 @@ pub struct Settings {
     pub deadlines: Deadlines,
     /// How often a runner is asked for, for one job.
     pub attempts: u32,
+    /// Names of self-hosted runners that are meant to be there beside ours.
+    pub known_runners: GlobSet,
     /// Where GitHub's API is; shown in the status.
     pub api_url: String,
     /// Whether GitHub is written to; shown in the status.
@@ -45,6 +49,8 @@ pub struct Repository {
     pub variable: String,
     /// Labels, trust and routing.
     pub policy: Policy,
+    /// The ids that the configuration gives it.
+    pub configured_ids: RepositoryIds,
     /// How long an untrusted job can hold up the runner group.
     pub quarantine: TimeDelta,
 }

@@ -2,11 +2,12 @@
 //!
 //! GitHub is listed first, then the ledger: a runner is in the ledger before GitHub hears of it, so one of this instance
 //! that GitHub shows and the ledger does not know belongs to nothing. Other instances' runners and the operator's own are
-//! told by their names and never touched.
+//! told by their names and never touched; of those that nobody knows people are told.
 
 use super::gate::Gate;
 use super::records::{Holder, RunnerRecord, Want};
-use super::{runners, wants};
+use super::settings::Repository;
+use super::{runners, ungated, wants};
 use crate::domain::event::{JobRunner, JobStatus};
 use crate::domain::job::ServiceEvent;
 use crate::domain::runner::{Outcome, is_job_and_attempt, runners_of};
@@ -34,7 +35,7 @@ pub(super) fn is_due(last: Option<Swept>, pass: TimeDelta, now: DateTime<Utc>) -
     last.is_none_or(|swept| now - swept.at >= if swept.cleanly { pass } else { pass.min(RETRY) })
 }
 
-/// Removes GitHub's records of this instance's runners that are in no ledger. Gives whether there were any.
+/// Lists runners, tells of those that nobody knows, and removes GitHub's records of this instance's runners that are in no ledger. Gives whether there were any.
 pub(super) async fn sweep(gate: &Gate) -> Result<bool, Failure> {
     let ours = runners_of(&gate.settings.name_prefix, &gate.settings.instance);
     let mut found = false;
@@ -65,7 +66,9 @@ fn scopes(gate: &Gate) -> Vec<RunnerScope> {
 
 async fn sweep_scope(gate: &Gate, scope: &RunnerScope, ours: &str, found: &mut bool) -> Result<(), Failure> {
     let mut busy = None;
-    for runner in gate.github.runners(scope).await? {
+    let listed = gate.github.runners(scope).await?;
+    ungated::tell(gate, scope, &listed, ours).await?;
+    for runner in listed {
         if !runner.name.strip_prefix(ours).is_some_and(is_job_and_attempt) {
             continue;
         }
@@ -97,6 +100,7 @@ pub(super) async fn ask_about(gate: &Gate, runner: &RunnerRecord) -> Result<bool
     };
     let job = gate.github.job(&repository.name, runner.job, Purpose::Admit).await?;
     let outcome = match job {
+        Some(job) if job.status == JobStatus::Queued && is_taken(gate, repository, runner).await? => Outcome::Stolen,
         Some(job) if job.status == JobStatus::Queued => Outcome::NobodyCame,
         Some(job) if job.status == JobStatus::InProgress => {
             let here = |on: &&JobRunner| on.name == runner.name;
@@ -113,6 +117,12 @@ pub(super) async fn ask_about(gate: &Gate, runner: &RunnerRecord) -> Result<bool
     }
     runners::end(gate, &runner.name, outcome, None).await?;
     Ok(true)
+}
+
+/// Whether GitHub shows a job on a runner, though it is not the one that the runner is there for.
+async fn is_taken(gate: &Gate, repository: &Repository, runner: &RunnerRecord) -> Result<bool, Failure> {
+    let found = gate.github.runners_named(&repository.scope, &runner.name).await?;
+    Ok(found.iter().any(|found| found.busy && Some(found.id) == runner.id))
 }
 
 /// The runner that another instance makes for a job does not come up, and perhaps neither does that instance: asks GitHub

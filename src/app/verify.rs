@@ -1,9 +1,12 @@
 //! Whether GitHub lets us serve the trusted jobs of a repository, and what is there that we should not share them with.
 
 use super::settings::Repository;
+use super::{pins, ungated};
+use crate::domain::pin::Shown;
 use crate::domain::runner::is_of_prefix;
 use crate::ports::github::{GitHubRunner, Purpose};
-use crate::ports::{Failure, GitHub};
+use crate::ports::{Failure, GitHub, Ledger};
+use globset::GlobSet;
 use serde::Serialize;
 
 /// What was looked at.
@@ -81,12 +84,34 @@ impl Finding {
     }
 }
 
+/// Which runners are known.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// Where those that jitgate made are recorded; none where the store cannot be read.
+    pub ledger: Option<&'a dyn Ledger>,
+    /// What the names of those begin with, which has to do without a ledger.
+    pub prefix: &'a str,
+    /// The names of others that the operator lists.
+    pub others: &'a GlobSet,
+}
+
+impl Known<'_> {
+    async fn made(&self, runner: &GitHubRunner) -> Result<bool, Failure> {
+        match self.ledger {
+            Some(ledger) => ungated::is_ours(ledger, runner).await,
+            None => Ok(is_of_prefix(&runner.name, self.prefix)),
+        }
+    }
+}
+
 /// Asks GitHub about a repository: whether it is there, how routing is set, and which runners there are. Changes nothing.
-/// Runners whose names begin with `prefix` are ours.
-pub async fn at_github(github: &dyn GitHub, repository: &Repository, prefix: &str) -> Vec<Finding> {
+pub async fn at_github(github: &dyn GitHub, repository: &Repository, known: Known<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    match github.is_public(&repository.name, Purpose::Judge).await {
-        Ok(Some(public)) => found.push(visible(repository, public)),
+    match github.repository(&repository.name, Purpose::Judge).await {
+        Ok(Some(shown)) => {
+            found.push(visible(repository, shown.is_public));
+            found.extend(another(repository, &shown, known).await);
+        }
         Ok(None) => {
             found.push(Finding::problem(
                 Subject::Github,
@@ -108,10 +133,34 @@ pub async fn at_github(github: &dyn GitHub, repository: &Repository, prefix: &st
         Err(failure) => found.push(unanswered(repository, &failure)),
     }
     match github.runners(&repository.scope).await {
-        Ok(runners) => found.extend(runners_there(repository, &runners, prefix)),
+        Ok(runners) => found.extend(runners_there(repository, &runners, known).await),
         Err(failure) => found.push(unanswered(repository, &failure)),
     }
     found
+}
+
+/// That the name means another repository than the pinned one.
+async fn another(repository: &Repository, shown: &Shown, known: Known<'_>) -> Option<Finding> {
+    let pinned = match known.ledger {
+        // A store that does not answer is told of as such.
+        Some(ledger) => pins::pinned(ledger, repository)
+            .await
+            .unwrap_or(repository.configured_ids),
+        None => repository.configured_ids,
+    };
+    let name = &repository.name;
+    pinned.contradict(&shown.ids).then(|| {
+        Finding::problem(
+            Subject::Repository,
+            format!(
+                "{name}: GitHub shows {}, and {pinned} is pinned under this name",
+                shown.ids
+            ),
+            format!(
+                "find out who has the name now; after a transfer: jitgate repository accept --repo {name} --why TEXT"
+            ),
+        )
+    })
 }
 
 fn unanswered(repository: &Repository, failure: &Failure) -> Finding {
@@ -154,33 +203,49 @@ fn routing(repository: &Repository, on: bool) -> Finding {
     )
 }
 
-/// One with the trust label that is not ours asks nobody who wrote
-/// the code it runs.
-fn runners_there(repository: &Repository, runners: &[GitHubRunner], prefix: &str) -> Vec<Finding> {
-    let name = &repository.name;
-    let (ours, others): (Vec<_>, Vec<_>) = runners.iter().partition(|runner| is_of_prefix(&runner.name, prefix));
+/// One that neither we nor the operator knows asks nobody who wrote the code it runs.
+async fn runners_there(repository: &Repository, runners: &[GitHubRunner], known: Known<'_>) -> Vec<Finding> {
+    let (mut ours, mut unknown) = (0, Vec::new());
+    for runner in runners {
+        match known.made(runner).await {
+            Ok(true) => ours += 1,
+            Ok(false) if ungated::is_listed(known.others, runner) => {}
+            Ok(false) => unknown.push(no_gate_at(runner, repository)),
+            Err(failure) => {
+                let remedy = "see that store.url is right, and that its server runs and can be reached";
+                return vec![Finding::problem(Subject::Store, failure.to_string(), remedy)];
+            }
+        }
+    }
     let listed = format!(
-        "{name}: runners can be listed; {} of jitgate's are registered, {} of others",
-        ours.len(),
-        others.len()
+        "{}: runners can be listed; {ours} of jitgate's are registered, {} of others",
+        repository.name,
+        runners.len() - ours
     );
-    let labels = &repository.policy.labels;
-    let ungated = others
-        .into_iter()
-        .filter(|runner| labels.has_trust_label(&runner.labels));
     std::iter::once(Finding::ok(Subject::Github, listed))
-        .chain(ungated.map(|runner| no_gate_at(runner, repository)))
+        .chain(unknown)
         .collect()
 }
 
 fn no_gate_at(runner: &GitHubRunner, repository: &Repository) -> Finding {
     let state = if runner.online { "online" } else { "offline" };
+    let (name, labels) = (&repository.name, &repository.policy.labels);
+    if labels.has_trust_label(&runner.labels) {
+        return Finding::warning(
+            Subject::Repository,
+            format!(
+                "{name}: runner {} ({state}) has the label {} and is not jitgate's: it runs whatever asks for it",
+                runner.name, labels.trust_label
+            ),
+            "take that label from it, or remove it",
+        );
+    }
     Finding::warning(
         Subject::Repository,
         format!(
-            "{}: runner {} ({state}) has the label {} and is not jitgate's: it runs whatever asks for it",
-            repository.name, runner.name, repository.policy.labels.trust_label
+            "{name}: runner {} ({state}) is neither jitgate's nor in runners.known: it runs whatever asks for it",
+            runner.name
         ),
-        "take that label from it, or remove it",
+        "list it in runners.known if it is meant to be there; otherwise remove it",
     )
 }

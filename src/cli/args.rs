@@ -1,6 +1,6 @@
 //! What can be typed: the global flags and the commands.
 
-use super::{alert, config, dead_letter, delivery, internal, replay, runner, serve, simulate, verify, why};
+use super::{alert, config, dead_letter, delivery, internal, replay, repository, runner, serve, simulate, verify, why};
 use crate::config::parse_log;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -65,6 +65,8 @@ pub enum Command {
     Replay(replay::Args),
     /// Run the simulated GitHub by itself
     Simulate(simulate::Args),
+    /// Say which repository a configured name means
+    Repository(repository::Args),
     /// Look whether everything is there to serve trusted jobs
     Verify(verify::Args),
     /// Look at the configuration

@@ -2,7 +2,9 @@
 
 use super::args::{Cli, Command};
 use super::exit::{Exit, Outcome};
-use super::{alert, config, dead_letter, delivery, internal, output, replay, runner, serve, simulate, verify, why};
+use super::{
+    alert, config, dead_letter, delivery, internal, output, replay, repository, runner, serve, simulate, verify, why,
+};
 use crate::telemetry::one_line;
 use clap::Parser;
 use std::panic;
@@ -39,6 +41,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Alert(args) => alert::run(args, &global),
         Command::Replay(args) => replay::run(args, &global),
         Command::Simulate(args) => simulate::run(args, &global),
+        Command::Repository(args) => repository::run(args, &global),
         Command::Verify(args) => verify::run(args, &global),
         Command::Config(args) => config::run(args, &global),
         Command::Internal(args) => internal::run(args),

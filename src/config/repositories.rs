@@ -4,7 +4,8 @@ use super::check::{Check, Reported};
 use super::mask::masked;
 use super::rollout::Rollout;
 use super::routing::{RawRouting, Routing};
-use crate::domain::ids::RepositoryName;
+use crate::domain::ids::{AccountId, RepositoryId, RepositoryName};
+use crate::domain::pin::RepositoryIds;
 use crate::domain::policy::{Policy, TrustPolicy};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,6 +19,12 @@ const DEFAULT_RUNNER_GROUP: u64 = 1;
 pub(super) struct RawRepository {
     /// `OWNER/NAME`.
     full_name: String,
+    /// GitHub's id of it; another repository under this name gets no runner. By default the one that is seen first.
+    #[schemars(range(min = 1))]
+    id: Option<u64>,
+    /// GitHub's id of the account that owns it. By default the one that is seen first.
+    #[schemars(range(min = 1))]
+    owner_id: Option<u64>,
     /// Where its runners are registered.
     #[serde(default)]
     scope: RawScope,
@@ -62,6 +69,8 @@ fn default_variable() -> String {
 pub struct Repository {
     /// Its name.
     pub name: RepositoryName,
+    /// The ids it must have, as far as they are given.
+    pub ids: RepositoryIds,
     /// Where its runners are registered.
     pub scope: Scope,
     /// Runner group they go into.
@@ -132,6 +141,10 @@ impl RawRepository {
         variable?;
         Ok(Repository {
             name: name?,
+            ids: RepositoryIds {
+                id: self.id.map(RepositoryId),
+                owner_id: self.owner_id.map(AccountId),
+            },
             scope: match self.scope {
                 RawScope::Repo => Scope::Repository,
                 RawScope::Org => Scope::Organization,

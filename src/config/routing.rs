@@ -22,7 +22,7 @@ pub(super) struct RawRouting {
     pub(super) labels: Vec<String>,
     /// The one of them that asks for a trusted runner.
     pub(super) trust_label: String,
-    /// What a run label starts with; the run's id follows.
+    /// What a run label starts with. The run's id follows, or `RUN-ATTEMPT-JOB-INDEX`.
     pub(super) run_label_prefix: String,
     /// Globs of the workflow files that follow the routing variable.
     pub(super) workflows: Vec<String>,

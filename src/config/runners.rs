@@ -1,6 +1,8 @@
 //! `[runners]`: the pool of runner environments.
 
 use super::check::{Check, Reported};
+use super::routing::globs;
+use globset::GlobSet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::num::NonZeroU32;
@@ -43,6 +45,8 @@ pub(super) struct RawRunners {
     /// How often a runner is made for one job before giving up.
     #[schemars(range(min = 1, max = 100))]
     attempts: NonZeroU32,
+    /// Globs of names of self-hosted runners that are meant to be there beside jitgate's.
+    known: Vec<String>,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
@@ -78,6 +82,8 @@ pub struct Runners {
     pub job_deadline: Duration,
     /// How often a runner is made for one job before giving up.
     pub attempts: NonZeroU32,
+    /// Names of self-hosted runners that are meant to be there beside jitgate's.
+    pub known: GlobSet,
 }
 
 /// What makes runner environments.
@@ -99,6 +105,7 @@ impl RawRunners {
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Runners, Reported> {
         let name = check.name("runners.name_prefix", &self.name_prefix, "-_.", LONGEST_PREFIX);
         let bounds = self.check_bounds(check);
+        let known = globs(check, "runners.known", &self.known, false);
         name?;
         bounds?;
         Ok(Runners {
@@ -117,6 +124,7 @@ impl RawRunners {
             gate_deadline: Duration::from_secs(self.gate_deadline_s),
             job_deadline: Duration::from_secs(self.job_deadline_s),
             attempts: self.attempts,
+            known: known?,
         })
     }
 

@@ -1,6 +1,7 @@
 //! A `workflow_job` delivery in our own words.
 
 use super::ids::{JobId, RunId, RunnerId};
+use super::pin::RepositoryIds;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -12,6 +13,9 @@ pub struct JobEvent {
     pub action: Action,
     /// The repository as the payload names it; compared with the configured ones before anything else.
     pub repository: String,
+    /// The ids of that repository, as far as the payload says.
+    #[serde(default)]
+    pub ids: RepositoryIds,
     /// The job as the payload shows it.
     pub job: Job,
 }

@@ -1,7 +1,8 @@
 //! What GitHub and the ledger said about a job, kept apart from what follows from it.
 
 use super::event::{Job, JobStatus, UNSAID_ATTEMPT};
-use super::ids::{JobId, RepositoryId, RunId, RunnerId};
+use super::ids::{AccountId, JobId, RepositoryId, RunId, RunnerId};
+use super::pin::RepositoryIds;
 use super::policy::Permission;
 use super::routing_verdict::{RoutingState, RoutingVerdict};
 use chrono::{DateTime, Utc};
@@ -88,6 +89,8 @@ impl Facts {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LedgerFacts {
+    /// The repository that the name means.
+    pub pinned: RepositoryIds,
     /// The job has, or has had, the runner that was made for it.
     pub served: bool,
     /// A newer event already showed the job running or over.
@@ -155,11 +158,25 @@ pub struct Run {
     pub triggering_actor: Option<User>,
     /// The repository the workflow runs in.
     pub repository_id: RepositoryId,
+    /// The account that owns that repository.
+    #[serde(default)]
+    pub repository_owner_id: Option<AccountId>,
     /// Where the code comes from; none when that repository was deleted.
     pub head_repository: Option<HeadRepository>,
     /// Whether only some people can see the repository; not said counts as public.
     #[serde(default)]
     pub private: Option<bool>,
+}
+
+impl Run {
+    /// The repository the workflow runs in.
+    #[must_use]
+    pub fn of(&self) -> RepositoryIds {
+        RepositoryIds {
+            id: Some(self.repository_id),
+            owner_id: self.repository_owner_id,
+        }
+    }
 }
 
 /// The repository a run's code comes from.

@@ -34,6 +34,10 @@ numeric_id!(
     /// A repository. Unlike the name it survives renames and transfers.
     RepositoryId
 );
+numeric_id!(
+    /// An account that owns repositories: a person's or an organization's. It survives renames.
+    AccountId
+);
 
 /// `owner/name` of a repository, checked to hold only characters GitHub allows, so it is safe inside a URL path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

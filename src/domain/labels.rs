@@ -13,7 +13,7 @@ pub struct LabelPolicy {
     pub labels: Vec<String>,
     /// The one of them that asks for trust.
     pub trust_label: String,
-    /// What a run label starts with; the run's id follows.
+    /// What a run label starts with. `RUN` follows, or `RUN-ATTEMPT-JOB-INDEX`, which only one job has.
     pub run_label_prefix: String,
 }
 
@@ -85,20 +85,52 @@ impl LabelPolicy {
         has(&self.labels, label)
     }
 
+    /// Whether a label names the job's own run, in one of its two forms.
     fn is_run_label_of(&self, job: &Job, label: &str) -> bool {
-        let own = format!("{}{}", self.run_label_prefix, job.run_id);
-        self.is_some_run_label(label) && label.eq_ignore_ascii_case(&own)
+        let Some(rest) = self.after_the_prefix(label) else {
+            return false;
+        };
+        let (run, place) = rest
+            .split_once('-')
+            .map_or((rest, None), |(run, place)| (run, Some(place)));
+        number(run) == Some(job.run_id.0) && place.is_none_or(|place| is_place(place, job.run_attempt))
+    }
+
+    fn is_some_run_label(&self, label: &str) -> bool {
+        self.after_the_prefix(label).is_some()
     }
 
     /// An empty prefix means that no run labels are used.
-    fn is_some_run_label(&self, label: &str) -> bool {
-        let prefix = self.run_label_prefix.as_bytes();
-        !prefix.is_empty()
-            && label
-                .as_bytes()
-                .get(..prefix.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    fn after_the_prefix<'a>(&self, label: &'a str) -> Option<&'a str> {
+        let prefix = &self.run_label_prefix;
+        let (start, rest) = label.split_at_checked(prefix.len()).filter(|_| !prefix.is_empty())?;
+        start.eq_ignore_ascii_case(prefix).then_some(rest)
     }
+}
+
+/// Whether a text is `ATTEMPT-JOB-INDEX`. A re-run of failed jobs keeps the labels of the attempt before, so an earlier
+/// attempt is right, and a later one is not.
+fn is_place(text: &str, run_attempt: u32) -> bool {
+    let parts = text.split_once('-').and_then(|(attempt, rest)| {
+        let (job, index) = rest.rsplit_once('-')?;
+        Some((number(attempt)?, job, number(index)?))
+    });
+    parts.is_some_and(|(attempt, job, _)| (1..=u64::from(run_attempt)).contains(&attempt) && is_job_key(job))
+}
+
+/// Whether a text is the key of a job in a workflow, by GitHub's rule.
+fn is_job_key(text: &str) -> bool {
+    let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    starts_well
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
+
+/// A number as GitHub writes it: digits only, and no zero in front.
+fn number(text: &str) -> Option<u64> {
+    let number: u64 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
 }
 
 fn has(labels: &[String], wanted: &str) -> bool {

@@ -14,6 +14,7 @@ pub mod ids;
 pub mod job;
 pub mod labels;
 pub mod payload;
+pub mod pin;
 pub mod policy;
 pub mod pool;
 pub mod question;

@@ -4,7 +4,8 @@
 //! `started_at` on queued jobs. None of that is an error. A missing id, name or repository is.
 
 use super::event::{Action, Job, JobEvent, JobRunner, JobStatus, Step, UNSAID_ATTEMPT};
-use super::ids::{JobId, RunId, RunnerId};
+use super::ids::{AccountId, JobId, RepositoryId, RunId, RunnerId};
+use super::pin::RepositoryIds;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::de::Error as _;
@@ -38,6 +39,10 @@ pub fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
     let runner_name = job.runner_name.unwrap_or_default();
     Ok(Parsed::Job(Box::new(JobEvent {
         action,
+        ids: RepositoryIds {
+            id: raw.repository.id.map(RepositoryId),
+            owner_id: raw.repository.owner.and_then(|owner| owner.id).map(AccountId),
+        },
         repository: raw.repository.full_name.into_owned(),
         job: Job {
             id: JobId(job.id),
@@ -128,6 +133,13 @@ struct Raw<'a> {
 struct RawRepository<'a> {
     #[serde(borrow)]
     full_name: Text<'a>,
+    id: Option<u64>,
+    owner: Option<RawOwner>,
+}
+
+#[derive(Deserialize)]
+struct RawOwner {
+    id: Option<u64>,
 }
 
 #[derive(Deserialize)]

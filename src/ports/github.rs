@@ -7,6 +7,7 @@ use super::Failure;
 use crate::domain::event::Job;
 use crate::domain::facts::{Commit, Pull, Run, Variable};
 use crate::domain::ids::{JobId, RepositoryId, RepositoryName, RunId, RunnerId};
+use crate::domain::pin::Shown;
 use crate::domain::policy::Permission;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -110,8 +111,8 @@ pub enum RunCommand {
 /// GitHub, reduced to what we ask of it.
 #[async_trait]
 pub trait GitHub: Send + Sync + 'static {
-    /// `GET /repos/{o}/{r}`: whether everybody can see it; none if there is no such repository for us.
-    async fn is_public(&self, repository: &RepositoryName, purpose: Purpose) -> Result<Option<bool>, Failure>;
+    /// `GET /repos/{o}/{r}`: which repository that is; none if there is no such repository for us.
+    async fn repository(&self, repository: &RepositoryName, purpose: Purpose) -> Result<Option<Shown>, Failure>;
 
     /// `GET /repos/{o}/{r}/actions/runs/{id}`.
     async fn run(&self, repository: &RepositoryName, run: RunId, purpose: Purpose) -> Result<Option<Run>, Failure>;

@@ -23,6 +23,8 @@ pub enum Kind {
     PastRunner,
     /// A repository, by `owner/name`.
     Repository,
+    /// Which repository is meant by `owner/name`, in lower case.
+    Pin,
     /// A runner group under quarantine.
     Group,
     /// An alert, by its id.
@@ -42,6 +44,7 @@ impl Kind {
             Self::Runner => "runner",
             Self::PastRunner => "past_runner",
             Self::Repository => "repository",
+            Self::Pin => "pin",
             Self::Group => "group",
             Self::Alert => "alert",
             Self::LiveAlert => "live-alert",

@@ -4,6 +4,7 @@ mod durability;
 mod identity;
 mod liveness;
 mod local;
+mod person;
 mod process;
 mod wiring;
 mod writable;
@@ -12,6 +13,7 @@ pub use durability::{Unasked, promises};
 pub use identity::{IdentityError, Instance, admin_token, own_instance, prepare_state_dir, shared_instance};
 pub use liveness::{Silent, running_gate};
 pub use local::inspect_host;
+pub use person::login_name;
 pub use process::{Process, StartError, serve};
 pub use wiring::{
     Store, WiringError, build_gate, open_admin, open_alerts, open_github, open_ingress, open_store, open_store_beside,

@@ -157,8 +157,9 @@ async fn work(gate: Arc<Gate>, consumer: String, stopped: watch::Receiver<bool>)
     };
     let deliveries = gate.run(&consumer, stop(stopped.clone()));
     let pool = gate.keep_pool(stop(stopped.clone()));
+    let repositories = gate.watch_repositories(stop(stopped.clone()));
     let telling = gate.alerts.run(stop(stopped));
-    tokio::join!(deliveries, pool, telling);
+    tokio::join!(deliveries, pool, repositories, telling);
 }
 
 fn host(

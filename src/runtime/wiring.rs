@@ -9,7 +9,7 @@ use crate::app::alerts::OldSecret;
 use crate::app::gather::Recall;
 use crate::app::pool::Pool;
 use crate::app::settings::{Repository, Settings};
-use crate::app::{Alerts, Gate, Ingest};
+use crate::app::{Alerts, Gate, Ingest, Renamed};
 use crate::config::{AdminListen, Config, Credentials, Host, Scope, StoreUrl};
 use crate::domain::care::Deadlines;
 use crate::domain::policy::Policy;
@@ -227,6 +227,7 @@ fn settings(config: &Config, instance: &str) -> Settings {
             job: seconds(config.runners.job_deadline),
         },
         attempts: config.runners.attempts.into(),
+        known_runners: config.runners.known.clone(),
         retention: config.store.retention,
         mode: config.rollout.mode,
         api_url: config.github.api_url.clone(),
@@ -249,6 +250,7 @@ pub fn repositories(config: &Config) -> Vec<Repository> {
         runner_group_id: configured.runner_group_id,
         variable: configured.variable.clone(),
         policy: policy(configured, public),
+        configured_ids: configured.ids,
         quarantine: seconds(configured.quarantine),
     };
     config.repositories.iter().map(repository).collect()
@@ -281,6 +283,12 @@ pub fn open_ingress(config: &Config, gate: &Gate, listen: SocketAddr) -> Result<
         repositories(config),
         gate.observer.clone(),
         OldSecret::new(gate.alerts.clone()),
+        Renamed::new(
+            gate.ledger.clone(),
+            gate.alerts.clone(),
+            gate.clock.clone(),
+            &gate.settings.repositories,
+        ),
     ));
     let limits = Limits {
         body_limit_bytes: config.server.body_limit_bytes,

@@ -27,6 +27,7 @@ impl State {
         let default = self.default_repository();
         for user in change.users {
             let known = self.mention(&user.login, user.kind);
+            set(&mut known.id, user.id);
             set(&mut known.kind, user.kind);
             set(&mut known.deleted, user.deleted);
         }

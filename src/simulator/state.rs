@@ -16,7 +16,10 @@ use std::sync::Arc;
 const DEFAULT_REPOSITORY: &str = "octo-org/chem-model";
 const DEFAULT_REPOSITORY_ID: u64 = 1_296_269;
 const FIRST_REPOSITORY_ID: u64 = 9_000_001;
+/// Ids of accounts begin after this.
 const FIRST_USER_ID: u64 = 1001;
+/// So many ids are given to accounts by their logins.
+const USER_IDS: u64 = 100_000_000;
 const FIRST_JOB_ID: u64 = 900_001;
 const FIRST_RUNNER_ID: u64 = 10_001;
 
@@ -283,7 +286,7 @@ impl State {
 
     /// Makes sure the account exists.
     pub(super) fn mention(&mut self, login: &str, kind: Option<UserKind>) -> &mut User {
-        let id = self.users.values().map(|u| u.id + 1).max().unwrap_or(FIRST_USER_ID);
+        let id = account_id(login);
         self.users.entry(login.to_ascii_lowercase()).or_insert_with(|| User {
             id,
             login: login.to_owned(),
@@ -329,6 +332,16 @@ impl State {
         self.next_runner += 1;
         self.next_runner - 1
     }
+}
+
+/// The id of an account. The same in every world, since a gate that lives on remembers whose repository it serves.
+fn account_id(login: &str) -> u64 {
+    let digest = Sha256::digest(login.to_ascii_lowercase());
+    let number = digest
+        .iter()
+        .take(8)
+        .fold(0, |number, byte| number << 8 | u64::from(*byte));
+    FIRST_USER_ID + number % USER_IDS
 }
 
 /// A commit: 40 hex digits stay as they are, any other text stands for a commit of its own.

@@ -44,6 +44,7 @@ pub(super) struct RepositoryChange {
 #[serde(deny_unknown_fields)]
 pub(super) struct UserChange {
     pub(super) login: String,
+    pub(super) id: Option<u64>,
     #[serde(rename = "type")]
     pub(super) kind: Option<UserKind>,
     pub(super) deleted: Option<bool>,

@@ -8,6 +8,7 @@ mod deployment;
 mod durability;
 mod export;
 mod metrics;
+mod repository;
 mod runners;
 mod stage;
 mod verify;

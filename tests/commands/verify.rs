@@ -108,22 +108,30 @@ async fn what_is_off_or_shared_is_a_warning() {
             "runners": [
                 {"id": 901, "name": "home-self-host", "labels": ["self-hosted", "linux", "x64", "Chem-Trusted-PR"]},
                 {"id": 902, "name": "builder", "labels": ["self-hosted", "gpu"]},
-                {"id": 903, "name": "chem-jit-otherone-101-1", "labels": ["self-hosted", "chem-trusted-pr"]},
+                {"id": 903, "name": "CHEM-JIT-otherone-101-1", "labels": ["x64"]},
+                {"id": 904, "name": "deploy-1", "labels": ["self-hosted", "deploy"]},
             ],
         }))
         .await;
-    let found = told(&stage, &[], 0);
+    let known = [("JITGATE__RUNNERS__KNOWN", "builder,deploy-*")];
+    let found = stage.jitgate_with(&["--json", "verify"], &known).json();
     let warnings = of(&found, "repository", "warning");
-    assert_eq!(warnings.len(), 2, "{found}");
+    assert_eq!(warnings.len(), 3, "{found}");
+    assert!(
+        warnings[2].contains("runner CHEM-JIT-otherone-101-1 (online) is neither jitgate's nor in runners.known"),
+        "{found}"
+    );
     assert!(warnings[0].contains("routing is off"), "{found}");
     assert!(
         warnings[1].contains("runner home-self-host (online) has the label chem-trusted-pr"),
         "{found}"
     );
     assert!(
-        of(&found, "github", "ok")[0].contains("1 of jitgate's are registered, 2 of others"),
+        of(&found, "github", "ok")[0].contains("0 of jitgate's are registered, 4 of others"),
         "{found}"
     );
+    let all = told(&stage, &[], 0);
+    assert_eq!(of(&all, "repository", "warning").len(), 5, "none is listed: {all}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -93,7 +93,7 @@ fn every_key_of_the_contract_is_in_the_schema_with_its_default() {
             "bodies_max_bytes": 1_073_741_824},
         "runners": {"host": "local", "name_prefix": "chem-jit", "min": 1, "max": 4, "target": null,
             "max_per_repository": null, "interval_s": 15, "boot_deadline_s": 120, "gate_deadline_s": 60,
-            "job_deadline_s": 21_600, "attempts": 3},
+            "job_deadline_s": 21_600, "attempts": 3, "known": []},
         "local": {"runner_home": "/opt/actions-runner", "sandbox": "bwrap", "user": null, "expose": [],
             "public_repositories": false},
         "qemu": {"image": null, "kernel": null, "initrd": null, "machine": "microvm", "accel": "auto",

@@ -74,7 +74,7 @@ prop_compose! {
         let head_repository = head.map(|id| HeadRepository { id, owner: "octo".to_owned() });
         Run {
             event, path, run_attempt, head_sha, head_branch, created_at, actor, triggering_actor, repository_id,
-            head_repository, private,
+            repository_owner_id: None, head_repository, private,
         }
     }
 }
@@ -128,7 +128,7 @@ prop_compose! {
             pull_request: Some(5), author: None, state: RoutingState::On, verdict: RoutingVerdict::Correct,
         });
         let taken_by = taken.map(|(job, passed_gate)| OurRunner { id: RunnerId(3), made_for: JobId(job), passed_gate });
-        LedgerFacts { served, overtaken, quarantined, at_capacity, rolled_back, taken_by, attempts, catching_up, at_gate, admitted }
+        LedgerFacts { pinned: Default::default(), served, overtaken, quarantined, at_capacity, rolled_back, taken_by, attempts, catching_up, at_gate, admitted }
     }
 }
 
@@ -254,7 +254,7 @@ prop_compose! {
         received_at in instant(),
         forged in mostly(false, &[true]),
     ) -> World {
-        let event = JobEvent { action, repository: "octo/chem".to_owned(), job };
+        let event = JobEvent { action, repository: "octo/chem".to_owned(), ids: Default::default(), job };
         let mut truth = truth;
         if truth.run.known().is_some_and(|run| run.head_branch.is_none() || run.head_repository.is_none()) {
             // Nobody can look them up.

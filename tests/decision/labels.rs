@@ -69,6 +69,59 @@ fn a_run_label_is_the_whole_run_id() {
 }
 
 #[test]
+fn a_label_of_another_job_or_attempt_reaches_no_runner_as_ones_own() {
+    let at = |attempt: u32, label: &str| {
+        let world = World::trusted()
+            .labels(&["chem-trusted-pr", label])
+            .with(|w| w.event.job.run_attempt = attempt);
+        world.policy.labels.classify(&world.event.job)
+    };
+    for own in [
+        "chem-run-7",
+        "chem-run-7-1-web-0",
+        "chem-run-7-2-web-0",
+        "chem-run-7-2-web-255",
+        "CHEM-RUN-7-2-Web-3",
+        "chem-run-7-2-end-to-end-3",
+        "chem-run-7-2-_a1_-3",
+        "chem-run-7-2-a-3-4",
+        "chem-run-7-2-web--1",
+    ] {
+        assert_eq!(at(2, own), Pool, "{own}");
+    }
+    for other in [
+        "chem-run-8-2-web-0",
+        "chem-run-07-2-web-0",
+        "chem-run-70-2-web-0",
+        "chem-run--2-web-0",
+        "chem-run-7-",
+        "chem-run-7-2",
+        "chem-run-7-2-web",
+        "chem-run-7-2-web-",
+        "chem-run-7-2-web-x",
+        "chem-run-7-2-web-01",
+        "chem-run-7-2-web-+1",
+        "chem-run-7-2--0",
+        "chem-run-7-2-0",
+        "chem-run-7-2-1-0",
+        "chem-run-7-0-web-0",
+        "chem-run-7-02-web-0",
+        "chem-run-7-+2-web-0",
+        "chem-run-7-two-web-0",
+        "chem-run-7-3-web-0",
+        "chem-run-7-2-we b-0",
+        "chem-run-7-2-w\u{e9}b-0",
+        "chem-run-7-2-web-0 ",
+        "chem-run-7 -2-web-0",
+        "chem-run-7-2-web-99999999999999999999",
+    ] {
+        assert_eq!(at(2, other), Reachable, "{other}");
+    }
+    let both = World::trusted().labels(&["chem-trusted-pr", "chem-run-7-1-web-0", "chem-run-8-1-web-0"]);
+    assert_eq!(both.policy.labels.classify(&both.event.job), Reachable);
+}
+
+#[test]
 fn without_a_prefix_there_are_no_run_labels() {
     let world = World::trusted()
         .labels(&["chem-trusted-pr", "7"])
@@ -96,6 +149,7 @@ fn a_label() -> impl Strategy<Value = String> {
         "x64",
         "chem-trusted-pr",
         "chem-run-7",
+        "chem-run-7-1-web-0",
         "chem-run-8",
         "chem-run-",
         "ubuntu-latest",

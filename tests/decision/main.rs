@@ -1,8 +1,8 @@
 //! What jitgate decides, seen through `jitgate::domain` alone: events and facts go in, records come out.
 //!
 //! `table` holds the routing table, `reasons` the codes and alerts, `labels` the classes, `outsiders` what people without
-//! any rights have tried, `questions` what is asked of GitHub, `route` the same rule as workflows have it, and `properties`
-//! what holds for any facts whatever.
+//! any rights have tried, `repository` who only bears our name, `questions` what is asked of GitHub, `route` the same rule
+//! as workflows have it, and `properties` what holds for any facts whatever.
 #![cfg(test)]
 
 mod arbitrary;
@@ -11,6 +11,7 @@ mod outsiders;
 mod properties;
 mod questions;
 mod reasons;
+mod repository;
 mod route;
 mod table;
 mod world;

@@ -85,9 +85,11 @@ impl Situation {
                 "event_name": run.event,
                 "actor": run.actor.as_ref().map(login).unwrap_or_default(),
                 "run_id": self.world.event.job.run_id.to_string(),
+                "run_attempt": self.world.event.job.run_attempt.to_string(),
                 "event": event,
             },
             "vars": {},
+            "strategy": {},
         });
         if let Some(value) = self.variable {
             contexts["vars"]["CI_SELF_HOSTED_TRUSTED_ROUTING"] = json!(value);
@@ -152,15 +154,29 @@ fn the_route_job_asks_for_our_runners_exactly_where_we_trust_and_routing_is_on()
 }
 
 #[test]
-fn the_run_label_is_of_the_run_itself() {
+fn no_two_jobs_ask_for_a_runner_by_the_same_labels() {
     let trusted = Situation {
-        world: World::trusted(),
+        world: World::trusted().with(|w| w.event.job.run_attempt = 3),
         variable: Some("true"),
     };
-    let label = format!("chem-run-{}", trusted.world.event.job.run_id);
-    let routes = routes(&[trusted.contexts()]);
-    assert_eq!(
-        routes[0],
-        ["self-hosted", "linux", "x64", "chem-trusted-pr", label.as_str()]
-    );
+    let run = trusted.world.event.job.run_id;
+    // Outside of a matrix GitHub gives no place, or the first one.
+    let places = [
+        json!({}),
+        json!({"job-index": 0}),
+        json!({"job-index": 1}),
+        json!({"job-index": 17}),
+    ];
+    let contexts = places.map(|strategy| {
+        let mut contexts = trusted.contexts();
+        contexts["strategy"] = strategy;
+        contexts
+    });
+    for (labels, index) in routes(&contexts).into_iter().zip([0, 0, 1, 17]) {
+        let own = format!("chem-run-{run}-3-web-{index}");
+        assert_eq!(labels, ["self-hosted", "linux", "x64", "chem-trusted-pr", own.as_str()]);
+        let mut job = trusted.world.event.job.clone();
+        job.labels = labels;
+        assert_eq!(policy().labels.classify(&job), LabelsClass::Pool, "{own}");
+    }
 }

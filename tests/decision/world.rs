@@ -163,6 +163,7 @@ impl World {
             actor: Some(user("ann")),
             triggering_actor: Some(user("ann")),
             repository_id: OURS,
+            repository_owner_id: None,
             head_repository: Some(HeadRepository {
                 id: OURS,
                 owner: "octo".to_owned(),
@@ -188,6 +189,7 @@ impl World {
             event: JobEvent {
                 action: EventAction::Queued,
                 repository: "octo/chem".to_owned(),
+                ids: Default::default(),
                 job,
             },
             truth: Facts {

@@ -4,7 +4,7 @@ use crate::scripted::{Asked, ManualClock, Scripted, adapter, json, repository, t
 use jitgate::adapters::github::GitHubAdapter;
 use jitgate::domain::event::{JobStatus, UNSAID_ATTEMPT};
 use jitgate::domain::facts::{HeadRepository, Run, User};
-use jitgate::domain::ids::{JobId, RepositoryId, RunId, RunnerId};
+use jitgate::domain::ids::{AccountId, JobId, RepositoryId, RunId, RunnerId};
 use jitgate::domain::policy::Permission;
 use jitgate::ports::github::{Deletion, JitOutcome, JitRequest, Purpose, RunCommand, RunnerScope};
 use jitgate::ports::{Failure, GitHub};
@@ -32,7 +32,7 @@ async fn a_run_is_read_with_all_it_tells() {
             "id": 5, "event": "pull_request", "path": ".github/workflows/ci.yml@main", "run_attempt": 2,
             "head_sha": "abc", "head_branch": "main", "created_at": "2026-11-23T10:00:00Z",
             "actor": {"login": "ann", "type": "User", "id": 1}, "triggering_actor": {"login": "dependabot[bot]", "type": "Bot"},
-            "repository": {"id": 1}, "head_repository": {"id": 2, "fork": true, "owner": {"login": "mallory"}},
+            "repository": {"id": 1, "owner": {"id": 9}}, "head_repository": {"id": 2, "fork": true, "owner": {"login": "mallory"}},
             "pull_requests": [{"unexpected": true}],
         }),
     );
@@ -57,6 +57,7 @@ async fn a_run_is_read_with_all_it_tells() {
         actor: user("ann", "User"),
         triggering_actor: user("dependabot[bot]", "Bot"),
         repository_id: RepositoryId(1),
+        repository_owner_id: Some(AccountId(9)),
         head_repository: Some(HeadRepository {
             id: RepositoryId(2),
             owner: "mallory".to_owned(),

@@ -41,9 +41,66 @@ async fn a_record_of_ours_that_nothing_knows_goes_and_those_of_others_stay() {
     assert_eq!(tally.calls["delete-runner"], 2, "only what is ours and known to nobody");
     let said = stage.gate.process.err.text();
     assert!(said.contains(&ours) && said.contains(&later), "{said}");
-    for others in ["otherone", "home-self-host"] {
-        assert!(!said.contains(others), "{said}");
+    for others in ["chem-jit-otherone", "home-self-host"] {
+        assert!(!said.contains(&format!("GitHub still has runner {others}")), "{said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runners_that_nobody_knows_are_told_of_and_none_is_removed() {
+    let run = json!({"id": 20, "pull": 7, "jobs": [{"id": 101, "duration_s": 3600}]});
+    let settings = [("runners.host", "synthetic"), ("runners.known", "builder,deploy-*")];
+    let stage = Stage::set(world(json!([run]), json!([{"number": 7}])), &settings).await;
+    stage.deliver("queued", 101).await;
+    let starts = |story: &serde_json::Value| story["runner"]["id"].is_u64();
+    let story = stage.gate.ask_until("/api/v1/jobs/101", starts).await;
+    let ours = story["runner"]["name"].as_str().expect("a name").to_owned();
+    let shouted = ours.to_uppercase().replace("-101-", "-109-");
+    let runners = json!([
+        {"id": 901, "name": "home-self-host", "labels": ["gpu"], "status": "offline"},
+        {"id": 902, "name": "builder", "labels": ["self-hosted"]},
+        {"id": 903, "name": "deploy-7", "labels": ["deploy"]},
+        {"id": 904, "name": "Builder-2", "labels": ["self-hosted"]},
+        {"id": 905, "name": shouted, "labels": ["x64"]},
+        {"id": 906, "name": "chem-jit-otherone-101-1", "labels": ["x64"]},
+    ]);
+    stage.github.apply(&json!({"runners": runners})).await.expect("runners");
+    let told = |wanted: String| {
+        move |body: &serde_json::Value| {
+            let mut alerts = body["alerts"].as_array().expect("a list").iter();
+            let ungated = alerts.find(|alert| alert["kind"] == "ungated-runner");
+            ungated.is_some_and(|alert| alert["summary"] == wanted.as_str())
+        }
+    };
+    let mut named = [
+        shouted.as_str(),
+        "Builder-2",
+        "chem-jit-otherone-101-1",
+        "home-self-host",
+    ];
+    named.sort_unstable();
+    let all = format!(
+        "4 self-hosted runners of octo-org/chem-model are neither jitgate's nor listed as known: {}",
+        named.join(", ")
+    );
+    let body = stage.gate.ask_until("/api/v1/alerts?state=open", told(all)).await;
+    assert!(!body.to_string().contains(&ours), "it is jitgate's: {body}");
+    // One of them goes, and is told of no more; then the others.
+    let gone =
+        |ids: &[u64]| json!({"runners": ids.iter().map(|id| json!({"id": id, "deleted": true})).collect::<Vec<_>>()});
+    stage.github.apply(&gone(&[904, 905, 906])).await.expect("a change");
+    let one = "1 self-hosted runner of octo-org/chem-model is neither jitgate's nor listed as known: home-self-host";
+    stage
+        .gate
+        .ask_until("/api/v1/alerts?state=open", told(one.to_owned()))
+        .await;
+    stage.github.apply(&gone(&[901])).await.expect("a change");
+    stage
+        .gate
+        .ask_until("/api/v1/alerts?state=resolved", told(one.to_owned()))
+        .await;
+    let tally = stage.github.tally().await.expect("a tally");
+    assert_eq!(tally.calls.get("delete-runner"), None, "none is removed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

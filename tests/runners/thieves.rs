@@ -61,6 +61,68 @@ async fn a_thief_comes(store: Settings<'_>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_outsider_with_many_jobs_uses_up_few_runners_and_starves_no_trusted_job() {
+    needs("bwrap", "bubblewrap");
+    needs("curl", "curl");
+    let pulls = json!([
+        {"number": 8, "author": "mallory", "association": "NONE", "files": [".github/workflows/ci.yml"],
+         "head": {"repository": "mallory/chem-model", "branch": "main", "sha": "evil"}},
+        {"number": 7},
+    ]);
+    let many: Vec<Value> = (661..=665).map(|id| json!({"id": id})).collect();
+    let runs = json!([
+        {"id": 30, "pull": 8, "jobs": many},
+        {"id": 20, "pull": 7, "jobs": [{"id": 701}]},
+    ]);
+    // Nothing is cancelled in `observe`. Pauses last 1, 2 and 4 s.
+    let settings = [
+        ("rollout.mode", "observe"),
+        ("routing.quarantine_s", "1"),
+        ("runners.attempts", "1"),
+    ];
+    let mut stage = Stage::set(world(runs, pulls), &settings).await;
+    stage.deliver("queued", 701).await;
+    stage.go_on();
+    let tally = stage.until_nothing_is_left().await;
+    assert!(tally.jobs[&701].ran, "{tally:?}");
+    assert_eq!(
+        (tally.minted, tally.ran),
+        (6, 1),
+        "each thief had one runner, the victim the last"
+    );
+    let runners = stage.gate.ask("/api/v1/runners?all=true").await.body;
+    let mut times: Vec<(DateTime<Utc>, DateTime<Utc>)> = runners["runners"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|runner| (entered(runner, "minting"), entered(runner, "ended")))
+        .collect();
+    times.sort_unstable();
+    for (pause_s, theft) in [(1, 2), (2, 3), (4, 4)] {
+        let waited = times[theft + 1].0 - times[theft].1;
+        assert!(
+            waited >= TimeDelta::seconds(pause_s),
+            "{waited} after theft {theft}: {runners}"
+        );
+    }
+    let alerts = stage.gate.ask("/api/v1/alerts?state=open").await.body;
+    let told = alerts["alerts"].as_array().expect("a list").iter();
+    let mut told = told.filter_map(|alert| alert["summary"].as_str());
+    let paused = told.find(|summary| summary.contains("stolen in a row"));
+    let paused = paused.unwrap_or_else(|| panic!("{alerts}"));
+    assert!(paused.starts_with("5 runners of octo-org/chem-model"), "{paused}");
+    assert!(paused.contains("no runner is made there for 4 s"), "{paused}");
+}
+
+/// When a runner came to a state.
+fn entered(runner: &Value, state: &str) -> DateTime<Utc> {
+    let mut history = runner["history"].as_array().expect("a list").iter();
+    let entered = history.find(|entered| entered["state"] == state);
+    let at = entered.unwrap_or_else(|| panic!("{runner} was never {state}"))["at"].as_str();
+    at.expect("a time").parse().expect("a time")
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_event_is_needed_to_stop_a_thief_and_all_of_it_is_dead_within_a_second() {
     a_thief_is_stopped_at_the_gate(&[]).await;
 }

@@ -5,7 +5,8 @@
 
 use crate::domain::event::{self, JobStatus};
 use crate::domain::facts;
-use crate::domain::ids::{JobId, RepositoryId, RunId, RunnerId};
+use crate::domain::ids::{AccountId, JobId, RepositoryId, RepositoryName, RunId, RunnerId};
+use crate::domain::pin::{self, RepositoryIds};
 use crate::ports::github::GitHubRunner;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -20,14 +21,26 @@ pub(super) struct Run {
     created_at: Option<String>,
     actor: Option<User>,
     triggering_actor: Option<User>,
-    repository: Repository,
+    repository: OwnRepository,
     head_repository: Option<HeadRepository>,
+}
+
+/// The repository that a run belongs to.
+#[derive(Deserialize)]
+struct OwnRepository {
+    id: u64,
+    private: Option<bool>,
+    owner: Option<Owner>,
+}
+
+#[derive(Deserialize)]
+struct Owner {
+    id: Option<u64>,
 }
 
 #[derive(Deserialize)]
 struct Repository {
     id: u64,
-    private: Option<bool>,
     default_branch: Option<String>,
 }
 
@@ -59,6 +72,7 @@ impl Run {
             triggering_actor: self.triggering_actor.and_then(User::known),
             repository_id: RepositoryId(self.repository.id),
             private: self.repository.private,
+            repository_owner_id: self.repository.owner.and_then(|owner| owner.id).map(AccountId),
             head_repository: self.head_repository.and_then(|head| head.known(owner)),
         }
     }
@@ -243,8 +257,25 @@ impl From<Job> for event::Job {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Visibility {
-    pub(super) private: bool,
+pub(super) struct Shown {
+    id: u64,
+    full_name: Option<String>,
+    private: bool,
+    owner: Option<Owner>,
+}
+
+impl Shown {
+    /// The repository that was asked for by a name.
+    pub(super) fn into_fact(self, asked: &RepositoryName) -> pin::Shown {
+        pin::Shown {
+            ids: RepositoryIds {
+                id: Some(RepositoryId(self.id)),
+                owner_id: self.owner.and_then(|owner| owner.id).map(AccountId),
+            },
+            full_name: self.full_name.unwrap_or_else(|| asked.to_string()),
+            is_public: !self.private,
+        }
+    }
 }
 
 #[derive(Deserialize)]

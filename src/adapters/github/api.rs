@@ -8,6 +8,7 @@ use super::token::{Access, Grant};
 use crate::domain::event::Job;
 use crate::domain::facts::{Commit, Pull, Run, Variable};
 use crate::domain::ids::{JobId, RepositoryId, RepositoryName, RunId, RunnerId};
+use crate::domain::pin::Shown;
 use crate::domain::policy::Permission;
 use crate::ports::Failure;
 use crate::ports::github::{
@@ -89,12 +90,12 @@ impl GitHubAdapter {
 
 #[async_trait]
 impl GitHub for GitHubAdapter {
-    async fn is_public(&self, repository: &RepositoryName, purpose: Purpose) -> Result<Option<bool>, Failure> {
+    async fn repository(&self, repository: &RepositoryName, purpose: Purpose) -> Result<Option<Shown>, Failure> {
         let path = format!("/repos/{}/{}", encoded(repository.owner()), encoded(repository.name()));
-        let found: Option<answers::Visibility> = self
+        let found: Option<answers::Shown> = self
             .find(repository, &Request::get("repository", path, purpose))
             .await?;
-        Ok(found.map(|repository| !repository.private))
+        Ok(found.map(|found| found.into_fact(repository)))
     }
 
     async fn run(&self, repository: &RepositoryName, run: RunId, purpose: Purpose) -> Result<Option<Run>, Failure> {

@@ -121,6 +121,24 @@ impl Alerts {
         }
     }
 
+    /// Raises an alert that says again and again what is so, unless that was said already. Whoever resolved it has seen it;
+    /// what was over by itself is back.
+    ///
+    /// # Errors
+    /// The ledger's failure.
+    pub async fn raise_once(&self, alert: Alert) -> Result<(), Failure> {
+        let known: Option<Alert> = records::load(self.ledger.as_ref(), &alert.id).await?;
+        let is_told = |known: &Alert| {
+            let was_over = known.state == AlertState::Resolved && known.resolved_by.as_deref() == Some(ITSELF);
+            known.summary == alert.summary && !was_over
+        };
+        if known.as_ref().is_some_and(is_told) {
+            return Ok(());
+        }
+        tracing::warn!(kind = alert.kind.as_str(), "{}", alert.summary);
+        self.raise(alert).await
+    }
+
     /// The cause of an alert is over for one job, or without one for all: the alert of that kind, repository and `apart` (see
     /// [`Alert::about`]) is resolved once it is over for every job it was raised for. Costs one read where there is none.
     ///

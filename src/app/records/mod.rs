@@ -8,18 +8,21 @@
 //! | runner | name | a runner of which anything is left | until it is destroyed |
 //! | past_runner | name | the same, afterwards | `retention_s` |
 //! | repository | `owner/name` | whether jitgate switched its routing off | for ever |
-//! | group | repository or `org#group` | untrusted jobs that hold up minting | `retention_s` |
+//! | pin | `owner/name` in lower case | which repository that is, by GitHub's ids | for ever |
+//! | group | repository or `org#group` | untrusted jobs and thefts that hold up minting | `retention_s` |
 //! | alert | its id | the alert, and who was told of it | for ever until it is over, then `retention_s` |
 //! | live-alert | the alert's id | nothing: it is there while the alert is not over, or somebody has yet to be told | for ever |
 
 mod access;
 mod job;
+mod pin;
 mod run;
 mod runner;
 mod want;
 
 pub use access::{Page, Record, all, list, load, page, remove, update};
 pub use job::{Entry, JobRecord, Moment};
+pub use pin::PinRecord;
 pub use run::{RepositoryRecord, RolledBack, RunRecord};
 pub use runner::{Entered, PastRunner, RunnerRecord};
 pub use want::{Holder, Want};

@@ -90,6 +90,18 @@ impl RunnerRecord {
         true
     }
 
+    /// Whether a job took it that had no right to it, whatever it ended of then.
+    #[must_use]
+    pub fn was_stolen(&self) -> bool {
+        let by_another = self.taken_by.is_some_and(|by| by != self.job) && !self.passed_gate;
+        match self.outcome {
+            Some(Outcome::Stolen) => true,
+            // Its own job needs none any more, whoever has it.
+            Some(Outcome::Cancelled) | None => false,
+            Some(_) => by_another,
+        }
+    }
+
     /// Since when it is where it is.
     #[must_use]
     pub fn since(&self) -> Option<DateTime<Utc>> {

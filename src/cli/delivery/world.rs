@@ -20,7 +20,7 @@ pub(super) fn world(entry: &Entry, event: &JobEvent, variable: &str) -> Value {
     let run = facts.run.known();
     let mut world = json!({
         "repositories": [{"full_name": name}],
-        "users": users(facts),
+        "users": users(facts, name),
         "runs": [run_of(entry, event)],
         "permissions": permissions(facts),
     });
@@ -134,7 +134,7 @@ fn login(user: Option<&User>) -> &str {
     user.map_or(GHOST, |user| &user.login)
 }
 
-fn users(facts: &Facts) -> Vec<Value> {
+fn users(facts: &Facts, name: &RepositoryName) -> Vec<Value> {
     let run = facts.run.known();
     let of_run = run.into_iter().flat_map(|run| [&run.actor, &run.triggering_actor]);
     let authors = facts.pulls.known().into_iter().flatten().map(|pull| &pull.author);
@@ -145,6 +145,12 @@ fn users(facts: &Facts) -> Vec<Value> {
             Some(user) => json!({"login": user.login, "type": kind(&user.kind)}),
         };
         users.insert(login(user.as_ref()).to_owned(), shown);
+    }
+    if let Some(id) = run.and_then(|run| run.repository_owner_id) {
+        let owner = users
+            .entry(name.owner())
+            .or_insert_with(|| json!({"login": name.owner()}));
+        owner["id"] = json!(id);
     }
     users.into_iter().map(|(_, user)| user).collect()
 }

@@ -4,14 +4,15 @@ use super::{look, report};
 use crate::app::verify::Finding;
 use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::one_repository::OneRepository;
 use crate::cli::{logging, output, sources};
-use crate::domain::ids::RepositoryName;
 use serde_json::json;
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Asks the store, GitHub, this machine and the running gate. Changes nothing.
+    after_help = "Asks the store, GitHub, this machine and the running gate. Changes nothing. Without --repo it looks at all repositories
+that are configured.
 
 Examples:
   jitgate verify
@@ -22,38 +23,14 @@ Exit codes: 0 set up to serve jobs, with warnings or without; otherwise that of 
 1 a repository, 3 the configuration, 4 GitHub, 5 the store, 6 this machine."
 )]
 pub struct Args {
-    /// Only this repository: OWNER/NAME, or NAME with --owner. By default all that are configured
-    #[arg(long, value_name = "REPOSITORY")]
-    pub repo: Option<String>,
-    /// Owner of the repository
-    #[arg(long, value_name = "OWNER", requires = "repo")]
-    pub owner: Option<String>,
-}
-
-impl Args {
-    fn repository(&self) -> Result<Option<RepositoryName>, Failure> {
-        let Some(repo) = &self.repo else { return Ok(None) };
-        let full_name = match (&self.owner, repo.split_once('/')) {
-            (Some(owner), None) => format!("{owner}/{repo}"),
-            (Some(owner), Some((named, _))) if !owner.eq_ignore_ascii_case(named) => {
-                let what = anyhow::anyhow!("--owner {owner} is not the owner in --repo {repo}");
-                return Err(
-                    Failure::new(Exit::Usage, what).remedy("give --owner OWNER --repo NAME, or --repo OWNER/NAME")
-                );
-            }
-            _ => repo.clone(),
-        };
-        let Ok(name) = RepositoryName::parse(&full_name) else {
-            let what = anyhow::anyhow!("--repo {full_name} names no repository");
-            return Err(Failure::new(Exit::Usage, what).remedy("give --repo OWNER/NAME, or --owner OWNER --repo NAME"));
-        };
-        Ok(Some(name))
-    }
+    /// Only one repository
+    #[command(flatten)]
+    pub only: OneRepository,
 }
 
 /// Runs `verify`.
 pub(in crate::cli) fn run(args: Args, global: &Global) -> Outcome {
-    let only = args.repository()?;
+    let only = args.only.name()?;
     logging::on_request(global);
     let loaded = sources::configuration(global)?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;

@@ -2,7 +2,7 @@
 
 use crate::adapters::clock::SystemClock;
 use crate::adapters::sqlite::OpenError;
-use crate::app::verify::{self, Finding, Subject};
+use crate::app::verify::{self, Finding, Known, Subject};
 use crate::config::{Host, Loaded, Problem, Role, StoreUrl};
 use crate::domain::ids::RepositoryName;
 use crate::ports::Clock;
@@ -147,7 +147,14 @@ async fn github(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding> 
     let wanted = repositories
         .iter()
         .filter(|repository| only.is_none_or(|only| repository.name.matches(only.as_str())));
-    let asked = wanted.map(|repository| verify::at_github(github.as_ref(), repository, &config.runners.name_prefix));
+    // What is wrong with the store is said of the store.
+    let store = runtime::open_store_beside(config, clock.clone()).ok();
+    let known = Known {
+        ledger: store.as_ref().map(|store| store.ledger.as_ref()),
+        prefix: &config.runners.name_prefix,
+        others: &config.runners.known,
+    };
+    let asked = wanted.map(|repository| verify::at_github(github.as_ref(), repository, known));
     futures::future::join_all(asked).await.concat()
 }
 

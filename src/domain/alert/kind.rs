@@ -72,15 +72,19 @@ alert_kinds! {
     /// Self-hosted routing was switched off.
     Rollback = "rollback", Critical, State,
         "find the cause, then set the routing variable to true again";
-    /// A runner without a job gate.
+    /// A self-hosted runner that jitgate did not make, so that it has no job gate.
     UngatedRunner = "ungated-runner", Warning, State,
-        "take it out of the runner group that jitgate serves";
+        "if it is meant to be there, list it in runners.known; otherwise remove it, or take it out of that runner group";
     /// Automated token refresh is off.
     TokenRefreshDisabled = "token-refresh-disabled", Warning, State,
         "start the timer that refreshes the token";
     /// A delivery was signed with a secret on its way out.
     OldWebhookSecretUsed = "old-webhook-secret-used", Warning, Event,
         "give GitHub's webhook the current secret, then take the old one out of webhook.secrets";
+    /// A configured name means another repository, or a configured repository has another name.
+    RepositoryChanged = "repository-changed", Critical, State,
+        "find out who has the name now; renamed or transferred by you, set repositories.full_name to the new name, or run \
+         `jitgate repository accept --repo OWNER/NAME --why TEXT`";
     /// A service level objective is missed.
     SloBreach = "slo-breach", Warning, State,
         "see which objective is missed, and what was slow or failed";

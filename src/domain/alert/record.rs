@@ -237,6 +237,9 @@ fn summary(kind: AlertKind, decision: &Decision, who: Option<&str>) -> String {
             format!("{job} waits for a runner and is refused one ({reasons})")
         }
         AlertKind::RunnerBootFailure => format!("no runner came up for {job}"),
+        AlertKind::RepositoryChanged => {
+            format!("{job} is of another repository than the one that is pinned under this name")
+        }
         AlertKind::Rollback => format!("self-hosted routing was switched off because of {job}"),
         other => format!("{} at {job}", other.as_str()),
     }

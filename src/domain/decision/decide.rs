@@ -7,6 +7,7 @@ use crate::domain::event::{Action as EventAction, JobEvent, JobStatus};
 use crate::domain::facts::{Admitted, Fact, Facts};
 use crate::domain::ids::{DeliveryId, RepositoryName, RunnerId};
 use crate::domain::labels::LabelsClass;
+use crate::domain::pin;
 use crate::domain::policy::{Mode, Policy};
 use crate::domain::routing::{self, RoutingState, RoutingVerdict, Situation};
 use crate::domain::trust::{self, Judgement, Trust};
@@ -72,6 +73,9 @@ pub fn decide(input: &Input<'_>) -> Decision {
         }
         return record(input, not_judged(), RoutingVerdict::Unjudged, none(), steps);
     }
+    if pin::is_changed(event, facts) {
+        return of_another_repository(input, steps);
+    }
     let judgement = judge_trust(input);
     let situation = Situation::of(event, facts, policy, judgement.trust);
     let verdict = routing::judge(&situation);
@@ -79,6 +83,30 @@ pub fn decide(input: &Input<'_>) -> Decision {
     plan_routing(input, &situation, verdict, &admission, &mut steps);
     plan_runner(input, &situation, &admission, &mut steps);
     record(input, judgement, verdict, admission, steps)
+}
+
+/// Nothing is done in a repository that only bears the name of ours, and it gets no runner. What runs already was admitted.
+fn of_another_repository(input: &Input<'_>, mut steps: Steps) -> Decision {
+    let Input { event, facts, .. } = *input;
+    let over = event.action == EventAction::Completed;
+    match &facts.ledger.taken_by {
+        Some(runner) if runner.passed_gate => {}
+        Some(_) => steps.act(Action::DestroyRunner),
+        None if over && facts.ledger.served => steps.act(Action::DestroyRunner),
+        None => {}
+    }
+    steps.act(Action::Alert(AlertKind::RepositoryChanged));
+    let reasons = vec![pin::REPOSITORY_CHANGED.to_owned()];
+    let admission = match event.action {
+        EventAction::Queued => Admission::new(AdmissionVerdict::Deny, reasons.clone()),
+        _ => none(),
+    };
+    let judgement = Judgement {
+        trust: Trust::Untrusted,
+        pull_request: None,
+        reasons,
+    };
+    record(input, judgement, RoutingVerdict::Unjudged, admission, steps)
 }
 
 /// What a decision has done, split by whether `observe` leaves it out.
