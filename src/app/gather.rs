@@ -148,14 +148,18 @@ async fn ask(
         Question::Permission(login) => {
             let key = (name.clone(), login.clone());
             let permission = match gate.recall.permissions.get(&key, now, PERMISSION) {
-                Some(permission) => permission,
+                Some(permission) => Some(permission),
                 None => {
                     let permission = gate.github.permission(name, login, purpose).await?;
-                    gate.recall.permissions.put(key, permission, now);
+                    if let Some(permission) = permission {
+                        gate.recall.permissions.put(key, permission, now);
+                    }
                     permission
                 }
             };
-            facts.permissions.insert(login.clone(), Fact::Known(permission));
+            facts
+                .permissions
+                .insert(login.clone(), permission.map_or(Fact::Gone, Fact::Known));
         }
         Question::LiveJob => {
             facts.live_job = gate

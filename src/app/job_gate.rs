@@ -194,6 +194,11 @@ async fn is_permitted(
             .github
             .permission(&repository.name, &user.login, Purpose::Admit)
             .await?;
+        let Some(permission) = permission else {
+            // One absence decides nothing; the deadline of the gate does.
+            let (login, name) = (&user.login, &repository.name);
+            return Err(Failure::Transient(format!("GitHub knows no {login} in {name}")));
+        };
         if !policy.suffices(permission) {
             return Ok(false);
         }

@@ -55,7 +55,7 @@ impl Admission {
 /// GitHub fails a job that was queued for 24 h; an hour of grace for its clock and ours.
 pub const STALE_AFTER: TimeDelta = TimeDelta::hours(25);
 
-/// How often "no such run" or "no such job" is asked again: GitHub's replicas can lag behind its own webhook.
+/// How often "no such run", "no such job" or "no such user" is asked again: GitHub's replicas can lag behind its own webhook.
 pub const GONE_ATTEMPTS: u32 = 2;
 
 /// Whether the event asks for a runner, and the job neither has nor had one. GitHub sends `queued` with status `waiting`
@@ -153,7 +153,10 @@ pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTim
         match facts.permission_of(user) {
             Fact::Known(permission) if policy.suffices(permission) => {}
             Fact::Known(permission) => deny.push(format!("{code}:{}", permission.as_str())),
-            Fact::Gone => deny.push(format!("{code}:{}", Permission::None.as_str())),
+            Fact::Gone if facts.ledger.attempts >= GONE_ATTEMPTS => {
+                deny.push(format!("{code}:{}", Permission::None.as_str()));
+            }
+            Fact::Gone => hold.push(format!("{code}:{}", Permission::None.as_str())),
             Fact::Failed(cause) => hold.push(cause_code(cause).to_owned()),
             Fact::NotAsked => unasked = true,
         }

@@ -72,7 +72,7 @@ impl Facts {
     #[must_use]
     pub fn permission_of(&self, user: Option<&User>) -> Fact<Permission> {
         match user.map(|user| self.permissions.get(&user.login)) {
-            None | Some(Some(Fact::Gone)) => Fact::Known(Permission::None),
+            None => Fact::Known(Permission::None),
             Some(None) => Fact::NotAsked,
             Some(Some(fact)) => fact.clone(),
         }

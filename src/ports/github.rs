@@ -137,13 +137,13 @@ pub trait GitHub: Send + Sync + 'static {
         purpose: Purpose,
     ) -> Result<bool, Failure>;
 
-    /// `GET /repos/{o}/{r}/collaborators/{user}/permission`; an unknown user has none.
+    /// `GET /repos/{o}/{r}/collaborators/{user}/permission`; none if there is no such user, or none of this repository.
     async fn permission(
         &self,
         repository: &RepositoryName,
         login: &str,
         purpose: Purpose,
-    ) -> Result<Permission, Failure>;
+    ) -> Result<Option<Permission>, Failure>;
 
     /// `GET /repos/{o}/{r}/actions/jobs/{id}`.
     async fn job(&self, repository: &RepositoryName, job: JobId, purpose: Purpose) -> Result<Option<Job>, Failure>;

@@ -174,12 +174,12 @@ impl GitHub for GitHubAdapter {
         repository: &RepositoryName,
         login: &str,
         purpose: Purpose,
-    ) -> Result<Permission, Failure> {
+    ) -> Result<Option<Permission>, Failure> {
         let path = under(repository, &format!("collaborators/{}/permission", encoded(login)));
         let found: Option<answers::PermissionLevel> = self
             .find(repository, &Request::get("permission", path, purpose))
             .await?;
-        Ok(found.map_or(Permission::None, |level| Permission::parse(&level.permission)))
+        Ok(found.map(|level| Permission::parse(&level.permission)))
     }
 
     async fn job(&self, repository: &RepositoryName, job: JobId, purpose: Purpose) -> Result<Option<Job>, Failure> {
