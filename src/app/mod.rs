@@ -4,6 +4,7 @@
 
 pub mod act;
 pub mod alerts;
+mod budget;
 pub mod decide;
 pub mod gate;
 pub mod gather;
@@ -14,6 +15,7 @@ pub mod measure;
 pub mod pool;
 pub mod provision;
 pub mod quarantine;
+mod recent;
 pub mod records;
 pub mod roster;
 pub mod runners;
@@ -26,6 +28,7 @@ pub mod work;
 
 pub use crate::domain::signature;
 pub use alerts::Alerts;
+pub use budget::Budget;
 pub use gate::Gate;
 pub use ingest::Ingest;
 pub use settings::Settings;

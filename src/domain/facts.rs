@@ -45,6 +45,8 @@ pub enum Cause {
     Unavailable,
     /// Our quota is used up.
     RateLimited,
+    /// Whoever is behind the run has used up their budget of calls.
+    OverBudget,
 }
 
 /// All facts about one job event.

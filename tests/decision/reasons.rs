@@ -199,6 +199,11 @@ fn admission_says_what_it_waits_for() {
             &["quarantined", "at-capacity"],
         ),
         (trusted().with(|w| w.truth.permissions.clear()), &["github-unavailable"]),
+        // Parked, whatever the run alone shows.
+        (
+            World::fork().with(|w| w.truth.pulls = Fact::Failed(Cause::OverBudget)),
+            &["over-budget"],
+        ),
         // A user whom GitHub does not find, once, is asked for again.
         (
             trusted()

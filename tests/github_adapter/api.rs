@@ -6,7 +6,7 @@ use jitgate::domain::event::JobStatus;
 use jitgate::domain::facts::{HeadRepository, Run, User};
 use jitgate::domain::ids::{JobId, RepositoryId, RunId, RunnerId};
 use jitgate::domain::policy::Permission;
-use jitgate::ports::github::{Deletion, JitOutcome, JitRequest, Purpose, RunCommand, RunnerScope};
+use jitgate::ports::github::{Changes, Deletion, JitOutcome, JitRequest, Purpose, RunCommand, RunnerScope};
 use jitgate::ports::{Failure, GitHub};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json as value};
@@ -178,7 +178,10 @@ async fn changed_files_are_looked_through_until_one_tells() {
         let (server, github) = answering(200, Value::Array(files));
         assert_eq!(
             github.pull_changes(&repository(), 7, ".github/", Purpose::Judge).await,
-            Ok(expected)
+            Ok(Changes {
+                touches: expected,
+                pages: 1
+            })
         );
         assert_eq!(only(&server).line(), "GET /repos/octo/chem/pulls/7/files");
     }
@@ -190,7 +193,10 @@ async fn a_pull_request_that_github_does_not_list_in_full_counts_as_changing_eve
     let (server, github) = answering(200, full_page);
     assert_eq!(
         github.pull_changes(&repository(), 7, ".github/", Purpose::Judge).await,
-        Ok(true)
+        Ok(Changes {
+            touches: true,
+            pages: 30
+        })
     );
     assert_eq!(server.asked().len(), 30, "3000 files, and no page beyond");
 
@@ -200,7 +206,10 @@ async fn a_pull_request_that_github_does_not_list_in_full_counts_as_changing_eve
     );
     assert_eq!(
         github.pull_changes(&repository(), 7, ".github/", Purpose::Judge).await,
-        Ok(true)
+        Ok(Changes {
+            touches: true,
+            pages: 1
+        })
     );
 }
 

@@ -11,7 +11,8 @@ use crate::domain::ids::{JobId, RepositoryId, RepositoryName, RunId, RunnerId};
 use crate::domain::policy::Permission;
 use crate::ports::Failure;
 use crate::ports::github::{
-    Deletion, GitHub, GitHubRunner, JitOutcome, JitRequest, JitRunner, Purpose, RunCommand, RunnerScope,
+    Changes, Deletion, GitHub, GitHubRunner, JitOutcome, JitRequest, JitRunner, MAX_FILE_PAGES, Purpose, RunCommand,
+    RunnerScope,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -23,8 +24,6 @@ use std::collections::BTreeMap;
 
 /// GitHub's largest page.
 const PER_PAGE: usize = 100;
-/// GitHub lists 3000 files of a pull request and no more.
-const FILE_PAGES: usize = 30;
 /// A run has a thousand jobs at most: 256 of each matrix, and a few hundred matrices are somebody's joke.
 const JOB_PAGES: usize = 10;
 /// GitHub takes 10,000 runners in a group.
@@ -74,7 +73,11 @@ impl GitHubAdapter {
         verb: &str,
     ) -> Result<RunCommand, Failure> {
         let path = under(repository, &format!("actions/runs/{run}/{verb}"));
-        let request = Request::change(endpoint, Method::POST, path, None);
+        let mut request = Request::change(endpoint, Method::POST, path, None);
+        if verb != "rerun" {
+            // Outsiders cause cancellations, and can cause as many as they like.
+            request.purpose = Purpose::Judge;
+        }
         let answer = self.ask_about_jobs(repository, &request).await?;
         match answer.status {
             StatusCode::CREATED | StatusCode::ACCEPTED => Ok(RunCommand::Accepted),
@@ -142,31 +145,33 @@ impl GitHub for GitHubAdapter {
         number: u64,
         prefix: &str,
         purpose: Purpose,
-    ) -> Result<bool, Failure> {
-        for page in 1..=FILE_PAGES {
+    ) -> Result<Changes, Failure> {
+        for pages in 1..=MAX_FILE_PAGES {
+            let found = |touches| Ok(Changes { touches, pages });
             let request = Request::get(
                 "pull_files",
                 under(repository, &format!("pulls/{number}/files")),
                 purpose,
             )
             .with("per_page", PER_PAGE)
-            .with("page", page);
+            .with("page", pages);
             let answer = self.ask_about_jobs(repository, &request).await?;
             match answer.status {
                 StatusCode::OK => {}
                 // A diff that GitHub won't compute, which its author may have wanted.
-                StatusCode::UNPROCESSABLE_ENTITY => return Ok(true),
+                StatusCode::UNPROCESSABLE_ENTITY => return found(true),
                 _ => return Err(answer.unexpected()),
             }
             let files: Vec<answers::ChangedFile> = answer.read()?;
-            if files.iter().any(|file| file.touches(prefix)) {
-                return Ok(true);
-            }
-            if files.len() < PER_PAGE {
-                return Ok(false);
+            let touches = files.iter().any(|file| file.touches(prefix));
+            if touches || files.len() < PER_PAGE {
+                return found(touches);
             }
         }
-        Ok(true)
+        Ok(Changes {
+            touches: true,
+            pages: MAX_FILE_PAGES,
+        })
     }
 
     async fn permission(

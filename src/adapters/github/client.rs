@@ -112,7 +112,10 @@ impl Client {
         let Ok(Ok(_permit)) = timeout_at(deadline, self.in_flight.acquire()).await else {
             return Err(lost(request, &too_late("too many requests under way to send it")));
         };
-        self.limits.check(bearer.account, request.purpose, self.clock.now())?;
+        let _under_way = self.limits.check(bearer.account, request.purpose, self.clock.now())?;
+        if bearer.account != Account::Anonymous {
+            self.limits.pace(request, self.clock.now())?;
+        }
         let known = (request.method == Method::GET)
             .then(|| self.etags.get(&request.target()))
             .flatten();

@@ -276,6 +276,10 @@ fn record(
         let pull = facts.pulls.known()?.iter().find(|pull| pull.number == number)?;
         Some(pull.author.as_ref()?.login.clone())
     });
+    // Of a job that is parked no pull request is known.
+    let is_parked = judgement.reasons.iter().any(|reason| reason == trust::OVER_BUDGET);
+    let actor = || Some(facts.run.known()?.actor.as_ref()?.login.clone());
+    let author = author.or_else(|| is_parked.then(actor).flatten());
     let job = &event.job;
     Decision {
         delivery: input.delivery.clone(),
