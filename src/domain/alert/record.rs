@@ -3,6 +3,7 @@
 use super::inert::inert;
 use super::kind::{AlertKind, Severity};
 use super::telling::Told;
+use crate::domain::admission::AdmissionVerdict;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{JobId, RepositoryName};
 use crate::domain::trust::OVER_BUDGET;
@@ -240,7 +241,11 @@ fn summary(kind: AlertKind, decision: &Decision, who: Option<&str>) -> String {
         AlertKind::TrustUndecided => format!("GitHub leaves the trust of {job} undecided ({reasons})"),
         AlertKind::JobStuck => {
             let reasons = decision.admission.reasons.join(", ");
-            format!("{job} waits for a runner and is refused one ({reasons})")
+            let what = match decision.admission.verdict {
+                AdmissionVerdict::Hold => "GitHub leaves open whether it may have one",
+                _ => "is refused one",
+            };
+            format!("{job} waits for a runner, and {what} ({reasons})")
         }
         AlertKind::RunnerBootFailure => format!("no runner came up for {job}"),
         AlertKind::Rollback => format!("self-hosted routing was switched off because of {job}"),
