@@ -12,6 +12,10 @@ use crate::domain::job::{Service, ServiceEvent};
 use crate::domain::runner::{Outcome, RunnerState};
 use crate::ports::Failure;
 use crate::ports::github::{Purpose, RunCommand};
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// How long after its delivery a command that GitHub calls pointless is asked for again.
+const TAKEN_AT_ITS_WORD_AFTER: TimeDelta = TimeDelta::minutes(5);
 
 /// Does one action of a decision.
 pub(super) async fn perform(
@@ -26,7 +30,7 @@ pub(super) async fn perform(
         Action::DestroyRunner => destroy_runner(gate, event).await,
         Action::Rebind => rebind(gate, event).await,
         Action::CancelRun | Action::ForceCancelRun | Action::RerunRun => {
-            command_run(gate, repository, event, action).await
+            command_run(gate, repository, event, decision.received_at, action).await
         }
         Action::Alert(kind) => raise(gate, kind, decision).await,
         Action::Rollback => roll_back(gate, repository, decision).await,
@@ -48,7 +52,13 @@ async fn provision(gate: &Gate, event: &JobEvent, decision: &Decision) -> Result
 }
 
 /// Cancels or re-runs a run, once per attempt however many of its jobs ask for it.
-async fn command_run(gate: &Gate, repository: &Repository, event: &JobEvent, action: Action) -> Result<(), Failure> {
+async fn command_run(
+    gate: &Gate,
+    repository: &Repository,
+    event: &JobEvent,
+    received_at: DateTime<Utc>,
+    action: Action,
+) -> Result<(), Failure> {
     let (name, run, attempt) = (&repository.name, event.job.run_id, event.job.run_attempt);
     let key = run.to_string();
     let record: RunRecord = records::load(gate.ledger.as_ref(), &key).await?.unwrap_or_default();
@@ -66,13 +76,19 @@ async fn command_run(gate: &Gate, repository: &Repository, event: &JobEvent, act
         return Ok(());
     }
     let outcome = match action {
-        Action::CancelRun => gate.github.cancel_run(name, run).await?,
-        Action::ForceCancelRun => gate.github.force_cancel_run(name, run).await?,
-        _ => gate.github.rerun_run(name, run).await?,
+        Action::CancelRun => gate.github.cancel_run(name, run).await,
+        Action::ForceCancelRun => gate.github.force_cancel_run(name, run).await,
+        _ => gate.github.rerun_run(name, run).await,
     };
+    let outcome = outcome.map_err(passing)?;
     if action == Action::RerunRun && outcome == RunCommand::TooLate {
         // Its cancellation takes effect later; only then can it run again.
         return Err(Failure::Transient(format!("run {run} of {name} has not ended yet")));
+    }
+    if outcome != RunCommand::Accepted && !is_borne_out(gate, repository, event, received_at).await? {
+        let what =
+            format!("GitHub takes {action} for run {run} of {name} to be pointless, and shows no end of its job");
+        return Err(Failure::Transient(what));
     }
     tracing::info!(run = run.0, repository = %name, action = %action, ?outcome, "told GitHub: {action} for run {run}");
     records::update(
@@ -94,6 +110,34 @@ async fn command_run(gate: &Gate, repository: &Repository, event: &JobEvent, act
     Ok(())
 }
 
+/// Whether what GitHub says against a command is borne out by the job that it is for: a run that GitHub does not find, or takes
+/// to be over, once, is no run that is gone. In the end its word is taken, since a run can be deleted.
+async fn is_borne_out(
+    gate: &Gate,
+    repository: &Repository,
+    event: &JobEvent,
+    received_at: DateTime<Utc>,
+) -> Result<bool, Failure> {
+    if gate.clock.now() - received_at >= TAKEN_AT_ITS_WORD_AFTER {
+        return Ok(true);
+    }
+    let job = gate.github.job(&repository.name, event.job.id, Purpose::Judge).await;
+    let job = job.map_err(passing)?;
+    Ok(job.is_some_and(|job| job.status == JobStatus::Completed))
+}
+
+/// What GitHub refuses now it may do later: a permission comes back within seconds, or a person puts it right. So nothing
+/// that GitHub says to an action gives a delivery up; its age does.
+fn passing(failure: Failure) -> Failure {
+    match failure {
+        Failure::Permanent(what) => {
+            tracing::error!(what, "GitHub refuses an action, which is tried again");
+            Failure::Transient(what)
+        }
+        other => other,
+    }
+}
+
 /// Switches self-hosted routing off, once for a run: late events of it don't undo what a person did since. Recorded first,
 /// so that a job in the queue is not served in between.
 async fn roll_back(gate: &Gate, repository: &Repository, decision: &Decision) -> Result<(), Failure> {
@@ -110,7 +154,8 @@ async fn roll_back(gate: &Gate, repository: &Repository, decision: &Decision) ->
         Some(record)
     })
     .await?;
-    gate.github.set_variable(name, &repository.variable, "false").await?;
+    let set = gate.github.set_variable(name, &repository.variable, "false").await;
+    set.map_err(passing)?;
     gate.recall.forget_variable(name);
     tracing::error!(repository = %name, job = job.0, "self-hosted routing of {name} was switched off");
     raise(gate, AlertKind::Rollback, decision).await?;
@@ -323,9 +368,9 @@ pub(super) async fn follow_runner(gate: &Gate, repository: &Repository, event: &
     Ok(())
 }
 
-/// A job that was told of as stuck is over.
+/// A job that was told of as stuck is over, or runs, on whichever runner.
 async fn settle_stuck(gate: &Gate, event: &JobEvent, record: Option<&JobRecord>) -> Result<(), Failure> {
-    let Some(record) = record.filter(|_| event.action == EventAction::Completed) else {
+    let Some(record) = record else {
         return Ok(());
     };
     let was_stuck = |entry: &Entry| {

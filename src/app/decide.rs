@@ -58,14 +58,15 @@ impl Gate {
             ..Facts::default()
         };
         let asked_from = self.clock.now();
-        let mut not_before = gather::gather(self, repository, event, &mut facts).await;
+        let urgent = asked.has_environment || facts.ledger.taken_by.is_some();
+        let mut not_before = gather::gather(self, repository, event, &mut facts, urgent).await?;
         let mut decision = self.judge(asked, repository, event, &facts);
         let remembered = self.recall.variable_asked_at(&repository.name) < Some(asked_from);
         if remembered && rests_on_the_variable(&decision) {
             // A person may have switched it a moment ago.
             self.recall.forget_variable(&repository.name);
             facts.variable = Fact::NotAsked;
-            not_before = not_before.max(gather::gather(self, repository, event, &mut facts).await);
+            not_before = not_before.max(gather::gather(self, repository, event, &mut facts, urgent).await?);
             decision = self.judge(asked, repository, event, &facts);
         }
         pins::see(self, repository, &facts).await?;

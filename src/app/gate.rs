@@ -1,6 +1,7 @@
 //! The worker's side of jitgate: the ports it acts through and the settings it acts by.
 
 use super::alerts::Alerts;
+use super::budget::Budget;
 use super::gather::Recall;
 use super::pool::Pool;
 use super::records::{self, JobRecord};
@@ -29,6 +30,8 @@ pub struct Gate {
     pub settings: Settings,
     /// GitHub's recent answers.
     pub recall: Recall,
+    /// What outsiders have used of GitHub and of this process.
+    pub budget: Budget,
     /// What the pool is about.
     pub pool: Pool,
 }

@@ -4,6 +4,7 @@
 
 pub mod act;
 pub mod alerts;
+mod budget;
 pub mod decide;
 pub mod gate;
 pub mod gather;
@@ -15,6 +16,7 @@ pub mod pins;
 pub mod pool;
 pub mod provision;
 pub mod quarantine;
+mod recent;
 pub mod records;
 mod renamed;
 pub mod roster;
@@ -30,6 +32,7 @@ pub mod work;
 
 pub use crate::domain::signature;
 pub use alerts::Alerts;
+pub use budget::Budget;
 pub use gate::Gate;
 pub use ingest::Ingest;
 pub use renamed::Renamed;

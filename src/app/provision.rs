@@ -213,13 +213,14 @@ async fn make(
     match answer {
         Ok(JitOutcome::Made(runner)) => start(gate, host, repository, job.id, name, slot, runner).await,
         Ok(JitOutcome::NameTaken) => runners::end(gate, name, Outcome::NameTaken, None).await,
-        Ok(JitOutcome::Refused(why)) => {
-            tracing::error!(job = job.id.0, why, "GitHub makes no runner for job {}", job.id);
-            runners::end(gate, name, Outcome::Refused, Some(&why)).await
-        }
-        // Nothing changes before somebody changes something: a permission that is missing, say.
-        Err(Failure::Permanent(why)) => {
-            tracing::error!(job = job.id.0, why, "GitHub makes no runner for job {}", job.id);
+        // Asked for again, after the same waits as when there is no answer: a refusal can pass, or be put right by a person.
+        Ok(JitOutcome::Refused(why)) | Err(Failure::Permanent(why)) => {
+            tracing::warn!(
+                job = job.id.0,
+                why,
+                "GitHub makes no runner for job {}: it is asked again",
+                job.id
+            );
             runners::end(gate, name, Outcome::Refused, Some(&why)).await
         }
         Err(failure) => {

@@ -187,15 +187,19 @@ async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
     let stolen = runner.was_stolen().then_some(Outcome::Stolen);
     let outcome = stolen.or(runner.outcome).unwrap_or(Outcome::Died);
     let mut wait = None;
-    let mut gave_up = false;
+    let (mut gave_up, mut refused_for_long) = (false, false);
+    let more = runner
+        .detail
+        .as_ref()
+        .map_or_else(String::new, |why| format!(" ({why})"));
     let job = records::update(
         gate.ledger.as_ref(),
         &runner.job.to_string(),
         settings.retention,
         |old: Option<JobRecord>| {
             let mut record = old.filter(|record| record.runner.as_deref() == Some(&runner.name))?;
-            (wait, gave_up) = (None, false);
-            let what = format!("runner {} has ended: {}", runner.name, outcome.as_str());
+            (wait, gave_up, refused_for_long) = (None, false, false);
+            let what = format!("runner {} has ended: {}{more}", runner.name, outcome.as_str());
             let is_over = record.progress.is_past_queued() || outcome == Outcome::Cancelled || runner.passed_gate;
             if is_over {
                 return record.advance(ServiceEvent::Close, now, what).then_some(record);
@@ -203,36 +207,34 @@ async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
             if !record.advance(ServiceEvent::Lose, now, what) {
                 return None;
             }
-            wait = record.lose_runner(outcome);
-            let refused = outcome == Outcome::Refused;
-            if refused || record.attempts_left(settings.attempts) == 0 {
-                let what = match &runner.detail {
-                    Some(why) if refused => format!("GitHub makes no runner for it: {why}"),
-                    _ => format!("got no runner in {} attempts", settings.attempts),
-                };
+            wait = record.lose_runner(outcome, runner.named_at().unwrap_or(now), now);
+            if record.attempts_left(settings.attempts) == 0 {
+                let what = format!("got no runner in {} attempts", settings.attempts);
                 gave_up = record.advance(ServiceEvent::GiveUp, now, what);
-                record.was_given_up |= gave_up;
             }
+            refused_for_long = outcome.is_no_runner_from_github() && record.is_refused_for_long(now);
+            record.was_given_up |= gave_up || refused_for_long;
             Some(record)
         },
     )
     .await?;
     let Some(job) = job else { return Ok(()) };
-    if outcome.is_boot_failure() || gave_up {
-        let more = runner
-            .detail
-            .as_ref()
-            .map_or_else(String::new, |why| format!(" ({why})"));
+    if outcome.is_boot_failure() || gave_up || refused_for_long {
         let what = format!("runner {} came to nothing: {}{more}", runner.name, outcome.as_str());
         let (kind, repository) = (AlertKind::RunnerBootFailure, Some(&runner.repository));
         gate.alerts
             .raise(Alert::about(kind, repository, "-", Some(runner.job), &what, now))
             .await?;
     }
-    if gave_up {
-        // The other alert is over once anybody's runner comes up; this job still has none.
+    if gave_up || refused_for_long {
+        // The other alert is over once any runner comes up; this job still has none.
+        let here = if gave_up {
+            "is given up here"
+        } else {
+            "gets no runner from it"
+        };
         let what = format!(
-            "job {} waits at GitHub, and is given up here: {}",
+            "job {} waits at GitHub, and {here}: {}{more}",
             runner.job,
             outcome.as_str()
         );

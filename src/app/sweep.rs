@@ -101,6 +101,8 @@ pub(super) async fn ask_about(gate: &Gate, runner: &RunnerRecord) -> Result<bool
     let job = gate.github.job(&repository.name, runner.job, Purpose::Admit).await?;
     let outcome = match job {
         Some(job) if job.status == JobStatus::Queued && is_taken(gate, repository, runner).await? => Outcome::Stolen,
+        // One absence is no end: before the next runner GitHub is asked again whether there is such a job.
+        None => Outcome::NobodyCame,
         Some(job) if job.status == JobStatus::Queued => Outcome::NobodyCame,
         Some(job) if job.status == JobStatus::InProgress => {
             let here = |on: &&JobRunner| on.name == runner.name;
@@ -110,7 +112,7 @@ pub(super) async fn ask_about(gate: &Gate, runner: &RunnerRecord) -> Result<bool
             }
             Outcome::Cancelled
         }
-        Some(_) | None => Outcome::Cancelled,
+        Some(_) => Outcome::Cancelled,
     };
     if outcome == Outcome::Cancelled {
         wants::close(gate, runner.job, "GitHub says that it is over, or runs elsewhere").await?;
@@ -137,7 +139,8 @@ pub(super) async fn take_over(gate: &Gate, want: &Want, holder: &Holder) -> Resu
     let status = found.as_ref().map(|job| job.status);
     let on = found.and_then(|job| job.runner);
     match status {
-        Some(JobStatus::Queued) => {
+        // One absence is no end: whoever makes the next runner asks GitHub again whether there is such a job.
+        None | Some(JobStatus::Queued) => {
             let what = format!("runner {} of another instance does not come up", holder.runner);
             tracing::warn!(job = job.0, runner = holder.runner, "{what}: job {job} is taken over");
             wants::update_job(gate, job, |record| {

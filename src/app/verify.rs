@@ -168,7 +168,9 @@ fn unanswered(repository: &Repository, failure: &Failure) -> Finding {
         Failure::Permanent(_) => {
             "see that the app is installed there with the permissions of the README, or renew the token"
         }
-        Failure::Transient(_) | Failure::RateLimited { .. } => "see that github.api_url can be reached, and try again",
+        Failure::Transient(_) | Failure::RateLimited { .. } => {
+            "see that github.api_url is right (https://HOST/api/v3 for a GitHub Enterprise Server) and can be reached, and try again"
+        }
     };
     Finding::problem(Subject::Github, format!("{}: {failure}", repository.name), remedy)
 }

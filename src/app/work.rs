@@ -22,8 +22,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-/// Deliveries worked on at once: enough that a slow GitHub does not stall the rest.
-const CONCURRENCY: usize = 16;
+/// Deliveries worked on at once: enough that a slow GitHub does not stall the rest, and fewer than requests may be under way.
+/// Those of outsiders have some of these places and no more, so the others are a lane of their own; see `budget`.
+const CONCURRENCY: usize = 40;
 /// How long the worker sleeps when nothing wakes it.
 const IDLE: Duration = Duration::from_secs(5);
 /// How long deliveries under way may take after a stop: enough for a GitHub that answers.

@@ -76,6 +76,9 @@ impl RawGithub {
         if api_url.starts_with("http://") && !is_loopback(&api_url) {
             check.warn("github.api_url", "sends credentials unencrypted", "use https://");
         }
+        if let Some((what, remedy)) = other_than_the_api(&api_url) {
+            check.warn("github.api_url", what, remedy);
+        }
         let timeout = Duration::from_secs(self.timeout_s);
         Ok(Github {
             web_url: web_url.unwrap_or_else(|| Ok(web_url_of(&api_url)))?,
@@ -151,6 +154,31 @@ fn web_url_of(api_url: &str) -> String {
     }
 }
 
+/// Why this is most likely no root of GitHub's API, and what to write instead.
+fn other_than_the_api(url: &str) -> Option<(&'static str, String)> {
+    let uri = url.parse::<http::Uri>().ok()?;
+    let host = uri.host()?.to_ascii_lowercase();
+    let path = uri.path().trim_end_matches('/');
+    if host == "github.com" || host == "www.github.com" {
+        return Some((
+            "is GitHub's web site, not its API",
+            "use https://api.github.com".to_owned(),
+        ));
+    }
+    if host.ends_with(".ghe.com") && !host.starts_with("api.") {
+        return Some(("is a web site, not its API", format!("use https://api.{host}")));
+    }
+    if !path.is_empty() || host.starts_with("api.") || is_loopback(url) {
+        return None;
+    }
+    let authority = uri.authority()?;
+    let scheme = uri.scheme_str()?;
+    Some((
+        "is most likely a web site: the API of a GitHub Enterprise Server lies below /api/v3",
+        format!("use {scheme}://{authority}/api/v3"),
+    ))
+}
+
 fn is_loopback(url: &str) -> bool {
     let host = url
         .parse::<http::Uri>()
@@ -175,6 +203,28 @@ mod tests {
             ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
         ] {
             assert_eq!(web_url_of(api), web);
+        }
+    }
+
+    #[test]
+    fn a_web_site_is_told_from_an_api() {
+        for (url, remedy) in [
+            ("https://github.com", Some("use https://api.github.com")),
+            ("https://www.github.com/api/v3", Some("use https://api.github.com")),
+            ("https://ghes.example.com", Some("use https://ghes.example.com/api/v3")),
+            (
+                "https://ghes.example.com:8443",
+                Some("use https://ghes.example.com:8443/api/v3"),
+            ),
+            ("https://octo.ghe.com", Some("use https://api.octo.ghe.com")),
+            ("https://api.github.com", None),
+            ("https://api.octo.ghe.com", None),
+            ("https://ghes.example.com/api/v3", None),
+            ("http://127.0.0.1:3000", None),
+            ("http://localhost:3000", None),
+        ] {
+            let said = other_than_the_api(url).map(|(_, remedy)| remedy);
+            assert_eq!(said.as_deref(), remedy, "{url}");
         }
     }
 

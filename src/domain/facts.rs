@@ -47,6 +47,8 @@ pub enum Cause {
     Unavailable,
     /// Our quota is used up.
     RateLimited,
+    /// Whoever is behind the run has used up their budget of calls.
+    OverBudget,
 }
 
 /// All facts about one job event.
@@ -78,7 +80,7 @@ impl Facts {
     #[must_use]
     pub fn permission_of(&self, user: Option<&User>) -> Fact<Permission> {
         match user.map(|user| self.permissions.get(&user.login)) {
-            None | Some(Some(Fact::Gone)) => Fact::Known(Permission::None),
+            None => Fact::Known(Permission::None),
             Some(None) => Fact::NotAsked,
             Some(Some(fact)) => fact.clone(),
         }

@@ -20,9 +20,24 @@ pub fn backoff(attempts: u32, jitter: f64) -> TimeDelta {
     wait + TimeDelta::milliseconds(extra * share / 1000)
 }
 
+/// How long after the start of a job's `used`-th runner its next one is made at the earliest: 16 s, 128 s, then 300 s. A fault
+/// of a minute then uses up one attempt or two, and not all of them.
+#[must_use]
+pub fn spacing(used: u32) -> TimeDelta {
+    backoff(used.saturating_mul(3).saturating_add(1), 0.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn three_attempts_are_minutes_apart() {
+        assert_eq!(
+            [1, 2, 3, u32::MAX].map(|used| spacing(used).num_seconds()),
+            [16, 128, 300, 300]
+        );
+    }
 
     #[test]
     fn waits_double_up_to_a_bound() {

@@ -214,19 +214,26 @@ outcomes! {
 }
 
 impl Outcome {
-    /// Whether the job it was made for had its fair chance with it. Thefts don't use up the victim's attempts, and neither
+    /// Whether the job it was made for had its fair chance with it. Thefts do not use up the victim's attempts, and neither
     /// does a GitHub that makes no runners for a while.
     #[must_use]
     pub fn uses_an_attempt(self) -> bool {
-        !matches!(self, Self::Stolen | Self::GateRefused | Self::Lost)
+        !matches!(self, Self::Stolen | Self::GateRefused) && !self.is_no_runner_from_github()
     }
 
-    /// Whether it says that runners don't come up here, which somebody has to look at.
+    /// Whether GitHub made no runner, whatever it said. It can pass: a fresh token is unknown to some of GitHub's servers
+    /// for seconds, and a missing permission is put right by a person while the job waits.
+    #[must_use]
+    pub fn is_no_runner_from_github(self) -> bool {
+        matches!(self, Self::Refused | Self::NameTaken | Self::Lost)
+    }
+
+    /// Whether it says that runners do not come up here, which a person has to look at.
     #[must_use]
     pub fn is_boot_failure(self) -> bool {
         matches!(
             self,
-            Self::Refused | Self::BootFailed | Self::NobodyCame | Self::Died | Self::HookSilent | Self::GateUnanswered
+            Self::BootFailed | Self::NobodyCame | Self::Died | Self::HookSilent | Self::GateUnanswered
         )
     }
 }

@@ -42,12 +42,16 @@ pub struct Judgement {
     pub reasons: Vec<String>,
 }
 
+/// Reason code of a job that is parked because the person behind it has used up their budget of calls.
+pub const OVER_BUDGET: &str = "over-budget";
+
 /// Reason code for a cause.
 #[must_use]
 pub fn cause_code(cause: Cause) -> &'static str {
     match cause {
         Cause::Unavailable => "github-unavailable",
         Cause::RateLimited => "rate-limited",
+        Cause::OverBudget => OVER_BUDGET,
     }
 }
 
@@ -73,6 +77,8 @@ pub fn judge(facts: &Facts, policy: &TrustPolicy) -> Judgement {
     let mut reasons = reasons_of_the_run(run, policy);
     let pulls: &[Pull] = match &facts.pulls {
         Fact::Known(pulls) => pulls,
+        // Parked: whatever the run shows, nothing is done about it now.
+        Fact::Failed(cause @ Cause::OverBudget) => return unknown(cause_code(*cause)),
         // What the run alone shows is enough to refuse.
         Fact::NotAsked | Fact::Failed(_) if !reasons.is_empty() => return verdict(Trust::Untrusted, reasons),
         // Without a branch there is nothing to look a pull request up by.

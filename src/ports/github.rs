@@ -14,11 +14,13 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 
-/// What a call is for. Part of the API quota is kept for admissions.
+/// What a call is for. Part of the API quota is kept for admissions: the reserve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Finding out about a job. Refused locally when the quota runs low.
+    /// Finding out about a job, or cancelling its run. Refused locally when nothing but the reserve is left.
     Judge,
+    /// Finding out whose run it is that may ask for a runner. Gets at half of the reserve.
+    Sight,
     /// Making a runner, or undoing something that went wrong. Served to the last.
     Admit,
 }
@@ -40,6 +42,18 @@ impl RunnerScope {
             Self::Repository(name) | Self::Organization(name) => name,
         }
     }
+}
+
+/// Pages of changed files that GitHub lists of a pull request, and no more.
+pub const MAX_FILE_PAGES: u32 = 30;
+
+/// What the files of a pull request show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changes {
+    /// Whether one of them is, or was, below the path asked for; true too when there are more than GitHub lists.
+    pub touches: bool,
+    /// Pages, and so calls, that it took to find out.
+    pub pages: u32,
 }
 
 /// A request for a just-in-time runner.
@@ -129,14 +143,13 @@ pub trait GitHub: Send + Sync + 'static {
     ) -> Result<Vec<Pull>, Failure>;
 
     /// Whether `GET /repos/{o}/{r}/pulls/{number}/files` names a path (or a former path) that `under` is a prefix of.
-    /// `Ok(true)` too when there are more files than GitHub lists: nobody can say it does not.
     async fn pull_changes(
         &self,
         repository: &RepositoryName,
         number: u64,
         under: &str,
         purpose: Purpose,
-    ) -> Result<bool, Failure>;
+    ) -> Result<Changes, Failure>;
 
     /// Whether `GET /repos/{o}/{r}/issues/{number}/events` says that the base of a pull request was changed since it was opened. One
     /// with more events than are read counts as changed.
@@ -150,13 +163,13 @@ pub trait GitHub: Send + Sync + 'static {
         purpose: Purpose,
     ) -> Result<Option<Vec<Commit>>, Failure>;
 
-    /// `GET /repos/{o}/{r}/collaborators/{user}/permission`; an unknown user has none.
+    /// `GET /repos/{o}/{r}/collaborators/{user}/permission`; none if there is no such user, or none of this repository.
     async fn permission(
         &self,
         repository: &RepositoryName,
         login: &str,
         purpose: Purpose,
-    ) -> Result<Permission, Failure>;
+    ) -> Result<Option<Permission>, Failure>;
 
     /// `GET /repos/{o}/{r}/actions/jobs/{id}`.
     async fn job(&self, repository: &RepositoryName, job: JobId, purpose: Purpose) -> Result<Option<Job>, Failure>;

@@ -9,7 +9,7 @@ use crate::app::alerts::OldSecret;
 use crate::app::gather::Recall;
 use crate::app::pool::Pool;
 use crate::app::settings::{Repository, Settings};
-use crate::app::{Alerts, Gate, Ingest, Renamed};
+use crate::app::{Alerts, Budget, Gate, Ingest, Renamed};
 use crate::config::{AdminListen, Config, Credentials, Host, Scope, StoreUrl};
 use crate::domain::care::Deadlines;
 use crate::domain::policy::Policy;
@@ -138,6 +138,7 @@ pub fn build_gate(
         clock: clock.clone(),
         settings: settings(config, instance),
         recall: Recall::default(),
+        budget: Budget::default(),
         pool: Pool::default(),
     }))
 }

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 const DOCUMENTATION: &str = "https://docs.github.com/rest";
 const HOURLY_LIMIT: u64 = 5000;
+/// The page of a fault.
+const PAGE: &[u8] = b"<!DOCTYPE html><html><title>Not this way</title></html>";
 
 /// A request, as far as the model looks at it.
 pub(super) struct Request {
@@ -215,14 +217,20 @@ impl State {
 
     /// The answer a fault puts in the place of the real one.
     fn faulty(&self, fault: &Fault) -> Option<Reply> {
+        let reason = |status: u16| {
+            let status = StatusCode::from_u16(status).ok()?;
+            status.canonical_reason()
+        };
+        let message = |usual: &str| fault.message.clone().unwrap_or_else(|| usual.to_owned());
         let mut reply = match fault.status {
-            Some(status @ (403 | 429)) => Refused::new(status, "You have exceeded a secondary rate limit").0,
-            Some(status) => {
-                let reason = StatusCode::from_u16(status)
-                    .ok()
-                    .and_then(|status| status.canonical_reason());
-                Refused::new(status, reason.unwrap_or("Fault")).0
+            status if fault.page => Reply {
+                status: status.unwrap_or(200),
+                body: Some(PAGE.to_vec()),
+                ..Reply::default()
             }
+            .header("content-type", "text/html; charset=utf-8"),
+            Some(status @ (403 | 429)) => Refused::new(status, &message("You have exceeded a secondary rate limit")).0,
+            Some(status) => Refused::new(status, &message(reason(status).unwrap_or("Fault"))).0,
             None if fault.malformed => Reply {
                 status: 200,
                 body: Some(br#"{"id": 1, "#.to_vec()),

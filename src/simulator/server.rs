@@ -164,13 +164,14 @@ fn read(http: &HttpRequest, body: &Bytes) -> Request {
 
 fn write(reply: Reply) -> HttpResponse {
     let mut response = HttpResponse::build(StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY));
+    if reply.body.is_some() {
+        response.insert_header((CONTENT_TYPE, "application/json; charset=utf-8"));
+    }
     for header in reply.headers {
-        response.append_header(header);
+        response.insert_header(header);
     }
     match reply.body {
-        Some(body) => response
-            .insert_header((CONTENT_TYPE, "application/json; charset=utf-8"))
-            .body(body),
+        Some(body) => response.body(body),
         None => response.finish(),
     }
 }

@@ -155,6 +155,11 @@ pub(super) struct Fault {
     pub(super) headers: BTreeMap<String, String>,
     /// `x-ratelimit-remaining: 0`, and `x-ratelimit-reset` this far ahead of the clock.
     pub(super) reset_s: Option<u32>,
+    /// The `message` of that answer, in place of the usual one.
+    pub(super) message: Option<String>,
+    /// Answer with a web page, as a proxy or a captive portal does: with `status`, or 200.
+    #[serde(default)]
+    pub(super) page: bool,
     /// Answer 200 with a body that breaks off.
     #[serde(default)]
     pub(super) malformed: bool,

@@ -100,6 +100,26 @@ async fn who_answers_and_is_no_gate_is_not_taken_for_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_web_page_in_the_place_of_the_api_blames_no_repository() {
+    let stage = Stage::set().await;
+    for status in [200, 302, 401, 403, 404] {
+        let page =
+            json!([{"endpoint": "*", "times": 0}, {"endpoint": "*", "status": status, "page": true, "times": 9}]);
+        stage.world(json!({"faults": page})).await;
+        let found = told(&stage, &[], 4);
+        let problems = of(&found, "github", "problem");
+        assert_eq!(problems.len(), 1, "{found}");
+        let said = format!("answered {status} without the JSON of GitHub's API");
+        assert!(
+            problems[0].contains(&said) && problems[0].contains("/api/v3"),
+            "{found}"
+        );
+        assert!(!found.to_string().contains("no such repository"), "{found}");
+        assert!(!found.to_string().contains("is not installed"), "{found}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_off_or_shared_is_a_warning() {
     let stage = Stage::set().await;
     stage

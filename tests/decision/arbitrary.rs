@@ -31,7 +31,7 @@ fn fact<T: std::fmt::Debug + Clone + 'static>(known: impl Strategy<Value = T> + 
         20 => known.prop_map(Fact::Known),
         1 => Just(Fact::NotAsked),
         1 => Just(Fact::Gone),
-        1 => prop::sample::select(vec![Cause::Unavailable, Cause::RateLimited]).prop_map(Fact::Failed),
+        1 => prop::sample::select(vec![Cause::Unavailable, Cause::RateLimited, Cause::OverBudget]).prop_map(Fact::Failed),
     ]
     .boxed()
 }

@@ -117,9 +117,12 @@ fn admission_says_why_it_denies() {
             &["author-permission:none"],
         ),
         (
-            trusted().with(|w| w.truth.permissions.clear()).with(|w| {
-                w.truth.permissions.insert("ann".to_owned(), Fact::Gone);
-            }),
+            trusted()
+                .with(|w| w.truth.permissions.clear())
+                .with(|w| {
+                    w.truth.permissions.insert("ann".to_owned(), Fact::Gone);
+                })
+                .ledger(|l| l.attempts = 2),
             &[
                 "author-permission:none",
                 "actor-permission:none",
@@ -196,6 +199,25 @@ fn admission_says_what_it_waits_for() {
             &["quarantined", "at-capacity"],
         ),
         (trusted().with(|w| w.truth.permissions.clear()), &["github-unavailable"]),
+        // Parked, whatever the run alone shows.
+        (
+            World::fork().with(|w| w.truth.pulls = Fact::Failed(Cause::OverBudget)),
+            &["over-budget"],
+        ),
+        // A user whom GitHub does not find, once, is asked for again.
+        (
+            trusted()
+                .with(|w| {
+                    w.truth.permissions.clear();
+                    w.truth.permissions.insert("ann".to_owned(), Fact::Gone);
+                })
+                .ledger(|l| l.attempts = 1),
+            &[
+                "author-permission:none",
+                "actor-permission:none",
+                "triggering-actor-permission:none",
+            ],
+        ),
         (
             trusted().with(|w| w.truth.live_job = Fact::Failed(Cause::RateLimited)),
             &["rate-limited"],

@@ -6,7 +6,7 @@ use jitgate::domain::event::{JobStatus, UNSAID_ATTEMPT};
 use jitgate::domain::facts::{HeadRepository, Run, User};
 use jitgate::domain::ids::{AccountId, JobId, RepositoryId, RunId, RunnerId};
 use jitgate::domain::policy::Permission;
-use jitgate::ports::github::{Deletion, JitOutcome, JitRequest, Purpose, RunCommand, RunnerScope};
+use jitgate::ports::github::{Changes, Deletion, JitOutcome, JitRequest, Purpose, RunCommand, RunnerScope};
 use jitgate::ports::{Failure, GitHub};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json as value};
@@ -100,10 +100,7 @@ async fn no_such_thing_and_no_answer_are_never_mixed_up() {
     assert_eq!(github.run(&repository, RunId(5), Purpose::Judge).await, Ok(None));
     assert_eq!(github.job(&repository, JobId(5), Purpose::Judge).await, Ok(None));
     assert_eq!(github.variable(&repository, "V", Purpose::Judge).await, Ok(None));
-    assert_eq!(
-        github.permission(&repository, "ann", Purpose::Judge).await,
-        Ok(Permission::None)
-    );
+    assert_eq!(github.permission(&repository, "ann", Purpose::Judge).await, Ok(None));
 
     let odd = [
         (200, value!("what?")),
@@ -183,7 +180,10 @@ async fn changed_files_are_looked_through_until_one_tells() {
         let (server, github) = answering(200, Value::Array(files));
         assert_eq!(
             github.pull_changes(&repository(), 7, ".github/", Purpose::Judge).await,
-            Ok(expected)
+            Ok(Changes {
+                touches: expected,
+                pages: 1
+            })
         );
         assert_eq!(only(&server).line(), "GET /repos/octo/chem/pulls/7/files");
     }
@@ -195,7 +195,10 @@ async fn a_pull_request_that_github_does_not_list_in_full_counts_as_changing_eve
     let (server, github) = answering(200, full_page);
     assert_eq!(
         github.pull_changes(&repository(), 7, ".github/", Purpose::Judge).await,
-        Ok(true)
+        Ok(Changes {
+            touches: true,
+            pages: 30
+        })
     );
     assert_eq!(server.asked().len(), 30, "3000 files, and no page beyond");
 
@@ -205,7 +208,10 @@ async fn a_pull_request_that_github_does_not_list_in_full_counts_as_changing_eve
     );
     assert_eq!(
         github.pull_changes(&repository(), 7, ".github/", Purpose::Judge).await,
-        Ok(true)
+        Ok(Changes {
+            touches: true,
+            pages: 1
+        })
     );
 }
 
@@ -222,7 +228,7 @@ async fn permissions_are_read_in_githubs_words_and_an_unknown_word_grants_nothin
         let (server, github) = answering(200, value!({"permission": word, "role_name": "admin", "user": null}));
         assert_eq!(
             github.permission(&repository(), "a/../b[bot]", Purpose::Judge).await,
-            Ok(expected)
+            Ok(Some(expected))
         );
         let asked = only(&server);
         assert!(

@@ -224,3 +224,82 @@ async fn fifty_requests_are_under_way_at_once_and_no_more() {
         call.await.expect("no panic").expect("a run");
     }
 }
+
+#[tokio::test]
+async fn a_run_at_first_sight_gets_at_half_of_the_reserve_and_a_cancellation_at_none() {
+    let clock = ManualClock::new();
+    let reset = clock.now() + TimeDelta::minutes(20);
+    let left = Arc::new(AtomicUsize::new(500));
+    let counted = Arc::clone(&left);
+    let server = Scripted::bare(move |asked| {
+        let remaining = counted.load(Ordering::SeqCst).to_string();
+        let body = if asked.method == "GET" { run_body() } else { value!({}) };
+        let quota = [
+            ("x-ratelimit-limit", "5000"),
+            ("x-ratelimit-remaining", remaining.as_str()),
+            ("x-ratelimit-reset", &reset.timestamp().to_string()),
+        ];
+        with_headers(if asked.method == "GET" { 200 } else { 202 }, &quota, body)
+    });
+    let github = adapter(&server, &clock, token());
+    let cancel = async || github.cancel_run(&repository(), RunId(5)).await.map(|_| ());
+    let force_cancel = async || github.force_cancel_run(&repository(), RunId(5)).await.map(|_| ());
+    ask(&github, Purpose::Admit).await.expect("500 are left");
+    cancel().await.expect("the reserve is whole");
+
+    left.store(499, Ordering::SeqCst);
+    ask(&github, Purpose::Admit).await.expect("499 are left");
+    assert_eq!(limited_until(&cancel().await), reset);
+    assert_eq!(limited_until(&force_cancel().await), reset);
+    left.store(249, Ordering::SeqCst);
+    ask(&github, Purpose::Sight).await.expect("half of the reserve");
+    assert_eq!(limited_until(&ask(&github, Purpose::Sight).await), reset);
+    ask(&github, Purpose::Admit).await.expect("kept for this");
+}
+
+#[tokio::test]
+async fn a_crowd_at_once_does_not_get_at_the_reserve() {
+    let clock = ManualClock::new();
+    let reset = clock.now() + TimeDelta::minutes(20);
+    let left = Arc::new(AtomicUsize::new(511));
+    let counted = Arc::clone(&left);
+    let server = Scripted::bare(move |_| {
+        let remaining = counted.fetch_sub(1, Ordering::SeqCst) - 1;
+        let quota = [
+            ("x-ratelimit-limit", "5000"),
+            ("x-ratelimit-remaining", &*remaining.to_string()),
+            ("x-ratelimit-reset", &*reset.timestamp().to_string()),
+        ];
+        with_headers(200, &quota, run_body())
+    });
+    let github = adapter(&server, &clock, token());
+    ask(&github, Purpose::Judge)
+        .await
+        .expect("the first tells of the quota");
+    let crowd = futures::future::join_all((0..40).map(|_| ask(&github, Purpose::Judge))).await;
+    assert!(crowd.iter().any(Result::is_ok));
+    assert!(crowd.iter().any(Result::is_err));
+    assert!(left.load(Ordering::SeqCst) >= 499, "{left:?} are left");
+}
+
+#[tokio::test]
+async fn calls_of_one_endpoint_stay_below_githubs_limit_for_a_minute() {
+    let clock = ManualClock::new();
+    let server = Scripted::bare(|_| json(200, run_body()));
+    let github = adapter(&server, &clock, token());
+    let until = clock.now() + TimeDelta::minutes(1);
+    for (purpose, more) in [(Purpose::Judge, 600), (Purpose::Sight, 100), (Purpose::Admit, 100)] {
+        for _ in 0..more {
+            ask(&github, purpose).await.expect("an answer");
+        }
+        assert_eq!(limited_until(&ask(&github, purpose).await), until, "{purpose:?}");
+    }
+    assert_eq!(server.asked().len(), 800);
+    let other = github.is_public(&repository(), Purpose::Judge).await;
+    assert!(
+        matches!(other, Err(Failure::Transient(_))),
+        "another endpoint is asked: {other:?}"
+    );
+    clock.advance(TimeDelta::minutes(1));
+    ask(&github, Purpose::Judge).await.expect("a new minute");
+}

@@ -40,6 +40,8 @@ impl Asked {
 /// What the server does about a request.
 pub(crate) enum Reply {
     Json(u16, Vec<(&'static str, String)>, Value),
+    /// A status, a content type where there is one, and a body: what something else than GitHub's API says.
+    Page(u16, Option<&'static str>, &'static str),
     /// Never answers.
     Hang,
     /// Closes the connection without a byte.
@@ -171,9 +173,20 @@ async fn answer(reply: Reply, request: HttpRequest) -> HttpResponse {
                 response.insert_header(header);
             }
             match body {
+                // Each refusal of GitHub's has a message.
+                Value::Null if status >= 300 && status != 304 => response
+                    .content_type("application/json")
+                    .body(json!({"message": "No."}).to_string()),
                 Value::Null => response.finish(),
                 body => response.content_type("application/json").body(body.to_string()),
             }
+        }
+        Reply::Page(status, content_type, body) => {
+            let mut response = HttpResponse::build(StatusCode::from_u16(status).expect("a status"));
+            if let Some(content_type) = content_type {
+                response.insert_header(("content-type", content_type));
+            }
+            response.body(body)
         }
         Reply::Hang => std::future::pending().await,
         Reply::HangUp => {

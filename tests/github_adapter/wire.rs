@@ -5,7 +5,7 @@ use crate::scripted::{
     with_headers,
 };
 use jitgate::adapters::github::{GitHubAdapter, Settings};
-use jitgate::domain::ids::{JobId, RepositoryId, RunId};
+use jitgate::domain::ids::{JobId, RepositoryId, RunId, RunnerId};
 use jitgate::ports::github::{JitOutcome, JitRequest, Purpose, RunnerScope};
 use jitgate::ports::{Clock, Failure, GitHub};
 use serde_json::{Value, json as value};
@@ -173,6 +173,78 @@ async fn a_redirect_takes_our_token_nowhere() {
     };
     assert!(text.contains("renamed"), "{text}");
     assert!(elsewhere.asked().is_empty());
+}
+
+const HTML: &str = "<!DOCTYPE html><html><title>Page not found</title></html>";
+
+/// What balancers, captive portals and web sites answer: a status, a content type and a body.
+fn pages() -> Vec<(u16, Option<&'static str>, &'static str)> {
+    let mut pages = Vec::new();
+    for status in [200, 201, 202, 301, 302, 307, 400, 401, 403, 404, 409, 410, 422, 429] {
+        pages.push((status, Some("text/html; charset=utf-8"), HTML));
+        pages.push((status, None, HTML));
+        if status >= 300 {
+            pages.push((status, None, ""));
+            pages.push((status, Some("application/json"), r#"{"error": "no route"}"#));
+            pages.push((status, Some("application/json"), r#"["message"]"#));
+            pages.push((status, Some("application/json"), r#"{"message": 7}"#));
+            pages.push((status, Some("text/plain"), r#"{"message": "Not Found"}"#));
+        }
+    }
+    pages.push((204, Some("text/html"), ""));
+    pages
+}
+
+#[tokio::test]
+async fn a_page_that_is_not_githubs_word_is_no_answer() {
+    for (status, content_type, body) in pages() {
+        let server = Scripted::bare(move |_| Reply::Page(status, content_type, body));
+        let github = adapter(&server, &ManualClock::new(), token());
+        let (repository, run, job) = (repository(), RunId(5), JobId(5));
+        let scope = RunnerScope::Repository(repository.clone());
+        let answers = [
+            github.run(&repository, run, Purpose::Judge).await.map(drop),
+            github.job(&repository, job, Purpose::Judge).await.map(drop),
+            github.permission(&repository, "ann", Purpose::Judge).await.map(drop),
+            github.variable(&repository, "V", Purpose::Judge).await.map(drop),
+            github.is_public(&repository, Purpose::Judge).await.map(drop),
+            github.cancel_run(&repository, run).await.map(drop),
+            github.set_variable(&repository, "V", "false").await,
+            github.generate_jit(&scope, &jit_request()).await.map(drop),
+            github.delete_runner(&scope, RunnerId(5)).await.map(drop),
+            github.reachable().await,
+        ];
+        for answer in answers {
+            let Err(Failure::Transient(text)) = answer else {
+                panic!("{status} {content_type:?} {body}: {answer:?}");
+            };
+            assert!(text.contains(&format!("answered {status} without the JSON")), "{text}");
+            assert!(text.contains("/api/v3"), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn not_modified_without_our_asking_is_no_answer() {
+    let server = Scripted::bare(|_| Reply::Page(304, None, ""));
+    let github = adapter(&server, &ManualClock::new(), token());
+    let run = github.run(&repository(), RunId(5), Purpose::Judge).await;
+    assert!(matches!(run, Err(Failure::Transient(_))), "{run:?}");
+    let reachable = github.reachable().await;
+    assert!(matches!(reachable, Err(Failure::Transient(_))), "{reachable:?}");
+}
+
+#[tokio::test]
+async fn a_page_teaches_nothing_of_quotas_and_limits() {
+    let server = Scripted::bare(|asked| match asked.path.ends_with("/5") {
+        true => Reply::Page(429, Some("text/html"), "<p>secondary rate limit, abuse</p>"),
+        false => json(200, run_body()),
+    });
+    let github = adapter(&server, &ManualClock::new(), token());
+    let page = github.run(&repository(), RunId(5), Purpose::Judge).await;
+    assert!(matches!(page, Err(Failure::Transient(_))), "{page:?}");
+    let run = github.run(&repository(), RunId(6), Purpose::Judge).await;
+    run.expect("others are not held up").expect("a run");
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 use crate::gate::Settings;
 use crate::stage::{Stage, needs, on_redis, world};
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::Instant;
 
 async fn with_faults(faults: Value, store: Settings<'_>) -> Stage {
     needs("bwrap", "bubblewrap");
@@ -54,41 +56,54 @@ async fn a_fault_costs_no_job(mut fault: Value, made: u64, store: Settings<'_>) 
     stage.gate.ask_until("/api/v1/jobs/101", is_closed).await;
 }
 
-const REFUSALS: [u16; 2] = [404, 422];
+/// What passes within seconds at GitHub: a token, a permission or a group that is not known everywhere yet, and a page that
+/// is not GitHub's.
+fn refusals() -> [Value; 5] {
+    [
+        json!({"status": 401, "times": 2}),
+        json!({"status": 403, "message": "Resource not accessible by integration"}),
+        json!({"status": 404}),
+        json!({"status": 422}),
+        json!({"status": 404, "page": true}),
+    ]
+}
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_is_a_denial_with_an_alert_and_no_second_request() {
-    for status in REFUSALS {
-        a_refusal_is_a_denial(status, &[]).await;
+async fn a_refusal_that_passes_costs_no_job_its_runner() {
+    for refusal in refusals() {
+        a_refusal_costs_no_job(refusal, &[]).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn so_it_is_with_refusals_on_redis() {
-    for status in REFUSALS {
-        on_redis(async |store| a_refusal_is_a_denial(status, store).await).await;
+async fn a_refusal_that_passes_costs_no_job_its_runner_on_redis() {
+    for refusal in refusals() {
+        on_redis(async |store| a_refusal_costs_no_job(refusal, store).await).await;
     }
 }
 
-async fn a_refusal_is_a_denial(status: u16, store: Settings<'_>) {
-    let stage = with_faults(json!([{"endpoint": "jit", "status": status}]), store).await;
-    let story = stage
-        .gate
-        .ask_until("/api/v1/jobs/101", |story| story["service"] == "given_up")
-        .await;
-    let said = story["timeline"].to_string();
-    assert!(said.contains("GitHub makes no runner for it"), "{said}");
-    stage
-        .gate
-        .ask_until("/api/v1/status", |status| status["pool"]["quiet"] == true)
-        .await;
-    let tally = stage.github.tally().await.expect("a tally");
-    assert_eq!((tally.minted, tally.calls["jit"]), (0, 1), "{status}");
-    assert_eq!(
-        stage.gate.alerts().await,
-        ["job-stuck", "runner-boot-failure"],
-        "{status}"
-    );
+async fn a_refusal_costs_no_job(refusal: Value, store: Settings<'_>) {
+    let mut fault = refusal.clone();
+    fault["endpoint"] = json!("jit");
+    let stage = with_faults(json!([fault]), store).await;
+    let tally = stage.until_nothing_is_left().await;
+    assert_eq!((tally.minted, tally.ran), (1, 1), "{refusal}");
+    assert_eq!(stage.gate.alerts().await, [""; 0], "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_program_that_dies_at_once_does_not_use_up_all_attempts_at_once() {
+    needs("bwrap", "bubblewrap");
+    let run = json!({"id": 20, "pull": 7, "jobs": [{"id": 101}]});
+    let dies = "#!/bin/bash\nexit 1\n";
+    let mut stage = Stage::set_with(dies, world(json!([run]), json!([{"number": 7}])), &[]).await;
+    stage.deliver("queued", 101).await;
+    stage.go_on();
+    stage.until("there is a first runner", |tally| tally.minted == 1).await;
+    let first = Instant::now();
+    stage.until("there is a second one", |tally| tally.minted == 2).await;
+    let apart = first.elapsed();
+    assert!(apart > Duration::from_secs(10), "the next one came {apart:?} later");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@
 mod admin;
 mod alertmanager;
 mod alerts;
+mod crowding;
 mod decisions;
 mod gate;
 mod outage;

@@ -12,7 +12,7 @@ use crate::domain::pin::Shown;
 use crate::domain::policy::Permission;
 use crate::ports::Failure;
 use crate::ports::github::{
-    Deletion, GitHub, GitHubRunner, JitOutcome, JitRequest, JitRunner, Purpose, RunCommand, RunnerScope,
+    Changes, Deletion, GitHub, GitHubRunner, JitOutcome, JitRequest, JitRunner, Purpose, RunCommand, RunnerScope,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -75,7 +75,11 @@ impl GitHubAdapter {
         verb: &str,
     ) -> Result<RunCommand, Failure> {
         let path = under(repository, &format!("actions/runs/{run}/{verb}"));
-        let request = Request::change(endpoint, Method::POST, path, None);
+        let mut request = Request::change(endpoint, Method::POST, path, None);
+        if verb != "rerun" {
+            // Outsiders cause cancellations, and can cause as many as they like.
+            request.purpose = Purpose::Judge;
+        }
         let answer = self.ask_about_jobs(repository, &request).await?;
         match answer.status {
             StatusCode::CREATED | StatusCode::ACCEPTED => Ok(RunCommand::Accepted),
@@ -122,7 +126,7 @@ impl GitHub for GitHubAdapter {
         number: u64,
         prefix: &str,
         purpose: Purpose,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Changes, Failure> {
         self.find_changed_file(repository, number, prefix, purpose).await
     }
 
@@ -144,12 +148,12 @@ impl GitHub for GitHubAdapter {
         repository: &RepositoryName,
         login: &str,
         purpose: Purpose,
-    ) -> Result<Permission, Failure> {
+    ) -> Result<Option<Permission>, Failure> {
         let path = under(repository, &format!("collaborators/{}/permission", encoded(login)));
         let found: Option<answers::PermissionLevel> = self
             .find(repository, &Request::get("permission", path, purpose))
             .await?;
-        Ok(found.map_or(Permission::None, |level| Permission::parse(&level.permission)))
+        Ok(found.map(|level| Permission::parse(&level.permission)))
     }
 
     async fn job(&self, repository: &RepositoryName, job: JobId, purpose: Purpose) -> Result<Option<Job>, Failure> {

@@ -1,8 +1,9 @@
 //! One request in, one classified answer out, within one deadline.
 //!
 //! An [`Answer`] is GitHub's word on the matter, to be read by whoever asked. Everything that is no word on the matter is
-//! a [`Failure`] here already: no answer, 5xx, 408, limits. Redirects are not followed, so a token goes nowhere but to the
-//! configured host. Neither headers nor bodies nor queries are logged.
+//! a [`Failure`] here already: no answer, 5xx, 408, limits, and a status that comes without GitHub's JSON, as from a
+//! balancer, a captive portal or a web page. Redirects are not followed, so a token goes nowhere but to the configured
+//! host. Neither headers nor bodies nor queries are logged.
 
 use super::etag::{Etags, Tagged};
 use super::limits::{Account, Limits, announced};
@@ -111,7 +112,10 @@ impl Client {
         let Ok(Ok(_permit)) = timeout_at(deadline, self.in_flight.acquire()).await else {
             return Err(lost(request, &too_late("too many requests under way to send it")));
         };
-        self.limits.check(bearer.account, request.purpose, self.clock.now())?;
+        let _under_way = self.limits.check(bearer.account, request.purpose, self.clock.now())?;
+        if bearer.account != Account::Anonymous {
+            self.limits.pace(request, self.clock.now())?;
+        }
         let known = (request.method == Method::GET)
             .then(|| self.etags.get(&request.target()))
             .flatten();
@@ -166,13 +170,19 @@ impl Client {
         reply: Reply,
         known: Option<Tagged>,
     ) -> Result<Answer, Failure> {
-        self.limits.learn(bearer.account, &reply.headers);
         let now = self.clock.now();
         let mut answer = Answer {
             asked: request.to_string(),
             status: reply.status,
             body: reply.body,
         };
+        if answer.status.is_server_error() || answer.status == StatusCode::REQUEST_TIMEOUT {
+            return Err(Failure::Transient(answer.to_string()));
+        }
+        if !answer.is_githubs_word(&reply.headers, known.is_some()) {
+            return Err(answer.not_githubs_word());
+        }
+        self.limits.learn(bearer.account, &reply.headers);
         if let Some(limit) = announced(answer.status, &reply.headers, &answer.body, now) {
             let failure = Failure::RateLimited {
                 until: limit.until,
@@ -180,9 +190,6 @@ impl Client {
             };
             self.limits.stop(bearer.account, limit);
             return Err(failure);
-        }
-        if answer.status.is_server_error() || answer.status == StatusCode::REQUEST_TIMEOUT {
-            return Err(Failure::Transient(answer.to_string()));
         }
         if let (StatusCode::NOT_MODIFIED, Some(known)) = (answer.status, known) {
             answer.status = StatusCode::OK;
@@ -221,13 +228,47 @@ impl Answer {
 
     /// GitHub's message, made inert and short.
     pub(super) fn message(&self) -> String {
+        inert(&self.spoken().unwrap_or_default())
+    }
+
+    /// The `message` of every refusal of GitHub's.
+    fn spoken(&self) -> Option<String> {
         #[derive(Deserialize)]
         struct Body {
             message: String,
         }
         let body: Option<Body> = serde_json::from_slice(&self.body).ok();
-        let message = body.map(|body| body.message).unwrap_or_default();
-        inert(&message)
+        body.map(|body| body.message)
+    }
+
+    /// Whether this comes from GitHub's API: JSON where there is a body, with a message in every refusal, and "not modified"
+    /// only when we said which answer we have. What a success holds is read by whoever asked.
+    fn is_githubs_word(&self, headers: &HeaderMap, has_known: bool) -> bool {
+        let content_type = headers
+            .get(CONTENT_TYPE)
+            .map(|value| value.to_str().unwrap_or_default());
+        let is_json = content_type.is_none_or(|value| {
+            let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+        });
+        let opening = self.body.iter().find(|byte| !byte.is_ascii_whitespace());
+        is_json
+            && match self.status {
+                StatusCode::NOT_MODIFIED => has_known && opening.is_none(),
+                StatusCode::NO_CONTENT => opening.is_none(),
+                status if status.is_success() => matches!(opening, None | Some(b'{' | b'[')),
+                _ => opening == Some(&b'{') && self.spoken().is_some(),
+            }
+    }
+
+    /// The failure of an answer that GitHub's API did not give.
+    fn not_githubs_word(&self) -> Failure {
+        Failure::Transient(format!(
+            "{}: answered {} without the JSON of GitHub's API; see that github.api_url is its root (https://HOST/api/v3 for a \
+             GitHub Enterprise Server) and that no proxy answers in its place",
+            self.asked,
+            self.status.as_u16()
+        ))
     }
 
     /// The failure of an answer nobody foresaw.

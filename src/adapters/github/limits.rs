@@ -1,8 +1,9 @@
 //! GitHub's limits, kept by everybody: who was told to wait waits, and all others of that account with it.
 //!
-//! Three things end a call before it is sent: a limit GitHub announced, a quota so low that the rest is kept for
-//! admissions, and too many JIT requests within a minute.
+//! Four things end a call before it is sent: a limit GitHub announced, a quota so low that the rest is kept for
+//! admissions, too many calls of one endpoint within a minute, and too many JIT requests.
 
+use super::request::Request;
 use crate::ports::Failure;
 use crate::ports::github::Purpose;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,6 +14,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One part in so many of the quota is kept for admissions.
 const RESERVE: u64 = 10;
+/// Points that the calls of one endpoint may use within a minute, by purpose. GitHub takes 900, from all who use the account.
+const MAX_POINTS_TO_JUDGE: u32 = 600;
+const MAX_POINTS_AT_SIGHT: u32 = 700;
+const MAX_POINTS_TO_ADMIT: u32 = 800;
 /// The quota that our calls use up, in GitHub's word.
 const CORE: &str = "core";
 /// GitHub takes 180 JIT requests a minute: 900 points, 5 for each.
@@ -53,15 +58,22 @@ pub(super) struct Limit {
     pub(super) why: &'static str,
 }
 
+/// When calls were made, with their points.
+type Pace = VecDeque<(DateTime<Utc>, u32)>;
+
 #[derive(Debug, Default)]
 pub(super) struct Limits {
     standings: Mutex<HashMap<Account, Standing>>,
     jit_requests: Mutex<VecDeque<DateTime<Utc>>>,
+    /// When calls of each endpoint were made within the last minute, with their points.
+    paces: Mutex<HashMap<&'static str, Pace>>,
 }
 
 #[derive(Debug, Default)]
 struct Standing {
     limit: Option<Limit>,
+    /// Calls that have not come back.
+    under_way: u64,
     /// By resource.
     quotas: BTreeMap<String, Quota>,
 }
@@ -74,34 +86,42 @@ struct Quota {
 }
 
 impl Limits {
-    /// Whether a call may go out now.
-    pub(super) fn check(&self, account: Account, purpose: Purpose, now: DateTime<Utc>) -> Result<(), Failure> {
-        let standings = self.standings();
-        let Some(standing) = standings.get(&account) else {
-            return Ok(());
+    /// Whether a call may go out now; it is under way until what is returned is dropped.
+    pub(super) fn check(
+        &self,
+        account: Account,
+        purpose: Purpose,
+        now: DateTime<Utc>,
+    ) -> Result<UnderWay<'_>, Failure> {
+        let mut standings = self.standings();
+        let standing = standings.entry(account).or_default();
+        standing.allows(account, purpose, now)?;
+        standing.under_way += 1;
+        Ok(UnderWay { limits: self, account })
+    }
+
+    /// Takes the points of a call from those of its endpoint.
+    pub(super) fn pace(&self, request: &Request, now: DateTime<Utc>) -> Result<(), Failure> {
+        let most = match request.purpose {
+            Purpose::Judge => MAX_POINTS_TO_JUDGE,
+            Purpose::Sight => MAX_POINTS_AT_SIGHT,
+            Purpose::Admit => MAX_POINTS_TO_ADMIT,
         };
-        if let Some(limit) = standing.limit.as_ref().filter(|limit| limit.until > now) {
+        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = paces.entry(request.endpoint).or_default();
+        while made.front().is_some_and(|(at, _)| *at + TimeDelta::minutes(1) <= now) {
+            made.pop_front();
+        }
+        let points: u32 = made.iter().map(|(_, points)| points).sum();
+        if points + request.points() > most
+            && let Some((oldest, _)) = made.front()
+        {
             return Err(Failure::RateLimited {
-                until: limit.until,
-                detail: format!("GitHub limits {account}: {}", limit.why),
+                until: *oldest + TimeDelta::minutes(1),
+                detail: format!("{request}: calls of {} are paced", request.endpoint),
             });
         }
-        let Some(quota) = standing.quotas.get(CORE).filter(|quota| quota.reset > now) else {
-            return Ok(());
-        };
-        let kept = match purpose {
-            Purpose::Judge => quota.limit / RESERVE,
-            Purpose::Admit => 0,
-        };
-        if quota.remaining == 0 || quota.remaining < kept {
-            return Err(Failure::RateLimited {
-                until: quota.reset,
-                detail: format!(
-                    "{account} has {} of {} calls left, {kept} are kept for admissions",
-                    quota.remaining, quota.limit
-                ),
-            });
-        }
+        made.push_back((now, request.points()));
         Ok(())
     }
 
@@ -173,6 +193,51 @@ impl Limits {
 
     fn standings(&self) -> MutexGuard<'_, HashMap<Account, Standing>> {
         self.standings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Standing {
+    fn allows(&self, account: Account, purpose: Purpose, now: DateTime<Utc>) -> Result<(), Failure> {
+        if let Some(limit) = self.limit.as_ref().filter(|limit| limit.until > now) {
+            return Err(Failure::RateLimited {
+                until: limit.until,
+                detail: format!("GitHub limits {account}: {}", limit.why),
+            });
+        }
+        let Some(quota) = self.quotas.get(CORE).filter(|quota| quota.reset > now) else {
+            return Ok(());
+        };
+        let kept = match purpose {
+            Purpose::Judge => quota.limit / RESERVE,
+            Purpose::Sight => quota.limit / RESERVE / 2,
+            Purpose::Admit => 0,
+        };
+        // What is under way may not be counted yet; a crowd at once must not get at what is kept.
+        let counted_on = quota.remaining.saturating_sub(self.under_way);
+        if quota.remaining == 0 || (kept > 0 && counted_on < kept) {
+            return Err(Failure::RateLimited {
+                until: quota.reset,
+                detail: format!(
+                    "{account} has {} of {} calls left, {kept} are kept for admissions",
+                    quota.remaining, quota.limit
+                ),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A call that was let go out and has not come back.
+pub(super) struct UnderWay<'a> {
+    limits: &'a Limits,
+    account: Account,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if let Some(standing) = self.limits.standings().get_mut(&self.account) {
+            standing.under_way = standing.under_way.saturating_sub(1);
+        }
     }
 }
 

@@ -7,11 +7,8 @@ use super::request::{Request, under};
 use crate::domain::facts::{Commit, Pull};
 use crate::domain::ids::{RepositoryId, RepositoryName};
 use crate::ports::Failure;
-use crate::ports::github::Purpose;
+use crate::ports::github::{Changes, MAX_FILE_PAGES, Purpose};
 use http::StatusCode;
-
-/// GitHub lists 3000 files of a pull request and no more.
-const FILE_PAGES: usize = 30;
 
 /// A thousand pull requests from one branch are somebody's joke.
 const PULL_PAGES: usize = 10;
@@ -64,31 +61,30 @@ impl GitHubAdapter {
         number: u64,
         prefix: &str,
         purpose: Purpose,
-    ) -> Result<bool, Failure> {
-        for page in 1..=FILE_PAGES {
-            let request = Request::get(
-                "pull_files",
-                under(repository, &format!("pulls/{number}/files")),
-                purpose,
-            )
-            .with("per_page", PER_PAGE)
-            .with("page", page);
+    ) -> Result<Changes, Failure> {
+        for pages in 1..=MAX_FILE_PAGES {
+            let found = |touches| Ok(Changes { touches, pages });
+            let path = under(repository, &format!("pulls/{number}/files"));
+            let request = Request::get("pull_files", path, purpose)
+                .with("per_page", PER_PAGE)
+                .with("page", pages);
             let answer = self.ask_about_jobs(repository, &request).await?;
             match answer.status {
                 StatusCode::OK => {}
                 // A diff that GitHub won't compute, which its author may have wanted.
-                StatusCode::UNPROCESSABLE_ENTITY => return Ok(true),
+                StatusCode::UNPROCESSABLE_ENTITY => return found(true),
                 _ => return Err(answer.unexpected()),
             }
             let files: Vec<answers::ChangedFile> = answer.read()?;
-            if files.iter().any(|file| file.touches(prefix)) {
-                return Ok(true);
-            }
-            if files.len() < PER_PAGE {
-                return Ok(false);
+            let touches = files.iter().any(|file| file.touches(prefix));
+            if touches || files.len() < PER_PAGE {
+                return found(touches);
             }
         }
-        Ok(true)
+        Ok(Changes {
+            touches: true,
+            pages: MAX_FILE_PAGES,
+        })
     }
 
     pub(super) async fn find_base_change(

@@ -31,7 +31,7 @@ impl Request {
         }
     }
 
-    /// A request that changes something. These are never held back for want of quota.
+    /// A request that changes something. Unless it is made for another purpose, none is held back for want of quota.
     pub(super) fn change(endpoint: &'static str, method: Method, path: String, body: Option<Value>) -> Self {
         Self {
             method,
@@ -49,6 +49,11 @@ impl Request {
         self.query.push('=');
         self.query.push_str(&encoded(&value.to_string()));
         self
+    }
+
+    /// What GitHub's secondary limit counts it for.
+    pub(super) fn points(&self) -> u32 {
+        if self.method == Method::GET { 1 } else { 5 }
     }
 
     /// Path and query.

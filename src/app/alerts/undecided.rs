@@ -1,4 +1,4 @@
-//! That trust was undecided for too long is over once it is decided.
+//! That trust was undecided for too long, or a trusted job not admitted, is over once it is decided.
 
 use super::book::Alerts;
 use crate::app::records::{Entry, JobRecord};
@@ -9,8 +9,8 @@ use crate::domain::trust::Trust;
 use crate::ports::Failure;
 
 impl Alerts {
-    /// Ends what an earlier decision on the job raised as undecided, once it is decided or the job is over. Asks the ledger
-    /// nothing where that never happened. To be called before the new decision takes the place of the earlier one.
+    /// Ends what an earlier decision on the job raised as undecided or stuck, once it is decided or the job is over. Asks the
+    /// ledger nothing where that never happened. To be called before the new decision takes the place of the earlier one.
     pub(in crate::app) async fn settle_trust(
         &self,
         record: Option<&JobRecord>,
@@ -21,6 +21,14 @@ impl Alerts {
         let is_settled = decision.trust.verdict != Trust::Unknown || decision.action == event::Action::Completed;
         if is_settled && record.is_some_and(|record| record.decisions.iter().any(was_raised)) {
             self.over(kind, Some(&decision.repository), "-", Some(decision.job.id))
+                .await?;
+        }
+        let stuck = AlertKind::JobStuck;
+        let was_stuck = record
+            .and_then(|record| record.entry(&decision.delivery))
+            .is_some_and(|entry| entry.decision.actions.contains(&Action::Alert(stuck)));
+        if was_stuck && !decision.actions.contains(&Action::Alert(stuck)) {
+            self.over(stuck, Some(&decision.repository), "-", Some(decision.job.id))
                 .await?;
         }
         Ok(())

@@ -5,7 +5,7 @@ use crate::domain::decision::{Action, Decision};
 use crate::domain::facts::{Admitted, Facts};
 use crate::domain::ids::{DeliveryId, JobId, RepositoryName, RunId};
 use crate::domain::job::{Progress, Service, ServiceEvent};
-use crate::domain::retry::backoff;
+use crate::domain::retry::{backoff, spacing};
 use crate::domain::runner::Outcome;
 use crate::ports::ledger::Kind;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 const DECISIONS_KEPT: usize = 16;
 /// Names of runners kept per job, the newest ones.
 const RUNNERS_KEPT: usize = 16;
+/// How long GitHub may make no runner for a job before people are told. What passes by itself takes seconds.
+const REFUSED_FOR_LONG: TimeDelta = TimeDelta::seconds(60);
 /// Moments kept per job, the newest ones.
 const MOMENTS_KEPT: usize = 64;
 
@@ -44,7 +46,10 @@ pub struct JobRecord {
     /// Runners in a row that came to nothing by a fault, after which it waits longer each time.
     #[serde(default)]
     pub faults: u32,
-    /// Whether it was ever given up, which somebody was told of.
+    /// When the first of these faults was.
+    #[serde(default)]
+    pub faults_since: Option<DateTime<Utc>>,
+    /// Whether `job-stuck` was raised because it got no runner.
     #[serde(default)]
     pub was_given_up: bool,
     /// The verdict with which it passed its gate.
@@ -92,6 +97,7 @@ impl JobRecord {
             mints: 0,
             mints_stolen: 0,
             faults: 0,
+            faults_since: None,
             was_given_up: false,
             admitted: None,
             moments: Vec::new(),
@@ -130,23 +136,35 @@ impl JobRecord {
         true
     }
 
-    /// Its runner came to nothing. Gives how long it waits before it has another: longer with each fault in a row, and not at
-    /// all after a theft, or where another name will do.
-    pub fn lose_runner(&mut self, outcome: Outcome) -> Option<TimeDelta> {
+    /// Its runner, named at `named_at`, came to nothing. Returns how long it waits before it has another: longer with each fault
+    /// in a row, longer still if that used an attempt at once, and not at all after a theft, or the first time a name was taken.
+    pub fn lose_runner(&mut self, outcome: Outcome, named_at: DateTime<Utc>, now: DateTime<Utc>) -> Option<TimeDelta> {
         self.runner = None;
         self.mints_stolen += u32::from(!outcome.uses_an_attempt());
         match outcome {
             // Runners come up, and others want them.
             Outcome::Stolen | Outcome::GateRefused => {
                 self.faults = 0;
+                self.faults_since = None;
                 None
             }
-            Outcome::NameTaken => None,
             _ => {
                 self.faults += 1;
-                Some(backoff(self.faults - 1, 0.0))
+                self.faults_since.get_or_insert(now);
+                let wait = backoff(self.faults - 1, 0.0);
+                if outcome.uses_an_attempt() {
+                    let used = self.mints.saturating_sub(self.mints_stolen);
+                    return Some(wait.max(named_at + spacing(used) - now));
+                }
+                (outcome != Outcome::NameTaken || self.faults > 1).then_some(wait)
             }
         }
+    }
+
+    /// Whether GitHub has made no runner for it for so long that a person should know.
+    #[must_use]
+    pub fn is_refused_for_long(&self, now: DateTime<Utc>) -> bool {
+        self.faults_since.is_some_and(|since| now - since >= REFUSED_FOR_LONG)
     }
 
     /// How often a runner may still be asked for.
@@ -195,19 +213,30 @@ mod tests {
     fn a_fault_after_any_number_of_thefts_costs_what_a_first_one_does() {
         let repository = RepositoryName::parse("octo/chem").expect("a name");
         let mut job = JobRecord::new(JobId(1), repository, RunId(2));
+        let begun = DateTime::UNIX_EPOCH;
+        let lose = |job: &mut JobRecord, outcome: Outcome, after: i64| {
+            job.mints += 1;
+            let wait = job.lose_runner(outcome, begun, begun + TimeDelta::seconds(after));
+            wait.map(|wait| wait.num_seconds())
+        };
         for _ in 0..9 {
-            job.mints += 1;
-            assert_eq!(job.lose_runner(Outcome::Stolen), None);
+            assert_eq!(lose(&mut job, Outcome::Stolen, 0), None);
         }
-        let mut waits = Vec::new();
-        for _ in 0..3 {
-            job.mints += 1;
-            waits.extend(job.lose_runner(Outcome::Lost).map(|wait| wait.num_seconds()));
-        }
-        assert_eq!(waits, [1, 2, 4]);
-        assert_eq!(job.attempts_left(3), 3, "neither uses an attempt");
-        assert_eq!(job.lose_runner(Outcome::GateRefused), None);
-        let wait = job.lose_runner(Outcome::NobodyCame);
-        assert_eq!(wait.map(|wait| wait.num_seconds()), Some(1));
+        let github = [Outcome::NameTaken, Outcome::Lost, Outcome::Refused, Outcome::NameTaken];
+        let waits = github.map(|outcome| lose(&mut job, outcome, 0));
+        assert_eq!(waits, [None, Some(2), Some(4), Some(8)]);
+        assert_eq!(job.attempts_left(3), 3, "none of that uses an attempt");
+        assert_eq!(lose(&mut job, Outcome::GateRefused, 0), None);
+        assert_eq!(
+            lose(&mut job, Outcome::Died, 1),
+            Some(15),
+            "the first try lasted a second"
+        );
+        assert_eq!(
+            lose(&mut job, Outcome::NobodyCame, 121),
+            Some(7),
+            "the second had its time"
+        );
+        assert_eq!(lose(&mut job, Outcome::Died, 301), Some(4), "a third fault in a row");
     }
 }

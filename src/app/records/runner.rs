@@ -102,6 +102,12 @@ impl RunnerRecord {
         }
     }
 
+    /// When its name was recorded.
+    #[must_use]
+    pub fn named_at(&self) -> Option<DateTime<Utc>> {
+        self.history.first().map(|entered| entered.at)
+    }
+
     /// Since when it is where it is.
     #[must_use]
     pub fn since(&self) -> Option<DateTime<Utc>> {

@@ -186,7 +186,7 @@ fn faults(facts: &Facts) -> Vec<Value> {
     let fault = |(endpoint, cause): (&str, Option<Cause>)| {
         let status = match cause? {
             Cause::Unavailable => 503,
-            Cause::RateLimited => 429,
+            Cause::RateLimited | Cause::OverBudget => 429,
         };
         Some(json!({"endpoint": endpoint, "status": status, "times": 1000}))
     };

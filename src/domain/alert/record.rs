@@ -3,8 +3,10 @@
 use super::inert::inert;
 use super::kind::{AlertKind, Severity};
 use super::telling::Told;
+use crate::domain::admission::AdmissionVerdict;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{JobId, RepositoryName};
+use crate::domain::trust::OVER_BUDGET;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -231,10 +233,19 @@ fn summary(kind: AlertKind, decision: &Decision, who: Option<&str>) -> String {
         AlertKind::TrustedNotRouted => format!("{job} is trusted and was not routed to self-hosted runners"),
         AlertKind::StolenRunner => format!("{job} took a runner that was not made for it"),
         AlertKind::MisconfiguredLabels => format!("{job} has labels that no runner here is meant to serve"),
+        AlertKind::TrustUndecided if reasons == OVER_BUDGET => {
+            format!(
+                "{job} is not judged yet: the person or the fork behind it has used up its budget of calls to GitHub"
+            )
+        }
         AlertKind::TrustUndecided => format!("GitHub leaves the trust of {job} undecided ({reasons})"),
         AlertKind::JobStuck => {
             let reasons = decision.admission.reasons.join(", ");
-            format!("{job} waits for a runner and is refused one ({reasons})")
+            let what = match decision.admission.verdict {
+                AdmissionVerdict::Hold => "GitHub leaves open whether it may have one",
+                _ => "is refused one",
+            };
+            format!("{job} waits for a runner, and {what} ({reasons})")
         }
         AlertKind::RunnerBootFailure => format!("no runner came up for {job}"),
         AlertKind::RepositoryChanged => {

@@ -48,6 +48,10 @@ const FINAL_REFUSALS: &[&str] = &[
 /// How long trust may stay undecided before the operator is told.
 pub const UNDECIDED_AFTER: TimeDelta = TimeDelta::seconds(300);
 
+/// How many tries in a row GitHub may owe an answer about a trusted job before the operator can be told: one fault after a long
+/// wait for room is none that lasts.
+const OWED_ATTEMPTS: u32 = 4;
+
 /// Decides. Missing facts count as unknown, and unknown never makes a runner.
 #[must_use]
 pub fn decide(input: &Input<'_>) -> Decision {
@@ -294,6 +298,13 @@ fn plan_routing(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, admis
         // It would wait at GitHub for a day, and its concurrency group with it.
         steps.enforce(Action::CancelRun);
     }
+    let by_ledger = |reason: &String| reason == "quarantined" || reason == "at-capacity";
+    let owed = admission.verdict == AdmissionVerdict::Hold && !admission.reasons.iter().all(by_ledger);
+    let waits_for_long = input.now - input.received_at >= UNDECIDED_AFTER && facts.ledger.attempts >= OWED_ATTEMPTS;
+    if s.trust == Trust::Trusted && owed && waits_for_long && !over {
+        // GitHub owes the last answers before a runner is made; a permission of ours may be missing.
+        steps.act(Action::Alert(AlertKind::JobStuck));
+    }
     let undecided = s.trust == Trust::Unknown && s.class.could_reach_us() && !over;
     if undecided && input.now - input.received_at >= UNDECIDED_AFTER {
         steps.act(Action::Alert(AlertKind::TrustUndecided));
@@ -388,6 +399,10 @@ fn record(
         let pull = facts.pulls.known()?.iter().find(|pull| pull.number == number)?;
         Some(pull.author.as_ref()?.login.clone())
     });
+    // Of a job that is parked no pull request is known.
+    let is_parked = judgement.reasons.iter().any(|reason| reason == trust::OVER_BUDGET);
+    let actor = || Some(facts.run.known()?.actor.as_ref()?.login.clone());
+    let author = author.or_else(|| is_parked.then(actor).flatten());
     let job = &event.job;
     Decision {
         delivery: input.delivery.clone(),
