@@ -8,3 +8,4 @@ mod gate;
 mod hidden;
 mod stage;
 mod survives;
+mod worker;

@@ -212,8 +212,6 @@ impl<'a> Keeper<'a> {
             }
             Heard::Opened => {
                 self.gate_deadline = None;
-                // The socket has done its work, and a later job has no business with it.
-                fs::remove_file(self.slot.gate_socket()).unwrap_or_default();
                 self.becomes(SlotState::Open);
                 self.answer(DONE).await;
                 None

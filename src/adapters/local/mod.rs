@@ -30,8 +30,10 @@ mod process;
 mod removal;
 mod sandbox;
 mod status;
+mod worker;
 
 pub use hook::{HookError, ask as ask_gate};
 pub use host::LocalHost;
 pub use inspection::{Complaint, Inspection, Settings, inspect};
 pub use keeper::{KeeperError, keep};
+pub use worker::{WorkerError, become_worker};

@@ -7,6 +7,7 @@ use super::account::Account;
 use super::inspection::{SYSTEM_PATH, Settings};
 use super::layout::{Layout, SlotDir};
 use super::order::{Command, LAUNCHER};
+use super::worker::Seen;
 use crate::config::Sandbox;
 use std::collections::BTreeMap;
 use std::fs;
@@ -42,11 +43,19 @@ const PROGRAM: &str = "/runner/jitgate";
 /// Marks the processes of a slot.
 pub(super) const MARK: &str = "JITGATE_SLOT";
 
-/// Where the hook finds jitgate and the job gate, as it sees them.
-pub(super) fn hook_paths(settings: &Settings, layout: &Layout, slot: &SlotDir) -> (PathBuf, PathBuf) {
+/// Where a job finds what belongs to its gate.
+pub(super) fn seen(settings: &Settings, layout: &Layout, slot: &SlotDir) -> Seen {
     match settings.local.sandbox {
-        Sandbox::Bwrap => (PathBuf::from(PROGRAM), Path::new(GATE).join("socket")),
-        Sandbox::None => (layout.program(), slot.gate_socket()),
+        Sandbox::Bwrap => Seen {
+            program: PathBuf::from(PROGRAM),
+            socket: Path::new(GATE).join("socket"),
+            copy: PathBuf::from(RUNNER),
+        },
+        Sandbox::None => Seen {
+            program: layout.program(),
+            socket: slot.gate_socket(),
+            copy: slot.runner(),
+        },
     }
 }
 
