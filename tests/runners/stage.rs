@@ -50,6 +50,8 @@ impl Stage {
             ("runners.host", "local"),
             ("local.runner_home", &home),
             ("local.public_repositories", "true"),
+            // The simulated GitHub is on this machine.
+            ("local.network", "host"),
             ("store.url", &database),
             ("rollout.mode", "enforce"),
             ("runners.interval_s", "1"),

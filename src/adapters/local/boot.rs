@@ -5,7 +5,7 @@ use super::copying::{self, CopyError};
 use super::inspection::Settings;
 use super::layout::{Layout, SlotDir};
 use super::status::Status;
-use super::{hook, sandbox, worker};
+use super::{hook, network, sandbox, worker};
 use crate::ports::runner_host::{Ending, SlotState};
 use chrono::{DateTime, Utc};
 use std::fs::{self, OpenOptions, Permissions};
@@ -97,6 +97,8 @@ impl Preparation {
         let seen = sandbox::seen(&self.settings, &self.layout, slot);
         fs::write(slot.hook(), hook::script(&seen.program, &seen.socket)).map_err(failed)?;
         fs::set_permissions(slot.hook(), Permissions::from_mode(0o755)).map_err(failed)?;
+        fs::write(slot.resolver(), format!("nameserver {}\n", network::RESOLVER)).map_err(failed)?;
+        fs::set_permissions(slot.resolver(), Permissions::from_mode(0o644)).map_err(failed)?;
         let home = &self.settings.local.runner_home;
         // The folder itself may be a link, to a version say.
         let home = home.canonicalize().map_err(failed)?;

@@ -1,8 +1,8 @@
 //! Whether this machine can run jobs as configured: asked at start, and by whoever checks a configuration.
 
 use super::account::Account;
-use super::sandbox;
-use crate::config::{Local, Sandbox};
+use super::{network, sandbox};
+use crate::config::{Local, Network, Sandbox};
 use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -86,7 +86,14 @@ pub fn inspect(settings: &Settings) -> Inspection {
                 });
             }
             found.problems.extend(try_sandbox(settings, &account).err());
+            found.problems.extend(try_network(settings).err());
         }
+    }
+    if settings.local.network == Network::Host && settings.local.sandbox == Sandbox::Bwrap {
+        found.warnings.push(Complaint {
+            what: "local.network = \"host\" lets jobs reach what listens on this machine and around it".to_owned(),
+            remedy: "use \"isolated\"".to_owned(),
+        });
     }
     if settings.local.sandbox == Sandbox::None {
         found.warnings.push(Complaint {
@@ -107,6 +114,19 @@ pub(super) fn missing_runner(home: &Path) -> Option<Complaint> {
     (!runs).then(|| Complaint {
         what: format!("local.runner_home: there is no program {}", script.display()),
         remedy: "unpack a release of https://github.com/actions/runner there".to_owned(),
+    })
+}
+
+/// Makes a network for a moment.
+fn try_network(settings: &Settings) -> Result<(), Complaint> {
+    let Some(plan) = sandbox::plan(settings) else {
+        return Ok(());
+    };
+    network::try_it(&plan).map_err(|error| Complaint {
+        what: format!("local.network: {error}"),
+        remedy: "let this account make namespaces and open /dev/net/tun (a unit needs RestrictNamespaces= and \
+                 DeviceAllow= to let them through), or set local.network = \"host\""
+            .to_owned(),
     })
 }
 

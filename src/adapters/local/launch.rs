@@ -1,5 +1,6 @@
 //! Starts an environment and hands it its JIT configuration, once it is sure to die with whoever started it.
 
+use super::network::Network;
 use super::order::{Command, UP};
 use super::process::ProcessId;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -40,8 +41,8 @@ pub(super) struct Started {
     info: Option<io::PipeReader>,
 }
 
-/// Starts the first process. It dies with the thread that calls this.
-pub(super) fn start(command: &Command) -> io::Result<Started> {
+/// Starts the first process, in a network of its own where there is one. It dies with the thread that calls this.
+pub(super) fn start(command: &Command, network: Option<&Network>) -> io::Result<Started> {
     let (output, writer) = io::pipe()?;
     let mut words = command.words.iter();
     let mut process;
@@ -51,7 +52,10 @@ pub(super) fn start(command: &Command) -> io::Result<Started> {
         let options = sealed(options)?;
         let (reader, writer) = io::pipe()?;
         fcntl_setfd(&writer, FdFlags::empty())?;
-        process = std::process::Command::new("bwrap");
+        let mut first = network.map(Network::enter).unwrap_or_default();
+        first.push("bwrap".to_owned());
+        process = std::process::Command::new(&first[0]);
+        process.args(&first[1..]);
         process.args(["--args", &options.as_raw_fd().to_string()]);
         process.args(["--info-fd", &writer.as_raw_fd().to_string(), "--"]);
         inherited = (Some(options), Some(writer));

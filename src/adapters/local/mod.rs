@@ -11,6 +11,7 @@
 //! restart too.
 
 mod account;
+mod addresses;
 mod boot;
 mod children;
 mod control;
@@ -24,6 +25,7 @@ mod job_gate;
 mod keeper;
 mod launch;
 mod layout;
+mod network;
 mod order;
 mod output;
 mod process;

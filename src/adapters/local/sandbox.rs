@@ -1,14 +1,15 @@
 //! What a job sees of this machine: an allow-list of the system's own folders, read-only, and in them nothing that others
 //! cannot read. The rest does not exist for it: homes, `/run`, `/var`, the gate's state, other jobs.
 //!
-//! The network is shared, and with it abstract sockets.
+//! Its network is its own unless the operator says otherwise, and with it abstract sockets: see [`super::network`].
 
 use super::account::Account;
 use super::inspection::{SYSTEM_PATH, Settings};
 use super::layout::{Layout, SlotDir};
+use super::network::Plan;
 use super::order::{Command, LAUNCHER};
 use super::worker::Seen;
-use crate::config::Sandbox;
+use crate::config::{Network, Sandbox};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -70,7 +71,7 @@ pub(super) fn command(
     let (sandbox, words, folders) = match settings.local.sandbox {
         Sandbox::Bwrap => {
             let mut sandbox = options(settings, Some(&slot.tmp()))?;
-            sandbox.extend(own_places(layout, slot)?);
+            sandbox.extend(own_places(settings, layout, slot)?);
             let words = [become_account(account), launcher.to_vec()].concat();
             (Some(sandbox), words, [HOME, RUNNER, "/tmp", GATE].map(PathBuf::from))
         }
@@ -152,7 +153,18 @@ pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<Str
             options.add(&["--cap-add", needed]);
         }
     } else {
-        options.add(&["--unshare-user"]);
+        // In a network of its own it begins as the root of a namespace of ours.
+        let own = Account::own();
+        options.add(&[
+            "--unshare-user",
+            "--uid",
+            &own.uid.to_string(),
+            "--gid",
+            &own.gid.to_string(),
+        ]);
+    }
+    if settings.local.network == Network::None {
+        options.add(&["--unshare-net"]);
     }
     let mut exposed = expose_system(&mut options)?;
     options.add(&["--proc", "/proc", "--dev", "/dev", "--dir", "/run", "--dir", "/var"]);
@@ -165,7 +177,7 @@ pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<Str
         options.bind("--ro-bind", path, path)?;
     }
     // Names are looked up in a file that is often a link to /run.
-    if let Ok(resolver) = Path::new("/etc/resolv.conf").canonicalize()
+    if let Some(resolver) = resolver()
         && !exposed.iter().any(|tree| resolver.starts_with(tree))
     {
         options.folders_above(&resolver)?;
@@ -173,6 +185,21 @@ pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<Str
     }
     hide(settings, &exposed, &mut options)?;
     Ok(options.0)
+}
+
+/// The network a job has to itself, if it has one.
+pub(super) fn plan(settings: &Settings) -> Option<Plan> {
+    let local = &settings.local;
+    let isolated = local.sandbox == Sandbox::Bwrap && local.network == Network::Isolated;
+    isolated.then(|| Plan {
+        allow: local.network_allow.clone(),
+        deny: local.network_deny.clone(),
+    })
+}
+
+/// Where programs read how names are looked up.
+fn resolver() -> Option<PathBuf> {
+    Path::new("/etc/resolv.conf").canonicalize().ok()
 }
 
 /// Shows the system's folders, and returns them.
@@ -286,8 +313,13 @@ fn closed_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// bubblewrap's options for what belongs to one slot.
-fn own_places(layout: &Layout, slot: &SlotDir) -> Result<Vec<String>, String> {
+fn own_places(settings: &Settings, layout: &Layout, slot: &SlotDir) -> Result<Vec<String>, String> {
     let mut options = Options::default();
+    if plan(settings).is_some()
+        && let Some(resolver) = resolver()
+    {
+        options.bind("--ro-bind", &slot.resolver(), &resolver)?;
+    }
     options.folders_above(Path::new(HOME))?;
     options.bind("--bind", &slot.home(), Path::new(HOME))?;
     options.bind("--bind", &slot.runner(), Path::new(RUNNER))?;
