@@ -6,6 +6,7 @@ mod ends;
 mod environment;
 mod gate;
 mod hidden;
+mod kernel;
 mod network;
 mod stage;
 mod survives;

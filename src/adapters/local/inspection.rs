@@ -1,7 +1,7 @@
 //! Whether this machine can run jobs as configured: asked at start, and by whoever checks a configuration.
 
 use super::account::Account;
-use super::{network, sandbox};
+use super::{launch, network, sandbox, seccomp};
 use crate::config::{Local, Network, Sandbox};
 use std::fmt;
 use std::os::unix::fs::PermissionsExt;
@@ -95,6 +95,12 @@ pub fn inspect(settings: &Settings) -> Inspection {
             remedy: "use \"isolated\"".to_owned(),
         });
     }
+    if settings.local.sandbox == Sandbox::Bwrap && seccomp::filter().is_none() {
+        found.warnings.push(Complaint {
+            what: format!("no filter of system calls is known for {}", std::env::consts::ARCH),
+            remedy: "run jobs on x86_64 or aarch64: elsewhere they can leave keys in the kernel".to_owned(),
+        });
+    }
     if settings.local.sandbox == Sandbox::None {
         found.warnings.push(Complaint {
             what: "local.sandbox = \"none\" hides nothing of this machine from jobs, jitgate's secrets included"
@@ -146,6 +152,8 @@ fn try_sandbox(settings: &Settings, account: &Account) -> Result<(), Complaint> 
         what,
         remedy: "correct local.expose".to_owned(),
     })?;
+    let filter = launch::filter().map_err(|error| broken(format!("local.sandbox: {error}")))?;
+    options.extend(launch::filtered(filter.as_ref()));
     options.extend(sandbox::become_account(account));
     options.push("true".to_owned());
     let output = Command::new("bwrap")

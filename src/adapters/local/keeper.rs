@@ -14,6 +14,7 @@ use super::status::Status;
 use super::{launch, output};
 use crate::ports::Clock;
 use crate::ports::runner_host::{Ending, SlotState};
+use keyutils::Keyring;
 use rustix::process::{Pid, getpid, setsid};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::VecDeque;
@@ -61,6 +62,9 @@ pub enum KeeperError {
 pub async fn keep(folder: &Path, clock: &dyn Clock) -> Result<(), KeeperError> {
     // Away from the terminal and the signals of whoever started the gate. It fails only where this was done before.
     setsid().ok();
+    // Keys of whoever started the gate are none of the job's, nor is there a ring that a later job could look into. Where the
+    // kernel keeps no keys, or none are allowed here, there are none to be had.
+    Keyring::join_anonymous_session().ok();
     let (order, configuration) = Order::receive(io::stdin().lock()).map_err(KeeperError::NoOrder)?;
     let configuration = SecretString::from(configuration);
     let answer = Keeper::start(SlotDir(folder.to_owned()), order, &configuration, clock).await;

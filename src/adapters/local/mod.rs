@@ -31,6 +31,7 @@ mod output;
 mod process;
 mod removal;
 mod sandbox;
+mod seccomp;
 mod status;
 mod worker;
 

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process;
 
 /// Where programs, their libraries and settings are.
 const SYSTEM: &[&str] = &[
@@ -162,6 +163,9 @@ pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<Str
             "--gid",
             &own.gid.to_string(),
         ]);
+        if can_close_namespaces() {
+            options.add(&["--disable-userns"]);
+        }
     }
     if settings.local.network == Network::None {
         options.add(&["--unshare-net"]);
@@ -185,6 +189,12 @@ pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<Str
     }
     hide(settings, &exposed, &mut options)?;
     Ok(options.0)
+}
+
+/// Whether this bubblewrap can keep a sandbox from having user namespaces of its own, beside the filter that refuses them.
+fn can_close_namespaces() -> bool {
+    let help = process::Command::new("bwrap").arg("--help").output();
+    help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--disable-userns"))
 }
 
 /// The network a job has to itself, if it has one.
