@@ -68,7 +68,7 @@ pub(super) async fn note_taken(gate: &Gate, runner: &event::JobRunner, job: JobI
         let mut changed = record.advance(RunnerEvent::Connected, now);
         if record.taken_by.is_none() {
             record.taken_by = Some(job);
-            record.taken_at = Some(now);
+            record.taken_at.get_or_insert(now);
             changed = true;
         }
         if record.id.is_none() {
@@ -76,6 +76,20 @@ pub(super) async fn note_taken(gate: &Gate, runner: &event::JobRunner, job: JobI
             changed = true;
         }
         changed
+    })
+    .await?;
+    Ok(())
+}
+
+/// Notes that GitHub shows some job on a runner.
+pub(super) async fn note_busy(gate: &Gate, name: &str) -> Result<(), Failure> {
+    let now = gate.clock.now();
+    change(gate, name, |record| {
+        let idle = record.taken_at.is_none() && record.state < RunnerState::Gated;
+        if idle {
+            record.taken_at = Some(now);
+        }
+        idle
     })
     .await?;
     Ok(())

@@ -73,7 +73,12 @@ async fn sweep_scope(gate: &Gate, scope: &RunnerScope, ours: &str, found: &mut b
             continue;
         }
         let key = Key::new(Kind::Runner, &runner.name);
-        if gate.ledger.get(&key).await?.is_none() {
+        let is_known = gate.ledger.get(&key).await?.is_some();
+        if is_known && runner.busy {
+            // Its gate has to be heard soon, also where no event tells of the job.
+            runners::note_busy(gate, &runner.name).await?;
+        }
+        if !is_known {
             tracing::warn!(
                 runner = runner.name,
                 "GitHub still has runner {}, which is over",

@@ -3,6 +3,7 @@
 use super::check::{Check, Reported};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
 /// The longest user name Linux takes.
@@ -23,6 +24,12 @@ pub(super) struct RawLocal {
     user: Option<String>,
     /// Further paths of this machine that jobs can read, beside the system's own.
     expose: Vec<PathBuf>,
+    /// The network jobs have: their own, with the internet alone; that of this machine; or none.
+    network: RawNetwork,
+    /// Addresses and networks that an isolated job reaches all the same, in spite of being private.
+    network_allow: Vec<String>,
+    /// Addresses and networks that an isolated job does not reach either, although they are public.
+    network_deny: Vec<String>,
     /// Whether jobs of public repositories may run here.
     public_repositories: bool,
 }
@@ -31,6 +38,14 @@ pub(super) struct RawLocal {
 #[serde(rename_all = "snake_case")]
 enum RawSandbox {
     Bwrap,
+    None,
+}
+
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum RawNetwork {
+    Isolated,
+    Host,
     None,
 }
 
@@ -45,6 +60,12 @@ pub struct Local {
     pub user: Option<String>,
     /// Further paths of this machine that jobs can read.
     pub expose: Vec<PathBuf>,
+    /// The network jobs have.
+    pub network: Network,
+    /// Reached from an isolated network all the same.
+    pub network_allow: Vec<String>,
+    /// Not reached from an isolated network either.
+    pub network_deny: Vec<String>,
     /// Whether jobs of public repositories may run here.
     pub public_repositories: bool,
 }
@@ -58,6 +79,17 @@ pub enum Sandbox {
     None,
 }
 
+/// The network jobs have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// Their own, with the internet and nothing of this machine.
+    Isolated,
+    /// That of this machine.
+    Host,
+    /// None.
+    None,
+}
+
 impl RawLocal {
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Local, Reported> {
         let sandbox = match self.sandbox {
@@ -68,7 +100,7 @@ impl RawLocal {
             let remedy = "use \"bwrap\"";
             check.warn(
                 "local.sandbox",
-                "lets jobs see this machine, and leave processes behind",
+                "lets jobs see this machine, its network whatever local.network says, and leave processes behind",
                 remedy,
             );
         }
@@ -77,6 +109,17 @@ impl RawLocal {
             .as_deref()
             .map(|user| check.name("local.user", user, "-_", LONGEST_USER));
         let exposed = check_exposed(check, &self.expose);
+        let network = match self.network {
+            RawNetwork::Isolated => Network::Isolated,
+            RawNetwork::Host => Network::Host,
+            RawNetwork::None => Network::None,
+        };
+        if network == Network::Host && sandbox == Sandbox::Bwrap {
+            let what = "lets jobs reach what listens on this machine and around it";
+            check.warn("local.network", what, "use \"isolated\"");
+        }
+        let allowed = check_networks(check, "local.network_allow", &self.network_allow);
+        let denied = check_networks(check, "local.network_deny", &self.network_deny);
         user.transpose()?;
         exposed?;
         if self.user.is_some() && sandbox == Sandbox::None {
@@ -88,9 +131,31 @@ impl RawLocal {
             sandbox,
             user: self.user,
             expose: self.expose,
+            network,
+            network_allow: allowed?,
+            network_deny: denied?,
             public_repositories: self.public_repositories,
         })
     }
+}
+
+/// Addresses such as `10.1.2.3` and networks such as `10.1.0.0/16`, as the packet filter writes them.
+fn check_networks(check: &mut Check<'_>, key: &str, given: &[String]) -> Result<Vec<String>, Reported> {
+    let read = |text: &String| {
+        let (address, length) = text
+            .split_once('/')
+            .map_or((text.as_str(), None), |(a, l)| (a, Some(l)));
+        let address: IpAddr = address.parse().ok()?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let length: u8 = length.map_or(Ok(most), str::parse).ok()?;
+        (length <= most).then(|| format!("{address}/{length}"))
+    };
+    let networks: Vec<Option<String>> = given.iter().map(read).collect();
+    if let Some((wrong, _)) = given.iter().zip(&networks).find(|(_, network)| network.is_none()) {
+        let remedy = "give addresses such as 10.1.2.3 and networks such as 10.1.0.0/16";
+        return Err(check.problem(key, format!("{wrong:?} is no address or network"), remedy));
+    }
+    Ok(networks.into_iter().flatten().collect())
 }
 
 /// A path that is all of the machine, or that every environment has of its own, is a mistake.

@@ -35,7 +35,7 @@ pub use alerts::{AlertPlace, AlertWebhook, Alerts, Owners};
 pub use check::Setting;
 pub use github::{Credentials, Github};
 pub use load::{FileSource, Loaded, Sources, load};
-pub use local::{Local, Sandbox};
+pub use local::{Local, Network, Sandbox};
 pub use problem::{Origin, Problem, Problems};
 pub use qemu::{Accel, Qemu};
 pub use repositories::{Repository, Scope};

@@ -14,6 +14,10 @@ pub struct Deadlines {
     pub job: TimeDelta,
 }
 
+/// How long the gate of a runner may stay silent once GitHub shows a job on it: its first lock asks before anything of the
+/// job runs, which includes the download of actions. A pass that looks follows within a second.
+const SILENCE_TIMEOUT: TimeDelta = TimeDelta::seconds(4);
+
 /// A runner and its environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watched {
@@ -95,9 +99,8 @@ pub fn care(runner: &Watched, deadlines: &Deadlines, now: DateTime<Utc>) -> Care
 }
 
 fn started(runner: &Watched, at: DateTime<Utc>, deadlines: &Deadlines, now: DateTime<Utc>) -> Care {
-    // Between being given a job and its hook a runner downloads actions, which can take as long as its start.
     match runner.taken_at {
-        Some(taken_at) if now - taken_at > deadlines.boot.max(deadlines.gate) => Care::End(Outcome::HookSilent),
+        Some(taken_at) if now - taken_at >= SILENCE_TIMEOUT => Care::End(Outcome::HookSilent),
         Some(_) => Care::Nothing,
         None if now - at > deadlines.boot => Care::Ask,
         None => Care::Nothing,
@@ -166,9 +169,9 @@ mod tests {
             taken_at,
             environment: Environment::Started { at: at(0) },
         };
-        assert_eq!(care(&runner(Some(at(100))), &DEADLINES, at(220)), Care::Nothing);
+        assert_eq!(care(&runner(Some(at(100))), &DEADLINES, at(103)), Care::Nothing);
         assert_eq!(
-            care(&runner(Some(at(100))), &DEADLINES, at(221)),
+            care(&runner(Some(at(100))), &DEADLINES, at(104)),
             Care::End(Outcome::HookSilent)
         );
         assert_eq!(care(&runner(None), &DEADLINES, at(120)), Care::Nothing);

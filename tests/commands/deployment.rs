@@ -115,7 +115,6 @@ fn the_units_confine_what_they_start() {
                 "ProtectHome=yes",
                 "NoNewPrivileges=yes",
                 "PrivateTmp=yes",
-                "PrivateDevices=yes",
                 "CapabilityBoundingSet=",
                 "SystemCallArchitectures=native",
                 "Restart=on-failure",
@@ -129,6 +128,7 @@ fn the_units_confine_what_they_start() {
         "jitgate-ingress",
         &[
             "DynamicUser=yes",
+            "PrivateDevices=yes",
             "MemoryDenyWriteExecute=yes",
             "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
             "RestrictNamespaces=yes",
@@ -145,7 +145,9 @@ fn units_that_make_runners_leave_jobs_and_their_sandboxes_alone() {
             &[
                 "KillMode=process",
                 "User=jitgate",
-                "RestrictNamespaces=cgroup ipc mnt pid user uts",
+                "RestrictNamespaces=cgroup ipc mnt net pid user uts",
+                "DevicePolicy=closed",
+                "DeviceAllow=/dev/net/tun rw",
             ],
         );
         // A job's own /proc cannot be mounted below these, nor node run.

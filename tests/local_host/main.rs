@@ -6,5 +6,8 @@ mod ends;
 mod environment;
 mod gate;
 mod hidden;
+mod kernel;
+mod network;
 mod stage;
 mod survives;
+mod worker;

@@ -2,7 +2,7 @@
 
 use jitgate::adapters::clock::SystemClock;
 use jitgate::adapters::local::{LocalHost, Settings};
-use jitgate::config::{Local, Sandbox};
+use jitgate::config::{Local, Network, Sandbox};
 use jitgate::ports::RunnerHost;
 use jitgate::ports::runner_host::{Slot, SlotId, SlotState};
 use secrecy::SecretString;
@@ -38,10 +38,16 @@ pub(crate) struct Stage {
 impl Stage {
     /// A machine whose runner program is this script.
     pub(crate) fn new(script: &str) -> Self {
-        assert!(
-            Command::new("bwrap").arg("--version").output().is_ok(),
-            "bwrap is missing: install the Debian package `bubblewrap`"
-        );
+        for (program, package) in [
+            ("bwrap", "bubblewrap"),
+            ("slirp4netns", "slirp4netns"),
+            ("nft", "nftables"),
+        ] {
+            assert!(
+                Command::new(program).arg("--version").output().is_ok(),
+                "{program} is missing: install the Debian package `{package}`"
+            );
+        }
         // Not below /tmp, which every job has of its own.
         let place = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
         let home = place.path().join("actions-runner");
@@ -59,6 +65,9 @@ impl Stage {
                 sandbox: Sandbox::Bwrap,
                 user: None,
                 expose: Vec::new(),
+                network: Network::Isolated,
+                network_allow: Vec::new(),
+                network_deny: Vec::new(),
                 public_repositories: false,
             },
             gate_deadline: PATIENCE,

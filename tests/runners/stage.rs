@@ -40,13 +40,18 @@ impl Stage {
         let github = Client::new(simulator.url(), reqwest::Client::new());
         github.apply(&world).await.expect("a world");
         let place = Place::new();
-        place.file("runner-home/run.sh", program, 0o755);
+        // The same script plays both, told apart by how it is started.
+        for name in ["run.sh", "bin/Runner.Worker"] {
+            place.file(&format!("runner-home/{name}"), program, 0o755);
+        }
         let home = place.path("runner-home").display().to_string();
         let database = format!("sqlite:{}", place.path("jitgate.db").display());
         let mut all: Vec<(String, String)> = [
             ("runners.host", "local"),
             ("local.runner_home", &home),
             ("local.public_repositories", "true"),
+            // The simulated GitHub is on this machine.
+            ("local.network", "host"),
             ("store.url", &database),
             ("rollout.mode", "enforce"),
             ("runners.interval_s", "1"),

@@ -5,7 +5,7 @@ use super::copying::{self, CopyError};
 use super::inspection::Settings;
 use super::layout::{Layout, SlotDir};
 use super::status::Status;
-use super::{hook, sandbox};
+use super::{hook, network, sandbox, worker};
 use crate::ports::runner_host::{Ending, SlotState};
 use chrono::{DateTime, Utc};
 use std::fs::{self, OpenOptions, Permissions};
@@ -94,13 +94,16 @@ impl Preparation {
         make(&slot.home(), &self.account)?;
         make(&slot.tmp(), &self.account)?;
         make(&slot.gate(), &own)?;
-        let (program, socket) = sandbox::hook_paths(&self.settings, &self.layout, slot);
-        fs::write(slot.hook(), hook::script(&program, &socket)).map_err(failed)?;
+        let seen = sandbox::seen(&self.settings, &self.layout, slot);
+        fs::write(slot.hook(), hook::script(&seen.program, &seen.socket)).map_err(failed)?;
         fs::set_permissions(slot.hook(), Permissions::from_mode(0o755)).map_err(failed)?;
+        fs::write(slot.resolver(), format!("nameserver {}\n", network::RESOLVER)).map_err(failed)?;
+        fs::set_permissions(slot.resolver(), Permissions::from_mode(0o644)).map_err(failed)?;
         let home = &self.settings.local.runner_home;
         // The folder itself may be a link, to a version say.
         let home = home.canonicalize().map_err(failed)?;
         copying::copy(&home, &slot.runner(), &self.account, cancelled)?;
+        worker::stand_in(&slot.runner(), &seen).map_err(failed)?;
         let mut options = OpenOptions::new();
         let options = options.write(true).create_new(true).mode(0o600);
         options.open(slot.lock()).map_err(failed)?;

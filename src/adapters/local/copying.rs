@@ -42,7 +42,11 @@ pub(super) enum CopyError {
 
 /// Copies the runner program in `from` to `to`, for `account`.
 pub(super) fn copy(from: &Path, to: &Path, account: &Account, cancelled: &AtomicBool) -> Result<(), CopyError> {
-    let copying = Copying { account, cancelled };
+    let copying = Copying {
+        top: from,
+        account,
+        cancelled,
+    };
     copying.folder(from, to, true, false)
 }
 
@@ -60,6 +64,8 @@ fn give(path: &Path, account: &Account) -> io::Result<()> {
 }
 
 struct Copying<'a> {
+    /// What is copied, without links in its path.
+    top: &'a Path,
     account: &'a Account,
     cancelled: &'a AtomicBool,
 }
@@ -81,7 +87,15 @@ impl Copying<'_> {
             if self.cancelled.load(Ordering::Relaxed) {
                 return Err(CopyError::Cancelled);
             }
-            self.entry(&entry.path(), &to.join(&name), linked || is_named(LINKED))?;
+            let mut path = entry.path();
+            // An update of the runner program leaves a link to the folder of its version. A link would lead out of the copy.
+            if is_named(LINKED)
+                && let Ok(real) = path.canonicalize()
+                && real.starts_with(self.top)
+            {
+                path = real;
+            }
+            self.entry(&path, &to.join(&name), linked || is_named(LINKED))?;
         }
         Ok(())
     }

@@ -1,7 +1,6 @@
-//! The hook's side of the job gate: says which job is about to begin, and waits until it may. Runs inside the environment.
+//! The environment's side of the job gate: says which job is about to begin, and waits until it may.
 
 use super::layout::SocketPath;
-use super::status::HelloFile;
 use crate::ports::runner_host::Hello;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
@@ -24,23 +23,78 @@ pub enum HookError {
     Refused,
 }
 
-/// What a hook says.
+/// Longer than any name of a repository.
+pub(super) const LONGEST_REPOSITORY: usize = 200;
+
+/// Which of the two locks asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Lock {
+    /// The stand-in of the worker, before anything of the job has run.
+    Worker,
+    /// The hook, before the first step.
+    #[default]
+    Hook,
+}
+
+/// What one says: its lock, and what it knows of the job.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Line(#[serde(with = "HelloFile")] pub(super) Hello);
+#[serde(deny_unknown_fields)]
+pub(super) struct Line {
+    #[serde(default)]
+    pub(super) lock: Lock,
+    #[serde(default)]
+    repository: Option<String>,
+    #[serde(default)]
+    run_id: Option<u64>,
+    #[serde(default)]
+    run_attempt: Option<u32>,
+}
+
+impl Line {
+    fn new(lock: Lock, job: &Hello) -> Self {
+        Self {
+            lock,
+            repository: job.repository.clone(),
+            run_id: job.run_id,
+            run_attempt: job.run_attempt,
+        }
+    }
+
+    /// Whether its words are as long as they may be.
+    pub(super) fn fits(&self) -> bool {
+        let fits = |name: &String| name.len() <= LONGEST_REPOSITORY && !name.contains(char::is_control);
+        self.repository.as_ref().is_none_or(fits)
+    }
+
+    /// What it says of the job.
+    pub(super) fn job(self) -> Hello {
+        Hello {
+            repository: self.repository,
+            run_id: self.run_id,
+            run_attempt: self.run_attempt,
+        }
+    }
+}
 
 /// Asks at the gate's `socket` whether the job may begin, for as long as the answer takes.
 ///
 /// # Errors
 /// When it may not, or nobody answers.
 pub fn ask(socket: &Path, hello: &Hello) -> Result<(), HookError> {
-    let answer = converse(socket, hello).map_err(HookError::Silent)?;
+    ask_as(Lock::Hook, socket, hello)
+}
+
+/// The same, for one of the two locks.
+pub(super) fn ask_as(lock: Lock, socket: &Path, hello: &Hello) -> Result<(), HookError> {
+    let answer = converse(lock, socket, hello).map_err(HookError::Silent)?;
     if answer == GO { Ok(()) } else { Err(HookError::Refused) }
 }
 
-fn converse(socket: &Path, hello: &Hello) -> io::Result<String> {
+fn converse(lock: Lock, socket: &Path, hello: &Hello) -> io::Result<String> {
     let path = SocketPath::of(socket)?;
     let mut stream = UnixStream::connect(&path.path)?;
-    let line = serde_json::to_string(&Line(hello.clone()))?;
+    let line = serde_json::to_string(&Line::new(lock, hello))?;
     stream.write_all(format!("{line}\n").as_bytes())?;
     let mut answer = String::new();
     stream.take(GO.len() as u64).read_to_string(&mut answer)?;
@@ -49,12 +103,16 @@ fn converse(socket: &Path, hello: &Hello) -> io::Result<String> {
 
 /// The script that `ACTIONS_RUNNER_HOOK_JOB_STARTED` names. It needs no tool but jitgate itself.
 pub(super) fn script(program: &Path, socket: &Path) -> String {
-    let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
     format!(
         "#!/bin/sh\n# Made by jitgate: no step of a job runs before this returns.\nexec {} internal hook {}\n",
         quoted(program),
         quoted(socket)
     )
+}
+
+/// A path as one word of a shell.
+pub(super) fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -247,6 +247,7 @@ impl RunnerHost for LocalHost {
             gate_deadline: self.settings.gate_deadline,
             job_deadline: self.settings.job_deadline,
             command,
+            network: sandbox::plan(&self.settings),
             output: self.layout.output().join(format!("{runner}.log")),
             events: self.layout.events(),
         };

@@ -1,8 +1,8 @@
 //! Whether this machine can run jobs as configured: asked at start, and by whoever checks a configuration.
 
 use super::account::Account;
-use super::sandbox;
-use crate::config::{Local, Sandbox};
+use super::{launch, network, sandbox, seccomp};
+use crate::config::{Local, Network, Sandbox};
 use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -86,7 +86,20 @@ pub fn inspect(settings: &Settings) -> Inspection {
                 });
             }
             found.problems.extend(try_sandbox(settings, &account).err());
+            found.problems.extend(try_network(settings).err());
         }
+    }
+    if settings.local.network == Network::Host && settings.local.sandbox == Sandbox::Bwrap {
+        found.warnings.push(Complaint {
+            what: "local.network = \"host\" lets jobs reach what listens on this machine and around it".to_owned(),
+            remedy: "use \"isolated\"".to_owned(),
+        });
+    }
+    if settings.local.sandbox == Sandbox::Bwrap && seccomp::filter().is_none() {
+        found.warnings.push(Complaint {
+            what: format!("no filter of system calls is known for {}", std::env::consts::ARCH),
+            remedy: "run jobs on x86_64 or aarch64: elsewhere they can leave keys in the kernel".to_owned(),
+        });
     }
     if settings.local.sandbox == Sandbox::None {
         found.warnings.push(Complaint {
@@ -110,6 +123,19 @@ pub(super) fn missing_runner(home: &Path) -> Option<Complaint> {
     })
 }
 
+/// Makes a network for a moment.
+fn try_network(settings: &Settings) -> Result<(), Complaint> {
+    let Some(plan) = sandbox::plan(settings) else {
+        return Ok(());
+    };
+    network::try_it(&plan).map_err(|error| Complaint {
+        what: format!("local.network: {error}"),
+        remedy: "let this account make namespaces and open /dev/net/tun (a unit needs RestrictNamespaces= and \
+                 DeviceAllow= to let them through), or set local.network = \"host\""
+            .to_owned(),
+    })
+}
+
 /// Starts a sandbox with a program that does nothing.
 fn try_sandbox(settings: &Settings, account: &Account) -> Result<(), Complaint> {
     if settings.local.sandbox == Sandbox::None {
@@ -126,6 +152,8 @@ fn try_sandbox(settings: &Settings, account: &Account) -> Result<(), Complaint> 
         what,
         remedy: "correct local.expose".to_owned(),
     })?;
+    let filter = launch::filter().map_err(|error| broken(format!("local.sandbox: {error}")))?;
+    options.extend(launch::filtered(filter.as_ref()));
     options.extend(sandbox::become_account(account));
     options.push("true".to_owned());
     let output = Command::new("bwrap")

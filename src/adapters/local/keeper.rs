@@ -7,12 +7,14 @@ use super::children::Children;
 use super::control::{self, DONE, REFUSED, Said, Word};
 use super::job_gate::{self, Heard};
 use super::layout::{SlotDir, SocketPath};
+use super::network::Network;
 use super::order::Order;
 use super::process::{ProcessId, machine_start};
 use super::status::Status;
 use super::{launch, output};
 use crate::ports::Clock;
 use crate::ports::runner_host::{Ending, SlotState};
+use keyutils::Keyring;
 use rustix::process::{Pid, getpid, setsid};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::VecDeque;
@@ -60,6 +62,9 @@ pub enum KeeperError {
 pub async fn keep(folder: &Path, clock: &dyn Clock) -> Result<(), KeeperError> {
     // Away from the terminal and the signals of whoever started the gate. It fails only where this was done before.
     setsid().ok();
+    // Keys of whoever started the gate are none of the job's, nor is there a ring that a later job could look into. Where the
+    // kernel keeps no keys, or none are allowed here, there are none to be had.
+    Keyring::join_anonymous_session().ok();
     let (order, configuration) = Order::receive(io::stdin().lock()).map_err(KeeperError::NoOrder)?;
     let configuration = SecretString::from(configuration);
     let answer = Keeper::start(SlotDir(folder.to_owned()), order, &configuration, clock).await;
@@ -88,6 +93,8 @@ struct Keeper<'a> {
     watching: VecDeque<Said>,
     gate_deadline: Option<Instant>,
     job_deadline: Instant,
+    /// Ends with this process.
+    _network: Option<Network>,
     /// Says that this keeper lives.
     _lock: File,
 }
@@ -115,7 +122,7 @@ impl<'a> Keeper<'a> {
         status.since = clock.now();
         let job_deadline = Instant::now() + order.job_deadline;
         match Self::launch(&slot, &order, &mut status, configuration).await {
-            Ok((children, output, said, heard, go)) => Ok(Self {
+            Ok((children, output, said, heard, go, network)) => Ok(Self {
                 slot,
                 output,
                 clock,
@@ -130,6 +137,7 @@ impl<'a> Keeper<'a> {
                 gate_deadline: None,
                 job_deadline,
                 order,
+                _network: network,
                 _lock: lock,
             }),
             Err(error) => {
@@ -157,7 +165,19 @@ impl<'a> Keeper<'a> {
         let (go, told) = oneshot::channel();
         tokio::spawn(job_gate::watch(gate, tell, told));
         let mut children = Children::adopt()?;
-        let started = launch::start(&order.command)?;
+        let begun = || {
+            let plan = order.network.as_ref();
+            let network = plan.map(|plan| Network::up(plan, &slot.name())).transpose();
+            let network = network.map_err(io::Error::other)?;
+            Ok((launch::start(&order.command, network.as_ref())?, network))
+        };
+        let (started, mut network) = match begun() {
+            Ok(begun) => begun,
+            Err(error) => {
+                children.kill_all().await;
+                return Err(error);
+            }
+        };
         children.first(started.child.id());
         let launched = timeout(COMES_UP_WITHIN, started.comes_up()).await;
         let late = || io::Error::from(io::ErrorKind::TimedOut);
@@ -166,6 +186,9 @@ impl<'a> Keeper<'a> {
             status.environment.clone_from(&launched.processes);
             // Before the runner program starts: whoever finds this keeper dead finds its environment.
             status.write(slot)?;
+            if let Some(network) = &mut network {
+                network.is_entered();
+            }
             launched.configure(configuration.expose_secret())?;
             Ok(launched)
         });
@@ -173,7 +196,7 @@ impl<'a> Keeper<'a> {
             Ok(launched) => {
                 let file = order.output.clone();
                 let output = tokio::spawn(async move { output::keep(launched.output, &file).await });
-                Ok((children, output, said, heard, go))
+                Ok((children, output, said, heard, go, network))
             }
             Err(error) => {
                 children.kill_all().await;
@@ -212,8 +235,6 @@ impl<'a> Keeper<'a> {
             }
             Heard::Opened => {
                 self.gate_deadline = None;
-                // The socket has done its work, and a later job has no business with it.
-                fs::remove_file(self.slot.gate_socket()).unwrap_or_default();
                 self.becomes(SlotState::Open);
                 self.answer(DONE).await;
                 None
@@ -308,6 +329,7 @@ type Parts = (
     mpsc::Receiver<Said>,
     mpsc::Receiver<Heard>,
     oneshot::Sender<()>,
+    Option<Network>,
 );
 
 fn listen(socket: &Path) -> io::Result<UnixListener> {

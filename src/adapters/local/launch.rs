@@ -1,7 +1,9 @@
 //! Starts an environment and hands it its JIT configuration, once it is sure to die with whoever started it.
 
+use super::network::Network;
 use super::order::{Command, UP};
 use super::process::ProcessId;
+use super::seccomp;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
 use serde::Deserialize;
@@ -40,21 +42,27 @@ pub(super) struct Started {
     info: Option<io::PipeReader>,
 }
 
-/// Starts the first process. It dies with the thread that calls this.
-pub(super) fn start(command: &Command) -> io::Result<Started> {
+/// Starts the first process, in a network of its own where there is one. It dies with the thread that calls this.
+pub(super) fn start(command: &Command, network: Option<&Network>) -> io::Result<Started> {
     let (output, writer) = io::pipe()?;
     let mut words = command.words.iter();
     let mut process;
-    let mut inherited: (Option<File>, Option<io::PipeWriter>) = (None, None);
+    let mut inherited = None;
     let mut info = None;
     if let Some(options) = &command.sandbox {
         let options = sealed(options)?;
         let (reader, writer) = io::pipe()?;
         fcntl_setfd(&writer, FdFlags::empty())?;
-        process = std::process::Command::new("bwrap");
+        let mut first = network.map(Network::enter).unwrap_or_default();
+        first.push("bwrap".to_owned());
+        process = std::process::Command::new(&first[0]);
+        process.args(&first[1..]);
         process.args(["--args", &options.as_raw_fd().to_string()]);
-        process.args(["--info-fd", &writer.as_raw_fd().to_string(), "--"]);
-        inherited = (Some(options), Some(writer));
+        process.args(["--info-fd", &writer.as_raw_fd().to_string()]);
+        let filter = filter()?;
+        process.args(filtered(filter.as_ref()));
+        process.arg("--");
+        inherited = Some((options, writer, filter));
         info = Some(reader);
     } else {
         process = std::process::Command::new(words.next().map_or("", String::as_str));
@@ -78,12 +86,27 @@ pub(super) fn start(command: &Command) -> io::Result<Started> {
 
 /// The options as a file in memory that is passed on: nobody sees them on a command line.
 fn sealed(options: &[String]) -> io::Result<File> {
+    let ended = options.iter().flat_map(|option| option.bytes().chain([0]));
+    passed_on("bwrap-options", &ended.collect::<Vec<u8>>())
+}
+
+/// The filter of system calls as such a file, where this kind of machine has one.
+pub(super) fn filter() -> io::Result<Option<File>> {
+    let filter = seccomp::filter();
+    filter.map(|filter| passed_on("seccomp", &filter)).transpose()
+}
+
+/// bubblewrap's options for a filter.
+pub(super) fn filtered(filter: Option<&File>) -> Vec<String> {
+    filter.map_or_else(Vec::new, |filter| {
+        vec!["--seccomp".to_owned(), filter.as_raw_fd().to_string()]
+    })
+}
+
+fn passed_on(name: &str, content: &[u8]) -> io::Result<File> {
     // Not closed on exec: bubblewrap reads it and closes it.
-    let mut file = File::from(memfd_create("bwrap-options", MemfdFlags::empty())?);
-    for option in options {
-        file.write_all(option.as_bytes())?;
-        file.write_all(&[0])?;
-    }
+    let mut file = File::from(memfd_create(name, MemfdFlags::empty())?);
+    file.write_all(content)?;
     file.rewind()?;
     Ok(file)
 }

@@ -107,6 +107,11 @@ impl SlotDir {
         self.environment().join("tmp")
     }
 
+    /// Where names are looked up, for a job with a network of its own.
+    pub(super) fn resolver(&self) -> PathBuf {
+        self.0.join("resolv.conf")
+    }
+
     /// All that belongs to the job.
     pub(super) fn environment(&self) -> PathBuf {
         self.0.join("environment")

@@ -11,6 +11,7 @@
 //! restart too.
 
 mod account;
+mod addresses;
 mod boot;
 mod children;
 mod control;
@@ -24,14 +25,18 @@ mod job_gate;
 mod keeper;
 mod launch;
 mod layout;
+mod network;
 mod order;
 mod output;
 mod process;
 mod removal;
 mod sandbox;
+mod seccomp;
 mod status;
+mod worker;
 
 pub use hook::{HookError, ask as ask_gate};
 pub use host::LocalHost;
 pub use inspection::{Complaint, Inspection, Settings, inspect};
 pub use keeper::{KeeperError, keep};
+pub use worker::{WorkerError, become_worker};

@@ -1,6 +1,7 @@
 //! What the gate tells a new keeper over its stdin: one line of JSON, then one line with the JIT configuration. Neither is
 //! seen on a command line or kept on disk.
 
+use super::network::Plan;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
@@ -35,6 +36,8 @@ pub(super) struct Order {
     pub(super) job_deadline: Duration,
     /// How the environment is started.
     pub(super) command: Command,
+    /// The network it has to itself; none where it has none, or the machine's.
+    pub(super) network: Option<Plan>,
     /// Takes what the runner program writes.
     pub(super) output: PathBuf,
     /// Is told of changes.
@@ -91,6 +94,7 @@ mod tests {
                 variables: BTreeMap::new(),
                 folder: PathBuf::from("/"),
             },
+            network: Some(Plan::default()),
             output: PathBuf::from("/output"),
             events: PathBuf::from("/events"),
         };

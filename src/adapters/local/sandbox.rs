@@ -1,17 +1,20 @@
 //! What a job sees of this machine: an allow-list of the system's own folders, read-only, and in them nothing that others
 //! cannot read. The rest does not exist for it: homes, `/run`, `/var`, the gate's state, other jobs.
 //!
-//! The network is shared, and with it abstract sockets.
+//! Its network is its own unless the operator says otherwise, and with it abstract sockets: see [`super::network`].
 
 use super::account::Account;
 use super::inspection::{SYSTEM_PATH, Settings};
 use super::layout::{Layout, SlotDir};
+use super::network::Plan;
 use super::order::{Command, LAUNCHER};
-use crate::config::Sandbox;
+use super::worker::Seen;
+use crate::config::{Network, Sandbox};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process;
 
 /// Where programs, their libraries and settings are.
 const SYSTEM: &[&str] = &[
@@ -42,11 +45,19 @@ const PROGRAM: &str = "/runner/jitgate";
 /// Marks the processes of a slot.
 pub(super) const MARK: &str = "JITGATE_SLOT";
 
-/// Where the hook finds jitgate and the job gate, as it sees them.
-pub(super) fn hook_paths(settings: &Settings, layout: &Layout, slot: &SlotDir) -> (PathBuf, PathBuf) {
+/// Where a job finds what belongs to its gate.
+pub(super) fn seen(settings: &Settings, layout: &Layout, slot: &SlotDir) -> Seen {
     match settings.local.sandbox {
-        Sandbox::Bwrap => (PathBuf::from(PROGRAM), Path::new(GATE).join("socket")),
-        Sandbox::None => (layout.program(), slot.gate_socket()),
+        Sandbox::Bwrap => Seen {
+            program: PathBuf::from(PROGRAM),
+            socket: Path::new(GATE).join("socket"),
+            copy: PathBuf::from(RUNNER),
+        },
+        Sandbox::None => Seen {
+            program: layout.program(),
+            socket: slot.gate_socket(),
+            copy: slot.runner(),
+        },
     }
 }
 
@@ -61,7 +72,7 @@ pub(super) fn command(
     let (sandbox, words, folders) = match settings.local.sandbox {
         Sandbox::Bwrap => {
             let mut sandbox = options(settings, Some(&slot.tmp()))?;
-            sandbox.extend(own_places(layout, slot)?);
+            sandbox.extend(own_places(settings, layout, slot)?);
             let words = [become_account(account), launcher.to_vec()].concat();
             (Some(sandbox), words, [HOME, RUNNER, "/tmp", GATE].map(PathBuf::from))
         }
@@ -143,7 +154,21 @@ pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<Str
             options.add(&["--cap-add", needed]);
         }
     } else {
-        options.add(&["--unshare-user"]);
+        // In a network of its own it begins as the root of a namespace of ours.
+        let own = Account::own();
+        options.add(&[
+            "--unshare-user",
+            "--uid",
+            &own.uid.to_string(),
+            "--gid",
+            &own.gid.to_string(),
+        ]);
+        if can_close_namespaces() {
+            options.add(&["--disable-userns"]);
+        }
+    }
+    if settings.local.network == Network::None {
+        options.add(&["--unshare-net"]);
     }
     let mut exposed = expose_system(&mut options)?;
     options.add(&["--proc", "/proc", "--dev", "/dev", "--dir", "/run", "--dir", "/var"]);
@@ -156,7 +181,7 @@ pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<Str
         options.bind("--ro-bind", path, path)?;
     }
     // Names are looked up in a file that is often a link to /run.
-    if let Ok(resolver) = Path::new("/etc/resolv.conf").canonicalize()
+    if let Some(resolver) = resolver()
         && !exposed.iter().any(|tree| resolver.starts_with(tree))
     {
         options.folders_above(&resolver)?;
@@ -164,6 +189,27 @@ pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<Str
     }
     hide(settings, &exposed, &mut options)?;
     Ok(options.0)
+}
+
+/// Whether this bubblewrap can keep a sandbox from having user namespaces of its own, beside the filter that refuses them.
+fn can_close_namespaces() -> bool {
+    let help = process::Command::new("bwrap").arg("--help").output();
+    help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--disable-userns"))
+}
+
+/// The network a job has to itself, if it has one.
+pub(super) fn plan(settings: &Settings) -> Option<Plan> {
+    let local = &settings.local;
+    let isolated = local.sandbox == Sandbox::Bwrap && local.network == Network::Isolated;
+    isolated.then(|| Plan {
+        allow: local.network_allow.clone(),
+        deny: local.network_deny.clone(),
+    })
+}
+
+/// Where programs read how names are looked up.
+fn resolver() -> Option<PathBuf> {
+    Path::new("/etc/resolv.conf").canonicalize().ok()
 }
 
 /// Shows the system's folders, and returns them.
@@ -277,8 +323,13 @@ fn closed_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// bubblewrap's options for what belongs to one slot.
-fn own_places(layout: &Layout, slot: &SlotDir) -> Result<Vec<String>, String> {
+fn own_places(settings: &Settings, layout: &Layout, slot: &SlotDir) -> Result<Vec<String>, String> {
     let mut options = Options::default();
+    if plan(settings).is_some()
+        && let Some(resolver) = resolver()
+    {
+        options.bind("--ro-bind", &slot.resolver(), &resolver)?;
+    }
     options.folders_above(Path::new(HOME))?;
     options.bind("--bind", &slot.home(), Path::new(HOME))?;
     options.bind("--bind", &slot.runner(), Path::new(RUNNER))?;

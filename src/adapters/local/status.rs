@@ -39,7 +39,6 @@ enum StateFile {
     Ended(#[serde(with = "EndingFile")] Ending),
 }
 
-/// Also what the hook says, as one line of JSON.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Hello", deny_unknown_fields)]
 pub(super) struct HelloFile {

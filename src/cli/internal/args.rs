@@ -1,8 +1,9 @@
 //! What jitgate can start itself as.
 
-use super::{hook, keep};
+use super::{hook, keep, worker};
 use crate::cli::exit::Outcome;
 use clap::Subcommand;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Arguments of `internal`.
@@ -28,6 +29,18 @@ pub enum Part {
         #[arg(value_name = "SOCKET")]
         socket: PathBuf,
     },
+    /// Ask a job gate, then become the worker of the runner program
+    Worker {
+        /// Socket of the gate
+        #[arg(value_name = "SOCKET")]
+        socket: PathBuf,
+        /// The real worker
+        #[arg(value_name = "PROGRAM")]
+        program: PathBuf,
+        /// What it is started with
+        #[arg(value_name = "WORD", last = true)]
+        words: Vec<OsString>,
+    },
 }
 
 /// Runs `internal`.
@@ -35,5 +48,6 @@ pub(in crate::cli) fn run(args: Args) -> Outcome {
     match args.part {
         Part::Keep { folder } => keep::run(&folder),
         Part::Hook { socket } => hook::run(&socket),
+        Part::Worker { socket, program, words } => worker::run(&socket, &program, &words),
     }
 }

@@ -3,5 +3,6 @@
 mod args;
 mod hook;
 mod keep;
+mod worker;
 
 pub(super) use args::{Args, run};
