@@ -86,14 +86,14 @@ pub fn serve_public(
     listen: SocketAddr,
     limits: Limits,
     ingest: Arc<Ingest>,
-    health: Health,
+    health: Arc<Health>,
 ) -> Result<Running, ListenError> {
     let failed = |source| ListenError {
         place: listen.to_string(),
         source,
     };
     let state = Data::new(Webhook::new(ingest, limits.body_limit_bytes, limits.read_timeout));
-    let health = Data::new(health);
+    let health = Data::from(health);
     let listener = TcpListener::bind(listen).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let server = HttpServer::new(move || {
@@ -127,13 +127,13 @@ pub fn serve_public(
 ///
 /// # Errors
 /// When the address or socket cannot be bound.
-pub fn serve_admin(bind: &AdminBind, state: AdminState, health: Health) -> Result<Running, ListenError> {
+pub fn serve_admin(bind: &AdminBind, state: AdminState, health: Arc<Health>) -> Result<Running, ListenError> {
     let place = match bind {
         AdminBind::Tcp(address) => address.to_string(),
         AdminBind::Unix(path) => path.display().to_string(),
     };
     let failed = |source| ListenError { place, source };
-    let health = Data::new(health);
+    let health = Data::from(health);
     let (listener, state) = match open(bind, state) {
         Ok(opened) => opened,
         Err(error) => return Err(failed(error)),

@@ -14,7 +14,7 @@ pub use liveness::{Silent, running_gate};
 pub use local::inspect_host;
 pub use process::{Process, StartError, serve};
 pub use wiring::{
-    Store, WiringError, build_gate, open_admin, open_alerts, open_github, open_ingress, open_store, open_store_beside,
-    repositories,
+    Store, WiringError, build_gate, health, open_admin, open_alerts, open_github, open_ingress, open_store,
+    open_store_beside, repositories,
 };
 pub use writable::can_write;

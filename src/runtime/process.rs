@@ -93,13 +93,15 @@ fn start(config: &Config, role: Role) -> Result<Process, StartError> {
         &instance.name,
         metrics.clone(),
     )?;
+    let health = wiring::health(&gate);
+    health.begin();
     let (public, ingest) = match role {
-        Role::All | Role::Ingress => wiring::open_ingress(config, &gate, server.listen)
+        Role::All | Role::Ingress => wiring::open_ingress(config, &gate, health.clone(), server.listen)
             .map(Option::Some)?
             .unzip(),
         Role::Worker => (None, None),
     };
-    let admin = wiring::open_admin(config, gate.clone(), ingest, token, metrics)?;
+    let admin = wiring::open_admin(config, gate.clone(), health, ingest, token, metrics)?;
     let (stop, stopped) = watch::channel(false);
     let worker = match role {
         Role::All | Role::Worker => Some(tokio::spawn(work(gate, instance.name.clone(), stopped))),

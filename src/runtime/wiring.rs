@@ -262,18 +262,22 @@ fn policy(configured: &crate::config::Repository, public: bool) -> Policy {
     policy
 }
 
-fn health(gate: &Gate) -> Health {
-    Health {
-        queue: gate.queue.clone(),
-        github: gate.github.clone(),
-    }
+/// What both listeners of a process know of its store and of GitHub.
+#[must_use]
+pub fn health(gate: &Gate) -> Arc<Health> {
+    Health::new(gate.queue.clone(), gate.github.clone())
 }
 
 /// Opens the public listener on `listen`.
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub fn open_ingress(config: &Config, gate: &Gate, listen: SocketAddr) -> Result<(Running, Arc<Ingest>), WiringError> {
+pub fn open_ingress(
+    config: &Config,
+    gate: &Gate,
+    health: Arc<Health>,
+    listen: SocketAddr,
+) -> Result<(Running, Arc<Ingest>), WiringError> {
     let ingest = Arc::new(Ingest::new(
         gate.queue.clone(),
         gate.clock.clone(),
@@ -287,7 +291,7 @@ pub fn open_ingress(config: &Config, gate: &Gate, listen: SocketAddr) -> Result<
         read_timeout: config.server.read_timeout,
         workers: config.server.http_workers.map(Into::into),
     };
-    let running = http::serve_public(listen, limits, ingest.clone(), health(gate))?;
+    let running = http::serve_public(listen, limits, ingest.clone(), health)?;
     Ok((running, ingest))
 }
 
@@ -298,6 +302,7 @@ pub fn open_ingress(config: &Config, gate: &Gate, listen: SocketAddr) -> Result<
 pub fn open_admin(
     config: &Config,
     gate: Arc<Gate>,
+    health: Arc<Health>,
     ingest: Option<Arc<Ingest>>,
     token: SecretString,
     metrics: Arc<Metrics>,
@@ -306,7 +311,6 @@ pub fn open_admin(
         AdminListen::Tcp(address) => AdminBind::Tcp(*address),
         AdminListen::Unix(path) => AdminBind::Unix(path.clone()),
     };
-    let health = health(&gate);
     let state = AdminState {
         gate,
         ingest,

@@ -7,6 +7,7 @@ mod alertmanager;
 mod alerts;
 mod decisions;
 mod gate;
+mod health;
 mod outage;
 mod payload;
 mod receiver;

@@ -84,7 +84,8 @@ impl Local {
     }
 
     fn open(&mut self) -> Result<()> {
-        let (ingress, _) = runtime::open_ingress(&self.config, &self.gate, ([127, 0, 0, 1], 0).into())?;
+        let health = runtime::health(&self.gate);
+        let (ingress, _) = runtime::open_ingress(&self.config, &self.gate, health, ([127, 0, 0, 1], 0).into())?;
         self.ingress = Some(ingress);
         Ok(())
     }
