@@ -23,7 +23,7 @@ pub(super) struct RawServer {
     /// Directory for what outlives a restart.
     state_dir: PathBuf,
     /// Threads that serve HTTP. By default one for each processor.
-    #[schemars(range(min = 1, max = 1024))]
+    #[schemars(range(min = 1, max = 512))]
     http_workers: Option<NonZeroUsize>,
     /// Largest request body taken, in bytes.
     #[schemars(range(min = 1, max = 1_073_741_824))]

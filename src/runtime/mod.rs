@@ -1,5 +1,6 @@
 //! Wiring only: ports get their adapters here, listeners and worker are started and stopped.
 
+mod descriptors;
 mod durability;
 mod identity;
 mod liveness;
@@ -14,7 +15,7 @@ pub use liveness::{Silent, running_gate};
 pub use local::inspect_host;
 pub use process::{Process, StartError, serve};
 pub use wiring::{
-    Store, WiringError, build_gate, health, open_admin, open_alerts, open_github, open_ingress, open_store,
+    Store, WiringError, admin_bind, build_gate, health, open_admin, open_alerts, open_github, open_ingress, open_store,
     open_store_beside, repositories,
 };
 pub use writable::can_write;

@@ -1,5 +1,6 @@
 //! `jitgate serve`: listeners and worker, from start to a clean stop.
 
+use super::descriptors;
 use super::durability;
 use super::identity::{self, IdentityError, Instance};
 use super::local;
@@ -10,7 +11,7 @@ use crate::adapters::sqlite::OpenError;
 use crate::adapters::synthetic::SyntheticHost;
 use crate::app::Gate;
 use crate::config::{Config, Host, Role};
-use crate::http::{Metrics, Running};
+use crate::http::{Bind, Metrics, Running};
 use crate::ports::{Clock, RunnerHost};
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +65,7 @@ pub struct Process {
 /// # Errors
 /// When the state directory, the store, GitHub's client, the runner host or a listener cannot be set up.
 pub async fn serve(config: &Config, role: Role) -> Result<Process, StartError> {
+    descriptors::raise();
     let began = tokio::time::Instant::now();
     loop {
         match start(config, role) {
@@ -96,12 +98,20 @@ fn start(config: &Config, role: Role) -> Result<Process, StartError> {
     let health = wiring::health(&gate);
     health.begin();
     let (public, ingest) = match role {
-        Role::All | Role::Ingress => wiring::open_ingress(config, &gate, health.clone(), server.listen)
+        Role::All | Role::Ingress => wiring::open_ingress(config, &gate, health.clone(), Bind::Tcp(server.listen))
             .map(Option::Some)?
             .unzip(),
         Role::Worker => (None, None),
     };
-    let admin = wiring::open_admin(config, gate.clone(), health, ingest, token, metrics)?;
+    let admin = wiring::open_admin(
+        config,
+        gate.clone(),
+        health,
+        wiring::admin_bind(config),
+        ingest,
+        token,
+        metrics,
+    )?;
     let (stop, stopped) = watch::channel(false);
     let worker = match role {
         Role::All | Role::Worker => Some(tokio::spawn(work(gate, instance.name.clone(), stopped))),

@@ -1,5 +1,6 @@
 //! From a validated configuration to ports with adapters behind them.
 
+use super::descriptors;
 use crate::adapters::alerts::{self, Alertmanager, LogSink, Post, Slack, Webhook};
 use crate::adapters::github::{self, GitHubAdapter};
 use crate::adapters::memory::MemoryStore;
@@ -14,14 +15,13 @@ use crate::config::{AdminListen, Config, Credentials, Host, Scope, StoreUrl};
 use crate::domain::care::Deadlines;
 use crate::domain::policy::Policy;
 use crate::domain::pool::Bounds as PoolBounds;
-use crate::http::{self, AdminBind, AdminState, Health, Limits, Metrics, Running};
+use crate::http::{self, AdminState, Bind, Health, Limits, Metrics, Running};
 use crate::ports::alert_sink::AlertSink;
 use crate::ports::github::RunnerScope;
 use crate::ports::queue::Bounds;
 use crate::ports::{Clock, Durability, Failure, GitHub, Ledger, Observer, Queue, RunnerHost};
 use chrono::TimeDelta;
 use secrecy::SecretString;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
@@ -276,7 +276,7 @@ pub fn open_ingress(
     config: &Config,
     gate: &Gate,
     health: Arc<Health>,
-    listen: SocketAddr,
+    listen: Bind,
 ) -> Result<(Running, Arc<Ingest>), WiringError> {
     let ingest = Arc::new(Ingest::new(
         gate.queue.clone(),
@@ -290,9 +290,19 @@ pub fn open_ingress(
         body_limit_bytes: config.server.body_limit_bytes,
         read_timeout: config.server.read_timeout,
         workers: config.server.http_workers.map(Into::into),
+        connections: descriptors::connections().public,
     };
     let running = http::serve_public(listen, limits, ingest.clone(), health)?;
     Ok((running, ingest))
+}
+
+/// Where the admin listener is by the configuration.
+#[must_use]
+pub fn admin_bind(config: &Config) -> Bind {
+    match &config.server.admin_listen {
+        AdminListen::Tcp(address) => Bind::Tcp(*address),
+        AdminListen::Unix(path) => Bind::Unix(path.clone()),
+    }
 }
 
 /// Opens the admin listener.
@@ -303,13 +313,16 @@ pub fn open_admin(
     config: &Config,
     gate: Arc<Gate>,
     health: Arc<Health>,
+    bind: Bind,
     ingest: Option<Arc<Ingest>>,
     token: SecretString,
     metrics: Arc<Metrics>,
 ) -> Result<Running, WiringError> {
-    let bind = match &config.server.admin_listen {
-        AdminListen::Tcp(address) => AdminBind::Tcp(*address),
-        AdminListen::Unix(path) => AdminBind::Unix(path.clone()),
+    let limits = Limits {
+        body_limit_bytes: config.server.body_limit_bytes,
+        read_timeout: config.server.read_timeout,
+        workers: Some(1),
+        connections: descriptors::connections().admin,
     };
     let state = AdminState {
         gate,
@@ -319,5 +332,5 @@ pub fn open_admin(
         hosts: Vec::new(),
         simulated: OnceCell::new(),
     };
-    Ok(http::serve_admin(&bind, state, health)?)
+    Ok(http::serve_admin(bind, limits, state, health)?)
 }

@@ -81,11 +81,27 @@ impl Place {
 
     /// Starts `jitgate ARGS` here, with nothing but `settings` in the environment.
     pub(crate) fn start(&self, args: &[&str], settings: Settings<'_>) -> Process {
+        self.start_by(Command::new(env!("CARGO_BIN_EXE_jitgate")), args, settings)
+    }
+
+    /// The same, after the shell has done something.
+    pub(crate) fn start_after(&self, first: &str, args: &[&str], settings: Settings<'_>) -> Process {
+        let mut shell = Command::new("/bin/sh");
+        shell.args([
+            "-c",
+            &format!("{first}; exec \"$0\" \"$@\""),
+            env!("CARGO_BIN_EXE_jitgate"),
+        ]);
+        self.start_by(shell, args, settings)
+    }
+
+    /// The same, by a command that takes the arguments.
+    pub(crate) fn start_by(&self, mut command: Command, args: &[&str], settings: Settings<'_>) -> Process {
         let variable = |(key, text): &(&str, &str)| {
             let name = format!("JITGATE__{}", key.to_uppercase().replace('.', "__"));
             (name, (*text).to_owned())
         };
-        let mut child = Command::new(env!("CARGO_BIN_EXE_jitgate"))
+        let mut child = command
             .args(args)
             .env_clear()
             .envs(settings.iter().map(variable))
@@ -229,7 +245,12 @@ impl Gate {
 
     pub(crate) async fn start_in(place: Place, github: &str, settings: Settings<'_>, args: &[&str]) -> Self {
         let settings = [&[("github.api_url", github)], settings].concat();
-        let mut process = place.start(&[&["serve"], args].concat(), &settings);
+        let process = place.start(&[&["serve"], args].concat(), &settings);
+        Self::of(process, place).await
+    }
+
+    /// A gate that was started in a place, once it is up.
+    pub(crate) async fn of(mut process: Process, place: Place) -> Self {
         let line = process.err.line_with(" is up\"").await;
         let up: Value = serde_json::from_str(&line).expect("a JSON line");
         let address = |key: &str| up[key].as_str().unwrap_or_default().to_owned();

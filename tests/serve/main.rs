@@ -5,6 +5,7 @@
 mod admin;
 mod alertmanager;
 mod alerts;
+mod crowd;
 mod decisions;
 mod gate;
 mod health;

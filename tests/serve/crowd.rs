@@ -1,0 +1,91 @@
+//! Those who open connections and those who send bodies without end: they take nothing from runners and deliveries.
+
+use crate::gate::{Gate, Place, often};
+use crate::outage::Hanging;
+use crate::story::Story;
+use crate::wire::Wire;
+use serde_json::json;
+use std::fs;
+
+/// What the process may open in these tests; a gate may use half of it for the public.
+const DESCRIPTORS: usize = 256;
+
+/// The lines of `/proc/PID/limits` about open files.
+fn limits(pid: u32) -> (String, String) {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("limits");
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let mut words = line
+        .expect("a limit of open files")
+        .split_whitespace()
+        .skip(3)
+        .map(str::to_owned);
+    (words.next().expect("a soft limit"), words.next().expect("a hard limit"))
+}
+
+fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).expect("descriptors").count()
+}
+
+#[tokio::test]
+async fn a_low_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
+    let github = Hanging::start().await;
+    let place = Place::new();
+    let settings = [("github.api_url", github.url.as_str())];
+    let process = place.start_after("ulimit -S -n 100", &["serve"], &settings);
+    let gate = Gate::of(process, place).await;
+    let (soft, hard) = limits(gate.process.id());
+    assert_eq!(soft, hard);
+    assert_ne!(soft, "100");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_take_no_descriptors_from_runners() {
+    let world = json!({
+        "variables": {"CI_SELF_HOSTED_TRUSTED_ROUTING": "true"},
+        "permissions": {"alice": "write"},
+        "pulls": [{"number": 7, "author": "alice"}],
+        "runs": [{"id": 20, "pull": 7, "jobs": [{"id": 101, "name": "web"}]}],
+    });
+    let first = format!("ulimit -n {DESCRIPTORS}");
+    let mut story = Story::started_after(&first, world, &[("server.read_timeout_s", "4")]).await;
+    let pid = story.gate.process.id();
+    let before = descriptors(pid);
+    let mut idle = Vec::new();
+    for _ in 0..40 {
+        for _ in 0..5 {
+            idle.push(Wire::to(&story.gate.public).await);
+        }
+        idle.push(Wire::to(&story.gate.admin).await);
+    }
+    // All that the gate will ever take of them at once, half and a sixteenth.
+    let mut often = often();
+    let mut most = 0;
+    for _ in 0..50 {
+        often.tick().await;
+        most = most.max(descriptors(pid));
+    }
+    let taken = most - before;
+    assert!(
+        (DESCRIPTORS / 4..=DESCRIPTORS * 9 / 16).contains(&taken),
+        "{taken} descriptors are taken"
+    );
+    // The idle ones are dropped after a while, and what waits gets its turn.
+    story.deliver("queued", 101).await;
+    let tally = story.tally().await;
+    assert_eq!((tally.minted, tally.ran), (1, 1), "{tally:?}");
+}
+
+#[tokio::test]
+async fn an_idle_admin_connection_is_dropped() {
+    let github = Hanging::start().await;
+    let gate = Gate::start(&github.url, &[("server.read_timeout_s", "1")]).await;
+    for begin in [
+        "",
+        "GET /healthz HTTP/1.1\r\nX-Slow: ",
+        "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /",
+    ] {
+        let mut wire = Wire::to(&gate.admin).await;
+        assert!(wire.send(begin.as_bytes()).await);
+        while wire.reply().await.is_some() {}
+    }
+}
