@@ -2,6 +2,7 @@
 
 mod admin;
 mod alerts;
+mod body;
 mod connections;
 mod health;
 mod listener;

@@ -2,10 +2,13 @@
 
 use crate::gate::{Gate, Place, often};
 use crate::outage::Hanging;
+use crate::payload::{body, guid};
 use crate::story::Story;
-use crate::wire::Wire;
+use crate::wire::{Wire, head};
+use futures::future::join_all;
 use serde_json::json;
 use std::fs;
+use std::time::Duration;
 
 /// What the process may open in these tests; a gate may use half of it for the public.
 const DESCRIPTORS: usize = 256;
@@ -88,4 +91,58 @@ async fn an_idle_admin_connection_is_dropped() {
         assert!(wire.send(begin.as_bytes()).await);
         while wire.reply().await.is_some() {}
     }
+}
+
+/// Senders of bodies of the largest size, who fill the room for large bodies and then send a byte now and then, for as
+/// long as they are let.
+async fn trickle_large_bodies(gate: &Gate, senders: usize) -> Vec<tokio::task::JoinHandle<()>> {
+    const SENT: usize = 24 << 20;
+    let framing = format!("Content-Length: {}", 25 << 20);
+    let sent = (0..senders).map(|number| {
+        let head = head(&guid(1000 + number), b"", &framing);
+        async move {
+            let mut wire = Wire::to(&gate.public).await;
+            assert!(wire.send(head.as_bytes()).await);
+            wire.send(&vec![b' '; SENT]).await;
+            wire
+        }
+    });
+    let wires = join_all(sent).await;
+    let trickle = |mut wire: Wire| async move {
+        wire.trickle(b" ").await;
+    };
+    wires.into_iter().map(|wire| tokio::spawn(trickle(wire))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stalled_large_bodies_cost_no_honest_delivery() {
+    let github = Hanging::start().await;
+    let gate = &Gate::start(&github.url, &[]).await;
+    let stalled = trickle_large_bodies(gate, 12).await;
+    // The first is free; the others need room that is taken.
+    for (number, size) in [(1, 20 << 10), (2, 100 << 10), (3, 1 << 20), (4, 5 << 20)] {
+        let mut body = body("queued", number as u64);
+        body.resize(size, b' ');
+        let answer = gate.deliver("workflow_job", &guid(number), body).await;
+        assert_eq!(answer.status, 202, "{size} bytes: {}", answer.body);
+    }
+    for sender in stalled {
+        sender.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_body_may_not_pause_for_long() {
+    let github = Hanging::start().await;
+    let gate = Gate::start(&github.url, &[("server.read_timeout_s", "60")]).await;
+    let mut wire = Wire::to(&gate.public).await;
+    assert!(
+        wire.send(head(&guid(1), b"", "Content-Length: 100000").as_bytes())
+            .await
+    );
+    assert!(wire.send(&[b' '; 70_000]).await);
+    let began = tokio::time::Instant::now();
+    let reply = wire.reply().await.expect("an answer");
+    assert_eq!((reply.status, &reply.body["type"]), (408, &json!("too-slow")));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
