@@ -14,7 +14,7 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::header::ALLOW;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
-use actix_web::{App, HttpResponse};
+use actix_web::{App, HttpResponse, Route, guard};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -90,8 +90,8 @@ pub fn serve_public(
             .app_data(state.clone())
             .app_data(health.clone())
             .service(post("/webhooks/github").route(web::post().to(webhook::receive)))
-            .service(get("/healthz").route(web::get().to(health::healthz)))
-            .service(get("/readyz").route(web::get().to(health::readyz)))
+            .service(get("/healthz").route(read().to(health::healthz)))
+            .service(get("/readyz").route(read().to(health::readyz)))
             .default_service(web::to(not_found))
     });
     Ok(Running::of(server.map_err(failed)?, address))
@@ -124,22 +124,22 @@ pub fn serve_admin(
             .wrap(from_fn(connections::count))
             .app_data(state.clone())
             .app_data(health.clone())
-            .service(get("/healthz").route(web::get().to(health::healthz)))
-            .service(get("/readyz").route(web::get().to(health::readyz)))
+            .service(get("/healthz").route(read().to(health::healthz)))
+            .service(get("/readyz").route(read().to(health::readyz)))
             .service(
                 get("/metrics")
-                    .route(web::get().to(metrics::scrape))
+                    .route(read().to(metrics::scrape))
                     .wrap(from_fn(admin::authorize)),
             )
             .service(
                 web::scope("/api/v1")
                     .wrap(from_fn(admin::authorize))
-                    .service(get("/status").route(web::get().to(admin::status)))
-                    .service(get("/deliveries").route(web::get().to(admin::deliveries)))
-                    .service(get("/deliveries/{guid}").route(web::get().to(admin::delivery)))
-                    .service(get("/jobs/{id}").route(web::get().to(admin::job)))
-                    .service(get("/runners").route(web::get().to(runners::runners)))
-                    .service(get("/alerts").route(web::get().to(alerts::list)))
+                    .service(get("/status").route(read().to(admin::status)))
+                    .service(get("/deliveries").route(read().to(admin::deliveries)))
+                    .service(get("/deliveries/{guid}").route(read().to(admin::delivery)))
+                    .service(get("/jobs/{id}").route(read().to(admin::job)))
+                    .service(get("/runners").route(read().to(runners::runners)))
+                    .service(get("/alerts").route(read().to(alerts::list)))
                     .service(post("/alerts/{id}/ack").route(web::post().to(alerts::ack)))
                     .service(post("/alerts/{id}/resolve").route(web::post().to(alerts::resolve)))
                     .default_service(web::to(not_found)),
@@ -162,8 +162,13 @@ fn hosts(listener: &Listener, configured: Vec<String>) -> Vec<String> {
     hosts
 }
 
+/// What is read: HEAD is answered as GET is, without the body.
 fn get(path: &str) -> actix_web::Resource {
-    web::resource(path).default_service(web::to(|| other_method("GET")))
+    web::resource(path).default_service(web::to(|| other_method("GET, HEAD")))
+}
+
+fn read() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 fn post(path: &str) -> actix_web::Resource {

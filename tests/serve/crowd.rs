@@ -1,11 +1,12 @@
 //! Those who open connections and those who send bodies without end: they take nothing from runners and deliveries.
 
-use crate::gate::{Gate, Place, often};
+use crate::gate::{Gate, Place, often, read};
 use crate::outage::Hanging;
 use crate::payload::{body, guid};
 use crate::story::Story;
 use crate::wire::{Wire, head};
 use futures::future::join_all;
+use reqwest::Method;
 use serde_json::json;
 use std::fs;
 use std::time::Duration;
@@ -145,4 +146,45 @@ async fn a_body_may_not_pause_for_long() {
     let reply = wire.reply().await.expect("an answer");
     assert_eq!((reply.status, &reply.body["type"]), (408, &json!("too-slow")));
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn head_is_answered_as_get_without_the_body() {
+    let github = Hanging::start().await;
+    let gate = Gate::start(&github.url, &[]).await;
+    let admin = |path: &str| format!("http://{}{path}", gate.admin);
+    let public = |path: &str| format!("http://{}{path}", gate.public);
+    let urls = [
+        public("/healthz"),
+        public("/readyz"),
+        public("/nothing"),
+        admin("/healthz"),
+        admin("/readyz"),
+        admin("/metrics"),
+        admin("/api/v1/status"),
+        admin("/api/v1/deliveries"),
+        admin("/api/v1/jobs/1"),
+        admin("/api/v1/nothing"),
+    ];
+    for url in urls {
+        let ask = |method: Method| gate.http.request(method, &url).bearer_auth(&gate.token).send();
+        let got = ask(Method::GET).await.expect("an answer");
+        let asked = ask(Method::HEAD).await.expect("an answer");
+        assert_eq!(asked.status(), got.status(), "{url}");
+        assert_eq!(
+            asked.headers().get("content-type"),
+            got.headers().get("content-type"),
+            "{url}"
+        );
+        assert_eq!(asked.bytes().await.expect("a body").len(), 0, "{url}");
+    }
+    // One connection stays usable, so no body was sent behind the head.
+    let mut wire = Wire::to(&gate.public).await;
+    assert!(wire.send(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await);
+    assert!(wire.head().await.starts_with("http/1.1 200 "));
+    assert!(wire.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await);
+    assert_eq!(wire.reply().await.expect("an answer").status, 200);
+    // What cannot be read is not there for HEAD either, and says so without a body.
+    let answer = read(gate.request(Method::HEAD, "/webhooks/github")).await;
+    assert_eq!((answer.status, answer.header("allow")), (405, "POST"));
 }
