@@ -3,7 +3,7 @@
 use super::args::Global;
 use super::exit::{Exit, Failure, Outcome};
 use super::{logging, signals};
-use crate::runtime::{self, IdentityError, StartError, WiringError};
+use crate::runtime::{self, StartError, WiringError};
 use clap::ValueEnum;
 
 /// Arguments of `serve`.
@@ -71,9 +71,14 @@ impl From<StartError> for Failure {
                 let remedy = complaint.remedy.clone();
                 Self::new(Exit::RunnerHost, StartError::Host(complaint)).remedy(remedy)
             }
-            StartError::Identity(error @ IdentityError::Io { .. }) => Self::new(Exit::Configuration, error)
-                .remedy("make server.state_dir a place that this user can write to"),
-            StartError::Identity(error) => Self::new(Exit::Configuration, error),
+            StartError::Identity(error) => {
+                let remedy = error.remedy();
+                let failure = Self::new(Exit::Configuration, error);
+                match remedy {
+                    Some(remedy) => failure.remedy(remedy),
+                    None => failure,
+                }
+            }
         }
     }
 }

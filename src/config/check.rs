@@ -102,13 +102,13 @@ impl<'a> Check<'a> {
     pub(super) fn name(&mut self, key: &str, text: &str, extra: &str, longest: usize) -> Result<(), Reported> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
         if text.len() > longest {
-            let what = format!("has {} characters in {text:?}", text.len());
+            let what = format!("has {} characters in {:?}", text.len(), masked(text));
             return Err(self.problem(key, what, format!("give at most {longest}")));
         }
         match text.chars().find(|c| !allowed(*c)) {
             Some(c) => {
                 let remedy = format!("use letters, digits and {extra:?} only");
-                Err(self.problem(key, format!("has {c:?} in {text:?}"), remedy))
+                Err(self.problem(key, format!("has {c:?} in {:?}", masked(text)), remedy))
             }
             None => Ok(()),
         }

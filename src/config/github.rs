@@ -13,8 +13,10 @@ use std::time::Duration;
 #[serde(deny_unknown_fields)]
 pub(super) struct RawGithub {
     /// GitHub's REST API. On GitHub Enterprise Server `https://HOST/api/v3`.
+    #[schemars(extend("format" = "uri"))]
     api_url: String,
     /// Where people look at GitHub. By default made from `api_url`.
+    #[schemars(extend("format" = "uri"))]
     web_url: Option<String>,
     /// Id of the GitHub App jitgate acts as.
     #[schemars(range(min = 1))]

@@ -21,4 +21,5 @@ pub mod retry;
 pub mod routing;
 pub mod runner;
 pub mod signature;
+pub mod text;
 pub mod trust;

@@ -156,8 +156,9 @@ fn hosts(listener: &Listener, configured: Vec<String>) -> Vec<String> {
     };
     let mut hosts = configured;
     hosts.push(bound.to_string());
-    if bound.ip().is_loopback() {
-        hosts.push(format!("localhost:{}", bound.port()));
+    let port = bound.port();
+    if bound.ip().is_loopback() || bound.ip().is_unspecified() {
+        hosts.extend(["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}")));
     }
     hosts
 }

@@ -10,7 +10,9 @@ mod wiring;
 mod writable;
 
 pub use durability::{Unasked, promises};
-pub use identity::{IdentityError, Instance, admin_token, own_instance, prepare_state_dir, shared_instance};
+pub use identity::{
+    IdentityError, Instance, admin_token, check_state_dir, own_instance, prepare_state_dir, shared_instance,
+};
 pub use liveness::{Silent, running_gate};
 pub use local::inspect_host;
 pub use process::{Process, StartError, serve};

@@ -329,7 +329,7 @@ pub fn open_admin(
         ingest,
         token,
         metrics,
-        hosts: Vec::new(),
+        hosts: config.server.admin_hosts.clone(),
         simulated: OnceCell::new(),
     };
     Ok(http::serve_admin(bind, limits, state, health)?)

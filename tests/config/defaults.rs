@@ -79,7 +79,7 @@ fn the_schema_takes_the_default_file_and_its_examples() {
 fn every_key_of_the_contract_is_in_the_schema_with_its_default() {
     let schema = config::schema();
     let contract = json!({
-        "server": {"listen": "127.0.0.1:8080", "admin_listen": "127.0.0.1:9090", "admin_token_file": null,
+        "server": {"listen": "127.0.0.1:8080", "admin_listen": "127.0.0.1:9090", "admin_hosts": [], "admin_token_file": null,
             "state_dir": "./jitgate-state", "http_workers": null, "body_limit_bytes": 26_214_400, "read_timeout_s": 10},
         "webhook": {"secrets": null, "secret_files": null},
         "github": {"api_url": "https://api.github.com", "web_url": null, "app_id": null, "private_key_file": null,

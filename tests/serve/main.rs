@@ -11,6 +11,7 @@ mod gate;
 mod health;
 mod outage;
 mod payload;
+mod planted;
 mod receiver;
 mod refusals;
 mod samples;
