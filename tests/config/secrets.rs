@@ -5,7 +5,7 @@ use jitgate::config::{Credentials, Problems};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -135,6 +135,62 @@ fn a_secret_file_is_for_its_owner_alone() {
                 "{text}"
             );
         }
+        fs::remove_file(path).expect("it is there");
+    }
+}
+
+/// Runs `jitgate config check` as user 1000 of group 2000, as a pod with `runAsUser` and `fsGroup` does; needs root.
+fn checked_in_a_pod(place: &Place) -> (bool, String) {
+    for path in ["", "jitgate.toml"] {
+        fs::set_permissions(place.path(path), fs::Permissions::from_mode(0o755)).expect("a mode");
+    }
+    let output = Command::new("setpriv")
+        .args([
+            "--reuid=1000",
+            "--regid=2000",
+            "--clear-groups",
+            "./jitgate",
+            "config",
+            "check",
+        ])
+        .env_clear()
+        .current_dir(place.path(""))
+        .output()
+        .expect("setpriv, of the Debian package util-linux");
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+#[test]
+fn a_secret_that_kubernetes_mounts_for_our_group_is_taken() {
+    let place = Place::with("");
+    let toml = format!("[webhook]\nsecret_files = ['{}']", place.path("secret").display());
+    place.file("jitgate.toml", &toml, 0o600);
+    // Where everybody can reach it.
+    fs::copy(env!("CARGO_BIN_EXE_jitgate"), place.path("jitgate")).expect("a copy");
+    for (mode, owner, group, taken) in [
+        (0o440, 0, 2000, true),
+        (0o640, 0, 2000, true),
+        (0o400, 1000, 2000, true),
+        (0o444, 0, 2000, false),
+        (0o644, 0, 2000, false),
+        (0o460, 0, 2000, false),
+        (0o450, 0, 2000, false),
+        // Of a group of ours, and of an account that is neither root nor we.
+        (0o440, 3000, 2000, false),
+        // Ours, so we could have closed it.
+        (0o440, 1000, 2000, false),
+    ] {
+        let path = place.file("secret", SECRET, mode);
+        if chown(&path, Some(owner), Some(group)).is_err() {
+            // Only root can make these files; without, the rules for our own files are all that is left to test.
+            return;
+        }
+        let (is_taken, said) = checked_in_a_pod(&place);
+        assert_eq!(is_taken, taken, "mode {mode:o} of {owner}:{group}: {said}");
+        assert!(taken || said.contains("defaultMode: 0440"), "{said}");
         fs::remove_file(path).expect("it is there");
     }
 }
