@@ -1,5 +1,6 @@
 //! From sources to a validated configuration: layers, conformed one by one, laid over each other, then validated.
 
+use super::AdminListen;
 use super::check::{Check, Setting};
 use super::conform::conform;
 use super::layer::{Layer, intended_variable};
@@ -72,7 +73,7 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
         problems.extend(found);
         conforming.push(layer);
     }
-    let settings = settings(&conforming, root);
+    let mut settings = settings(&conforming, root);
     let mut check = Check::new(&settings);
     let config = match merge(conforming) {
         Ok(raw) => raw.validate(&mut check).ok(),
@@ -86,6 +87,7 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
     warnings.extend(exposed_file(file.as_deref(), &settings));
     match config {
         Some(mut config) if problems.is_empty() => {
+            show_admin_socket(&config, &mut settings);
             config.secret_files.extend(file.clone());
             Ok(Loaded {
                 config,
@@ -95,6 +97,16 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
             })
         }
         _ => Err(Problems(problems)),
+    }
+}
+
+/// The admin listener's default depends on the host of runners.
+fn show_admin_socket(config: &Config, settings: &mut BTreeMap<String, Setting>) {
+    let setting = settings.get_mut("server.admin_listen");
+    if let (AdminListen::Unix(path), Some(setting)) = (&config.server.admin_listen, setting)
+        && setting.origin == Some(Origin::Default)
+    {
+        setting.value = Some(Value::from(format!("unix:{}", path.display())).to_string());
     }
 }
 

@@ -65,6 +65,19 @@ pub enum AdminListen {
     Unix(PathBuf),
 }
 
+impl Server {
+    /// Moves the admin listener where no job of this machine can take its place: to a socket in the state directory.
+    pub(super) fn listen_for_admins_in_state_dir(&mut self, check: &mut Check<'_>) -> Result<(), Reported> {
+        let path = self.state_dir.join("admin.sock");
+        if path.as_os_str().len() > LONGEST_SOCKET_PATH {
+            let remedy = "set server.admin_listen, or choose a shorter one";
+            return Err(check.problem("server.state_dir", "is too long for the path of a socket in it", remedy));
+        }
+        self.admin_listen = AdminListen::Unix(path);
+        Ok(())
+    }
+}
+
 impl RawServer {
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Server, Reported> {
         let listen = check.address("server.listen", &self.listen);

@@ -1,5 +1,6 @@
 //! Wiring only: ports get their adapters here, listeners and worker are started and stopped.
 
+mod activation;
 mod descriptors;
 mod durability;
 mod identity;
@@ -9,6 +10,7 @@ mod process;
 mod wiring;
 mod writable;
 
+pub use activation::ActivationError;
 pub use durability::{Unasked, promises};
 pub use identity::{
     IdentityError, Instance, admin_token, check_state_dir, own_instance, prepare_state_dir, shared_instance,

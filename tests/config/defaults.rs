@@ -11,7 +11,7 @@ fn the_defaults_are_valid_and_what_serve_needs_besides_is_said() {
     let config = load("").expect("the defaults are valid").config;
     assert_eq!(
         config.server.admin_listen,
-        AdminListen::Tcp("127.0.0.1:9090".parse().expect("an address"))
+        AdminListen::Unix("./jitgate-state/admin.sock".into())
     );
     assert_eq!(config.server.admin_token_file, Path::new("./jitgate-state/admin-token"));
     assert_eq!((config.runners.host, config.runners.target), (Host::Local, 4));
@@ -73,6 +73,33 @@ fn the_schema_takes_the_default_file_and_its_examples() {
     let examples: Vec<String> = text.lines().map(uncomment).filter(code).collect();
     valid(&examples.join("\n"));
     assert!(validator.validate(&json!({"server": {"lisen": "x"}})).is_err());
+}
+
+#[test]
+fn beside_local_jobs_the_admin_listener_is_a_socket_unless_set() {
+    let listen = |toml: &str| load(toml).expect(toml).config.server.admin_listen;
+    let tcp = |address: &str| AdminListen::Tcp(address.parse().expect("an address"));
+    assert_eq!(
+        listen("[server]\nstate_dir = '/s'"),
+        AdminListen::Unix("/s/admin.sock".into())
+    );
+    assert_eq!(
+        listen("[server]\nadmin_listen = '127.0.0.1:9090'"),
+        tcp("127.0.0.1:9090")
+    );
+    assert_eq!(listen("[runners]\nhost = 'synthetic'"), tcp("127.0.0.1:9090"));
+    let place = Place::with("[server]\nstate_dir = '/s'\n");
+    let shown = place.jitgate(&["config", "show"], &[]).out;
+    assert!(
+        shown.contains("server.admin_listen = \"unix:/s/admin.sock\"  # from default"),
+        "{shown}"
+    );
+    let long = format!("[server]\nstate_dir = '/{}'", "x".repeat(100));
+    let problem = load(&long).expect_err("refused").to_string();
+    assert!(
+        problem.contains("server.state_dir") && problem.contains("too long"),
+        "{problem}"
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod crowd;
 mod decisions;
 mod gate;
 mod health;
+mod held;
 mod outage;
 mod payload;
 mod planted;
