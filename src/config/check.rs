@@ -2,6 +2,7 @@
 
 use super::mask::{MASK, masked};
 use super::problem::{Origin, Problem};
+use super::proxy::{Environment, Proxies};
 use super::secret_file::{self, SecretFileError};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -30,16 +31,29 @@ pub(super) struct Check<'a> {
     pub(super) warnings: Vec<Problem>,
     /// Files that secrets were asked from.
     pub(super) secret_files: Vec<PathBuf>,
+    pub(super) environment: Environment,
+    /// What GitHub's proxy is by the environment, as it may be shown.
+    pub(super) github_proxy: Option<Setting>,
 }
 
 impl<'a> Check<'a> {
-    pub(super) fn new(settings: &'a BTreeMap<String, Setting>) -> Self {
+    pub(super) fn new(settings: &'a BTreeMap<String, Setting>, environment: Environment) -> Self {
         Self {
             settings,
             problems: Vec::new(),
             warnings: Vec::new(),
             secret_files: Vec::new(),
+            environment,
+            github_proxy: None,
         }
+    }
+
+    /// The proxies for GitHub.
+    pub(super) fn github_proxies(&mut self, setting: Option<&str>, api_url: &str) -> Proxies {
+        let environment = self.environment.clone();
+        let (proxies, shown) = environment.for_github(self, setting, api_url);
+        self.github_proxy = shown;
+        proxies
     }
 
     /// Reports what is wrong with a setting.
@@ -122,7 +136,10 @@ impl<'a> Check<'a> {
     ) -> Result<Option<SecretString>, Reported> {
         match (inline, file) {
             (Some(_), Some(_)) => Err(self.given_twice(key, file_key)),
-            (Some(secret), None) => Ok(Some(SecretString::from(secret))),
+            (Some(secret), None) => {
+                let secret = SecretString::from(secret);
+                Ok(Some(secret))
+            }
             (None, Some(path)) => self.secret_file(file_key, path).map(Some),
             (None, None) => Ok(None),
         }

@@ -6,6 +6,7 @@ use super::conform::conform;
 use super::layer::{Layer, intended_variable};
 use super::mask::{MASK, shown};
 use super::problem::{Origin, Problem, Problems};
+use super::proxy::Environment;
 use super::raw::RawConfig;
 use super::repositories;
 use super::schema::{Node, schema};
@@ -62,6 +63,8 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
     let schema = schema();
     let root = Node(&schema);
     let mut problems = Vec::new();
+    let mut proxy_warnings = Vec::new();
+    let environment = Environment::read(&sources.env, &mut proxy_warnings);
     let layers = layers(sources, root, &mut problems);
     let file = layers.iter().find_map(|layer| match &layer.origin {
         Origin::File(path) => Some(path.clone()),
@@ -74,7 +77,7 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
         conforming.push(layer);
     }
     let mut settings = settings(&conforming, root);
-    let mut check = Check::new(&settings);
+    let mut check = Check::new(&settings, environment);
     let config = match merge(conforming) {
         Ok(raw) => raw.validate(&mut check).ok(),
         Err(problem) => {
@@ -84,10 +87,15 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
     };
     problems.extend(check.problems);
     let mut warnings = check.warnings;
+    warnings.extend(proxy_warnings);
+    let github_proxy = check.github_proxy;
     warnings.extend(exposed_file(file.as_deref(), &settings));
     match config {
         Some(mut config) if problems.is_empty() => {
             show_admin_socket(&config, &mut settings);
+            if let (Some(used), Some(setting)) = (github_proxy, settings.get_mut("github.proxy")) {
+                *setting = used;
+            }
             config.secret_files.extend(file.clone());
             Ok(Loaded {
                 config,

@@ -4,8 +4,8 @@ use super::check::{Check, Reported};
 use super::raw::RawConfig;
 use super::repositories::{self, Shared};
 use super::{
-    Alerts, Credentials, Github, Host, Local, Problem, Problems, Qemu, Repository, Rollout, Routing, Runners, Server,
-    Slo, Store, StoreUrl, Synthetic, Telemetry, Webhook,
+    Alerts, Credentials, Github, Host, Local, Problem, Problems, Proxies, Qemu, Repository, Rollout, Routing, Runners,
+    Server, Slo, Store, StoreUrl, Synthetic, Telemetry, Webhook,
 };
 use std::mem;
 use std::path::PathBuf;
@@ -41,6 +41,8 @@ pub struct Config {
     pub alerts: Alerts,
     /// Logs and traces.
     pub telemetry: Telemetry,
+    /// How everything but GitHub is reached.
+    pub proxies: Proxies,
     /// Files that hold secrets: the configuration's own, and those it names.
     pub secret_files: Vec<PathBuf>,
 }
@@ -109,6 +111,7 @@ impl RawConfig {
             slo: self.slo.into(),
             alerts: alerts?,
             telemetry: telemetry?,
+            proxies: check.environment.proxies.clone(),
             secret_files: mem::take(&mut check.secret_files),
         })
     }

@@ -152,7 +152,7 @@ pub fn open_alerts(
     store: &Store,
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<Alerts>, WiringError> {
-    let post = Post::new(clock.clone())?;
+    let post = Post::new(clock.clone(), &config.proxies)?;
     let mut sinks: Vec<Arc<dyn AlertSink>> = vec![Arc::new(LogSink)];
     if let Some(url) = &config.alerts.alertmanager_url {
         sinks.push(Arc::new(Alertmanager::new(post.clone(), url)));
@@ -191,7 +191,7 @@ pub fn open_github(
             private_key,
             installation_id,
         } => github::Credentials::App {
-            app_id: *app_id,
+            app_id: app_id.clone(),
             private_key: private_key.clone(),
             installation_id: *installation_id,
         },
@@ -201,6 +201,7 @@ pub fn open_github(
     let settings = github::Settings {
         api_url: config.github.api_url.clone(),
         credentials,
+        proxies: config.github.proxies.clone(),
         connect_timeout: config.github.connect_timeout,
         timeout: config.github.timeout,
     };

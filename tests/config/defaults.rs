@@ -110,7 +110,7 @@ fn every_key_of_the_contract_is_in_the_schema_with_its_default() {
             "state_dir": "./jitgate-state", "http_workers": null, "body_limit_bytes": 26_214_400, "read_timeout_s": 10},
         "webhook": {"secrets": null, "secret_files": null},
         "github": {"api_url": "https://api.github.com", "web_url": null, "app_id": null, "private_key_file": null,
-            "installation_id": null, "token_file": null, "connect_timeout_s": 5, "timeout_s": 15},
+            "installation_id": null, "token_file": null, "proxy": null, "connect_timeout_s": 5, "timeout_s": 15},
         "routing": {"labels": ["self-hosted", "linux", "x64", "chem-trusted-pr"], "trust_label": "chem-trusted-pr",
             "run_label_prefix": "chem-run-", "workflows": [".github/workflows/ci.yml"],
             "hosted_jobs": ["changes", "route"], "quarantine_s": 60},

@@ -1,6 +1,6 @@
 //! Secrets: where they may lie, and that they are never printed.
 
-use crate::place::{Place, SECRET, load, problems};
+use crate::place::{Place, SECRET, load, load_env, problems};
 use jitgate::config::{Credentials, Problems};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -261,7 +261,7 @@ fn a_private_key_lies_outside_of_git_and_is_for_its_owner_alone() {
     else {
         panic!("an app")
     };
-    assert_eq!((app_id, installation_id), (1, None));
+    assert_eq!((app_id.as_str(), installation_id), ("1", None));
     assert_eq!(private_key.expose_secret(), pem.trim_end());
 
     refused(&place.file("open/app.pem", &pem, 0o644), "chmod 600");
@@ -279,4 +279,46 @@ fn a_private_key_lies_outside_of_git_and_is_for_its_owner_alone() {
     // A linked work tree or a submodule has a file called `.git`.
     place.file("linked/.git", "gitdir: elsewhere\n", 0o644);
     refused(&place.file("linked/app.pem", &pem, 0o600), "inside the git work tree");
+}
+
+#[test]
+fn a_client_id_names_the_app_as_well_as_a_number() {
+    let place = Place::with("");
+    let key = place.file("app.pem", &private_key(), 0o600);
+    let of = |config: &jitgate::config::Config| match &config.github.credentials {
+        Credentials::App { app_id, .. } => app_id.clone(),
+        other => panic!("{other:?}"),
+    };
+    for (written, id) in [
+        ("123456", "123456"),
+        ("'123456'", "123456"),
+        ("'Iv23liEXAMPLE0123456'", "Iv23liEXAMPLE0123456"),
+        ("'Iv1.8a61f9b3a7aba766'", "Iv1.8a61f9b3a7aba766"),
+    ] {
+        let toml = format!("[github]\napp_id = {written}\nprivate_key_file = '{}'", key.display());
+        assert_eq!(of(&load(&toml).expect("an app").config), id, "{written}");
+        let env = [
+            ("JITGATE__GITHUB__APP_ID", written.trim_matches('\'')),
+            ("JITGATE__GITHUB__PRIVATE_KEY_FILE", key.to_str().expect("text")),
+        ];
+        assert_eq!(
+            of(&load_env(&env).expect("an app").config),
+            id,
+            "{written} in the environment"
+        );
+    }
+    for wrong in [
+        "0",
+        "'0'",
+        "-1",
+        "1.5",
+        "true",
+        "''",
+        "'my app'",
+        "'https://github.com/apps/x'",
+    ] {
+        let toml = format!("[github]\napp_id = {wrong}\nprivate_key_file = '{}'", key.display());
+        let keys: Vec<String> = problems(&toml).into_iter().map(|problem| problem.key).collect();
+        assert!(keys.contains(&"github.app_id".to_owned()), "{wrong}: {keys:?}");
+    }
 }

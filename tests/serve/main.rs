@@ -13,6 +13,7 @@ mod held;
 mod outage;
 mod payload;
 mod planted;
+mod proxies;
 mod receiver;
 mod refusals;
 mod samples;
