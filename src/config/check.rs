@@ -4,7 +4,8 @@ use super::mask::{MASK, masked};
 use super::problem::{Origin, Problem};
 use super::proxy::{Environment, Proxies};
 use super::secret_file::{self, SecretFileError};
-use secrecy::SecretString;
+use crate::domain::text::is_hidden;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -138,6 +139,7 @@ impl<'a> Check<'a> {
             (Some(_), Some(_)) => Err(self.given_twice(key, file_key)),
             (Some(secret), None) => {
                 let secret = SecretString::from(secret);
+                self.look_for_unseen(key, None, &secret);
                 Ok(Some(secret))
             }
             (None, Some(path)) => self.secret_file(file_key, path).map(Some),
@@ -155,7 +157,29 @@ impl<'a> Check<'a> {
     /// Reads a secret from a file.
     pub(super) fn secret_file(&mut self, key: &str, path: &Path) -> Result<SecretString, Reported> {
         self.secret_files.push(path.to_owned());
-        secret_file::read(path).map_err(|error| self.bad_secret_file(key, path, &error))
+        let secret = secret_file::read(path).map_err(|error| self.bad_secret_file(key, path, &error))?;
+        self.look_for_unseen(key, Some(path), &secret);
+        Ok(secret)
+    }
+
+    /// Warns of what is not seen in a secret, and so is most likely not in the secret of the other side: a second line end,
+    /// blanks at an end, tabs, a byte order mark. Quotes nothing of it.
+    pub(super) fn look_for_unseen(&mut self, key: &str, path: Option<&Path>, secret: &SecretString) {
+        let secret = secret.expose_secret();
+        let what = if secret.contains(['\n', '\r']) {
+            "more than one line end"
+        } else if secret.contains('\t') {
+            "a tab"
+        } else if secret.trim() != secret {
+            "a blank at an end"
+        } else if secret.contains(is_hidden) {
+            "a character that is not seen"
+        } else {
+            return;
+        };
+        let place = path.map_or_else(String::new, |path| format!(" in {}", path.display()));
+        let remedy = "remove it, unless the other side has it as well, which a form of GitHub cannot";
+        self.warn(key, format!("holds {what}{place}"), remedy);
     }
 
     /// Reports a secret's file. A word that is no path and names no file may be the secret itself, and is not quoted.

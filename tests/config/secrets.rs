@@ -322,3 +322,76 @@ fn a_client_id_names_the_app_as_well_as_a_number() {
         assert!(keys.contains(&"github.app_id".to_owned()), "{wrong}: {keys:?}");
     }
 }
+
+#[test]
+fn a_secret_with_what_is_not_seen_in_it_is_warned_of() {
+    let unseen = [
+        ("\n\n", "more than one line end"),
+        ("\r\n\n", "more than one line end"),
+        (" \n", "a blank at an end"),
+        ("\u{a0}", "a blank at an end"),
+        ("\t", "a tab"),
+        ("\u{200b}", "a character that is not seen"),
+    ];
+    let before = [
+        (" ", "a blank at an end"),
+        ("\n", "more than one line end"),
+        ("\u{feff}", "a character that is not seen"),
+    ];
+    let texts = unseen.map(|(after, what)| (format!("{SECRET}{after}"), what));
+    let texts = texts
+        .into_iter()
+        .chain(before.map(|(before, what)| (format!("{before}{SECRET}"), what)));
+    let place = Place::with("");
+    let warned = |toml: &str, key: &str, what: &str| {
+        let warnings = load(toml).expect(toml).warnings;
+        let warning = warnings.iter().find(|warning| warning.key == key);
+        let said = warning
+            .unwrap_or_else(|| panic!("nothing is said of {key}: {warnings:?}"))
+            .to_string();
+        assert!(said.contains(what) && !said.contains("hunter2"), "{said}");
+        said
+    };
+    for (text, what) in texts {
+        let path = place.file("secret", &text, 0o600);
+        let file = path.display();
+        for (toml, key) in [
+            (format!("[webhook]\nsecret_files = ['{file}']"), "webhook.secret_files"),
+            (format!("[github]\ntoken_file = '{file}'"), "github.token_file"),
+            (
+                format!("[alerts]\nwebhook_url = 'https://a'\nwebhook_secret_file = '{file}'"),
+                "alerts.webhook_secret_file",
+            ),
+        ] {
+            let said = warned(&toml, key, what);
+            assert!(said.contains(&file.to_string()), "{said}");
+        }
+        // What is written into the configuration has no line end of its own.
+        let inline = text.trim_end_matches(['\r', '\n']);
+        if inline != SECRET {
+            let inline = serde_json::to_string(inline).expect("JSON");
+            warned(&format!("[webhook]\nsecrets = [{inline}]"), "webhook.secrets", what);
+            let alerts = format!("[alerts]\nwebhook_url = 'https://a'\nwebhook_secret = {inline}");
+            warned(&alerts, "alerts.webhook_secret", what);
+        }
+    }
+    let in_the_environment = load_env(&[
+        ("JITGATE__ALERTS__WEBHOOK_URL", "https://a"),
+        ("JITGATE__ALERTS__WEBHOOK_SECRET", &format!("{SECRET} ")),
+    ]);
+    let warnings = in_the_environment.expect("good").warnings;
+    assert!(
+        warnings.iter().any(|warning| warning.key == "alerts.webhook_secret"),
+        "{warnings:?}"
+    );
+    for good in [
+        SECRET.to_owned(),
+        format!("{SECRET}\n"),
+        format!("{SECRET}\r\n"),
+        "a pass phrase of several words".to_owned(),
+    ] {
+        let path = place.file("secret", &good, 0o600);
+        let loaded = load(&format!("[webhook]\nsecret_files = ['{}']", path.display())).expect("good");
+        assert_eq!(loaded.warnings, [], "{good:?}");
+    }
+}
