@@ -3,15 +3,15 @@
 //! Two things hold whatever is logged and whatever `telemetry.log` says:
 //!
 //! - **One event is one line.** Branch, job and user names are written by outsiders. Every line passes through [`OneLine`],
-//!   which writes control characters (line ends and terminal sequences among them) and invisible direction marks as
-//!   `\u` and four digits. It sits below the formatter, so no field type, span name or message gets around it; that is also why
+//!   which writes hidden characters (line ends, terminal sequences and direction marks among them) as `\u` and four
+//!   digits. It sits below the formatter, so no field type, span name or message gets around it; that is also why
 //!   there are no colours.
 //! - **Dependencies log nothing below `info`.** At `debug` and `trace` HTTP clients and servers print requests, headers
 //!   and so tokens. [`dependencies_at_most_info`] is a filter of its own beside the operator's: an event has to pass both.
 //!   Records of the `log` crate, which some of them use instead, are not collected at all.
 
 use crate::config::{LogFormat, Telemetry};
-use std::borrow::Cow;
+pub use crate::domain::text::one_line;
 use std::io::{self, IsTerminal, Write};
 use tracing::Dispatch;
 use tracing::level_filters::LevelFilter;
@@ -75,35 +75,11 @@ impl<W: Write> Write for OneLine<W> {
     }
 }
 
-/// Text with everything escaped that could end a line, steer a terminal or reorder what is read. The escapes are JSON's,
-/// so that a line of JSON keeps its meaning.
-#[must_use]
-pub fn one_line(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unsafe) {
-        return Cow::Borrowed(text);
-    }
-    let mut line = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        match c {
-            '\n' => line.push_str("\\n"),
-            '\t' => line.push_str("\\t"),
-            c if is_unsafe(c) => line.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => line.push(c),
-        }
-    }
-    Cow::Owned(line)
-}
-
-/// Control characters, line and paragraph separators, direction marks. All of them have four hexadecimal digits.
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::parse_log;
+    use crate::domain::text::is_hidden;
     use std::sync::{Arc, Mutex};
     use tracing::{debug, error, info, info_span, trace};
 
@@ -152,7 +128,7 @@ mod tests {
         for json in [false, true] {
             let log = log_of("trace", json, log_hostile_text);
             assert_eq!(log.lines().count(), 2, "{log}");
-            assert!(!log.contains(|c| is_unsafe(c) && c != '\n'), "{log:?}");
+            assert!(!log.contains(|c| is_hidden(c) && c != '\n'), "{log:?}");
         }
     }
 

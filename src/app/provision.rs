@@ -264,7 +264,12 @@ async fn start(
         return runners::tear_down(gate, name).await;
     }
     if let Err(failure) = host.claim(slot, name, config).await {
-        return runners::end(gate, name, Outcome::BootFailed, Some(&failure.to_string())).await;
+        // A machine that is short of something for a moment takes no attempt from the job.
+        let outcome = match failure {
+            Failure::Permanent(_) => Outcome::BootFailed,
+            Failure::Transient(_) | Failure::RateLimited { .. } => Outcome::Lost,
+        };
+        return runners::end(gate, name, outcome, Some(&failure.to_string())).await;
     }
     tracing::info!(job = job.0, runner = id.0, name, "made runner {name} for job {job}");
     runners::note(gate, name, RunnerEvent::Started).await?;

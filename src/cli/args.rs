@@ -21,7 +21,7 @@ use tracing_subscriber::filter::Targets;
 )]
 #[command(
     after_help = "Exit codes: 0 done, 1 a negative answer, 2 usage, 3 configuration, 4 GitHub, 5 store, 6 runner host,
-7 another instance holds the lock, 8 too little data to judge, 70 a bug."
+7 another instance holds the lock, 8 too little data to judge, 9 an address is in use, 70 a bug."
 )]
 pub struct Cli {
     /// What holds for every command.

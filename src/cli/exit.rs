@@ -26,6 +26,8 @@ pub enum Exit {
     Locked = 7,
     /// Too little data to judge.
     TooLittleData = 8,
+    /// An address to listen on is in use, or not there yet; a later try may succeed.
+    AddressInUse = 9,
     /// A bug in jitgate.
     Bug = 70,
 }

@@ -3,7 +3,7 @@
 use super::args::Global;
 use super::exit::{Exit, Failure, Outcome};
 use super::{logging, signals};
-use crate::runtime::{self, IdentityError, StartError, WiringError};
+use crate::runtime::{self, StartError};
 use clap::ValueEnum;
 
 /// Arguments of `serve`.
@@ -64,16 +64,21 @@ pub(super) fn run(args: Args, global: &Global) -> Outcome {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Wiring(error @ WiringError::Listen(_)) => Self::new(Exit::Configuration, error)
-                .remedy("stop what listens there, or change server.listen or server.admin_listen"),
             StartError::Wiring(error) => error.into(),
+            StartError::Activation(error) => Self::new(Exit::Configuration, error)
+                .remedy("let ListenStream= of the socket unit say what server.listen and server.admin_listen say"),
             StartError::Host(complaint) => {
                 let remedy = complaint.remedy.clone();
                 Self::new(Exit::RunnerHost, StartError::Host(complaint)).remedy(remedy)
             }
-            StartError::Identity(error @ IdentityError::Io { .. }) => Self::new(Exit::Configuration, error)
-                .remedy("make server.state_dir a place that this user can write to"),
-            StartError::Identity(error) => Self::new(Exit::Configuration, error),
+            StartError::Identity(error) => {
+                let remedy = error.remedy();
+                let failure = Self::new(Exit::Configuration, error);
+                match remedy {
+                    Some(remedy) => failure.remedy(remedy),
+                    None => failure,
+                }
+            }
         }
     }
 }

@@ -53,14 +53,19 @@ impl From<WiringError> for Failure {
         let exit = match &error {
             WiringError::Sqlite(OpenError::Held { .. }) => Exit::Locked,
             WiringError::Sqlite(_) | WiringError::InsideServe => Exit::Store,
+            WiringError::Listen(error) if error.will_pass() => Exit::AddressInUse,
             WiringError::Redis(_)
             | WiringError::NoCredentials
             | WiringError::GitHub(_)
             | WiringError::Alerts(_)
             | WiringError::Listen(_) => Exit::Configuration,
         };
+        let is_listener = matches!(error, WiringError::Listen(_));
         let failure = Self::new(exit, error);
         match exit {
+            _ if is_listener => {
+                failure.remedy("stop what listens there, or change server.listen or server.admin_listen")
+            }
             Exit::Locked => failure.remedy("stop that one first; commands such as `jitgate why` work beside it"),
             _ => failure,
         }

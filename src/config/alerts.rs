@@ -12,6 +12,7 @@ use std::time::Duration;
 #[serde(deny_unknown_fields)]
 pub(super) struct RawAlerts {
     /// Prometheus Alertmanager.
+    #[schemars(extend("format" = "uri"))]
     alertmanager_url: Option<String>,
     /// Slack's incoming webhook; the URL is the secret.
     #[schemars(extend("writeOnly" = true))]
@@ -19,6 +20,7 @@ pub(super) struct RawAlerts {
     /// File that holds it.
     slack_webhook_url_file: Option<PathBuf>,
     /// Any other receiver.
+    #[schemars(extend("format" = "uri"))]
     webhook_url: Option<String>,
     /// What alerts to it are signed with.
     #[schemars(extend("writeOnly" = true))]

@@ -2,8 +2,10 @@
 
 use super::mask::{MASK, masked};
 use super::problem::{Origin, Problem};
+use super::proxy::{Environment, Proxies};
 use super::secret_file::{self, SecretFileError};
-use secrecy::SecretString;
+use crate::domain::text::is_hidden;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -30,16 +32,29 @@ pub(super) struct Check<'a> {
     pub(super) warnings: Vec<Problem>,
     /// Files that secrets were asked from.
     pub(super) secret_files: Vec<PathBuf>,
+    pub(super) environment: Environment,
+    /// What GitHub's proxy is by the environment, as it may be shown.
+    pub(super) github_proxy: Option<Setting>,
 }
 
 impl<'a> Check<'a> {
-    pub(super) fn new(settings: &'a BTreeMap<String, Setting>) -> Self {
+    pub(super) fn new(settings: &'a BTreeMap<String, Setting>, environment: Environment) -> Self {
         Self {
             settings,
             problems: Vec::new(),
             warnings: Vec::new(),
             secret_files: Vec::new(),
+            environment,
+            github_proxy: None,
         }
+    }
+
+    /// The proxies for GitHub.
+    pub(super) fn github_proxies(&mut self, setting: Option<&str>, api_url: &str) -> Proxies {
+        let environment = self.environment.clone();
+        let (proxies, shown) = environment.for_github(self, setting, api_url);
+        self.github_proxy = shown;
+        proxies
     }
 
     /// Reports what is wrong with a setting.
@@ -102,13 +117,13 @@ impl<'a> Check<'a> {
     pub(super) fn name(&mut self, key: &str, text: &str, extra: &str, longest: usize) -> Result<(), Reported> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
         if text.len() > longest {
-            let what = format!("has {} characters in {text:?}", text.len());
+            let what = format!("has {} characters in {:?}", text.len(), masked(text));
             return Err(self.problem(key, what, format!("give at most {longest}")));
         }
         match text.chars().find(|c| !allowed(*c)) {
             Some(c) => {
                 let remedy = format!("use letters, digits and {extra:?} only");
-                Err(self.problem(key, format!("has {c:?} in {text:?}"), remedy))
+                Err(self.problem(key, format!("has {c:?} in {:?}", masked(text)), remedy))
             }
             None => Ok(()),
         }
@@ -122,7 +137,11 @@ impl<'a> Check<'a> {
     ) -> Result<Option<SecretString>, Reported> {
         match (inline, file) {
             (Some(_), Some(_)) => Err(self.given_twice(key, file_key)),
-            (Some(secret), None) => Ok(Some(SecretString::from(secret))),
+            (Some(secret), None) => {
+                let secret = SecretString::from(secret);
+                self.look_for_unseen(key, None, &secret);
+                Ok(Some(secret))
+            }
             (None, Some(path)) => self.secret_file(file_key, path).map(Some),
             (None, None) => Ok(None),
         }
@@ -138,7 +157,29 @@ impl<'a> Check<'a> {
     /// Reads a secret from a file.
     pub(super) fn secret_file(&mut self, key: &str, path: &Path) -> Result<SecretString, Reported> {
         self.secret_files.push(path.to_owned());
-        secret_file::read(path).map_err(|error| self.bad_secret_file(key, path, &error))
+        let secret = secret_file::read(path).map_err(|error| self.bad_secret_file(key, path, &error))?;
+        self.look_for_unseen(key, Some(path), &secret);
+        Ok(secret)
+    }
+
+    /// Warns of what is not seen in a secret, and so is most likely not in the secret of the other side: a second line end,
+    /// blanks at an end, tabs, a byte order mark. Quotes nothing of it.
+    pub(super) fn look_for_unseen(&mut self, key: &str, path: Option<&Path>, secret: &SecretString) {
+        let secret = secret.expose_secret();
+        let what = if secret.contains(['\n', '\r']) {
+            "more than one line end"
+        } else if secret.contains('\t') {
+            "a tab"
+        } else if secret.trim() != secret {
+            "a blank at an end"
+        } else if secret.contains(is_hidden) {
+            "a character that is not seen"
+        } else {
+            return;
+        };
+        let place = path.map_or_else(String::new, |path| format!(" in {}", path.display()));
+        let remedy = "remove it, unless the other side has it as well, which a form of GitHub cannot";
+        self.warn(key, format!("holds {what}{place}"), remedy);
     }
 
     /// Reports a secret's file. A word that is no path and names no file may be the secret itself, and is not quoted.

@@ -192,11 +192,15 @@ fn expected(node: Node<'_>) -> String {
     } else {
         return "a text between quotes".to_owned();
     };
-    match (node.bound("minimum"), node.bound("maximum")) {
+    let number = match (node.bound("minimum"), node.bound("maximum")) {
         (Some(least), Some(most)) => format!("{number} from {least} to {most}"),
         (Some(least), None) => format!("{number}, {least} or more"),
         _ => number.to_owned(),
+    };
+    if node.allows("string") {
+        return format!("{number}, or a text between quotes");
     }
+    number
 }
 
 fn count(length: usize) -> f64 {

@@ -1,6 +1,7 @@
 //! `[github]`: how to reach GitHub, and as whom.
 
 use super::check::{Check, Reported};
+use super::proxy::Proxies;
 use super::secret_file;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use schemars::JsonSchema;
@@ -9,16 +10,21 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Longer than any client id.
+const LONGEST_APP_ID: usize = 64;
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawGithub {
     /// GitHub's REST API. On GitHub Enterprise Server `https://HOST/api/v3`.
+    #[schemars(extend("format" = "uri"))]
     api_url: String,
     /// Where people look at GitHub. By default made from `api_url`.
+    #[schemars(extend("format" = "uri"))]
     web_url: Option<String>,
-    /// Id of the GitHub App jitgate acts as.
-    #[schemars(range(min = 1))]
-    app_id: Option<u64>,
+    /// The GitHub App jitgate acts as: its client id, or the number that is its app id.
+    #[schemars(extend("type" = ["integer", "string", "null"], "minimum" = 1))]
+    app_id: Option<RawAppId>,
     /// The app's private key: a PEM file outside of any git work tree, mode 0600.
     private_key_file: Option<PathBuf>,
     /// The app's installation. By default asked for, for each owner.
@@ -26,12 +32,22 @@ pub(super) struct RawGithub {
     installation_id: Option<u64>,
     /// Break-glass: file with a token used instead of the app.
     token_file: Option<PathBuf>,
+    /// Proxy that GitHub is reached by, or `none`. By default what `HTTPS_PROXY` and `NO_PROXY` say.
+    #[schemars(extend("format" = "uri"))]
+    proxy: Option<String>,
     /// Time for a connection to be made.
     #[schemars(range(min = 1, max = 600))]
     connect_timeout_s: u64,
     /// Time for a whole request, connecting included.
     #[schemars(range(min = 1, max = 600))]
     timeout_s: u64,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum RawAppId {
+    Number(u64),
+    Text(String),
 }
 
 /// How to reach GitHub, and as whom.
@@ -43,6 +59,8 @@ pub struct Github {
     pub web_url: String,
     /// As whom.
     pub credentials: Credentials,
+    /// By which proxies.
+    pub proxies: Proxies,
     /// Time for a connection to be made.
     pub connect_timeout: Duration,
     /// Time for a whole request, connecting included.
@@ -54,8 +72,8 @@ pub struct Github {
 pub enum Credentials {
     /// As a GitHub App.
     App {
-        /// Id of the app.
-        app_id: u64,
+        /// Client id or id of the app: who issues its JWTs.
+        app_id: String,
         /// Its private key, the text of a PEM file.
         private_key: SecretString,
         /// Its installation. None means the one of each owner, asked for.
@@ -79,11 +97,13 @@ impl RawGithub {
         if let Some((what, remedy)) = other_than_the_api(&api_url) {
             check.warn("github.api_url", what, remedy);
         }
+        let proxies = check.github_proxies(self.proxy.as_deref(), &api_url);
         let timeout = Duration::from_secs(self.timeout_s);
         Ok(Github {
             web_url: web_url.unwrap_or_else(|| Ok(web_url_of(&api_url)))?,
             api_url,
             credentials: credentials?,
+            proxies,
             connect_timeout: Duration::from_secs(self.connect_timeout_s).min(timeout),
             timeout,
         })
@@ -99,7 +119,8 @@ impl RawGithub {
         if self.app_id.is_none() && self.installation_id.is_some() {
             check.problem("github.installation_id", "is of no app", "set github.app_id too");
         }
-        let app = match (self.app_id, private_key?) {
+        let app_id = self.app_id.as_ref().map(|id| app_id(check, id)).transpose();
+        let app = match (app_id?, private_key?) {
             (Some(app_id), Some(private_key)) => Credentials::App {
                 app_id,
                 private_key,
@@ -110,7 +131,7 @@ impl RawGithub {
                 return Err(check.problem("github.app_id", "has no private key", remedy));
             }
             (None, Some(_)) => {
-                let remedy = "set github.app_id, the number on the app's settings page";
+                let remedy = "set github.app_id, the client id on the app's settings page";
                 return Err(check.problem("github.private_key_file", "is of no app", remedy));
             }
             (None, None) => Credentials::None,
@@ -126,6 +147,21 @@ impl RawGithub {
             None => Ok(app),
         }
     }
+}
+
+/// A client id, as `Iv23liEXAMPLE0123456`, or a number, between quotes or not.
+fn app_id(check: &mut Check<'_>, id: &RawAppId) -> Result<String, Reported> {
+    let text = match id {
+        RawAppId::Number(number) => return Ok(number.to_string()),
+        RawAppId::Text(text) => text,
+    };
+    let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_plain || text.len() > LONGEST_APP_ID || (is_number && text.parse::<u64>().is_ok_and(|number| number == 0)) {
+        let remedy = "give the client id on the app's settings page, or the app id, a number";
+        return Err(check.problem("github.app_id", "is no id of an app", remedy));
+    }
+    Ok(text.clone())
 }
 
 fn private_key(check: &mut Check<'_>, path: &Path) -> Result<SecretString, Reported> {

@@ -1,10 +1,12 @@
 //! From sources to a validated configuration: layers, conformed one by one, laid over each other, then validated.
 
+use super::AdminListen;
 use super::check::{Check, Setting};
 use super::conform::conform;
 use super::layer::{Layer, intended_variable};
 use super::mask::{MASK, shown};
 use super::problem::{Origin, Problem, Problems};
+use super::proxy::Environment;
 use super::raw::RawConfig;
 use super::repositories;
 use super::schema::{Node, schema};
@@ -61,6 +63,8 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
     let schema = schema();
     let root = Node(&schema);
     let mut problems = Vec::new();
+    let mut proxy_warnings = Vec::new();
+    let environment = Environment::read(&sources.env, &mut proxy_warnings);
     let layers = layers(sources, root, &mut problems);
     let file = layers.iter().find_map(|layer| match &layer.origin {
         Origin::File(path) => Some(path.clone()),
@@ -72,8 +76,8 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
         problems.extend(found);
         conforming.push(layer);
     }
-    let settings = settings(&conforming, root);
-    let mut check = Check::new(&settings);
+    let mut settings = settings(&conforming, root);
+    let mut check = Check::new(&settings, environment);
     let config = match merge(conforming) {
         Ok(raw) => raw.validate(&mut check).ok(),
         Err(problem) => {
@@ -83,9 +87,15 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
     };
     problems.extend(check.problems);
     let mut warnings = check.warnings;
+    warnings.extend(proxy_warnings);
+    let github_proxy = check.github_proxy;
     warnings.extend(exposed_file(file.as_deref(), &settings));
     match config {
         Some(mut config) if problems.is_empty() => {
+            show_admin_socket(&config, &mut settings);
+            if let (Some(used), Some(setting)) = (github_proxy, settings.get_mut("github.proxy")) {
+                *setting = used;
+            }
             config.secret_files.extend(file.clone());
             Ok(Loaded {
                 config,
@@ -95,6 +105,16 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
             })
         }
         _ => Err(Problems(problems)),
+    }
+}
+
+/// The admin listener's default depends on the host of runners.
+fn show_admin_socket(config: &Config, settings: &mut BTreeMap<String, Setting>) {
+    let setting = settings.get_mut("server.admin_listen");
+    if let (AdminListen::Unix(path), Some(setting)) = (&config.server.admin_listen, setting)
+        && setting.origin == Some(Origin::Default)
+    {
+        setting.value = Some(Value::from(format!("unix:{}", path.display())).to_string());
     }
 }
 

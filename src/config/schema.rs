@@ -62,6 +62,11 @@ impl<'a> Node<'a> {
         self.flag("writeOnly") || self.items().is_some_and(|items| items.flag("writeOnly"))
     }
 
+    /// Whether it is a URL, in which there can be a password.
+    pub(super) fn is_url(self) -> bool {
+        self.0.get("format").and_then(Value::as_str) == Some("uri")
+    }
+
     fn flag(self, name: &str) -> bool {
         self.0.get(name).and_then(Value::as_bool).unwrap_or_default()
     }

@@ -1,7 +1,12 @@
 //! Files that hold one secret each. One that others can read is refused: it is no secret any more.
+//!
+//! Kubernetes mounts the files of a Secret as links into a read-only volume: owned by root, and readable for the group that
+//! `fsGroup` names. Such a file is as closed as one of our own.
 
+use rustix::fs::{StatVfsMountFlags, statvfs};
+use rustix::process::{Gid, getegid, geteuid, getgroups};
 use secrecy::SecretString;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -36,11 +41,19 @@ impl SecretFileError {
     /// What an operator does about it.
     #[must_use]
     pub fn remedy(&self, path: &Path) -> String {
+        let is_read_only = statvfs(path).is_ok_and(|volume| volume.f_flag.contains(StatVfsMountFlags::RDONLY));
         let path = path.display();
         match self {
             Self::Unreadable(_) => "name an existing file that this user can read".to_owned(),
             Self::NotAFile => "name a plain file".to_owned(),
-            Self::Exposed(_) => format!("run `chmod 600 {path}`"),
+            Self::Exposed(_) if is_read_only => {
+                "set `defaultMode: 0440` for the volume, and `fsGroup` for the pod: the file has to be of root and of a group \
+                 of this process"
+                    .to_owned()
+            }
+            Self::Exposed(_) => {
+                format!("run `chmod 600 {path}`, or set `defaultMode: 0440` where it is a volume of Kubernetes")
+            }
             Self::InGitWorkTree(_) => {
                 "move it outside, for example to /etc/jitgate, and make a new key if it was ever committed".to_owned()
             }
@@ -61,12 +74,8 @@ pub fn read(path: &Path) -> Result<SecretString, SecretFileError> {
     }
     let file = File::open(path).map_err(SecretFileError::Unreadable)?;
     let opened = file.metadata().map_err(SecretFileError::Unreadable)?;
-    let mode = opened.permissions().mode() & 0o7777;
-    // What systemd's LoadCredential= makes: one reader beside root, let in by an access list that shows as the group's.
-    let is_roots = (opened.uid(), opened.gid()) == (0, 0);
-    let is_credential = mode == 0o440 && is_roots && path.starts_with("/run/credentials");
-    if mode & 0o077 != 0 && !is_credential {
-        return Err(SecretFileError::Exposed(mode));
+    if !is_closed(&opened, path) {
+        return Err(SecretFileError::Exposed(opened.permissions().mode() & 0o7777));
     }
     let mut text = String::new();
     let length = file
@@ -82,6 +91,21 @@ pub fn read(path: &Path) -> Result<SecretString, SecretFileError> {
         return Err(SecretFileError::Empty);
     }
     Ok(SecretString::from(secret))
+}
+
+/// Whether nobody reads or writes a file but its owner, root and, where root has given it to a group of ours, that group.
+fn is_closed(file: &Metadata, path: &Path) -> bool {
+    let others = file.permissions().mode() & 0o077;
+    let is_of_our_group = || {
+        let group = Gid::from_raw(file.gid());
+        getegid() == group || getgroups().is_ok_and(|groups| groups.contains(&group))
+    };
+    // What systemd's LoadCredential= makes: one reader beside root, let in by an access list that shows as the group's.
+    let is_credential = || file.gid() == 0 && path.starts_with("/run/credentials");
+    // Where we are root, we could have closed a file that can be changed.
+    let cannot_be_closed = || file.permissions().mode() & 0o222 == 0 || !geteuid().is_root();
+    let is_roots = others == 0o040 && file.uid() == 0;
+    others == 0 || is_roots && (is_credential() || is_of_our_group() && cannot_be_closed())
 }
 
 /// Reads a private key: a secret that must not lie in a git work tree either.

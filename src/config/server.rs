@@ -18,12 +18,14 @@ pub(super) struct RawServer {
     listen: String,
     /// Address of metrics, dashboard and API: `IP:PORT`, or `unix:PATH`.
     admin_listen: String,
+    /// Further names by which the admin listener may be called: `HOST`, or `HOST:PORT`.
+    admin_hosts: Vec<String>,
     /// File with the admin listener's bearer token, made on first start. By default `admin-token` in `state_dir`.
     admin_token_file: Option<PathBuf>,
     /// Directory for what outlives a restart.
     state_dir: PathBuf,
     /// Threads that serve HTTP. By default one for each processor.
-    #[schemars(range(min = 1, max = 1024))]
+    #[schemars(range(min = 1, max = 512))]
     http_workers: Option<NonZeroUsize>,
     /// Largest request body taken, in bytes.
     #[schemars(range(min = 1, max = 1_073_741_824))]
@@ -40,6 +42,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// The listener for metrics, dashboard and API.
     pub admin_listen: AdminListen,
+    /// Further names by which the admin listener may be called: hosts, some with a port.
+    pub admin_hosts: Vec<String>,
     /// Holds the admin listener's bearer token; made on first start.
     pub admin_token_file: PathBuf,
     /// Where this instance keeps what outlives a restart.
@@ -61,6 +65,19 @@ pub enum AdminListen {
     Unix(PathBuf),
 }
 
+impl Server {
+    /// Moves the admin listener where no job of this machine can take its place: to a socket in the state directory.
+    pub(super) fn listen_for_admins_in_state_dir(&mut self, check: &mut Check<'_>) -> Result<(), Reported> {
+        let path = self.state_dir.join("admin.sock");
+        if path.as_os_str().len() > LONGEST_SOCKET_PATH {
+            let remedy = "set server.admin_listen, or choose a shorter one";
+            return Err(check.problem("server.state_dir", "is too long for the path of a socket in it", remedy));
+        }
+        self.admin_listen = AdminListen::Unix(path);
+        Ok(())
+    }
+}
+
 impl RawServer {
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Server, Reported> {
         let listen = check.address("server.listen", &self.listen);
@@ -68,10 +85,12 @@ impl RawServer {
         if let (Ok(public), Ok(AdminListen::Tcp(admin))) = (&listen, &admin_listen) {
             check_apart(check, *public, *admin);
         }
+        let admin_hosts = self.admin_hosts.iter().try_for_each(|host| check_host(check, host));
         let in_state_dir = || self.state_dir.join("admin-token");
         Ok(Server {
             listen: listen?,
             admin_listen: admin_listen?,
+            admin_hosts: admin_hosts.map(|()| self.admin_hosts)?,
             admin_token_file: self.admin_token_file.unwrap_or_else(in_state_dir),
             state_dir: self.state_dir,
             http_workers: self.http_workers,
@@ -92,12 +111,24 @@ fn admin_listen(check: &mut Check<'_>, text: &str) -> Result<AdminListen, Report
         None => {
             let address = check.address(KEY, text)?;
             if !address.ip().is_loopback() {
-                let remedy = "listen on 127.0.0.1 or a Unix socket, unless the network is yours alone";
+                let remedy = "listen on 127.0.0.1 or a Unix socket, unless the network is yours alone; then name in \
+                              server.admin_hosts what it is called there";
                 check.warn(KEY, "offers the admin API, without TLS, beyond this machine", remedy);
             }
             Ok(AdminListen::Tcp(address))
         }
     }
+}
+
+/// A host as a `Host` header names it: without a scheme or a path.
+fn check_host(check: &mut Check<'_>, host: &str) -> Result<(), Reported> {
+    let authority = host.parse::<http::uri::Authority>();
+    let is_host = authority.is_ok_and(|authority| !authority.host().is_empty() && !authority.as_str().contains('@'));
+    if is_host {
+        return Ok(());
+    }
+    let remedy = "give host names or addresses, each with a port or without: gate.example.com, 10.0.0.5:9090";
+    Err(check.problem("server.admin_hosts", "holds what is no host", remedy))
 }
 
 /// The listeners must differ. Port 0 is given out by the system, and never twice.

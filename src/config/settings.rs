@@ -4,8 +4,8 @@ use super::check::{Check, Reported};
 use super::raw::RawConfig;
 use super::repositories::{self, Shared};
 use super::{
-    Alerts, Credentials, Github, Local, Problem, Problems, Qemu, Repository, Rollout, Routing, Runners, Server, Slo,
-    Store, StoreUrl, Synthetic, Telemetry, Webhook,
+    Alerts, Credentials, Github, Host, Local, Problem, Problems, Proxies, Qemu, Repository, Rollout, Routing, Runners,
+    Server, Slo, Store, StoreUrl, Synthetic, Telemetry, Webhook,
 };
 use std::mem;
 use std::path::PathBuf;
@@ -41,6 +41,8 @@ pub struct Config {
     pub alerts: Alerts,
     /// Logs and traces.
     pub telemetry: Telemetry,
+    /// How everything but GitHub is reached.
+    pub proxies: Proxies,
     /// Files that hold secrets: the configuration's own, and those it names.
     pub secret_files: Vec<PathBuf>,
 }
@@ -59,7 +61,7 @@ pub enum Role {
 impl RawConfig {
     /// Validates every section, whatever is wrong with the others.
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Config, Reported> {
-        let server = self.server.validate(check);
+        let mut server = self.server.validate(check);
         let webhook = self.webhook.validate(check);
         let github = self.github.validate(check);
         let raw_routing = self.routing.clone();
@@ -68,6 +70,13 @@ impl RawConfig {
         let store = self.store.validate(check);
         let qemu_needed = self.runners.uses_qemu();
         let runners = self.runners.validate(check);
+        let jobs_are_local = runners.as_ref().is_ok_and(|runners| runners.host == Host::Local);
+        if let Ok(found) = &mut server
+            && jobs_are_local
+            && check.is_default("server.admin_listen")
+        {
+            server = found.listen_for_admins_in_state_dir(check).map(|()| found.clone());
+        }
         let local = self.local.validate(check);
         let qemu = self.qemu.validate(check, qemu_needed);
         let rollout = self.rollout.validate(check);
@@ -102,6 +111,7 @@ impl RawConfig {
             slo: self.slo.into(),
             alerts: alerts?,
             telemetry: telemetry?,
+            proxies: check.environment.proxies.clone(),
             secret_files: mem::take(&mut check.secret_files),
         })
     }

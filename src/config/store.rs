@@ -17,6 +17,7 @@ const CLUSTER_SHARDS: NonZeroU32 = NonZeroU32::new(16).unwrap();
 #[serde(deny_unknown_fields)]
 pub(super) struct RawStore {
     /// `sqlite:PATH`, `redis://`, `rediss://`, `redis+unix://`, `redis+cluster://` or `memory:`.
+    #[schemars(extend("format" = "uri"))]
     url: String,
     /// File that holds the URL, since it can carry a password.
     url_file: Option<PathBuf>,

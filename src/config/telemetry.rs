@@ -1,6 +1,7 @@
 //! `[telemetry]`: logs and traces.
 
 use super::check::{Check, Reported};
+use super::mask::masked;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing::level_filters::LevelFilter;
@@ -14,6 +15,7 @@ pub(super) struct RawTelemetry {
     /// `auto` is text on a terminal, JSON elsewhere.
     log_format: RawLogFormat,
     /// OpenTelemetry collector (OTLP over HTTP).
+    #[schemars(extend("format" = "uri"))]
     otlp_endpoint: Option<String>,
 }
 
@@ -69,7 +71,8 @@ pub fn parse_log(text: &str) -> Result<Targets, BadLogFilter> {
 
 impl RawTelemetry {
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Telemetry, Reported> {
-        let log = parse_log(&self.log).map_err(|error| {
+        let log = parse_log(&self.log).map_err(|BadLogFilter(part)| {
+            let error = BadLogFilter(masked(&part));
             let remedy = "give a level such as info, or levels by module: info,jitgate::app=debug";
             check.problem("telemetry.log", error.to_string(), remedy)
         });

@@ -31,7 +31,13 @@ impl RawWebhook {
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Webhook, Reported> {
         let (key, secrets) = match (self.secrets, self.secret_files) {
             (Some(_), Some(_)) => return Err(check.given_twice("webhook.secrets", "webhook.secret_files")),
-            (Some(secrets), None) => ("webhook.secrets", secrets.into_iter().map(SecretString::from).collect()),
+            (Some(secrets), None) => {
+                let secrets: Vec<_> = secrets.into_iter().map(SecretString::from).collect();
+                for secret in &secrets {
+                    check.look_for_unseen("webhook.secrets", None, secret);
+                }
+                ("webhook.secrets", secrets)
+            }
             (None, Some(paths)) => ("webhook.secret_files", read_all(check, &paths)?),
             (None, None) => ("webhook.secrets", Vec::new()),
         };

@@ -23,4 +23,5 @@ pub mod routing;
 pub mod routing_verdict;
 pub mod runner;
 pub mod signature;
+pub mod text;
 pub mod trust;

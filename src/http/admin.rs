@@ -15,6 +15,7 @@ use actix_web::middleware::Next;
 use actix_web::web::{Data, Path, Query};
 use actix_web::{Error, HttpResponse};
 use chrono::{DateTime, Utc};
+use http::uri::Authority;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
@@ -70,7 +71,7 @@ pub(super) async fn authorize<B: MessageBody + 'static>(
 fn check(state: &AdminState, request: &ServiceRequest) -> Result<(), Problem> {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let host = header(HOST).unwrap_or_default();
-    let ours = |host: &str| state.hosts.is_empty() || state.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host));
+    let ours = |host: &str| state.hosts.is_empty() || state.hosts.iter().any(|ours| is_same_host(ours, host));
     if !ours(host) {
         return Err(Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
@@ -106,6 +107,12 @@ fn check(state: &AdminState, request: &ServiceRequest) -> Result<(), Problem> {
             "send the admin token: Authorization: Bearer ...; it is in server.admin_token_file",
         ))
     }
+}
+
+/// Whether a request's host is one of ours. One of ours without a port stands for any port.
+fn is_same_host(ours: &str, host: &str) -> bool {
+    let authority = host.parse::<Authority>();
+    ours.eq_ignore_ascii_case(host) || authority.is_ok_and(|authority| authority.host().eq_ignore_ascii_case(ours))
 }
 
 pub(super) fn store_failed(failure: &Failure) -> HttpResponse {

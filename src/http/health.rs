@@ -1,22 +1,32 @@
 //! `/healthz` and `/readyz`, on both listeners.
+//!
+//! A request for readiness asks nothing: it is answered from memory, which one task of the process refreshes. So nobody
+//! who reaches the public listener can make calls to GitHub or to the store, or wait for one.
 
+use crate::ports::{GitHub, Queue};
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use serde_json::json;
-use std::sync::Arc;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
-use crate::ports::{GitHub, Queue};
+/// How long the store or GitHub may take to answer.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the store is asked.
+const STORE_INTERVAL: Duration = Duration::from_millis(500);
+/// How often GitHub is asked. The question counts against no quota.
+const GITHUB_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long a readiness answer may take.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What is asked.
+/// What is known of the store and of GitHub.
 pub struct Health {
-    /// The store makes the gate ready or not.
-    pub queue: Arc<dyn Queue>,
-    /// GitHub is reported and makes no difference: deliveries are taken without it.
-    pub github: Arc<dyn GitHub>,
+    queue: Arc<dyn Queue>,
+    github: Arc<dyn GitHub>,
+    store_answers: watch::Sender<Option<bool>>,
+    github_answers: watch::Sender<Option<bool>>,
+    refreshing: OnceLock<AbortHandle>,
 }
 
 /// Whether the gate can take deliveries.
@@ -29,15 +39,69 @@ pub struct Readiness {
 }
 
 impl Health {
-    /// Asks both, for two seconds at most.
-    pub async fn check(&self) -> Readiness {
-        let store = tokio::time::timeout(PATIENCE, self.queue.depth());
-        let github = tokio::time::timeout(PATIENCE, self.github.reachable());
-        let (store, github) = futures::join!(store, github);
-        Readiness {
-            store: matches!(store, Ok(Ok(_))),
-            github: matches!(github, Ok(Ok(()))),
+    /// The store makes the gate ready or not. GitHub is reported and makes no difference: deliveries are taken without it.
+    #[must_use]
+    pub fn new(queue: Arc<dyn Queue>, github: Arc<dyn GitHub>) -> Arc<Self> {
+        Arc::new(Self {
+            queue,
+            github,
+            store_answers: watch::Sender::new(None),
+            github_answers: watch::Sender::new(None),
+            refreshing: OnceLock::new(),
+        })
+    }
+
+    /// Begins to keep the memory fresh, if it is not kept fresh already. Must be called inside a tokio runtime.
+    pub fn begin(&self) {
+        self.refreshing.get_or_init(|| {
+            let (queue, github) = (self.queue.clone(), self.github.clone());
+            let store = refresh(self.store_answers.clone(), STORE_INTERVAL, move || {
+                let queue = queue.clone();
+                async move { queue.depth().await.is_ok() }
+            });
+            let github = refresh(self.github_answers.clone(), GITHUB_INTERVAL, move || {
+                let github = github.clone();
+                async move { github.reachable().await.is_ok() }
+            });
+            let both = async { futures::join!(store, github) };
+            tokio::spawn(both).abort_handle()
+        });
+    }
+
+    /// What is remembered. Only the very first answers are waited for.
+    pub async fn readiness(&self) -> Readiness {
+        self.begin();
+        let (store, github) = futures::join!(known(&self.store_answers), known(&self.github_answers));
+        Readiness { store, github }
+    }
+}
+
+impl Drop for Health {
+    fn drop(&mut self) {
+        if let Some(task) = self.refreshing.get() {
+            task.abort();
         }
+    }
+}
+
+async fn refresh<F: Future<Output = bool> + Send>(
+    memory: watch::Sender<Option<bool>>,
+    interval: Duration,
+    answers: impl Fn() -> F + Send,
+) {
+    loop {
+        let answered = tokio::time::timeout(CHECK_TIMEOUT, answers()).await;
+        memory.send_replace(Some(answered.unwrap_or(false)));
+        tokio::time::sleep(interval).await;
+    }
+}
+
+async fn known(memory: &watch::Sender<Option<bool>>) -> bool {
+    let mut memory = memory.subscribe();
+    match memory.wait_for(Option::is_some).await {
+        Ok(known) => known.unwrap_or(false),
+        // The sender lives as long as the health does.
+        Err(_) => false,
     }
 }
 
@@ -46,9 +110,9 @@ pub(super) async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "ok"}))
 }
 
-/// The store answers.
+/// The store answered when it was last asked.
 pub(super) async fn readyz(health: Data<Health>) -> HttpResponse {
-    let readiness = health.check().await;
+    let readiness = health.readiness().await;
     let word = |good| if good { "ok" } else { "unavailable" };
     let mut answer = if readiness.store {
         HttpResponse::Ok()

@@ -2,8 +2,10 @@
 
 mod admin;
 mod alerts;
+mod body;
 mod connections;
 mod health;
+mod listener;
 mod metrics;
 mod problem;
 mod runners;
@@ -12,5 +14,6 @@ mod webhook;
 
 pub use admin::AdminState;
 pub use health::{Health, Readiness};
+pub use listener::{Bind, ListenError, Listener};
 pub use metrics::Metrics;
-pub use server::{AdminBind, Limits, ListenError, Running, serve_admin, serve_public};
+pub use server::{Limits, Running, serve_admin, serve_public};

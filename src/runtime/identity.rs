@@ -1,12 +1,16 @@
 //! What a gate keeps about itself in `state_dir`: its instance name and its admin token.
 //!
-//! Both are made on first start and stay. The directory is 0700 and the token 0600; others' access is refused, not mended.
+//! Both are made on first start and stay. The directory is 0700 and the token 0600; others' access is refused, not mended,
+//! and so is a file that others may have planted.
 //! Workers that share the directory have a name each, or they would take each other's runners for their own.
 
+use crate::config::read_secret_file;
+use rustix::fs::{Mode, OFlags};
+use rustix::process::geteuid;
 use secrecy::SecretString;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Characters of an instance name.
@@ -15,6 +19,8 @@ const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 const INSTANCE_LENGTH: usize = 8;
 /// Workers that can share a directory.
 const INSTANCES: u32 = 64;
+/// More than is kept in any file.
+const MAX_KEPT_BYTES: u64 = 4096;
 /// Random bytes of an admin token.
 const TOKEN_BYTES: usize = 32;
 
@@ -31,8 +37,17 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// Others may read a secret.
-    #[error("{} can be read by others; run: chmod 600 {}", .0.display(), .0.display())]
+    #[error("{} can be opened by others; run: chmod 600 {}", .0.display(), .0.display())]
     Exposed(PathBuf),
+    /// Others may plant files.
+    #[error("{} can be written by others (mode {mode:04o})", .0.display(), mode = .1)]
+    Shared(PathBuf, u32),
+    /// Not made by us.
+    #[error("{} belongs to user {owner}, who is neither this one nor root", .0.display(), owner = .1)]
+    Foreign(PathBuf, u32),
+    /// A link, or something else that is no file.
+    #[error("{} is no plain file", .0.display())]
+    NotAFile(PathBuf),
     /// A process that has ended still holds a lock: one that it had just begun to start has it for a moment longer.
     #[error("{} is held by what is left of a process that has ended", .0.display())]
     Lingering(PathBuf),
@@ -41,10 +56,42 @@ pub enum IdentityError {
     Damaged(PathBuf),
 }
 
+impl IdentityError {
+    /// What an operator does about it; none where the error says it.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        Some(match self {
+            Self::Io { .. } => "make server.state_dir a place that this user can write to".to_owned(),
+            Self::Shared(path, _) => format!(
+                "run `chmod go-w {0}`, or name a folder in it as server.state_dir, for example {0}/jitgate",
+                path.display()
+            ),
+            Self::Foreign(path, _) | Self::NotAFile(path) => format!(
+                "see who made {0}; remove it, and it is made anew, or name another place",
+                path.display()
+            ),
+            Self::Exposed(_) | Self::Lingering(_) | Self::Damaged(_) => return None,
+        })
+    }
+}
+
+/// Whether a file or directory is ours or root's, and nobody else can write to it.
+fn check_ours(path: &Path, metadata: &Metadata) -> Result<(), IdentityError> {
+    let (owner, mode) = (metadata.uid(), metadata.permissions().mode() & 0o7777);
+    if owner != 0 && owner != geteuid().as_raw() {
+        return Err(IdentityError::Foreign(path.to_owned(), owner));
+    }
+    match mode & 0o022 {
+        0 => Ok(()),
+        _ if metadata.is_dir() => Err(IdentityError::Shared(path.to_owned(), mode)),
+        _ => Err(IdentityError::Exposed(path.to_owned())),
+    }
+}
+
 /// Makes the state directory if it is missing.
 ///
 /// # Errors
-/// When it cannot be made.
+/// When it cannot be made, or others can write to it.
 pub fn prepare_state_dir(path: &Path) -> Result<(), IdentityError> {
     let failed = |source| IdentityError::Io {
         path: path.to_owned(),
@@ -54,7 +101,23 @@ pub fn prepare_state_dir(path: &Path) -> Result<(), IdentityError> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(failed)
+        .map_err(failed)?;
+    check_state_dir(path)
+}
+
+/// Whether a state directory that is there belongs to us alone.
+///
+/// # Errors
+/// When others can write to it.
+pub fn check_state_dir(path: &Path) -> Result<(), IdentityError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => check_ours(path, &metadata),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(IdentityError::Io {
+            path: path.to_owned(),
+            source,
+        }),
+    }
 }
 
 /// This instance's name: eight characters that tell its runners from others'.
@@ -128,7 +191,8 @@ fn instance_name(path: &Path) -> Result<String, IdentityError> {
             .filter_map(|byte| ALPHABET.get(usize::from(byte % 32)))
             .map(|byte| char::from(*byte))
             .collect())
-    })?;
+    })?
+    .text;
     let plain = name.len() == INSTANCE_LENGTH && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if plain {
         Ok(name)
@@ -142,56 +206,98 @@ fn instance_name(path: &Path) -> Result<String, IdentityError> {
 /// # Errors
 /// When the file cannot be read or written, is empty, or can be read by others.
 pub fn admin_token(path: &Path) -> Result<SecretString, IdentityError> {
+    // Kubernetes mounts a Secret as links of its own.
+    let is_mounted = std::fs::read_link(path).is_ok_and(|to| to.starts_with("..data"));
+    if is_mounted {
+        return read_secret_file(path).map_err(|error| IdentityError::Io {
+            path: path.to_owned(),
+            source: io::Error::other(error),
+        });
+    }
     let token = kept(path, || {
         let mut bytes = [0_u8; TOKEN_BYTES];
         random(&mut bytes)?;
         Ok(hex::encode(bytes))
     })?;
-    let metadata = std::fs::metadata(path).map_err(|source| IdentityError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
-    if metadata.permissions().mode() & 0o077 != 0 {
+    if token.metadata.permissions().mode() & 0o077 != 0 {
         return Err(IdentityError::Exposed(path.to_owned()));
     }
-    if token.is_empty() {
+    if token.text.is_empty() {
         return Err(IdentityError::Damaged(path.to_owned()));
     }
-    Ok(SecretString::from(token))
+    Ok(SecretString::from(token.text))
+}
+
+/// A small file of ours.
+struct Kept {
+    text: String,
+    metadata: Metadata,
 }
 
 /// Reads a small file, or makes it with mode 0600. Of two that make it at once, one wins and both read the same.
-fn kept(path: &Path, make: impl FnOnce() -> io::Result<String>) -> Result<String, IdentityError> {
+fn kept(path: &Path, make: impl FnOnce() -> io::Result<String>) -> Result<Kept, IdentityError> {
     let failed = |source| IdentityError::Io {
         path: path.to_owned(),
         source,
     };
-    match std::fs::read_to_string(path) {
-        Ok(text) => return Ok(text.trim().to_owned()),
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
-        Err(_) => {}
+    if let Some(kept) = read_kept(path)? {
+        return Ok(kept);
     }
     let text = make().map_err(failed)?;
     let draft = path.with_extension(format!("{}.new", std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)
-        .map_err(failed)?;
+    remove_leftover(&draft)?;
+    // Follows no link, and opens nothing that is there.
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(&draft);
+    let mut file = file.map_err(failed)?;
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(failed)?;
     let linked = std::fs::hard_link(&draft, path);
     std::fs::remove_file(&draft).map_err(failed)?;
     match linked {
-        Ok(()) => Ok(text),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => std::fs::read_to_string(path)
-            .map(|text| text.trim().to_owned())
-            .map_err(failed),
-        Err(error) => Err(failed(error)),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed(error)),
+        _ => read_kept(path)?.ok_or_else(|| failed(ErrorKind::NotFound.into())),
     }
+}
+
+/// What a process of our id left behind, which was killed. Anything else was planted.
+fn remove_leftover(draft: &Path) -> Result<(), IdentityError> {
+    let metadata = match std::fs::symlink_metadata(draft) {
+        Ok(metadata) => metadata,
+        Err(_) => return Ok(()),
+    };
+    if !metadata.is_file() {
+        return Err(IdentityError::NotAFile(draft.to_owned()));
+    }
+    check_ours(draft, &metadata)?;
+    std::fs::remove_file(draft).map_err(|source| IdentityError::Io {
+        path: draft.to_owned(),
+        source,
+    })
+}
+
+/// None if it is not there. A link, a pipe or a device is opened by nobody.
+fn read_kept(path: &Path) -> Result<Option<Kept>, IdentityError> {
+    let failed = |source| IdentityError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => return Err(IdentityError::NotAFile(path.to_owned())),
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
+    let file = File::from(opened);
+    let metadata = file.metadata().map_err(failed)?;
+    check_ours(path, &metadata)?;
+    let mut text = String::new();
+    file.take(MAX_KEPT_BYTES).read_to_string(&mut text).map_err(failed)?;
+    let text = text.trim().to_owned();
+    Ok(Some(Kept { text, metadata }))
 }
 
 fn random(bytes: &mut [u8]) -> io::Result<()> {

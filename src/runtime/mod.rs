@@ -1,5 +1,7 @@
 //! Wiring only: ports get their adapters here, listeners and worker are started and stopped.
 
+mod activation;
+mod descriptors;
 mod durability;
 mod identity;
 mod liveness;
@@ -9,14 +11,17 @@ mod process;
 mod wiring;
 mod writable;
 
+pub use activation::ActivationError;
 pub use durability::{Unasked, promises};
-pub use identity::{IdentityError, Instance, admin_token, own_instance, prepare_state_dir, shared_instance};
+pub use identity::{
+    IdentityError, Instance, admin_token, check_state_dir, own_instance, prepare_state_dir, shared_instance,
+};
 pub use liveness::{Silent, running_gate};
 pub use local::inspect_host;
 pub use person::login_name;
 pub use process::{Process, StartError, serve};
 pub use wiring::{
-    Store, WiringError, build_gate, open_admin, open_alerts, open_github, open_ingress, open_store, open_store_beside,
-    repositories,
+    Store, WiringError, admin_bind, build_gate, health, open_admin, open_alerts, open_github, open_ingress, open_store,
+    open_store_beside, repositories,
 };
 pub use writable::can_write;

@@ -1,5 +1,7 @@
 //! `jitgate serve`: listeners and worker, from start to a clean stop.
 
+use super::activation::{self, ActivationError, Given};
+use super::descriptors;
 use super::durability;
 use super::identity::{self, IdentityError, Instance};
 use super::local;
@@ -10,7 +12,7 @@ use crate::adapters::sqlite::OpenError;
 use crate::adapters::synthetic::SyntheticHost;
 use crate::app::Gate;
 use crate::config::{Config, Host, Role};
-use crate::http::{Metrics, Running};
+use crate::http::{Bind, Metrics, Running};
 use crate::ports::{Clock, RunnerHost};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,9 @@ pub enum StartError {
     /// Store, GitHub or listeners.
     #[error(transparent)]
     Wiring(#[from] WiringError),
+    /// What the service manager handed over.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
     /// Runners cannot be made on this machine.
     #[error("{}", .0.what)]
     Host(Complaint),
@@ -64,16 +69,18 @@ pub struct Process {
 /// # Errors
 /// When the state directory, the store, GitHub's client, the runner host or a listener cannot be set up.
 pub async fn serve(config: &Config, role: Role) -> Result<Process, StartError> {
+    descriptors::raise();
+    let mut given = activation::take(config, role)?;
     let began = tokio::time::Instant::now();
     loop {
-        match start(config, role) {
+        match start(config, role, &mut given) {
             Err(error) if error.will_pass() && began.elapsed() < LINGER => tokio::time::sleep(LOOK).await,
             outcome => return outcome,
         }
     }
 }
 
-fn start(config: &Config, role: Role) -> Result<Process, StartError> {
+fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process, StartError> {
     let server = &config.server;
     identity::prepare_state_dir(&server.state_dir)?;
     let instance = match role {
@@ -93,13 +100,27 @@ fn start(config: &Config, role: Role) -> Result<Process, StartError> {
         &instance.name,
         metrics.clone(),
     )?;
+    let health = wiring::health(&gate);
+    health.begin();
+    let public = given.public.take().map_or(Bind::Tcp(server.listen), Bind::Open);
     let (public, ingest) = match role {
-        Role::All | Role::Ingress => wiring::open_ingress(config, &gate, server.listen)
+        Role::All | Role::Ingress => wiring::open_ingress(config, &gate, health.clone(), public)
             .map(Option::Some)?
             .unzip(),
         Role::Worker => (None, None),
     };
-    let admin = wiring::open_admin(config, gate.clone(), ingest, token, metrics)?;
+    let admin = wiring::open_admin(
+        config,
+        gate.clone(),
+        health,
+        given
+            .admin
+            .take()
+            .map_or_else(|| wiring::admin_bind(config), Bind::Open),
+        ingest,
+        token,
+        metrics,
+    )?;
     let (stop, stopped) = watch::channel(false);
     let worker = match role {
         Role::All | Role::Worker => Some(tokio::spawn(work(gate, instance.name.clone(), stopped))),

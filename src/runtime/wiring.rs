@@ -1,5 +1,6 @@
 //! From a validated configuration to ports with adapters behind them.
 
+use super::descriptors;
 use crate::adapters::alerts::{self, Alertmanager, LogSink, Post, Slack, Webhook};
 use crate::adapters::github::{self, GitHubAdapter};
 use crate::adapters::memory::MemoryStore;
@@ -14,14 +15,13 @@ use crate::config::{AdminListen, Config, Credentials, Host, Scope, StoreUrl};
 use crate::domain::care::Deadlines;
 use crate::domain::policy::Policy;
 use crate::domain::pool::Bounds as PoolBounds;
-use crate::http::{self, AdminBind, AdminState, Health, Limits, Metrics, Running};
+use crate::http::{self, AdminState, Bind, Health, Limits, Metrics, Running};
 use crate::ports::alert_sink::AlertSink;
 use crate::ports::github::RunnerScope;
 use crate::ports::queue::Bounds;
 use crate::ports::{Clock, Durability, Failure, GitHub, Ledger, Observer, Queue, RunnerHost};
 use chrono::TimeDelta;
 use secrecy::SecretString;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
@@ -153,7 +153,7 @@ pub fn open_alerts(
     store: &Store,
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<Alerts>, WiringError> {
-    let post = Post::new(clock.clone())?;
+    let post = Post::new(clock.clone(), &config.proxies)?;
     let mut sinks: Vec<Arc<dyn AlertSink>> = vec![Arc::new(LogSink)];
     if let Some(url) = &config.alerts.alertmanager_url {
         sinks.push(Arc::new(Alertmanager::new(post.clone(), url)));
@@ -192,7 +192,7 @@ pub fn open_github(
             private_key,
             installation_id,
         } => github::Credentials::App {
-            app_id: *app_id,
+            app_id: app_id.clone(),
             private_key: private_key.clone(),
             installation_id: *installation_id,
         },
@@ -202,6 +202,7 @@ pub fn open_github(
     let settings = github::Settings {
         api_url: config.github.api_url.clone(),
         credentials,
+        proxies: config.github.proxies.clone(),
         connect_timeout: config.github.connect_timeout,
         timeout: config.github.timeout,
     };
@@ -265,18 +266,22 @@ fn policy(configured: &crate::config::Repository, public: bool) -> Policy {
     policy
 }
 
-fn health(gate: &Gate) -> Health {
-    Health {
-        queue: gate.queue.clone(),
-        github: gate.github.clone(),
-    }
+/// What both listeners of a process know of its store and of GitHub.
+#[must_use]
+pub fn health(gate: &Gate) -> Arc<Health> {
+    Health::new(gate.queue.clone(), gate.github.clone())
 }
 
 /// Opens the public listener on `listen`.
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub fn open_ingress(config: &Config, gate: &Gate, listen: SocketAddr) -> Result<(Running, Arc<Ingest>), WiringError> {
+pub fn open_ingress(
+    config: &Config,
+    gate: &Gate,
+    health: Arc<Health>,
+    listen: Bind,
+) -> Result<(Running, Arc<Ingest>), WiringError> {
     let ingest = Arc::new(Ingest::new(
         gate.queue.clone(),
         gate.clock.clone(),
@@ -295,9 +300,19 @@ pub fn open_ingress(config: &Config, gate: &Gate, listen: SocketAddr) -> Result<
         body_limit_bytes: config.server.body_limit_bytes,
         read_timeout: config.server.read_timeout,
         workers: config.server.http_workers.map(Into::into),
+        connections: descriptors::connections().public,
     };
-    let running = http::serve_public(listen, limits, ingest.clone(), health(gate))?;
+    let running = http::serve_public(listen, limits, ingest.clone(), health)?;
     Ok((running, ingest))
+}
+
+/// Where the admin listener is by the configuration.
+#[must_use]
+pub fn admin_bind(config: &Config) -> Bind {
+    match &config.server.admin_listen {
+        AdminListen::Tcp(address) => Bind::Tcp(*address),
+        AdminListen::Unix(path) => Bind::Unix(path.clone()),
+    }
 }
 
 /// Opens the admin listener.
@@ -307,22 +322,25 @@ pub fn open_ingress(config: &Config, gate: &Gate, listen: SocketAddr) -> Result<
 pub fn open_admin(
     config: &Config,
     gate: Arc<Gate>,
+    health: Arc<Health>,
+    bind: Bind,
     ingest: Option<Arc<Ingest>>,
     token: SecretString,
     metrics: Arc<Metrics>,
 ) -> Result<Running, WiringError> {
-    let bind = match &config.server.admin_listen {
-        AdminListen::Tcp(address) => AdminBind::Tcp(*address),
-        AdminListen::Unix(path) => AdminBind::Unix(path.clone()),
+    let limits = Limits {
+        body_limit_bytes: config.server.body_limit_bytes,
+        read_timeout: config.server.read_timeout,
+        workers: Some(1),
+        connections: descriptors::connections().admin,
     };
-    let health = health(&gate);
     let state = AdminState {
         gate,
         ingest,
         token,
         metrics,
-        hosts: Vec::new(),
+        hosts: config.server.admin_hosts.clone(),
         simulated: OnceCell::new(),
     };
-    Ok(http::serve_admin(&bind, state, health)?)
+    Ok(http::serve_admin(bind, limits, state, health)?)
 }

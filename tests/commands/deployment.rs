@@ -84,16 +84,41 @@ fn the_example_configuration_fits_every_unit() {
 
 #[test]
 fn systemd_takes_the_units() {
-    let place = TempDir::new().expect("a folder");
     for name in UNITS {
-        // The binary of this build, for the one that is to be installed.
+        // As they are installed: the service and the socket that holds its ports, with the binary of this build.
+        let place = TempDir::new().expect("a folder");
         let text = unit(name).replace("/usr/local/bin/jitgate", env!("CARGO_BIN_EXE_jitgate"));
-        let path = place.path().join(format!("{name}.service"));
-        fs::write(&path, text).expect("a file");
-        let output = Command::new("systemd-analyze").arg("verify").arg(&path).output();
+        let service = place.path().join("jitgate.service");
+        fs::write(&service, text).expect("a file");
+        let socket = place.path().join("jitgate.socket");
+        fs::copy(deploy(&format!("{name}.socket")), &socket).expect("a socket unit");
+        let output = Command::new("systemd-analyze")
+            .arg("verify")
+            .args([&service, &socket])
+            .output();
         let output = output.expect("systemd-analyze is missing: install the Debian package `systemd`");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && said.is_empty(), "{name}: {said}");
+    }
+}
+
+#[test]
+fn the_socket_units_hold_the_ports_that_are_configured() {
+    let text = fs::read_to_string(deploy("jitgate.toml")).expect("a configuration");
+    let configured: toml::Table = text.parse().expect("TOML");
+    let server = &configured["server"];
+    let (public, admin) = (server["listen"].as_str(), server["admin_listen"].as_str());
+    for name in UNITS {
+        let socket = fs::read_to_string(deploy(&format!("{name}.socket"))).expect("a socket unit");
+        let held: Vec<String> = values(&socket, "ListenStream")
+            .into_iter()
+            .map(|place| place.replace("%t", "unix:/run"))
+            .collect();
+        // GitHub does not have to reach a worker.
+        let needed = [public.filter(|_| name != "jitgate-worker"), admin];
+        let needed: Vec<&str> = needed.into_iter().flatten().collect();
+        assert_eq!(held, needed, "{name}");
+        assert_eq!(values(&socket, "SocketMode"), ["0600"], "{name}");
     }
 }
 
@@ -118,6 +143,10 @@ fn the_units_confine_what_they_start() {
                 "CapabilityBoundingSet=",
                 "SystemCallArchitectures=native",
                 "Restart=on-failure",
+                // Everything else may be over at the next try, an address in use (9) for example.
+                "RestartPreventExitStatus=2 3",
+                "OOMPolicy=continue",
+                "Requires=jitgate.socket",
                 "StateDirectoryMode=0700",
             ],
         );

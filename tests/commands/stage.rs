@@ -4,7 +4,7 @@ use jitgate::adapters::clock::SystemClock;
 use jitgate::adapters::synthetic::SyntheticHost;
 use jitgate::app::{Gate, signature};
 use jitgate::config::{self, FileSource, Sources};
-use jitgate::http::{Metrics, Running};
+use jitgate::http::{Bind, Metrics, Running};
 use jitgate::ports::{Clock, RunnerHost};
 use jitgate::runtime::{self, Store};
 use jitgate::simulator::{Client, Simulator};
@@ -92,9 +92,20 @@ impl Stage {
         let host: Arc<dyn RunnerHost> = Arc::new(SyntheticHost::new(http.clone(), clock.clone(), config.synthetic));
         let gate =
             runtime::build_gate(&config, &clock, &store, Some(host), "commands", metrics.clone()).expect("a gate");
-        let (ingress, ingest) = runtime::open_ingress(&config, &gate, ([127, 0, 0, 1], 0).into()).expect("an ingress");
+        let health = runtime::health(&gate);
+        let listen = Bind::Tcp(([127, 0, 0, 1], 0).into());
+        let (ingress, ingest) = runtime::open_ingress(&config, &gate, health.clone(), listen).expect("an ingress");
         let token = SecretString::from(ADMIN_TOKEN);
-        let admin = runtime::open_admin(&config, gate.clone(), Some(ingest), token, metrics).expect("an admin API");
+        let admin = runtime::open_admin(
+            &config,
+            gate.clone(),
+            health,
+            runtime::admin_bind(&config),
+            Some(ingest),
+            token,
+            metrics,
+        )
+        .expect("an admin API");
         let stage = Self {
             admin,
             github: Client::new(simulator.url(), http.clone()),

@@ -227,3 +227,34 @@ async fn a_store_inside_the_serving_process_is_pointed_to() {
     assert_eq!(told.code, 5, "{}", told.err);
     assert!(told.err.contains("jitgate serve makes it"), "{}", told.err);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_outsiders_write_steers_no_terminal_in_json_either() {
+    let hostile = "web\u{9b}31m\u{7f}\u{202e}\u{200b}\u{e0041}\u{110bd}\u{1b}[2Jx";
+    let stage = Stage::set().await;
+    let job = json!({"id": 103, "name": hostile});
+    stage
+        .world(json!({"runs": [{"id": 40, "pull": 7, "jobs": [job]}]}))
+        .await;
+    stage.deliver("guid-103", "queued", 103).await;
+    stage.work().await;
+    for command in [
+        &["why", "103", "--json"][..],
+        &["why", "103"],
+        &["delivery", "list", "--json"],
+        &["delivery", "show", "guid-103", "--json"],
+        &["delivery", "export", "guid-103"],
+        &["runner", "list", "--json"],
+        &["alert", "list", "--json"],
+        &["config", "show", "--json"],
+    ] {
+        let answer = stage.jitgate(command);
+        assert_eq!(answer.code, 0, "{command:?}: {}", answer.err);
+        let raw = (answer.out + &answer.err)
+            .chars()
+            .find(|c| *c != '\n' && (c.is_control() || "\u{202e}\u{200b}\u{e0041}\u{110bd}".contains(*c)));
+        assert_eq!(raw, None, "{command:?} prints it as it is");
+    }
+    let told = stage.jitgate(&["why", "103", "--json"]).json();
+    assert_eq!(told["job"]["name"], hostile, "JSON keeps what was said: {told}");
+}

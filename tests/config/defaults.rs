@@ -11,7 +11,7 @@ fn the_defaults_are_valid_and_what_serve_needs_besides_is_said() {
     let config = load("").expect("the defaults are valid").config;
     assert_eq!(
         config.server.admin_listen,
-        AdminListen::Tcp("127.0.0.1:9090".parse().expect("an address"))
+        AdminListen::Unix("./jitgate-state/admin.sock".into())
     );
     assert_eq!(config.server.admin_token_file, Path::new("./jitgate-state/admin-token"));
     assert_eq!((config.runners.host, config.runners.target), (Host::Local, 4));
@@ -76,14 +76,41 @@ fn the_schema_takes_the_default_file_and_its_examples() {
 }
 
 #[test]
+fn beside_local_jobs_the_admin_listener_is_a_socket_unless_set() {
+    let listen = |toml: &str| load(toml).expect(toml).config.server.admin_listen;
+    let tcp = |address: &str| AdminListen::Tcp(address.parse().expect("an address"));
+    assert_eq!(
+        listen("[server]\nstate_dir = '/s'"),
+        AdminListen::Unix("/s/admin.sock".into())
+    );
+    assert_eq!(
+        listen("[server]\nadmin_listen = '127.0.0.1:9090'"),
+        tcp("127.0.0.1:9090")
+    );
+    assert_eq!(listen("[runners]\nhost = 'synthetic'"), tcp("127.0.0.1:9090"));
+    let place = Place::with("[server]\nstate_dir = '/s'\n");
+    let shown = place.jitgate(&["config", "show"], &[]).out;
+    assert!(
+        shown.contains("server.admin_listen = \"unix:/s/admin.sock\"  # from default"),
+        "{shown}"
+    );
+    let long = format!("[server]\nstate_dir = '/{}'", "x".repeat(100));
+    let problem = load(&long).expect_err("refused").to_string();
+    assert!(
+        problem.contains("server.state_dir") && problem.contains("too long"),
+        "{problem}"
+    );
+}
+
+#[test]
 fn every_key_of_the_contract_is_in_the_schema_with_its_default() {
     let schema = config::schema();
     let contract = json!({
-        "server": {"listen": "127.0.0.1:8080", "admin_listen": "127.0.0.1:9090", "admin_token_file": null,
+        "server": {"listen": "127.0.0.1:8080", "admin_listen": "127.0.0.1:9090", "admin_hosts": [], "admin_token_file": null,
             "state_dir": "./jitgate-state", "http_workers": null, "body_limit_bytes": 26_214_400, "read_timeout_s": 10},
         "webhook": {"secrets": null, "secret_files": null},
         "github": {"api_url": "https://api.github.com", "web_url": null, "app_id": null, "private_key_file": null,
-            "installation_id": null, "token_file": null, "connect_timeout_s": 5, "timeout_s": 15},
+            "installation_id": null, "token_file": null, "proxy": null, "connect_timeout_s": 5, "timeout_s": 15},
         "routing": {"labels": ["self-hosted", "linux", "x64", "chem-trusted-pr"], "trust_label": "chem-trusted-pr",
             "run_label_prefix": "chem-run-", "workflows": [".github/workflows/ci.yml"],
             "branches": [], "hosted_jobs": ["changes", "route"], "quarantine_s": 60},

@@ -300,7 +300,7 @@ async fn unusable_credentials_are_refused_at_once_without_being_shown() {
     let clock = ManualClock::new();
     let server = Scripted::bare(|_| json(200, run_body()));
     let not_a_key = Credentials::App {
-        app_id: 4711,
+        app_id: "4711".to_owned(),
         private_key: SecretString::from("hush hush"),
         installation_id: None,
     };

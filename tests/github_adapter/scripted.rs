@@ -6,6 +6,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, http::StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use jitgate::adapters::github::{Calls, Credentials, GitHubAdapter, Settings};
+use jitgate::config::Proxies;
 use jitgate::domain::ids::RepositoryName;
 use jitgate::ports::Clock;
 use secrecy::SecretString;
@@ -267,7 +268,7 @@ fn openssl(arguments: &[&str], input: &str) -> String {
 /// App 4711 with [`KEY`].
 pub(crate) fn app() -> Credentials {
     Credentials::App {
-        app_id: 4711,
+        app_id: "4711".to_owned(),
         private_key: SecretString::from(KEY.private_pem.clone()),
         installation_id: None,
     }
@@ -283,6 +284,7 @@ pub(crate) fn settings(server: &Scripted, credentials: Credentials) -> Settings 
     Settings {
         api_url: server.url.clone(),
         credentials,
+        proxies: Proxies::default(),
         connect_timeout: Duration::from_secs(30),
         timeout: Duration::from_secs(30),
     }

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod boots;
+mod descriptors;
 mod ends;
 mod environment;
 mod gate;

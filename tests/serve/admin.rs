@@ -117,6 +117,40 @@ async fn no_web_page_reaches_it() {
 }
 
 #[tokio::test]
+async fn a_listener_on_every_address_answers_to_the_names_it_is_given() {
+    let github = Hanging::start().await;
+    let settings = [
+        ("server.admin_listen", "0.0.0.0:0"),
+        ("server.admin_hosts", "gate.example.com,10.0.0.5:9090"),
+    ];
+    let gate = Gate::start(&github.url, &settings).await;
+    let (_, port) = gate.admin.rsplit_once(':').expect("an address");
+    let asked = |host: String| {
+        let url = format!("http://127.0.0.1:{port}/api/v1/status");
+        read(gate.http.get(url).bearer_auth(&gate.token).header("Host", host))
+    };
+    for host in [
+        "gate.example.com".to_owned(),
+        "GATE.example.com:443".to_owned(),
+        "10.0.0.5:9090".to_owned(),
+        format!("127.0.0.1:{port}"),
+        format!("localhost:{port}"),
+        format!("0.0.0.0:{port}"),
+    ] {
+        assert_eq!(asked(host.clone()).await.status, 200, "{host}");
+    }
+    for host in [
+        "attacker.example",
+        "10.0.0.5",
+        "10.0.0.5:1",
+        "gate.example.com.attacker.example",
+        "127.0.0.1:1",
+    ] {
+        assert_refused(&asked(host.to_owned()).await, 421, "host", host);
+    }
+}
+
+#[tokio::test]
 async fn it_answers_what_it_has_and_refuses_other_methods() {
     let github = Hanging::start().await;
     let gate = Gate::start(&github.url, &[]).await;
@@ -152,7 +186,7 @@ async fn it_answers_what_it_has_and_refuses_other_methods() {
             let url = format!("http://{}{path}", gate.admin);
             let answer = read(gate.http.request(method, url).bearer_auth(&gate.token)).await;
             assert_refused(&answer, 405, "method-not-allowed", path);
-            assert_eq!(answer.header("allow"), "GET");
+            assert_eq!(answer.header("allow"), "GET, HEAD");
         }
     }
     gate.deliver("workflow_job", &guid(1), body("queued", 1)).await;

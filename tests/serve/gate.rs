@@ -7,7 +7,10 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
@@ -81,11 +84,46 @@ impl Place {
 
     /// Starts `jitgate ARGS` here, with nothing but `settings` in the environment.
     pub(crate) fn start(&self, args: &[&str], settings: Settings<'_>) -> Process {
+        self.start_by(Command::new(env!("CARGO_BIN_EXE_jitgate")), args, settings)
+    }
+
+    /// The same, after the shell has done something.
+    pub(crate) fn start_after(&self, first: &str, args: &[&str], settings: Settings<'_>) -> Process {
+        let mut shell = Command::new("/bin/sh");
+        shell.args([
+            "-c",
+            &format!("{first}; exec \"$0\" \"$@\""),
+            env!("CARGO_BIN_EXE_jitgate"),
+        ]);
+        self.start_by(shell, args, settings)
+    }
+
+    /// The same, with listeners that are held outside, as a service manager does it.
+    pub(crate) fn start_held(&self, public: &TcpListener, admin: &UnixListener, names: &str, args: &[&str]) -> Command {
+        let mut shell = Command::new("/bin/sh");
+        let first = "exec 3<&0 4<&1 1>&2 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=2";
+        shell
+            .args([
+                "-c",
+                &format!("{first}; {names} exec \"$0\" \"$@\""),
+                env!("CARGO_BIN_EXE_jitgate"),
+            ])
+            .args(args)
+            .env_clear()
+            .current_dir(self.0.path())
+            .stdin(Stdio::from(OwnedFd::from(public.try_clone().expect("a socket"))))
+            .stdout(Stdio::from(OwnedFd::from(admin.try_clone().expect("a socket"))))
+            .stderr(Stdio::piped());
+        shell
+    }
+
+    /// The same, by a command that takes the arguments.
+    pub(crate) fn start_by(&self, mut command: Command, args: &[&str], settings: Settings<'_>) -> Process {
         let variable = |(key, text): &(&str, &str)| {
             let name = format!("JITGATE__{}", key.to_uppercase().replace('.', "__"));
             (name, (*text).to_owned())
         };
-        let mut child = Command::new(env!("CARGO_BIN_EXE_jitgate"))
+        let mut child = command
             .args(args)
             .env_clear()
             .envs(settings.iter().map(variable))
@@ -146,6 +184,16 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// A process without a standard output of its own.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("jitgate starts");
+        Self {
+            out: Lines::of(std::io::empty()),
+            err: Lines::of(child.stderr.take().expect("a pipe")),
+            child,
+        }
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -229,7 +277,12 @@ impl Gate {
 
     pub(crate) async fn start_in(place: Place, github: &str, settings: Settings<'_>, args: &[&str]) -> Self {
         let settings = [&[("github.api_url", github)], settings].concat();
-        let mut process = place.start(&[&["serve"], args].concat(), &settings);
+        let process = place.start(&[&["serve"], args].concat(), &settings);
+        Self::of(process, place).await
+    }
+
+    /// A gate that was started in a place, once it is up.
+    pub(crate) async fn of(mut process: Process, place: Place) -> Self {
         let line = process.err.line_with(" is up\"").await;
         let up: Value = serde_json::from_str(&line).expect("a JSON line");
         let address = |key: &str| up[key].as_str().unwrap_or_default().to_owned();

@@ -5,11 +5,16 @@
 mod admin;
 mod alertmanager;
 mod alerts;
+mod crowd;
 mod crowding;
 mod decisions;
 mod gate;
+mod health;
+mod held;
 mod outage;
 mod payload;
+mod planted;
+mod proxies;
 mod receiver;
 mod refusals;
 mod samples;

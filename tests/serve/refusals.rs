@@ -51,7 +51,7 @@ async fn other_paths_and_methods() {
     for path in ["/healthz", "/readyz"] {
         let answer = read(gate.request(Method::POST, path)).await;
         assert_problem(&answer, 405, "method-not-allowed", path);
-        assert_eq!(answer.header("allow"), "GET");
+        assert_eq!(answer.header("allow"), "GET, HEAD");
         assert_eq!(read(gate.request(Method::GET, path)).await.status, 200);
     }
 }

@@ -25,17 +25,36 @@ impl Story {
         Self::told_in(Place::new(), world, settings, &[]).await
     }
 
+    /// The same, with a gate that is started after the shell has done something.
+    pub(crate) async fn started_after(first: &str, world: Value, settings: Settings<'_>) -> Self {
+        let (simulator, github) = Self::github(world).await;
+        let place = Place::new();
+        let settings = [&[("github.api_url", simulator.url())], settings].concat();
+        let process = place.start_after(first, &["serve"], &settings);
+        Self {
+            gate: Gate::of(process, place).await,
+            github,
+            told: 0,
+            simulator,
+        }
+    }
+
     pub(crate) async fn told_in(place: Place, world: Value, settings: Settings<'_>, args: &[&str]) -> Self {
-        let listen = ([127, 0, 0, 1], 0).into();
-        let simulator = Simulator::start(Arc::new(SystemClock), listen).expect("a simulator");
-        let github = Client::new(simulator.url(), reqwest::Client::new());
-        github.apply(&world).await.expect("a world");
+        let (simulator, github) = Self::github(world).await;
         Self {
             gate: Gate::start_in(place, simulator.url(), settings, args).await,
             github,
             told: 0,
             simulator,
         }
+    }
+
+    async fn github(world: Value) -> (Simulator, Client) {
+        let listen = ([127, 0, 0, 1], 0).into();
+        let simulator = Simulator::start(Arc::new(SystemClock), listen).expect("a simulator");
+        let github = Client::new(simulator.url(), reqwest::Client::new());
+        github.apply(&world).await.expect("a world");
+        (simulator, github)
     }
 
     /// GitHub tells of a job of the world. Returns when both are quiet.

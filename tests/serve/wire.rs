@@ -53,20 +53,30 @@ impl Wire {
         timeout(PATIENCE, self.read()).await.expect("an answer in time")
     }
 
+    /// The head of the next answer, in lower case, of one that has no body.
+    pub(crate) async fn head(&mut self) -> String {
+        let head = timeout(PATIENCE, self.read_head()).await.expect("an answer in time");
+        head.expect("an answer")
+    }
+
     async fn read(&mut self) -> Option<Reply> {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if self.0.read_line(&mut head).await.ok()? == 0 {
-                return None;
-            }
-        }
-        let head = head.to_ascii_lowercase();
+        let head = self.read_head().await?;
         let status = head.split(' ').nth(1)?.parse().ok()?;
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         let mut body = vec![0; length.map_or(0, |length| length.parse().expect("a number"))];
         self.0.read_exact(&mut body).await.ok()?;
         let body = serde_json::from_slice(&body).unwrap_or_default();
         Some(Reply { status, head, body })
+    }
+
+    async fn read_head(&mut self) -> Option<String> {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if self.0.read_line(&mut head).await.ok()? == 0 {
+                return None;
+            }
+        }
+        Some(head.to_ascii_lowercase())
     }
 }
 

@@ -1,7 +1,7 @@
 //! A Redis that is stopped and started again under a gate of two processes, seen from where GitHub and operators stand.
 
 use crate::fleet::Fleet;
-use crate::gate::{PATIENCE, read};
+use crate::gate::{PATIENCE, often, read};
 use crate::github::GitHub;
 use crate::payload::{body, guid};
 use reqwest::Method;
@@ -66,8 +66,15 @@ async fn a_stopped_redis_is_told_soon_and_found_again_without_a_restart() {
         .deliver("workflow_job", &guid(2), body("queued", 102))
         .await;
     assert_eq!((again.status, &again.body["status"]), (200, &json!("duplicate")));
-    let ready = read(fleet.gate(0).request(Method::GET, "/readyz")).await;
-    assert_eq!(ready.status, 200);
+    let deadline = Instant::now() + SOON;
+    let mut often = often();
+    while read(fleet.gate(0).request(Method::GET, "/readyz")).await.status != 200 {
+        often.tick().await;
+        assert!(
+            Instant::now() < deadline,
+            "the store is back, and readiness does not say so"
+        );
+    }
 }
 
 /// The worker decides on it, and does not take long.

@@ -1,6 +1,7 @@
 //! One POST to a receiver of alerts: bounded in time, following no redirect, reading no answer but its head. Errors name
 //! neither the URL nor anything the receiver wrote, since both can hold secrets.
 
+use crate::config::Proxies;
 use crate::ports::{Clock, Failure};
 use chrono::TimeDelta;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
@@ -34,16 +35,18 @@ impl Post {
     ///
     /// # Errors
     /// When it cannot be built.
-    pub fn new(clock: Arc<dyn Clock>) -> Result<Self, SetupError> {
-        let http = Client::builder()
+    pub fn new(clock: Arc<dyn Clock>, proxies: &Proxies) -> Result<Self, SetupError> {
+        let mut http = Client::builder()
             .connect_timeout(CONNECT_WITHIN)
             .timeout(ANSWER_WITHIN)
             .redirect(Policy::none())
-            // What is not configured is not obeyed, and a proxy would read the URL.
+            // None but those of the configuration.
             .no_proxy()
-            .user_agent(concat!("jitgate/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(SetupError)?;
+            .user_agent(concat!("jitgate/", env!("CARGO_PKG_VERSION")));
+        for proxy in proxies.for_client().map_err(SetupError)? {
+            http = http.proxy(proxy);
+        }
+        let http = http.build().map_err(SetupError)?;
         Ok(Self { http, clock })
     }
 
@@ -124,7 +127,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/secret", listener.local_addr().expect("its address"));
         drop(listener);
-        let post = Post::new(Arc::new(Stopped)).expect("a client");
+        let post = Post::new(Arc::new(Stopped), &Proxies::default()).expect("a client");
         let failed = post.json("Slack", &url, HeaderMap::new(), Vec::new()).await;
         let Err(Failure::Transient(what)) = failed else {
             panic!("{failed:?}")

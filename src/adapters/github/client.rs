@@ -14,6 +14,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use octocrab::{OctoBody, Octocrab};
+use reqwest::redirect::Policy;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::error::Error;
@@ -86,12 +87,19 @@ struct Reply {
 impl Client {
     pub(super) fn new(settings: &Settings, clock: Arc<dyn Clock>, calls: Arc<dyn Calls>) -> Result<Self, SetupError> {
         let base = base_of(&settings.api_url)?;
-        // No read or write timeout: octocrab's go on counting on an idle connection and would cut off the next request
-        // on it. The deadline over each request bounds both.
+        // No read timeout: the deadline over each request bounds that, too. No proxies but those of the configuration.
+        let mut http = reqwest::Client::builder()
+            .connect_timeout(settings.connect_timeout)
+            .redirect(Policy::none())
+            .no_proxy();
+        let proxies = settings.proxies.for_client();
+        for proxy in proxies.map_err(|error| SetupError::Client(Box::new(error)))? {
+            http = http.proxy(proxy);
+        }
+        let http = http.build().map_err(|error| SetupError::Client(Box::new(error)))?;
         let octocrab = Octocrab::builder()
-            .set_connect_timeout(Some(settings.connect_timeout))
             .base_uri(base.as_str())
-            .and_then(|builder| builder.build())
+            .and_then(|builder| builder.build_with_reqwest(http))
             .map_err(|error| SetupError::Client(Box::new(error)))?;
         Ok(Self {
             octocrab,
@@ -305,7 +313,12 @@ fn inert(text: &str) -> String {
 /// An error with its causes; octocrab's own texts stop at the first.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |&error| error.source());
-    let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
+    // reqwest's name the whole URL, and queries are not logged.
+    let text = |cause: &dyn Error| {
+        let text = cause.to_string();
+        text.split(" for url (").next().unwrap_or_default().to_owned()
+    };
+    let mut texts: Vec<String> = causes.map(text).collect();
     texts.dedup();
     texts.join(": ")
 }

@@ -1,5 +1,6 @@
 //! What the adapter is told when it is made, and why that may not do.
 
+use crate::config::Proxies;
 use http::Uri;
 use secrecy::SecretString;
 use std::time::Duration;
@@ -11,6 +12,8 @@ pub struct Settings {
     pub api_url: String,
     /// Whom to speak as.
     pub credentials: Credentials,
+    /// By which proxies.
+    pub proxies: Proxies,
     /// Longest time for a connection to be made, TLS included.
     pub connect_timeout: Duration,
     /// Longest time for a request from waiting for its turn to the last byte of the answer.
@@ -22,8 +25,8 @@ pub struct Settings {
 pub enum Credentials {
     /// A GitHub App.
     App {
-        /// The App's id.
-        app_id: u64,
+        /// The App's client id or id.
+        app_id: String,
         /// Its RSA private key in PEM.
         private_key: SecretString,
         /// Its one installation; found for each owner when absent.
@@ -43,7 +46,7 @@ pub enum SetupError {
     #[error("the private key of app {app_id} is not an RSA key in PEM")]
     PrivateKey {
         /// The App it belongs to.
-        app_id: u64,
+        app_id: String,
         /// What the parser said.
         source: jsonwebtoken::errors::Error,
     },
@@ -52,7 +55,7 @@ pub enum SetupError {
     Token,
     /// The HTTP client could not be built.
     #[error("cannot build the HTTP client; are root certificates installed (Debian package ca-certificates)?")]
-    Client(#[source] Box<octocrab::Error>),
+    Client(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Checks an API URL and takes its trailing slash away.

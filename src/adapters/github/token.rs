@@ -83,9 +83,9 @@ impl Tokens {
             } => {
                 let key = EncodingKey::from_rsa_pem(private_key.expose_secret().as_bytes());
                 Ok(Self::Minted(Arc::new(App {
-                    id: *app_id,
+                    id: app_id.clone(),
                     key: key.map_err(|source| SetupError::PrivateKey {
-                        app_id: *app_id,
+                        app_id: app_id.clone(),
                         source,
                     })?,
                     only_installation: *installation_id,
@@ -130,7 +130,7 @@ impl Tokens {
 
 /// A GitHub App and the tokens minted for it.
 pub(super) struct App {
-    id: u64,
+    id: String,
     key: EncodingKey,
     only_installation: Option<u64>,
     client: Arc<Client>,
@@ -268,7 +268,7 @@ impl App {
         let claims = Claims {
             iat: (now - BACKDATED).timestamp(),
             exp: (now + JWT_LIFE).timestamp(),
-            iss: self.id.to_string(),
+            iss: self.id.clone(),
         };
         let failed = || Failure::Permanent(format!("the private key of app {} signs no JWT", self.id));
         let jwt = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key).map_err(|_| failed())?;

@@ -8,6 +8,7 @@ use super::status::Status;
 use crate::ports::Failure;
 use crate::ports::runner_host::SlotState;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -38,7 +39,8 @@ pub(super) async fn end(slot: &SlotDir, machine_start: &str) -> Result<Option<Fi
         )));
     };
     // The kernel kills an environment with its keeper, but that takes a moment.
-    let status = Status::read(slot);
+    let unread = |error| Failure::Transient(format!("the status of {} cannot be read: {error}", slot.name()));
+    let status = Status::look(slot).map_err(unread)?;
     let has_ended = |status: &Status| matches!(status.state, SlotState::Ready | SlotState::Ended(_));
     let known = status.filter(|status| !has_ended(status) && status.machine_start == machine_start);
     if let Some(status) = known {
@@ -59,10 +61,12 @@ pub(super) async fn end(slot: &SlotDir, machine_start: &str) -> Result<Option<Fi
     Ok(keeper_lock)
 }
 
-/// Whether a keeper lives in the slot.
+/// Whether a keeper lives in the slot. One whose lock cannot be opened just now is not taken for dead.
 pub(super) fn has_keeper(slot: &SlotDir) -> bool {
-    let file = File::open(slot.lock());
-    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    match File::open(slot.lock()) {
+        Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    }
 }
 
 /// Returns once a keeper that is going is gone, or after a while if it is not going.
@@ -78,8 +82,10 @@ struct Held;
 
 /// The lock of a slot, as soon as its keeper is gone. None where there never was one.
 async fn free_lock(slot: &SlotDir, patience: Duration) -> Result<Option<File>, Held> {
-    let Ok(file) = OpenOptions::new().read(true).write(true).open(slot.lock()) else {
-        return Ok(None);
+    let file = match OpenOptions::new().read(true).write(true).open(slot.lock()) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(_) => return Err(Held),
     };
     let deadline = Instant::now() + patience;
     while file.try_lock().is_err() {

@@ -18,6 +18,7 @@ use crate::ports::runner_host::{Ending, RunnerHost, Slot, SlotId, SlotState};
 use crate::ports::{Clock, Failure};
 use async_trait::async_trait;
 use chrono::DateTime;
+use rustix::io::Errno;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File};
@@ -121,39 +122,39 @@ impl LocalHost {
         Ok((id, slot))
     }
 
-    fn look_at(&self, id: SlotId) -> Slot {
+    fn look_at(&self, id: SlotId) -> io::Result<Slot> {
         let slot = SlotDir(self.layout.slots().join(&id.0));
         if let Some(boot) = lock(&self.booting).get(&id)
             && let Some(state) = boot.state()
         {
             let since = boot.since;
-            return Slot {
+            return Ok(Slot {
                 id,
                 runner: None,
                 state,
                 since,
-            };
+            });
         }
-        let Some(status) = Status::read(&slot) else {
+        let Some(status) = Status::look(&slot)? else {
             let made = slot.0.metadata().and_then(|metadata| metadata.modified());
-            return Slot {
+            return Ok(Slot {
                 id,
                 runner: None,
                 state: SlotState::Ended(Ending::Lost),
                 since: made.map_or_else(|_| self.clock.now(), DateTime::from),
-            };
+            });
         };
         let status = self.as_it_is(&slot, status);
         // Before it has started anything it cannot be spoken to, and the claim waits for it anyway.
         if !matches!(status.state, SlotState::Ready | SlotState::Ended(_)) && !status.environment.is_empty() {
             self.watch(&id, slot);
         }
-        Slot {
+        Ok(Slot {
             id,
             runner: status.runner,
             state: status.state,
             since: status.since,
-        }
+        })
     }
 
     /// What a status file says, unless the one who wrote it is gone.
@@ -223,7 +224,8 @@ impl RunnerHost for LocalHost {
     async fn claim(&self, id: &SlotId, runner: &str, config: SecretString) -> Result<(), Failure> {
         let slot = self.slot(id);
         let slot = slot.ok_or_else(|| Failure::Permanent(format!("there is no slot {}", id.0)))?;
-        if self.look_at(id.clone()).state != SlotState::Ready {
+        let unread = |error| Failure::Transient(format!("slot {} cannot be looked at: {error}", id.0));
+        if self.look_at(id.clone()).map_err(unread)?.state != SlotState::Ready {
             return Err(Failure::Permanent(format!(
                 "slot {} is not ready, or was used before",
                 id.0
@@ -263,7 +265,14 @@ impl RunnerHost for LocalHost {
         match answer {
             Ok(Ok(answer)) if answer == STARTED => Ok(()),
             Ok(Ok(answer)) if !answer.is_empty() => Err(Failure::Permanent(answer)),
-            Ok(Err(error)) => Err(Failure::Transient(format!("no keeper can be started: {error}"))),
+            Ok(Err(error)) => {
+                let what = format!("no keeper can be started: {error}");
+                Err(if is_shortage(&error) {
+                    Failure::Transient(what)
+                } else {
+                    Failure::Permanent(what)
+                })
+            }
             _ => Err(Failure::Transient(format!(
                 "the keeper of {} did not say whether it started",
                 id.0
@@ -309,12 +318,18 @@ impl RunnerHost for LocalHost {
             ids.extend(entry.map_err(failed)?.file_name().into_string().map(SlotId));
         }
         ids.sort();
-        Ok(ids.into_iter().map(|id| self.look_at(id)).collect())
+        ids.into_iter().map(|id| self.look_at(id).map_err(failed)).collect()
     }
 
     async fn changed(&self) {
         self.changed.notified().await;
     }
+}
+
+/// Whether the machine is out of descriptors, processes or memory, which passes.
+fn is_shortage(error: &io::Error) -> bool {
+    let short = [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| short.contains(&errno))
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -76,7 +76,16 @@ impl Status {
 
     /// None when there is none, or nothing that makes sense.
     pub(super) fn read(slot: &SlotDir) -> Option<Self> {
-        serde_json::from_slice(&fs::read(slot.status()).ok()?).ok()
+        Self::look(slot).ok().flatten()
+    }
+
+    /// The same, where it matters whether there is none or it cannot be read just now, for want of a descriptor say.
+    pub(super) fn look(slot: &SlotDir) -> io::Result<Option<Self>> {
+        match fs::read(slot.status()) {
+            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) fn write(&self, slot: &SlotDir) -> io::Result<()> {

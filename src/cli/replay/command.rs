@@ -56,7 +56,7 @@ pub(in crate::cli) fn run(args: Args, global: &Global) -> Outcome {
         output::print_json(&report.to_json())?;
     } else {
         let colour = Colour(std::io::stdout().is_terminal());
-        output::print(|out| out.write_all(report.to_text(colour).as_bytes()))?;
+        output::print_coloured(|out| out.write_all(report.to_text(colour).as_bytes()))?;
     }
     Ok(if report.passed() { Exit::Done } else { Exit::Negative })
 }

@@ -11,7 +11,7 @@ use crate::config::{self, Config, Credentials, Sources};
 use crate::domain::alert::{Alert, AlertState};
 use crate::domain::decision::Decision;
 use crate::domain::ids::{DeliveryId, JobId};
-use crate::http::Running;
+use crate::http::{Bind, Running};
 use crate::ports::{Clock, RunnerHost};
 use crate::runtime::{self, Store};
 use crate::simulator::{Client as GitHub, Simulator};
@@ -84,7 +84,9 @@ impl Local {
     }
 
     fn open(&mut self) -> Result<()> {
-        let (ingress, _) = runtime::open_ingress(&self.config, &self.gate, ([127, 0, 0, 1], 0).into())?;
+        let health = runtime::health(&self.gate);
+        let (ingress, _) =
+            runtime::open_ingress(&self.config, &self.gate, health, Bind::Tcp(([127, 0, 0, 1], 0).into()))?;
         self.ingress = Some(ingress);
         Ok(())
     }

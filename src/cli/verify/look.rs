@@ -82,6 +82,14 @@ fn configuration(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding>
             "make it a place that this user can write to",
         ));
     }
+    if let Err(error) = runtime::check_state_dir(state_dir) {
+        let remedy = error.remedy().unwrap_or_default();
+        found.push(Finding::problem(
+            Subject::Configuration,
+            format!("server.state_dir: {error}"),
+            remedy,
+        ));
+    }
     let is_there = |only: &RepositoryName| {
         config
             .repositories

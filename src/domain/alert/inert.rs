@@ -5,6 +5,8 @@
 //! U+FFFD, what could be markup, a mention or a link by its full-width twin: a person reads the same, a parser sees
 //! letters. Plain names stay as they are.
 
+use crate::domain::text::is_hidden;
+
 /// What stands for a character that cannot be shown.
 const UNSHOWN: char = '\u{fffd}';
 
@@ -45,16 +47,6 @@ pub fn inert(text: &str, longest: usize) -> String {
 
 fn full_width(ascii: char) -> char {
     char::from_u32(u32::from(ascii) + 0xfee0).unwrap_or(UNSHOWN)
-}
-
-/// Control and format characters: line ends, terminal sequences, direction marks, what has no width, tags.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{115f}' | '\u{1160}'
-            | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]

@@ -1,0 +1,234 @@
+//! Reads the body of a delivery within its limits of size, time and memory.
+//!
+//! Nothing of a body is signed for before its last byte is there, so anybody can begin as many as there are connections.
+//! The first part of each is free and holds all that GitHub usually sends; what goes beyond shares one room. Where the
+//! room is full, the body that has been on its way for the longest makes place: GitHub's come at once, and only one that
+//! stalls or trickles gets old.
+
+use super::problem::Problem;
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::web::Payload;
+use futures::StreamExt;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+
+/// What is free of each body.
+const FREE_BYTES: usize = 64 * 1024;
+/// Room for what goes beyond, of all bodies, in KiB.
+const ROOM_KIB: usize = 256 * 1024;
+/// Longest pause between two reads of a body.
+const MAX_PAUSE: Duration = Duration::from_secs(3);
+/// A body of this age makes place for others.
+const MAX_UNDISTURBED: Duration = Duration::from_secs(1);
+/// How long a body waits for room.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often it is looked whether another one is old enough to make place.
+const ROOM_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A sender that pauses this long waits for the answer.
+const QUIET: Duration = Duration::from_millis(250);
+/// What is read at most of a body that is refused.
+const HEARD_OUT_BYTES: usize = 64 << 20;
+
+/// The limits of bodies, and the room they share.
+pub(super) struct Bodies {
+    limit_bytes: usize,
+    timeout: Duration,
+    room: Arc<Semaphore>,
+    large: Mutex<BTreeMap<u64, Arc<Large>>>,
+    next: AtomicU64,
+}
+
+/// A body beyond what is free.
+struct Large {
+    since: Instant,
+    make_place: Notify,
+}
+
+/// A body that is there, and the room it takes until it is dropped.
+#[derive(Default)]
+pub(super) struct Body {
+    pub(super) bytes: Vec<u8>,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl Body {
+    fn room_kib(&self) -> usize {
+        self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+    }
+}
+
+impl Bodies {
+    pub(super) fn new(limit_bytes: usize, timeout: Duration) -> Self {
+        // One body of the largest size always fits.
+        let room = ROOM_KIB.max(limit_bytes / 1024 + 1);
+        Self {
+            limit_bytes,
+            timeout,
+            room: Arc::new(Semaphore::new(room)),
+            large: Mutex::default(),
+            next: AtomicU64::default(),
+        }
+    }
+
+    /// Reads a body to its end.
+    pub(super) async fn read(&self, request: &HttpRequest, payload: &mut Payload) -> Result<Body, Problem> {
+        let declared = request.headers().get(CONTENT_LENGTH);
+        let declared = declared.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let is_too_large = |length: u64| usize::try_from(length).map_or(true, |length| length > self.limit_bytes);
+        if declared.is_some_and(is_too_large) {
+            return Err(self.too_large());
+        }
+        let read = timeout(self.timeout, self.read_within(payload)).await;
+        read.unwrap_or_else(|_| Err(too_slow(format!("within {} s", self.timeout.as_secs()))))
+    }
+
+    async fn read_within(&self, payload: &mut Payload) -> Result<Body, Problem> {
+        let mut body = Body::default();
+        // Leaves with this call, however that ends.
+        let mut place: Option<Place<'_>> = None;
+        let pause = MAX_PAUSE.min(self.timeout);
+        loop {
+            let chunk = tokio::select! {
+                chunk = timeout(pause, payload.next()) => chunk,
+                () = told_to_make_place(place.as_ref()) => {
+                    return Err(too_slow("soon enough, and others need its room".to_owned()));
+                }
+            };
+            let chunk = match chunk {
+                Ok(Some(Ok(chunk))) => chunk,
+                Ok(Some(Err(_))) => return Err(incomplete()),
+                Ok(None) => return Ok(body),
+                Err(_) => return Err(too_slow(format!("without a pause of {} s", pause.as_secs()))),
+            };
+            let length = body.bytes.len() + chunk.len();
+            if length > self.limit_bytes {
+                return Err(self.too_large());
+            }
+            let needed_kib = length.saturating_sub(FREE_BYTES).div_ceil(1024);
+            if let Some(more @ 1..) = needed_kib.checked_sub(body.room_kib()) {
+                let place = place.get_or_insert_with(|| self.place());
+                let more = self.make_room(place, more).await?;
+                match &mut body.room {
+                    Some(room) => room.merge(more),
+                    None => body.room = Some(more),
+                }
+            }
+            body.bytes.extend_from_slice(&chunk);
+        }
+    }
+
+    fn place(&self) -> Place<'_> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let large = Arc::new(Large {
+            since: Instant::now(),
+            make_place: Notify::new(),
+        });
+        self.large().insert(number, large.clone());
+        Place {
+            bodies: self,
+            number,
+            large,
+        }
+    }
+
+    /// Room for so much more of a body.
+    async fn make_room(&self, place: &Place<'_>, kib: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
+        let began = Instant::now();
+        loop {
+            if let Ok(Ok(permit)) = timeout(ROOM_INTERVAL, self.room.clone().acquire_many_owned(kib)).await {
+                return Ok(permit);
+            }
+            if began.elapsed() > ROOM_TIMEOUT {
+                return Err(busy());
+            }
+            let large = self.large();
+            let oldest = large.iter().find(|(number, _)| **number != place.number);
+            if let Some((_, oldest)) = oldest.filter(|(_, oldest)| oldest.since.elapsed() > MAX_UNDISTURBED) {
+                oldest.make_place.notify_one();
+            }
+        }
+    }
+
+    fn too_large(&self) -> Problem {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "Payload too large",
+            format!("the body is larger than {} bytes", self.limit_bytes),
+        )
+    }
+
+    fn large(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Large>>> {
+        self.large.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The place of a large body among the others, by age.
+struct Place<'a> {
+    bodies: &'a Bodies,
+    number: u64,
+    large: Arc<Large>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.bodies.large().remove(&self.number);
+    }
+}
+
+async fn told_to_make_place(place: Option<&Place<'_>>) {
+    match place {
+        Some(place) => place.large.make_place.notified().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn too_slow(how: String) -> Problem {
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "too-slow",
+        "Request timeout",
+        format!("the body did not arrive {how}"),
+    )
+}
+
+fn incomplete() -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "incomplete",
+        "Bad request",
+        "the body ended early",
+    )
+}
+
+fn busy() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "busy",
+        "Service unavailable",
+        "too many deliveries are being read; redeliver later",
+    )
+}
+
+/// Reads on and forgets, while the sender keeps sending: a connection that is closed under it takes the answer along.
+pub(super) async fn hear_out(payload: &mut Payload, at_most: Duration) {
+    let until_quiet = async {
+        let mut heard_bytes = 0;
+        while let Ok(Some(Ok(chunk))) = timeout(QUIET, payload.next()).await {
+            heard_bytes += chunk.len();
+            if heard_bytes > HEARD_OUT_BYTES {
+                break;
+            }
+        }
+    };
+    // Whoever sends longer than that has had its chance.
+    drop(timeout(at_most, until_quiet).await);
+}
