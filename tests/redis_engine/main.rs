@@ -1,11 +1,11 @@
 //! What is special to the Redis engine: servers that die, hang, fill up or forget scripts, and processes that share one.
 #![cfg(test)]
 
+mod door;
+mod elsewhere;
 mod failing;
-
 mod model;
 mod server;
-
 mod sharing;
 mod telling;
 

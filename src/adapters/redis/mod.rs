@@ -4,7 +4,8 @@
 //! script, so it happens wholly or not at all, and a claim, a lease and a delay go by the clock of the server. Together with
 //! the connection an answer is lost: what was asked for may have happened then, and every call may be repeated.
 //!
-//! All calls share one connection and none blocks on it; wake-ups come as pushes between the answers. It comes back at the
+//! All calls share one connection and none blocks on it; wake-ups come as pushes between the answers. A server that says it is
+//! the wrong one (a read-only replica, one that loads or lost its primary) is left as one that is gone. It comes back at the
 //! next call, and whoever waits calls every second while it is gone. `rediss://` trusts the certificate authorities of the
 //! system, or those in `SSL_CERT_FILE`.
 //!
@@ -56,6 +57,7 @@
 //! `~jitgate:*` and `&jitgate:*`, and `+info +config|get` to be told what the server promises.
 
 mod body;
+mod connection;
 mod durability;
 mod ledger;
 mod link;
