@@ -5,7 +5,6 @@ use crate::adapters::github::{self, GitHubAdapter};
 use crate::adapters::memory::MemoryStore;
 use crate::adapters::redis::{self, RedisStore};
 use crate::adapters::sqlite::{OpenError, OpenMode, SqliteStore};
-use crate::app::alerts::OldSecret;
 use crate::app::gather::Recall;
 use crate::app::pool::Pool;
 use crate::app::settings::{Repository, Settings};
@@ -280,7 +279,7 @@ pub fn open_ingress(config: &Config, gate: &Gate, listen: SocketAddr) -> Result<
         config.webhook.secrets.clone(),
         repositories(config),
         gate.observer.clone(),
-        OldSecret::new(gate.alerts.clone()),
+        gate.alerts.clone(),
     ));
     let limits = Limits {
         body_limit_bytes: config.server.body_limit_bytes,

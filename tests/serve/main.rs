@@ -19,3 +19,4 @@ mod story;
 mod taking;
 mod target;
 mod wire;
+mod unreadable;

@@ -11,7 +11,7 @@
 //! | `place` | order of arrival and of a requeue; never used twice |
 //! | `id` | `X-GitHub-Delivery` |
 //! | `event` | `X-GitHub-Event` |
-//! | `action`, `repository`, `job` | what a queued delivery is about; null for an ignored one. `job` is an unsigned number in a signed column |
+//! | `action`, `repository`, `job` | what a queued delivery is about; null for an ignored one, and where it could not be read. `job` is an unsigned number in a signed column |
 //! | `received_at` | when the ingress had it |
 //! | `state` | `queued`, `leased`, `done`, `ignored` or `dead` |
 //! | `attempts` | claims since it arrived or was requeued; with `place` it names a lease |

@@ -1,7 +1,7 @@
 //! Both ports over one file.
 
 use super::body::StoredBody;
-use super::deliveries::{self, Incoming, IncomingWork};
+use super::deliveries::{self, Incoming, IncomingWork, Then};
 use super::listing::{self, Moment};
 use super::lock::Lock;
 use super::open::{OpenError, OpenMode, open};
@@ -267,7 +267,7 @@ fn pack(arrival: Arrival) -> Incoming {
             action,
             repository,
             job,
-            priority,
+            then: Then::Dead(cause),
             body_bytes: body.len() as u64,
             body: StoredBody::pack(body),
         }),
@@ -279,3 +279,17 @@ fn pack(arrival: Arrival) -> Incoming {
         work,
     }
 }
+        } => Some(IncomingWork {
+            action: Some(action),
+            repository: Some(repository),
+            job: Some(job),
+            then: Then::Queued(priority),
+            body_bytes: body.len() as u64,
+            body: StoredBody::pack(body),
+        }),
+        Work::Bury {
+            action,
+            repository,
+            job,
+            cause,
+            body,

@@ -81,6 +81,9 @@ alert_kinds! {
     /// A delivery was signed with a secret on its way out.
     OldWebhookSecretUsed = "old-webhook-secret-used", Warning, Event,
         "give GitHub's webhook the current secret, then take the old one out of webhook.secrets";
+    /// A signed delivery that this version cannot read.
+    UnreadableDelivery = "unreadable-delivery", Warning, Event,
+        "see `jitgate dead-letter list`; once a version that reads them is installed, `jitgate dead-letter retry --all`";
     /// A service level objective is missed.
     SloBreach = "slo-breach", Warning, State,
         "see which objective is missed, and what was slow or failed";
