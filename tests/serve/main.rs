@@ -8,6 +8,7 @@ mod alerts;
 mod decisions;
 mod gate;
 mod outage;
+mod locked;
 mod payload;
 mod receiver;
 mod refusals;
