@@ -81,6 +81,7 @@ macro_rules! contract {
                 records_are_listed_in_pages
                 records_are_kept_as_long_as_was_said_last
                 a_record_of_no_time_is_gone_at_once
+                of_spare_records_those_go_first_that_were_changed_longest_ago
                 odd_texts_come_back_as_they_came
             );
     };

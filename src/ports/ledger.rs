@@ -94,6 +94,9 @@ pub enum Keep {
 }
 
 /// What became of a write.
+    /// As [`Keep::For`], and shorter when there are more of these than `Bounds::max_spare_records`: those that were changed
+    /// longest ago go first. For what costs us and was asked for by others.
+    Spare(Duration),
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
     /// Written; this is its version now.

@@ -85,6 +85,8 @@ pub struct Bounds {
     pub bodies_max_bytes: u64,
     /// How long a finished delivery is remembered; its body too, room permitting.
     pub retention: Duration,
+    /// Records of the ledger at most that are kept as `Keep::Spare`.
+    pub max_spare_records: u64,
 }
 
 impl Bounds {

@@ -34,7 +34,7 @@ impl MemoryStore {
             clock,
             state: Mutex::new(State {
                 deliveries: Deliveries::new(bounds),
-                records: Records::default(),
+                records: Records::new(bounds.max_spare_records),
             }),
             changed: Notify::new(),
         }

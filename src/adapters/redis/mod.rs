@@ -48,6 +48,7 @@
 //! | `record:KIND:ID` | hash: `version`, `value` | as the caller says |
 //! | `records:KIND` | sorted set of ids at score 0 | soon after the record |
 //! | `expiring:KIND` | sorted set of ids by expiry (ms) | soon after the record |
+//! | `surplus:KIND` | sorted set of ids by last change: those that may go when there are many of them | soon after the record |
 //!
 //! Fields of `delivery:GUID`: `event`, `received` (RFC 3339), `received_ms`, `place` (in the order of arrival), `placed` (ms),
 //! `state` (`queued`, `leased`, `done`, `ignored`, `dead`), `attempts`; for one with a body also `action`, `repository`,

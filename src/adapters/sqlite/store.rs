@@ -200,8 +200,8 @@ impl Ledger for SqliteStore {
     }
 
     async fn put(&self, key: &Key, value: &str, expected: Option<u64>, keep: Keep) -> Result<Put, Failure> {
-        let (key, value) = (key.clone(), value.to_owned());
-        self.change(move |connection, now| records::put(connection, now, &key, &value, expected, keep))
+        let (key, value, max_spare) = (key.clone(), value.to_owned(), self.bounds.max_spare_records);
+        self.change(move |connection, now| records::put(connection, now, &key, &value, expected, keep, max_spare))
             .await
     }
 
