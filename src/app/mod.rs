@@ -4,6 +4,7 @@
 
 pub mod act;
 pub mod alerts;
+pub mod claim;
 pub mod decide;
 pub mod gate;
 pub mod gather;

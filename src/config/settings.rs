@@ -4,8 +4,8 @@ use super::check::{Check, Reported};
 use super::raw::RawConfig;
 use super::repositories::{self, Shared};
 use super::{
-    Alerts, Credentials, Github, Local, Problem, Problems, Qemu, Repository, Rollout, Routing, Runners, Server, Slo,
-    Store, StoreUrl, Synthetic, Telemetry, Webhook,
+    Alerts, Credentials, Github, Host, Local, Problem, Problems, Qemu, Repository, Rollout, Routing, Runners, Sandbox,
+    Server, Slo, Store, StoreUrl, Synthetic, Telemetry, Webhook,
 };
 use std::mem;
 use std::path::PathBuf;
@@ -79,6 +79,12 @@ impl RawConfig {
         if is_file && check.is_default("store.url") && !check.is_default("server.state_dir") {
             let remedy = "set it too, if the database is to lie there";
             check.warn("store.url", "does not follow server.state_dir", remedy);
+        }
+        if let (Ok(store), Ok(runners), Ok(local)) = (&store, &runners, &local)
+            && runners.host == Host::Local
+        {
+            // What is wrong is among the problems.
+            store.closed_to_jobs(check, local.sandbox == Sandbox::Bwrap).ok();
         }
         let shared = Shared {
             raw_routing,

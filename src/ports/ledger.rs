@@ -25,6 +25,8 @@ pub enum Kind {
     Repository,
     /// A runner group under quarantine.
     Group,
+    /// A worker, by the name of its instance.
+    Instance,
     /// An alert, by its id.
     Alert,
     /// An alert that is not over, or that somebody has yet to be told of, by its id.
@@ -43,6 +45,7 @@ impl Kind {
             Self::PastRunner => "past_runner",
             Self::Repository => "repository",
             Self::Group => "group",
+            Self::Instance => "instance",
             Self::Alert => "alert",
             Self::LiveAlert => "live-alert",
         }
@@ -91,12 +94,12 @@ pub enum Keep {
     Forever,
     /// For this long after its last change.
     For(Duration),
-}
-
-/// What became of a write.
     /// As [`Keep::For`], and shorter when there are more of these than `Bounds::max_spare_records`: those that were changed
     /// longest ago go first. For what costs us and was asked for by others.
     Spare(Duration),
+}
+
+/// What became of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
     /// Written; this is its version now.

@@ -9,6 +9,8 @@ mod durability;
 mod export;
 mod metrics;
 mod runners;
+#[path = "../redis_engine/server.rs"]
+mod server;
 mod stage;
 mod verify;
 mod why;

@@ -5,19 +5,22 @@
 mod admin;
 mod alertmanager;
 mod alerts;
+mod copies;
 mod decisions;
 mod gate;
-mod outage;
 mod locked;
+mod outage;
 mod payload;
 mod receiver;
 mod refusals;
 mod samples;
 mod secrecy;
 mod senders;
+#[path = "../redis_engine/server.rs"]
+mod server;
 mod start;
 mod story;
 mod taking;
 mod target;
-mod wire;
 mod unreadable;
+mod wire;

@@ -160,4 +160,12 @@ impl Durability for MemoryStore {
             }),
         }])
     }
+
+    async fn open_place(&self) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
+
+    async fn try_out(&self) -> Result<(), Failure> {
+        Ok(())
+    }
 }

@@ -10,7 +10,7 @@ use crate::ports::Failure;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
-use redis::{Cmd, ErrorKind, FromRedisValue, PushKind, RedisError, RedisResult, ServerErrorKind};
+use redis::{Cmd, ErrorKind, FromRedisValue, PushKind, RedisError, RedisResult, ServerErrorKind, Value};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -87,6 +87,12 @@ impl Link {
         self.in_time(self.send(command)).await
     }
 
+    /// Sends a command that may be refused: whatever the answer is, it says nothing of the connection.
+    pub(super) async fn try_out(&self, command: &Cmd) -> Result<Value, Failure> {
+        self.in_time(async { command.query_async(&mut self.live().await?.connection).await })
+            .await
+    }
+
     /// Sends a command to every server that takes writes, and gives each server's name and answer.
     pub(super) async fn ask_each<T: FromRedisValue>(&self, command: &Cmd) -> Result<Vec<(String, T)>, Failure> {
         self.in_time(async {
@@ -103,6 +109,11 @@ impl Link {
             }
         })
         .await
+    }
+
+    /// Where it leads.
+    pub(super) fn target(&self) -> &Target {
+        &self.0.target
     }
 
     /// Which connection this is; none has number 0.

@@ -67,7 +67,9 @@ mod rows;
 mod scripts;
 mod shards;
 mod store;
+mod strangers;
 mod target;
+mod trial;
 mod usage;
 
 pub use store::{RedisStore, Settings};

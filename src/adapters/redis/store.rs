@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// What holds the layout, and which one this is; mod.rs describes it.
-const LAYOUT_KEY: &str = "jitgate:layout";
+pub(super) const LAYOUT_KEY: &str = "jitgate:layout";
 const LAYOUT_VERSION: u32 = 1;
 
 /// Where the store is and how much it keeps.

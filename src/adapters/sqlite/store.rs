@@ -21,6 +21,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
+/// Writes to every table, and takes it back.
+const TRIAL: &str = "
+    SAVEPOINT trial;
+    INSERT INTO deliveries (place, id, event, received_at, state, due_at, body_bytes)
+        VALUES (-1, 'trial', 'trial', 0, 'queued', 0, 1);
+    INSERT INTO bodies SELECT number, 0, x'00' FROM deliveries WHERE id = 'trial';
+    INSERT INTO records (kind, id, version, value) VALUES ('trial', 'trial', 1, '{}');
+    ROLLBACK TO trial;
+    RELEASE trial;";
+
 /// Queue and ledger in one file.
 pub struct SqliteStore {
     // In this order: the file is closed before the lock is let go.
@@ -252,6 +262,14 @@ impl Durability for SqliteStore {
             promise("synchronous", level, (synchronous < 2).then_some(unsafe_commits)),
         ])
     }
+
+    async fn open_place(&self) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
+
+    async fn try_out(&self) -> Result<(), Failure> {
+        self.writer.write(|connection| connection.execute_batch(TRIAL)).await
+    }
 }
 
 fn pack(arrival: Arrival) -> Incoming {
@@ -262,6 +280,20 @@ fn pack(arrival: Arrival) -> Incoming {
             repository,
             job,
             priority,
+            body,
+        } => Some(IncomingWork {
+            action: Some(action),
+            repository: Some(repository),
+            job: Some(job),
+            then: Then::Queued(priority),
+            body_bytes: body.len() as u64,
+            body: StoredBody::pack(body),
+        }),
+        Work::Bury {
+            action,
+            repository,
+            job,
+            cause,
             body,
         } => Some(IncomingWork {
             action,
@@ -279,17 +311,3 @@ fn pack(arrival: Arrival) -> Incoming {
         work,
     }
 }
-        } => Some(IncomingWork {
-            action: Some(action),
-            repository: Some(repository),
-            job: Some(job),
-            then: Then::Queued(priority),
-            body_bytes: body.len() as u64,
-            body: StoredBody::pack(body),
-        }),
-        Work::Bury {
-            action,
-            repository,
-            job,
-            cause,
-            body,

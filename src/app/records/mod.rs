@@ -10,10 +10,12 @@
 //! | past_runner | name | the same, afterwards | `retention_s` |
 //! | repository | `owner/name` | whether jitgate switched its routing off | for ever |
 //! | group | repository or `org#group` | untrusted jobs that hold up minting | `retention_s` |
+//! | instance | its name | which worker goes by it | some seconds after it was heard of last |
 //! | alert | its id | the alert, and who was told of it | for ever until it is over, then `retention_s` |
 //! | live-alert | the alert's id | nothing: it is there while the alert is not over, or somebody has yet to be told | for ever |
 
 mod access;
+mod instance;
 mod job;
 mod run;
 mod runner;
