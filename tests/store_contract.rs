@@ -50,6 +50,7 @@ macro_rules! contract {
                 one_guid_from_fifty_senders_is_taken_once
                 one_delivery_goes_to_one_of_ten_workers
                 an_ignored_delivery_leaves_its_guid_and_no_body
+                one_that_cannot_be_read_is_a_dead_letter_at_once_and_can_be_retried
                 deliveries_of_one_job_go_out_one_at_a_time
                 the_oldest_go_out_first
                 requeue_hands_out_what_is_over_and_leaves_the_rest
@@ -80,6 +81,7 @@ macro_rules! contract {
                 records_are_listed_in_pages
                 records_are_kept_as_long_as_was_said_last
                 a_record_of_no_time_is_gone_at_once
+                of_spare_records_those_go_first_that_were_changed_longest_ago
                 odd_texts_come_back_as_they_came
             );
     };

@@ -91,6 +91,7 @@ impl Place {
             max_entries_other: 10,
             bodies_max_bytes: 1000,
             retention: RETENTION,
+            max_spare_records: 1000,
         };
         Self {
             store: Arc::new(MemoryStore::new(clock.clone(), bounds)),

@@ -1,6 +1,6 @@
 //! A delivery comes in: verified, read, and durably queued before it is answered. Nothing here talks to GitHub.
 
-use super::alerts::OldSecret;
+use super::alerts::{Alerts, OldSecret};
 use super::renamed::Renamed;
 use super::settings::Repository;
 use crate::domain::event::{Action, JobEvent};
@@ -26,6 +26,7 @@ pub struct Ingest {
     secret_used: Vec<AtomicU64>,
     repositories: Vec<Repository>,
     observer: Arc<dyn Observer>,
+    alerts: Arc<Alerts>,
     old_secret: OldSecret,
     renamed: Renamed,
 }
@@ -63,6 +64,8 @@ pub enum Status {
     IgnoredEvent,
     /// A `workflow_job` action we don't know.
     IgnoredAction,
+    /// Signed, perhaps ours, and unreadable for this version: a dead letter now, that can be retried.
+    Unreadable,
     /// A repository that is not configured.
     IgnoredRepository,
     /// GitHub's greeting of a new hook.
@@ -77,6 +80,7 @@ impl Status {
             Self::Queued => "queued",
             Self::Duplicate => "duplicate",
             Self::IgnoredEvent | Self::IgnoredAction | Self::IgnoredRepository => "ignored",
+            Self::Unreadable => "unreadable",
             Self::Pong => "pong",
         }
     }
@@ -103,7 +107,7 @@ pub enum Rejected {
     /// Not JSON by its content type.
     #[error("only application/json is taken; set the content type in the webhook's settings")]
     MediaType,
-    /// Signed, and still not a payload.
+    /// Signed, and still not JSON.
     #[error("{0}")]
     Malformed(#[from] payload::Malformed),
     /// The queue is at its bound.
@@ -130,7 +134,7 @@ impl Rejected {
 }
 
 impl Ingest {
-    /// Deliveries signed by one of `secrets` (the first is current; `old_secret` is told of others) about one of
+    /// Deliveries signed by one of `secrets` (the first is current, and the others raise one of `alerts`) about one of
     /// `repositories` go to `queue`; `renamed` is told of those about others.
     #[must_use]
     pub fn new(
@@ -139,7 +143,7 @@ impl Ingest {
         secrets: Vec<SecretString>,
         repositories: Vec<Repository>,
         observer: Arc<dyn Observer>,
-        old_secret: OldSecret,
+        alerts: Arc<Alerts>,
         renamed: Renamed,
     ) -> Self {
         let secret_used = secrets.iter().map(|_| AtomicU64::new(0)).collect();
@@ -150,7 +154,8 @@ impl Ingest {
             secret_used,
             repositories,
             observer,
-            old_secret,
+            old_secret: OldSecret::new(alerts.clone()),
+            alerts,
             renamed,
         }
     }
@@ -199,7 +204,10 @@ impl Ingest {
                 payload::check_json(body)?;
                 return Ok(taken(Status::Pong));
             }
-            "workflow_job" => self.read(body, received_at, seen)?,
+            "workflow_job" => match payload::parse(body) {
+                Ok(parsed) => self.take_in(parsed, body, received_at, seen),
+                Err(error) => self.give_up(&error, body, seen)?,
+            },
             _ => {
                 payload::check_json(body)?;
                 (Work::Remember, Status::IgnoredEvent)
@@ -211,10 +219,21 @@ impl Ingest {
             received_at,
             work,
         };
+        let buried = match &arrival.work {
+            Work::Bury { repository, cause, .. } => Some((repository.clone(), cause.clone())),
+            Work::Queue { .. } | Work::Remember => None,
+        };
         match self.queue.accept(arrival).await.map_err(Rejected::Store)? {
             Accepted::Taken => {
                 if let Some((ids, full_name)) = &seen.elsewhere {
                     self.renamed.heard(*ids, full_name).await;
+                }
+                if let Some((repository, cause)) = buried {
+                    tracing::error!(delivery = %delivery, cause, "delivery {delivery} cannot be read and is a dead letter");
+                    let repository = repository.and_then(|name| self.repository(&name));
+                    self.alerts
+                        .unreadable(repository.map(|repository| &repository.name), &cause)
+                        .await;
                 }
                 Ok(taken(status))
             }
@@ -229,17 +248,17 @@ impl Ingest {
         self.secret_used.iter().map(|n| n.load(Ordering::Relaxed)).collect()
     }
 
-    fn read(&self, body: &[u8], at: DateTime<Utc>, seen: &mut Seen) -> Result<(Work, Status), Rejected> {
-        let event = match payload::parse(body)? {
+    fn take_in(&self, parsed: Parsed, body: &[u8], at: DateTime<Utc>, seen: &mut Seen) -> (Work, Status) {
+        let event = match parsed {
             Parsed::Job(event) => event,
-            Parsed::UnknownAction => return Ok((Work::Remember, Status::IgnoredAction)),
+            Parsed::UnknownAction => return (Work::Remember, Status::IgnoredAction),
         };
         seen.action = Some(event.action);
         // Clocks differ: what came before it happened came at once.
         seen.lag = happened_at(&event).map(|then| (at - then).to_std().unwrap_or_default());
-        let Some(repository) = self.repositories.iter().find(|r| r.name.matches(&event.repository)) else {
+        let Some(repository) = self.repository(&event.repository) else {
             seen.elsewhere = Some((event.ids, event.repository));
-            return Ok((Work::Remember, Status::IgnoredRepository));
+            return (Work::Remember, Status::IgnoredRepository);
         };
         let reaching = repository.policy.labels.classify(&event.job).could_reach_us();
         let work = Work::Queue {
@@ -249,7 +268,36 @@ impl Ingest {
             priority: if reaching { Priority::Reaching } else { Priority::Other },
             body: body.to_vec(),
         };
-        Ok((work, Status::Queued))
+        (work, Status::Queued)
+    }
+
+    /// One that cannot be read. GitHub is not to send it again, since it would come as it is; what may be ours is kept until
+    /// a version comes that reads it.
+    fn give_up(&self, error: &payload::Malformed, body: &[u8], seen: &mut Seen) -> Result<(Work, Status), Rejected> {
+        payload::check_json(body)?;
+        let outline = payload::outline(body);
+        seen.action = outline.action.as_deref().and_then(Action::parse);
+        if outline.action.is_some() && seen.action.is_none() {
+            return Ok((Work::Remember, Status::IgnoredAction));
+        }
+        let ours = outline.repository.as_deref().and_then(|name| self.repository(name));
+        if outline.repository.is_some() && ours.is_none() {
+            return Ok((Work::Remember, Status::IgnoredRepository));
+        }
+        let work = Work::Bury {
+            action: seen.action,
+            repository: ours.map(|repository| repository.name.to_string()),
+            job: outline.job,
+            cause: error.to_string(),
+            body: body.to_vec(),
+        };
+        Ok((work, Status::Unreadable))
+    }
+
+    fn repository(&self, name: &str) -> Option<&Repository> {
+        self.repositories
+            .iter()
+            .find(|repository| repository.name.matches(name))
     }
 
     fn count_secret(&self, position: usize) {

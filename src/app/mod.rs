@@ -5,6 +5,7 @@
 pub mod act;
 pub mod alerts;
 mod budget;
+pub mod claim;
 pub mod decide;
 pub mod gate;
 pub mod gather;

@@ -38,6 +38,8 @@ pub struct Story {
     pub history: Vec<Chapter>,
     /// Deliveries that nothing was decided on yet, oldest first.
     pub undecided: Vec<Delivery>,
+    /// Whether a part of it is forgotten: the job is over, and never was trusted.
+    pub is_shrunk: bool,
 }
 
 /// Why a job that may have a runner has none yet.
@@ -83,6 +85,7 @@ pub async fn tell(queue: &dyn Queue, ledger: &dyn Ledger, job: JobId) -> Result<
             timeline: undecided.iter().map(came_in).collect(),
             history: Vec::new(),
             undecided,
+            is_shrunk: false,
         };
         return Ok(Some(story).filter(|story| !story.undecided.is_empty()));
     };
@@ -111,6 +114,7 @@ pub async fn tell(queue: &dyn Queue, ledger: &dyn Ledger, job: JobId) -> Result<
         timeline,
         history,
         undecided,
+        is_shrunk: record.is_shrunk,
     }))
 }
 

@@ -3,7 +3,8 @@
 use super::args::Global;
 use super::exit::{Exit, Failure, Outcome};
 use super::{logging, signals};
-use crate::runtime::{self, StartError};
+use crate::runtime::{self, Ended, StartError};
+use anyhow::anyhow;
 use clap::ValueEnum;
 
 /// Arguments of `serve`.
@@ -54,10 +55,22 @@ pub(super) fn run(args: Args, global: &Global) -> Outcome {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
     runtime.block_on(async {
         let process = runtime::serve(&loaded.config, role).await?;
-        signals::stop().await.map_err(|error| Failure::new(Exit::Bug, error))?;
+        let ended = tokio::select! {
+            stopped = signals::stop() => stopped.map(|()| None).map_err(|error| Failure::new(Exit::Bug, error))?,
+            ended = process.ended() => Some(ended),
+        };
         tracing::info!("stopping");
         process.stop().await;
-        Ok(Exit::Done)
+        match ended {
+            None => Ok(Exit::Done),
+            Some(Ended::Open(place)) => Err(StartError::Open(place).into()),
+            Some(Ended::Usurped) => {
+                let what = anyhow!("another worker on this store goes by the instance name of this one");
+                let remedy =
+                    "start again: this one takes another name then; server.state_dir is a copy of another machine's";
+                Err(Failure::new(Exit::Locked, what).remedy(remedy))
+            }
+        }
     })
 }
 
@@ -70,6 +83,9 @@ impl From<StartError> for Failure {
             StartError::Host(complaint) => {
                 let remedy = complaint.remedy.clone();
                 Self::new(Exit::RunnerHost, StartError::Host(complaint)).remedy(remedy)
+            }
+            StartError::Open(place) => {
+                Self::new(Exit::Configuration, StartError::Open(place)).remedy(runtime::CLOSE_STORE)
             }
             StartError::Identity(error) => {
                 let remedy = error.remedy();

@@ -4,7 +4,7 @@ use super::args::Global;
 use super::exit::{Exit, Failure, Outcome};
 use super::table::{or_dash, time};
 use super::{output, store};
-use crate::app::records::RunnerRecord;
+use crate::app::records::{KEPT_OF_OUTSIDERS, RunnerRecord};
 use crate::app::story::{self, Chapter, Story, Wait};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::JobId;
@@ -33,9 +33,11 @@ pub(super) fn run(args: Args, global: &Global) -> Outcome {
         let told = story::tell(store.queue.as_ref(), store.ledger.as_ref(), job).await;
         let Some(story) = told.map_err(store::failed)? else {
             let error = anyhow!("nothing is known of job {job}");
-            return Err(Failure::new(Exit::Negative, error).remedy(
-                "see whether GitHub delivered it: `jitgate delivery list`, and Settings, Webhooks, Recent Deliveries",
-            ));
+            return Err(Failure::new(Exit::Negative, error).remedy(format!(
+                "see whether GitHub delivered it: `jitgate delivery list --job {job}`, and Settings, Webhooks, Recent \
+                 Deliveries; a job that never was trusted is forgotten {} h after its end, and earlier if there are very many",
+                KEPT_OF_OUTSIDERS.as_secs() / 3600
+            )));
         };
         if global.json {
             output::print_json(&story)?;
@@ -74,6 +76,10 @@ fn lines(job: JobId, story: &Story) -> Vec<String> {
         lines.push(String::new());
         lines.push(heading(chapter));
         lines.extend(decision_lines(&chapter.decision, &chapter.pending));
+    }
+    if story.is_shrunk {
+        lines.push(String::new());
+        lines.push("the job is over and never was trusted: the rest of what was known of it is forgotten".to_owned());
     }
     for delivery in &story.undecided {
         lines.push(String::new());

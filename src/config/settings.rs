@@ -5,7 +5,7 @@ use super::raw::RawConfig;
 use super::repositories::{self, Shared};
 use super::{
     Alerts, Credentials, Github, Host, Local, Problem, Problems, Proxies, Qemu, Repository, Rollout, Routing, Runners,
-    Server, Slo, Store, StoreUrl, Synthetic, Telemetry, Webhook,
+    Sandbox, Server, Slo, Store, StoreUrl, Synthetic, Telemetry, Webhook,
 };
 use std::mem;
 use std::path::PathBuf;
@@ -88,6 +88,12 @@ impl RawConfig {
         if is_file && check.is_default("store.url") && !check.is_default("server.state_dir") {
             let remedy = "set it too, if the database is to lie there";
             check.warn("store.url", "does not follow server.state_dir", remedy);
+        }
+        if let (Ok(store), Ok(runners), Ok(local)) = (&store, &runners, &local)
+            && runners.host == Host::Local
+        {
+            // What is wrong is among the problems.
+            store.closed_to_jobs(check, local.sandbox == Sandbox::Bwrap).ok();
         }
         let shared = Shared {
             raw_routing,

@@ -58,6 +58,50 @@ pub enum StoreUrl {
     RedisCluster(SecretString),
 }
 
+impl StoreUrl {
+    /// Whether whoever reaches the place is asked for a password.
+    fn has_password(&self) -> bool {
+        let (Self::Redis(url) | Self::RedisCluster(url)) = self else {
+            return true;
+        };
+        let (_, rest) = url.expose_secret().split_once("://").unwrap_or_default();
+        let in_user = rest.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
+        let in_query = rest.split_once('?').filter(|_| self.is_socket()).into_iter();
+        let mut pairs = in_query.flat_map(|(_, query)| query.split('&'));
+        in_user.is_some_and(|(_, password)| !password.is_empty())
+            || pairs.any(|pair| pair.strip_prefix("pass=").is_some_and(|password| !password.is_empty()))
+    }
+
+    /// Whether it is reached by a socket of this machine, which can be kept from jobs.
+    fn is_socket(&self) -> bool {
+        matches!(self, Self::Redis(url) if url.expose_secret().starts_with("redis+unix:"))
+    }
+}
+
+impl Store {
+    /// Refuses a store that jobs on this machine could write to as we do: whoever writes the ledger has any job admitted.
+    /// A socket can be kept from them, if there are walls around them (`are_walled`).
+    pub(super) fn closed_to_jobs(&self, check: &mut Check<'_>, are_walled: bool) -> Result<(), Reported> {
+        if self.url.has_password() || (self.url.is_socket() && are_walled) {
+            return Ok(());
+        }
+        let key = if check.is_default("store.url") {
+            "store.url_file"
+        } else {
+            "store.url"
+        };
+        let remedy = if self.url.is_socket() {
+            "give the server a user with a password (deploy/redis.conf has one) and name both in the URL, or set \
+             local.sandbox = \"bwrap\""
+        } else {
+            "give the server a user with a password (deploy/redis.conf has one) and name both in the URL, or reach it by \
+             redis+unix:///PATH, which local.sandbox keeps from jobs"
+        };
+        let what = "is open to the jobs on this machine (runners.host = \"local\"): the server asks for no password";
+        Err(check.problem(key, what, remedy))
+    }
+}
+
 impl RawStore {
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Store, Reported> {
         let (key, url) = match &self.url_file {

@@ -8,8 +8,8 @@ use super::ids::{AccountId, JobId, RepositoryId, RunId, RunnerId};
 use super::pin::RepositoryIds;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde::de::Error as _;
-use serde_json::Error;
+use serde::de::{Error as _, IgnoredAny};
+use serde_json::{Error, Value};
 use std::borrow::Cow;
 
 /// What reading a payload gave.
@@ -69,17 +69,49 @@ pub fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
     })))
 }
 
-/// Whether a body is one JSON object at all; used for events we don't read.
+/// Whether a body is JSON at all; for events we don't read, and for payloads we cannot read.
 ///
 /// # Errors
 /// [`Malformed`] with the place of the first problem.
 pub fn check_json(body: &[u8]) -> Result<(), Malformed> {
-    serde_json::from_str::<serde::de::IgnoredAny>(object(body)?)?;
+    // Serde doesn't look at the bytes of strings it skips.
+    let text = std::str::from_utf8(body).map_err(Error::custom)?;
+    serde_json::from_str::<IgnoredAny>(text)?;
     Ok(())
 }
 
+/// What can be said of a payload that cannot be read: enough to tell whether it is ours.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outline {
+    /// The action, whether we know it or not.
+    pub action: Option<String>,
+    /// The repository, as `owner/name`.
+    pub repository: Option<String>,
+    /// The job.
+    pub job: Option<JobId>,
+}
+
+/// Reads of a `workflow_job` payload what can be read, each part by itself.
+#[must_use]
+pub fn outline(body: &[u8]) -> Outline {
+    let Some(parts) = object(body).ok().and_then(RawOutline::read) else {
+        return Outline::default();
+    };
+    let repository = parts.repository.unwrap_or_default();
+    let text = |pointer: &str| repository.pointer(pointer).and_then(Value::as_str);
+    let parted = || Some(format!("{}/{}", text("/owner/login")?, text("/name")?));
+    Outline {
+        action: parts.action.as_ref().and_then(Value::as_str).map(str::to_owned),
+        repository: text("/full_name").map(str::to_owned).or_else(parted),
+        job: parts
+            .workflow_job
+            .and_then(|job| job.get("id").and_then(Value::as_u64))
+            .map(JobId),
+    }
+}
+
 /// The text of a body that can be nothing but an object. Serde would read a structure from an array by position, and
-/// doesn't look at the bytes of strings it skips.
+/// does not look at the bytes of strings it skips.
 fn object(body: &[u8]) -> Result<&str, Malformed> {
     let text = std::str::from_utf8(body).map_err(Error::custom)?;
     if text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
@@ -116,6 +148,28 @@ impl std::ops::Deref for Text<'_> {
     type Target = str;
     fn deref(&self) -> &str {
         &self.0
+    }
+}
+
+/// Parts of any type.
+#[derive(Deserialize)]
+struct RawOutline<J> {
+    action: Option<Value>,
+    repository: Option<Value>,
+    workflow_job: Option<J>,
+}
+
+impl RawOutline<Value> {
+    /// Without the job where that is too deep, or holds text or numbers that cannot be read.
+    fn read(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().or_else(|| {
+            let rest: RawOutline<IgnoredAny> = serde_json::from_str(text).ok()?;
+            Some(Self {
+                action: rest.action,
+                repository: rest.repository,
+                workflow_job: None,
+            })
+        })
     }
 }
 
@@ -236,7 +290,7 @@ mod tests {
             assert!(parse(text.as_bytes()).is_err(), "{text:.40} was taken");
         }
         assert!(parse(b"\xff\xfe").is_err() && check_json(b"{\"skipped\": \"\xff\"}").is_err());
-        assert!(check_json(b"[]").is_err() && check_json(b" \r\n\t{}").is_ok());
+        assert!(check_json(b"[").is_err() && check_json(b" \r\n\t{}").is_ok() && check_json(deep.as_bytes()).is_ok());
     }
 
     #[test]
@@ -245,10 +299,63 @@ mod tests {
         assert_eq!(parse(text.as_bytes()).expect("well-formed"), Parsed::UnknownAction);
     }
 
+    #[test]
+    fn of_what_cannot_be_read_the_rest_is() {
+        let outlined = |text: &str| {
+            let Outline {
+                action,
+                repository,
+                job,
+            } = outline(text.as_bytes());
+            (action.unwrap_or_default(), repository.unwrap_or_default(), job)
+        };
+        let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+        for (text, action, repository, job) in [
+            ("[]", "", "", None),
+            (
+                r#"{"action":7,"repository":{"full_name":"o/r"},"workflow_job":null}"#,
+                "",
+                "o/r",
+                None,
+            ),
+            (
+                r#"{"action":"queued","repository":{"name":"r","owner":{"login":"o"}},"workflow_job":[]}"#,
+                "queued",
+                "o/r",
+                None,
+            ),
+            (
+                r#"{"action":"queued","repository":null,"workflow_job":{"id":7,"run_id":"x"}}"#,
+                "queued",
+                "",
+                Some(JobId(7)),
+            ),
+            (
+                &format!(r#"{{"workflow_job":{deep},"action":"queued"}}"#),
+                "queued",
+                "",
+                None,
+            ),
+            (
+                r#"{"action":"queued","workflow_job":{"name":"\ud800"}}"#,
+                "queued",
+                "",
+                None,
+            ),
+        ] {
+            assert_eq!(
+                outlined(text),
+                (action.to_owned(), repository.to_owned(), job),
+                "{text:.60}"
+            );
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>) {
             drop(parse(&bytes));
+            drop(outline(&bytes));
         }
     }
 }

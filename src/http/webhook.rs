@@ -73,6 +73,9 @@ fn taken(received: &Received) -> HttpResponse {
         |reason: &str| HttpResponse::Ok().json(json!({"delivery": guid, "status": "ignored", "reason": reason}));
     match received.status {
         Status::Queued => HttpResponse::Accepted().json(json!({"delivery": guid, "status": "queued"})),
+        Status::Unreadable => {
+            HttpResponse::Accepted().json(json!({"delivery": guid, "status": "queued", "reason": "unreadable"}))
+        }
         Status::Duplicate => {
             HttpResponse::Ok().json(json!({"delivery": guid, "status": "duplicate", "reason": "already-seen"}))
         }

@@ -27,6 +27,8 @@ pub enum Kind {
     Pin,
     /// A runner group under quarantine.
     Group,
+    /// A worker, by the name of its instance.
+    Instance,
     /// An alert, by its id.
     Alert,
     /// An alert that is not over, or that somebody has yet to be told of, by its id.
@@ -46,6 +48,7 @@ impl Kind {
             Self::Repository => "repository",
             Self::Pin => "pin",
             Self::Group => "group",
+            Self::Instance => "instance",
             Self::Alert => "alert",
             Self::LiveAlert => "live-alert",
         }
@@ -94,6 +97,9 @@ pub enum Keep {
     Forever,
     /// For this long after its last change.
     For(Duration),
+    /// As [`Keep::For`], and shorter when there are more of these than `Bounds::max_spare_records`: those that were changed
+    /// longest ago go first. For what costs us and was asked for by others.
+    Spare(Duration),
 }
 
 /// What became of a write.

@@ -40,4 +40,10 @@ pub struct Weakness {
 pub trait Durability: Send + Sync + 'static {
     /// Every setting that matters, as it is now.
     async fn promises(&self) -> Result<Vec<Promise>, Failure>;
+
+    /// Where the store lets in whoever reaches it, though we come with a password; none where it does not.
+    async fn open_place(&self) -> Result<Option<String>, Failure>;
+
+    /// Does once whatever serving does, on what is nobody's, and leaves nothing behind. Fails where a gate would.
+    async fn try_out(&self) -> Result<(), Failure>;
 }

@@ -7,7 +7,7 @@
 //!   that ended meanwhile changes nothing and is no failure.
 //! * Of one job's deliveries one at a time is handed out, the oldest that is due. One that waits for a later try holds up
 //!   none of the others: the news that a thief runs must not wait for GitHub to answer about an earlier event.
-//! * Only [`Queue::dead_letter`] makes dead letters; a crash never does.
+//! * Only [`Queue::dead_letter`] makes dead letters, and [`Work::Bury`]; a crash never does.
 //! * A dead letter, and only that, is queued again when its GUID arrives again.
 
 use super::Failure;
@@ -47,6 +47,19 @@ pub enum Work {
         /// The raw body.
         body: Vec<u8>,
     },
+    /// Keep it as a dead letter at once: it is signed and may be ours, and this version cannot read it.
+    Bury {
+        /// The action, if that could be read.
+        action: Option<Action>,
+        /// The configured repository; none if it is not known whether it is of one.
+        repository: Option<String>,
+        /// The job, if that could be read.
+        job: Option<JobId>,
+        /// Why it is given up on.
+        cause: String,
+        /// The raw body.
+        body: Vec<u8>,
+    },
     /// Only remember the GUID.
     Remember,
 }
@@ -72,6 +85,8 @@ pub struct Bounds {
     pub bodies_max_bytes: u64,
     /// How long a finished delivery is remembered; its body too, room permitting.
     pub retention: Duration,
+    /// Records of the ledger at most that are kept as `Keep::Spare`.
+    pub max_spare_records: u64,
 }
 
 impl Bounds {

@@ -2,14 +2,14 @@
 
 use super::wiring::{self, WiringError};
 use crate::adapters::clock::SystemClock;
-use crate::config::{Config, StoreUrl};
+use crate::config::{Config, Host, StoreUrl};
 use crate::ports::promise::Promise;
 use crate::ports::{Durability, Failure};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a store may take to say what it promises.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long until a store that did not answer is asked again.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -39,11 +39,37 @@ pub async fn promises(config: &Config) -> Result<Vec<Promise>, Unasked> {
     Ok(ask(store?.durability.as_ref()).await?)
 }
 
+/// Has the configured store do once what serving asks of it, beside a process that serves.
+///
+/// # Errors
+/// When the store does not open, does not do it, or not in time.
+pub async fn try_out_store(config: &Config) -> Result<(), Unasked> {
+    if matches!(config.store.url, StoreUrl::Memory) {
+        return Ok(());
+    }
+    let store = wiring::open_store_beside(config, Arc::new(SystemClock))?;
+    Ok(in_time(store.durability.try_out()).await?)
+}
+
+/// Where the configured store obeys those who bring no password, though jobs run on this machine; none where it does not.
+///
+/// # Errors
+/// When the store does not open, or does not answer in time.
+pub async fn open_place(config: &Config) -> Result<Option<String>, Unasked> {
+    if config.runners.host != Host::Local || matches!(config.store.url, StoreUrl::Memory | StoreUrl::Sqlite(_)) {
+        return Ok(None);
+    }
+    let store = wiring::open_store_beside(config, Arc::new(SystemClock))?;
+    Ok(in_time(store.durability.open_place()).await?)
+}
+
 async fn ask(durability: &dyn Durability) -> Result<Vec<Promise>, Failure> {
+    in_time(durability.promises()).await
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let late = |_| Failure::Transient(format!("the store did not answer within {} s", PATIENCE.as_secs()));
-    tokio::time::timeout(PATIENCE, durability.promises())
-        .await
-        .map_err(late)?
+    tokio::time::timeout(PATIENCE, answer).await.map_err(late)?
 }
 
 /// Logs what the store promises, as soon as it answers.

@@ -125,6 +125,9 @@ pub fn check_state_dir(path: &Path) -> Result<(), IdentityError> {
 pub struct Instance {
     /// The name.
     pub name: String,
+    /// Of this directory on this machine since it was started, and of nothing else: a copy of the directory has another one.
+    pub place: String,
+    path: PathBuf,
     /// Locked for as long as a worker goes by that name; the system lets go of it with the process.
     _lock: Option<File>,
 }
@@ -134,8 +137,14 @@ pub struct Instance {
 /// # Errors
 /// When the file cannot be read, written or understood.
 pub fn shared_instance(state_dir: &Path) -> Result<Instance, IdentityError> {
-    let name = instance_name(&state_dir.join("instance"))?;
-    Ok(Instance { name, _lock: None })
+    let path = state_dir.join("instance");
+    let name = instance_name(&path)?;
+    Ok(Instance {
+        name,
+        place: String::new(),
+        path,
+        _lock: None,
+    })
 }
 
 /// The first instance name of this directory that no other worker goes by.
@@ -158,8 +167,11 @@ pub fn own_instance(state_dir: &Path) -> Result<Instance, IdentityError> {
             Ok(()) => {
                 lock.set_len(0).map_err(failed)?;
                 writeln!(lock, "{}", std::process::id()).map_err(failed)?;
+                let place = place_of(&lock).map_err(failed)?;
                 return Ok(Instance {
                     name,
+                    place,
+                    path,
                     _lock: Some(lock),
                 });
             }
@@ -175,6 +187,40 @@ pub fn own_instance(state_dir: &Path) -> Result<Instance, IdentityError> {
         path = state_dir.join(format!("instance-{number}"));
     }
     Err(IdentityError::Damaged(path))
+}
+
+/// Gives up a name that turned out to be somebody else's. The next [`own_instance`] finds another one in its place.
+///
+/// # Errors
+/// When the file cannot be replaced.
+pub(super) fn rename(instance: Instance) -> Result<(), IdentityError> {
+    let failed = |source| IdentityError::Io {
+        path: instance.path.clone(),
+        source,
+    };
+    std::fs::remove_file(&instance.path).map_err(failed)?;
+    instance_name(&instance.path).map(drop)
+}
+
+/// A word for a process that no other one has.
+///
+/// # Errors
+/// When the system gives no random numbers.
+pub(super) fn process_word() -> Result<String, IdentityError> {
+    let mut bytes = [0_u8; 16];
+    random(&mut bytes).map_err(|source| IdentityError::Io {
+        path: PathBuf::from("/dev/urandom"),
+        source,
+    })?;
+    Ok(hex::encode(bytes))
+}
+
+/// Whoever holds a lock on the same file on the same running machine comes after whoever held it before. A disk that is
+/// copied is another file, and a machine that is copied is started by itself.
+fn place_of(lock: &File) -> io::Result<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let file = lock.metadata()?;
+    Ok(format!("{}/{}/{}", boot.trim(), file.dev(), file.ino()))
 }
 
 /// Whether there is no process of this id.
@@ -335,7 +381,11 @@ mod tests {
         assert_ne!(one.name, two.name);
         let was = one.name.clone();
         drop(one);
-        assert_eq!(own_instance(dir.path()).expect("the first again").name, was);
+        let again = own_instance(dir.path()).expect("the first again");
+        assert_eq!(again.name, was);
+        assert_ne!(again.place, two.place);
+        rename(again).expect("it is given up");
+        assert_ne!(own_instance(dir.path()).expect("a new one").name, was);
     }
 
     #[test]

@@ -12,14 +12,14 @@ mod wiring;
 mod writable;
 
 pub use activation::ActivationError;
-pub use durability::{Unasked, promises};
+pub use durability::{Unasked, open_place, promises, try_out_store};
 pub use identity::{
     IdentityError, Instance, admin_token, check_state_dir, own_instance, prepare_state_dir, shared_instance,
 };
 pub use liveness::{Silent, running_gate};
 pub use local::inspect_host;
 pub use person::login_name;
-pub use process::{Process, StartError, serve};
+pub use process::{CLOSE_STORE, Ended, Process, StartError, serve};
 pub use wiring::{
     Store, WiringError, admin_bind, build_gate, health, open_admin, open_alerts, open_github, open_ingress, open_store,
     open_store_beside, repositories,

@@ -11,9 +11,11 @@ use crate::adapters::local::{Complaint, LocalHost};
 use crate::adapters::sqlite::OpenError;
 use crate::adapters::synthetic::SyntheticHost;
 use crate::app::Gate;
+use crate::app::claim::{Claim, Claimed};
 use crate::config::{Config, Host, Role};
 use crate::http::{Bind, Metrics, Running};
-use crate::ports::{Clock, RunnerHost};
+use crate::ports::{Clock, Durability, RunnerHost};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -34,6 +36,22 @@ pub enum StartError {
     /// Runners cannot be made on this machine.
     #[error("{}", .0.what)]
     Host(Complaint),
+    /// Jobs on this machine could write to the store.
+    #[error("the Redis server at {0} obeys those who bring no password, and the jobs on this machine can reach it")]
+    Open(String),
+}
+
+/// What to do about [`StartError::Open`].
+pub const CLOSE_STORE: &str = "switch its default user off (`user default off` in its configuration, as deploy/redis.conf \
+     has it), or give it a password (requirepass)";
+
+/// Why a process stops by itself.
+#[derive(Debug, Clone)]
+pub enum Ended {
+    /// Another worker goes by its name.
+    Usurped,
+    /// The store turned out to be open to jobs, at this place.
+    Open(String),
 }
 
 impl StartError {
@@ -47,6 +65,11 @@ impl StartError {
     }
 }
 
+/// How long a start waits for the store to say whose the instance name is. Longer than it takes to be told of a worker
+/// elsewhere, or of its end.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long until a store that did not say it is asked again.
+const CLAIM_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How long locks of a process that was killed are waited for.
 const LINGER: Duration = Duration::from_secs(5);
 /// How often they are looked at.
@@ -60,6 +83,7 @@ pub struct Process {
     admin: Running,
     worker: Option<JoinHandle<()>>,
     stop: watch::Sender<bool>,
+    ended: watch::Receiver<Option<Ended>>,
     /// Given up with the process.
     _instance: Instance,
 }
@@ -73,23 +97,28 @@ pub async fn serve(config: &Config, role: Role) -> Result<Process, StartError> {
     let mut given = activation::take(config, role)?;
     let began = tokio::time::Instant::now();
     loop {
-        match start(config, role, &mut given) {
+        match start(config, role, &mut given).await {
             Err(error) if error.will_pass() && began.elapsed() < LINGER => tokio::time::sleep(LOOK).await,
             outcome => return outcome,
         }
     }
 }
 
-fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process, StartError> {
+async fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process, StartError> {
     let server = &config.server;
     identity::prepare_state_dir(&server.state_dir)?;
-    let instance = match role {
+    let first = match role {
         Role::All | Role::Worker => identity::own_instance(&server.state_dir)?,
         Role::Ingress => identity::shared_instance(&server.state_dir)?,
     };
     let token = identity::admin_token(&server.admin_token_file)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store: Store = wiring::open_store(config, clock.clone())?;
+    let is_walled_off = role == Role::Ingress || is_walled_off(config).await?;
+    let (instance, claim) = match role {
+        Role::All | Role::Worker => claimed(&server.state_dir, first, &store).await?,
+        Role::Ingress => (first, None),
+    };
     tokio::spawn(durability::tell(store.durability.clone()));
     let metrics = Arc::new(Metrics::default());
     let gate = wiring::build_gate(
@@ -122,10 +151,21 @@ fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process, Star
         metrics,
     )?;
     let (stop, stopped) = watch::channel(false);
-    let worker = match role {
-        Role::All | Role::Worker => Some(tokio::spawn(work(gate, instance.name.clone(), stopped))),
-        Role::Ingress => None,
-    };
+    let (tell_ended, ended) = watch::channel(None);
+    let worker = claim.map(|claim| {
+        let durability = store.durability.clone();
+        tokio::spawn(async move {
+            let worked = async {
+                if !is_walled_off && let Some(place) = until_told(durability.as_ref(), stopped.clone()).await {
+                    return Some(Ended::Open(place));
+                }
+                work(gate, &claim, stopped).await
+            };
+            if let Some(ended) = worked.await {
+                tell_ended.send_replace(Some(ended));
+            }
+        })
+    });
     tracing::info!(
         instance = instance.name,
         public = public.as_ref().and_then(Running::address).map(tracing::field::display),
@@ -139,8 +179,61 @@ fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process, Star
         admin,
         worker,
         stop,
+        ended,
         _instance: instance,
     })
+}
+
+/// Whether no job of this machine gets into the store. False if that is not known yet.
+async fn is_walled_off(config: &Config) -> Result<bool, StartError> {
+    match durability::open_place(config).await {
+        Ok(None) => Ok(true),
+        Ok(Some(place)) => Err(StartError::Open(place)),
+        Err(failure) => {
+            tracing::warn!(%failure, "it is not known yet whether jobs of this machine get into the store: none begins");
+            Ok(false)
+        }
+    }
+}
+
+/// Asks the store until it answers where it is open to strangers.
+async fn until_told(durability: &dyn Durability, mut stopped: watch::Receiver<bool>) -> Option<String> {
+    loop {
+        if let Ok(told) = durability.open_place().await {
+            return told;
+        }
+        tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => return None,
+            () = tokio::time::sleep(CLAIM_RETRY_DELAY) => {}
+        }
+    }
+}
+
+/// An instance name that no worker elsewhere goes by, and the claim on it. `first` is given up if one does: then this
+/// directory is a copy of theirs. A store that does not answer is no reason not to start; the worker waits for it.
+async fn claimed(state_dir: &Path, first: Instance, store: &Store) -> Result<(Instance, Option<Claim>), StartError> {
+    let process = identity::process_word()?;
+    let mut instance = first;
+    loop {
+        let claim = Claim::new(store.ledger.clone(), &instance.name, &instance.place, &process);
+        match tokio::time::timeout(CLAIM_TIMEOUT, claim.take()).await {
+            Ok(Ok(Claimed::Elsewhere)) => {
+                let name = instance.name.clone();
+                identity::rename(instance)?;
+                instance = identity::own_instance(state_dir)?;
+                tracing::warn!(
+                    "a worker elsewhere goes by instance name {name}, of which this directory has a copy; this one is {} now",
+                    instance.name
+                );
+            }
+            Ok(Ok(Claimed::Ours)) => return Ok((instance, Some(claim))),
+            Ok(Err(failure)) => {
+                tracing::warn!(%failure, "the store does not say whose instance name {} is", instance.name);
+                return Ok((instance, Some(claim)));
+            }
+            Err(_) => return Ok((instance, Some(claim))),
+        }
+    }
 }
 
 impl Process {
@@ -154,6 +247,21 @@ impl Process {
     #[must_use]
     pub fn admin_address(&self) -> Option<std::net::SocketAddr> {
         self.admin.address()
+    }
+
+    /// Returns once the worker has given up, and says why.
+    pub async fn ended(&self) -> Ended {
+        let mut ended = self.ended.clone();
+        let told = ended
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|ended| ended.clone());
+        match told {
+            Some(ended) => ended,
+            // There is no worker, or it was stopped.
+            None => std::future::pending().await,
+        }
     }
 
     /// Takes nothing new, lets what is in flight end, and returns. What did not end in time comes back after a restart.
@@ -171,16 +279,39 @@ impl Process {
     }
 }
 
-async fn work(gate: Arc<Gate>, consumer: String, stopped: watch::Receiver<bool>) {
+/// Works under a name for as long as it is this worker's. Gives why it ended, unless it was stopped.
+async fn work(gate: Arc<Gate>, claim: &Claim, stopped: watch::Receiver<bool>) -> Option<Ended> {
     let stop = |mut stopped: watch::Receiver<bool>| async move {
         // An error means the process is going away: as good as a stop.
         drop(stopped.wait_for(|stop| *stop).await);
     };
-    let deliveries = gate.run(&consumer, stop(stopped.clone()));
+    if !claim.is_held().await {
+        let taken = async {
+            loop {
+                match claim.take().await {
+                    Ok(claimed) => return claimed,
+                    Err(failure) => tracing::debug!(%failure, "cannot claim instance name {}", claim.name()),
+                }
+                tokio::time::sleep(CLAIM_RETRY_DELAY).await;
+            }
+        };
+        tokio::select! {
+            () = stop(stopped.clone()) => return None,
+            claimed = taken => if claimed == Claimed::Elsewhere { return Some(Ended::Usurped) },
+        }
+    }
+    let deliveries = gate.run(claim.name(), stop(stopped.clone()));
     let pool = gate.keep_pool(stop(stopped.clone()));
     let repositories = gate.watch_repositories(stop(stopped.clone()));
     let telling = gate.alerts.run(stop(stopped));
-    tokio::join!(deliveries, pool, repositories, telling);
+    tokio::select! {
+        _ = async { tokio::join!(deliveries, pool, repositories, telling) } => {}
+        () = claim.until_lost() => return Some(Ended::Usurped),
+    }
+    if let Err(failure) = claim.release().await {
+        tracing::debug!(%failure, "the claim on instance name {} ends by itself", claim.name());
+    }
+    None
 }
 
 fn host(

@@ -6,7 +6,6 @@ use crate::adapters::github::{self, GitHubAdapter};
 use crate::adapters::memory::MemoryStore;
 use crate::adapters::redis::{self, RedisStore};
 use crate::adapters::sqlite::{OpenError, OpenMode, SqliteStore};
-use crate::app::alerts::OldSecret;
 use crate::app::gather::Recall;
 use crate::app::pool::Pool;
 use crate::app::settings::{Repository, Settings};
@@ -76,6 +75,8 @@ pub enum WiringError {
 /// Most deliveries the queue holds; the last tenth is kept for those that could reach a runner. At GitHub's largest bodies
 /// that is `store.bodies_max_bytes` long before, and at usual ones hours of a busy organization.
 const QUEUE_BOUND: u64 = 100_000;
+/// Most records of finished jobs of outsiders: each is small, and outsiders make as many as they like.
+const MAX_SPARE_RECORDS: u64 = 10_000;
 
 /// Opens the configured store to work its queue.
 ///
@@ -113,6 +114,7 @@ fn bounds(config: &Config) -> Bounds {
         max_entries_other: QUEUE_BOUND - QUEUE_BOUND / 10,
         bodies_max_bytes: config.store.bodies_max_bytes,
         retention: config.store.retention,
+        max_spare_records: MAX_SPARE_RECORDS,
     }
 }
 
@@ -288,7 +290,7 @@ pub fn open_ingress(
         config.webhook.secrets.clone(),
         repositories(config),
         gate.observer.clone(),
-        OldSecret::new(gate.alerts.clone()),
+        gate.alerts.clone(),
         Renamed::new(
             gate.ledger.clone(),
             gate.alerts.clone(),

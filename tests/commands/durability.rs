@@ -8,19 +8,24 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 /// A Redis on a socket. Dropping it kills it.
-struct Redis {
+pub(crate) struct Redis {
     folder: TempDir,
     process: Child,
 }
 
 impl Redis {
-    fn start(configuration: Option<&Path>) -> Self {
+    pub(crate) fn start(configuration: Option<&Path>) -> Self {
+        Self::start_on(configuration, 0)
+    }
+
+    /// One that listens on a port as well.
+    pub(crate) fn start_on(configuration: Option<&Path>, port: u16) -> Self {
         let folder = TempDir::new().expect("a folder");
         let socket = folder.path().join("redis.sock");
         let mut command = Command::new("redis-server");
         command
             .args(configuration)
-            .args(["--port", "0", "--unixsocket"])
+            .args(["--port", &port.to_string(), "--unixsocket"])
             .arg(&socket);
         let spawned = command
             .args(["--dir".as_ref(), folder.path().as_os_str()])
@@ -28,11 +33,21 @@ impl Redis {
             .spawn();
         let process = spawned.expect("redis-server is missing: install the Debian package `redis-server`");
         let ping = || Command::new("redis-cli").arg("-s").arg(&socket).arg("PING").output();
-        while ping().expect("redis-cli is missing").stdout != b"PONG\n" {}
+        // One that refuses is up as well.
+        while ping().expect("redis-cli is missing").stdout.is_empty() {}
         Self { folder, process }
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(crate) fn cli(&self, command: &[&str]) -> String {
+        let output = Command::new("redis-cli")
+            .arg("-s")
+            .arg(self.socket())
+            .args(command)
+            .output();
+        String::from_utf8_lossy(&output.expect("redis-cli is missing").stdout).into_owned()
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
         self.folder.path().join("redis.sock")
     }
 }
@@ -104,7 +119,16 @@ fn redis_says_what_its_settings_can_lose() {
 #[test]
 fn redis_as_it_is_deployed_loses_only_what_its_disk_does() {
     let configuration = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/redis.conf");
-    let said = check_redis(&Redis::start(Some(&configuration)));
+    let place = TempDir::new().expect("a folder");
+    let with_user = place.path().join("redis.conf");
+    let text = fs::read_to_string(&configuration).expect("a configuration");
+    let shipped = Redis::start(Some(&configuration));
+    let refused = shipped.cli(&["GET", "jitgate:layout"]);
+    assert!(refused.contains("NOAUTH"), "as it is shipped nobody gets in: {refused}");
+    let text = text.replace("# user jitgate on >PASSWORD", "user jitgate on >pw");
+    fs::write(&with_user, text).expect("a file");
+    let redis = Redis::start(Some(&with_user));
+    let said = check(&format!("redis+unix://jitgate:pw@{}", redis.socket().display()));
     for setting in [
         "appendonly = yes",
         "appendfsync = always",

@@ -10,6 +10,8 @@ mod export;
 mod metrics;
 mod repository;
 mod runners;
+#[path = "../redis_engine/server.rs"]
+mod server;
 mod stage;
 mod verify;
 mod why;

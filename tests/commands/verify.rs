@@ -1,5 +1,7 @@
 //! `jitgate verify`: whether everything is there to serve trusted jobs, and what stands in the way.
 
+use crate::durability::Redis;
+use crate::server::Server;
 use crate::stage::Stage;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -246,4 +248,111 @@ async fn a_repository_has_one_owner() {
         let answer = stage.jitgate(&[&["verify"], args].concat());
         assert_eq!((answer.code, answer.out.as_str()), (2, ""), "{args:?}: {}", answer.err);
     }
+}
+
+/// What `verify` says of a Redis with this configuration, as the user in it that is called gate, if there is one.
+fn on_redis(stage: &Stage, configuration: &str, user: &str) -> (i32, String) {
+    let path = stage.path("redis.conf");
+    std::fs::write(&path, configuration).expect("a file");
+    let redis = Redis::start(Some(&path));
+    let url = format!("redis+unix://{user}{}", redis.socket().display());
+    let answer = stage.jitgate_with(&["verify"], &[("JITGATE__STORE__URL", &url)]);
+    let left = std::process::Command::new("redis-cli")
+        .arg("-s")
+        .arg(redis.socket())
+        .args(["KEYS", "*probe*"])
+        .output();
+    let left = String::from_utf8_lossy(&left.expect("redis-cli is missing").stdout).into_owned();
+    assert_eq!(left.trim(), "", "of a trial nothing is left");
+    (answer.code, answer.out)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_refuses_a_command_of_serving_is_not_called_fit() {
+    let stage = Stage::set().await;
+    let (code, told) = on_redis(&stage, "", "");
+    assert_eq!(code, 0, "{told}");
+    assert!(told.contains("it does all that serving asks of it"), "{told}");
+    for (refused, configuration) in [
+        ("EVAL", "rename-command EVAL \"\"\nrename-command EVALSHA \"\""),
+        ("EVAL", "rename-command EVAL \"\""),
+        ("XREADGROUP", "rename-command XREADGROUP \"\""),
+        ("XCLAIM", "rename-command XCLAIM \"\""),
+        ("ZRANGEBYLEX", "rename-command ZRANGEBYLEX \"\""),
+        ("PEXPIREAT", "rename-command PEXPIREAT never-called-so"),
+    ] {
+        let (code, told) = on_redis(&stage, configuration, "");
+        assert_eq!(code, 5, "{configuration}: {told}");
+        assert!(told.to_uppercase().contains(refused), "{configuration}: {told}");
+    }
+    for (refused, rules) in [
+        ("EVALSHA", "+@all -@scripting ~* &*"),
+        ("SUBSCRIBE", "+@all -@pubsub ~* &*"),
+        ("XREADGROUP", "+@all -@stream ~* &*"),
+        ("ZADD", "+@all -zadd ~* &*"),
+        ("NOPERM", "+@all ~elsewhere:* ~jitgate:* &*"),
+        ("NOPERM", "+@all ~* &elsewhere"),
+    ] {
+        let (code, told) = on_redis(&stage, &format!("user gate on >pw {rules}"), "gate:pw@");
+        assert_eq!(code, 5, "{rules}: {told}");
+        assert!(told.to_uppercase().contains(refused), "{rules}: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_cannot_be_written_to_is_not_called_fit() {
+    let stage = Stage::set().await;
+    let found = told(&stage, &[], 0);
+    assert!(
+        of(&found, "store", "ok").contains(&"it does all that serving asks of it"),
+        "{found}"
+    );
+    let other = rusqlite::Connection::open(stage.path("state/jitgate.db")).expect("a database");
+    other.execute_batch("BEGIN IMMEDIATE").expect("a lock");
+    let found = told(&stage, &[], 5);
+    assert!(of(&found, "store", "problem")[0].contains("locked"), "{found}");
+    other.execute_batch("ROLLBACK").expect("no lock");
+    let rows: i64 = other
+        .query_row("SELECT count(*) FROM deliveries", [], |row| row.get(0))
+        .expect("a number");
+    assert_eq!(rows, 0, "of a trial nothing is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_lets_local_jobs_in_is_told_of_though_we_have_a_password() {
+    let stage = Stage::set().await;
+    stage.program("runner-home/run.sh", "#!/bin/sh\n");
+    let home = stage.path("runner-home").display().to_string();
+    let told_of = |configuration: &str, host: &str| {
+        let port = Server::free_port();
+        let path = stage.path("redis.conf");
+        std::fs::write(&path, format!("{configuration}\nuser gate on >pw +@all ~* &*\n")).expect("a file");
+        let redis = Redis::start_on(Some(&path), port);
+        let local = |url: &str| {
+            let settings = [
+                ("JITGATE__RUNNERS__HOST", host),
+                ("JITGATE__LOCAL__RUNNER_HOME", home.as_str()),
+                ("JITGATE__STORE__URL", url),
+            ];
+            stage.jitgate_with(&["verify"], &settings).out
+        };
+        let by_port = local(&format!("redis://gate:pw@127.0.0.1:{port}"));
+        let by_socket = local(&format!("redis+unix://gate:pw@{}", redis.socket().display()));
+        [by_port, by_socket].map(|out| out.contains("obeys those who bring no password"))
+    };
+    for open in [
+        "",
+        "user default on nopass -@all +exists ~* &*",
+        "user default on nopass -@all +del ~{jitgate:* &*",
+    ] {
+        assert_eq!(told_of(open, "local"), [true, true], "{open}");
+    }
+    for closed in [
+        "user default off",
+        "requirepass other",
+        "user default on nopass -@all +ping ~* &*",
+    ] {
+        assert_eq!(told_of(closed, "local"), [false, false], "{closed}");
+    }
+    assert_eq!(told_of("", "synthetic"), [false, false], "there are no jobs here");
 }

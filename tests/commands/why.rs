@@ -258,3 +258,45 @@ async fn what_outsiders_write_steers_no_terminal_in_json_either() {
     let told = stage.jitgate(&["why", "103", "--json"]).json();
     assert_eq!(told["job"]["name"], hostile, "JSON keeps what was said: {told}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finished_job_of_an_outsider_is_told_of_though_most_is_forgotten() {
+    let stage = Stage::set().await;
+    stage.deliver("guid-1", "queued", 102).await;
+    stage.work().await;
+    let told = stage.jitgate(&["why", "102", "--json"]).json();
+    assert_eq!(told["is_shrunk"], false, "it is not over");
+    assert_eq!(stage.jitgate(&["delivery", "export", "guid-1"]).code, 0);
+    stage.deliver("guid-2", "in_progress", 102).await;
+    stage.deliver("guid-3", "completed", 102).await;
+    stage.work().await;
+
+    let told = stage.jitgate(&["why", "102"]);
+    assert_eq!(told.code, 0, "{}", told.err);
+    for part in [
+        "progress   completed",
+        "trust      untrusted, pull request #8 by mallory: fork, association:NONE",
+        "actions    cancel-run, alert:untrusted-on-self-hosted",
+        "the rest of what was known of it is forgotten",
+    ] {
+        assert!(told.out.contains(part), "{part:?} is not in\n{}", told.out);
+    }
+    let exported = stage.jitgate(&["delivery", "export", "guid-1"]);
+    assert_eq!(exported.code, 1, "{}", exported.out);
+    assert!(
+        exported
+            .err
+            .contains("is not kept: its job is over, and never was trusted"),
+        "{}",
+        exported.err
+    );
+
+    let unknown = stage.jitgate(&["why", "999"]);
+    assert_eq!(unknown.code, 1, "{}", unknown.out);
+    assert!(unknown.err.contains("forgotten 6 h after its end"), "{}", unknown.err);
+    // A trusted one is told of in full.
+    stage.deliver("guid-4", "queued", 101).await;
+    stage.work().await;
+    let trusted = stage.jitgate(&["why", "101", "--json"]).json();
+    assert_eq!(trusted["is_shrunk"], false);
+}

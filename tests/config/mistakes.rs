@@ -105,6 +105,12 @@ fn mistakes_are_named_with_their_key() {
         ("[store]\nurl = 'postgres://db'", "store.url", "names no store"),
         ("[store]\nurl = 'redis://'", "store.url", "names no store"),
         ("[store]\nurl = 'redis:db'", "store.url", "names no store"),
+        ("[store]\nurl = 'redis://127.0.0.1'", "store.url", "asks for no password"),
+        ("[store]\nurl = 'redis://gate@db'", "store.url", "asks for no password"),
+        ("[store]\nurl = 'redis://:@db/0?pass=pw'", "store.url", "asks for no password"),
+        ("[store]\nurl = 'rediss://db:6380'", "store.url", "asks for no password"),
+        ("[store]\nurl = 'redis+cluster://a:1,b:2'", "store.url", "asks for no password"),
+        ("[store]\nurl = 'redis+unix:///run/redis.sock'\n[local]\nsandbox = 'none'", "store.url", "asks for no password"),
         ("[store]\nurl = 'redis+unix://'", "store.url", "names no store"),
         ("[store]\nurl = 'sqlite:'", "store.url", "names no store"),
         ("[store]\nurl = 'sqlite::memory:'", "store.url", "memory:"),
@@ -172,9 +178,11 @@ fn unusual_but_sound_settings_are_taken() {
         .config;
     assert_eq!(config.github.api_url, "https://ghes.example.com/api/v3");
     assert_eq!(config.github.web_url, "https://ghes.example.com");
-    let config = load("[store]\nurl = 'redis+cluster://a:1,b:2'").expect("good").config;
+    let config = load("[store]\nurl = 'redis+cluster://:pw@a:1,b:2'")
+        .expect("good")
+        .config;
     assert_eq!(config.store.shards.get(), 16);
-    let config = load("[store]\nurl = 'redis+cluster://a:1'\nshards = 3")
+    let config = load("[store]\nurl = 'redis+cluster://:pw@a:1'\nshards = 3")
         .expect("good")
         .config;
     assert_eq!(config.store.shards.get(), 3);

@@ -142,7 +142,7 @@ fn a_variable_that_nobody_reads_is_refused_with_the_one_that_was_meant() {
 #[test]
 fn overrides_win_and_say_so() {
     let loaded = config::load(Sources {
-        env: BTreeMap::from([("JITGATE__STORE__URL".to_owned(), "redis://db".to_owned())]),
+        env: BTreeMap::from([("JITGATE__STORE__URL".to_owned(), "redis://:pw@db".to_owned())]),
         overrides: json!({"store": {"url": "memory:"}, "repositories": [{"full_name": "o/r"}]})
             .as_object()
             .expect("an object")

@@ -295,7 +295,7 @@ async fn calls_of_one_endpoint_stay_below_githubs_limit_for_a_minute() {
         assert_eq!(limited_until(&ask(&github, purpose).await), until, "{purpose:?}");
     }
     assert_eq!(server.asked().len(), 800);
-    let other = github.is_public(&repository(), Purpose::Judge).await;
+    let other = github.repository(&repository(), Purpose::Judge).await;
     assert!(
         matches!(other, Err(Failure::Transient(_))),
         "another endpoint is asked: {other:?}"

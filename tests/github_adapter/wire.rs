@@ -207,7 +207,7 @@ async fn a_page_that_is_not_githubs_word_is_no_answer() {
             github.job(&repository, job, Purpose::Judge).await.map(drop),
             github.permission(&repository, "ann", Purpose::Judge).await.map(drop),
             github.variable(&repository, "V", Purpose::Judge).await.map(drop),
-            github.is_public(&repository, Purpose::Judge).await.map(drop),
+            github.repository(&repository, Purpose::Judge).await.map(drop),
             github.cancel_run(&repository, run).await.map(drop),
             github.set_variable(&repository, "V", "false").await,
             github.generate_jit(&scope, &jit_request()).await.map(drop),

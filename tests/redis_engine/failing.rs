@@ -12,7 +12,7 @@ fn url(server: &Server) -> String {
 }
 
 /// Whether it happens within 2 s, and a little for a busy machine.
-async fn soon<T>(call: impl Future<Output = T>) -> T {
+pub(super) async fn soon<T>(call: impl Future<Output = T>) -> T {
     let begin = Instant::now();
     let answer = call.await;
     assert!(

@@ -1,11 +1,11 @@
 //! What is special to the Redis engine: servers that die, hang, fill up or forget scripts, and processes that share one.
 #![cfg(test)]
 
+mod door;
+mod elsewhere;
 mod failing;
-
 mod model;
 mod server;
-
 mod sharing;
 mod telling;
 
@@ -26,6 +26,7 @@ const AMPLE: Bounds = Bounds {
     max_entries_other: 10_000,
     bodies_max_bytes: 1 << 30,
     retention: Duration::from_secs(8 * 24 * 3600),
+    max_spare_records: 1000,
 };
 
 fn settings(url: &str, shards: u32) -> Settings {

@@ -17,6 +17,7 @@ const TIGHT: Bounds = Bounds {
     max_entries_other: 4,
     bodies_max_bytes: 300,
     retention: LONG,
+    max_spare_records: 1000,
 };
 
 #[derive(Debug, Clone)]

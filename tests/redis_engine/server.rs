@@ -1,6 +1,6 @@
 //! Redis servers of a test's own: each on a free port of the loopback, with a directory of its own, gone with the test.
 
-#![allow(dead_code, reason = "two test programs share this, and each uses a part of it")]
+#![allow(dead_code, reason = "several test programs share this, and each uses a part of it")]
 
 use std::ffi::OsString;
 use std::hash::{BuildHasher, Hasher, RandomState};

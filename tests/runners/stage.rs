@@ -271,8 +271,8 @@ impl Deliver {
 
 /// Plays a story on a Redis server of its own, which it reaches by these settings.
 pub(crate) async fn on_redis(story: impl AsyncFnOnce(Settings<'_>)) {
-    let server = Server::start(DURABLE);
-    story(&[("store.url", &format!("redis://{}", server.address()))]).await;
+    let server = Server::start(&[DURABLE, &["--requirepass", "p@ss"]].concat());
+    story(&[("store.url", &format!("redis://:p%40ss@{}", server.address()))]).await;
 }
 
 /// Two members and an outsider; routing is on.

@@ -28,6 +28,8 @@ use tokio::time::Instant;
 const FIRST: u64 = 10_000_000;
 /// The first job that is worked on while it is measured.
 const FIRST_MEASURED: u64 = 20_000_000;
+/// The first job of an outsider; one before it is there for one whose end is lost.
+const FIRST_OF_OUTSIDERS: u64 = 30_000_000;
 /// Writes on their way at the same time while a ledger is filled.
 const AT_ONCE: usize = 512;
 /// Copies the first finished job with all that belongs to it.
@@ -42,7 +44,7 @@ const MULTIPLY: &str = "
         SELECT deliveries.number, encoding, bytes FROM deliveries, bodies WHERE deliveries.number <> bodies.number;
     UPDATE totals SET last_place = last_place + (SELECT count(*) FROM copies);
     INSERT INTO records
-        SELECT kind, id + n, version, replace(value, id, id + n), expires_at FROM records, copies WHERE kind = 'job';";
+        SELECT kind, id + n, version, replace(value, id, id + n), expires_at, spare_since FROM records, copies WHERE kind = 'job';";
 const LONG: Duration = Duration::from_secs(3600);
 
 /// GitHub, as all ledgers of a measurement see it.
@@ -52,8 +54,12 @@ impl GitHub {
     pub(crate) async fn start() -> Self {
         let simulator = Simulator::start(Arc::new(SystemClock), ([127, 0, 0, 1], 0).into()).expect("a simulator");
         let world = json!({
-            "pulls": [{"number": 7}],
-            "runs": [{"id": 20, "pull": 7, "jobs": []}],
+            "pulls": [
+                {"number": 7},
+                {"number": 8, "author": "mallory", "association": "NONE", "files": [".github/workflows/ci.yml"],
+                 "head": {"repository": "mallory/chem-model", "branch": "main", "sha": "evil"}},
+            ],
+            "runs": [{"id": 20, "pull": 7, "jobs": []}, {"id": 30, "pull": 8, "jobs": []}],
             "variables": {"CI_SELF_HOSTED_TRUSTED_ROUTING": "true"},
             "rate_limit": {"limit": 1_000_000, "remaining": 1_000_000},
         });
@@ -123,7 +129,7 @@ impl Ledger {
         let store_url = store_url.replace("sqlite:.", &format!("sqlite:{}", folder.path().display()));
         let toml = format!(
             "[webhook]\nsecrets = [\"nobody posts anything\"]\n[github]\napi_url = \"{}\"\ntoken_file = \"{}\"\n\
-             [store]\nurl = \"{store_url}\"\n[[repositories]]\nfull_name = \"octo-org/chem-model\"\n",
+             [runners]\nhost = \"synthetic\"\n[store]\nurl = \"{store_url}\"\n[[repositories]]\nfull_name = \"octo-org/chem-model\"\n",
             github.0.url(),
             at("token").display(),
         );
@@ -190,6 +196,80 @@ impl Ledger {
             },
         };
         assert_eq!(self.store.queue.accept(arrival).await, Ok(Accepted::Taken), "{job}");
+    }
+
+    /// Jobs of a fork, with all that an outsider can write.
+    pub(crate) async fn outsiders_jobs_come_and_go(&self, count: u64) {
+        for job in FIRST_OF_OUTSIDERS..FIRST_OF_OUTSIDERS + count {
+            for action in [
+                Action::Queued,
+                Action::Waiting,
+                Action::Queued,
+                Action::InProgress,
+                Action::Completed,
+            ] {
+                self.outsiders_job(job, action).await;
+            }
+        }
+    }
+
+    pub(crate) async fn outsiders_job_comes_and_its_end_is_lost(&self) {
+        self.outsiders_job(FIRST_OF_OUTSIDERS - 1, Action::Queued).await;
+    }
+
+    async fn outsiders_job(&self, job: u64, action: Action) {
+        let mut labels = vec!["self-hosted".to_owned(), "chem-trusted-pr".to_owned()];
+        labels.extend((0..100).map(|n| format!("{}{n}", "label".repeat(40))));
+        let payload = json!({
+            "action": action.as_str(),
+            "repository": {"id": 1_296_269, "full_name": "octo-org/chem-model"},
+            "workflow_job": {
+                "id": job, "run_id": 30, "run_attempt": 1, "name": "name".repeat(100), "status": action.as_str(),
+                "conclusion": (action == Action::Completed).then_some("cancelled"), "head_sha": "evil", "labels": labels,
+            },
+        });
+        let arrival = Arrival {
+            id: guid(self.next()),
+            event: "workflow_job".to_owned(),
+            received_at: SystemClock.now(),
+            work: Work::Queue {
+                action,
+                repository: "octo-org/chem-model".to_owned(),
+                job: JobId(job),
+                priority: Priority::Reaching,
+                body: payload.to_string().into_bytes(),
+            },
+        };
+        assert_eq!(self.store.queue.accept(arrival).await, Ok(Accepted::Taken), "{job}");
+        assert_eq!(self.gate.run_until_idle("outsiders").await, Ok(1));
+    }
+
+    /// Bytes of each record of an outsider's job, with what finds it again, and how long it is still kept.
+    pub(crate) fn kept_of_outsiders(&self) -> Vec<(u64, Duration)> {
+        let Some(server) = &self._server else {
+            let file = Connection::open(self.folder.path().join("jitgate.db")).expect("a database");
+            let mut select = file
+                .prepare("SELECT length(value), expires_at FROM records WHERE kind = 'job' AND id >= ?1")
+                .expect("the statement is right");
+            let now = SystemClock.now().timestamp_millis();
+            let kept = select.query_map([(FIRST_OF_OUTSIDERS - 1).to_string()], |row| {
+                let (bytes, at): (i64, Option<i64>) = (row.get(0)?, row.get(1)?);
+                let left = at.map_or(i64::MAX, |at| at - now);
+                Ok((bytes.unsigned_abs(), Duration::from_millis(left.unsigned_abs())))
+            });
+            return kept.expect("it is asked").map(|kept| kept.expect("a row")).collect();
+        };
+        let number = |command: &[&str]| server.cli(command).trim().parse::<i64>().expect("a number");
+        let jobs = FIRST_OF_OUTSIDERS - 1..FIRST_OF_OUTSIDERS + 40;
+        let keys = jobs.map(|job| format!("{{jitgate:0}}:record:job:{job}"));
+        keys.filter(|key| number(&["EXISTS", key]) == 1)
+            .map(|key| {
+                // Three indexes hold its id.
+                let bytes = number(&["MEMORY", "USAGE", &key]) + 3 * 100;
+                let left = u64::try_from(number(&["PTTL", &key])).expect("it is not kept for ever");
+                (bytes.unsigned_abs(), Duration::from_millis(left))
+            })
+            .collect()
     }
 
     async fn finish(&self, lease: Lease, first: &str) {

@@ -5,12 +5,14 @@
 mod admin;
 mod alertmanager;
 mod alerts;
+mod copies;
 mod crowd;
 mod crowding;
 mod decisions;
 mod gate;
 mod health;
 mod held;
+mod locked;
 mod outage;
 mod payload;
 mod planted;
@@ -20,8 +22,11 @@ mod refusals;
 mod samples;
 mod secrecy;
 mod senders;
+#[path = "../redis_engine/server.rs"]
+mod server;
 mod start;
 mod story;
 mod taking;
 mod target;
+mod unreadable;
 mod wire;

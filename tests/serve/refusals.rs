@@ -2,11 +2,11 @@
 
 use crate::gate::{Answer, Gate, OLD_SECRET, SECRET, read};
 use crate::outage::Hanging;
-use crate::payload::{body, guid, job, sign};
+use crate::payload::{body, guid, sign};
 use crate::wire::{Wire, head};
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
-use serde_json::{Value, json};
+use serde_json::json;
 
 fn assert_problem(answer: &Answer, status: u16, code: &str, about: &str) {
     assert_eq!(answer.status, status, "{about}: {}", answer.body);
@@ -236,58 +236,20 @@ async fn other_content_types() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_no_payload() {
+async fn bodies_that_are_no_json() {
     let github = Hanging::start().await;
     let gate = Gate::start(&github.url, &[]).await;
     let whole = body("queued", 1);
-    let without = |pointer: &str, key: &str| {
-        let mut payload = job("queued", 1);
-        payload
-            .pointer_mut(pointer)
-            .and_then(Value::as_object_mut)
-            .expect("an object")
-            .remove(key);
-        payload.to_string().into_bytes()
-    };
-    let with_id = |id: Value| {
-        let mut payload = job("queued", 1);
-        payload["workflow_job"]["id"] = id;
-        payload.to_string().into_bytes()
-    };
     let for_any_event: Vec<Vec<u8>> = vec![
         Vec::new(),
-        b"null".to_vec(),
-        b"[]".to_vec(),
-        b"\"queued\"".to_vec(),
-        b"17".to_vec(),
         b"{} {}".to_vec(),
         b"{'action': 'queued'}".to_vec(),
         [b"\xef\xbb\xbf".as_slice(), &whole].concat(),
         "[".repeat(100_000).into_bytes(),
-        format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)).into_bytes(),
         b"{\"action\": \"\xff\xfe\"}".to_vec(),
         [b"{\"other\": \"\xc3\x28\",".as_slice(), &whole[1..]].concat(),
         whole[..whole.len() - 1].to_vec(),
         whole[..whole.len() / 2].to_vec(),
-    ];
-    // A structure read by position would be fooled by this one.
-    let positions = json!(["queued", [1, "octo-org/chem-model"], [1, 2]])
-        .to_string()
-        .into_bytes();
-    let for_jobs = vec![
-        positions,
-        b"{}".to_vec(),
-        without("", "action"),
-        without("", "repository"),
-        without("", "workflow_job"),
-        without("/repository", "full_name"),
-        without("/workflow_job", "id"),
-        without("/workflow_job", "run_id"),
-        with_id(json!(null)),
-        with_id(json!(-1)),
-        with_id(json!(1.5)),
-        with_id(json!("1")),
-        with_id(json!(1e300)),
     ];
     for event in ["workflow_job", "push", "ping"] {
         for body in &for_any_event {
@@ -295,11 +257,6 @@ async fn bodies_that_are_no_payload() {
             let answer = gate.deliver(event, &guid(1), body.clone()).await;
             assert_problem(&answer, 400, "malformed", &about);
         }
-    }
-    for body in for_jobs {
-        let about = String::from_utf8_lossy(&body).into_owned();
-        let answer = gate.deliver("workflow_job", &guid(1), body).await;
-        assert_problem(&answer, 400, "malformed", &about);
     }
     assert_nothing_was_kept(&gate).await;
     // The GUID of what was refused is free.

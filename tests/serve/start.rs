@@ -3,6 +3,7 @@
 use crate::gate::{Gate, Place, Settings};
 use crate::outage::Hanging;
 use crate::payload::{body, guid};
+use crate::server::{DURABLE, Server};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -134,4 +135,40 @@ async fn the_simulated_github_says_where_it_is_and_stops_when_told() {
     let mut process = Place::new().start(&["simulate", "--listen", "0.0.0.0:0"], &[]);
     assert_eq!(process.code().await, Some(2));
     assert!(process.err.text().contains("loopback"), "{}", process.err.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_job_of_this_machine_begins_beside_a_redis_that_lets_it_in() {
+    let user = ["ACL", "SETUSER", "gate", "on", ">pw", "+@all", "~*", "&*"];
+    let mut server = Server::start(DURABLE);
+    server.cli(&user);
+    let url = format!("redis://gate:pw@{}", server.address());
+    let settings = [
+        ("store.url", url.as_str()),
+        ("runners.host", "local"),
+        ("local.sandbox", "none"),
+    ];
+    let place = Place::new();
+    // A runner program that is never started.
+    std::fs::create_dir(place.path("runner")).expect("a directory");
+    place.file("runner/run.sh", "#!/bin/sh\n", 0o755);
+    let home = place.path("runner").display().to_string();
+    let settings = [&settings[..], &[("local.runner_home", home.as_str())]].concat();
+    let mut gate = place.start(&["serve", "--role", "worker"], &settings);
+    assert_eq!(gate.code().await, Some(3), "{}", gate.err.text());
+    let told = gate.err.text();
+    assert!(told.contains("obeys those who bring no password"), "{told}");
+    assert!(told.contains("remedy: switch its default user off"), "{told}");
+
+    // One that could not be asked at the start is asked as soon as it is there.
+    server.kill();
+    let mut gate = place.start(&["serve", "--role", "worker"], &settings);
+    gate.err.line_with(" is up\"").await;
+    server.start_again();
+    server.cli(&user);
+    assert_eq!(gate.code().await, Some(3), "{}", gate.err.text());
+
+    server.cli(&["ACL", "SETUSER", "default", "off"]);
+    let mut gate = place.start(&["serve", "--role", "worker"], &settings);
+    gate.err.line_with(" is up\"").await;
 }

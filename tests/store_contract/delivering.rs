@@ -3,7 +3,7 @@
 use super::engine::*;
 use jitgate::domain::event::Action;
 use jitgate::domain::ids::JobId;
-use jitgate::ports::queue::{Accepted, Delivery, DeliveryState, Depth};
+use jitgate::ports::queue::{Accepted, Arrival, Delivery, DeliveryState, Depth, Filter, Work};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -204,6 +204,56 @@ pub(super) async fn an_ignored_delivery_leaves_its_guid_and_no_body(engine: &dyn
     assert_eq!(ids(&claim(store, 10).await), [""; 0]);
     assert_eq!(store.requeue(&guid("a")).await, Ok(false));
     assert_eq!(store.depth().await, Ok(Depth::default()));
+}
+
+pub(super) async fn one_that_cannot_be_read_is_a_dead_letter_at_once_and_can_be_retried(engine: &dyn Engine) {
+    let store = &*engine.ample().await;
+    let buried = |id: &str, repository: Option<&str>, job: Option<u64>| Arrival {
+        work: Work::Bury {
+            action: job.map(|_| Action::Queued),
+            repository: repository.map(str::to_owned),
+            job: job.map(JobId),
+            cause: "not a payload".to_owned(),
+            body: id.as_bytes().to_vec(),
+        },
+        ..ignored(id)
+    };
+    let unknown = || buried("a", None, None);
+    assert_eq!(store.accept(unknown()).await, Ok(Accepted::Taken));
+    assert_eq!(store.accept(unknown()).await, Ok(Accepted::AlreadySeen));
+    assert_eq!(
+        store.accept(buried("b", Some("octo-org/chem"), Some(7))).await,
+        Ok(Accepted::Taken)
+    );
+    for (id, repository, job) in [("a", None, None), ("b", Some("octo-org/chem"), Some(7))] {
+        let dead = known(store, id).await.expect("known");
+        assert_eq!(
+            (dead.state, dead.cause.as_deref()),
+            (DeliveryState::Dead, Some("not a payload"))
+        );
+        assert_eq!((dead.repository.as_deref(), dead.job), (repository, job.map(JobId)));
+        assert_eq!(dead.due_at, None);
+        assert_eq!(body(store, id).await.as_deref(), Some(id.as_bytes()));
+    }
+    assert_eq!(ids(&claim(store, 10).await), [""; 0]);
+    let depth = store.depth().await.expect("the store answers");
+    assert_eq!((depth.dead, depth.ready, depth.body_bytes), (2, 0, 2));
+
+    assert_eq!(store.requeue(&guid("a")).await, Ok(true));
+    let again = claim_only(store, "a").await;
+    assert_eq!((again.body.as_slice(), again.attempts), (&b"a"[..], 0));
+    bury(store, again).await;
+    // A later version reads it when it comes again.
+    delivery("a").of_job(3).enters(store).await;
+    let read = claim_only(store, "a").await;
+    ack(store, read).await;
+    assert_eq!(known(store, "a").await.expect("known").job, Some(JobId(3)));
+    let listed = store
+        .deliveries(&Filter::default(), 10)
+        .await
+        .expect("the store answers");
+    assert_eq!(listed.len(), 2, "one of each GUID: {listed:?}");
+    assert_eq!(store.accept(unknown()).await, Ok(Accepted::AlreadySeen));
 }
 
 pub(super) async fn deliveries_of_one_job_go_out_one_at_a_time(engine: &dyn Engine) {

@@ -44,6 +44,7 @@ pub(super) const AMPLE: Bounds = Bounds {
     max_entries_other: 10_000,
     bodies_max_bytes: 1 << 30,
     retention: Duration::from_secs(8 * 24 * 3600),
+    max_spare_records: 1000,
 };
 
 pub(super) fn guid(text: &str) -> DeliveryId {

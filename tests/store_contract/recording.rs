@@ -2,6 +2,7 @@
 
 use super::engine::*;
 use jitgate::ports::ledger::{Keep, Key, Kind, Put, Stored};
+use jitgate::ports::queue::Bounds;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -167,6 +168,49 @@ pub(super) async fn a_record_of_no_time_is_gone_at_once(engine: &dyn Engine) {
     let put_for_no_time = store.put(&key, "x", None, Keep::For(std::time::Duration::ZERO)).await;
     assert_eq!(put_for_no_time, Ok(Put::Written(1)));
     assert_eq!(get(store, &key).await, None);
+}
+
+pub(super) async fn of_spare_records_those_go_first_that_were_changed_longest_ago(engine: &dyn Engine) {
+    let bounds = Bounds {
+        max_spare_records: 64,
+        ..AMPLE
+    };
+    let store = &*engine.open(bounds).await;
+    let write = async |id: u64, keep: Keep| write_over(store, &Key::new(Kind::Job, id), "x", keep).await;
+    let spare = Keep::Spare(LONG);
+    for id in 1000..1010 {
+        write(id, Keep::Forever).await;
+        write(id + 10, Keep::For(LONG)).await;
+    }
+    for id in 0..10 {
+        write(id, spare).await;
+        // Somebody needs it again: it is none of the spare ones now.
+        write(id + 500, spare).await;
+        write(id + 500, Keep::Forever).await;
+    }
+    for id in 100..400 {
+        write(id, spare).await;
+        // One that is changed again and again is always new.
+        write(0, spare).await;
+    }
+    let kept = page(store, Kind::Job, None, 1000).await;
+    let spare_ones = kept.iter().filter(|id| id.len() < 4 && !id.starts_with('5')).count();
+    // The shards of a cluster have an even share each.
+    assert!((33..=64).contains(&spare_ones), "{spare_ones} of {kept:?}");
+    let has = |id: u64| kept.contains(&id.to_string());
+    assert!(
+        (1000..1020).chain(500..510).all(has),
+        "what is not spare stays: {kept:?}"
+    );
+    assert!(has(0) && has(399), "the newest stay: {kept:?}");
+    assert!(!(1..10).chain(100..140).any(has), "the oldest are gone: {kept:?}");
+    for id in [1, 100] {
+        assert_eq!(get(store, &Key::new(Kind::Job, id)).await, None);
+        assert_eq!(
+            put(store, &Key::new(Kind::Job, id), "anew", None).await,
+            Put::Written(1)
+        );
+    }
 }
 
 pub(super) async fn odd_texts_come_back_as_they_came(engine: &dyn Engine) {

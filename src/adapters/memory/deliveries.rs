@@ -37,9 +37,9 @@ struct Entry {
 
 /// What a delivery that was queued is about.
 struct Subject {
-    action: Action,
-    repository: String,
-    job: JobId,
+    action: Option<Action>,
+    repository: Option<String>,
+    job: Option<JobId>,
 }
 
 #[derive(Clone, Copy)]
@@ -84,9 +84,9 @@ impl Entry {
         Delivery {
             id: self.id.clone(),
             event: self.event.clone(),
-            action: subject.map(|subject| subject.action),
-            repository: subject.map(|subject| subject.repository.clone()),
-            job: subject.map(|subject| subject.job),
+            action: subject.and_then(|subject| subject.action),
+            repository: subject.and_then(|subject| subject.repository.clone()),
+            job: subject.and_then(|subject| subject.job),
             received_at: self.received_at,
             state,
             attempts: self.attempts,
@@ -123,10 +123,26 @@ impl Deliveries {
     pub(super) fn accept(&mut self, arrival: Arrival, now: DateTime<Utc>) -> Accepted {
         let known = self.places.get(&arrival.id).copied();
         let is_dead = known.is_some_and(|place| self.is_dead(place));
-        let (subject, body) = match arrival.work {
+        let waiting = Stage::Waiting(now);
+        let over = |state| Stage::Finished(state, now);
+        let (stage, subject, body, cause) = match arrival.work {
             _ if known.is_some() && !is_dead => return Accepted::AlreadySeen,
-            Work::Remember if is_dead => return Accepted::AlreadySeen,
-            Work::Remember => (None, None),
+            Work::Remember | Work::Bury { .. } if is_dead => return Accepted::AlreadySeen,
+            Work::Remember => (over(DeliveryState::Ignored), None, None, None),
+            Work::Bury {
+                action,
+                repository,
+                job,
+                cause,
+                body,
+            } => {
+                let subject = Subject {
+                    action,
+                    repository,
+                    job,
+                };
+                (over(DeliveryState::Dead), Some(subject), Some(body), Some(cause))
+            }
             Work::Queue {
                 action,
                 repository,
@@ -142,27 +158,23 @@ impl Deliveries {
                     return Accepted::Full;
                 }
                 let subject = Subject {
-                    action,
-                    repository,
-                    job,
+                    action: Some(action),
+                    repository: Some(repository),
+                    job: Some(job),
                 };
-                (Some(subject), Some(body))
+                (waiting, Some(subject), Some(body), None)
             }
         };
         if let Some(place) = known {
             self.take_out(place);
         }
-        let stage = match subject {
-            Some(_) => Stage::Waiting(now),
-            None => Stage::Finished(DeliveryState::Ignored, now),
-        };
         self.put_last(Entry {
             id: arrival.id,
             event: arrival.event,
             subject,
             received_at: arrival.received_at,
             attempts: 0,
-            cause: None,
+            cause,
             stage,
             body,
         });
@@ -298,6 +310,7 @@ impl Deliveries {
 
     /// Of each job nobody works on, the oldest delivery that is due; in order of arrival.
     fn next_of_each_job(&self, now: DateTime<Utc>) -> impl Iterator<Item = u64> {
+        // Those of which no job is known take turns as if they were one's.
         let job = |entry: &Entry| entry.subject.as_ref().map(|subject| subject.job);
         let leased = self
             .unfinished()

@@ -10,19 +10,30 @@ pub(super) struct Records {
     by_key: BTreeMap<Key, Record>,
     /// When to forget what; holds exactly the records that are not kept for ever.
     expiries: BTreeSet<(DateTime<Utc>, Key)>,
+    /// The spare ones, those that were written longest ago first.
+    spare: BTreeSet<(u64, Key)>,
+    max_spare: usize,
+    writes: u64,
 }
 
 struct Record {
     stored: Stored,
     expires_at: Option<DateTime<Utc>>,
+    /// Its place among the spare ones.
+    spare_at: Option<u64>,
 }
 
 impl Records {
+    pub(super) fn new(max_spare: u64) -> Self {
+        Self {
+            max_spare: usize::try_from(max_spare).unwrap_or(usize::MAX),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn expire(&mut self, now: DateTime<Utc>) {
-        while self.expiries.first().is_some_and(|(at, _)| *at <= now) {
-            if let Some((_, key)) = self.expiries.pop_first() {
-                self.by_key.remove(&key);
-            }
+        while let Some((_, key)) = self.expiries.first().filter(|(at, _)| *at <= now).cloned() {
+            self.remove(&key);
         }
     }
 
@@ -38,7 +49,9 @@ impl Records {
         let version = expected.unwrap_or_default() + 1;
         let expires_at = match keep {
             Keep::Forever => None,
-            Keep::For(time) => now.checked_add_signed(TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX)),
+            Keep::For(time) | Keep::Spare(time) => {
+                now.checked_add_signed(TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX))
+            }
         };
         if let Some(at) = expires_at {
             self.expiries.insert((at, key.clone()));
@@ -47,13 +60,30 @@ impl Records {
             version,
             value: value.to_owned(),
         };
-        self.by_key.insert(key.clone(), Record { stored, expires_at });
+        self.writes += 1;
+        let spare_at = matches!(keep, Keep::Spare(_)).then_some(self.writes);
+        self.spare.extend(spare_at.map(|at| (at, key.clone())));
+        let record = Record {
+            stored,
+            expires_at,
+            spare_at,
+        };
+        self.by_key.insert(key.clone(), record);
+        while self.spare.len() > self.max_spare
+            && let Some((_, oldest)) = self.spare.first().cloned()
+        {
+            self.remove(&oldest);
+        }
         Put::Written(version)
     }
 
     pub(super) fn remove(&mut self, key: &Key) {
-        if let Some(at) = self.by_key.remove(key).and_then(|record| record.expires_at) {
+        let Some(record) = self.by_key.remove(key) else { return };
+        if let Some(at) = record.expires_at {
             self.expiries.remove(&(at, key.clone()));
+        }
+        if let Some(at) = record.spare_at {
+            self.spare.remove(&(at, key.clone()));
         }
     }
 

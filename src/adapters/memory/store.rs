@@ -34,7 +34,7 @@ impl MemoryStore {
             clock,
             state: Mutex::new(State {
                 deliveries: Deliveries::new(bounds),
-                records: Records::default(),
+                records: Records::new(bounds.max_spare_records),
             }),
             changed: Notify::new(),
         }
@@ -159,5 +159,13 @@ impl Durability for MemoryStore {
                 remedy: "store.url = \"sqlite:PATH\"",
             }),
         }])
+    }
+
+    async fn open_place(&self) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
+
+    async fn try_out(&self) -> Result<(), Failure> {
+        Ok(())
     }
 }

@@ -24,6 +24,14 @@ impl Durability for RedisStore {
         };
         Ok(infos.into_iter().flat_map(of_server).collect())
     }
+
+    async fn open_place(&self) -> Result<Option<String>, Failure> {
+        self.place_open_to_strangers().await
+    }
+
+    async fn try_out(&self) -> Result<(), Failure> {
+        self.try_everything().await
+    }
 }
 
 /// What a server says of itself.

@@ -29,7 +29,12 @@ impl Ledger for RedisStore {
             .arg(value)
             .arg(match keep {
                 Keep::Forever => String::new(),
-                Keep::For(time) => millis(time).to_string(),
+                Keep::For(time) | Keep::Spare(time) => millis(time).to_string(),
+            })
+            .arg(match keep {
+                Keep::Forever | Keep::For(_) => String::new(),
+                // An even share for each shard.
+                Keep::Spare(_) => self.bounds.max_spare_records.div_ceil(self.shards.count()).to_string(),
             });
         let is_written: bool = self.link().await?.run(&self.scripts.put, &call).await?;
         Ok(if is_written {
@@ -57,11 +62,11 @@ impl Ledger for RedisStore {
 }
 
 impl RedisStore {
-    /// The record's own key, the index of its kind, and when the records of the index expire.
-    fn keys(&self, key: &Key) -> [String; 3] {
+    /// The record's own key, the index of its kind, when the records of the index expire, and which of them are spare.
+    fn keys(&self, key: &Key) -> [String; 4] {
         let shard = self.shards.of(&key.to_string());
-        let [index, expiries] = index_of(shard, key.kind);
-        [record_of(shard, key.kind, &key.id), index, expiries]
+        let [index, expiries, spare] = index_of(shard, key.kind);
+        [record_of(shard, key.kind, &key.id), index, expiries, spare]
     }
 
     async fn list_of(
@@ -71,7 +76,7 @@ impl RedisStore {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Stored)>, Failure> {
-        let [index, _] = index_of(shard, kind);
+        let [index, ..] = index_of(shard, kind);
         let mut records = Vec::new();
         let mut begin = Some(after.map_or_else(|| "-".to_owned(), |after| format!("({after}")));
         while let Some(from) = begin
@@ -95,6 +100,6 @@ fn record_of(shard: Shard, kind: Kind, id: &str) -> String {
     shard.key(format_args!("record:{}:{id}", kind.as_str()))
 }
 
-fn index_of(shard: Shard, kind: Kind) -> [String; 2] {
-    ["records", "expiring"].map(|name| shard.key(format_args!("{name}:{}", kind.as_str())))
+fn index_of(shard: Shard, kind: Kind) -> [String; 3] {
+    ["records", "expiring", "surplus"].map(|name| shard.key(format_args!("{name}:{}", kind.as_str())))
 }

@@ -1,52 +1,72 @@
-//! The connection: one, shared by everybody, that finds its way back by itself.
+//! The way to the server: one connection, shared by all calls, and a new one as soon as it is lost or leads astray.
 //!
-//! Nothing is sent twice unless it is certain that it did not arrive the first time.
+//! A failed attempt to connect is never remembered: the next call makes another one, though not more than one in
+//! [`RECONNECT_INTERVAL`]. Nothing is sent twice unless it is certain that it changed nothing the first time.
 
+use super::connection::{Connection, changed_nothing};
 use super::scripts::Script;
-use super::target::{Target, tcp_settings};
+use super::target::Target;
 use crate::ports::Failure;
-use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, SendError};
-use redis::cluster::ClusterClient;
-use redis::cluster_async::ClusterConnection;
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
-use redis::{
-    Client, Cmd, ErrorKind, FromRedisValue, Pipeline, ProtocolVersion, PushInfo, RedisError, RedisFuture, RedisResult,
-    ServerErrorKind, Value,
-};
-use std::sync::Arc;
+use redis::{Cmd, ErrorKind, FromRedisValue, PushKind, RedisError, RedisResult, ServerErrorKind, Value};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
-use tokio::sync::{Notify, OnceCell};
+use tokio::time::Instant;
 
-/// Told of when something may be due.
-const CHANGED: &str = "jitgate:changed";
-/// Between attempts to connect. They are few: whoever calls next begins anew.
-const RECONNECT: Duration = Duration::from_millis(50);
-const RECONNECTS: usize = 2;
+/// Between the beginnings of two attempts to connect, however many calls ask for one.
+const RECONNECT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A way to the server.
-pub(super) struct Link {
+pub(super) struct Link(Arc<Way>);
+
+struct Way {
     target: Target,
     timeout: Duration,
-    connection: OnceCell<Connection>,
-    changed: Arc<Notify>,
+    state: Mutex<State>,
+    changed: Notify,
 }
 
+#[derive(Default)]
+struct State {
+    /// The latest connection, or attempt at one.
+    number: u64,
+    live: Option<Live>,
+    attempt: Option<Attempt>,
+    /// Before then no other attempt begins.
+    not_before: Option<Instant>,
+}
+
+/// A connection that was not left yet.
 #[derive(Clone)]
-enum Connection {
-    Server(ConnectionManager),
-    Cluster(ClusterConnection),
+struct Live {
+    number: u64,
+    since: Instant,
+    connection: Connection,
+}
+
+/// An attempt to connect. Whoever waits for it, it goes on without them.
+type Attempt = Shared<BoxFuture<'static, RedisResult<Live>>>;
+
+/// What a call finds.
+enum Found {
+    Live(Live),
+    /// An attempt, and whether it began with this call.
+    Attempt(Attempt, bool),
 }
 
 impl Link {
     /// A way that is gone for the first time when it is needed. A call waits for `timeout` at most.
     pub(super) fn new(target: Target, timeout: Duration) -> Self {
-        Self {
+        Self(Arc::new(Way {
             target,
             timeout,
-            connection: OnceCell::new(),
-            changed: Arc::new(Notify::new()),
-        }
+            state: Mutex::default(),
+            changed: Notify::new(),
+        }))
     }
 
     /// Runs a script that was called by [`Script::on`].
@@ -67,11 +87,17 @@ impl Link {
         self.in_time(self.send(command)).await
     }
 
+    /// Sends a command that may be refused: whatever the answer is, it says nothing of the connection.
+    pub(super) async fn try_out(&self, command: &Cmd) -> Result<Value, Failure> {
+        self.in_time(async { command.query_async(&mut self.live().await?.connection).await })
+            .await
+    }
+
     /// Sends a command to every server that takes writes, and gives each server's name and answer.
     pub(super) async fn ask_each<T: FromRedisValue>(&self, command: &Cmd) -> Result<Vec<(String, T)>, Failure> {
         self.in_time(async {
             let everywhere = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
-            match (self.connection().await?.clone(), &self.target) {
+            match (self.live().await?.connection, &self.0.target) {
                 (Connection::Cluster(mut cluster), _) => {
                     let answers = cluster.route_command(command.clone(), everywhere).await?;
                     Ok(redis::from_redis_value(answers)?)
@@ -85,111 +111,147 @@ impl Link {
         .await
     }
 
+    /// Where it leads.
+    pub(super) fn target(&self) -> &Target {
+        &self.0.target
+    }
+
+    /// Which connection this is; none has number 0.
+    pub(super) fn number(&self) -> u64 {
+        self.0.state().number
+    }
+
     /// Ends at the next wake-up after this call, also when the connection is lost or comes back.
     pub(super) fn changed(&self) -> Notified<'_> {
-        self.changed.notified()
+        self.0.changed.notified()
     }
 
     async fn in_time<T>(&self, call: impl Future<Output = RedisResult<T>>) -> Result<T, Failure> {
-        match tokio::time::timeout(self.timeout, call).await {
+        match tokio::time::timeout(self.0.timeout, call).await {
             Ok(answer) => answer.map_err(|error| failure(&error)),
-            Err(_) => Err(Failure::Transient(format!(
-                "no answer from Redis in {} ms",
-                self.timeout.as_millis()
-            ))),
+            Err(_) => {
+                self.0.leave_silent();
+                Err(Failure::Transient(format!(
+                    "no answer from Redis in {} ms",
+                    self.0.timeout.as_millis()
+                )))
+            }
         }
     }
 
     async fn send<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
-        let mut connection = self.connection().await?.clone();
-        match command.query_async(&mut connection).await {
-            Err(error) if never_left(&error) => command.query_async(&mut connection).await,
+        match self.send_once(command).await {
+            // Behind the same address there may be another server by now.
+            Err(error) if changed_nothing(&error) => self.send_once(command).await,
             answer => answer,
         }
     }
 
-    async fn connection(&self) -> RedisResult<&Connection> {
-        self.connection.get_or_try_init(|| self.connect()).await
+    async fn send_once<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
+        let mut live = self.live().await?;
+        let answer = command.query_async(&mut live.connection).await;
+        if let Err(error) = &answer
+            && live.connection.is_spent_by(error)
+        {
+            tracing::warn!(%error, "a connection to Redis is left, and another one made: {error}");
+            self.0.leave(live.number);
+        }
+        answer
     }
 
-    async fn connect(&self) -> RedisResult<Connection> {
-        let changed = self.changed.clone();
-        let pushed = move |_: PushInfo| {
-            changed.notify_waiters();
-            Ok::<(), SendError>(())
+    async fn live(&self) -> RedisResult<Live> {
+        let (attempt, is_ours) = match self.0.find() {
+            Found::Live(live) => return Ok(live),
+            Found::Attempt(attempt, is_ours) => (attempt, is_ours),
         };
-        match &self.target {
-            Target::Server(info) => {
-                let config = ConnectionManagerConfig::new()
-                    .set_connection_timeout(Some(self.timeout))
-                    .set_response_timeout(None)
-                    .set_min_delay(RECONNECT)
-                    .set_number_of_retries(RECONNECTS)
-                    .set_push_sender(pushed)
-                    .set_automatic_resubscription();
-                let mut server = ConnectionManager::new_with_config(Client::open(*info.clone())?, config).await?;
-                server.subscribe(CHANGED).await?;
-                Ok(Connection::Server(server))
+        match attempt.await {
+            // It began before this call, and what it met may be over.
+            Err(_) if !is_ours => match self.0.find() {
+                Found::Live(live) => Ok(live),
+                Found::Attempt(attempt, _) => attempt.await,
+            },
+            outcome => outcome,
+        }
+    }
+}
+
+impl Way {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection, or the attempt at one; begins one where there is none.
+    fn find(self: &Arc<Self>) -> Found {
+        let mut state = self.state();
+        if let Some(live) = &state.live {
+            return Found::Live(live.clone());
+        }
+        if let Some(attempt) = &state.attempt {
+            return Found::Attempt(attempt.clone(), false);
+        }
+        let now = Instant::now();
+        let begins = state.not_before.map_or(now, |not_before| not_before.max(now));
+        state.not_before = Some(begins + RECONNECT_INTERVAL);
+        state.number += 1;
+        let attempt = self.clone().connect(state.number, begins).boxed().shared();
+        state.attempt = Some(attempt.clone());
+        drop(state);
+        tokio::spawn(attempt.clone().map(drop));
+        Found::Attempt(attempt, true)
+    }
+
+    async fn connect(self: Arc<Self>, number: u64, begins: Instant) -> RedisResult<Live> {
+        tokio::time::sleep_until(begins).await;
+        let way = Arc::downgrade(&self);
+        let is_server = matches!(self.target, Target::Server(_));
+        let opening = Connection::open(&self.target, self.timeout, move |push| {
+            let Some(way) = way.upgrade() else { return };
+            if is_server && push.kind == PushKind::Disconnection {
+                way.leave(number);
             }
-            Target::Cluster(nodes) => {
-                let client = ClusterClient::builder(nodes.clone())
-                    .retries(0)
-                    .connection_timeout(self.timeout)
-                    .response_timeout(self.timeout)
-                    .use_protocol(ProtocolVersion::RESP3)
-                    .tcp_settings(tcp_settings())
-                    .push_sender(pushed)
-                    .build()?;
-                let mut cluster = client.get_async_connection().await?;
-                cluster.subscribe(CHANGED).await?;
-                Ok(Connection::Cluster(cluster))
-            }
+            way.changed.notify_waiters();
+        });
+        let opened = match tokio::time::timeout(self.timeout, opening).await {
+            Ok(opened) => opened,
+            Err(_) => Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))),
+        };
+        let outcome = opened.map(|connection| Live {
+            number,
+            since: Instant::now(),
+            connection,
+        });
+        let mut state = self.state();
+        state.attempt = None;
+        state.live = outcome.as_ref().ok().cloned();
+        drop(state);
+        self.changed.notify_waiters();
+        outcome
+    }
+
+    /// Has the next call connect anew, unless that happened meanwhile. Calls that wait for an answer still get it.
+    fn leave(&self, number: u64) {
+        let mut state = self.state();
+        if state.live.as_ref().is_some_and(|live| live.number == number) {
+            state.live = None;
+        }
+    }
+
+    /// Leaves a server that was silent for a whole call. What a cluster's node does not answer is the library's business.
+    fn leave_silent(&self) {
+        let mut state = self.state();
+        let is_silent =
+            |live: &Live| matches!(live.connection, Connection::Server(_)) && live.since.elapsed() >= self.timeout;
+        if state.live.as_ref().is_some_and(is_silent) {
+            state.live = None;
         }
     }
 }
 
-impl ConnectionLike for Connection {
-    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        match self {
-            Self::Server(server) => server.req_packed_command(command),
-            Self::Cluster(cluster) => cluster.req_packed_command(command),
-        }
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        commands: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        match self {
-            Self::Server(server) => server.req_packed_commands(commands, offset, count),
-            Self::Cluster(cluster) => cluster.req_packed_commands(commands, offset, count),
-        }
-    }
-
-    fn get_db(&self) -> i64 {
-        match self {
-            Self::Server(server) => server.get_db(),
-            Self::Cluster(cluster) => cluster.get_db(),
-        }
-    }
-}
-
-/// Whether the command certainly did not reach a server.
-fn never_left(error: &RedisError) -> bool {
-    error.is_connection_refusal() || error.kind() == ErrorKind::ClusterConnectionNotFound
-}
-
+/// Whatever a server answers, another one, or the same one later, may answer otherwise: work is not given up for it.
 fn failure(error: &RedisError) -> Failure {
     let text = format!("Redis: {error}");
-    let is_refused = matches!(error.code(), Some("NOAUTH" | "NOPERM" | "WRONGPASS"));
     match error.kind() {
-        ErrorKind::AuthenticationFailed
-        | ErrorKind::InvalidClientConfig
-        | ErrorKind::RESP3NotSupported
-        | ErrorKind::UnexpectedReturnType => Failure::Permanent(text),
-        _ if is_refused => Failure::Permanent(text),
+        ErrorKind::InvalidClientConfig | ErrorKind::UnexpectedReturnType => Failure::Permanent(text),
         _ => Failure::Transient(text),
     }
 }

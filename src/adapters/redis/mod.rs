@@ -4,17 +4,18 @@
 //! script, so it happens wholly or not at all, and a claim, a lease and a delay go by the clock of the server. Together with
 //! the connection an answer is lost: what was asked for may have happened then, and every call may be repeated.
 //!
-//! All calls share one connection and none blocks on it; wake-ups come as pushes between the answers. It comes back at the
+//! All calls share one connection and none blocks on it; wake-ups come as pushes between the answers. A server that says it is
+//! the wrong one (a read-only replica, one that loads or lost its primary) is left as one that is gone. It comes back at the
 //! next call, and whoever waits calls every second while it is gone. `rediss://` trusts the certificate authorities of the
 //! system, or those in `SSL_CERT_FILE`.
 //!
 //! # Shards
 //! Keys begin with the hash tag `{jitgate:N}`, so that a shard is in one slot of a cluster and its scripts may touch all of
 //! it. A delivery lives in the shard of its repository, which keeps those of a job together. One that is only remembered
-//! names no repository and lives in the shard of its GUID; hence accepting looks there too, and remembering looks
-//! everywhere, if there is more than one shard. Whoever asks by GUID asks all shards. A record of the ledger lives in the
-//! shard of its key. The oldest go out first within a shard; between shards claims take turns. Bounds hold for all shards
-//! together, as the others were a second ago.
+//! names no repository, and so may one that cannot be read; those live in the shard of their GUID. Hence accepting looks
+//! there too, and remembering looks everywhere, if there is more than one shard. Whoever asks by GUID asks all shards. A
+//! record of the ledger lives in the shard of its key. The oldest go out first within a shard; between shards claims take
+//! turns. Bounds hold for all shards together, as the others were a second ago.
 //!
 //! While slots of a cluster are moved the scripts of a shard can fail half-way: stop the gate for that, or move slots
 //! atomically (Redis 8.4, Valkey 9).
@@ -47,15 +48,17 @@
 //! | `record:KIND:ID` | hash: `version`, `value` | as the caller says |
 //! | `records:KIND` | sorted set of ids at score 0 | soon after the record |
 //! | `expiring:KIND` | sorted set of ids by expiry (ms) | soon after the record |
+//! | `surplus:KIND` | sorted set of ids by last change: those that may go when there are many of them | soon after the record |
 //!
 //! Fields of `delivery:GUID`: `event`, `received` (RFC 3339), `received_ms`, `place` (in the order of arrival), `placed` (ms),
-//! `state` (`queued`, `leased`, `done`, `ignored`, `dead`), `attempts`; for one that was queued also `action`, `repository`,
-//! `job`, `until` (ms: end of the lease, or when it is due) and `cause`.
+//! `state` (`queued`, `leased`, `done`, `ignored`, `dead`), `attempts`; for one with a body also `action`, `repository`,
+//! `job` (empty where it could not be read), `until` (ms: end of the lease, or when it is due) and `cause`.
 //!
 //! The channel `jitgate:changed` tells whoever waits that something may be due. A user of the server needs `~{jitgate:*`,
 //! `~jitgate:*` and `&jitgate:*`, and `+info +config|get` to be told what the server promises.
 
 mod body;
+mod connection;
 mod durability;
 mod ledger;
 mod link;
@@ -64,7 +67,9 @@ mod rows;
 mod scripts;
 mod shards;
 mod store;
+mod strangers;
 mod target;
+mod trial;
 mod usage;
 
 pub use store::{RedisStore, Settings};

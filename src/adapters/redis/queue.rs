@@ -5,6 +5,7 @@ use super::rows::{self, DeliveryRow, LeaseRow, ShardDepth};
 use super::scripts::millis;
 use super::shards::Shard;
 use super::store::RedisStore;
+use crate::domain::event::Action;
 use crate::domain::ids::DeliveryId;
 use crate::ports::queue::{Accepted, Arrival, Delivery, DeliveryState, Depth, Filter, Lease, Priority, Work};
 use crate::ports::{Failure, Queue};
@@ -24,14 +25,20 @@ const UNTIL_ANOTHER_TRY: Duration = Duration::from_secs(1);
 impl Queue for RedisStore {
     async fn accept(&self, arrival: Arrival) -> Result<Accepted, Failure> {
         let shard_of_id = self.shards.of(arrival.id.as_str());
+        let of_repository = |name: &str| (self.shards.of(&name.to_ascii_lowercase()), vec![shard_of_id]);
         let (home, others) = match &arrival.work {
-            Work::Queue { repository, .. } => (self.shards.of(&repository.to_ascii_lowercase()), vec![shard_of_id]),
-            Work::Remember => (shard_of_id, self.shards.all().collect()),
+            Work::Queue { repository, .. } => of_repository(repository),
+            Work::Bury {
+                repository: Some(repository),
+                ..
+            } => of_repository(repository),
+            Work::Bury { repository: None, .. } | Work::Remember => (shard_of_id, self.shards.all().collect()),
         };
-        if self
-            .knows(&arrival.id, others.into_iter().filter(|shard| *shard != home))
-            .await?
-        {
+        let others = others.into_iter().filter(|shard| *shard != home);
+        let known = self.known_in(&arrival.id, others).await?;
+        // One that could not be read had no repository, and lies where those without one do.
+        let is_read_now = matches!(arrival.work, Work::Queue { .. }) && known.iter().all(|(_, state)| state == "dead");
+        if !known.is_empty() && !is_read_now {
             return Ok(Accepted::AlreadySeen);
         }
         let mut call = self.scripts.accept.on(&[home.queue()]);
@@ -40,30 +47,53 @@ impl Queue for RedisStore {
             .arg(rows::stored_moment(arrival.received_at))
             .arg(arrival.received_at.timestamp_millis())
             .arg(millis(self.bounds.retention));
-        if let Work::Queue {
-            action,
-            repository,
-            job,
-            priority,
-            body,
-        } = &arrival.work
-        {
-            let beside = self.load_beside(home).await?;
-            // The script asks what `Bounds::have_room` asks.
-            let (entries, bodies) = match priority {
-                Priority::Reaching => (self.bounds.max_entries, self.bounds.bodies_max_bytes),
-                Priority::Other => (self.bounds.max_entries_other, self.bounds.bodies_max_bytes / 2),
-            };
-            call.arg(action.as_str())
-                .arg(repository)
-                .arg(job.0)
-                .arg(body.len())
-                .arg(entries.saturating_sub(beside.unfinished))
-                .arg(bodies.saturating_sub(beside.unfinished_bytes))
-                .arg(self.bounds.bodies_max_bytes.saturating_sub(beside.body_bytes))
-                .arg(body::pack(body));
+        match &arrival.work {
+            Work::Queue {
+                action,
+                repository,
+                job,
+                priority,
+                body,
+            } => {
+                let beside = self.load_beside(home).await?;
+                // The script asks what `Bounds::have_room` asks.
+                let (entries, bodies) = match priority {
+                    Priority::Reaching => (self.bounds.max_entries, self.bounds.bodies_max_bytes),
+                    Priority::Other => (self.bounds.max_entries_other, self.bounds.bodies_max_bytes / 2),
+                };
+                call.arg(action.as_str())
+                    .arg(repository)
+                    .arg(job.0)
+                    .arg(body.len())
+                    .arg(self.bounds.bodies_max_bytes.saturating_sub(beside.body_bytes))
+                    .arg(body::pack(body))
+                    .arg(entries.saturating_sub(beside.unfinished))
+                    .arg(bodies.saturating_sub(beside.unfinished_bytes));
+            }
+            Work::Bury {
+                action,
+                repository,
+                job,
+                cause,
+                body,
+            } => {
+                let beside = self.load_beside(home).await?;
+                call.arg(action.map_or("", Action::as_str))
+                    .arg(repository.as_deref().unwrap_or_default())
+                    .arg(job.map_or_else(String::new, |job| job.to_string()))
+                    .arg(body.len())
+                    .arg(self.bounds.bodies_max_bytes.saturating_sub(beside.body_bytes))
+                    .arg(body::pack(body))
+                    .arg(cause);
+            }
+            Work::Remember => {}
         }
         let outcome: String = self.link().await?.run(&self.scripts.accept, &call).await?;
+        if outcome == "taken" {
+            for (shard, _) in known {
+                self.forget_dead_in(shard, &arrival.id).await?;
+            }
+        }
         Ok(match outcome.as_str() {
             "taken" => Accepted::Taken,
             "full" => Accepted::Full,
@@ -157,11 +187,7 @@ impl Queue for RedisStore {
     }
 
     async fn forget_dead(&self, id: &DeliveryId) -> Result<bool, Failure> {
-        let forgotten = self.of_all(|shard| async move {
-            let mut call = self.scripts.forget_dead.on(&[shard.queue()]);
-            call.arg(id.as_str());
-            self.link().await?.run::<bool>(&self.scripts.forget_dead, &call).await
-        });
+        let forgotten = self.of_all(|shard| self.forget_dead_in(shard, id));
         Ok(forgotten.await?.contains(&true))
     }
 
@@ -212,12 +238,26 @@ impl Queue for RedisStore {
 }
 
 impl RedisStore {
-    async fn knows(&self, id: &DeliveryId, shards: impl Iterator<Item = Shard>) -> Result<bool, Failure> {
+    /// Which of the shards know a GUID, and as what.
+    async fn known_in(
+        &self,
+        id: &DeliveryId,
+        shards: impl Iterator<Item = Shard>,
+    ) -> Result<Vec<(Shard, String)>, Failure> {
         let known = shards.map(|shard| async move {
             let key = shard.key(format_args!("delivery:{id}"));
-            self.link().await?.ask::<bool>(redis::cmd("EXISTS").arg(key)).await
+            let mut read = redis::cmd("HGET");
+            read.arg(key).arg("state");
+            let state: Option<String> = self.link().await?.ask(&read).await?;
+            Ok::<_, Failure>(state.map(|state| (shard, state)))
         });
-        Ok(try_join_all(known).await?.contains(&true))
+        Ok(try_join_all(known).await?.into_iter().flatten().collect())
+    }
+
+    async fn forget_dead_in(&self, shard: Shard, id: &DeliveryId) -> Result<bool, Failure> {
+        let mut call = self.scripts.forget_dead.on(&[shard.queue()]);
+        call.arg(id.as_str());
+        self.link().await?.run(&self.scripts.forget_dead, &call).await
     }
 
     /// The shards where something is due, another one first each time.

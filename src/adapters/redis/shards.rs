@@ -30,6 +30,10 @@ impl Shards {
         Some((Shard(shard), rest))
     }
 
+    pub(super) fn count(self) -> u64 {
+        self.0.get().into()
+    }
+
     pub(super) fn is_one(self) -> bool {
         self.0.get() == 1
     }

@@ -10,12 +10,11 @@ use crate::ports::queue::Bounds;
 use futures::future::try_join_all;
 use secrecy::{ExposeSecret, SecretString};
 use std::num::NonZeroU32;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::OnceCell;
 
 /// What holds the layout, and which one this is; mod.rs describes it.
-const LAYOUT_KEY: &str = "jitgate:layout";
+pub(super) const LAYOUT_KEY: &str = "jitgate:layout";
 const LAYOUT_VERSION: u32 = 1;
 
 /// Where the store is and how much it keeps.
@@ -53,7 +52,8 @@ pub struct RedisStore {
     /// Which shard goes first in the next claim.
     pub(super) turn: AtomicUsize,
     link: Link,
-    laid_out: OnceCell<()>,
+    /// The connection by which the layout was looked at last; another one may lead to another server.
+    laid_out_by: AtomicU64,
 }
 
 impl RedisStore {
@@ -71,13 +71,17 @@ impl RedisStore {
             usage: Usage::default(),
             turn: AtomicUsize::new(0),
             link: Link::new(target, settings.timeout),
-            laid_out: OnceCell::new(),
+            // No connection has that number.
+            laid_out_by: AtomicU64::new(u64::MAX),
         })
     }
 
     /// The way to the server, once it is certain that it holds what we take it to hold.
     pub(super) async fn link(&self) -> Result<&Link, Failure> {
-        self.laid_out.get_or_try_init(|| self.lay_out()).await?;
+        if self.laid_out_by.load(Ordering::Relaxed) != self.link.number() {
+            self.lay_out().await?;
+            self.laid_out_by.store(self.link.number(), Ordering::Relaxed);
+        }
         Ok(&self.link)
     }
 

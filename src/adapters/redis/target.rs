@@ -1,7 +1,9 @@
 //! Where the server is and who we are there, read from the URL.
 
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisError, RedisResult};
+use redis::{
+    ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, RedisError, RedisResult,
+};
 use std::time::Duration;
 
 /// A peer that went without a word is given up on after this long.
@@ -65,6 +67,12 @@ fn settled(info: ConnectionInfo) -> ConnectionInfo {
     // Wake-ups come as RESP3 pushes, between the answers.
     let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     info.set_redis_settings(redis).set_tcp_settings(tcp_settings())
+}
+
+/// The same place for somebody without a name or a password. In RESP2, so that nothing has to be asked before a command.
+pub(super) fn of_stranger(info: &ConnectionInfo) -> ConnectionInfo {
+    let redis = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP2);
+    info.clone().set_redis_settings(redis)
 }
 
 pub(super) fn tcp_settings() -> TcpSettings {

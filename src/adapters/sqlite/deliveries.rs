@@ -20,14 +20,21 @@ pub(super) struct Incoming {
     pub(super) work: Option<IncomingWork>,
 }
 
-/// What an arrival that is worked on says besides.
+/// What an arrival that is worked on, or given up on at once, says besides.
 pub(super) struct IncomingWork {
-    pub(super) action: Action,
-    pub(super) repository: String,
-    pub(super) job: JobId,
-    pub(super) priority: Priority,
+    pub(super) action: Option<Action>,
+    pub(super) repository: Option<String>,
+    pub(super) job: Option<JobId>,
+    pub(super) then: Then,
     pub(super) body_bytes: u64,
     pub(super) body: StoredBody,
+}
+
+/// What becomes of an arrival with a body.
+pub(super) enum Then {
+    Queued(Priority),
+    /// Why.
+    Dead(String),
 }
 
 /// A delivery that was claimed, its body still packed.
@@ -52,12 +59,16 @@ pub(super) fn accept(
 ) -> rusqlite::Result<Accepted> {
     let mut select = connection.prepare_cached("SELECT state FROM deliveries WHERE id = ?1")?;
     let known: Option<String> = select.query_row([incoming.id.as_str()], |row| row.get(0)).optional()?;
-    match (known.as_deref(), &incoming.work) {
+    let priority = match incoming.work.as_ref().map(|work| &work.then) {
+        Some(Then::Queued(priority)) => Some(*priority),
+        Some(Then::Dead(_)) | None => None,
+    };
+    match (known.as_deref(), priority) {
         (None, _) | (Some("dead"), Some(_)) => {}
         (Some(_), _) => return Ok(Accepted::AlreadySeen),
     }
-    if let Some(work) = &incoming.work
-        && !has_room(connection, bounds, work)?
+    if let (Some(work), Some(priority)) = (&incoming.work, priority)
+        && !has_room(connection, bounds, priority, work.body_bytes)?
     {
         return Ok(Accepted::Full);
     }
@@ -75,36 +86,38 @@ pub(super) fn accept(
     Ok(Accepted::Taken)
 }
 
-fn has_room(connection: &Connection, bounds: &Bounds, work: &IncomingWork) -> rusqlite::Result<bool> {
+fn has_room(connection: &Connection, bounds: &Bounds, priority: Priority, body_bytes: u64) -> rusqlite::Result<bool> {
     let mut select = connection.prepare_cached("SELECT unfinished, unfinished_bytes FROM totals")?;
     let (unfinished, bytes): (i64, i64) = select.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (unfinished, bytes) = (unfinished.cast_unsigned(), bytes.cast_unsigned());
-    Ok(bounds.have_room(work.priority, work.body_bytes, unfinished, bytes))
+    Ok(bounds.have_room(priority, body_bytes, unfinished, bytes))
 }
 
 fn insert(connection: &Connection, now: i64, incoming: &Incoming) -> rusqlite::Result<()> {
     let work = incoming.work.as_ref();
-    let (state, due_at, finished_at) = match work {
-        Some(_) => ("queued", Some(now), None),
-        None => ("ignored", None, Some(now)),
+    let (state, due_at, finished_at, cause) = match work.map(|work| &work.then) {
+        Some(Then::Queued(_)) => ("queued", Some(now), None, None),
+        Some(Then::Dead(cause)) => ("dead", None, Some(now), Some(cause)),
+        None => ("ignored", None, Some(now), None),
     };
     let mut insert = connection.prepare_cached(
         "INSERT INTO deliveries
-             (place, id, event, action, repository, job, received_at, state, due_at, finished_at, body_bytes)
-         VALUES (:place, :id, :event, :action, :repository, :job, :received_at, :state, :due_at, :finished_at,
+             (place, id, event, action, repository, job, received_at, state, due_at, finished_at, cause, body_bytes)
+         VALUES (:place, :id, :event, :action, :repository, :job, :received_at, :state, :due_at, :finished_at, :cause,
              :body_bytes)",
     )?;
     insert.execute(named_params! {
         ":place": next_place(connection)?,
         ":id": incoming.id.as_str(),
         ":event": incoming.event,
-        ":action": work.map(|work| work.action.as_str()),
-        ":repository": work.map(|work| work.repository.as_str()),
-        ":job": work.map(|work| work.job.0.cast_signed()),
+        ":action": work.and_then(|work| work.action).map(Action::as_str),
+        ":repository": work.and_then(|work| work.repository.as_deref()),
+        ":job": work.and_then(|work| work.job).map(|job| job.0.cast_signed()),
         ":received_at": to_ms(incoming.received_at),
         ":state": state,
         ":due_at": due_at,
         ":finished_at": finished_at,
+        ":cause": cause,
         ":body_bytes": work.map_or(0, |work| work.body_bytes.cast_signed()),
     })?;
     Ok(())

@@ -9,8 +9,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long to wait for another process that writes.
-const BUSY: Duration = Duration::from_secs(5);
+/// How long a start or a command waits for another process that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a process that serves does. What comes meanwhile waits as long again: both together stay below the 2 s within
+/// which a sender of deliveries is answered.
+const SERVING_BUSY_TIMEOUT: Duration = Duration::from_millis(700);
 /// Size the write-ahead log is cut back to after a checkpoint.
 const LOG_BYTES: i64 = 64 << 20;
 
@@ -106,12 +109,19 @@ pub(super) fn open(path: &Path, mode: OpenMode) -> Result<(Connection, Option<Lo
             schema::migrate(&mut connection).map_err(refused)?;
         }
     }
+    if mode == OpenMode::Serve {
+        connection.busy_timeout(SERVING_BUSY_TIMEOUT).map_err(refused)?;
+    }
     Ok((connection, lock))
 }
 
 /// Another connection to an open store, which cannot write.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
-    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|source| OpenError::Database {
+    let reader = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|reader| {
+        reader.busy_timeout(SERVING_BUSY_TIMEOUT)?;
+        Ok(reader)
+    });
+    reader.map_err(|source| OpenError::Database {
         path: path.to_owned(),
         source,
     })
@@ -138,7 +148,7 @@ fn claim_file(path: &Path) -> Result<Lock, OpenError> {
 
 fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(BUSY)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     if access == OpenFlags::SQLITE_OPEN_READ_WRITE {
         connection.pragma_update(None, "journal_mode", "WAL")?;

@@ -30,6 +30,7 @@ pub(super) fn put(
     value: &str,
     expected: Option<u64>,
     keep: Keep,
+    max_spare: u64,
 ) -> rusqlite::Result<Put> {
     let found = get(connection, now, key)?.map(|stored| stored.version);
     if found != expected {
@@ -38,11 +39,17 @@ pub(super) fn put(
     let version = found.unwrap_or_default() + 1;
     let expires_at = match keep {
         Keep::Forever => None,
-        Keep::For(time) => Some(later(now, time)),
+        Keep::For(time) | Keep::Spare(time) => Some(later(now, time)),
+    };
+    let spare_since = match keep {
+        Keep::Forever | Keep::For(_) => None,
+        Keep::Spare(_) => Some(next_spare(connection)?),
     };
     let mut upsert = connection.prepare_cached(
-        "INSERT INTO records (kind, id, version, value, expires_at) VALUES (:kind, :id, :version, :value, :expires_at)
-         ON CONFLICT DO UPDATE SET version = :version, value = :value, expires_at = :expires_at",
+        "INSERT INTO records (kind, id, version, value, expires_at, spare_since)
+             VALUES (:kind, :id, :version, :value, :expires_at, :spare_since)
+         ON CONFLICT DO UPDATE SET
+             version = :version, value = :value, expires_at = :expires_at, spare_since = :spare_since",
     )?;
     upsert.execute(named_params! {
         ":kind": key.kind.as_str(),
@@ -50,8 +57,34 @@ pub(super) fn put(
         ":version": version.cast_signed(),
         ":value": value,
         ":expires_at": expires_at,
+        ":spare_since": spare_since,
     })?;
+    if spare_since.is_some() {
+        make_room(connection, max_spare)?;
+    }
     Ok(Put::Written(version))
+}
+
+fn next_spare(connection: &Connection) -> rusqlite::Result<i64> {
+    let mut last =
+        connection.prepare_cached("SELECT coalesce(max(spare_since), 0) FROM records WHERE spare_since IS NOT NULL")?;
+    last.query_row([], |row| row.get::<_, i64>(0))
+        .map(|last| last.saturating_add(1))
+}
+
+/// Forgets spare records until the rest fits.
+fn make_room(connection: &Connection, max_spare: u64) -> rusqlite::Result<()> {
+    let most = i64::try_from(max_spare).unwrap_or(i64::MAX);
+    let mut count = connection.prepare_cached("SELECT spare_records FROM totals")?;
+    let surplus = count.query_row([], |row| row.get::<_, i64>(0))?.saturating_sub(most);
+    if surplus > 0 {
+        let mut forget = connection.prepare_cached(
+            "DELETE FROM records WHERE spare_since IN (
+                 SELECT spare_since FROM records WHERE spare_since IS NOT NULL ORDER BY spare_since LIMIT ?1)",
+        )?;
+        forget.execute([surplus])?;
+    }
+    Ok(())
 }
 
 pub(super) fn remove(connection: &Connection, key: &Key) -> rusqlite::Result<()> {

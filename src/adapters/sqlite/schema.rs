@@ -11,7 +11,7 @@
 //! | `place` | order of arrival and of a requeue; never used twice |
 //! | `id` | `X-GitHub-Delivery` |
 //! | `event` | `X-GitHub-Event` |
-//! | `action`, `repository`, `job` | what a queued delivery is about; null for an ignored one. `job` is an unsigned number in a signed column |
+//! | `action`, `repository`, `job` | what a queued delivery is about; null for an ignored one, and where it could not be read. `job` is an unsigned number in a signed column |
 //! | `received_at` | when the ingress had it |
 //! | `state` | `queued`, `leased`, `done`, `ignored` or `dead` |
 //! | `attempts` | claims since it arrived or was requeued; with `place` it names a lease |
@@ -26,7 +26,8 @@
 //! `totals`: one row, kept right by triggers, so that bounds are checked without counting. `last_place` only grows.
 //!
 //! `records`: the ledger, `kind` and `id` as in `ports::ledger`. `value` carries a version of its own; `expires_at` is
-//! null for what is kept for ever.
+//! null for what is kept for ever; `spare_since` is a number that grows with every write for what may go before, and null
+//! else.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -34,7 +35,8 @@ use rusqlite::{Connection, TransactionBehavior};
 const APPLICATION_ID: i64 = 0x6a69_7467;
 
 /// What makes a file of version `n` one of version `n + 1`. Released ones never change.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE deliveries (
         number INTEGER PRIMARY KEY,
         place INTEGER NOT NULL UNIQUE,
@@ -101,7 +103,23 @@ const MIGRATIONS: &[&str] = &["
         PRIMARY KEY (kind, id)
     ) STRICT;
     CREATE INDEX records_by_end ON records (expires_at) WHERE expires_at IS NOT NULL;
-"];
+",
+    "
+    ALTER TABLE records ADD COLUMN spare_since INTEGER;
+    CREATE INDEX records_to_spare ON records (spare_since) WHERE spare_since IS NOT NULL;
+    ALTER TABLE totals ADD COLUMN spare_records INTEGER NOT NULL DEFAULT 0;
+    CREATE TRIGGER record_comes AFTER INSERT ON records WHEN NEW.spare_since IS NOT NULL BEGIN
+        UPDATE totals SET spare_records = spare_records + 1;
+    END;
+    CREATE TRIGGER record_goes AFTER DELETE ON records WHEN OLD.spare_since IS NOT NULL BEGIN
+        UPDATE totals SET spare_records = spare_records - 1;
+    END;
+    CREATE TRIGGER record_changes AFTER UPDATE OF spare_since ON records BEGIN
+        UPDATE totals SET
+            spare_records = spare_records + (NEW.spare_since IS NOT NULL) - (OLD.spare_since IS NOT NULL);
+    END;
+",
+];
 
 /// The version that [`migrate`] leads to.
 pub(super) const CURRENT: usize = MIGRATIONS.len();

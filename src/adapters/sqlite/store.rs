@@ -1,7 +1,7 @@
 //! Both ports over one file.
 
 use super::body::StoredBody;
-use super::deliveries::{self, Incoming, IncomingWork};
+use super::deliveries::{self, Incoming, IncomingWork, Then};
 use super::listing::{self, Moment};
 use super::lock::Lock;
 use super::open::{OpenError, OpenMode, open};
@@ -20,6 +20,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+
+/// Writes to every table, and takes it back.
+const TRIAL: &str = "
+    SAVEPOINT trial;
+    INSERT INTO deliveries (place, id, event, received_at, state, due_at, body_bytes)
+        VALUES (-1, 'trial', 'trial', 0, 'queued', 0, 1);
+    INSERT INTO bodies SELECT number, 0, x'00' FROM deliveries WHERE id = 'trial';
+    INSERT INTO records (kind, id, version, value) VALUES ('trial', 'trial', 1, '{}');
+    ROLLBACK TO trial;
+    RELEASE trial;";
 
 /// Queue and ledger in one file.
 pub struct SqliteStore {
@@ -200,8 +210,8 @@ impl Ledger for SqliteStore {
     }
 
     async fn put(&self, key: &Key, value: &str, expected: Option<u64>, keep: Keep) -> Result<Put, Failure> {
-        let (key, value) = (key.clone(), value.to_owned());
-        self.change(move |connection, now| records::put(connection, now, &key, &value, expected, keep))
+        let (key, value, max_spare) = (key.clone(), value.to_owned(), self.bounds.max_spare_records);
+        self.change(move |connection, now| records::put(connection, now, &key, &value, expected, keep, max_spare))
             .await
     }
 
@@ -252,6 +262,14 @@ impl Durability for SqliteStore {
             promise("synchronous", level, (synchronous < 2).then_some(unsafe_commits)),
         ])
     }
+
+    async fn open_place(&self) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
+
+    async fn try_out(&self) -> Result<(), Failure> {
+        self.writer.write(|connection| connection.execute_batch(TRIAL)).await
+    }
 }
 
 fn pack(arrival: Arrival) -> Incoming {
@@ -264,10 +282,24 @@ fn pack(arrival: Arrival) -> Incoming {
             priority,
             body,
         } => Some(IncomingWork {
+            action: Some(action),
+            repository: Some(repository),
+            job: Some(job),
+            then: Then::Queued(priority),
+            body_bytes: body.len() as u64,
+            body: StoredBody::pack(body),
+        }),
+        Work::Bury {
             action,
             repository,
             job,
-            priority,
+            cause,
+            body,
+        } => Some(IncomingWork {
+            action,
+            repository,
+            job,
+            then: Then::Dead(cause),
             body_bytes: body.len() as u64,
             body: StoredBody::pack(body),
         }),

@@ -1,12 +1,14 @@
 //! The one thread that writes. All writes that wait go into one transaction, and each is answered after its commit, so
 //! the disk is waited for once for all of them.
 //!
+//! A file that another process holds is waited for once, and all who wait are told.
+//!
 //! A write that fails is undone alone. If it takes the transaction with it, or the commit fails, nothing of it happened
 //! and every one of its writes is answered with the failure. A caller that goes away does not stop its write.
 
 use super::failure::failure;
 use crate::ports::Failure;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::io;
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
@@ -110,6 +112,10 @@ fn run(mut connection: Connection, mut waiting: mpsc::Receiver<Box<dyn Write>>) 
                 }
             }
             Err(error) => {
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) {
+                    // Another process has the file, and those who wait have waited for it as well.
+                    batch.extend(std::iter::from_fn(|| waiting.try_recv().ok()).take(WAITING));
+                }
                 let failure = failure(&error);
                 tracing::error!(%failure, writes = batch.len(), "a transaction failed: {failure}");
                 for write in batch {

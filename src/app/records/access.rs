@@ -21,6 +21,21 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync {
 
     /// Whether it must outlive `retention_s`.
     fn is_unfinished(&self) -> bool;
+
+    /// How long it is kept, where records that are finished are kept for `retention`.
+    fn keep(&self, retention: Duration) -> Keep {
+        if self.is_unfinished() {
+            Keep::Forever
+        } else {
+            Keep::For(retention)
+        }
+    }
+
+    /// What of it is stored.
+    #[must_use]
+    fn shrunk(self) -> Self {
+        self
+    }
 }
 
 impl Record for Alert {
@@ -64,11 +79,8 @@ pub async fn update<R: Record>(
         let Some(new) = change(old.clone()) else {
             return Ok(old);
         };
-        let keep = if new.is_unfinished() {
-            Keep::Forever
-        } else {
-            Keep::For(retention)
-        };
+        let new = new.shrunk();
+        let keep = new.keep(retention);
         let text = serde_json::to_string(&Versioned {
             v: LAYOUT,
             record: new.clone(),

@@ -7,9 +7,11 @@ use crate::domain::ids::{DeliveryId, JobId, RepositoryName, RunId};
 use crate::domain::job::{Progress, Service, ServiceEvent};
 use crate::domain::retry::{backoff, spacing};
 use crate::domain::runner::Outcome;
-use crate::ports::ledger::Kind;
+use crate::domain::trust::Trust;
+use crate::ports::ledger::{Keep, Kind};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Decisions kept per job, the newest ones.
 const DECISIONS_KEPT: usize = 16;
@@ -19,6 +21,20 @@ const RUNNERS_KEPT: usize = 16;
 const REFUSED_FOR_LONG: TimeDelta = TimeDelta::seconds(60);
 /// Moments kept per job, the newest ones.
 const MOMENTS_KEPT: usize = 64;
+/// How long a finished job is kept that never was trusted.
+pub const KEPT_OF_OUTSIDERS: Duration = Duration::from_secs(6 * 3600);
+/// How long after its latest event one is kept that is not finished. GitHub fails a job that waits for a day.
+const UNFINISHED_KEPT_OF_OUTSIDERS: Duration = Duration::from_secs(48 * 3600);
+/// How long after its latest event any other job is kept that is not finished. No run of GitHub's lasts longer than 35 days.
+const UNFINISHED_KEPT: Duration = Duration::from_secs(36 * 24 * 3600);
+/// Moments kept of a finished job of outsiders, the newest ones.
+const MOMENTS_KEPT_OF_OUTSIDERS: usize = 4;
+/// Decisions kept of it, the newest ones.
+const DECISIONS_KEPT_OF_OUTSIDERS: usize = 3;
+/// Labels kept of it, the first ones.
+const LABELS_KEPT_OF_OUTSIDERS: usize = 6;
+/// Characters kept of its name, and of each label.
+const LONGEST_KEPT_OF_OUTSIDERS: usize = 40;
 
 /// A workflow job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,8 +74,20 @@ pub struct JobRecord {
     /// What happened to it with us, oldest first.
     #[serde(default)]
     pub moments: Vec<Moment>,
+    /// Whether decisions or facts of it are forgotten, since it is over and never was trusted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_shrunk: bool,
     /// Decisions with the facts behind them, oldest first.
     pub decisions: Vec<Entry>,
+}
+
+fn is_nothing(facts: &Facts) -> bool {
+    *facts == Facts::default()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A decision, what it was made from, and what of it is still to do.
@@ -67,7 +95,8 @@ pub struct JobRecord {
 pub struct Entry {
     /// The decision.
     pub decision: Decision,
-    /// The facts it was made from.
+    /// The facts it was made from; nothing of them where they are forgotten.
+    #[serde(default, skip_serializing_if = "is_nothing")]
     pub facts: Facts,
     /// Its actions that have not been done yet.
     pub pending: Vec<Action>,
@@ -101,6 +130,7 @@ impl JobRecord {
             was_given_up: false,
             admitted: None,
             moments: Vec::new(),
+            is_shrunk: false,
             decisions: Vec::new(),
         }
     }
@@ -173,6 +203,21 @@ impl JobRecord {
         attempts.saturating_add(self.mints_stolen).saturating_sub(self.mints)
     }
 
+    /// Whether it never was trusted and never had a runner: somebody made it who may be anybody.
+    #[must_use]
+    pub fn is_of_outsiders(&self) -> bool {
+        let verdicts = self.decisions.iter().map(|entry| entry.decision.trust.verdict);
+        !self.decisions.is_empty()
+            && verdicts.into_iter().all(|verdict| verdict != Trust::Trusted)
+            && self.mints == 0
+            && self.runners.is_empty()
+            && !self.is_served()
+    }
+
+    fn has_pending(&self) -> bool {
+        self.decisions.iter().any(|entry| !entry.pending.is_empty())
+    }
+
     /// Adds a decision, or replaces an earlier one on the same delivery.
     pub fn note(&mut self, entry: Entry) {
         self.decisions
@@ -201,7 +246,58 @@ impl JobRecord {
 impl Record for JobRecord {
     const KIND: Kind = Kind::Job;
     fn is_unfinished(&self) -> bool {
-        self.progress != Progress::Completed || matches!(self.service, Service::Wanted | Service::Serving)
+        matches!(self.service, Service::Wanted | Service::Serving)
+    }
+
+    fn keep(&self, retention: Duration) -> Keep {
+        let is_over = self.progress == Progress::Completed;
+        match (self.is_unfinished(), self.is_of_outsiders()) {
+            (true, _) => Keep::Forever,
+            (false, true) if is_over && !self.has_pending() => Keep::Spare(KEPT_OF_OUTSIDERS.min(retention)),
+            (false, true) if is_over => Keep::For(retention),
+            // Its `completed` may never come.
+            (false, true) => Keep::For(UNFINISHED_KEPT_OF_OUTSIDERS),
+            (false, false) if is_over => Keep::For(retention),
+            (false, false) => Keep::For(UNFINISHED_KEPT.max(retention)),
+        }
+    }
+
+    /// A finished job of outsiders keeps its newest decisions, without what GitHub said: they make as many jobs as they like,
+    /// and write names and labels as long as they like.
+    fn shrunk(mut self) -> Self {
+        if self.progress != Progress::Completed || !self.is_of_outsiders() || self.has_pending() {
+            return self;
+        }
+        let surplus = self.decisions.len().saturating_sub(DECISIONS_KEPT_OF_OUTSIDERS);
+        self.is_shrunk |= surplus > 0 || self.decisions.iter().any(Entry::has_facts);
+        self.decisions.drain(..surplus);
+        self.decisions.iter_mut().for_each(Entry::shrink);
+        if let Some((_, earlier)) = self.decisions.split_last_mut() {
+            // They are those of the newest one.
+            earlier.iter_mut().for_each(|entry| entry.decision.job.labels.clear());
+        }
+        let surplus = self.moments.len().saturating_sub(MOMENTS_KEPT_OF_OUTSIDERS);
+        self.moments.drain(..surplus);
+        self
+    }
+}
+
+impl Entry {
+    fn has_facts(&self) -> bool {
+        !is_nothing(&self.facts)
+    }
+
+    fn shrink(&mut self) {
+        let short = |text: &mut String| {
+            if let Some((end, _)) = text.char_indices().nth(LONGEST_KEPT_OF_OUTSIDERS) {
+                text.truncate(end);
+            }
+        };
+        let job = &mut self.decision.job;
+        short(&mut job.name);
+        job.labels.truncate(LABELS_KEPT_OF_OUTSIDERS);
+        job.labels.iter_mut().for_each(short);
+        self.facts = Facts::default();
     }
 }
 

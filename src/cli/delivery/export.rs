@@ -3,7 +3,7 @@
 //! What is written holds the payload, the facts GitHub gave and the settings that decisions depend on; no secret is among
 //! them, and what looks like one in a payload is masked.
 
-use super::show::{entry, known};
+use super::show::{known, record};
 use super::world::world;
 use crate::app::records::Entry;
 use crate::cli::args::Global;
@@ -33,7 +33,15 @@ const MASK: &str = "***";
 
 pub(super) async fn run(store: &Store, id: &DeliveryId, out: Option<&Path>, global: &Global) -> Outcome {
     let delivery = known(store, id).await?;
-    let Some(entry) = entry(store, &delivery).await? else {
+    let record = record(store, &delivery).await?;
+    let is_shrunk = record.as_ref().is_some_and(|record| record.is_shrunk);
+    let entry = record.and_then(|record| record.entry(&delivery.id).cloned());
+    let Some(entry) = entry.filter(|_| !is_shrunk) else {
+        if is_shrunk {
+            let error =
+                anyhow!("what GitHub said about delivery {id} is not kept: its job is over, and never was trusted");
+            return Err(Failure::new(Exit::Negative, error).remedy("export such a one before its job is over"));
+        }
         return Err(undecided(&delivery));
     };
     let body = store.queue.body(id).await.map_err(store::failed)?.ok_or_else(|| {

@@ -1,7 +1,7 @@
 //! `jitgate delivery show`.
 
 use super::list;
-use crate::app::records::{self, Entry, JobRecord};
+use crate::app::records::{self, JobRecord};
 use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::why::decision_lines;
@@ -26,22 +26,21 @@ pub(in crate::cli) async fn known(store: &Store, id: &DeliveryId) -> Result<Deli
     })
 }
 
-/// What the ledger has on a delivery.
-pub(super) async fn entry(store: &Store, delivery: &Delivery) -> Result<Option<Entry>, Failure> {
+/// What the ledger has on the job of a delivery.
+pub(super) async fn record(store: &Store, delivery: &Delivery) -> Result<Option<JobRecord>, Failure> {
     let Some(job) = delivery.job else {
         return Ok(None);
     };
-    let record: Option<JobRecord> = records::load(store.ledger.as_ref(), &job.to_string())
-        .await
-        .map_err(store::failed)?;
-    Ok(record.and_then(|record| record.entry(&delivery.id).cloned()))
+    let record = records::load(store.ledger.as_ref(), &job.to_string()).await;
+    record.map_err(store::failed)
 }
 
 pub(super) async fn run(store: &Store, id: &DeliveryId, global: &Global) -> Outcome {
     let delivery = known(store, id).await?;
-    let entry = entry(store, &delivery).await?;
+    let record = record(store, &delivery).await?;
+    let entry = record.as_ref().and_then(|record| record.entry(&delivery.id));
     if global.json {
-        let decision = entry.as_ref().map(|entry| &entry.decision);
+        let decision = entry.map(|entry| &entry.decision);
         output::print_json(&json!({"delivery": delivery, "decision": decision}))?;
         return Ok(Exit::Done);
     }
@@ -50,7 +49,13 @@ pub(super) async fn run(store: &Store, id: &DeliveryId, global: &Global) -> Outc
         if let Some(due) = delivery.due_at {
             writeln!(out, "next try at {}", table::time(due))?;
         }
-        match &entry {
+        match entry {
+            None if record.as_ref().is_some_and(|record| record.is_shrunk) => {
+                writeln!(
+                    out,
+                    "what was decided on it is forgotten: its job is over, and never was trusted"
+                )
+            }
             None => writeln!(out, "nothing was decided on it"),
             Some(entry) => decision_lines(&entry.decision, &entry.pending)
                 .iter()

@@ -13,14 +13,20 @@ use std::sync::Arc;
 /// Looks at everything, or of the repositories at one only.
 pub(super) async fn all(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding> {
     let config = &loaded.config;
-    let (store, github, gate) = futures::join!(
+    let (store, tried, open, github, gate) = futures::join!(
         runtime::promises(config),
+        runtime::try_out_store(config),
+        runtime::open_place(config),
         github(loaded, only),
         runtime::running_gate(config)
     );
     let mut found = configuration(loaded, only);
     match store {
-        Ok(promises) => found.extend(promises.iter().map(promise)),
+        Ok(promises) => {
+            found.extend(promises.iter().map(promise));
+            found.push(trial(tried));
+            found.extend(open_place(open));
+        }
         Err(Unasked::Closed(WiringError::Sqlite(missing @ OpenError::Missing { .. }))) => {
             found.push(not_made_yet(loaded, &missing));
         }
@@ -135,6 +141,29 @@ fn promise(promise: &Promise) -> Finding {
             Subject::Store,
             format!("{setting} can lose {}", weakness.can_lose),
             weakness.remedy,
+        ),
+    }
+}
+
+/// Those who bring no password are told of where jobs are among them.
+fn open_place(open: Result<Option<String>, Unasked>) -> Option<Finding> {
+    let place = open.ok().flatten()?;
+    Some(Finding::problem(
+        Subject::Store,
+        runtime::StartError::Open(place).to_string(),
+        runtime::CLOSE_STORE,
+    ))
+}
+
+fn trial(tried: Result<(), Unasked>) -> Finding {
+    match tried {
+        Ok(()) => Finding::ok(Subject::Store, "it does all that serving asks of it"),
+        Err(failure) => Finding::problem(
+            Subject::Store,
+            format!("it does not do what serving asks of it: {failure}"),
+            "Redis: use version 7 or Valkey, and give the user `+@all -@admin -@dangerous +info +config|get` on \
+             `~{jitgate:* ~jitgate:* &jitgate:*`. SQLite: see that no other program holds the file, and that this user can \
+             write to it and its folder",
         ),
     }
 }

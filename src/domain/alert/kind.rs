@@ -85,6 +85,9 @@ alert_kinds! {
     RepositoryChanged = "repository-changed", Critical, State,
         "find out who has the name now; renamed or transferred by you, set repositories.full_name to the new name, or run \
          `jitgate repository accept --repo OWNER/NAME --why TEXT`";
+    /// A signed delivery that this version cannot read.
+    UnreadableDelivery = "unreadable-delivery", Warning, Event,
+        "see `jitgate dead-letter list`; once a version that reads them is installed, `jitgate dead-letter retry --all`";
     /// A service level objective is missed.
     SloBreach = "slo-breach", Warning, State,
         "see which objective is missed, and what was slow or failed";

@@ -1,19 +1,25 @@
 -- Writes a record if its version is the expected one.
--- KEYS: 1 record, 2 index of its kind, 3 expiries of its kind.
--- ARGV: 1 id, 2 expected version, empty for none, 3 new version, 4 payload, 5 how long to keep it (ms), empty for ever.
+-- KEYS: 1 record, 2 index of its kind, 3 expiries of its kind, 4 spare ones of its kind.
+-- ARGV: 1 id, 2 expected version, empty for none, 3 new version, 4 payload, 5 how long to keep it (ms), empty for ever,
+-- 6 how many spare ones there may be if it is one of them, else empty.
 -- Returns 1 if it was written, 0 if the version is another one.
 
-local id, keep = ARGV[1], tonumber(ARGV[5])
+local id, keep, most = ARGV[1], tonumber(ARGV[5]), tonumber(ARGV[6])
 if (redis.call('HGET', KEYS[1], 'version') or '') ~= ARGV[2] then
   return 0
+end
+
+local function leave_index(gone)
+  redis.call('ZREM', KEYS[2], gone)
+  redis.call('ZREM', KEYS[3], gone)
+  redis.call('ZREM', KEYS[4], gone)
 end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- What has expired leaves the index bit by bit, so that it costs the same however much there is.
 for _, expired in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 16)) do
-  redis.call('ZREM', KEYS[2], expired)
-  redis.call('ZREM', KEYS[3], expired)
+  leave_index(expired)
 end
 
 redis.call('HSET', KEYS[1], 'version', ARGV[3], 'value', ARGV[4])
@@ -24,5 +30,20 @@ if keep then
 else
   redis.call('ZREM', KEYS[3], id)
   redis.call('PERSIST', KEYS[1])
+end
+
+if most then
+  local latest = tonumber(redis.call('ZRANGE', KEYS[4], -1, -1, 'WITHSCORES')[2] or 0)
+  redis.call('ZADD', KEYS[4], math.max(now, latest + 1), id)
+  local surplus = redis.call('ZCARD', KEYS[4]) - most
+  if surplus > 0 then
+    local begin = string.sub(KEYS[1], 1, -1 - #id)
+    for _, oldest in ipairs(redis.call('ZRANGE', KEYS[4], 0, math.min(surplus, 16) - 1)) do
+      leave_index(oldest)
+      redis.call('DEL', begin .. oldest)
+    end
+  end
+else
+  redis.call('ZREM', KEYS[4], id)
 end
 return 1
