@@ -44,21 +44,32 @@ impl Outsider {
     /// pull requests show that it is not trusted.
     pub(super) fn behind(facts: &Facts, policy: &TrustPolicy) -> Option<Self> {
         let run = facts.run.known()?;
-        let is_foreign = |run: &Run| {
-            let head = run.head_repository.as_ref();
-            head.is_none_or(|head| head.id != run.repository_id)
-        };
-        let is_refused = || facts.pulls.known().is_some() && trust::judge(facts, policy).trust == Trust::Untrusted;
-        if !is_foreign(run) && !is_refused() {
+        let is_settled = || trust::is_their_own(facts, policy) || !facts.ledger.catching_up;
+        let is_untrusted = || facts.pulls.known().is_some() && trust::judge(facts, policy).trust == Trust::Untrusted;
+        match Self::of(run) {
+            None if is_untrusted() && is_settled() => Some(Self {
+                accounts: person(run).into_iter().collect(),
+            }),
+            outsider => outsider,
+        }
+    }
+
+    /// The outsider behind a run whose head lies in another repository, or in none any more.
+    pub(super) fn of(run: &Run) -> Option<Self> {
+        let head = run.head_repository.as_ref();
+        if head.is_some_and(|head| head.id == run.repository_id) {
             return None;
         }
-        let actor = run.actor.as_ref().map(|actor| actor.login.to_ascii_lowercase());
-        let fork = run.head_repository.as_ref().filter(|_| is_foreign(run));
-        let people = [actor.map(Account::Person), fork.map(|head| Account::Fork(head.id))];
+        let fork = head.map(|head| Account::Fork(head.id));
         Some(Self {
-            accounts: people.into_iter().flatten().collect(),
+            accounts: person(run).into_iter().chain(fork).collect(),
         })
     }
+}
+
+fn person(run: &Run) -> Option<Account> {
+    let actor = run.actor.as_ref()?;
+    Some(Account::Person(actor.login.to_ascii_lowercase()))
 }
 
 /// What all outsiders have used.

@@ -110,7 +110,9 @@ pub(super) async fn gather(
     let (mut not_before, mut place) = (None, None);
     while let Some(question) = question::next(event, facts, policy, gate.clock.now()) {
         let now = gate.clock.now();
-        let outsider = Outsider::behind(facts, &policy.trust).filter(|_| !urgent);
+        let outsider = (!urgent)
+            .then(|| outsider(gate, repository, event, facts, now))
+            .flatten();
         if let Some(outsider) = &outsider {
             if place.is_none() {
                 place = Some(gate.budget.place(outsider).ok_or_else(|| Failure::RateLimited {
@@ -118,13 +120,14 @@ pub(super) async fn gather(
                     detail: "other deliveries of outsiders are worked on".to_owned(),
                 })?);
             }
-            let is_charged = !matches!(question, Question::Run | Question::Variable | Question::LiveJob);
+            let is_charged = !matches!(question, Question::Run | Question::Variable);
             let until = gate.budget.used_up_until(outsider, now);
             if let Some(until) =
                 until.filter(|_| is_charged && !gate.recall.has(repository, event, &question, facts, now))
             {
                 tracing::warn!(job = event.job.id.0, repository = %repository.name, %until, "parked: over its budget");
                 not_before = not_before.max(Some(until));
+                leave_open(&question, Cause::OverBudget, facts);
                 facts.pulls = Fact::Failed(Cause::OverBudget);
                 continue;
             }
@@ -150,6 +153,22 @@ pub(super) async fn gather(
         }
     }
     Ok(not_before)
+}
+
+/// Who is behind the job, if it is an outsider. Before its run is asked for, what is remembered of the run that it names says
+/// so: enough to let it wait, and no part of a decision.
+fn outsider(
+    gate: &Gate,
+    repository: &Repository,
+    event: &JobEvent,
+    facts: &Facts,
+    now: DateTime<Utc>,
+) -> Option<Outsider> {
+    if !facts.run.is_unasked() {
+        return Outsider::behind(facts, &repository.policy.trust);
+    }
+    let run = gate.recall.runs.get(&run_key(&repository.name, event), now, RUN)?;
+    Outsider::of(&run)
 }
 
 fn leave_open(question: &Question, cause: Cause, facts: &mut Facts) {
@@ -258,6 +277,7 @@ impl Asking<'_> {
                 facts.permissions.insert(login.clone(), permission);
             }
             Question::LiveJob => {
+                self.charge(1);
                 facts.live_job = github
                     .job(name, self.event.job.id, self.purpose)
                     .await?
@@ -287,12 +307,8 @@ impl Asking<'_> {
                 run.run_attempt
             )));
         }
-        let facts = Facts {
-            run: Fact::Known(run.clone()),
-            ..Facts::default()
-        };
         // Whose run it is, its own answer says.
-        if let Some(outsider) = Outsider::behind(&facts, &self.repository.policy.trust) {
+        if let Some(outsider) = Outsider::of(&run) {
             self.gate.budget.charge(&outsider, 1, self.now);
         }
         Ok(Some(run))

@@ -7,6 +7,7 @@ use jitgate::domain::alert::{Alert, AlertKind};
 use jitgate::domain::decision::Action;
 use jitgate::domain::event::JobStatus;
 use jitgate::domain::facts::{Cause, Commit, Fact};
+use jitgate::domain::ids::JobId;
 use jitgate::domain::policy::Permission;
 use jitgate::domain::trust::Trust::{Ineligible, Trusted, Unknown, Untrusted};
 
@@ -354,4 +355,31 @@ fn repeats_of_an_alert_fold_by_repository_kind_verdict_and_author() {
     let other_job = same_job.raised_again(&alert(World::fork().with(|w| w.event.job.id = OTHER_JOB)));
     assert_eq!((other_job.count, other_job.job_id), (2, Some(OTHER_JOB.0)));
     assert_ne!(alert(World::fork_that_changes_workflows()).key, first.key);
+}
+
+#[test]
+fn a_flood_of_one_author_who_is_over_the_budget_is_told_of_once() {
+    let parked = |job: u64| {
+        World::fork().with(|w| {
+            w.event.job.id = JobId(job);
+            w.truth.pulls = Fact::Failed(Cause::OverBudget);
+            w.received_at -= TimeDelta::minutes(5);
+        })
+    };
+    let decision = parked(1).decide();
+    assert_eq!(
+        decision.author.as_deref(),
+        Some("mallory"),
+        "quarantine counts by person"
+    );
+    assert_eq!(
+        decision.actions,
+        [Action::Alert(AlertKind::TrustUndecided), Action::Retry],
+        "no call is made about it"
+    );
+    let alert = |job: u64| Alert::of(AlertKind::TrustUndecided, &parked(job).decide());
+    let first = alert(1);
+    assert!(first.summary.contains("mallory"), "{}", first.summary);
+    assert!(first.summary.contains("budget of calls to GitHub"), "{}", first.summary);
+    assert!((2..64).all(|job| alert(job).key == first.key));
 }

