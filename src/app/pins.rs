@@ -142,13 +142,10 @@ impl Gate {
     pub async fn watch_repositories(&self, stop: impl Future<Output = ()>) {
         let watching = async {
             loop {
-                let mut rest = CHECK_INTERVAL;
-                for repository in &self.settings.repositories {
-                    if let Err(failure) = self.watch(repository).await {
-                        tracing::debug!(repository = %repository.name, %failure, "cannot tell which repository that is");
-                        rest = RETRY_DELAY;
-                    }
-                }
+                let rest = match self.look_at_repositories().await {
+                    true => CHECK_INTERVAL,
+                    false => RETRY_DELAY,
+                };
                 tokio::time::sleep(rest).await;
             }
         };
@@ -159,12 +156,35 @@ impl Gate {
         }
     }
 
-    async fn watch(&self, repository: &Repository) -> Result<(), Failure> {
-        if look(self, repository).await? == Meaning::Same {
-            let name = Some(&repository.name);
-            self.alerts
-                .over(AlertKind::RepositoryChanged, name, ANOTHER, None)
-                .await?;
+    /// One look at each name: pins what was never seen, tells of what has changed, and that it is over. Gives false when
+    /// GitHub or the ledger left one open.
+    pub async fn look_at_repositories(&self) -> bool {
+        let mut all = true;
+        for repository in &self.settings.repositories {
+            if let Err(failure) = self.look_at(repository).await {
+                tracing::debug!(repository = %repository.name, %failure, "cannot tell which repository that is");
+                all = false;
+            }
+        }
+        all
+    }
+
+    async fn look_at(&self, repository: &Repository) -> Result<(), Failure> {
+        if look(self, repository).await? != Meaning::Same {
+            return Ok(());
+        }
+        // GitHub answers under this name, so it is the repository's own, and no name before it matters any more.
+        let id = pinned(self.ledger.as_ref(), repository).await?.id;
+        let pins: Vec<PinRecord> = records::all(self.ledger.as_ref()).await?;
+        let former = pins
+            .iter()
+            .filter(|pin| pin.ids.id == id && self.settings.repository(pin.name.as_str()).is_none());
+        for name in former.map(|pin| &pin.name).chain([&repository.name]) {
+            for apart in [ANOTHER, RENAMED] {
+                self.alerts
+                    .over(AlertKind::RepositoryChanged, Some(name), apart, None)
+                    .await?;
+            }
         }
         Ok(())
     }

@@ -197,8 +197,11 @@ fn scope_of<'a>(gate: &'a Gate, record: &RunnerRecord) -> Option<&'a RunnerScope
 /// The job of a runner that has ended: served, over, or in need of another runner.
 async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
     let (now, settings) = (gate.clock.now(), &gate.settings);
+    let served = runner.has_served_its_job();
     // A thief can have a runner end in more than one way; none is a fault of the job that it was made for, or of the host.
-    let stolen = runner.was_stolen().then_some(Outcome::Stolen);
+    // Neither is it one that a swap gave it away, though that is no theft.
+    let taken = runner.was_stolen() || (runner.passed_gate && !served);
+    let stolen = taken.then_some(Outcome::Stolen);
     let outcome = stolen.or(runner.outcome).unwrap_or(Outcome::Died);
     let mut wait = None;
     let (mut gave_up, mut refused_for_long) = (false, false);
@@ -214,7 +217,7 @@ async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
             let mut record = old.filter(|record| record.runner.as_deref() == Some(&runner.name))?;
             (wait, gave_up, refused_for_long) = (None, false, false);
             let what = format!("runner {} has ended: {}{more}", runner.name, outcome.as_str());
-            let is_over = record.progress.is_past_queued() || outcome == Outcome::Cancelled || runner.passed_gate;
+            let is_over = record.progress.is_past_queued() || outcome == Outcome::Cancelled || served;
             if is_over {
                 return record.advance(ServiceEvent::Close, now, what).then_some(record);
             }

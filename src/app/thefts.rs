@@ -3,7 +3,7 @@
 //! The job gate stops every one of them, and each still costs a runner, while outsiders can queue jobs without end. So from
 //! the third theft in a row on, the runner group makes no runner for a while, twice as long after each further theft, up
 //! to a bound. A job is held for [`MAX_HELD`] in all; a theft after that holds it for the shortest pause only. So an
-//! outsider can slow the trusted down, and neither starve them nor use up runners at will (ADR 0016).
+//! outsider can slow the trusted down, and neither starve them nor use up runners at will (ADR 0018).
 //!
 //! The shortest pause is as long as a quarantine of the repository, `routing.quarantine_s`.
 

@@ -90,6 +90,12 @@ impl RunnerRecord {
         true
     }
 
+    /// Whether the job it is there for was let through its gate, and not another one that swapped runners.
+    #[must_use]
+    pub fn has_served_its_job(&self) -> bool {
+        self.passed_gate && self.taken_by.is_none_or(|by| by == self.job)
+    }
+
     /// Whether a job took it that had no right to it, whatever it ended of then.
     #[must_use]
     pub fn was_stolen(&self) -> bool {
