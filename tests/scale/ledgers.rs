@@ -28,8 +28,6 @@ use tokio::time::Instant;
 const FIRST: u64 = 10_000_000;
 /// The first job that is worked on while it is measured.
 const FIRST_MEASURED: u64 = 20_000_000;
-/// The first job of an outsider; one before it is there for one whose end is lost.
-const FIRST_OF_OUTSIDERS: u64 = 30_000_000;
 /// Writes on their way at the same time while a ledger is filled.
 const AT_ONCE: usize = 512;
 /// Copies the first finished job with all that belongs to it.
@@ -86,13 +84,13 @@ pub(crate) enum Operation {
 
 /// A gate on a store of its own.
 pub(crate) struct Ledger {
-    folder: TempDir,
-    store: Store,
-    gate: Arc<Gate>,
+    pub(crate) folder: TempDir,
+    pub(crate) store: Store,
+    pub(crate) gate: Arc<Gate>,
     finished: u64,
     measured: AtomicU64,
     // Gone with the ledger.
-    _server: Option<Server>,
+    pub(crate) _server: Option<Server>,
 }
 
 impl Ledger {
@@ -198,80 +196,6 @@ impl Ledger {
         assert_eq!(self.store.queue.accept(arrival).await, Ok(Accepted::Taken), "{job}");
     }
 
-    /// Jobs of a fork, with all that an outsider can write.
-    pub(crate) async fn outsiders_jobs_come_and_go(&self, count: u64) {
-        for job in FIRST_OF_OUTSIDERS..FIRST_OF_OUTSIDERS + count {
-            for action in [
-                Action::Queued,
-                Action::Waiting,
-                Action::Queued,
-                Action::InProgress,
-                Action::Completed,
-            ] {
-                self.outsiders_job(job, action).await;
-            }
-        }
-    }
-
-    pub(crate) async fn outsiders_job_comes_and_its_end_is_lost(&self) {
-        self.outsiders_job(FIRST_OF_OUTSIDERS - 1, Action::Queued).await;
-    }
-
-    async fn outsiders_job(&self, job: u64, action: Action) {
-        let mut labels = vec!["self-hosted".to_owned(), "chem-trusted-pr".to_owned()];
-        labels.extend((0..100).map(|n| format!("{}{n}", "label".repeat(40))));
-        let payload = json!({
-            "action": action.as_str(),
-            "repository": {"id": 1_296_269, "full_name": "octo-org/chem-model"},
-            "workflow_job": {
-                "id": job, "run_id": 30, "run_attempt": 1, "name": "name".repeat(100), "status": action.as_str(),
-                "conclusion": (action == Action::Completed).then_some("cancelled"), "head_sha": "evil", "labels": labels,
-            },
-        });
-        let arrival = Arrival {
-            id: guid(self.next()),
-            event: "workflow_job".to_owned(),
-            received_at: SystemClock.now(),
-            work: Work::Queue {
-                action,
-                repository: "octo-org/chem-model".to_owned(),
-                job: JobId(job),
-                priority: Priority::Reaching,
-                body: payload.to_string().into_bytes(),
-            },
-        };
-        assert_eq!(self.store.queue.accept(arrival).await, Ok(Accepted::Taken), "{job}");
-        assert_eq!(self.gate.run_until_idle("outsiders").await, Ok(1));
-    }
-
-    /// Bytes of each record of an outsider's job, with what finds it again, and how long it is still kept.
-    pub(crate) fn kept_of_outsiders(&self) -> Vec<(u64, Duration)> {
-        let Some(server) = &self._server else {
-            let file = Connection::open(self.folder.path().join("jitgate.db")).expect("a database");
-            let mut select = file
-                .prepare("SELECT length(value), expires_at FROM records WHERE kind = 'job' AND id >= ?1")
-                .expect("the statement is right");
-            let now = SystemClock.now().timestamp_millis();
-            let kept = select.query_map([(FIRST_OF_OUTSIDERS - 1).to_string()], |row| {
-                let (bytes, at): (i64, Option<i64>) = (row.get(0)?, row.get(1)?);
-                let left = at.map_or(i64::MAX, |at| at - now);
-                Ok((bytes.unsigned_abs(), Duration::from_millis(left.unsigned_abs())))
-            });
-            return kept.expect("it is asked").map(|kept| kept.expect("a row")).collect();
-        };
-        let number = |command: &[&str]| server.cli(command).trim().parse::<i64>().expect("a number");
-        let jobs = FIRST_OF_OUTSIDERS - 1..FIRST_OF_OUTSIDERS + 40;
-        let keys = jobs.map(|job| format!("{{jitgate:0}}:record:job:{job}"));
-        keys.filter(|key| number(&["EXISTS", key]) == 1)
-            .map(|key| {
-                // Three indexes hold its id.
-                let bytes = number(&["MEMORY", "USAGE", &key]) + 3 * 100;
-                let left = u64::try_from(number(&["PTTL", &key])).expect("it is not kept for ever");
-                (bytes.unsigned_abs(), Duration::from_millis(left))
-            })
-            .collect()
-    }
-
     async fn finish(&self, lease: Lease, first: &str) {
         let body: Value = serde_json::from_slice(&lease.body).expect("JSON");
         let job = body["workflow_job"]["id"].as_u64().expect("an id");
@@ -352,7 +276,7 @@ impl Ledger {
         took
     }
 
-    fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.measured.fetch_add(1, Ordering::Relaxed)
     }
 
@@ -363,7 +287,7 @@ impl Ledger {
 }
 
 /// A GUID of its own for each job.
-fn guid(job: u64) -> DeliveryId {
+pub(crate) fn guid(job: u64) -> DeliveryId {
     DeliveryId::parse(&format!("72d3162e-cc78-11e3-81ab-{job:012}")).expect("a GUID")
 }
 

@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 mod ledgers;
+mod outsiders;
 #[path = "../redis_engine/server.rs"]
 mod server;
 
@@ -34,34 +35,6 @@ async fn hold_against_each_other(few: &Ledger, many: &Ledger) {
         assert!(
             of_many <= of_few * BOUND + MOMENT,
             "{operation:?}: {of_few:?}, with many jobs {of_many:?}"
-        );
-    }
-}
-
-/// What the ledger may keep of an outsider's finished job, and for how long.
-const MOST_BYTES: u64 = 3000;
-const LONGEST: Duration = Duration::from_secs(6 * 3600);
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn outsiders_cannot_fill_the_store_with_finished_jobs() {
-    let github = GitHub::start().await;
-    for ledger in [Ledger::in_sqlite(&github, 1).await, Ledger::in_redis(&github, 1).await] {
-        ledger.outsiders_jobs_come_and_go(40).await;
-        let kept = ledger.kept_of_outsiders();
-        assert_eq!(kept.len(), 40);
-        let bytes = kept.iter().map(|(bytes, _)| bytes).sum::<u64>() / 40;
-        println!("{bytes} bytes for an outsider's job");
-        assert!(bytes < MOST_BYTES, "{bytes} bytes each");
-        assert!(
-            kept.iter().all(|(_, left)| *left <= LONGEST && !left.is_zero()),
-            "{kept:?}"
-        );
-        // One whose end is not heard of is not kept for ever either.
-        ledger.outsiders_job_comes_and_its_end_is_lost().await;
-        let latest = ledger.kept_of_outsiders().into_iter().map(|(_, left)| left).max();
-        assert!(
-            latest.is_some_and(|left| left > LONGEST && left <= 8 * LONGEST),
-            "{latest:?}"
         );
     }
 }

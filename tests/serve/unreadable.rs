@@ -55,7 +55,6 @@ async fn a_delivery_of_ours_that_cannot_be_read_is_not_refused_and_not_lost() {
         with(OURS, &[("/workflow_job/labels", json!([1]))]),
         with(OURS, &[("/workflow_job/steps", json!({}))]),
         with(OURS, &[("/workflow_job/run_attempt", json!("1"))]),
-        with(OURS, &[("/repository/private", json!("no"))]),
     ];
     for id in [json!(null), json!(-1), json!(1.5), json!("1"), json!(1e300)] {
         bodies.push(with(OURS, &[("/workflow_job/id", id)]));

@@ -3,6 +3,7 @@
 //! The keys lie in each shard behind `probe:NAME:`, and are removed afterwards.
 
 use super::body;
+use super::rows::LeaseRow;
 use super::scripts::{Script, millis};
 use super::shards::Shard;
 use super::store::RedisStore;
@@ -137,8 +138,7 @@ impl Probe<'_> {
         let script = &self.store.scripts.claim;
         let mut call = script.on(&[self.key("queue")]);
         call.arg(PROBE).arg(1).arg(millis(LEASE)).arg(1000);
-        let (_, mut claimed): (bool, Vec<(String, String, u32, String, Value)>) =
-            self.answer("claim", script, &call).await?;
+        let (_, mut claimed): (bool, Vec<LeaseRow>) = self.answer("claim", script, &call).await?;
         let lost = || Failure::Transient("Redis: a delivery that was queued is not handed out".to_owned());
         claimed.pop().map(|(_, _, _, token, _)| token).ok_or_else(lost)
     }
