@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The first job of an outsider; one before it is there for one whose end is lost.
 const FIRST_OF_OUTSIDERS: u64 = 30_000_000;
 /// What the ledger may keep of an outsider's finished job, and for how long.
-const MOST_BYTES: u64 = 3500;
+const MOST_BYTES: u64 = 4000;
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
 
 impl Ledger {

@@ -30,7 +30,7 @@ const UNFINISHED_KEPT: Duration = Duration::from_secs(36 * 24 * 3600);
 /// Moments kept of a finished job of outsiders, the newest ones.
 const MOMENTS_KEPT_OF_OUTSIDERS: usize = 4;
 /// Decisions kept of it, the newest ones.
-const DECISIONS_KEPT_OF_OUTSIDERS: usize = 3;
+const DECISIONS_KEPT_OF_OUTSIDERS: usize = 4;
 /// Labels kept of it, the first ones.
 const LABELS_KEPT_OF_OUTSIDERS: usize = 6;
 /// Characters kept of its name, and of each label.

@@ -3,7 +3,7 @@
 //! | kind | id | holds | kept |
 //! |---|---|---|---|
 //! | job | job id | how far it is, its decisions and facts, its runner | for ever while it is served or waits for that, then `retention_s`; 36 days after its latest event if its end is not heard of |
-//! | | | the same of one that never was trusted: three decisions at most, without facts | 6 hours after its end, the newest 10,000 at most; 48 hours if its end is not heard of |
+//! | | | the same of one that never was trusted: four decisions at most, without facts | 6 hours after its end, the newest 10,000 at most; 48 hours if its end is not heard of |
 //! | want | job id | a job that was admitted and did not begin yet; the index of the pool | until it begins, or is over |
 //! | run | run id | what was already done to the run | `retention_s` |
 //! | runner | name | a runner of which anything is left | until it is destroyed |
