@@ -10,7 +10,7 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::local::{Complaint, LocalHost};
 use crate::adapters::sqlite::OpenError;
 use crate::adapters::synthetic::SyntheticHost;
-use crate::app::Gate;
+use crate::app::{Gate, Ingest};
 use crate::config::{Config, Host, Role};
 use crate::http::{Bind, Metrics, Running};
 use crate::ports::{Clock, RunnerHost};
@@ -58,6 +58,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 pub struct Process {
     public: Option<Running>,
     admin: Running,
+    ingest: Option<Arc<Ingest>>,
     worker: Option<JoinHandle<()>>,
     stop: watch::Sender<bool>,
     /// Given up with the process.
@@ -117,7 +118,7 @@ fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process, Star
             .admin
             .take()
             .map_or_else(|| wiring::admin_bind(config), Bind::Open),
-        ingest,
+        ingest.clone(),
         token,
         metrics,
     )?;
@@ -137,6 +138,7 @@ fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process, Star
     Ok(Process {
         public,
         admin,
+        ingest,
         worker,
         stop,
         _instance: instance,
@@ -144,6 +146,13 @@ fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process, Star
 }
 
 impl Process {
+    /// Takes over what of a configuration can be changed while it runs: the webhook's secrets.
+    pub fn reload(&self, config: &Config) {
+        if let Some(ingest) = &self.ingest {
+            ingest.replace_secrets(config.webhook.secrets.clone());
+        }
+    }
+
     /// The public address.
     #[must_use]
     pub fn public_address(&self) -> Option<std::net::SocketAddr> {

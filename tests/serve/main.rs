@@ -17,6 +17,7 @@ mod planted;
 mod proxies;
 mod receiver;
 mod refusals;
+mod reload;
 mod samples;
 mod secrecy;
 mod senders;
