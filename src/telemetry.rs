@@ -18,20 +18,35 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Layer, Registry, reload};
+
+/// The level of what is logged, which can be changed.
+pub struct LogLevel(reload::Handle<Targets, Registry>);
+
+impl LogLevel {
+    /// From now on.
+    pub fn set(&self, log: Targets) {
+        // It fails only without the subscriber, and then nothing is logged.
+        self.0.reload(log).unwrap_or_default();
+    }
+}
 
 /// Installs logging to stderr for the rest of the process. A second call changes nothing.
-pub fn install(telemetry: &Telemetry) {
+pub fn install(telemetry: &Telemetry) -> LogLevel {
     let json = match telemetry.log_format {
         LogFormat::Json => true,
         LogFormat::Text => false,
         LogFormat::Auto => !io::stderr().is_terminal(),
     };
-    let subscriber = subscriber(telemetry.log.clone(), json, io::stderr);
+    let (log, level) = reload::Layer::new(telemetry.log.clone());
+    let subscriber = subscriber(log, json, io::stderr);
     tracing::dispatcher::set_global_default(subscriber).unwrap_or_default();
+    LogLevel(level)
 }
 
-fn subscriber<W>(log: Targets, json: bool, writer: W) -> Dispatch
+fn subscriber<L, W>(log: L, json: bool, writer: W) -> Dispatch
 where
+    L: Layer<Registry> + Send + Sync,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let filters = tracing_subscriber::registry()

@@ -12,9 +12,9 @@ use crate::ports::observer::{Observer, Reception};
 use crate::ports::queue::{Accepted, Arrival, Priority, Queue, Work};
 use crate::ports::{Clock, Failure};
 use chrono::{DateTime, Utc};
-use secrecy::SecretString;
-use std::sync::Arc;
+use secrecy::{ExposeSecret, SecretString};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -22,13 +22,35 @@ use tokio::time::Instant;
 pub struct Ingest {
     queue: Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
-    secrets: Vec<SecretString>,
-    secret_used: Vec<AtomicU64>,
+    secrets: RwLock<Arc<Secrets>>,
     repositories: Vec<Repository>,
     observer: Arc<dyn Observer>,
     alerts: Arc<Alerts>,
     old_secret: OldSecret,
     renamed: Renamed,
+}
+
+/// What deliveries are signed with, and how often each was.
+struct Secrets {
+    all: Vec<SecretString>,
+    used: Vec<AtomicU64>,
+}
+
+impl Secrets {
+    /// Counts go on for secrets that stay.
+    fn after(before: Option<&Self>, all: Vec<SecretString>) -> Arc<Self> {
+        let known = |secret: &SecretString| {
+            let before = before?;
+            let is_same = |other: &SecretString| other.expose_secret() == secret.expose_secret();
+            let position = before.all.iter().position(is_same)?;
+            Some(before.used.get(position)?.load(Ordering::Relaxed))
+        };
+        let used = all
+            .iter()
+            .map(|secret| AtomicU64::new(known(secret).unwrap_or_default()));
+        let used = used.collect();
+        Arc::new(Self { all, used })
+    }
 }
 
 /// The headers that matter, as they came.
@@ -146,18 +168,27 @@ impl Ingest {
         alerts: Arc<Alerts>,
         renamed: Renamed,
     ) -> Self {
-        let secret_used = secrets.iter().map(|_| AtomicU64::new(0)).collect();
         Self {
             queue,
             clock,
-            secrets,
-            secret_used,
+            secrets: RwLock::new(Secrets::after(None, secrets)),
             repositories,
             observer,
             old_secret: OldSecret::new(alerts.clone()),
             alerts,
             renamed,
         }
+    }
+
+    /// From now on deliveries are signed by one of these.
+    pub fn replace_secrets(&self, secrets: Vec<SecretString>) {
+        let mut held = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
+        let replaced = Secrets::after(Some(&held), secrets);
+        *held = replaced;
+    }
+
+    fn secrets(&self) -> Arc<Secrets> {
+        self.secrets.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes one delivery. The order of the checks is the contract's.
@@ -190,8 +221,9 @@ impl Ingest {
             .and_then(DeliveryId::parse)
             .ok_or(Rejected::MissingHeader("X-GitHub-Delivery"))?;
         let signature = headers.signature.ok_or(Rejected::Signature)?;
-        let position = signature::signed_by(&self.secrets, signature, body).ok_or(Rejected::Signature)?;
-        self.count_secret(position);
+        let secrets = self.secrets();
+        let position = signature::signed_by(&secrets.all, signature, body).ok_or(Rejected::Signature)?;
+        self.count_secret(&secrets, position);
         if !is_json(headers.content_type) {
             return Err(Rejected::MediaType);
         }
@@ -245,7 +277,7 @@ impl Ingest {
     /// How often each secret was used since the start, in configured order.
     #[must_use]
     pub fn secrets_used(&self) -> Vec<u64> {
-        self.secret_used.iter().map(|n| n.load(Ordering::Relaxed)).collect()
+        self.secrets().used.iter().map(|n| n.load(Ordering::Relaxed)).collect()
     }
 
     fn take_in(&self, parsed: Parsed, body: &[u8], at: DateTime<Utc>, seen: &mut Seen) -> (Work, Status) {
@@ -300,8 +332,8 @@ impl Ingest {
             .find(|repository| repository.name.matches(name))
     }
 
-    fn count_secret(&self, position: usize) {
-        if let Some(count) = self.secret_used.get(position) {
+    fn count_secret(&self, secrets: &Secrets, position: usize) {
+        if let Some(count) = secrets.used.get(position) {
             count.fetch_add(1, Ordering::Relaxed);
         }
         self.observer.secret_used(position);

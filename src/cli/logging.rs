@@ -2,15 +2,15 @@
 
 use super::args::Global;
 use crate::config::{LogFormat, Telemetry};
-use crate::telemetry;
+use crate::telemetry::{self, LogLevel};
 
 /// Logs as configured; `--log` wins.
-pub(super) fn configured(global: &Global, configured: &Telemetry) {
+pub(super) fn configured(global: &Global, configured: &Telemetry) -> LogLevel {
     let mut chosen = configured.clone();
     if let Some(log) = &global.log {
         chosen.log = log.clone();
     }
-    telemetry::install(&chosen);
+    telemetry::install(&chosen)
 }
 
 /// Logs only if `--log` asks for it: for commands that read no configuration.

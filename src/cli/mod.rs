@@ -14,6 +14,7 @@ mod internal;
 mod logging;
 mod one_repository;
 mod output;
+mod reload;
 mod replay;
 mod repository;
 mod runner;

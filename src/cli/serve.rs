@@ -2,17 +2,21 @@
 
 use super::args::Global;
 use super::exit::{Exit, Failure, Outcome};
+use super::reload::reload;
 use super::{logging, signals};
 use crate::runtime::{self, Ended, StartError};
 use anyhow::anyhow;
 use clap::ValueEnum;
+use std::pin::pin;
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   jitgate serve
   jitgate --config /etc/jitgate/jitgate.toml serve --role worker
-  JITGATE__STORE__URL=memory: jitgate serve --log debug")]
+  JITGATE__STORE__URL=memory: jitgate serve --log debug
+
+SIGHUP has it read the configuration again: webhook secrets and log level hold at once, and the log says what needs a restart.")]
 pub struct Args {
     /// Which half of jitgate this process is. Two processes share a Redis store
     #[arg(long, value_enum, default_value_t = Role::All)]
@@ -42,10 +46,10 @@ impl From<Role> for crate::config::Role {
 
 /// Runs `serve`.
 pub(super) fn run(args: Args, global: &Global) -> Outcome {
-    let loaded = super::sources::configuration(global)?;
+    let mut loaded = super::sources::configuration(global)?;
     let role = args.role.into();
     loaded.config.for_serve(role)?;
-    logging::configured(global, &loaded.config.telemetry);
+    let level = logging::configured(global, &loaded.config.telemetry);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -54,10 +58,16 @@ pub(super) fn run(args: Args, global: &Global) -> Outcome {
     }
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
     runtime.block_on(async {
+        let no_signals = |error| Failure::new(Exit::Bug, error);
+        let mut hangups = signals::hangups().map_err(no_signals)?;
         let process = runtime::serve(&loaded.config, role).await?;
-        let ended = tokio::select! {
-            stopped = signals::stop() => stopped.map(|()| None).map_err(|error| Failure::new(Exit::Bug, error))?,
-            ended = process.ended() => Some(ended),
+        let mut stop = pin!(signals::stop());
+        let ended = loop {
+            tokio::select! {
+                stopped = &mut stop => break stopped.map(|()| None).map_err(no_signals)?,
+                ended = process.ended() => break Some(ended),
+                Some(()) = hangups.recv() => loaded = reload(global, role, loaded, &process, &level),
+            }
         };
         tracing::info!("stopping");
         process.stop().await;

@@ -39,7 +39,7 @@ fn ask_the_admin_api(config: &Config) -> String {
     let server = &config.server;
     let address = match &server.admin_listen {
         AdminListen::Tcp(address) => format!("http://{address}"),
-        AdminListen::Unix(path) => format!("the socket {}", path.display()),
+        AdminListen::Unix(path) => format!("http://localhost by the socket {} (curl --unix-socket)", path.display()),
     };
     format!(
         "ask {address} for /api/v1/deliveries, /api/v1/jobs/ID, /api/v1/runners and /api/v1/alerts, with the token in {}; or set store.url to \

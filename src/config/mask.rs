@@ -68,7 +68,8 @@ fn is_place(place: &str) -> bool {
     };
     let is_address = host.starts_with('[') && host.ends_with(']');
     let is_name = host.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
-    (is_address || is_name) && port.bytes().all(|byte| byte.is_ascii_digit()) && !(host.is_empty() && !port.is_empty())
+    let has_place = !host.is_empty() || port.is_empty();
+    has_place && (is_address || is_name) && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn without_query(text: &str) -> String {

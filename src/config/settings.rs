@@ -7,6 +7,7 @@ use super::{
     Alerts, Credentials, Github, Host, Local, Problem, Problems, Proxies, Qemu, Repository, Rollout, Routing, Runners,
     Sandbox, Server, Slo, Store, StoreUrl, Synthetic, Telemetry, Webhook,
 };
+use secrecy::{ExposeSecret, SecretString};
 use std::mem;
 use std::path::PathBuf;
 
@@ -124,6 +125,36 @@ impl RawConfig {
 }
 
 impl Config {
+    /// Secrets that differ, by their settings, other than the webhook's: their values are not shown, so that no difference is
+    /// seen in what is.
+    #[must_use]
+    pub fn changed_secrets(&self, other: &Self) -> Vec<&'static str> {
+        let text = |secret: &SecretString| secret.expose_secret().to_owned();
+        let credentials = |config: &Self| match &config.github.credentials {
+            Credentials::App { private_key, .. } => ("github.private_key_file", Some(text(private_key))),
+            Credentials::Token(token) => ("github.token_file", Some(text(token))),
+            Credentials::None => ("github.app_id", None),
+        };
+        let store = |config: &Self| match &config.store.url {
+            StoreUrl::Redis(url) | StoreUrl::RedisCluster(url) => ("store.url", Some(text(url))),
+            StoreUrl::Memory | StoreUrl::Sqlite(_) => ("store.url", None),
+        };
+        let slack = |config: &Self| {
+            let url = config.alerts.slack_webhook_url.as_ref().map(text);
+            ("alerts.slack_webhook_url", url)
+        };
+        let webhook = |config: &Self| {
+            let secret = config.alerts.webhook.as_ref().map(|webhook| text(&webhook.secret));
+            ("alerts.webhook_secret", secret)
+        };
+        let of = |config: &Self| [credentials(config), store(config), slack(config), webhook(config)];
+        let pairs = of(self).into_iter().zip(of(other));
+        pairs
+            .filter(|(ours, theirs)| ours != theirs)
+            .map(|(_, (key, _))| key)
+            .collect()
+    }
+
     /// Whether `serve` can run with it.
     ///
     /// # Errors

@@ -10,8 +10,8 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::local::{Complaint, LocalHost};
 use crate::adapters::sqlite::OpenError;
 use crate::adapters::synthetic::SyntheticHost;
-use crate::app::Gate;
 use crate::app::claim::{Claim, Claimed};
+use crate::app::{Gate, Ingest};
 use crate::config::{Config, Host, Role};
 use crate::http::{Bind, Metrics, Running};
 use crate::ports::{Clock, Durability, RunnerHost};
@@ -81,6 +81,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 pub struct Process {
     public: Option<Running>,
     admin: Running,
+    ingest: Option<Arc<Ingest>>,
     worker: Option<JoinHandle<()>>,
     stop: watch::Sender<bool>,
     ended: watch::Receiver<Option<Ended>>,
@@ -146,7 +147,7 @@ async fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process
             .admin
             .take()
             .map_or_else(|| wiring::admin_bind(config), Bind::Open),
-        ingest,
+        ingest.clone(),
         token,
         metrics,
     )?;
@@ -177,6 +178,7 @@ async fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process
     Ok(Process {
         public,
         admin,
+        ingest,
         worker,
         stop,
         ended,
@@ -237,6 +239,13 @@ async fn claimed(state_dir: &Path, first: Instance, store: &Store) -> Result<(In
 }
 
 impl Process {
+    /// Takes over what of a configuration can be changed while it runs: the webhook's secrets.
+    pub fn reload(&self, config: &Config) {
+        if let Some(ingest) = &self.ingest {
+            ingest.replace_secrets(config.webhook.secrets.clone());
+        }
+    }
+
     /// The public address.
     #[must_use]
     pub fn public_address(&self) -> Option<std::net::SocketAddr> {

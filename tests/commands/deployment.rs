@@ -143,6 +143,7 @@ fn the_units_confine_what_they_start() {
                 "CapabilityBoundingSet=",
                 "SystemCallArchitectures=native",
                 "Restart=on-failure",
+                "ExecReload=/bin/kill -HUP $MAINPID",
                 // Everything else may be over at the next try, an address in use (9) for example.
                 "RestartPreventExitStatus=2 3",
                 "OOMPolicy=continue",

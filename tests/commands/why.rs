@@ -218,7 +218,7 @@ async fn a_store_inside_the_serving_process_is_pointed_to() {
     for command in commands {
         let told = stage.jitgate(command);
         assert_eq!(told.code, 5, "{}", told.err);
-        for part in ["memory:", "http://127.0.0.1:9090", "/api/v1/jobs/ID", "admin-token"] {
+        for part in ["memory:", "jitgate-state/admin.sock", "/api/v1/jobs/ID", "admin-token"] {
             assert!(told.err.contains(part), "{}", told.err);
         }
     }

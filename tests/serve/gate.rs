@@ -26,7 +26,7 @@ pub(crate) const OLD_SECRET: &str = "the webhook secret of last year";
 /// Nothing here takes longer unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-const CONFIGURATION: &str = r#"
+pub(crate) const CONFIGURATION: &str = r#"
 [server]
 listen = "127.0.0.1:0"
 admin_listen = "127.0.0.1:0"
@@ -167,6 +167,13 @@ impl Lines {
         self.text.borrow().clone()
     }
 
+    /// Returns once what was written is as wanted.
+    pub(crate) async fn until(&mut self, wanted: impl Fn(&str) -> bool) {
+        let written = timeout(PATIENCE, self.text.wait_for(|text| wanted(text))).await;
+        let is_there = written.is_ok_and(|text| text.is_ok());
+        assert!(is_there, "it was not written: {}", self.text());
+    }
+
     /// The first line with `part` in it, once it is written.
     pub(crate) async fn line_with(&mut self, part: &str) -> String {
         let find = |text: &str| text.lines().find(|line| line.contains(part)).map(str::to_owned);
@@ -222,7 +229,11 @@ impl Process {
 
     /// Asks it to stop, as a service manager would.
     pub(crate) fn terminate(&self) {
-        let kill = format!("kill -TERM {}", self.child.id());
+        self.signal("TERM");
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
         let done = Command::new("/bin/sh").args(["-c", &kill]).status();
         assert!(done.expect("sh runs").success());
     }

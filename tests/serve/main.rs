@@ -19,6 +19,7 @@ mod planted;
 mod proxies;
 mod receiver;
 mod refusals;
+mod reload;
 mod samples;
 mod secrecy;
 mod senders;
