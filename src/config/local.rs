@@ -20,7 +20,7 @@ pub(super) struct RawLocal {
     runner_home: PathBuf,
     /// What separates jobs from the machine: bubblewrap, or nothing.
     sandbox: RawSandbox,
-    /// Account jobs run as. By default jitgate's own.
+    /// Account jobs run as. By default jitgate's own, unless that is root, which has to be named.
     user: Option<String>,
     /// Further paths of this machine that jobs can read, beside the system's own.
     expose: Vec<PathBuf>,
@@ -122,7 +122,8 @@ impl RawLocal {
         let denied = check_networks(check, "local.network_deny", &self.network_deny);
         user.transpose()?;
         exposed?;
-        if self.user.is_some() && sandbox == Sandbox::None {
+        // Root is no change of account, but has to be meant.
+        if self.user.as_deref().is_some_and(|user| user != "root") && sandbox == Sandbox::None {
             let remedy = "use local.sandbox = \"bwrap\", or run jitgate itself as that account";
             return Err(check.problem("local.user", "is of no use without a sandbox", remedy));
         }

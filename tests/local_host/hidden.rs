@@ -1,17 +1,14 @@
 //! What a job cannot see or change: the gate, its secrets, the machine, other jobs.
 
-use crate::stage::{HOOK, STAYS, Stage, claim, file, jit, runner, told, until};
-use jitgate::ports::RunnerHost;
+use crate::stage::{HOOK, STAYS, Stage, claim, file, is_root, jit, runner, told, until};
+use jitgate::config::Sandbox;
 use jitgate::ports::runner_host::{Ending, SlotState};
+use jitgate::ports::{Failure, RunnerHost};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").expect("ourselves").uid() == 0
-}
 
 /// The environment a job reports, without what the shell adds.
 fn variables(text: &str) -> BTreeMap<&str, &str> {
@@ -349,4 +346,70 @@ async fn a_path_below_tmp_that_is_exposed_is_not_lost_behind_the_jobs_own_tmp() 
     assert_eq!(stage.left(&slot, "tool").await, "a tool");
     assert!(!Path::new("/tmp/mine").exists());
     host.destroy(&slot).await.expect("destroyed");
+}
+
+#[tokio::test]
+async fn as_root_nothing_runs_until_an_account_is_named() {
+    let mut stage = Stage::new("");
+    if !is_root() {
+        assert_eq!(jitgate::adapters::local::inspect(&stage.settings).problems, []);
+        return;
+    }
+    stage.settings.local.user = None;
+    for sandbox in [Sandbox::Bwrap, Sandbox::None] {
+        stage.settings.local.sandbox = sandbox;
+        let problem = jitgate::adapters::local::inspect(&stage.settings).problems.remove(0);
+        assert!(
+            problem.what.contains("local.user is not set") && problem.remedy.contains("\"root\""),
+            "{problem}"
+        );
+        let host = stage.host();
+        assert_eq!(
+            host.boot().await,
+            Err(Failure::Permanent(problem.to_string())),
+            "{sandbox:?}"
+        );
+        assert_eq!(host.list().await.expect("a list"), []);
+    }
+    stage.settings.local.user = Some("root".to_owned());
+    let found = jitgate::adapters::local::inspect(&stage.settings);
+    assert_eq!(found.problems, []);
+    assert!(
+        found
+            .warnings
+            .iter()
+            .any(|warning| warning.what.contains("the id of root")),
+        "{found:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_device_nodes_of_the_machine_stay_as_they_are() {
+    let mut stage = Stage::new("");
+    let nodes = ["null", "zero", "full", "random", "urandom", "tty"];
+    let state = |node: &&str| {
+        fs::metadata(format!("/dev/{node}"))
+            .map(|node| (node.mode(), node.uid(), node.gid()))
+            .expect("a node")
+    };
+    let before: Vec<_> = nodes.iter().map(state).collect();
+    let mut commands = vec![
+        (
+            "write to one",
+            "echo x >/dev/null && head -c 1 /dev/urandom && head -c 1 /dev/zero".to_owned(),
+        ),
+        (
+            "use a terminal of its own",
+            "perl -e 'open(my $t, \"+<\", \"/dev/ptmx\") or exit 1'".to_owned(),
+        ),
+    ];
+    // To what they are: nothing happens where it works.
+    for (node, (mode, uid, _)) in nodes.iter().zip(&before) {
+        commands.push(("change a mode", format!("chmod {:o} /dev/{node}", mode & 0o7777)));
+        commands.push(("change an owner", format!("chown {uid} /dev/{node}")));
+        commands.push(("change a time", format!("touch -r /dev/{node} /dev/{node}")));
+    }
+    let could = tried(&mut stage, &commands).await;
+    assert_eq!(could, ["write to one", "use a terminal of its own"]);
+    assert_eq!(nodes.iter().map(state).collect::<Vec<_>>(), before);
 }

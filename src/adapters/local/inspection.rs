@@ -69,6 +69,16 @@ pub fn inspect(settings: &Settings) -> Inspection {
         });
     }
     let own = Account::own();
+    if own.is_root() && settings.local.user.is_none() {
+        found.problems.push(Complaint {
+            what: "local.user is not set, and this is root: jobs would run under the id that owns this machine"
+                .to_owned(),
+            remedy:
+                "set local.user to an account that owns nothing (useradd --system runner), or to \"root\" where that \
+                     is meant"
+                    .to_owned(),
+        });
+    }
     match account {
         Err(complaint) => found.problems.push(complaint),
         Ok(account) if !account.is_own() && !own.is_root() => found.problems.push(Complaint {
@@ -79,7 +89,7 @@ pub fn inspect(settings: &Settings) -> Inspection {
             remedy: format!("run jitgate as root, or as {} itself without local.user", account.name),
         }),
         Ok(account) => {
-            if account.is_root() {
+            if account.is_root() && settings.local.user.is_some() {
                 found.warnings.push(Complaint {
                     what: "jobs run under the id of root, which owns this machine".to_owned(),
                     remedy: "set local.user to an account of their own".to_owned(),

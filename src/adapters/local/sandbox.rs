@@ -35,6 +35,12 @@ const KERNEL: &[&str] = &[
     "/proc/timer_stats",
     "/proc/tty",
 ];
+/// Runs before a job that has the id of root. What bubblewrap shows of `/dev` are the machine's own nodes: they can still be
+/// written to, and their modes and owners cannot be changed.
+const CLOSE_DEVICES: &str = "for node in null zero full random urandom tty; do
+  mount -o remount,bind,ro \"/dev/$node\" || exit 1
+done
+exec \"$@\"";
 /// Hidden besides what is configured: jitgate's own place there.
 const OWN_SETTINGS: &str = "/etc/jitgate";
 /// What jobs call their home, their runner program, their gate and jitgate.
@@ -95,7 +101,7 @@ pub(super) fn command(
         (MARK, slot.name()),
     ]);
     if account.is_root() {
-        // actions/runner refuses root otherwise. Whoever did not set local.user was warned.
+        // actions/runner refuses root otherwise. The operator has asked for it.
         variables.insert("RUNNER_ALLOW_RUNASROOT", "1".to_owned());
     }
     Ok(Command {
@@ -115,7 +121,11 @@ pub(super) fn become_account(account: &Account) -> Vec<String> {
         // What bubblewrap leaves is none.
         return Vec::new();
     }
-    let mut words = vec!["setpriv".to_owned()];
+    let mut words = Vec::new();
+    if account.is_root() {
+        words.extend(["bash", "-c", CLOSE_DEVICES, "bash"].map(str::to_owned));
+    }
+    words.push("setpriv".to_owned());
     if !account.is_root() {
         words.push(format!("--reuid={}", account.uid));
         words.push(format!("--regid={}", account.gid));
@@ -152,6 +162,9 @@ pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<Str
         // Given up by setpriv before anything of the job starts.
         for needed in ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"] {
             options.add(&["--cap-add", needed]);
+        }
+        if settings.local.user.as_deref() == Some("root") {
+            options.add(&["--cap-add", "CAP_SYS_ADMIN"]);
         }
     } else {
         // In a network of its own it begins as the root of a namespace of ours.
