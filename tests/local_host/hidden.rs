@@ -413,3 +413,58 @@ async fn the_device_nodes_of_the_machine_stay_as_they_are() {
     assert_eq!(could, ["write to one", "use a terminal of its own"]);
     assert_eq!(nodes.iter().map(state).collect::<Vec<_>>(), before);
 }
+
+/// Plays this test again on a machine whose `/opt` and `/usr/local` are the test's own. True where it is that machine.
+fn has_trees_of_its_own(stage: &Stage, test: &str) -> bool {
+    if Path::new("/opt/of-a-test").exists() || !is_root() {
+        return true;
+    }
+    let (opt, local) = (stage.path("opt"), stage.path("usr-local"));
+    for place in [&opt, &local] {
+        fs::create_dir(place).expect("a folder");
+    }
+    file(&opt.join("of-a-test"), "", 0o644);
+    let script = "mount --bind \"$0\" /opt && mount --bind \"$1\" /usr/local && shift && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "bash", "-c", script]).args([&opt, &local]);
+    command
+        .arg(std::env::current_exe().expect("this test"))
+        .args(["--exact", test]);
+    let output = command.output().expect("unshare");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("1 passed"),
+        "it was played"
+    );
+    false
+}
+
+#[tokio::test]
+async fn what_others_cannot_read_is_not_there_in_any_tree_of_the_machines_own() {
+    let mut stage = Stage::new("");
+    let name = "hidden::what_others_cannot_read_is_not_there_in_any_tree_of_the_machines_own";
+    if !has_trees_of_its_own(&stage, name) {
+        return;
+    }
+    let shown = stage.path("shown");
+    fs::create_dir(&shown).expect("a folder");
+    stage.settings.local.expose = vec![shown.clone()];
+    let mut places = vec![shown];
+    if is_root() {
+        places.extend(["/opt/tools", "/usr/local/tools"].map(std::path::PathBuf::from));
+    }
+    let mut commands = Vec::new();
+    for place in &places {
+        fs::create_dir_all(place.join("inner/closed")).expect("folders");
+        file(&place.join("tool"), "x", 0o644);
+        file(&place.join("inner/key"), "x", 0o640);
+        file(&place.join("inner/closed/open"), "x", 0o644);
+        fs::set_permissions(place.join("inner/closed"), fs::Permissions::from_mode(0o750)).expect("a mode");
+        let place = place.display();
+        commands.push(("read what is open", format!("grep x {place}/tool")));
+        commands.push(("read a closed file", format!("grep x {place}/inner/key")));
+        commands.push(("read in a closed folder", format!("grep x {place}/inner/closed/open")));
+    }
+    let could = tried(&mut stage, &commands).await;
+    assert_eq!(could, vec!["read what is open"; places.len()]);
+}

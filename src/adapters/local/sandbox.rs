@@ -20,6 +20,8 @@ use std::process;
 const SYSTEM: &[&str] = &[
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix",
 ];
+/// What in them is this machine's own, not its packages'. What others cannot read there is hidden, as it is in `local.expose`.
+const LOCAL: &[&str] = &["/etc", "/opt", "/usr/local"];
 /// What of `/proc` steers the kernel. The id of root may write there without any privilege, and bubblewrap lets it.
 const KERNEL: &[&str] = &[
     "/proc/acpi",
@@ -281,7 +283,10 @@ fn hide(settings: &Settings, exposed: &[PathBuf], options: &mut Options) -> Resu
     let files = hidden.iter().filter(|path| !path.is_dir());
     let folders: Vec<PathBuf> = files.filter_map(|path| Some(path.parent()?.to_owned())).collect();
     hidden.extend(folders);
-    hidden.extend(closed_below(Path::new("/etc")));
+    let configured = settings.local.expose.iter().filter_map(|path| path.canonicalize().ok());
+    for folder in LOCAL.iter().map(PathBuf::from).chain(configured) {
+        hidden.extend(closed_below(&folder));
+    }
     // The same file by the name under which it is exposed.
     let mut seen: Vec<(PathBuf, bool)> = Vec::new();
     for tree in exposed {
