@@ -212,16 +212,6 @@ fn can_close_namespaces() -> bool {
     help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--disable-userns"))
 }
 
-/// The network a job has to itself, if it has one.
-pub(super) fn plan(settings: &Settings) -> Option<Plan> {
-    let local = &settings.local;
-    let isolated = local.sandbox == Sandbox::Bwrap && local.network == Network::Isolated;
-    isolated.then(|| Plan {
-        allow: local.network_allow.clone(),
-        deny: local.network_deny.clone(),
-    })
-}
-
 /// Where programs read how names are looked up.
 fn resolver() -> Option<PathBuf> {
     Path::new("/etc/resolv.conf").canonicalize().ok()
@@ -343,7 +333,7 @@ fn closed_below(folder: &Path) -> Vec<PathBuf> {
 /// bubblewrap's options for what belongs to one slot.
 fn own_places(settings: &Settings, layout: &Layout, slot: &SlotDir) -> Result<Vec<String>, String> {
     let mut options = Options::default();
-    if plan(settings).is_some()
+    if Plan::of(settings).is_some()
         && let Some(resolver) = resolver()
     {
         options.bind("--ro-bind", &slot.resolver(), &resolver)?;
