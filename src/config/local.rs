@@ -8,6 +8,9 @@ use std::path::{Component, Path, PathBuf};
 
 /// The longest user name Linux takes.
 const LONGEST_USER: usize = 32;
+/// With less not even a runner program comes up.
+const LEAST_MEMORY_MIB: u64 = 64;
+const LEAST_PIDS: u64 = 16;
 /// Replaced in every sandbox, with everything below.
 const RESERVED: &[&str] = &["/dev", "/proc", "/runner"];
 /// Every job has its own. Paths below can be exposed.
@@ -20,7 +23,7 @@ pub(super) struct RawLocal {
     runner_home: PathBuf,
     /// What separates jobs from the machine: bubblewrap, or nothing.
     sandbox: RawSandbox,
-    /// Account jobs run as. By default jitgate's own.
+    /// Account jobs run as. By default jitgate's own, unless that is root, which has to be named.
     user: Option<String>,
     /// Further paths of this machine that jobs can read, beside the system's own.
     expose: Vec<PathBuf>,
@@ -30,6 +33,14 @@ pub(super) struct RawLocal {
     network_allow: Vec<String>,
     /// Addresses and networks that an isolated job does not reach either, although they are public.
     network_deny: Vec<String>,
+    /// Memory of a job, in MiB. By default without a limit.
+    memory_mib: Option<u64>,
+    /// Processes and threads of a job.
+    pids: Option<u64>,
+    /// Processors a job may keep busy.
+    cpus: Option<u64>,
+    /// Disk that a job may fill, in MiB.
+    disk_mib: Option<u64>,
     /// Whether jobs of public repositories may run here.
     public_repositories: bool,
 }
@@ -66,6 +77,14 @@ pub struct Local {
     pub network_allow: Vec<String>,
     /// Not reached from an isolated network either.
     pub network_deny: Vec<String>,
+    /// Memory of a job, where it is limited.
+    pub memory_mib: Option<u64>,
+    /// Processes of a job, where they are limited.
+    pub pids: Option<u64>,
+    /// Processors of a job, where they are limited.
+    pub cpus: Option<u64>,
+    /// Disk that a job may fill, where it is limited.
+    pub disk_mib: Option<u64>,
     /// Whether jobs of public repositories may run here.
     pub public_repositories: bool,
 }
@@ -120,9 +139,22 @@ impl RawLocal {
         }
         let allowed = check_networks(check, "local.network_allow", &self.network_allow);
         let denied = check_networks(check, "local.network_deny", &self.network_deny);
+        let least = [
+            ("local.memory_mib", self.memory_mib, LEAST_MEMORY_MIB),
+            ("local.pids", self.pids, LEAST_PIDS),
+            ("local.cpus", self.cpus, 1),
+            ("local.disk_mib", self.disk_mib, 1),
+        ];
+        for (key, given, least) in least {
+            if given.is_some_and(|given| given < least) {
+                let remedy = format!("give at least {least}, or leave it out for no limit");
+                return Err(check.problem(key, "is less than a runner needs to start", remedy));
+            }
+        }
         user.transpose()?;
         exposed?;
-        if self.user.is_some() && sandbox == Sandbox::None {
+        // Root is no change of account, but has to be meant.
+        if self.user.as_deref().is_some_and(|user| user != "root") && sandbox == Sandbox::None {
             let remedy = "use local.sandbox = \"bwrap\", or run jitgate itself as that account";
             return Err(check.problem("local.user", "is of no use without a sandbox", remedy));
         }
@@ -134,6 +166,10 @@ impl RawLocal {
             network,
             network_allow: allowed?,
             network_deny: denied?,
+            memory_mib: self.memory_mib,
+            pids: self.pids,
+            cpus: self.cpus,
+            disk_mib: self.disk_mib,
             public_repositories: self.public_repositories,
         })
     }

@@ -209,6 +209,8 @@ outcomes! {
     Stolen = "stolen";
     /// Its job took longer than allowed.
     TooLong = "too-long";
+    /// Its job filled more disk than allowed.
+    DiskFull = "disk-full";
     /// Its job was cancelled, or runs elsewhere.
     Cancelled = "cancelled";
 }

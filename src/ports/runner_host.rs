@@ -77,6 +77,8 @@ pub enum Ending {
     GateAbused,
     /// It took longer than `job_deadline_s`, and the host killed it.
     TooLong,
+    /// It filled more disk than it may, and the host killed it.
+    DiskFull,
     /// It is gone without a word: killed from outside, or with the machine.
     Lost,
 }

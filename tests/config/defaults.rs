@@ -123,6 +123,7 @@ fn every_key_of_the_contract_is_in_the_schema_with_its_default() {
             "job_deadline_s": 21_600, "attempts": 3, "known": []},
         "local": {"runner_home": "/opt/actions-runner", "sandbox": "bwrap", "user": null, "expose": [],
             "network": "isolated", "network_allow": [], "network_deny": [],
+            "memory_mib": null, "pids": null, "cpus": null, "disk_mib": null,
             "public_repositories": false},
         "qemu": {"image": null, "kernel": null, "initrd": null, "machine": "microvm", "accel": "auto",
             "memory_mib": 4096, "cpus": 2, "disk_gib": 20, "network": null},

@@ -1,6 +1,6 @@
 //! What can be in the way of a runner on this machine, and how it is told.
 
-use crate::stage::{Stage, file, jit, until};
+use crate::stage::{Stage, file, is_root, jit, until};
 use jitgate::adapters::local::inspect;
 use jitgate::config::Sandbox;
 use jitgate::ports::runner_host::{Ending, SlotState};
@@ -45,7 +45,7 @@ async fn what_is_missing_is_said_before_anything_starts() {
         problem.what.contains("there is no account no-such-account"),
         "{problem}"
     );
-    stage.settings.local.user = None;
+    stage.settings.local.user = is_root().then(|| "root".to_owned());
     stage.settings.local.sandbox = Sandbox::None;
     let warnings = inspect(&stage.settings).warnings;
     assert!(

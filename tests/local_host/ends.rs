@@ -92,7 +92,7 @@ async fn what_is_destroyed_is_gone_at_once() {
 
 #[tokio::test]
 async fn whatever_a_job_leaves_on_disk_is_removed() {
-    let mut stage = Stage::new(
+    let stage = Stage::new(
         "mkdir -p \"$HOME/a/b/c\" closed; touch \"$HOME/a/b/c/file\" closed/file; ln -s / \"$HOME/root\"; ln -s \"$HOME\" closed/home\n\
          mkfifo \"$HOME/pipe\"; chmod 444 closed/file; chmod 555 \"$HOME/a/b/c\" \"$HOME/a/b\"; chmod 000 \"$HOME/a\" closed\n\
          (cd /tmp; d=$(printf '%0200d' 0); for i in $(seq 60); do mkdir $d; cd $d; done) 2>/dev/null\n\
@@ -100,7 +100,6 @@ async fn whatever_a_job_leaves_on_disk_is_removed() {
     );
     let outside = stage.path("outside");
     file(&outside, "kept", 0o644);
-    stage.settings.local.user = None;
     let (host, slot) = stage.claimed().await;
     assert_eq!(ended(&host, &slot).await, SlotState::Ended(Ending::Exited));
     assert_eq!(stage.output(&runner(&slot)), "done\n");

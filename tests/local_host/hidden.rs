@@ -1,17 +1,14 @@
 //! What a job cannot see or change: the gate, its secrets, the machine, other jobs.
 
-use crate::stage::{HOOK, STAYS, Stage, claim, file, jit, runner, told, until};
-use jitgate::ports::RunnerHost;
+use crate::stage::{HOOK, STAYS, Stage, claim, file, is_root, jit, runner, told, until};
+use jitgate::config::Sandbox;
 use jitgate::ports::runner_host::{Ending, SlotState};
+use jitgate::ports::{Failure, RunnerHost};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").expect("ourselves").uid() == 0
-}
 
 /// The environment a job reports, without what the shell adds.
 fn variables(text: &str) -> BTreeMap<&str, &str> {
@@ -349,4 +346,125 @@ async fn a_path_below_tmp_that_is_exposed_is_not_lost_behind_the_jobs_own_tmp() 
     assert_eq!(stage.left(&slot, "tool").await, "a tool");
     assert!(!Path::new("/tmp/mine").exists());
     host.destroy(&slot).await.expect("destroyed");
+}
+
+#[tokio::test]
+async fn as_root_nothing_runs_until_an_account_is_named() {
+    let mut stage = Stage::new("");
+    if !is_root() {
+        assert_eq!(jitgate::adapters::local::inspect(&stage.settings).problems, []);
+        return;
+    }
+    stage.settings.local.user = None;
+    for sandbox in [Sandbox::Bwrap, Sandbox::None] {
+        stage.settings.local.sandbox = sandbox;
+        let problem = jitgate::adapters::local::inspect(&stage.settings).problems.remove(0);
+        assert!(
+            problem.what.contains("local.user is not set") && problem.remedy.contains("\"root\""),
+            "{problem}"
+        );
+        let host = stage.host();
+        assert_eq!(
+            host.boot().await,
+            Err(Failure::Permanent(problem.to_string())),
+            "{sandbox:?}"
+        );
+        assert_eq!(host.list().await.expect("a list"), []);
+    }
+    stage.settings.local.user = Some("root".to_owned());
+    let found = jitgate::adapters::local::inspect(&stage.settings);
+    assert_eq!(found.problems, []);
+    assert!(
+        found
+            .warnings
+            .iter()
+            .any(|warning| warning.what.contains("the id of root")),
+        "{found:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_device_nodes_of_the_machine_stay_as_they_are() {
+    let mut stage = Stage::new("");
+    let nodes = ["null", "zero", "full", "random", "urandom", "tty"];
+    let state = |node: &&str| {
+        fs::metadata(format!("/dev/{node}"))
+            .map(|node| (node.mode(), node.uid(), node.gid()))
+            .expect("a node")
+    };
+    let before: Vec<_> = nodes.iter().map(state).collect();
+    let mut commands = vec![
+        (
+            "write to one",
+            "echo x >/dev/null && head -c 1 /dev/urandom && head -c 1 /dev/zero".to_owned(),
+        ),
+        (
+            "use a terminal of its own",
+            "perl -e 'open(my $t, \"+<\", \"/dev/ptmx\") or exit 1'".to_owned(),
+        ),
+    ];
+    // To what they are: nothing happens where it works.
+    for (node, (mode, uid, _)) in nodes.iter().zip(&before) {
+        commands.push(("change a mode", format!("chmod {:o} /dev/{node}", mode & 0o7777)));
+        commands.push(("change an owner", format!("chown {uid} /dev/{node}")));
+        commands.push(("change a time", format!("touch -r /dev/{node} /dev/{node}")));
+    }
+    let could = tried(&mut stage, &commands).await;
+    assert_eq!(could, ["write to one", "use a terminal of its own"]);
+    assert_eq!(nodes.iter().map(state).collect::<Vec<_>>(), before);
+}
+
+/// Plays this test again on a machine whose `/opt` and `/usr/local` are the test's own. True where it is that machine.
+fn has_trees_of_its_own(stage: &Stage, test: &str) -> bool {
+    if Path::new("/opt/of-a-test").exists() || !is_root() {
+        return true;
+    }
+    let (opt, local) = (stage.path("opt"), stage.path("usr-local"));
+    for place in [&opt, &local] {
+        fs::create_dir(place).expect("a folder");
+    }
+    file(&opt.join("of-a-test"), "", 0o644);
+    let script = "mount --bind \"$0\" /opt && mount --bind \"$1\" /usr/local && shift && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "bash", "-c", script]).args([&opt, &local]);
+    command
+        .arg(std::env::current_exe().expect("this test"))
+        .args(["--exact", test]);
+    let output = command.output().expect("unshare");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("1 passed"),
+        "it was played"
+    );
+    false
+}
+
+#[tokio::test]
+async fn what_others_cannot_read_is_not_there_in_any_tree_of_the_machines_own() {
+    let mut stage = Stage::new("");
+    let name = "hidden::what_others_cannot_read_is_not_there_in_any_tree_of_the_machines_own";
+    if !has_trees_of_its_own(&stage, name) {
+        return;
+    }
+    let shown = stage.path("shown");
+    fs::create_dir(&shown).expect("a folder");
+    stage.settings.local.expose = vec![shown.clone()];
+    let mut places = vec![shown];
+    if is_root() {
+        places.extend(["/opt/tools", "/usr/local/tools"].map(std::path::PathBuf::from));
+    }
+    let mut commands = Vec::new();
+    for place in &places {
+        fs::create_dir_all(place.join("inner/closed")).expect("folders");
+        file(&place.join("tool"), "x", 0o644);
+        file(&place.join("inner/key"), "x", 0o640);
+        file(&place.join("inner/closed/open"), "x", 0o644);
+        fs::set_permissions(place.join("inner/closed"), fs::Permissions::from_mode(0o750)).expect("a mode");
+        let place = place.display();
+        commands.push(("read what is open", format!("grep x {place}/tool")));
+        commands.push(("read a closed file", format!("grep x {place}/inner/key")));
+        commands.push(("read in a closed folder", format!("grep x {place}/inner/closed/open")));
+    }
+    let could = tried(&mut stage, &commands).await;
+    assert_eq!(could, vec!["read what is open"; places.len()]);
 }

@@ -8,6 +8,7 @@ mod environment;
 mod gate;
 mod hidden;
 mod kernel;
+mod limits;
 mod network;
 mod stage;
 mod survives;

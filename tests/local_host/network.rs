@@ -1,14 +1,13 @@
 //! What a job reaches, and what it does not: this machine, its neighbours, the internet. Machine and surroundings are network
 //! namespaces of the test's.
 
-use crate::stage::{HOOK, STAYS, Stage, file, processes, until};
+use crate::stage::{HOOK, STAYS, Stage, file, is_root, processes, until};
 use jitgate::config::Network;
 use jitgate::ports::RunnerHost;
 use jitgate::ports::runner_host::SlotState;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -60,10 +59,7 @@ struct World {
 
 impl World {
     fn make(stage: &Stage) -> Self {
-        assert!(
-            fs::metadata("/proc/self").expect("ourselves").uid() == 0,
-            "this test makes network namespaces: run it as root"
-        );
+        assert!(is_root(), "this test makes network namespaces: run it as root");
         let namespace = || {
             let mut command = Command::new("unshare");
             let command = command.args(["--net", "--mount", "sh", "-c", "echo up; exec sleep 600"]);

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -63,11 +63,15 @@ impl Stage {
             local: Local {
                 runner_home: home,
                 sandbox: Sandbox::Bwrap,
-                user: None,
+                user: is_root().then(|| "root".to_owned()),
                 expose: Vec::new(),
                 network: Network::Isolated,
                 network_allow: Vec::new(),
                 network_deny: Vec::new(),
+                memory_mib: None,
+                pids: None,
+                cpus: None,
+                disk_mib: None,
                 public_repositories: false,
             },
             gate_deadline: PATIENCE,
@@ -142,6 +146,10 @@ impl Stage {
         stream.set_read_timeout(Some(PATIENCE)).expect("a bound");
         stream
     }
+}
+
+pub(crate) fn is_root() -> bool {
+    fs::metadata("/proc/self").expect("ourselves").uid() == 0
 }
 
 pub(crate) fn file(path: &Path, text: &str, mode: u32) {

@@ -1,6 +1,6 @@
 //! The first lock: the worker of the runner program begins when the gate says so, and once.
 
-use crate::stage::{STAYS, Stage, answer, file, processes, say, until};
+use crate::stage::{STAYS, Stage, answer, file, is_root, processes, say, until};
 use jitgate::ports::RunnerHost;
 use jitgate::ports::runner_host::{Ending, Hello, SlotState};
 use std::fs;
@@ -125,7 +125,7 @@ async fn a_runner_program_that_was_updated_or_is_linked_has_the_lock_too() {
     // Linked where it belongs to root and jobs have an account of their own.
     let mut stage = stage;
     stage.settings.local.user = Some("nobody".to_owned());
-    if fs::metadata("/proc/self").expect("ourselves").uid() == 0 {
+    if is_root() {
         let (host, slot) = stage.booted().await;
         let bin = stage.folder(&slot).join("environment/actions-runner/bin");
         let real = fs::metadata(bin.join("Runner.Worker.real")).expect("the worker");

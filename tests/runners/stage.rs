@@ -7,6 +7,7 @@ use jitgate::adapters::clock::SystemClock;
 use jitgate::simulator::{Client, Simulator, Tally};
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -58,6 +59,9 @@ impl Stage {
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .to_vec();
+        // As root this has to be said.
+        let account = fs::metadata("/proc/self").expect("ourselves").uid();
+        all.extend((account == 0).then(|| ("local.user".to_owned(), "root".to_owned())));
         overlay(&mut all, settings);
         let gate = Gate::start_in(place, simulator.url(), &borrowed(&all), &[]).await;
         Self {

@@ -10,10 +10,12 @@ use super::control::{self, DONE, Word};
 use super::inspection::{self, Complaint, Settings};
 use super::keeper::STARTED;
 use super::layout::{Layout, SlotDir, SocketPath};
+use super::limits::Limits;
+use super::network::Plan;
 use super::order::Order;
 use super::process::machine_start;
 use super::status::Status;
-use super::{ending, handover, output, removal, sandbox};
+use super::{ending, handover, limits, output, removal, sandbox};
 use crate::ports::runner_host::{Ending, RunnerHost, Slot, SlotId, SlotState};
 use crate::ports::{Clock, Failure};
 use async_trait::async_trait;
@@ -249,7 +251,8 @@ impl RunnerHost for LocalHost {
             gate_deadline: self.settings.gate_deadline,
             job_deadline: self.settings.job_deadline,
             command,
-            network: sandbox::plan(&self.settings),
+            network: Plan::of(&self.settings),
+            limits: Limits::of(&self.settings),
             output: self.layout.output().join(format!("{runner}.log")),
             events: self.layout.events(),
         };
@@ -298,6 +301,7 @@ impl RunnerHost for LocalHost {
         }
         if let Some(slot) = self.slot(id) {
             let keeper_lock = ending::end(&slot, &self.machine_start).await?;
+            limits::clear(&slot);
             let folder = slot.0.clone();
             let removed = tokio::task::spawn_blocking(move || {
                 let removed = removal::remove(&folder);

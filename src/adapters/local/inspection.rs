@@ -1,7 +1,9 @@
 //! Whether this machine can run jobs as configured: asked at start, and by whoever checks a configuration.
 
 use super::account::Account;
-use super::{launch, network, sandbox, seccomp};
+use super::limits::Limits;
+use super::network::Plan;
+use super::{launch, limits, network, sandbox, seccomp};
 use crate::config::{Local, Network, Sandbox};
 use std::fmt;
 use std::os::unix::fs::PermissionsExt;
@@ -69,6 +71,16 @@ pub fn inspect(settings: &Settings) -> Inspection {
         });
     }
     let own = Account::own();
+    if own.is_root() && settings.local.user.is_none() {
+        found.problems.push(Complaint {
+            what: "local.user is not set, and this is root: jobs would run under the id that owns this machine"
+                .to_owned(),
+            remedy:
+                "set local.user to an account that owns nothing (useradd --system runner), or to \"root\" where that \
+                     is meant"
+                    .to_owned(),
+        });
+    }
     match account {
         Err(complaint) => found.problems.push(complaint),
         Ok(account) if !account.is_own() && !own.is_root() => found.problems.push(Complaint {
@@ -79,7 +91,7 @@ pub fn inspect(settings: &Settings) -> Inspection {
             remedy: format!("run jitgate as root, or as {} itself without local.user", account.name),
         }),
         Ok(account) => {
-            if account.is_root() {
+            if account.is_root() && settings.local.user.is_some() {
                 found.warnings.push(Complaint {
                     what: "jobs run under the id of root, which owns this machine".to_owned(),
                     remedy: "set local.user to an account of their own".to_owned(),
@@ -87,6 +99,7 @@ pub fn inspect(settings: &Settings) -> Inspection {
             }
             found.problems.extend(try_sandbox(settings, &account).err());
             found.problems.extend(try_network(settings).err());
+            found.problems.extend(try_limits(settings).err());
         }
     }
     if settings.local.network == Network::Host && settings.local.sandbox == Sandbox::Bwrap {
@@ -125,7 +138,7 @@ pub(super) fn missing_runner(home: &Path) -> Option<Complaint> {
 
 /// Makes a network for a moment.
 fn try_network(settings: &Settings) -> Result<(), Complaint> {
-    let Some(plan) = sandbox::plan(settings) else {
+    let Some(plan) = Plan::of(settings) else {
         return Ok(());
     };
     network::try_it(&plan).map_err(|error| Complaint {
@@ -133,6 +146,17 @@ fn try_network(settings: &Settings) -> Result<(), Complaint> {
         remedy: "let this account make namespaces and open /dev/net/tun (a unit needs RestrictNamespaces= and \
                  DeviceAllow= to let them through), or set local.network = \"host\""
             .to_owned(),
+    })
+}
+
+/// Makes a control group for a moment.
+fn try_limits(settings: &Settings) -> Result<(), Complaint> {
+    limits::try_it(Limits::of(settings)).map_err(|error| Complaint {
+        what: format!("local.memory_mib, local.pids and local.cpus cannot be held: {error}"),
+        remedy:
+            "run jitgate as root, or as a unit with Delegate=yes and DelegateSubgroup=gate (systemd 254), or leave \
+                 them out"
+                .to_owned(),
     })
 }
 

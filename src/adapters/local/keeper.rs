@@ -7,11 +7,12 @@ use super::children::Children;
 use super::control::{self, DONE, REFUSED, Said, Word};
 use super::job_gate::{self, Heard};
 use super::layout::{SlotDir, SocketPath};
+use super::limits::Group;
 use super::network::Network;
 use super::order::Order;
 use super::process::{ProcessId, machine_start};
 use super::status::Status;
-use super::{launch, output};
+use super::{disk, launch, output};
 use crate::ports::Clock;
 use crate::ports::runner_host::{Ending, SlotState};
 use keyutils::Keyring;
@@ -93,8 +94,11 @@ struct Keeper<'a> {
     watching: VecDeque<Said>,
     gate_deadline: Option<Instant>,
     job_deadline: Instant,
-    /// Ends with this process.
+    /// Hears when the job has filled more disk than it may.
+    full: mpsc::Receiver<()>,
+    /// They end with this process.
     _network: Option<Network>,
+    _group: Group,
     /// Says that this keeper lives.
     _lock: File,
 }
@@ -122,7 +126,7 @@ impl<'a> Keeper<'a> {
         status.since = clock.now();
         let job_deadline = Instant::now() + order.job_deadline;
         match Self::launch(&slot, &order, &mut status, configuration).await {
-            Ok((children, output, said, heard, go, network)) => Ok(Self {
+            Ok((children, output, said, heard, go, full, network, group)) => Ok(Self {
                 slot,
                 output,
                 clock,
@@ -137,7 +141,9 @@ impl<'a> Keeper<'a> {
                 gate_deadline: None,
                 job_deadline,
                 order,
+                full,
                 _network: network,
+                _group: group,
                 _lock: lock,
             }),
             Err(error) => {
@@ -164,14 +170,16 @@ impl<'a> Keeper<'a> {
         let (tell, heard) = mpsc::channel(1);
         let (go, told) = oneshot::channel();
         tokio::spawn(job_gate::watch(gate, tell, told));
+        let (fill, full) = mpsc::channel(1);
         let mut children = Children::adopt()?;
         let begun = || {
             let plan = order.network.as_ref();
             let network = plan.map(|plan| Network::up(plan, &slot.name())).transpose();
             let network = network.map_err(io::Error::other)?;
-            Ok((launch::start(&order.command, network.as_ref())?, network))
+            let group = Group::make(order.limits, slot).map_err(io::Error::other)?;
+            Ok((launch::start(&order.command, network.as_ref())?, network, group))
         };
-        let (started, mut network) = match begun() {
+        let (started, mut network, group) = match begun() {
             Ok(begun) => begun,
             Err(error) => {
                 children.kill_all().await;
@@ -189,6 +197,13 @@ impl<'a> Keeper<'a> {
             if let Some(network) = &mut network {
                 network.is_entered();
             }
+            // All there is of it so far waits for its configuration.
+            group.take(&launched.processes)?;
+            if let (Some(most), Some(first)) = (order.limits.disk_mib, launched.processes.last()) {
+                let folder = slot.environment();
+                let before = disk::used(&folder);
+                tokio::spawn(disk::watch(folder, first.id(), before, most, fill.clone()));
+            }
             launched.configure(configuration.expose_secret())?;
             Ok(launched)
         });
@@ -196,7 +211,7 @@ impl<'a> Keeper<'a> {
             Ok(launched) => {
                 let file = order.output.clone();
                 let output = tokio::spawn(async move { output::keep(launched.output, &file).await });
-                Ok((children, output, said, heard, go, network))
+                Ok((children, output, said, heard, go, full, network, group))
             }
             Err(error) => {
                 children.kill_all().await;
@@ -217,6 +232,7 @@ impl<'a> Keeper<'a> {
                 Some(heard) = self.heard.recv() => self.at_gate(heard).await,
                 Some(said) = self.said.recv() => self.told(said).await,
                 () = self.children.first_ends() => Some(Ending::Exited),
+                Some(()) = self.full.recv() => Some(Ending::DiskFull),
                 () = sleep_until(next) => self.time_passed(),
             };
             if let Some(ending) = ending {
@@ -329,7 +345,9 @@ type Parts = (
     mpsc::Receiver<Said>,
     mpsc::Receiver<Heard>,
     oneshot::Sender<()>,
+    mpsc::Receiver<()>,
     Option<Network>,
+    Group,
 );
 
 fn listen(socket: &Path) -> io::Result<UnixListener> {

@@ -112,6 +112,11 @@ impl SlotDir {
         self.0.join("resolv.conf")
     }
 
+    /// Where the control groups of its job are.
+    pub(super) fn groups(&self) -> PathBuf {
+        self.0.join("groups")
+    }
+
     /// All that belongs to the job.
     pub(super) fn environment(&self) -> PathBuf {
         self.0.join("environment")

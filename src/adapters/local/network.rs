@@ -8,8 +8,9 @@
 //! privilege. What remains is no path for packets: sockets that are files, such as the job gate's.
 
 use super::addresses::{self, Family};
-use super::inspection::SYSTEM_PATH;
+use super::inspection::{SYSTEM_PATH, Settings};
 use super::sandbox::MARK;
+use crate::config::{self, Sandbox};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::geteuid;
@@ -42,6 +43,18 @@ const DEVICE: &str = "tap0";
 pub(super) struct Plan {
     pub(super) allow: Vec<String>,
     pub(super) deny: Vec<String>,
+}
+
+impl Plan {
+    /// That of a job, if it has a network to itself.
+    pub(super) fn of(settings: &Settings) -> Option<Self> {
+        let local = &settings.local;
+        let isolated = local.sandbox == Sandbox::Bwrap && local.network == config::Network::Isolated;
+        isolated.then(|| Self {
+            allow: local.network_allow.clone(),
+            deny: local.network_deny.clone(),
+        })
+    }
 }
 
 /// A network cannot be made.

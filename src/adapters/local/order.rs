@@ -1,6 +1,7 @@
 //! What the gate tells a new keeper over its stdin: one line of JSON, then one line with the JIT configuration. Neither is
 //! seen on a command line or kept on disk.
 
+use super::limits::Limits;
 use super::network::Plan;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -38,6 +39,9 @@ pub(super) struct Order {
     pub(super) command: Command,
     /// The network it has to itself; none where it has none, or the machine's.
     pub(super) network: Option<Plan>,
+    /// What it may use of the machine.
+    #[serde(default)]
+    pub(super) limits: Limits,
     /// Takes what the runner program writes.
     pub(super) output: PathBuf,
     /// Is told of changes.
@@ -95,6 +99,7 @@ mod tests {
                 folder: PathBuf::from("/"),
             },
             network: Some(Plan::default()),
+            limits: Limits::default(),
             output: PathBuf::from("/output"),
             events: PathBuf::from("/events"),
         };

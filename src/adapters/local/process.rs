@@ -30,6 +30,11 @@ impl ProcessId {
         Some(Self { pid, started })
     }
 
+    /// Its number.
+    pub(super) fn id(self) -> i32 {
+        self.pid
+    }
+
     /// Whether it still does something. A zombie does not.
     pub(super) fn is_alive(self) -> bool {
         stat(self.pid).is_some_and(|stat| stat.started == self.started && !matches!(stat.state.as_str(), "Z" | "X"))

@@ -20,6 +20,8 @@ use std::process;
 const SYSTEM: &[&str] = &[
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix",
 ];
+/// What in them is this machine's own, not its packages'. What others cannot read there is hidden, as it is in `local.expose`.
+const LOCAL: &[&str] = &["/etc", "/opt", "/usr/local"];
 /// What of `/proc` steers the kernel. The id of root may write there without any privilege, and bubblewrap lets it.
 const KERNEL: &[&str] = &[
     "/proc/acpi",
@@ -35,6 +37,12 @@ const KERNEL: &[&str] = &[
     "/proc/timer_stats",
     "/proc/tty",
 ];
+/// Runs before a job that has the id of root. What bubblewrap shows of `/dev` are the machine's own nodes: they can still be
+/// written to, and their modes and owners cannot be changed.
+const CLOSE_DEVICES: &str = "for node in null zero full random urandom tty; do
+  mount -o remount,bind,ro \"/dev/$node\" || exit 1
+done
+exec \"$@\"";
 /// Hidden besides what is configured: jitgate's own place there.
 const OWN_SETTINGS: &str = "/etc/jitgate";
 /// What jobs call their home, their runner program, their gate and jitgate.
@@ -95,7 +103,7 @@ pub(super) fn command(
         (MARK, slot.name()),
     ]);
     if account.is_root() {
-        // actions/runner refuses root otherwise. Whoever did not set local.user was warned.
+        // actions/runner refuses root otherwise. The operator has asked for it.
         variables.insert("RUNNER_ALLOW_RUNASROOT", "1".to_owned());
     }
     Ok(Command {
@@ -115,7 +123,11 @@ pub(super) fn become_account(account: &Account) -> Vec<String> {
         // What bubblewrap leaves is none.
         return Vec::new();
     }
-    let mut words = vec!["setpriv".to_owned()];
+    let mut words = Vec::new();
+    if account.is_root() {
+        words.extend(["bash", "-c", CLOSE_DEVICES, "bash"].map(str::to_owned));
+    }
+    words.push("setpriv".to_owned());
     if !account.is_root() {
         words.push(format!("--reuid={}", account.uid));
         words.push(format!("--regid={}", account.gid));
@@ -152,6 +164,9 @@ pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<Str
         // Given up by setpriv before anything of the job starts.
         for needed in ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"] {
             options.add(&["--cap-add", needed]);
+        }
+        if settings.local.user.as_deref() == Some("root") {
+            options.add(&["--cap-add", "CAP_SYS_ADMIN"]);
         }
     } else {
         // In a network of its own it begins as the root of a namespace of ours.
@@ -195,16 +210,6 @@ pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<Str
 fn can_close_namespaces() -> bool {
     let help = process::Command::new("bwrap").arg("--help").output();
     help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--disable-userns"))
-}
-
-/// The network a job has to itself, if it has one.
-pub(super) fn plan(settings: &Settings) -> Option<Plan> {
-    let local = &settings.local;
-    let isolated = local.sandbox == Sandbox::Bwrap && local.network == Network::Isolated;
-    isolated.then(|| Plan {
-        allow: local.network_allow.clone(),
-        deny: local.network_deny.clone(),
-    })
 }
 
 /// Where programs read how names are looked up.
@@ -268,7 +273,10 @@ fn hide(settings: &Settings, exposed: &[PathBuf], options: &mut Options) -> Resu
     let files = hidden.iter().filter(|path| !path.is_dir());
     let folders: Vec<PathBuf> = files.filter_map(|path| Some(path.parent()?.to_owned())).collect();
     hidden.extend(folders);
-    hidden.extend(closed_below(Path::new("/etc")));
+    let configured = settings.local.expose.iter().filter_map(|path| path.canonicalize().ok());
+    for folder in LOCAL.iter().map(PathBuf::from).chain(configured) {
+        hidden.extend(closed_below(&folder));
+    }
     // The same file by the name under which it is exposed.
     let mut seen: Vec<(PathBuf, bool)> = Vec::new();
     for tree in exposed {
@@ -325,7 +333,7 @@ fn closed_below(folder: &Path) -> Vec<PathBuf> {
 /// bubblewrap's options for what belongs to one slot.
 fn own_places(settings: &Settings, layout: &Layout, slot: &SlotDir) -> Result<Vec<String>, String> {
     let mut options = Options::default();
-    if plan(settings).is_some()
+    if Plan::of(settings).is_some()
         && let Some(resolver) = resolver()
     {
         options.bind("--ro-bind", &slot.resolver(), &resolver)?;

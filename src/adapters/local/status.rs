@@ -58,6 +58,7 @@ enum EndingFile {
     GateUnanswered,
     GateAbused,
     TooLong,
+    DiskFull,
     Lost,
 }
 

@@ -244,6 +244,7 @@ fn environment(slot: Option<&Slot>) -> Environment {
             Ending::GateUnanswered => Outcome::GateUnanswered,
             Ending::GateAbused => Outcome::GateAbused,
             Ending::TooLong => Outcome::TooLong,
+            Ending::DiskFull => Outcome::DiskFull,
             Ending::Lost => Outcome::Died,
         }),
     }
