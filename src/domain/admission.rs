@@ -133,6 +133,8 @@ pub fn still_waits(refusals: &[String]) -> bool {
 enum Check {
     Met,
     Refused(String),
+    /// GitHub knows no such user, which one answer does not settle.
+    Absent(String),
     Open(Cause),
     Unasked(Missing),
 }
@@ -152,7 +154,7 @@ pub fn next_missing(facts: &Facts, policy: &TrustPolicy) -> Option<Missing> {
     for check in checks(facts, policy) {
         match check {
             Check::Met => {}
-            Check::Refused(_) | Check::Open(_) => return None,
+            Check::Refused(_) | Check::Absent(_) | Check::Open(_) => return None,
             Check::Unasked(missing) => return Some(missing),
         }
     }
@@ -183,7 +185,7 @@ fn one_author_may(facts: &Facts, policy: &TrustPolicy, run: &Run, judged: &[&Pul
     let tests: [fn(&Check) -> bool; 3] = [
         |check| *check == Check::Met,
         |check| matches!(check, Check::Unasked(_)),
-        |check| matches!(check, Check::Open(_)),
+        |check| matches!(check, Check::Open(_) | Check::Absent(_)),
     ];
     // The best that is known of any of them counts.
     if let Some(best) = tests.into_iter().find(|test| checks.iter().any(test)) {
@@ -202,7 +204,8 @@ fn may(facts: &Facts, policy: &TrustPolicy, run: &Run, code: &str, user: Option<
         (Fact::Known(permission), _) => Check::Refused(format!("{code}:{}", permission.as_str())),
         (Fact::Failed(cause), _) => Check::Open(cause),
         (Fact::NotAsked, Some(user)) => Check::Unasked(Missing::Permission(user.login.clone())),
-        (Fact::Gone | Fact::NotAsked, _) => Check::Refused(format!("{code}:{}", Permission::None.as_str())),
+        (Fact::Gone, _) => Check::Absent(format!("{code}:{}", Permission::None.as_str())),
+        (Fact::NotAsked, None) => Check::Refused(format!("{code}:{}", Permission::None.as_str())),
     }
 }
 
@@ -276,7 +279,8 @@ pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTim
     for check in checks(facts, policy) {
         match check {
             Check::Met => {}
-            Check::Refused(reason) => deny.push(reason),
+            Check::Absent(reason) if facts.ledger.attempts < GONE_ATTEMPTS => hold.push(reason),
+            Check::Refused(reason) | Check::Absent(reason) => deny.push(reason),
             Check::Open(cause) => hold.push(cause_code(cause).to_owned()),
             Check::Unasked(_) => unasked = true,
         }

@@ -156,7 +156,7 @@ fn unasked_actor(facts: &Facts) -> Option<Question> {
 
 fn unasked_author(facts: &Facts, policy: &Policy) -> Option<Question> {
     let (run, pulls) = (facts.run.known()?, facts.pulls.known()?);
-    let judged = trust::judged(pulls, run, &policy.trust);
+    let judged = trust::held_to_account(pulls, run, &policy.trust);
     ask_about(judged.into_iter().filter_map(|pull| pull.author.as_ref()), facts)
 }
 

@@ -144,6 +144,18 @@ pub fn accepted<'a>(pulls: &'a [Pull], run: &Run, policy: &TrustPolicy) -> Vec<&
     candidates(pulls.iter().filter(|pull| policy.accepts(pull)), run)
 }
 
+/// The pull requests whose authors have to bear an accusation out: all at the run's commit that speak for it, closed ones
+/// included; else those that are judged.
+#[must_use]
+pub fn held_to_account<'a>(pulls: &'a [Pull], run: &Run, policy: &TrustPolicy) -> Vec<&'a Pull> {
+    let mut here = pulls_at_head(pulls, run);
+    here.retain(|pull| policy.accepts(pull));
+    if here.is_empty() {
+        return judged(pulls, run, policy);
+    }
+    here
+}
+
 /// The accepted pull requests, or where there are none those of others.
 #[must_use]
 pub fn judged<'a>(pulls: &'a [Pull], run: &Run, policy: &TrustPolicy) -> Vec<&'a Pull> {
@@ -228,7 +240,7 @@ pub fn may_accuse(facts: &Facts, policy: &TrustPolicy) -> Option<bool> {
 #[must_use]
 pub fn association_agrees(facts: &Facts, policy: &TrustPolicy) -> Option<bool> {
     let (run, pulls) = (facts.run.known()?, facts.pulls.known()?);
-    let answers = judged(pulls, run, policy).into_iter().map(|pull| {
+    let answers = held_to_account(pulls, run, policy).into_iter().map(|pull| {
         let permission = facts.permission_of(pull.author.as_ref());
         permission.known().map(|p| policy.suffices(*p) == policy.accepts(pull))
     });

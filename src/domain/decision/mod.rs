@@ -1,7 +1,11 @@
 //! The decision: one pure function from an event and its facts to one record that says what is done and why.
 
 mod decide;
+mod input;
+mod plan;
 mod record;
 
-pub use decide::{Input, UNDECIDED_AFTER, decide};
+pub use decide::decide;
+pub use input::Input;
+pub use plan::UNDECIDED_AFTER;
 pub use record::{Action, Decision, JobSummary, RoutingSummary, TrustSummary};

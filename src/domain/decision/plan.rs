@@ -1,0 +1,201 @@
+//! The actions that follow from a decision's verdicts.
+
+use super::input::Input;
+use super::record::Action;
+use crate::domain::admission::{self, Admission, AdmissionVerdict};
+use crate::domain::alert::AlertKind;
+use crate::domain::event::{Action as EventAction, JobStatus};
+use crate::domain::facts::{Fact, Facts};
+use crate::domain::ids::RunnerId;
+use crate::domain::labels::LabelsClass;
+use crate::domain::routing::{RoutingVerdict, Situation};
+use crate::domain::trust::{self, Trust};
+use chrono::TimeDelta;
+
+/// Refusals that no later event lifts: with them the job would wait until GitHub fails it.
+const FINAL_REFUSALS: &[&str] = &[
+    "head-moved",
+    "pull-request-closed",
+    "bot-triggering-actor",
+    "author-permission:",
+    "actor-permission:",
+    "triggering-actor-permission:",
+    "commit-author",
+    "commits-unknown",
+    "unverified-commit",
+];
+
+/// How long trust may stay undecided before the operator is told.
+pub const UNDECIDED_AFTER: TimeDelta = TimeDelta::seconds(300);
+
+/// How many tries in a row GitHub may owe an answer about a trusted job before the operator can be told: one fault after a long
+/// wait for room is none that lasts.
+const OWED_ATTEMPTS: u32 = 4;
+
+/// What a decision has done, split by whether `observe` leaves it out.
+#[derive(Debug, Default)]
+pub(super) struct Steps {
+    pub(super) always: Vec<Action>,
+    pub(super) enforced: Vec<Action>,
+}
+
+impl Steps {
+    pub(super) fn act(&mut self, action: Action) {
+        if !self.always.contains(&action) {
+            self.always.push(action);
+        }
+    }
+
+    pub(super) fn enforce(&mut self, action: Action) {
+        if !self.enforced.contains(&action) {
+            self.enforced.push(action);
+        }
+    }
+}
+
+/// Whether GitHub itself shows the job as over.
+pub(super) fn is_over_at_github(facts: &Facts) -> bool {
+    match &facts.live_job {
+        Fact::Known(live) => live.status == JobStatus::Completed,
+        Fact::Gone => true,
+        Fact::NotAsked | Fact::Failed(_) => false,
+    }
+}
+
+/// Actions that follow from the routing table and from admission.
+pub(super) fn plan_routing(
+    input: &Input<'_>,
+    s: &Situation,
+    verdict: RoutingVerdict,
+    admission: &Admission,
+    steps: &mut Steps,
+) {
+    let Input {
+        event, facts, policy, ..
+    } = *input;
+    let over = event.action == EventAction::Completed;
+    let beyond_doubt = trust::is_beyond_doubt(facts, &policy.trust);
+    let is_refused = admission.verdict == AdmissionVerdict::Deny
+        && admission::still_waits(&admission.reasons)
+        && !facts.ledger.at_gate;
+    let refused_for = |code: &str| is_refused && admission.reasons.iter().any(|r| r == code);
+    // Only the job as GitHub shows it is held against anybody.
+    let shown_alive = facts
+        .live_job
+        .known()
+        .is_some_and(|live| live.status != JobStatus::Completed);
+    match admission.verdict {
+        AdmissionVerdict::Admit if !facts.ledger.at_gate => steps.act(Action::Provision),
+        AdmissionVerdict::Hold if !over => steps.act(Action::Retry),
+        _ => {}
+    }
+    match verdict {
+        RoutingVerdict::NotRouted => {
+            steps.act(Action::Alert(AlertKind::TrustedNotRouted));
+            if beyond_doubt && facts.live_job.known().is_some() {
+                steps.enforce(Action::Rollback);
+            } else {
+                ask_again(input, steps);
+            }
+        }
+        RoutingVerdict::Attempt | RoutingVerdict::Misroute => {
+            let accuses = trust::may_accuse(facts, &policy.trust) == Some(true);
+            if !over && shown_alive && accuses {
+                steps.enforce(Action::CancelRun);
+            }
+            steps.act(Action::Alert(AlertKind::UntrustedOnSelfHosted));
+            let counts = verdict == RoutingVerdict::Misroute || policy.rollback_on_attempt;
+            let confirmed = facts.live_job.known().is_some();
+            if confirmed && (s.step_ran || (counts && accuses && beyond_doubt)) {
+                steps.enforce(Action::Rollback);
+            } else {
+                ask_again(input, steps);
+            }
+        }
+        RoutingVerdict::Misconfigured => steps.act(Action::Alert(AlertKind::MisconfiguredLabels)),
+        RoutingVerdict::Drain if refused_for("rolled-back") && policy.rerun_stuck && shown_alive => {
+            steps.enforce(Action::CancelRun);
+            if admission.reasons.len() == 1 {
+                steps.enforce(Action::RerunRun);
+            }
+        }
+        RoutingVerdict::Correct | RoutingVerdict::Drain | RoutingVerdict::Unjudged => {}
+    }
+    if s.trust == Trust::Trusted && refused_for("public-repository") {
+        // Routing sends it here, and nobody here serves it.
+        steps.act(Action::Alert(AlertKind::JobStuck));
+    }
+    let is_final = |reason: &String| FINAL_REFUSALS.iter().any(|code| reason.starts_with(code));
+    if s.trust == Trust::Trusted && is_refused && shown_alive && admission.reasons.iter().any(is_final) {
+        // It would wait at GitHub for a day, and its concurrency group with it.
+        steps.enforce(Action::CancelRun);
+    }
+    let by_ledger = |reason: &String| reason == "quarantined" || reason == "at-capacity";
+    let owed = admission.verdict == AdmissionVerdict::Hold && !admission.reasons.iter().all(by_ledger);
+    let waits_for_long = input.now - input.received_at >= UNDECIDED_AFTER && facts.ledger.attempts >= OWED_ATTEMPTS;
+    if s.trust == Trust::Trusted && owed && waits_for_long && !over {
+        // GitHub owes the last answers before a runner is made; a permission of ours may be missing.
+        steps.act(Action::Alert(AlertKind::JobStuck));
+    }
+    let undecided = s.trust == Trust::Unknown && s.class.could_reach_us() && !over;
+    if undecided && input.now - input.received_at >= UNDECIDED_AFTER {
+        steps.act(Action::Alert(AlertKind::TrustUndecided));
+    }
+}
+
+/// Whose fault it is stays open while GitHub owes an answer. What had to be contained is contained meanwhile.
+fn ask_again(input: &Input<'_>, steps: &mut Steps) {
+    let facts = input.facts;
+    let owed = matches!(facts.pulls, Fact::Failed(_))
+        || matches!(facts.live_job, Fact::Failed(_))
+        || matches!(facts.changes_workflows, Fact::Failed(_))
+        || matches!(facts.retargeted, Fact::Failed(_))
+        || facts.permissions.values().any(|fact| matches!(fact, Fact::Failed(_)));
+    let over = input.event.action == EventAction::Completed;
+    if owed && !over && !admission::is_stale(&input.event.job, input.now) {
+        steps.act(Action::Retry);
+    }
+}
+
+/// Actions that follow from which runner took the job.
+pub(super) fn plan_runner(input: &Input<'_>, s: &Situation, admission: &Admission, steps: &mut Steps) {
+    let Input { event, facts, .. } = *input;
+    let over = event.action == EventAction::Completed;
+    let may_run_here = s.trust == Trust::Trusted && s.class == LabelsClass::Pool;
+    let may_yet_run_here = s.trust == Trust::Unknown && s.class == LabelsClass::Pool;
+    let is_on = |id: RunnerId| facts.live_job.known().is_some_and(|live| live.runner_id == Some(id));
+    match &facts.ledger.taken_by {
+        Some(runner) if may_run_here && runner.made_for == event.job.id => {}
+        // It was admitted for this very runner, and the job gate asks for itself: a GitHub that is silent now undoes neither.
+        Some(runner) if may_yet_run_here && runner.made_for == event.job.id => {}
+        Some(runner) if !is_on(runner.id) => {
+            // An event says so, GitHub does not. The job gate lets nothing begin meanwhile.
+            let owed = matches!(facts.live_job, Fact::Failed(_));
+            if owed && !over && !admission::is_stale(&event.job, input.now) {
+                steps.act(Action::Retry);
+            }
+        }
+        Some(_) if may_run_here => steps.act(Action::Rebind),
+        Some(_) => {
+            steps.act(Action::DestroyRunner);
+            steps.act(Action::Alert(AlertKind::StolenRunner));
+            if s.trust == Trust::Unknown {
+                if admission.verdict != AdmissionVerdict::Deny {
+                    steps.act(Action::Retry);
+                }
+            } else {
+                if !over {
+                    steps.enforced.retain(|action| *action != Action::CancelRun);
+                    if trust::may_accuse(facts, &input.policy.trust) != Some(false) || s.trust != Trust::Untrusted {
+                        steps.enforce(Action::ForceCancelRun);
+                    }
+                }
+                if s.step_ran {
+                    steps.enforce(Action::Rollback);
+                }
+            }
+        }
+        None if over && facts.ledger.served && is_over_at_github(facts) => steps.act(Action::DestroyRunner),
+        None => {}
+    }
+}
