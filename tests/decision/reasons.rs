@@ -205,14 +205,14 @@ fn admission_says_what_it_waits_for() {
             World::fork().with(|w| w.truth.pulls = Fact::Failed(Cause::OverBudget)),
             &["over-budget"],
         ),
-        // A user whom GitHub does not find, once, is asked for again.
+        // A user whom GitHub does not find right after the event is asked for again.
         (
             trusted()
                 .with(|w| {
                     w.truth.permissions.clear();
                     w.truth.permissions.insert("ann".to_owned(), Fact::Gone);
                 })
-                .ledger(|l| l.attempts = 1),
+                .ledger(|l| l.catching_up = true),
             &[
                 "author-permission:none",
                 "actor-permission:none",
