@@ -10,7 +10,7 @@ if [ "${1-}" != spawnclient ]; then
     runner=$(printf %s "$config" | sed -n 's/.*"\.runner":"\([^"]*\)".*/\1/p' | base64 -d)
     server=$(printf %s "$runner" | sed -n 's/.*"serverUrl":"\([^"]*\)".*/\1/p')
     export server
-    value() { printf %s "$look" | sed -n "s/.*\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/p"; }
+    value() { [[ $look =~ \"$1\":\"?([^\",}]*) ]] && printf %s "${BASH_REMATCH[1]}"; }
 
     tell attach >/dev/null || exit 1
     while look=$(tell look); do
@@ -27,8 +27,9 @@ if [ "${1-}" != spawnclient ]; then
     message="{\"messageType\":\"PipelineAgentJobRequest\",\"contextData\":{\"github\":{\"t\":2,\"d\":[$github]}}}"
     mkfifo "$HOME/to-worker" "$HOME/from-worker"
     exec {to}<>"$HOME/to-worker" {from}<>"$HOME/from-worker"
-    number() { printf "\\x$(printf %02x $(($1 & 255)))\\x$(printf %02x $(($1 >> 8 & 255)))\\x00\\x00"; }
-    { number 1; number $((${#message} * 2)); printf %s "$message" | iconv -f UTF-8 -t UTF-16LE; } >&"$to"
+    # Its kind and its length, as four bytes each, and its text of two bytes a character.
+    printf -v length '\\x%02x\\x%02x' $((${#message} * 2 & 255)) $((${#message} * 2 >> 8))
+    { printf "\x01\x00\x00\x00$length\x00\x00"; for ((i = 0; i < ${#message}; i++)); do printf '%s\0' "${message:i:1}"; done; } >&"$to"
     bin/Runner.Worker spawnclient "$to" "$from"
     kill "$saying"
     # The record goes with the end of the job.
@@ -36,11 +37,10 @@ if [ "${1-}" != spawnclient ]; then
     exit
 fi
 
-# Its kind, its length, its text.
-head -c 4 <&"$2" >/dev/null
-length=$(($(head -c 4 <&"$2" | od -An -tu4)))
-message=$(head -c "$length" <&"$2" | iconv -f UTF-16LE -t UTF-8)
-value() { printf %s "$message" | sed -n "s/.*{\"k\":\"$1\",\"v\":\"\([^\"]*\)\"}.*/\1/p"; }
+# Its kind, which is read away, its length and its text.
+read -r _ _ _ _ low high _ < <(head -c 8 <&"$2" | od -An -tu1)
+message=$(head -c $((high * 256 + low)) <&"$2" | tr -d '\0')
+value() { [[ $message =~ \{\"k\":\"$1\",\"v\":\"([^\"]*)\"\} ]] && printf %s "${BASH_REMATCH[1]}"; }
 # WORKER BEGINS
 GITHUB_RUN_ID=$(value run_id) GITHUB_RUN_ATTEMPT=$(value run_attempt) GITHUB_REPOSITORY=$(value repository) \
     bash "$ACTIONS_RUNNER_HOOK_JOB_STARTED"
