@@ -133,7 +133,12 @@ pub fn build_gate(
     Ok(Arc::new(Gate {
         queue: store.queue.clone(),
         ledger: store.ledger.clone(),
-        github: open_github(config, clock, observer.clone())?,
+        github: connect(
+            config,
+            credentials(config).unwrap_or(github::Credentials::Anonymous),
+            clock,
+            observer.clone(),
+        )?,
         host,
         alerts: open_alerts(config, clock, store, observer.clone())?,
         observer,
@@ -188,19 +193,33 @@ pub fn open_github(
     clock: &Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<dyn GitHub>, WiringError> {
-    let credentials = match &config.github.credentials {
+    let credentials = credentials(config).ok_or(WiringError::NoCredentials)?;
+    connect(config, credentials, clock, observer)
+}
+
+/// Whom to speak as; none for an ingress, which asks GitHub nothing.
+fn credentials(config: &Config) -> Option<github::Credentials> {
+    match &config.github.credentials {
         Credentials::App {
             app_id,
             private_key,
             installation_id,
-        } => github::Credentials::App {
+        } => Some(github::Credentials::App {
             app_id: app_id.clone(),
             private_key: private_key.clone(),
             installation_id: *installation_id,
-        },
-        Credentials::Token(token) => github::Credentials::Token(token.clone()),
-        Credentials::None => return Err(WiringError::NoCredentials),
-    };
+        }),
+        Credentials::Token(token) => Some(github::Credentials::Token(token.clone())),
+        Credentials::None => None,
+    }
+}
+
+fn connect(
+    config: &Config,
+    credentials: github::Credentials,
+    clock: &Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<dyn GitHub>, WiringError> {
     let settings = github::Settings {
         api_url: config.github.api_url.clone(),
         credentials,

@@ -1,6 +1,6 @@
 //! Starting: what is told when it can't be, and what may be left out. And `jitgate simulate`, which starts by itself.
 
-use crate::gate::{Gate, Place, Settings};
+use crate::gate::{CONFIGURATION, Gate, Place, Settings};
 use crate::outage::Hanging;
 use crate::payload::{body, guid};
 use crate::server::{DURABLE, Server};
@@ -84,6 +84,23 @@ async fn half_a_gate_needs_a_store_to_share() {
         let said = process.err.text();
         assert!(said.contains("store.url") && said.contains("--role all"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn an_ingress_needs_no_credentials_of_github_and_a_worker_does() {
+    let place = Place::new();
+    let without = CONFIGURATION.replace("token_file = \"github-token\"\n", "");
+    place.file("jitgate.toml", &without, 0o600);
+    // A server that is down keeps neither from starting.
+    let settings = [
+        ("store.url", "redis://127.0.0.1:9"),
+        ("github.api_url", "http://127.0.0.1:9"),
+    ];
+    let mut ingress = place.start(&["serve", "--role", "ingress"], &settings);
+    ingress.err.line_with(" is up\"").await;
+    let mut worker = place.start(&["serve", "--role", "worker"], &settings);
+    assert_eq!(worker.code().await, Some(3));
+    assert!(worker.err.text().contains("github.app_id"), "{}", worker.err.text());
 }
 
 #[tokio::test]

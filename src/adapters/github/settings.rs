@@ -34,6 +34,8 @@ pub enum Credentials {
     },
     /// A token somebody made by hand: break-glass.
     Token(SecretString),
+    /// Nobody: for a process that only asks whether GitHub answers.
+    Anonymous,
 }
 
 /// Why an adapter cannot be made. Holds no secret.

@@ -72,6 +72,7 @@ pub(super) enum Tokens {
 impl Tokens {
     pub(super) fn new(credentials: &Credentials, client: &Arc<Client>) -> Result<Self, SetupError> {
         match credentials {
+            Credentials::Anonymous => Ok(Self::Fixed(Arc::new(Bearer::anonymous()))),
             Credentials::Token(token) => {
                 let bearer = Bearer::new(Account::Token, token.expose_secret().trim()).ok_or(SetupError::Token)?;
                 Ok(Self::Fixed(Arc::new(bearer)))
