@@ -101,7 +101,8 @@ fn about_an_untrusted(class: LabelsClass, facts: &Facts, policy: &Policy) -> Opt
     let run = facts.run.known()?;
     let by_the_run = !trust::reasons_of_the_run(run, &policy.trust).is_empty();
     let their_own = trust::is_their_own(facts, &policy.trust);
-    if !class.could_reach_us() || (!their_own && facts.ledger.catching_up) {
+    let concerns_us = class.could_reach_us() || facts.ledger.taken_by.is_some();
+    if !concerns_us || (!their_own && facts.ledger.catching_up) {
         return None;
     }
     if trust::may_accuse(facts, &policy.trust).is_none() {

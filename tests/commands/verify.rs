@@ -164,9 +164,11 @@ async fn a_machine_without_walls_or_without_a_runner_is_told_of() {
     // As root an account has to be named.
     let is_root = std::fs::metadata("/proc/self").expect("ourselves").uid() == 0;
     let local = [
-        is_root
-            .then_some(("JITGATE__LOCAL__USER", "root"))
-            .unwrap_or(("JITGATE__TELEMETRY__LOG", "info")),
+        if is_root {
+            ("JITGATE__LOCAL__USER", "root")
+        } else {
+            ("JITGATE__TELEMETRY__LOG", "info")
+        },
         ("JITGATE__RUNNERS__HOST", "local"),
         ("JITGATE__LOCAL__SANDBOX", "none"),
         ("JITGATE__LOCAL__RUNNER_HOME", home.as_str()),

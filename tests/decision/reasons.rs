@@ -123,7 +123,7 @@ fn admission_says_why_it_denies() {
                 .with(|w| {
                     w.truth.permissions.insert("ann".to_owned(), Fact::Gone);
                 })
-                .ledger(|l| l.attempts = 2),
+                .ledger(|l| l.attempts = 4),
             &[
                 "author-permission:none",
                 "actor-permission:none",

@@ -101,8 +101,10 @@ async fn a_public_repository_is_refused_unless_that_was_chosen() {
     let settings = [("local.public_repositories", "false")];
     let stage = Stage::set(world(json!([run]), json!([{"number": 7}])), &settings).await;
     stage.deliver("queued", 101).await;
-    let refused = |story: &serde_json::Value| story["admission"]["verdict"] == "deny";
-    let story = stage.gate.ask_until("/api/v1/jobs/101", refused).await;
+    let told = |story: &serde_json::Value| {
+        story["admission"]["verdict"] == "deny" && story["history"][0]["pending"] == json!([])
+    };
+    let story = stage.gate.ask_until("/api/v1/jobs/101", told).await;
     assert_eq!(story["admission"]["reasons"], json!(["public-repository"]));
     assert_eq!(stage.gate.alerts().await, ["job-stuck"]);
     assert_eq!(stage.github.tally().await.expect("a tally").minted, 0);

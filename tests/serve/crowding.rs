@@ -121,8 +121,9 @@ async fn a_crowd_of_outsiders_leaves_the_reserve_to_the_trusted() {
     let is_tried = |status: &Value| status["queue"]["ready"] == 0 && status["queue"]["leased"] == 0;
     story.gate.ask_until("/api/v1/status", is_tried).await;
     let remaining = left(&story).await;
+    // Runs at first sight may use half of them, and lists of our own runners a few.
     assert!(
-        (10..100).contains(&remaining),
+        (5..100).contains(&remaining),
         "{remaining} of the 20 that are kept are left"
     );
 

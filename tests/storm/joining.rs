@@ -13,7 +13,7 @@ use tokio::time::Instant;
 async fn slow_github(delay_s: u32) -> std::sync::Arc<GitHub> {
     let jobs: Vec<_> = (101..=120).map(|id| json!({"id": id})).collect();
     let world = json!({
-        "runs": [{"id": 20, "event": "push", "jobs": jobs}],
+        "runs": [{"id": 20, "event": "push", "head": {"sha": "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00"}, "jobs": jobs}],
         "faults": [{"endpoint": "get-run", "delay_s": delay_s, "times": 1000}],
     });
     GitHub::of(&world).await

@@ -83,6 +83,9 @@ pub(crate) async fn reckon(storm: &Storm, github: &GitHub, gate: &Gate) {
 fn of_one_job(job: u64, guids: &BTreeSet<String>, answer: &Answer) {
     assert_eq!(answer.status, 200, "job {job}: {}", answer.body);
     let history = answer.body["history"].as_array().expect("a history");
+    // What was decided at the gate of its runner is no delivery.
+    let of_a_delivery = |chapter: &&Value| chapter["delivery"].as_str().is_some_and(|id| !id.starts_with("gate-"));
+    let history: Vec<&Value> = history.iter().filter(of_a_delivery).collect();
     assert_eq!(answer.body["undecided"], Value::Array(Vec::new()), "job {job}");
     let mut decided: Vec<&str> = history
         .iter()
@@ -90,7 +93,16 @@ fn of_one_job(job: u64, guids: &BTreeSet<String>, answer: &Answer) {
         .collect();
     decided.sort_unstable();
     let wanted: Vec<&str> = guids.iter().map(String::as_str).collect();
-    assert_eq!(decided, wanted, "job {job}");
+    if answer.body["is_shrunk"] == true {
+        // Of an outsider's job that is over only the newest decisions are kept.
+        assert!(decided.len() >= wanted.len().min(4), "job {job}: {decided:?}");
+        assert!(
+            decided.iter().all(|guid| wanted.contains(guid)),
+            "job {job}: {decided:?}"
+        );
+    } else {
+        assert_eq!(decided, wanted, "job {job}");
+    }
     for chapter in history {
         assert_eq!(chapter["queue"]["state"], "done", "job {job}: {chapter}");
         assert_eq!(chapter["pending"], Value::Array(Vec::new()), "job {job}: {chapter}");

@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_millis(2500);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_redis_is_told_soon_and_found_again_without_a_restart() {
     let world = json!({
-        "runs": [{"id": 20, "event": "push", "jobs": [{"id": 101}, {"id": 102}]}],
+        "runs": [{"id": 20, "event": "push", "head": {"sha": "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00"}, "jobs": [{"id": 101}, {"id": 102}]}],
     });
     let github = GitHub::of(&world).await;
     let mut fleet = Fleet::on_redis(&github, &["ingress", "worker"]).await;

@@ -186,7 +186,7 @@ pub(super) fn plan_runner(input: &Input<'_>, s: &Situation, admission: &Admissio
             } else {
                 if !over {
                     steps.enforced.retain(|action| *action != Action::CancelRun);
-                    if trust::may_accuse(facts, &input.policy.trust) != Some(false) || s.trust != Trust::Untrusted {
+                    if s.trust != Trust::Untrusted || trust::may_accuse(facts, &input.policy.trust) == Some(true) {
                         steps.enforce(Action::ForceCancelRun);
                     }
                 }
