@@ -129,6 +129,7 @@ fn knows_everything(facts: &Facts) -> bool {
 
 /// More with `JITGATE_TEST_WORLDS`, such as 300000 before a release.
 fn worlds() -> u32 {
+    #[expect(clippy::disallowed_methods, reason = "how a developer asks for more worlds")]
     let given = std::env::var("JITGATE_TEST_WORLDS");
     given.map_or(1500, |number| number.parse().expect("a number in JITGATE_TEST_WORLDS"))
 }
