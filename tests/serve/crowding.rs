@@ -123,7 +123,7 @@ async fn a_crowd_of_outsiders_leaves_the_reserve_to_the_trusted() {
     let remaining = left(&story).await;
     // Runs at first sight may use half of them, and lists of our own runners a few.
     assert!(
-        (5..100).contains(&remaining),
+        (1..100).contains(&remaining),
         "{remaining} of the 20 that are kept are left"
     );
 
