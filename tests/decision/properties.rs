@@ -62,11 +62,7 @@ fn a_runner_is_due(world: &World) -> bool {
             .any(|bot| bot.login.to_lowercase() == login);
         is_bot(user) && named && run.head_branch.as_deref() == Some("feature")
     };
-    let may = |user: &User| {
-        matches!(facts.permissions.get(&user.login), Some(Fact::Known(p)) if *p >= policy.trust.min_permission)
-            || (facts.permissions.get(&user.login) == Some(&Fact::Gone)
-                && policy.trust.min_permission == Permission::None)
-    };
+    let may = |user: &User| matches!(facts.permissions.get(&user.login), Some(Fact::Known(p)) if *p >= policy.trust.min_permission);
     let acts = |user: &Option<User>| {
         user.as_ref()
             .is_some_and(|user| exempt(user) || (!is_bot(user) && may(user)))
