@@ -10,7 +10,7 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::local::{Complaint, LocalHost};
 use crate::adapters::sqlite::OpenError;
 use crate::adapters::synthetic::SyntheticHost;
-use crate::app::claim::{Claim, Claimed};
+use crate::app::runners::claim::{Claim, Claimed};
 use crate::app::{Gate, Ingest};
 use crate::config::{Config, Host, Role};
 use crate::http::{Bind, Metrics, Running};
