@@ -5,6 +5,10 @@
 //! together escapes it.
 #![cfg(test)]
 
+#[path = "architecture/dependencies.rs"]
+mod dependencies;
+#[path = "architecture/documents.rs"]
+mod documents;
 #[path = "architecture/planted.rs"]
 mod planted;
 #[path = "architecture/source.rs"]
