@@ -13,7 +13,7 @@ use crate::domain::job::{Service, ServiceEvent};
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
 use crate::ports::github::{Deletion, RunnerScope};
 use crate::ports::runner_host::SlotId;
-use crate::ports::{Failure, Ledger};
+use crate::ports::{Event, Failure, Ledger};
 
 /// A runner by its name, also one of which nothing is left.
 ///
@@ -50,7 +50,7 @@ pub(super) async fn change(
     })
     .await?;
     if let Some(took) = picked_up {
-        gate.observer.picked_up(took);
+        gate.observer.observe(&Event::RunnerPickedUp { took });
     }
     Ok(changed)
 }
@@ -123,7 +123,8 @@ pub(super) async fn end(gate: &Gate, name: &str, outcome: Outcome, detail: Optio
             detail,
             "runner {name} has ended: {outcome}"
         );
-        gate.observer.runner_ended(record.outcome.unwrap_or(Outcome::Died));
+        let outcome = record.outcome.unwrap_or(Outcome::Died);
+        gate.observer.observe(&Event::RunnerEnded { outcome });
     }
     if let Err(failure) = tear_down(gate, name).await {
         tracing::warn!(runner = name, %failure, "something is left of runner {name}");
