@@ -239,6 +239,19 @@ fn a_bot_does_not_launder_the_commits_of_others() {
     };
     assert_eq!(all_actions(&by_people("bob").decide()), [Action::Provision]);
     assert_eq!(by_people("mallory").decide().admission.reasons, ["commit-author"]);
+    // Where the bot has to be the author, a person who may do everything else is not.
+    let by_a_member = world
+        .clone()
+        .with(|w| w.truth.commits = Fact::Known(vec![commit("ann")]));
+    assert_eq!(by_a_member.decide().admission.reasons, ["commit-author"]);
+    let of_another_head = world.clone().with(|w| {
+        w.truth.commits = Fact::Known(vec![Commit {
+            sha: NEWER_HEAD.to_owned(),
+            author: Some(merger()),
+            ..commit("ann")
+        }]);
+    });
+    assert_eq!(of_another_head.decide().admission.reasons, ["commits-unknown"]);
     let elsewhere = world.clone().with(|w| w.run().head_branch = Some("other".to_owned()));
     assert_eq!(elsewhere.decide().trust.reasons, ["bot-actor"]);
     let unlisted = world.with(|w| w.truth.commits = Fact::Gone);
