@@ -7,6 +7,10 @@
 
 #[path = "architecture/cycles.rs"]
 mod cycles;
+#[path = "architecture/dependencies.rs"]
+mod dependencies;
+#[path = "architecture/documents.rs"]
+mod documents;
 #[path = "architecture/planted.rs"]
 mod planted;
 #[path = "architecture/source.rs"]
