@@ -17,7 +17,7 @@ use crate::domain::event::{Action as EventAction, Job, JobEvent};
 use crate::domain::facts::{Fact, Facts, LedgerFacts, LiveJob, OurRunner};
 use crate::domain::ids::DeliveryId;
 use crate::domain::job::Progress;
-use crate::domain::pin::REPOSITORY_CHANGED;
+use crate::domain::reason::Reason;
 use crate::domain::routing::RoutingVerdict;
 use crate::domain::trust::{self, Trust};
 use crate::ports::Failure;
@@ -180,7 +180,7 @@ impl Gate {
             && matches!(decision.trust.verdict, Trust::Untrusted | Trust::Unknown);
         let waits = matches!(event.action, EventAction::Queued | EventAction::Waiting);
         let over = event.action == EventAction::Completed;
-        let is_nobodys = |reason: &String| reason == "run-gone" || reason == REPOSITORY_CHANGED;
+        let is_nobodys = |reason: &Reason| matches!(reason, Reason::RunGone | Reason::RepositoryChanged);
         if threat && waits && !decision.admission.reasons.iter().any(is_nobodys) {
             let author = decision.author.as_deref().unwrap_or("-");
             let length = repository.quarantine;
@@ -241,7 +241,7 @@ impl Gate {
 
 /// Whether the decision accuses or refuses somebody because of what the routing variable is.
 fn rests_on_the_variable(decision: &Decision) -> bool {
-    let refused = decision.admission.reasons.iter().any(|reason| reason == "rolled-back");
+    let refused = decision.admission.reasons.contains(&Reason::RolledBack);
     refused || decision.routing.verdict == RoutingVerdict::NotRouted
 }
 

@@ -16,6 +16,7 @@ use crate::domain::facts::Admitted;
 use crate::domain::ids::{DeliveryId, RunId};
 use crate::domain::job::{Progress, ServiceEvent};
 use crate::domain::pin::RepositoryIds;
+use crate::domain::reason;
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
 use crate::ports::Failure;
 use crate::ports::github::{Purpose, RunnerScope};
@@ -169,7 +170,7 @@ async fn admit(
         })),
         // GitHub owes an answer: the deadline of the gate decides if it stays owed.
         AdmissionVerdict::Hold => {
-            let reasons = decision.admission.reasons.join(", ");
+            let reasons = reason::join(&decision.admission.reasons);
             Err(Failure::Transient(format!(
                 "job {} is not admitted yet: {reasons}",
                 job.id

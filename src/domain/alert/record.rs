@@ -6,7 +6,7 @@ use super::telling::Told;
 use crate::domain::admission::AdmissionVerdict;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{JobId, RepositoryName};
-use crate::domain::trust::OVER_BUDGET;
+use crate::domain::reason::{self, Reason};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -225,7 +225,7 @@ fn summary(kind: AlertKind, decision: &Decision, who: Option<&str>) -> String {
     if let Some(who) = who {
         job.push_str(&format!(" by {who}"));
     }
-    let reasons = decision.trust.reasons.join(", ");
+    let reasons = reason::join(&decision.trust.reasons);
     match kind {
         AlertKind::UntrustedOnSelfHosted => {
             format!("{job} is not trusted ({reasons}) and asked for a self-hosted runner")
@@ -233,14 +233,14 @@ fn summary(kind: AlertKind, decision: &Decision, who: Option<&str>) -> String {
         AlertKind::TrustedNotRouted => format!("{job} is trusted and was not routed to self-hosted runners"),
         AlertKind::StolenRunner => format!("{job} took a runner that was not made for it"),
         AlertKind::MisconfiguredLabels => format!("{job} has labels that no runner here is meant to serve"),
-        AlertKind::TrustUndecided if reasons == OVER_BUDGET => {
+        AlertKind::TrustUndecided if decision.trust.reasons == [Reason::OverBudget] => {
             format!(
                 "{job} is not judged yet: the person or the fork behind it has used up its budget of calls to GitHub"
             )
         }
         AlertKind::TrustUndecided => format!("GitHub leaves the trust of {job} undecided ({reasons})"),
         AlertKind::JobStuck => {
-            let reasons = decision.admission.reasons.join(", ");
+            let reasons = reason::join(&decision.admission.reasons);
             let what = match decision.admission.verdict {
                 AdmissionVerdict::Hold => "GitHub leaves open whether it may have one",
                 _ => "is refused one",
