@@ -269,12 +269,16 @@ proptest! {
         if !held && knows_everything(&world.truth) && from_all.trust.verdict != Trust::Unknown {
             prop_assert_eq!(from_asked.trust.verdict, from_all.trust.verdict);
             prop_assert_eq!(from_asked.routing, from_all.routing);
-            let settling = world.truth.ledger.catching_up && from_asked.admission.verdict == AdmissionVerdict::Hold;
-            if settling {
-                // A refusal that GitHub may take back is asked again before anything else is.
-                prop_assert_ne!(from_all.admission.verdict, AdmissionVerdict::Admit);
+            let (asked, all) = (&from_asked.admission, &from_all.admission);
+            let absent = world.truth.permissions.values().any(|fact| *fact == Fact::Gone);
+            if asked.verdict == AdmissionVerdict::Hold && (world.truth.ledger.catching_up || absent) {
+                // An answer that GitHub may take back is asked for again before anything else is.
+                prop_assert_ne!(all.verdict, AdmissionVerdict::Admit);
+            } else if asked.reasons.iter().any(|reason| reason == "public-repository") {
+                // The operator is told. Another refusal, if one had been looked for, would cancel the run as well.
+                prop_assert_eq!(all.verdict, AdmissionVerdict::Deny);
             } else {
-                prop_assert_eq!(from_asked.admission.verdict, from_all.admission.verdict);
+                prop_assert_eq!(asked.verdict, all.verdict);
                 prop_assert_eq!(all_actions(&from_asked), all_actions(&from_all));
             }
         }

@@ -64,6 +64,13 @@ fn an_accusation_costs_the_question_it_rests_on() {
         permission("mallory"),
     ];
     asks(&stranger, &questions);
+    // Where an attempt switches routing off, the author's permission is evidence too.
+    let attempt = stranger.with(|w| {
+        w.policy.rollback_on_attempt = true;
+        w.truth.changes_workflows = Fact::Known(true);
+    });
+    let author = permission("mallory");
+    asks(&attempt, &[&questions[..5], &[author]].concat());
 }
 
 #[test]
