@@ -274,7 +274,7 @@ proptest! {
             if asked.verdict == AdmissionVerdict::Hold && (world.truth.ledger.catching_up || absent) {
                 // An answer that GitHub may take back is asked for again before anything else is.
                 prop_assert_ne!(all.verdict, AdmissionVerdict::Admit);
-            } else if asked.reasons.iter().any(|reason| reason == "public-repository") {
+            } else if asked.reasons.contains(&Reason::PublicRepository) {
                 // The operator is told. Another refusal, if one had been looked for, would cancel the run as well.
                 prop_assert_eq!(all.verdict, AdmissionVerdict::Deny);
             } else {
