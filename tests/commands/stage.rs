@@ -1,7 +1,7 @@
 //! A gate on a SQLite store with a simulated GitHub, and `jitgate` commands beside it.
 
 use jitgate::adapters::clock::SystemClock;
-use jitgate::adapters::synthetic::SyntheticHost;
+use jitgate::adapters::hosts::synthetic::SyntheticHost;
 use jitgate::app::{Gate, signature};
 use jitgate::config::{self, FileSource, Sources};
 use jitgate::http::{Bind, Metrics, Running};

@@ -1,7 +1,7 @@
 //! What can be in the way of a runner on this machine, and how it is told.
 
 use crate::stage::{Stage, file, is_root, jit, until};
-use jitgate::adapters::local::inspect;
+use jitgate::adapters::hosts::local::inspect;
 use jitgate::config::Sandbox;
 use jitgate::ports::runner_host::{Ending, SlotState};
 use jitgate::ports::{Failure, RunnerHost};

@@ -1,7 +1,7 @@
 //! How slots end: everything in them is dead, and then their disk is gone.
 
 use crate::stage::{HOOK, STAYS, Stage, claim, eventually, file, listed, processes, runner, until};
-use jitgate::adapters::local::LocalHost;
+use jitgate::adapters::hosts::local::LocalHost;
 use jitgate::config::Sandbox;
 use jitgate::ports::runner_host::{Ending, SlotId, SlotState};
 use jitgate::ports::{Failure, RunnerHost};

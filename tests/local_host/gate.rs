@@ -1,7 +1,7 @@
 //! The job gate, and guests that don't play by its rules.
 
 use crate::stage::{HOOK, PATIENCE, STAYS, Stage, answer, processes, runner, say, until};
-use jitgate::adapters::local::LocalHost;
+use jitgate::adapters::hosts::local::LocalHost;
 use jitgate::ports::runner_host::{Ending, Hello, SlotId, SlotState};
 use jitgate::ports::{Failure, RunnerHost};
 use std::os::unix::net::UnixStream;

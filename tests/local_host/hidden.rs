@@ -284,7 +284,9 @@ async fn another_account_runs_it_when_root_says_so() {
     stage.settings.local.expose = vec![stage.path("deep/down")];
     stage.settings.local.user = Some("nobody".to_owned());
     if !is_root() {
-        let error = jitgate::adapters::local::inspect(&stage.settings).problems.remove(0);
+        let error = jitgate::adapters::hosts::local::inspect(&stage.settings)
+            .problems
+            .remove(0);
         assert!(error.what.contains("only root can run jobs as nobody"), "{error}");
         return;
     }
@@ -352,13 +354,15 @@ async fn a_path_below_tmp_that_is_exposed_is_not_lost_behind_the_jobs_own_tmp() 
 async fn as_root_nothing_runs_until_an_account_is_named() {
     let mut stage = Stage::new("");
     if !is_root() {
-        assert_eq!(jitgate::adapters::local::inspect(&stage.settings).problems, []);
+        assert_eq!(jitgate::adapters::hosts::local::inspect(&stage.settings).problems, []);
         return;
     }
     stage.settings.local.user = None;
     for sandbox in [Sandbox::Bwrap, Sandbox::None] {
         stage.settings.local.sandbox = sandbox;
-        let problem = jitgate::adapters::local::inspect(&stage.settings).problems.remove(0);
+        let problem = jitgate::adapters::hosts::local::inspect(&stage.settings)
+            .problems
+            .remove(0);
         assert!(
             problem.what.contains("local.user is not set") && problem.remedy.contains("\"root\""),
             "{problem}"
@@ -372,7 +376,7 @@ async fn as_root_nothing_runs_until_an_account_is_named() {
         assert_eq!(host.list().await.expect("a list"), []);
     }
     stage.settings.local.user = Some("root".to_owned());
-    let found = jitgate::adapters::local::inspect(&stage.settings);
+    let found = jitgate::adapters::hosts::local::inspect(&stage.settings);
     assert_eq!(found.problems, []);
     assert!(
         found

@@ -70,7 +70,7 @@ async fn a_job_that_forks_without_end_is_held_up_and_goes_without_a_trace() {
 fn cannot_be_held() {
     let mut stage = Stage::new("");
     stage.settings.local.pids = Some(40);
-    let found = jitgate::adapters::local::inspect(&stage.settings);
+    let found = jitgate::adapters::hosts::local::inspect(&stage.settings);
     let told = found
         .problems
         .iter()

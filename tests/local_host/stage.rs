@@ -1,7 +1,7 @@
 //! A machine for a test: a runner program that is a script of the test's, a state directory, hosts on them.
 
 use jitgate::adapters::clock::SystemClock;
-use jitgate::adapters::local::{LocalHost, Settings};
+use jitgate::adapters::hosts::local::{LocalHost, Settings};
 use jitgate::config::{Local, Network, Sandbox};
 use jitgate::ports::RunnerHost;
 use jitgate::ports::runner_host::{Slot, SlotId, SlotState};

@@ -1,7 +1,7 @@
 //! `jitgate internal hook`: runs inside an environment, right before the first step of a job. What it prints is in the
 //! job's log.
 
-use crate::adapters::local;
+use crate::adapters::hosts::local;
 use crate::cli::exit::{Exit, Outcome};
 use crate::cli::output;
 use crate::ports::runner_host::Hello;

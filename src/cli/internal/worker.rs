@@ -1,6 +1,6 @@
 //! `jitgate internal worker`: stands in the place of the runner program's worker, and becomes it once it may.
 
-use crate::adapters::local;
+use crate::adapters::hosts::local;
 use crate::cli::exit::{Exit, Outcome};
 use crate::cli::output;
 use std::ffi::OsString;

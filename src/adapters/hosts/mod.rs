@@ -1,0 +1,4 @@
+//! The hosts of runners, each behind the same port.
+
+pub mod local;
+pub mod synthetic;
