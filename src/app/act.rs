@@ -4,7 +4,7 @@ use super::gate::Gate;
 use super::records::{self, Entry, JobRecord, RepositoryRecord, RolledBack, RunRecord, RunnerRecord};
 use super::settings::Repository;
 use super::{runners, wants};
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::{AlertKey, AlertKind};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event::{Action as EventAction, JobEvent, JobStatus};
 use crate::domain::facts::Facts;
@@ -39,7 +39,7 @@ pub(super) async fn perform(
 }
 
 async fn raise(gate: &Gate, kind: AlertKind, decision: &Decision) -> Result<(), Failure> {
-    gate.alerts.raise(Alert::of(kind, decision)).await
+    gate.alerts.raise(decision.alert(kind)).await
 }
 
 async fn provision(gate: &Gate, event: &JobEvent, decision: &Decision) -> Result<(), Failure> {
@@ -183,7 +183,8 @@ pub(super) async fn forget_rollback(gate: &Gate, repository: &Repository, facts:
     {
         return Ok(());
     }
-    gate.alerts.over(AlertKind::Rollback, Some(name), "-", None).await?;
+    let key = AlertKey::new(AlertKind::Rollback, Some(name));
+    gate.alerts.over(&key, None).await?;
     records::update(
         ledger,
         name.as_str(),
@@ -378,10 +379,8 @@ async fn settle_stuck(gate: &Gate, event: &JobEvent, record: Option<&JobRecord>)
         decision.actions.contains(&Action::Alert(AlertKind::JobStuck)) || decision.leaves_a_job_waiting()
     };
     if record.was_given_up || record.decisions.iter().any(was_stuck) {
-        let (repository, job) = (&record.repository, event.job.id);
-        gate.alerts
-            .over(AlertKind::JobStuck, Some(repository), "-", Some(job))
-            .await?;
+        let key = AlertKey::new(AlertKind::JobStuck, Some(&record.repository));
+        gate.alerts.over(&key, Some(event.job.id)).await?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::records::{self, Entry, JobRecord, RepositoryRecord};
 use super::settings::Repository;
 use super::{gather, pins, pool, runners};
 use crate::domain::admission::SETTLING_DELAY;
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::AlertKind;
 use crate::domain::decision::{self, Action, Decision, Input};
 use crate::domain::event::{Action as EventAction, Job, JobEvent};
 use crate::domain::facts::{Fact, Facts, LedgerFacts, LiveJob, OurRunner};
@@ -93,7 +93,7 @@ impl Gate {
             .await?;
         self.follow_up(repository, event, &decision, &pending).await?;
         if decision.leaves_a_job_waiting() {
-            self.alerts.raise(Alert::of(AlertKind::JobStuck, &decision)).await?;
+            self.alerts.raise(decision.alert(AlertKind::JobStuck)).await?;
         }
         Ok((decision, not_before))
     }

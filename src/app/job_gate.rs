@@ -9,7 +9,7 @@ use super::records::{Entered, RunnerRecord};
 use super::settings::Repository;
 use super::{decide, runners, wants};
 use crate::domain::admission::AdmissionVerdict;
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::decision::Action;
 use crate::domain::event::{self, Job, JobEvent, JobStatus};
 use crate::domain::facts::Admitted;
@@ -68,7 +68,8 @@ pub(super) async fn judge(gate: &Gate, name: &str, hello: &Hello) -> Result<bool
     open(gate, &runner).await?;
     // Runners come up here, whatever was wrong before.
     for of in [None, Some(&runner.repository)] {
-        gate.alerts.over(AlertKind::RunnerBootFailure, of, "-", None).await?;
+        let key = AlertKey::new(AlertKind::RunnerBootFailure, of);
+        gate.alerts.over(&key, None).await?;
     }
     Ok(true)
 }
@@ -183,8 +184,8 @@ async fn admit(
                     "runner {} was given to job {}, which may have none",
                     runner.name, job.id
                 );
-                let (kind, now) = (AlertKind::StolenRunner, gate.clock.now());
-                let alert = Alert::about(kind, Some(&repository.name), "gate", Some(job.id), &what, now);
+                let key = AlertKey::new(AlertKind::StolenRunner, Some(&repository.name)).caused_by("gate");
+                let alert = Alert::new(&key, Some(job.id), &what, gate.clock.now());
                 gate.alerts.raise(alert).await?;
             }
             Ok(None)

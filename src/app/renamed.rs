@@ -2,10 +2,10 @@
 //! it is ignored from then on, unless somebody hears of it.
 
 use super::alerts::Alerts;
-use super::pins::RENAMED;
+use super::pins;
 use super::records::{self, PinRecord};
 use super::settings::Repository;
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::Alert;
 use crate::domain::ids::{RepositoryId, RepositoryName};
 use crate::domain::pin::RepositoryIds;
 use crate::ports::{Clock, Failure, Ledger};
@@ -84,8 +84,7 @@ impl Renamed {
             "GitHub delivers for {full_name}, which is repository {id}, configured as {known_as}: it was renamed or \
              transferred, and its deliveries are ignored"
         );
-        let kind = AlertKind::RepositoryChanged;
-        let alert = Alert::about(kind, Some(&known_as), RENAMED, None, &what, now);
+        let alert = Alert::new(&pins::renamed(&known_as), None, &what, now);
         self.alerts.raise_once(alert).await
     }
 

@@ -3,7 +3,7 @@
 use crate::world::{NEWER_HEAD, OTHER_JOB, World, allowed, bot, codes, commit, pull, routing_is, unanswered, user};
 use chrono::TimeDelta;
 use jitgate::domain::admission::AdmissionVerdict::{Deny, Hold};
-use jitgate::domain::alert::{Alert, AlertKind};
+use jitgate::domain::alert::AlertKind;
 use jitgate::domain::decision::Action;
 use jitgate::domain::event::JobStatus;
 use jitgate::domain::facts::{Cause, Commit, Fact};
@@ -349,7 +349,7 @@ fn each_alert_of_a_decision_has_a_story() {
 
 #[test]
 fn repeats_of_an_alert_fold_by_repository_kind_verdict_and_author() {
-    let alert = |world: World| Alert::of(AlertKind::UntrustedOnSelfHosted, &world.decide());
+    let alert = |world: World| world.decide().alert(AlertKind::UntrustedOnSelfHosted);
     let first = alert(World::fork());
     assert_eq!(first.key, "octo/chem/untrusted-on-self-hosted/misroute/mallory");
     assert_eq!(first.verdict, "misroute");
@@ -380,7 +380,7 @@ fn a_flood_of_one_author_who_is_over_the_budget_is_told_of_once() {
         [Action::Alert(AlertKind::TrustUndecided), Action::Retry],
         "no call is made about it"
     );
-    let alert = |job: u64| Alert::of(AlertKind::TrustUndecided, &parked(job).decide());
+    let alert = |job: u64| parked(job).decide().alert(AlertKind::TrustUndecided);
     let first = alert(1);
     assert!(first.summary.contains("mallory"), "{}", first.summary);
     assert!(first.summary.contains("budget of calls to GitHub"), "{}", first.summary);
