@@ -5,6 +5,8 @@
 //! together escapes it.
 #![cfg(test)]
 
+#[path = "architecture/cycles.rs"]
+mod cycles;
 #[path = "architecture/planted.rs"]
 mod planted;
 #[path = "architecture/source.rs"]
@@ -86,8 +88,7 @@ fn is_a_module_file_with_logic(file: &Source) -> bool {
             .map_or(item, |rest| rest.trim_start_matches(|c| c != ' ').trim_start());
         item.is_empty() || item.starts_with("use ") || item.starts_with("mod ") && !item.contains('{')
     };
-    let names_modules = file.path.ends_with("/mod.rs") || file.path == "src/lib.rs";
-    names_modules && file.is_production() && !file.code.split(';').all(is_plain)
+    file.names_modules() && file.is_production() && !file.code.split(';').all(is_plain)
 }
 
 fn has_global_state(file: &Source) -> bool {
@@ -139,7 +140,9 @@ fn violations(root: &Path) -> Vec<String> {
             .map(|reason| format!("{}: {reason}", file.path))
             .collect::<Vec<_>>()
     };
-    source::below(root).iter().flat_map(in_file).collect()
+    let sources = source::below(root);
+    let of_files = sources.iter().flat_map(in_file);
+    of_files.chain(cycles::cycles(&sources)).collect()
 }
 
 fn root() -> &'static Path {

@@ -1,7 +1,7 @@
 //! A delivery comes in: verified, read, and durably queued before it is answered. Nothing here talks to GitHub.
 
 use super::alerts::{Alerts, OldSecret};
-use super::renamed::Renamed;
+use super::repositories::renamed::Renamed;
 use super::settings::Repository;
 use crate::domain::event::{Action, JobEvent};
 use crate::domain::ids::DeliveryId;

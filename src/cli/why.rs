@@ -4,8 +4,8 @@ use super::args::Global;
 use super::exit::{Exit, Failure, Outcome};
 use super::table::{or_dash, time};
 use super::{output, store};
+use crate::app::jobs::history::{self, Chapter, Story, Wait};
 use crate::app::records::{KEPT_OF_OUTSIDERS, RunnerRecord};
-use crate::app::story::{self, Chapter, Story, Wait};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::JobId;
 use crate::domain::reason::{self, Reason};
@@ -31,7 +31,7 @@ pub struct Args {
 pub(super) fn run(args: Args, global: &Global) -> Outcome {
     let job = JobId(args.job);
     store::with(global, async |_, store| {
-        let told = story::tell(store.queue.as_ref(), store.ledger.as_ref(), job).await;
+        let told = history::tell(store.queue.as_ref(), store.ledger.as_ref(), job).await;
         let Some(story) = told.map_err(store::failed)? else {
             let error = anyhow!("nothing is known of job {job}");
             return Err(Failure::new(Exit::Negative, error).remedy(format!(

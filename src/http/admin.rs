@@ -3,7 +3,8 @@
 
 use super::metrics::Metrics;
 use super::problem::Problem;
-use crate::app::{Gate, Ingest, story};
+use crate::app::jobs::history;
+use crate::app::{Gate, Ingest};
 use crate::domain::ids::{DeliveryId, JobId};
 use crate::ports::Failure;
 use crate::ports::queue::{DeliveryState, Filter};
@@ -225,7 +226,7 @@ pub(super) async fn job(state: Data<AdminState>, id: Path<String>) -> HttpRespon
     let Ok(id) = id.parse() else {
         return Problem::not_found().answer();
     };
-    match story::tell(gate.queue.as_ref(), gate.ledger.as_ref(), JobId(id)).await {
+    match history::tell(gate.queue.as_ref(), gate.ledger.as_ref(), JobId(id)).await {
         Ok(Some(story)) => HttpResponse::Ok().json(story),
         Ok(None) => Problem::not_found().answer(),
         Err(failure) => store_failed(&failure),

@@ -10,7 +10,7 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::hosts::local::{Complaint, LocalHost};
 use crate::adapters::hosts::synthetic::SyntheticHost;
 use crate::adapters::sqlite::OpenError;
-use crate::app::claim::{Claim, Claimed};
+use crate::app::runners::claim::{Claim, Claimed};
 use crate::app::{Gate, Ingest};
 use crate::config::{Config, Host, Role};
 use crate::http::{Bind, Metrics, Running};

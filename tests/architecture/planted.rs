@@ -214,3 +214,51 @@ fn tests_that_prove_nothing_are_reported() {
     );
     assert_reported(path, &test("#[tokio::test]", "advance(a_while).await"), &[]);
 }
+
+#[test]
+fn files_that_import_each_other_are_reported() {
+    let header = "//! Planted by a test.\n";
+    let found = |files: &[(&str, &str)]| {
+        let texts: Vec<(&str, String)> = files
+            .iter()
+            .map(|(path, text)| (*path, format!("{header}{text}")))
+            .collect();
+        violations(tree(texts.iter().map(|(path, text)| (*path, text.as_str()))).path())
+    };
+    let (a, b, c) = ("src/http/a.rs", "src/http/b.rs", "src/http/deep/c.rs");
+    let of_two =
+        "src/http/a.rs: is one of 2 files that import each other: src/http/a.rs -> src/http/b.rs -> src/http/a.rs";
+    for back in [
+        "use super::a::X;",
+        "use crate::http::{b, a::X};",
+        "fn f() { crate::http::a::g() }",
+        "use super::a;",
+        "use crate::http::{self};\nfn f() { http::a::g() }",
+        "use crate::http;\nfn f() { http::a::g() }",
+    ] {
+        assert_eq!(found(&[(a, "use super::b::Y;"), (b, back)]), [of_two], "{back}");
+    }
+    // Through what a folder passes on, under another name too.
+    let folder = "src/http/deep/mod.rs";
+    let of_three = "src/http/a.rs: is one of 3 files that import each other: \
+                    src/http/a.rs -> src/http/deep/c.rs -> src/http/b.rs -> src/http/a.rs";
+    for (passed_on, import) in [
+        ("mod c;\npub use c::{C, D};", "use super::deep::C;"),
+        ("mod c;\npub use c::D as C;", "use crate::http::deep::C;"),
+        (
+            "mod c;\npub use self::c::D as C;",
+            "use crate::http::deep;\nfn f() -> deep::C {}",
+        ),
+    ] {
+        let files = [
+            (a, import),
+            (b, "use super::a;"),
+            (c, "use crate::http::b::Y;"),
+            (folder, passed_on),
+        ];
+        assert_eq!(found(&files), [of_three], "{passed_on}");
+    }
+    // One way only; tests may go back.
+    let tests = "#[cfg(test)]\nmod tests {\n    use crate::http::a;\n    #[test]\n    fn t() {}\n}";
+    assert_eq!(found(&[(a, "use super::b::Y;"), (b, tests)]), [""; 0]);
+}

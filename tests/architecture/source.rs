@@ -1,7 +1,7 @@
 //! Reads Rust source as far as the rules need it: what is code, where the tests begin, which paths it names.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fs, iter};
 
 /// A source file.
 pub(crate) struct Source {
@@ -47,19 +47,45 @@ impl Source {
         names.filter(|name| *name != "mod").collect()
     }
 
+    /// Whether it only holds modules and re-exports.
+    pub(crate) fn names_modules(&self) -> bool {
+        self.path.ends_with("/mod.rs") || self.path == "src/lib.rs"
+    }
+
     /// Every path into this crate that it names, from the root of the crate.
     pub(crate) fn imports(&self) -> Vec<Vec<&str>> {
+        self.placed_imports().into_iter().map(|(_, path)| path).collect()
+    }
+
+    /// The same without those of its tests.
+    pub(crate) fn production_imports(&self) -> Vec<Vec<&str>> {
+        let imports = self.placed_imports().into_iter();
+        imports
+            .filter(|(at, _)| *at < self.tests_at)
+            .map(|(_, path)| path)
+            .collect()
+    }
+
+    /// Every path outside of its tests that begins with `root`.
+    pub(crate) fn production_paths(&self, root: &str) -> Vec<Vec<&str>> {
+        let found = paths(&self.code[..self.tests_at], root).into_iter();
+        found.map(|(_, path)| path).collect()
+    }
+
+    fn placed_imports(&self) -> Vec<(usize, Vec<&str>)> {
         let own = self.module();
         let parent = &own[..own.len().saturating_sub(1)];
         // Inside an inline test module `super` is the file itself.
         let inline_tests = if self.tests_at > 0 { self.tests_at } else { usize::MAX };
-        let from_the_root = paths(&self.code).into_iter().map(|(at, path)| {
+        let roots = ["crate", "jitgate", "super", "self"].into_iter();
+        let from_the_root = roots.flat_map(|root| paths(&self.code, root)).map(|(at, path)| {
             let start = match path.first() {
                 Some(&"super") if at >= inline_tests => &own,
                 Some(&"super") => parent,
+                Some(&"self") => &own,
                 _ => &[],
             };
-            start.iter().chain(path.iter().skip(1)).copied().collect()
+            (at, start.iter().chain(path.iter().skip(1)).copied().collect())
         });
         from_the_root.collect()
     }
@@ -85,46 +111,62 @@ pub(crate) fn below(root: &Path) -> Vec<Source> {
     sources
 }
 
-/// Every path into this crate with the place where it begins, groups taken apart: `use crate::{a, b::{c, d}}` is
+/// Every path that begins with `root`, with the place where it begins, groups taken apart: `use crate::{a, b::{c, d}}` is
 /// `crate::a`, `crate::b::c` and `crate::b::d`.
-fn paths(code: &str) -> Vec<(usize, Vec<&str>)> {
+fn paths<'a>(code: &'a str, root: &str) -> Vec<(usize, Vec<&'a str>)> {
     let mut found = Vec::new();
-    for root in ["crate", "jitgate", "super"] {
-        for (at, _) in code.match_indices(root) {
-            let begins = !code[..at].ends_with(|c: char| is_word(c) || c == ':');
-            if begins && code[at + root.len()..].starts_with("::") {
-                let mut tree = Vec::new();
-                read_tree(&code[at..], &[], &mut tree);
-                found.extend(tree.into_iter().map(|path| (at, path)));
-            }
+    for (at, _) in code.match_indices(root) {
+        let begins = !code[..at].ends_with(|c: char| is_word(c) || c == ':');
+        if begins && code[at + root.len()..].starts_with("::") {
+            let mut tree = Vec::new();
+            read_tree(&code[at..], &[], &mut tree);
+            found.extend(tree.into_iter().map(|(path, _)| (at, path)));
+        }
+    }
+    found
+}
+
+/// Every path of every `use`, with the name that it has from then on.
+pub(crate) fn use_trees(code: &str) -> Vec<(Vec<&str>, &str)> {
+    let mut found = Vec::new();
+    for (at, item) in code.match_indices("use ") {
+        if !code[..at].ends_with(is_word) {
+            read_tree(&code[at + item.len()..], &[], &mut found);
         }
     }
     found
 }
 
 /// Reads one use tree, or one plain path, and returns the text behind it.
-fn read_tree<'a>(text: &'a str, before: &[&'a str], found: &mut Vec<Vec<&'a str>>) -> &'a str {
+fn read_tree<'a>(text: &'a str, before: &[&'a str], found: &mut Vec<(Vec<&'a str>, &'a str)>) -> &'a str {
     let text = text.trim_start();
     if let Some(mut rest) = text.strip_prefix('{') {
         while !rest.trim_start().starts_with('}') && !rest.is_empty() {
             rest = read_tree(rest, before, found);
-            // What an item is renamed to does not matter.
             let end = rest.find([',', '}']).unwrap_or(rest.len());
             rest = rest[end..].trim_start_matches(',');
         }
         return rest.trim_start().strip_prefix('}').unwrap_or(rest);
     }
-    let (segment, rest) = text.split_at(text.find(|c| !is_word(c) && c != '*').unwrap_or(text.len()));
-    let path: Vec<&str> = before.iter().copied().chain(iter::once(segment)).collect();
+    let (segment, rest) = first_word(text);
+    // `b::{self}` is `b`.
+    let own = Some(segment).filter(|segment| *segment != "self" || before.is_empty());
+    let path: Vec<&str> = before.iter().copied().chain(own).collect();
     match rest.strip_prefix("::") {
         Some(inner) if inner.trim_start().starts_with(|c| is_word(c) || c == '{' || c == '*') => {
             read_tree(inner, &path, found)
         }
         _ => {
-            found.push(path);
+            let renamed = rest.trim_start().strip_prefix("as ").map(|name| first_word(name).0);
+            let name = renamed.or(path.last().copied()).unwrap_or_default();
+            found.push((path, name));
             rest
         }
     }
+}
+
+fn first_word(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|c| !is_word(c) && c != '*').unwrap_or(text.len()))
 }
 
 fn is_word(c: char) -> bool {

@@ -1,6 +1,6 @@
 //! That a webhook secret on its way out was used. The ingress finds out, and its answer waits for nothing of this.
 
-use super::book::Alerts;
+use super::store::Alerts;
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use chrono::TimeDelta;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! That trust was undecided for too long, or a trusted job not admitted, is over once it is decided.
 
-use super::book::Alerts;
+use super::store::Alerts;
 use crate::app::records::{Entry, JobRecord};
 use crate::domain::alert::{AlertKey, AlertKind};
 use crate::domain::decision::{Action, Decision};

@@ -1,6 +1,6 @@
 //! That a signed delivery cannot be read. The alert is there when the delivery is answered.
 
-use super::book::Alerts;
+use super::store::Alerts;
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::ids::RepositoryName;
 

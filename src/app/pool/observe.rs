@@ -2,10 +2,10 @@
 
 use super::memory::View;
 use super::task::{RunnerTask, Task, job_key, slot_key};
-use crate::app::gate::Gate;
+use crate::app::context::Gate;
 use crate::app::quarantine::{self, GroupRecord, Waiter};
 use crate::app::records::{self, JobRecord, RunnerRecord, Want};
-use crate::app::sweep;
+use crate::app::runners::sweep;
 use crate::domain::care::{self, Care, Environment, Watched};
 use crate::domain::ids::JobId;
 use crate::domain::job::Service;

@@ -2,7 +2,7 @@
 
 use super::args::Accept;
 use crate::adapters::clock::SystemClock;
-use crate::app::pins;
+use crate::app::repositories::pins;
 use crate::app::settings::Repository;
 use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};

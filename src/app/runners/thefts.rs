@@ -7,9 +7,9 @@
 //!
 //! The shortest pause is as long as a quarantine of the repository, `routing.quarantine_s`.
 
-use super::gate::Gate;
-use super::quarantine::{GroupRecord, Waiter};
-use super::records::{self, RunnerRecord};
+use crate::app::context::Gate;
+use crate::app::quarantine::{GroupRecord, Waiter};
+use crate::app::records::{self, RunnerRecord};
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::ports::Failure;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -30,7 +30,7 @@ const MAX_REMEMBERED: usize = 64;
 
 /// The latest thefts in a runner group.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Thefts {
+pub(in crate::app) struct Thefts {
     /// How many there were in a row.
     count: u32,
     /// How many pauses they led to.
@@ -81,7 +81,7 @@ impl Thefts {
     }
 
     /// Until when the latest pause holds a job.
-    pub(super) fn hold_until(&self, waiter: Waiter) -> Option<DateTime<Utc>> {
+    pub(in crate::app) fn hold_until(&self, waiter: Waiter) -> Option<DateTime<Utc>> {
         let pause = self.pause?;
         let shortest = shortest(waiter.at_most);
         let last = self.last_at.unwrap_or(pause.since);
@@ -96,7 +96,7 @@ fn shortest(quarantine: TimeDelta) -> TimeDelta {
 
 /// Counts a runner that was stolen, and says so where that leads to a pause. To be repeated after a failure or a crash,
 /// before the job of the runner can have another one.
-pub(super) async fn count(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
+pub(in crate::app) async fn count(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
     let Some(repository) = gate.settings.repository(runner.repository.as_str()) else {
         return Ok(());
     };

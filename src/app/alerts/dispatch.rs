@@ -4,7 +4,7 @@
 //! Several workers can do this on one store. Whoever is about to tell notes it first, by compare-and-set; so something is
 //! told twice only where a worker died, or a sink answered too late.
 
-use super::book::Alerts;
+use super::store::Alerts;
 use crate::domain::alert::Alert;
 use crate::ports::Failure;
 use crate::ports::alert_sink::{AlertSink, PATIENCE_S};

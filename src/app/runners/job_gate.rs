@@ -4,10 +4,12 @@
 //! is on this runner, GitHub says. That job is decided on anew, whether the runner was made for it or not: a Trusted Pool job
 //! that is admitted right now goes on, and keeps its verdict. Everything else loses the runner with all that is in it.
 
-use super::gate::Gate;
-use super::records::{Entered, RunnerRecord};
-use super::settings::Repository;
-use super::{decide, runners, wants};
+use super::lifecycle;
+use crate::app::context::Gate;
+use crate::app::events::process;
+use crate::app::jobs::waiting;
+use crate::app::records::{Entered, RunnerRecord};
+use crate::app::settings::Repository;
 use crate::domain::admission::AdmissionVerdict;
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::decision::Action;
@@ -23,37 +25,37 @@ use crate::ports::github::{Purpose, RunnerScope};
 use crate::ports::runner_host::{Hello, SlotId};
 
 /// Finds out who is at the gate and answers. Gives false while GitHub does not show any job on the runner.
-pub(super) async fn judge(gate: &Gate, name: &str, hello: &Hello) -> Result<bool, Failure> {
-    let Some(runner) = runners::note(gate, name, RunnerEvent::Knocked).await? else {
+pub(in crate::app) async fn judge(gate: &Gate, name: &str, hello: &Hello) -> Result<bool, Failure> {
+    let Some(runner) = lifecycle::note(gate, name, RunnerEvent::Knocked).await? else {
         return Ok(true);
     };
     let Some((repository, job)) = find(gate, &runner, hello).await? else {
         return Ok(false);
     };
     if let Some(on) = &job.runner {
-        runners::note_taken(gate, on, job.id).await?;
+        lifecycle::note_taken(gate, on, job.id).await?;
     }
     let Some(admitted) = admit(gate, repository, &runner, &job).await? else {
         let why = format!("job {} of {} has no right to it", job.id, repository.name);
         if job.id == runner.job {
             // GitHub fails it once its runner is gone: it runs nowhere else.
-            wants::update_job(gate, job.id, |record| {
+            waiting::update_job(gate, job.id, |record| {
                 let before = record.progress;
                 record.progress = before.max(Progress::InProgress);
                 record.progress != before
             })
             .await?;
         }
-        runners::end(gate, name, Outcome::GateRefused, Some(&why)).await?;
+        lifecycle::end(gate, name, Outcome::GateRefused, Some(&why)).await?;
         return Ok(true);
     };
     let now = gate.clock.now();
     // On record before it is done: a crash in between opens the gate again, and a theft found later knows of it.
-    let passed = runners::change(gate, name, |record| record.advance(RunnerEvent::Admitted, now)).await?;
+    let passed = lifecycle::change(gate, name, |record| record.advance(RunnerEvent::Admitted, now)).await?;
     if passed.is_none_or(|record| !record.passed_gate || !record.state.is_alive()) {
         return Ok(true);
     }
-    wants::update_job(gate, job.id, |record| {
+    waiting::update_job(gate, job.id, |record| {
         record.progress = record.progress.max(Progress::InProgress);
         record.admitted = Some(admitted.clone());
         record.advance(
@@ -64,7 +66,7 @@ pub(super) async fn judge(gate: &Gate, name: &str, hello: &Hello) -> Result<bool
         true
     })
     .await?;
-    wants::forget(gate, job.id).await?;
+    waiting::forget(gate, job.id).await?;
     open(gate, &runner).await?;
     // Runners come up here, whatever was wrong before.
     for of in [None, Some(&runner.repository)] {
@@ -75,7 +77,7 @@ pub(super) async fn judge(gate: &Gate, name: &str, hello: &Hello) -> Result<bool
 }
 
 /// Opens the gate of a runner whose job was let through.
-pub(super) async fn open(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
+pub(in crate::app) async fn open(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
     let Some(host) = &gate.host else { return Ok(()) };
     host.open_gate(&SlotId(runner.slot.clone())).await?;
     tracing::info!(
@@ -154,7 +156,7 @@ async fn admit(
         job: job.clone(),
     };
     let knocked = |entered: &&Entered| entered.state == RunnerState::Gated;
-    let asked = decide::Asked {
+    let asked = process::Asked {
         delivery: &delivery,
         received_at: (runner.history.iter().find(knocked)).map_or_else(|| gate.clock.now(), |entered| entered.at),
         attempts: 0,

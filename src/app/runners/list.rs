@@ -3,7 +3,7 @@
 //! `jitgate runner list --json` and `/api/v1/runners` give this very value. No secret is in it: a runner's configuration
 //! is never stored.
 
-use super::records::{self, PastRunner, RunnerRecord, Want};
+use crate::app::records::{self, PastRunner, RunnerRecord, Want};
 use crate::domain::ids::{JobId, RepositoryName};
 use crate::domain::runner::RunnerState;
 use crate::ports::{Failure, Ledger};

@@ -1,8 +1,8 @@
 //! The worker's side of jitgate: the ports it acts through and the settings it acts by.
 
 use super::alerts::Alerts;
-use super::budget::Budget;
-use super::gather::Recall;
+use super::events::budget::Budget;
+use super::events::gather::Recall;
 use super::pool::Pool;
 use super::records::{self, JobRecord};
 use super::settings::Settings;

@@ -3,11 +3,11 @@
 //! The ledger changes before anything is done and before the delivery is acknowledged. A crash at any point brings the
 //! delivery back when its lease ends; what is still pending is then finished, and what was done is found done.
 
-use super::decide::Asked;
-use super::gate::Gate;
-use super::hold::{self, LEASE};
-use super::settings::Repository;
-use super::wants;
+use super::lease::{self, LEASE};
+use super::process::Asked;
+use crate::app::context::Gate;
+use crate::app::jobs::waiting;
+use crate::app::settings::Repository;
 use crate::domain::decision::{Action, Decision, UNDECIDED_AFTER};
 use crate::domain::event::JobEvent;
 use crate::domain::payload::{self, Parsed};
@@ -121,7 +121,7 @@ impl Gate {
         let outcome = tokio::select! {
             outcome = self.process(&lease) => outcome,
             _ = interruption => Outcome::Interrupted,
-            () = hold::until_lost(self.queue.as_ref(), &lease) => Outcome::Interrupted,
+            () = lease::until_lost(self.queue.as_ref(), &lease) => Outcome::Interrupted,
         };
         let given_back = match outcome {
             Outcome::Done => self.queue.ack(lease).await,
@@ -237,7 +237,7 @@ impl Gate {
         let reasons = &decision.admission.reasons;
         if self.host.is_some() && !reasons.is_empty() && reasons.iter().all(Reason::is_lifted_by_the_pool) {
             // The pool takes it up when there is room and nobody to fear, which no amount of trying brings about.
-            wants::begin(self, event, &lease.id, lease.received_at).await?;
+            waiting::begin(self, event, &lease.id, lease.received_at).await?;
             return Ok(Outcome::Done);
         }
         let mut cause = reason::join(reasons);

@@ -3,13 +3,15 @@
 //! The record goes to the ledger before anything is done, with the actions that are still to be done; each is crossed off
 //! when it is. Every action can be repeated, so whoever comes after a crash does what is left.
 
-use super::act;
-use super::gate::Gate;
-use super::measure::Heard;
-use super::quarantine::{self, Waiter};
-use super::records::{self, Entry, JobRecord, RepositoryRecord};
-use super::settings::Repository;
-use super::{gather, pins, pool, runners};
+use super::{actions, gather};
+use crate::app::context::Gate;
+use crate::app::measure::Heard;
+use crate::app::pool;
+use crate::app::quarantine::{self, Waiter};
+use crate::app::records::{self, Entry, JobRecord, RepositoryRecord};
+use crate::app::repositories::pins;
+use crate::app::runners::lifecycle;
+use crate::app::settings::Repository;
 use crate::domain::admission::SETTLING_DELAY;
 use crate::domain::alert::AlertKind;
 use crate::domain::decision::{self, Action, Decision, Input};
@@ -26,23 +28,23 @@ use tokio::time::Instant;
 
 /// What a decision is asked about, besides the event.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(in crate::app) struct Asked<'a> {
     /// The delivery.
-    pub(super) delivery: &'a DeliveryId,
+    pub(in crate::app) delivery: &'a DeliveryId,
     /// When it came in.
-    pub(super) received_at: DateTime<Utc>,
+    pub(in crate::app) received_at: DateTime<Utc>,
     /// How often it was tried before.
-    pub(super) attempts: u32,
+    pub(in crate::app) attempts: u32,
     /// Whether an environment waits for the job, so that capacity is no question.
-    pub(super) has_environment: bool,
+    pub(in crate::app) has_environment: bool,
     /// The job as GitHub has just shown it, when it waits at the gate of a runner.
-    pub(super) at_gate: Option<&'a Job>,
+    pub(in crate::app) at_gate: Option<&'a Job>,
 }
 
 impl Gate {
     /// Decides on an event, records the decision, and carries it out. Gives the time before which asking GitHub again is
     /// useless, too.
-    pub(super) async fn decide(
+    pub(in crate::app) async fn decide(
         &self,
         asked: &Asked<'_>,
         repository: &Repository,
@@ -70,7 +72,7 @@ impl Gate {
             decision = self.judge(asked, repository, event, &facts);
         }
         pins::see(self, repository, &facts).await?;
-        act::forget_rollback(self, repository, &facts).await?;
+        actions::forget_rollback(self, repository, &facts).await?;
         self.observer.decided(&decision, began.elapsed());
         log(&decision);
         self.alerts.settle_trust(record.as_ref(), &decision).await?;
@@ -119,7 +121,7 @@ impl Gate {
     ) -> Result<LedgerFacts, Failure> {
         let ledger = self.ledger.as_ref();
         let taken_by = match &event.job.runner {
-            Some(runner) => runners::of_event(self, runner).await?.map(|ours| OurRunner {
+            Some(runner) => lifecycle::of_event(self, runner).await?.map(|ours| OurRunner {
                 id: runner.id,
                 made_for: ours.job,
                 passed_gate: ours.passed_gate,
@@ -196,7 +198,7 @@ impl Gate {
     }
 
     /// Does what the decision says, and notes what the event says of our runners; neither waits for the other to work out.
-    pub(super) async fn follow_up(
+    pub(in crate::app) async fn follow_up(
         &self,
         repository: &Repository,
         event: &JobEvent,
@@ -204,7 +206,7 @@ impl Gate {
         pending: &[Action],
     ) -> Result<(), Failure> {
         let done = self.carry_out(repository, event, decision, pending).await;
-        act::follow_runner(self, repository, event).await?;
+        actions::follow_runner(self, repository, event).await?;
         done
     }
 
@@ -218,7 +220,7 @@ impl Gate {
         // One that fails holds up no other: the alert goes out though the runner cannot be deleted yet.
         let mut first_failure = None;
         for action in pending {
-            if let Err(failure) = act::perform(self, repository, event, decision, *action).await {
+            if let Err(failure) = actions::perform(self, repository, event, decision, *action).await {
                 tracing::warn!(job = event.job.id.0, %action, %failure, "{action} did not work out");
                 first_failure.get_or_insert(failure);
                 continue;

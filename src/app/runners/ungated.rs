@@ -5,8 +5,8 @@
 //! otherwise only if the operator lists it. The list of GitHub has self-hosted runners only: its own larger ones are
 //! listed elsewhere. None is removed.
 
-use super::gate::Gate;
-use super::runners;
+use super::lifecycle;
+use crate::app::context::Gate;
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::runner::is_job_and_attempt;
 use crate::ports::github::{GitHubRunner, RunnerScope};
@@ -17,26 +17,31 @@ use globset::GlobSet;
 const MAX_NAMED: usize = 8;
 
 /// Whether the ledger has a runner of that name and id. One whose id is not known yet is just being made.
-pub(super) async fn is_ours(ledger: &dyn Ledger, runner: &GitHubRunner) -> Result<bool, Failure> {
-    let known = runners::load(ledger, &runner.name).await?;
+pub(in crate::app) async fn is_ours(ledger: &dyn Ledger, runner: &GitHubRunner) -> Result<bool, Failure> {
+    let known = lifecycle::load(ledger, &runner.name).await?;
     Ok(known.is_some_and(|known| known.id.is_none_or(|id| id == runner.id)))
 }
 
 /// Whether the operator lists a runner. Not by its name in another case: that is another one to us.
-pub(super) fn is_listed(known: &GlobSet, runner: &GitHubRunner) -> bool {
+pub(in crate::app) fn is_listed(known: &GlobSet, runner: &GitHubRunner) -> bool {
     known.is_match(&runner.name)
 }
 
 /// Tells of the runners in a scope that nobody knows, once for each set of them, and that it is over when there are none.
 /// Records that begin with `ours` and are in no ledger are removed by the sweep.
-pub(super) async fn tell(gate: &Gate, scope: &RunnerScope, listed: &[GitHubRunner], ours: &str) -> Result<(), Failure> {
+pub(in crate::app) async fn tell(
+    gate: &Gate,
+    scope: &RunnerScope,
+    listed: &[GitHubRunner],
+    ours: &str,
+) -> Result<(), Failure> {
     let mut unknown = Vec::new();
     for runner in listed {
         let is_left_over = runner.name.strip_prefix(ours).is_some_and(is_job_and_attempt);
         if is_listed(&gate.settings.known_runners, runner) || is_ours(gate.ledger.as_ref(), runner).await? {
             continue;
         }
-        if !is_left_over || runners::load(gate.ledger.as_ref(), &runner.name).await?.is_some() {
+        if !is_left_over || lifecycle::load(gate.ledger.as_ref(), &runner.name).await?.is_some() {
             unknown.push(runner.name.as_str());
         }
     }

@@ -13,9 +13,9 @@
 //! its answer. What is asked about an outsider's run is counted, and put off once it is too much: see `budget`.
 
 use super::budget::Outsider;
-use super::gate::Gate;
 use super::recent::Recent;
-use super::settings::Repository;
+use crate::app::context::Gate;
+use crate::app::settings::Repository;
 use crate::domain::admission::GONE_ATTEMPTS;
 use crate::domain::event::JobEvent;
 use crate::domain::facts::{Cause, Fact, Facts, LiveJob, Pull, Run, Variable};
@@ -59,7 +59,7 @@ pub struct Recall {
 
 impl Recall {
     /// When GitHub was last asked for the variable.
-    pub(super) fn variable_asked_at(&self, repository: &RepositoryName) -> Option<DateTime<Utc>> {
+    pub(in crate::app) fn variable_asked_at(&self, repository: &RepositoryName) -> Option<DateTime<Utc>> {
         self.variables.asked_at(repository)
     }
 
@@ -86,7 +86,7 @@ impl Recall {
     }
 
     /// Has the variable asked for again: it was just changed.
-    pub(super) fn forget_variable(&self, repository: &RepositoryName) {
+    pub(in crate::app) fn forget_variable(&self, repository: &RepositoryName) {
         self.variables.forget(repository);
     }
 }
@@ -99,7 +99,7 @@ const PLACE_DELAY: TimeDelta = TimeDelta::seconds(1);
 ///
 /// # Errors
 /// [`Failure::RateLimited`] for an outsider's delivery that has to wait for its turn: nothing is decided then.
-pub(super) async fn gather(
+pub(in crate::app) async fn gather(
     gate: &Gate,
     repository: &Repository,
     event: &JobEvent,

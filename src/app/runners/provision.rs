@@ -4,12 +4,14 @@
 //! its turn comes. The name goes into the ledger before the request goes out. A request without an answer is never
 //! repeated: the runner ends, whatever bears its name is removed, and the job's next runner has another name.
 
-use super::gate::Gate;
-use super::gather::PULLS_AT_ADMISSION;
-use super::pins::Meaning;
-use super::records::{self, Holder, JobRecord, RunnerRecord, Want};
-use super::settings::Repository;
-use super::{decide, pins, runners, wants};
+use super::lifecycle;
+use crate::app::context::Gate;
+use crate::app::events::gather::PULLS_AT_ADMISSION;
+use crate::app::events::process;
+use crate::app::jobs::waiting;
+use crate::app::records::{self, Holder, JobRecord, RunnerRecord, Want};
+use crate::app::repositories::pins::{self, Meaning};
+use crate::app::settings::Repository;
 use crate::domain::admission::AdmissionVerdict;
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::JobId;
@@ -24,27 +26,32 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
 /// Makes a runner for a job that waits, in a slot that is ready.
-pub(super) async fn serve(gate: &Gate, host: &dyn RunnerHost, job: JobId, slot: &SlotId) -> Result<(), Failure> {
+pub(in crate::app) async fn serve(
+    gate: &Gate,
+    host: &dyn RunnerHost,
+    job: JobId,
+    slot: &SlotId,
+) -> Result<(), Failure> {
     let ledger = gate.ledger.as_ref();
     let Some(want) = records::load::<Want>(ledger, &job.to_string()).await? else {
         return Ok(());
     };
     let (Some(repository), Some(record)) = (gate.settings.repository(want.repository.as_str()), gate.job(job).await?)
     else {
-        return wants::forget(gate, job).await;
+        return waiting::forget(gate, job).await;
     };
     match record.service {
         Service::Wanted => {}
         // A crash came between the two records: the job is owed a runner, or nothing.
         Service::Unwanted => {
             let now = gate.clock.now();
-            wants::update_job(gate, job, |record| {
+            waiting::update_job(gate, job, |record| {
                 record.advance(ServiceEvent::Want, now, "waits for a runner")
             })
             .await?;
         }
         Service::Serving | Service::Served | Service::Closed | Service::GivenUp => {
-            return wants::forget(gate, job).await;
+            return waiting::forget(gate, job).await;
         }
     }
     if !is_admitted(gate, repository, &want, &record).await? {
@@ -52,7 +59,7 @@ pub(super) async fn serve(gate: &Gate, host: &dyn RunnerHost, job: JobId, slot: 
     }
     if let Some(until) = gate.github.jit_not_before() {
         // A request would be refused, and its name used up for nothing.
-        return wants::change(gate, job, |want| {
+        return waiting::change(gate, job, |want| {
             want.not_before = Some(until);
             true
         })
@@ -77,7 +84,7 @@ async fn is_admitted(gate: &Gate, repository: &Repository, want: &Want, record: 
     if record.entry(&want.delivery).is_some_and(|entry| fresh(&entry.decision)) {
         return Ok(true);
     }
-    let asked = decide::Asked {
+    let asked = process::Asked {
         delivery: &want.delivery,
         received_at: want.received_at,
         attempts: want.tries,
@@ -88,14 +95,14 @@ async fn is_admitted(gate: &Gate, repository: &Repository, want: &Want, record: 
     let now = gate.clock.now();
     match decision.admission.verdict {
         AdmissionVerdict::Admit => {
-            wants::change(gate, job, |want| std::mem::take(&mut want.tries) > 0).await?;
+            waiting::change(gate, job, |want| std::mem::take(&mut want.tries) > 0).await?;
             Ok(true)
         }
         // The pool sees for itself when that is over.
         AdmissionVerdict::Hold if decision.admission.reasons == [Reason::Quarantined] => Ok(false),
         AdmissionVerdict::Hold => {
             let until = not_before.max(Some(now + backoff(want.tries, 0.0)));
-            wants::change(gate, job, |want| {
+            waiting::change(gate, job, |want| {
                 want.tries += 1;
                 want.not_before = until;
                 true
@@ -105,7 +112,7 @@ async fn is_admitted(gate: &Gate, repository: &Repository, want: &Want, record: 
         }
         AdmissionVerdict::Deny | AdmissionVerdict::None => {
             let reasons = reason::join(&decision.admission.reasons);
-            wants::close(gate, job, &format!("gets no runner: {reasons}")).await?;
+            waiting::close(gate, job, &format!("gets no runner: {reasons}")).await?;
             Ok(false)
         }
     }
@@ -118,7 +125,7 @@ async fn is_in_the_pinned_repository(gate: &Gate, repository: &Repository, want:
     let until = match pins::look(gate, repository).await {
         Ok(Meaning::Same) => return Ok(true),
         Ok(Meaning::Changed) => {
-            wants::close(gate, job, &format!("gets no runner: {}", Reason::RepositoryChanged)).await?;
+            waiting::close(gate, job, &format!("gets no runner: {}", Reason::RepositoryChanged)).await?;
             return Ok(false);
         }
         Ok(Meaning::Nothing) => {
@@ -132,7 +139,7 @@ async fn is_in_the_pinned_repository(gate: &Gate, repository: &Repository, want:
         }
     };
     let next = gate.clock.now() + backoff(want.tries, 0.0);
-    wants::change(gate, job, |want| {
+    waiting::change(gate, job, |want| {
         want.tries += 1;
         want.not_before = until.max(Some(next));
         true
@@ -148,7 +155,7 @@ async fn take_name(gate: &Gate, want: &Want, record: &JobRecord, slot: &SlotId) 
     let number = record.mints + 1;
     let name = runner_name(&settings.name_prefix, &settings.instance, job, number);
     let mut is_ours = false;
-    wants::change(gate, job, |want| {
+    waiting::change(gate, job, |want| {
         is_ours = want.holder.is_none();
         if is_ours {
             want.holder = Some(Holder {
@@ -176,7 +183,7 @@ async fn take_name(gate: &Gate, want: &Want, record: &JobRecord, slot: &SlotId) 
     })
     .await?;
     let mut named = false;
-    wants::update_job(gate, job, |record| {
+    waiting::update_job(gate, job, |record| {
         named = record.mints + 1 == number && record.advance(ServiceEvent::Name, now, format!("runner {name} is made"));
         if named {
             record.mints = number;
@@ -187,7 +194,7 @@ async fn take_name(gate: &Gate, want: &Want, record: &JobRecord, slot: &SlotId) 
     .await?;
     if !named {
         // Events were faster: the job is over, or has another runner.
-        runners::end(gate, &name, Outcome::Cancelled, None).await?;
+        lifecycle::end(gate, &name, Outcome::Cancelled, None).await?;
         return Ok(None);
     }
     Ok(Some(name))
@@ -212,7 +219,7 @@ async fn make(
     gate.observer.minted(began.elapsed());
     match answer {
         Ok(JitOutcome::Made(runner)) => start(gate, host, repository, job.id, name, slot, runner).await,
-        Ok(JitOutcome::NameTaken) => runners::end(gate, name, Outcome::NameTaken, None).await,
+        Ok(JitOutcome::NameTaken) => lifecycle::end(gate, name, Outcome::NameTaken, None).await,
         // Asked for again, after the same waits as when there is no answer: a refusal can pass, or be put right by a person.
         Ok(JitOutcome::Refused(why)) | Err(Failure::Permanent(why)) => {
             tracing::warn!(
@@ -221,10 +228,10 @@ async fn make(
                 "GitHub makes no runner for job {}: it is asked again",
                 job.id
             );
-            runners::end(gate, name, Outcome::Refused, Some(&why)).await
+            lifecycle::end(gate, name, Outcome::Refused, Some(&why)).await
         }
         Err(failure) => {
-            runners::end(gate, name, Outcome::Lost, Some(&failure.to_string())).await?;
+            lifecycle::end(gate, name, Outcome::Lost, Some(&failure.to_string())).await?;
             if let Failure::RateLimited { until, .. } = failure {
                 put_off(gate, job.id, until).await?;
             }
@@ -235,7 +242,7 @@ async fn make(
 
 async fn put_off(gate: &Gate, job: JobId, until: DateTime<Utc>) -> Result<(), Failure> {
     let latest = gate.clock.now() + TimeDelta::hours(1);
-    wants::change(gate, job, |want| {
+    waiting::change(gate, job, |want| {
         want.not_before = want.not_before.max(Some(until.min(latest)));
         true
     })
@@ -253,7 +260,7 @@ async fn start(
 ) -> Result<(), Failure> {
     let now = gate.clock.now();
     let (id, config) = (runner.id, runner.config);
-    let record = runners::change(gate, name, |record| {
+    let record = lifecycle::change(gate, name, |record| {
         record.id = Some(id);
         record.advance(RunnerEvent::Made, now)
     })
@@ -261,7 +268,7 @@ async fn start(
     if record.is_none_or(|record| !record.state.is_alive()) {
         // The job was cancelled meanwhile, and nothing of its runner was there yet to be removed.
         gate.github.delete_runner(&repository.scope, id).await?;
-        return runners::tear_down(gate, name).await;
+        return lifecycle::tear_down(gate, name).await;
     }
     if let Err(failure) = host.claim(slot, name, config).await {
         // A machine that is short of something for a moment takes no attempt from the job.
@@ -269,9 +276,9 @@ async fn start(
             Failure::Permanent(_) => Outcome::BootFailed,
             Failure::Transient(_) | Failure::RateLimited { .. } => Outcome::Lost,
         };
-        return runners::end(gate, name, outcome, Some(&failure.to_string())).await;
+        return lifecycle::end(gate, name, outcome, Some(&failure.to_string())).await;
     }
     tracing::info!(job = job.0, runner = id.0, name, "made runner {name} for job {job}");
-    runners::note(gate, name, RunnerEvent::Started).await?;
+    lifecycle::note(gate, name, RunnerEvent::Started).await?;
     Ok(())
 }

@@ -2,9 +2,9 @@
 //! only by the word of a person (`jitgate repository accept`, or the configuration): whoever takes over the name of a
 //! renamed repository or account gets nothing.
 
-use super::gate::Gate;
-use super::records::{self, PinRecord};
-use super::settings::Repository;
+use crate::app::context::Gate;
+use crate::app::records::{self, PinRecord};
+use crate::app::settings::Repository;
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::facts::Facts;
 use crate::domain::ids::RepositoryName;
@@ -35,7 +35,7 @@ pub fn renamed(name: &RepositoryName) -> AlertKey {
 
 /// What a look at GitHub says of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(in crate::app) enum Meaning {
     /// The pinned repository.
     Same,
     /// Another repository, or the same one of another account.
@@ -85,7 +85,7 @@ async fn pin_first(
 }
 
 /// Pins the repository of a run that GitHub has shown, at first sight.
-pub(super) async fn see(gate: &Gate, repository: &Repository, facts: &Facts) -> Result<(), Failure> {
+pub(in crate::app) async fn see(gate: &Gate, repository: &Repository, facts: &Facts) -> Result<(), Failure> {
     let Some(run) = facts.run.known() else { return Ok(()) };
     let (pinned, shown) = (facts.ledger.pinned, run.of());
     if pinned.or(shown) == pinned || pinned.contradict(&shown) {
@@ -95,7 +95,7 @@ pub(super) async fn see(gate: &Gate, repository: &Repository, facts: &Facts) -> 
 }
 
 /// Asks GitHub which repository a name means now. One that is not the pinned one is told of.
-pub(super) async fn look(gate: &Gate, repository: &Repository) -> Result<Meaning, Failure> {
+pub(in crate::app) async fn look(gate: &Gate, repository: &Repository) -> Result<Meaning, Failure> {
     let name = &repository.name;
     let Some(shown) = gate.github.repository(name, Purpose::Admit).await? else {
         return Ok(Meaning::Nothing);

@@ -6,12 +6,12 @@ use crate::ports::queue::Lease;
 use std::time::Duration;
 
 /// How long a delivery stays with a worker that is not heard of.
-pub(super) const LEASE: Duration = Duration::from_secs(15);
+pub(in crate::app) const LEASE: Duration = Duration::from_secs(15);
 /// How often it is heard of: twice may go wrong.
 const RENEWAL: Duration = Duration::from_secs(5);
 
 /// Renews a lease again and again. Returns once somebody else may have the delivery: then nothing more is to be done to it.
-pub(super) async fn until_lost(queue: &dyn Queue, lease: &Lease) {
+pub(in crate::app) async fn until_lost(queue: &dyn Queue, lease: &Lease) {
     loop {
         tokio::time::sleep(RENEWAL).await;
         match queue.hold(lease, LEASE).await {

@@ -4,7 +4,7 @@
 //! Hence a worker claims its name in the ledger before it does anything, and is heard of there. A claim goes by what changes
 //! in the ledger and by the ledger's own expiry, so the clocks of machines do not matter.
 
-use super::records::{self, InstanceRecord};
+use crate::app::records::{self, InstanceRecord};
 use crate::ports::{Failure, Ledger};
 use std::sync::Arc;
 use std::time::Duration;

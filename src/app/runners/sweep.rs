@@ -4,10 +4,11 @@
 //! that GitHub shows and the ledger does not know belongs to nothing. Other instances' runners and the operator's own are
 //! told by their names and never touched; of those that nobody knows people are told.
 
-use super::gate::Gate;
-use super::records::{Holder, RunnerRecord, Want};
-use super::settings::Repository;
-use super::{runners, ungated, wants};
+use super::{lifecycle, ungated};
+use crate::app::context::Gate;
+use crate::app::jobs::waiting;
+use crate::app::records::{Holder, RunnerRecord, Want};
+use crate::app::settings::Repository;
 use crate::domain::event::{JobRunner, JobStatus};
 use crate::domain::job::ServiceEvent;
 use crate::domain::runner::{Outcome, is_job_and_attempt, runners_of};
@@ -22,21 +23,21 @@ const RETRY: TimeDelta = TimeDelta::seconds(5);
 
 /// When GitHub was last listed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Swept {
+pub(in crate::app) struct Swept {
     /// When that was over.
-    pub(super) at: DateTime<Utc>,
+    pub(in crate::app) at: DateTime<Utc>,
     /// Whether all could be seen, and removed.
-    pub(super) cleanly: bool,
+    pub(in crate::app) cleanly: bool,
 }
 
 /// Whether GitHub is to be listed: at start, and at each pass that comes by the clock. Passes that events bring on come
 /// between, many a second, and look at this machine and the ledger only. Lists that did not change cost no quota.
-pub(super) fn is_due(last: Option<Swept>, pass: TimeDelta, now: DateTime<Utc>) -> bool {
+pub(in crate::app) fn is_due(last: Option<Swept>, pass: TimeDelta, now: DateTime<Utc>) -> bool {
     last.is_none_or(|swept| now - swept.at >= if swept.cleanly { pass } else { pass.min(RETRY) })
 }
 
 /// Lists runners, tells of those that nobody knows, and removes GitHub's records of this instance's runners that are in no ledger. Gives whether there were any.
-pub(super) async fn sweep(gate: &Gate) -> Result<bool, Failure> {
+pub(in crate::app) async fn sweep(gate: &Gate) -> Result<bool, Failure> {
     let ours = runners_of(&gate.settings.name_prefix, &gate.settings.instance);
     let mut found = false;
     let mut failed = None;
@@ -76,7 +77,7 @@ async fn sweep_scope(gate: &Gate, scope: &RunnerScope, ours: &str, found: &mut b
         let is_known = gate.ledger.get(&key).await?.is_some();
         if is_known && runner.busy {
             // Its gate has to be heard soon, also where no event tells of the job.
-            runners::note_busy(gate, &runner.name).await?;
+            lifecycle::note_busy(gate, &runner.name).await?;
         }
         if !is_known {
             tracing::warn!(
@@ -98,9 +99,9 @@ async fn sweep_scope(gate: &Gate, scope: &RunnerScope, ours: &str, found: &mut b
 
 /// No job took a runner in time, as far as we heard: asks GitHub what became of the job it is there for. Gives false when
 /// it has to be asked again.
-pub(super) async fn ask_about(gate: &Gate, runner: &RunnerRecord) -> Result<bool, Failure> {
+pub(in crate::app) async fn ask_about(gate: &Gate, runner: &RunnerRecord) -> Result<bool, Failure> {
     let Some(repository) = gate.settings.repository(runner.repository.as_str()) else {
-        runners::end(gate, &runner.name, Outcome::Cancelled, None).await?;
+        lifecycle::end(gate, &runner.name, Outcome::Cancelled, None).await?;
         return Ok(true);
     };
     let job = gate.github.job(&repository.name, runner.job, Purpose::Admit).await?;
@@ -112,7 +113,7 @@ pub(super) async fn ask_about(gate: &Gate, runner: &RunnerRecord) -> Result<bool
         Some(job) if job.status == JobStatus::InProgress => {
             let here = |on: &&JobRunner| on.name == runner.name;
             if let Some(on) = job.runner.as_ref().filter(here) {
-                runners::note_taken(gate, on, job.id).await?;
+                lifecycle::note_taken(gate, on, job.id).await?;
                 return Ok(true);
             }
             Outcome::Cancelled
@@ -120,9 +121,9 @@ pub(super) async fn ask_about(gate: &Gate, runner: &RunnerRecord) -> Result<bool
         Some(_) => Outcome::Cancelled,
     };
     if outcome == Outcome::Cancelled {
-        wants::close(gate, runner.job, "GitHub says that it is over, or runs elsewhere").await?;
+        waiting::close(gate, runner.job, "GitHub says that it is over, or runs elsewhere").await?;
     }
-    runners::end(gate, &runner.name, outcome, None).await?;
+    lifecycle::end(gate, &runner.name, outcome, None).await?;
     Ok(true)
 }
 
@@ -134,7 +135,7 @@ async fn is_taken(gate: &Gate, repository: &Repository, runner: &RunnerRecord) -
 
 /// The runner that another instance makes for a job does not come up, and perhaps neither does that instance: asks GitHub
 /// whether the job still waits, and if so lets anybody make it another one. The runner itself stays the other's.
-pub(super) async fn take_over(gate: &Gate, want: &Want, holder: &Holder) -> Result<(), Failure> {
+pub(in crate::app) async fn take_over(gate: &Gate, want: &Want, holder: &Holder) -> Result<(), Failure> {
     let job = want.event.job.id;
     let Some(repository) = gate.settings.repository(want.repository.as_str()) else {
         return Ok(());
@@ -148,7 +149,7 @@ pub(super) async fn take_over(gate: &Gate, want: &Want, holder: &Holder) -> Resu
         None | Some(JobStatus::Queued) => {
             let what = format!("runner {} of another instance does not come up", holder.runner);
             tracing::warn!(job = job.0, runner = holder.runner, "{what}: job {job} is taken over");
-            wants::update_job(gate, job, |record| {
+            waiting::update_job(gate, job, |record| {
                 let is_its = record.runner.as_ref() == Some(&holder.runner);
                 let lost = is_its && record.advance(ServiceEvent::Lose, now, what.clone());
                 if lost {
@@ -157,11 +158,11 @@ pub(super) async fn take_over(gate: &Gate, want: &Want, holder: &Holder) -> Resu
                 lost
             })
             .await?;
-            wants::change(gate, job, |want| want.holder.take_if(|held| held == holder).is_some()).await
+            waiting::change(gate, job, |want| want.holder.take_if(|held| held == holder).is_some()).await
         }
         Some(JobStatus::InProgress) if on.is_some_and(|on| on.name == holder.runner) => {
             // It is alive after all, and its instance the only one that can open its gate.
-            wants::change(gate, job, |want| match want.holder.as_mut() {
+            waiting::change(gate, job, |want| match want.holder.as_mut() {
                 Some(held) if held == holder => {
                     held.since = now;
                     true
@@ -170,6 +171,6 @@ pub(super) async fn take_over(gate: &Gate, want: &Want, holder: &Holder) -> Resu
             })
             .await
         }
-        _ => wants::close(gate, job, "GitHub says that it is over, or runs elsewhere").await,
+        _ => waiting::close(gate, job, "GitHub says that it is over, or runs elsewhere").await,
     }
 }

@@ -3,8 +3,8 @@
 //! `jitgate why --json` and `/api/v1/jobs/ID` give this very value. It is found by ids alone, so it costs the same
 //! however much the store remembers.
 
-use super::records::{self, JobRecord, Moment, RunnerRecord, Want};
-use super::runners;
+use crate::app::records::{self, JobRecord, Moment, RunnerRecord, Want};
+use crate::app::runners::lifecycle;
 use crate::domain::admission::AdmissionVerdict;
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::{DeliveryId, JobId};
@@ -192,7 +192,7 @@ async fn runners_of(ledger: &dyn Ledger, job: &JobRecord) -> Result<(Option<Runn
     let mut own = None;
     let mut moments = Vec::new();
     for name in &job.runners {
-        let Some(runner) = runners::load(ledger, name).await? else {
+        let Some(runner) = lifecycle::load(ledger, name).await? else {
             continue;
         };
         for entered in &runner.history {

@@ -24,7 +24,7 @@ struct Landed<V> {
 }
 
 /// Answers by what was asked, with the time at which they were asked for.
-pub(super) struct Recent<K, V> {
+pub(in crate::app) struct Recent<K, V> {
     answers: Mutex<HashMap<K, (DateTime<Utc>, V)>>,
     flights: Mutex<HashMap<K, Arc<Flight<V>>>>,
 }
@@ -40,24 +40,24 @@ impl<K, V> Default for Recent<K, V> {
 
 impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
     /// The answer, unless it is too old.
-    pub(super) fn get(&self, key: &K, now: DateTime<Utc>, max_age: TimeDelta) -> Option<V> {
+    pub(in crate::app) fn get(&self, key: &K, now: DateTime<Utc>, max_age: TimeDelta) -> Option<V> {
         let answers = held(&self.answers);
         let (at, value) = answers.get(key)?;
         (now - *at < max_age).then(|| value.clone())
     }
 
     /// When the answer was asked for.
-    pub(super) fn asked_at(&self, key: &K) -> Option<DateTime<Utc>> {
+    pub(in crate::app) fn asked_at(&self, key: &K) -> Option<DateTime<Utc>> {
         held(&self.answers).get(key).map(|(at, _)| *at)
     }
 
     /// Has it asked for again.
-    pub(super) fn forget(&self, key: &K) {
+    pub(in crate::app) fn forget(&self, key: &K) {
         held(&self.answers).remove(key);
     }
 
     /// Remembers an answer that was asked for at `now`.
-    pub(super) fn put(&self, key: K, value: V, now: DateTime<Utc>) {
+    pub(in crate::app) fn put(&self, key: K, value: V, now: DateTime<Utc>) {
         let mut answers = held(&self.answers);
         if answers.len() >= MAX_ANSWERS {
             let oldest = answers.values().map(|(at, _)| *at).min().unwrap_or(now);
@@ -69,7 +69,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
 
     /// The answer that is remembered, or the one that `ask` brings. While one caller asks, all others of that key wait and
     /// get what it got, also an absence or a failure; neither of these is remembered for those who come later.
-    pub(super) async fn get_or_ask(
+    pub(in crate::app) async fn get_or_ask(
         &self,
         key: &K,
         now: DateTime<Utc>,

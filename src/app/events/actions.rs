@@ -1,9 +1,10 @@
 //! Carries decisions out. Every action can be repeated after a crash without a second effect.
 
-use super::gate::Gate;
-use super::records::{self, Entry, JobRecord, RepositoryRecord, RolledBack, RunRecord, RunnerRecord};
-use super::settings::Repository;
-use super::{runners, wants};
+use crate::app::context::Gate;
+use crate::app::jobs::waiting;
+use crate::app::records::{self, Entry, JobRecord, RepositoryRecord, RolledBack, RunRecord, RunnerRecord};
+use crate::app::runners::lifecycle;
+use crate::app::settings::Repository;
 use crate::domain::alert::{AlertKey, AlertKind};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event::{Action as EventAction, JobEvent, JobStatus};
@@ -18,7 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 const TAKEN_AT_ITS_WORD_AFTER: TimeDelta = TimeDelta::minutes(5);
 
 /// Does one action of a decision.
-pub(super) async fn perform(
+pub(in crate::app) async fn perform(
     gate: &Gate,
     repository: &Repository,
     event: &JobEvent,
@@ -48,7 +49,7 @@ async fn provision(gate: &Gate, event: &JobEvent, decision: &Decision) -> Result
         tracing::warn!(job = job.0, "job {job} is admitted, and no runner host is configured");
         return Ok(());
     }
-    wants::begin(gate, event, &decision.delivery, decision.received_at).await
+    waiting::begin(gate, event, &decision.delivery, decision.received_at).await
 }
 
 /// Cancels or re-runs a run, once per attempt however many of its jobs ask for it.
@@ -169,7 +170,11 @@ async fn roll_back(gate: &Gate, repository: &Repository, decision: &Decision) ->
 }
 
 /// Once a person has switched routing on again, what jitgate did before is over: switched off later, it drains.
-pub(super) async fn forget_rollback(gate: &Gate, repository: &Repository, facts: &Facts) -> Result<(), Failure> {
+pub(in crate::app) async fn forget_rollback(
+    gate: &Gate,
+    repository: &Repository,
+    facts: &Facts,
+) -> Result<(), Failure> {
     let switched_on = facts.variable.known().filter(|variable| variable.is_true());
     let (true, Some(on_since)) = (facts.ledger.rolled_back, switched_on.and_then(|on| on.updated_at)) else {
         return Ok(());
@@ -203,18 +208,18 @@ pub(super) async fn forget_rollback(gate: &Gate, repository: &Repository, facts:
 async fn destroy_runner(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
     let over = event.action == EventAction::Completed;
     if let Some(on) = &event.job.runner
-        && let Some(runner) = runners::of_event(gate, on).await?
+        && let Some(runner) = lifecycle::of_event(gate, on).await?
     {
         let why = format!("job {} had no right to it", event.job.id);
         let (outcome, why) = match runner.job == event.job.id {
             true => (how_it_ended(&runner), None),
             false => (Outcome::Stolen, Some(why)),
         };
-        return runners::end(gate, &runner.name, outcome, why.as_deref()).await;
+        return lifecycle::end(gate, &runner.name, outcome, why.as_deref()).await;
     }
     let record = gate.job(event.job.id).await?;
     match record.filter(|_| over).and_then(|record| record.runner) {
-        Some(name) => runners::end(gate, &name, Outcome::Cancelled, None).await,
+        Some(name) => lifecycle::end(gate, &name, Outcome::Cancelled, None).await,
         None => Ok(()),
     }
 }
@@ -235,7 +240,7 @@ async fn rebind(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
         return Ok(());
     };
     let (job, now) = (event.job.id, gate.clock.now());
-    let Some(runner) = runners::of_event(gate, on).await? else {
+    let Some(runner) = lifecycle::of_event(gate, on).await? else {
         return Ok(());
     };
     let (name, other) = (runner.name.as_str(), runner.job);
@@ -243,11 +248,11 @@ async fn rebind(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
         return Ok(());
     }
     let spare = match gate.job(job).await?.and_then(|record| record.runner) {
-        Some(spare) if spare != name => runners::load(gate.ledger.as_ref(), &spare).await?,
+        Some(spare) if spare != name => lifecycle::load(gate.ledger.as_ref(), &spare).await?,
         _ => None,
     };
     let spare = spare.filter(|spare| spare.state.is_alive()).map(|spare| spare.name);
-    let left = wants::update_job(gate, other, |record| {
+    let left = waiting::update_job(gate, other, |record| {
         if record.runner.as_deref() != Some(name) {
             return false;
         }
@@ -262,7 +267,7 @@ async fn rebind(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
         true
     })
     .await?;
-    wants::change(gate, other, |want| {
+    waiting::change(gate, other, |want| {
         let Some(holder) = want.holder.as_mut().filter(|holder| holder.runner == name) else {
             return false;
         };
@@ -274,12 +279,12 @@ async fn rebind(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
     })
     .await?;
     if left.is_some_and(|record| record.service == Service::Wanted && record.progress.is_past_queued()) {
-        wants::close(gate, other, "is over").await?;
+        waiting::close(gate, other, "is over").await?;
     }
     if let Some(spare) = &spare {
-        runners::change(gate, spare, |record| std::mem::replace(&mut record.job, other) != other).await?;
+        lifecycle::change(gate, spare, |record| std::mem::replace(&mut record.job, other) != other).await?;
     }
-    wants::update_job(gate, job, |record| {
+    waiting::update_job(gate, job, |record| {
         record.take_runner(name);
         record.advance(
             ServiceEvent::Name,
@@ -289,7 +294,7 @@ async fn rebind(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
         true
     })
     .await?;
-    wants::change(gate, job, |want| {
+    waiting::change(gate, job, |want| {
         want.holder = Some(records::Holder {
             instance: runner.instance.clone(),
             runner: name.to_owned(),
@@ -298,24 +303,28 @@ async fn rebind(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
         true
     })
     .await?;
-    runners::change(gate, name, |record| std::mem::replace(&mut record.job, job) != job).await?;
+    lifecycle::change(gate, name, |record| std::mem::replace(&mut record.job, job) != job).await?;
     gate.pool.wake();
     Ok(())
 }
 
 /// Notes what an event says about runners of ours: a job runs on one, or is over and its runner goes. The event says where
 /// to look; before anything ends, GitHub's own record of the job has to bear it out.
-pub(super) async fn follow_runner(gate: &Gate, repository: &Repository, event: &JobEvent) -> Result<(), Failure> {
+pub(in crate::app) async fn follow_runner(
+    gate: &Gate,
+    repository: &Repository,
+    event: &JobEvent,
+) -> Result<(), Failure> {
     let job = event.job.id;
     if !matches!(event.action, EventAction::InProgress | EventAction::Completed) {
         return Ok(());
     }
     let named = match &event.job.runner {
-        Some(on) => runners::of_event(gate, on).await?,
+        Some(on) => lifecycle::of_event(gate, on).await?,
         None => None,
     };
     if let (EventAction::InProgress, Some(taken), Some(_)) = (event.action, &event.job.runner, &named) {
-        runners::note_taken(gate, taken, job).await?;
+        lifecycle::note_taken(gate, taken, job).await?;
     }
     let record = gate.job(job).await?;
     let is_owed = |record: &JobRecord| !matches!(record.service, Service::Unwanted | Service::Closed);
@@ -344,7 +353,7 @@ pub(super) async fn follow_runner(gate: &Gate, repository: &Repository, event: &
         None => named.job == job,
     });
     if let (true, Some(runner)) = (is_over, &on) {
-        runners::end(gate, &runner.name, how_it_ended(runner), None).await?;
+        lifecycle::end(gate, &runner.name, how_it_ended(runner), None).await?;
     }
     let over = is_over;
     // A job that runs elsewhere, or is over before it began, needs its runner no more.
@@ -358,13 +367,13 @@ pub(super) async fn follow_runner(gate: &Gate, repository: &Repository, event: &
             let spare: Option<RunnerRecord> = records::load(gate.ledger.as_ref(), &name).await?;
             // One that somebody else has by now is theirs; its own events tell.
             if spare.is_some_and(|spare| spare.taken_by.is_none() && spare.state < RunnerState::Gated) {
-                runners::end(gate, &name, Outcome::Cancelled, None).await?;
+                lifecycle::end(gate, &name, Outcome::Cancelled, None).await?;
             }
         }
         let why = if over { "is over" } else { "runs elsewhere" };
-        wants::close(gate, job, why).await?;
+        waiting::close(gate, job, why).await?;
     } else if over && record.service == Service::Served {
-        wants::close(gate, job, "is over").await?;
+        waiting::close(gate, job, "is over").await?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The window in which calls are counted.
-pub(super) const WINDOW: TimeDelta = TimeDelta::minutes(10);
+pub(in crate::app) const WINDOW: TimeDelta = TimeDelta::minutes(10);
 /// Calls about the runs of one person, or of one fork, in a window: nine pull requests with as many files as GitHub lists.
 const MAX_CALLS_OF_ONE: u32 = 300;
 /// Calls about the runs of all outsiders together in a window: less than GitHub's smallest quota without the reserve.
@@ -28,7 +28,7 @@ const MAX_ACCOUNTS: usize = 4096;
 
 /// Who is behind a run that is not this repository's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Outsider {
+pub(in crate::app) struct Outsider {
     accounts: Vec<Account>,
 }
 
@@ -42,7 +42,7 @@ enum Account {
 impl Outsider {
     /// The outsider behind a run, as far as the facts tell. A run whose head lies in this repository is its own until its
     /// pull requests show that it is not trusted.
-    pub(super) fn behind(facts: &Facts, policy: &TrustPolicy) -> Option<Self> {
+    pub(in crate::app) fn behind(facts: &Facts, policy: &TrustPolicy) -> Option<Self> {
         let run = facts.run.known()?;
         let is_settled = || trust::is_their_own(facts, policy) || !facts.ledger.catching_up;
         let is_untrusted = || facts.pulls.known().is_some() && trust::judge(facts, policy).trust == Trust::Untrusted;
@@ -55,7 +55,7 @@ impl Outsider {
     }
 
     /// The outsider behind a run whose head lies in another repository, or in none any more.
-    pub(super) fn of(run: &Run) -> Option<Self> {
+    pub(in crate::app) fn of(run: &Run) -> Option<Self> {
         let head = run.head_repository.as_ref();
         if head.is_some_and(|head| head.id == run.repository_id) {
             return None;
@@ -107,14 +107,14 @@ impl Spent {
 }
 
 /// A place for one delivery of an outsider; free again when dropped.
-pub(super) struct Place<'a> {
+pub(in crate::app) struct Place<'a> {
     budget: &'a Budget,
     outsider: Outsider,
 }
 
 impl Budget {
     /// Counts calls that were made about a run of `outsider`.
-    pub(super) fn charge(&self, outsider: &Outsider, calls: u32, now: DateTime<Utc>) {
+    pub(in crate::app) fn charge(&self, outsider: &Outsider, calls: u32, now: DateTime<Utc>) {
         let mut books = self.books();
         books.spent_by_all.add(calls, now);
         if books.spent.len() >= MAX_ACCOUNTS {
@@ -128,7 +128,7 @@ impl Budget {
     }
 
     /// When the next call about a run of `outsider` may be made; none if it may now.
-    pub(super) fn used_up_until(&self, outsider: &Outsider, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub(in crate::app) fn used_up_until(&self, outsider: &Outsider, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let books = self.books();
         let of_one = |account| {
             let spent: &Spent = books.spent.get(account)?;
@@ -139,7 +139,7 @@ impl Budget {
     }
 
     /// A place for a delivery, if one is free.
-    pub(super) fn place(&self, outsider: &Outsider) -> Option<Place<'_>> {
+    pub(in crate::app) fn place(&self, outsider: &Outsider) -> Option<Place<'_>> {
         let mut books = self.books();
         let taken = |account| books.places.get(account).copied().unwrap_or(0);
         if books.places_of_all >= MAX_PLACES || outsider.accounts.iter().any(|one| taken(one) >= MAX_PLACES_OF_ONE) {

@@ -1,10 +1,10 @@
 //! Deliveries of a repository that is configured under another name: it was renamed or transferred, and what GitHub tells of
 //! it is ignored from then on, unless somebody hears of it.
 
-use super::alerts::Alerts;
 use super::pins;
-use super::records::{self, PinRecord};
-use super::settings::Repository;
+use crate::app::alerts::Alerts;
+use crate::app::records::{self, PinRecord};
+use crate::app::settings::Repository;
 use crate::domain::alert::Alert;
 use crate::domain::ids::{RepositoryId, RepositoryName};
 use crate::domain::pin::RepositoryIds;
@@ -56,7 +56,7 @@ impl Renamed {
     }
 
     /// A delivery of a repository was ignored, since its name is not configured. A failure costs the word about this one.
-    pub(super) async fn heard(&self, ids: RepositoryIds, full_name: &str) {
+    pub(in crate::app) async fn heard(&self, ids: RepositoryIds, full_name: &str) {
         let Some(id) = ids.id else { return };
         if let Err(failure) = self.compare(id, full_name).await {
             tracing::warn!(%failure, "cannot tell whether an ignored delivery is of a renamed repository");

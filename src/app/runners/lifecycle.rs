@@ -3,9 +3,11 @@
 //! A runner's record is there from before GitHub is asked for it until nothing of it is left, and only then becomes a
 //! past one. So whatever a crash leaves behind is found by listing the records.
 
-use super::gate::Gate;
-use super::records::{self, JobRecord, PastRunner, RunnerRecord, Want};
-use super::{measure, thefts, wants};
+use super::thefts;
+use crate::app::context::Gate;
+use crate::app::jobs::waiting;
+use crate::app::measure;
+use crate::app::records::{self, JobRecord, PastRunner, RunnerRecord, Want};
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::event;
 use crate::domain::ids::JobId;
@@ -28,13 +30,13 @@ pub async fn load(ledger: &dyn Ledger, name: &str) -> Result<Option<RunnerRecord
 }
 
 /// The runner of ours that an event speaks of. A name can be anybody's; GitHub's id has to fit too, where it is known.
-pub(super) async fn of_event(gate: &Gate, runner: &event::JobRunner) -> Result<Option<RunnerRecord>, Failure> {
+pub(in crate::app) async fn of_event(gate: &Gate, runner: &event::JobRunner) -> Result<Option<RunnerRecord>, Failure> {
     let known = load(gate.ledger.as_ref(), &runner.name).await?;
     Ok(known.filter(|known| known.id.is_none_or(|id| id == runner.id)))
 }
 
 /// Changes the record of a runner of which something is left. Gives it as it is afterwards.
-pub(super) async fn change(
+pub(in crate::app) async fn change(
     gate: &Gate,
     name: &str,
     mut change: impl FnMut(&mut RunnerRecord) -> bool + Send,
@@ -56,13 +58,13 @@ pub(super) async fn change(
 }
 
 /// Advances a runner.
-pub(super) async fn note(gate: &Gate, name: &str, event: RunnerEvent) -> Result<Option<RunnerRecord>, Failure> {
+pub(in crate::app) async fn note(gate: &Gate, name: &str, event: RunnerEvent) -> Result<Option<RunnerRecord>, Failure> {
     let now = gate.clock.now();
     change(gate, name, |record| record.advance(event, now)).await
 }
 
 /// Notes which job GitHub gave a runner to.
-pub(super) async fn note_taken(gate: &Gate, runner: &event::JobRunner, job: JobId) -> Result<(), Failure> {
+pub(in crate::app) async fn note_taken(gate: &Gate, runner: &event::JobRunner, job: JobId) -> Result<(), Failure> {
     let now = gate.clock.now();
     change(gate, &runner.name, |record| {
         let mut changed = record.advance(RunnerEvent::Connected, now);
@@ -82,7 +84,7 @@ pub(super) async fn note_taken(gate: &Gate, runner: &event::JobRunner, job: JobI
 }
 
 /// Notes that GitHub shows some job on a runner.
-pub(super) async fn note_busy(gate: &Gate, name: &str) -> Result<(), Failure> {
+pub(in crate::app) async fn note_busy(gate: &Gate, name: &str) -> Result<(), Failure> {
     let now = gate.clock.now();
     change(gate, name, |record| {
         let idle = record.taken_at.is_none() && record.state < RunnerState::Gated;
@@ -99,7 +101,12 @@ pub(super) async fn note_busy(gate: &Gate, name: &str) -> Result<(), Failure> {
 ///
 /// # Errors
 /// The ledger's failure; nothing was ended then.
-pub(super) async fn end(gate: &Gate, name: &str, outcome: Outcome, detail: Option<&str>) -> Result<(), Failure> {
+pub(in crate::app) async fn end(
+    gate: &Gate,
+    name: &str,
+    outcome: Outcome,
+    detail: Option<&str>,
+) -> Result<(), Failure> {
     let now = gate.clock.now();
     let mut ended_now = false;
     let ended = change(gate, name, |record| {
@@ -134,7 +141,7 @@ pub(super) async fn end(gate: &Gate, name: &str, outcome: Outcome, detail: Optio
 
 /// Removes what is left of a runner that has ended: its environment first, so that nothing runs any more; then its job
 /// may have another one; then GitHub's record.
-pub(super) async fn tear_down(gate: &Gate, name: &str) -> Result<(), Failure> {
+pub(in crate::app) async fn tear_down(gate: &Gate, name: &str) -> Result<(), Failure> {
     let ledger = gate.ledger.as_ref();
     let Some(record) = records::load::<RunnerRecord>(ledger, name).await? else {
         return Ok(());
@@ -260,7 +267,7 @@ async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
     }
     let holds = |want: &Want| want.holder.as_ref().is_some_and(|holder| holder.runner == runner.name);
     if job.service == Service::Wanted {
-        wants::change(gate, runner.job, |want| {
+        waiting::change(gate, runner.job, |want| {
             let held = holds(want);
             if held {
                 want.holder = None;
@@ -270,7 +277,7 @@ async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
         })
         .await
     } else if job.runner.as_deref().is_none_or(|name| name == runner.name) {
-        wants::forget(gate, runner.job).await
+        waiting::forget(gate, runner.job).await
     } else {
         Ok(())
     }

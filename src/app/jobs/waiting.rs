@@ -3,8 +3,8 @@
 //! A want is written before its delivery is acknowledged and removed when its job has begun or is over, so listing the
 //! wants finds every job that is still owed something, and costs the same however much the ledger remembers.
 
-use super::gate::Gate;
-use super::records::{self, JobRecord, Want};
+use crate::app::context::Gate;
+use crate::app::records::{self, JobRecord, Want};
 use crate::domain::event::JobEvent;
 use crate::domain::ids::{DeliveryId, JobId};
 use crate::domain::job::{Service, ServiceEvent};
@@ -12,7 +12,7 @@ use crate::ports::Failure;
 use chrono::{DateTime, Utc};
 
 /// Puts an admitted job among those that wait. One that waits already, or has a runner, stays as it is.
-pub(super) async fn begin(
+pub(in crate::app) async fn begin(
     gate: &Gate,
     event: &JobEvent,
     delivery: &DeliveryId,
@@ -56,7 +56,7 @@ pub(super) async fn begin(
 }
 
 /// Changes a job's record. Gives it as it is afterwards.
-pub(super) async fn update_job(
+pub(in crate::app) async fn update_job(
     gate: &Gate,
     job: JobId,
     mut change: impl FnMut(&mut JobRecord) -> bool + Send,
@@ -70,7 +70,7 @@ pub(super) async fn update_job(
 }
 
 /// Changes a want, if there is one.
-pub(super) async fn change(
+pub(in crate::app) async fn change(
     gate: &Gate,
     job: JobId,
     mut change: impl FnMut(&mut Want) -> bool + Send,
@@ -90,12 +90,12 @@ pub(super) async fn change(
 }
 
 /// The job is owed nothing any more.
-pub(super) async fn forget(gate: &Gate, job: JobId) -> Result<(), Failure> {
+pub(in crate::app) async fn forget(gate: &Gate, job: JobId) -> Result<(), Failure> {
     records::remove::<Want>(gate.ledger.as_ref(), &job.to_string()).await
 }
 
 /// Closes a job that is over, or not entitled any more.
-pub(super) async fn close(gate: &Gate, job: JobId, why: &str) -> Result<(), Failure> {
+pub(in crate::app) async fn close(gate: &Gate, job: JobId, why: &str) -> Result<(), Failure> {
     let now = gate.clock.now();
     update_job(gate, job, |record| record.advance(ServiceEvent::Close, now, why)).await?;
     forget(gate, job).await
