@@ -1,6 +1,6 @@
 //! A gate whose ledger holds many finished jobs, and what an operation on it takes. Shared by a test and a benchmark.
 
-use crate::server::{DURABLE, Server};
+use crate::redis::{DURABLE, Server};
 use chrono::DateTime;
 use futures::future::join_all;
 use jitgate::adapters::clock::SystemClock;

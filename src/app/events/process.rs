@@ -22,7 +22,7 @@ use crate::domain::job::Progress;
 use crate::domain::reason::Reason;
 use crate::domain::routing::RoutingVerdict;
 use crate::domain::trust::{self, Trust};
-use crate::ports::Failure;
+use crate::ports::{Event, Failure};
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
@@ -73,7 +73,10 @@ impl Gate {
         }
         pins::see(self, repository, &facts).await?;
         actions::forget_rollback(self, repository, &facts).await?;
-        self.observer.decided(&decision, began.elapsed());
+        self.observer.observe(&Event::Decided {
+            decision: &decision,
+            took: began.elapsed(),
+        });
         log(&decision);
         self.alerts.settle_trust(record.as_ref(), &decision).await?;
         let pending: Vec<Action> = decision

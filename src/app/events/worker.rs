@@ -13,9 +13,9 @@ use crate::domain::event::JobEvent;
 use crate::domain::payload::{self, Parsed};
 use crate::domain::reason::{self, Reason};
 use crate::domain::retry::backoff;
-use crate::ports::Failure;
 use crate::ports::github::Purpose;
 use crate::ports::queue::Lease;
+use crate::ports::{Event, Failure};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -116,7 +116,8 @@ impl Gate {
         let id = lease.id.clone();
         if lease.attempts == 0 {
             let waited = self.clock.now() - lease.received_at;
-            self.observer.claimed(waited.to_std().unwrap_or_default());
+            let waited = waited.to_std().unwrap_or_default();
+            self.observer.observe(&Event::DeliveryClaimed { waited });
         }
         let outcome = tokio::select! {
             outcome = self.process(&lease) => outcome,

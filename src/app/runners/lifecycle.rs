@@ -15,7 +15,7 @@ use crate::domain::job::{Service, ServiceEvent};
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
 use crate::ports::github::{Deletion, RunnerScope};
 use crate::ports::runner_host::SlotId;
-use crate::ports::{Failure, Ledger};
+use crate::ports::{Event, Failure, Ledger};
 
 /// A runner by its name, also one of which nothing is left.
 ///
@@ -52,7 +52,7 @@ pub(in crate::app) async fn change(
     })
     .await?;
     if let Some(took) = picked_up {
-        gate.observer.picked_up(took);
+        gate.observer.observe(&Event::RunnerPickedUp { took });
     }
     Ok(changed)
 }
@@ -130,7 +130,8 @@ pub(in crate::app) async fn end(
             detail,
             "runner {name} has ended: {outcome}"
         );
-        gate.observer.runner_ended(record.outcome.unwrap_or(Outcome::Died));
+        let outcome = record.outcome.unwrap_or(Outcome::Died);
+        gate.observer.observe(&Event::RunnerEnded { outcome });
     }
     if let Err(failure) = tear_down(gate, name).await {
         tracing::warn!(runner = name, %failure, "something is left of runner {name}");

@@ -21,7 +21,7 @@ use crate::domain::retry::backoff;
 use crate::domain::runner::{Outcome, RunnerEvent, runner_name};
 use crate::ports::github::{JitOutcome, JitRequest, JitRunner};
 use crate::ports::runner_host::SlotId;
-use crate::ports::{Failure, RunnerHost};
+use crate::ports::{Event, Failure, RunnerHost};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
@@ -216,7 +216,8 @@ async fn make(
     };
     let began = Instant::now();
     let answer = gate.github.generate_jit(&repository.scope, &request).await;
-    gate.observer.minted(began.elapsed());
+    let took = began.elapsed();
+    gate.observer.observe(&Event::RunnerRequested { took });
     match answer {
         Ok(JitOutcome::Made(runner)) => start(gate, host, repository, job.id, name, slot, runner).await,
         Ok(JitOutcome::NameTaken) => lifecycle::end(gate, name, Outcome::NameTaken, None).await,
