@@ -1,4 +1,4 @@
-//! What a runner program writes: kept with a cap, and only of the latest runners.
+//! The output of runner programs, which is kept with a cap and for the latest runners only.
 
 use std::fs::{self, DirEntry, OpenOptions};
 use std::io::{self, Write};
@@ -7,18 +7,18 @@ use std::path::Path;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 
-/// Kept of one runner. Jobs' own logs go to GitHub; this is what the runner program says of itself.
-const MOST_BYTES: usize = 1024 * 1024;
+/// Bytes that are kept for one runner. The logs of jobs go to GitHub; this is what the runner program itself reports.
+const MAX_BYTES: usize = 1024 * 1024;
 /// Runners whose output is kept.
-const MOST_FILES: usize = 100;
+const MAX_FILES: usize = 100;
 
-/// Copies the beginning of what comes through the pipe, and reads the rest so that the runner does not get stuck. A full
-/// disk is no reason to stop either.
+/// Copies the beginning of the output to a file, and drops the rest so that the runner program is never blocked. It does the
+/// same when the file cannot be written.
 pub(super) async fn keep(mut from: Receiver, to: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).mode(0o600).open(to);
     let mut file = file.ok();
-    let mut left = MOST_BYTES;
+    let mut left = MAX_BYTES;
     let mut chunk = vec![0; 16 * 1024];
     loop {
         let read = from.read(&mut chunk).await?;
@@ -31,7 +31,7 @@ pub(super) async fn keep(mut from: Receiver, to: &Path) -> io::Result<()> {
             file.write_all(&chunk[..taken])?;
             if left == 0 {
                 file.write_all(
-                    format!("\njitgate: what followed the first {MOST_BYTES} bytes was dropped\n").as_bytes(),
+                    format!("\njitgate: the output after the first {MAX_BYTES} bytes was dropped\n").as_bytes(),
                 )?;
             }
             Ok::<(), io::Error>(())
@@ -42,7 +42,7 @@ pub(super) async fn keep(mut from: Receiver, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes the oldest files but for the number that is kept.
+/// Removes the oldest files beyond [`MAX_FILES`].
 pub(super) fn prune(folder: &Path) -> io::Result<()> {
     let entries: Vec<DirEntry> = fs::read_dir(folder)?.collect::<Result<_, _>>()?;
     let mut files: Vec<_> = entries
@@ -50,10 +50,10 @@ pub(super) fn prune(folder: &Path) -> io::Result<()> {
         .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
         .collect();
     files.sort();
-    let too_many = files.len().saturating_sub(MOST_FILES);
-    for (_, path) in files.into_iter().take(too_many) {
+    let surplus = files.len().saturating_sub(MAX_FILES);
+    for (_, path) in files.into_iter().take(surplus) {
         match fs::remove_file(path) {
-            // Somebody else was at it.
+            // Another process may have removed it.
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }

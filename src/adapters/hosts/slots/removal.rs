@@ -1,8 +1,8 @@
-//! Removes what a job left on disk, whatever it is: without following links, folders closed to their owner included, and
-//! at any depth. Nothing runs in it any more, but somebody else may be about to remove it too.
+//! Removes everything that a job left on disk: without following links, including folders that are closed to their owner, at
+//! any depth. Nothing runs in the folder any more, but another process may be removing it at the same time.
 //!
-//! A folder inside a folder is first moved up to the top, so that neither memory, open files nor the length of a path grow
-//! with the depth a hostile job has dug.
+//! A folder inside a folder is first moved up to the top, so that neither memory, nor open files, nor the length of a path
+//! grows with the depth of what a hostile job made.
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, openat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Removes the folder and everything in it. One that is not there is removed already.
+/// Removes the folder and everything in it. A folder that does not exist is not an error.
 pub(super) fn remove(folder: &Path) -> io::Result<()> {
     let top = match File::open(folder) {
         Ok(top) => OwnedFd::from(top),
@@ -28,7 +28,7 @@ pub(super) fn remove(folder: &Path) -> io::Result<()> {
         }
         for name in names {
             match remove_from(&top, &name, &mut moved) {
-                Err(error) if !is_anothers_doing(&error) => return Err(error),
+                Err(error) if !is_concurrent_change(&error) => return Err(error),
                 _ => {}
             }
         }
@@ -49,12 +49,13 @@ fn remove_from(top: &OwnedFd, name: &CStr, moved: &mut u64) -> io::Result<()> {
     Ok(unlinkat(top, name, flags)?)
 }
 
-/// Whether it is gone already, or something was moved into it meanwhile: a further look shows what is left.
-fn is_anothers_doing(error: &io::Error) -> bool {
+/// Returns whether the error can come from another process that removes the same folder, or from a folder that was moved
+/// into this one meanwhile. Another round handles both.
+fn is_concurrent_change(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty)
 }
 
-/// Empties the folder `name` in `top`: what is a folder in it moves to `top`.
+/// Empties the folder `name` in `top`, and moves the folders in it to `top`.
 fn flatten(top: &OwnedFd, name: &CStr, moved: &mut u64) -> io::Result<()> {
     let folder = open(top, name)?;
     for inner in names(&folder)? {
@@ -62,7 +63,7 @@ fn flatten(top: &OwnedFd, name: &CStr, moved: &mut u64) -> io::Result<()> {
             unlinkat(&folder, &inner, AtFlags::empty())?;
             continue;
         }
-        // Moving a folder elsewhere writes to it.
+        // Moving a folder needs write permission on it.
         open(&folder, &inner)?;
         loop {
             *moved += 1;
@@ -76,11 +77,11 @@ fn flatten(top: &OwnedFd, name: &CStr, moved: &mut u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a folder, which is no link, after making sure that its owner may do everything in it.
+/// Opens a folder, refuses a link, and gives the owner every permission on it first.
 fn open(within: &OwnedFd, name: &CStr) -> io::Result<OwnedFd> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let found = openat(within, name, flags | OFlags::PATH, Mode::empty())?;
-    // By the open folder: the name could mean another one by now.
+    // Through the open descriptor: the name could refer to another folder by now.
     let itself = format!("/proc/self/fd/{}", found.as_raw_fd());
     if fs::metadata(&itself)?.permissions().mode() & 0o700 != 0o700 {
         fs::set_permissions(&itself, Permissions::from_mode(0o700))?;

@@ -1,5 +1,5 @@
-//! The status file of a slot: written by one at a time (the gate until it is ready, its keeper from then on) and replaced
-//! in one step, so that whoever reads it never sees half.
+//! The status file of a slot. One process writes it at a time (the host until the slot is ready, the keeper from then on) and
+//! replaces it in one step, so that no reader sees half of it.
 
 use super::layout::SlotDir;
 use super::process::ProcessId;
@@ -10,22 +10,20 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
-/// What a slot's directory says of it.
+/// The content of a status file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Status {
-    /// The start of the machine it was written in.
+    /// The boot of the machine in which this was written.
     pub(super) machine_start: String,
-    /// Where it stands.
     #[serde(with = "StateFile")]
     pub(super) state: SlotState,
-    /// Since when.
     pub(super) since: DateTime<Utc>,
-    /// The runner it was claimed for.
+    /// The runner that the slot was claimed for.
     pub(super) runner: Option<String>,
-    /// Its keeper.
     pub(super) keeper: Option<ProcessId>,
-    /// The first processes of its environment: everything in it ends with them.
-    pub(super) environment: Vec<ProcessId>,
+    /// The first processes of the guest: everything in it dies with them.
+    #[serde(rename = "environment")]
+    pub(super) processes: Vec<ProcessId>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -41,7 +39,7 @@ enum StateFile {
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Hello", deny_unknown_fields)]
-pub(super) struct HelloFile {
+struct HelloFile {
     #[serde(default)]
     repository: Option<String>,
     #[serde(default)]
@@ -63,25 +61,26 @@ enum EndingFile {
 }
 
 impl Status {
-    /// Of a slot in which nothing was started yet.
-    pub(super) fn new(state: SlotState, since: DateTime<Utc>, machine_start: &str) -> Self {
+    /// The status of a slot in which nothing has started yet.
+    pub(super) fn ready(since: DateTime<Utc>, machine_start: &str) -> Self {
         Self {
             machine_start: machine_start.to_owned(),
-            state,
+            state: SlotState::Ready,
             since,
             runner: None,
             keeper: None,
-            environment: Vec::new(),
+            processes: Vec::new(),
         }
     }
 
-    /// None when there is none, or nothing that makes sense.
+    /// Returns none when there is no status file, or none that can be read or parsed.
     pub(super) fn read(slot: &SlotDir) -> Option<Self> {
-        Self::look(slot).ok().flatten()
+        Self::try_read(slot).ok().flatten()
     }
 
-    /// The same, where it matters whether there is none or it cannot be read just now, for want of a descriptor say.
-    pub(super) fn look(slot: &SlotDir) -> io::Result<Option<Self>> {
+    /// Returns none when there is no status file or it cannot be parsed, and an error when it cannot be read at the moment,
+    /// for lack of a file descriptor for example.
+    pub(super) fn try_read(slot: &SlotDir) -> io::Result<Option<Self>> {
         match fs::read(slot.status()) {
             Ok(text) => Ok(serde_json::from_slice(&text).ok()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
