@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn the_resolver_is_open_on_the_port_of_names_alone() {
-        let text = rules(&Plan::default(), &[]);
+        let text = Rules::default().text(&[]);
         let about_it = text.lines().map(str::trim).filter(|line| line.contains(RESOLVER));
         assert_eq!(
             about_it.collect::<Vec<_>>(),
