@@ -3,7 +3,7 @@
 use super::adapter::GitHubAdapter;
 use super::answers;
 use super::client::Answer;
-use super::request::{Request, encoded, under};
+use super::request::{PER_PAGE, Request, encoded, under};
 use super::token::{Access, Grant};
 use crate::domain::event::Job;
 use crate::domain::facts::{Commit, Pull, Run, Variable};
@@ -18,30 +18,15 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use http::{Method, StatusCode};
 use secrecy::SecretString;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// The largest page size that GitHub accepts.
-pub(super) const PER_PAGE: usize = 100;
 /// One matrix has at most 256 jobs; a workflow run with more than 1,000 jobs is not a real workload.
 const MAX_JOB_PAGES: usize = 10;
 /// GitHub accepts 10,000 runners in a group.
 const MAX_RUNNER_PAGES: usize = 100;
 
 impl GitHubAdapter {
-    pub(super) async fn ask_about_jobs(
-        &self,
-        repository: &RepositoryName,
-        request: &Request,
-    ) -> Result<Answer, Failure> {
-        let access = Access {
-            repository: repository.clone(),
-            grant: Grant::Jobs,
-        };
-        self.ask(&access, request).await
-    }
-
     async fn ask_about_runners(&self, scope: &RunnerScope, request: &Request) -> Result<Answer, Failure> {
         let access = Access {
             repository: scope.repository().clone(),
@@ -51,20 +36,6 @@ impl GitHubAdapter {
             },
         };
         self.ask(&access, request).await
-    }
-
-    /// Returns an object of a repository, or none for 404.
-    pub(super) async fn find<A: DeserializeOwned>(
-        &self,
-        repository: &RepositoryName,
-        request: &Request,
-    ) -> Result<Option<A>, Failure> {
-        let answer = self.ask_about_jobs(repository, request).await?;
-        match answer.status {
-            StatusCode::OK => answer.read().map(Some),
-            StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(answer.unexpected()),
-        }
     }
 
     async fn command_run(

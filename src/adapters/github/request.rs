@@ -6,6 +6,9 @@ use http::Method;
 use serde_json::Value;
 use std::fmt::{self, Write};
 
+/// The largest page size that GitHub accepts.
+pub(super) const PER_PAGE: usize = 100;
+
 /// A request. Its text form, used in errors, is the method and the path, without the query.
 pub(super) struct Request {
     /// The name in metrics and logs, out of a closed set.

@@ -8,7 +8,7 @@ use crate::app::context::Gate;
 use crate::app::jobs::waiting;
 use crate::app::measure;
 use crate::app::records::{self, JobRecord, PastRunner, RunnerRecord, Want};
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::event;
 use crate::domain::ids::JobId;
 use crate::domain::job::{Service, ServiceEvent};
@@ -246,10 +246,9 @@ async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
     let Some(job) = job else { return Ok(()) };
     if outcome.is_boot_failure() || gave_up || refused_for_long {
         let what = format!("runner {} came to nothing: {}{more}", runner.name, outcome.as_str());
-        let (kind, repository) = (AlertKind::RunnerBootFailure, Some(&runner.repository));
-        gate.alerts
-            .raise(Alert::about(kind, repository, "-", Some(runner.job), &what, now))
-            .await?;
+        let key = AlertKey::new(AlertKind::RunnerBootFailure, Some(&runner.repository));
+        let alert = Alert::new(&key, Some(runner.job), &what, now);
+        gate.alerts.raise(alert).await?;
     }
     if gave_up || refused_for_long {
         // The other alert is over once any runner comes up; this job still has none.
@@ -263,10 +262,9 @@ async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
             runner.job,
             outcome.as_str()
         );
-        let (kind, repository) = (AlertKind::JobStuck, Some(&runner.repository));
-        gate.alerts
-            .raise(Alert::about(kind, repository, "-", Some(runner.job), &what, now))
-            .await?;
+        let key = AlertKey::new(AlertKind::JobStuck, Some(&runner.repository));
+        let alert = Alert::new(&key, Some(runner.job), &what, now);
+        gate.alerts.raise(alert).await?;
     }
     let holds = |want: &Want| want.holder.as_ref().is_some_and(|holder| holder.runner == runner.name);
     if job.service == Service::Wanted {

@@ -39,6 +39,8 @@ async fn why_tells_the_whole_story_of_a_job() {
         "routing    attempt",
         "admission  deny",
         "actions    cancel-run, alert:untrusted-on-self-hosted",
+        "because    fork: The commit of the run comes from a fork.\n             remedy: push the branch",
+        "because    association:NONE: The author association of the pull request is not accepted.",
     ] {
         assert!(told.out.contains(part), "{part:?} is not in\n{}", told.out);
     }
