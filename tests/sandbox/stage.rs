@@ -3,8 +3,8 @@
 use jitgate::adapters::clock::SystemClock;
 use jitgate::adapters::hosts::local::{LocalHost, Settings};
 use jitgate::config::{Local, Network, Sandbox};
+use jitgate::domain::slot::{Slot, SlotId, SlotState};
 use jitgate::ports::RunnerHost;
-use jitgate::ports::runner_host::{Slot, SlotId, SlotState};
 use secrecy::SecretString;
 use std::fs;
 use std::io::{self, Read, Write};
