@@ -3,9 +3,11 @@
 use super::client::{Answer, Bearer, Client};
 use super::request::Request;
 use super::settings::{Settings, SetupError};
-use super::token::{Access, Tokens};
+use super::token::{Access, Grant, Tokens};
+use crate::domain::ids::RepositoryName;
 use crate::ports::{Clock, Failure, Observer};
 use http::StatusCode;
+use serde::de::DeserializeOwned;
 use std::fmt;
 use std::sync::Arc;
 
@@ -51,6 +53,32 @@ impl GitHubAdapter {
         match answer.status {
             StatusCode::UNAUTHORIZED => Err(self.tokens.refused(access)),
             _ => Ok(answer),
+        }
+    }
+
+    pub(super) async fn ask_about_jobs(
+        &self,
+        repository: &RepositoryName,
+        request: &Request,
+    ) -> Result<Answer, Failure> {
+        let access = Access {
+            repository: repository.clone(),
+            grant: Grant::Jobs,
+        };
+        self.ask(&access, request).await
+    }
+
+    /// Returns an object of a repository, or none for 404.
+    pub(super) async fn find<A: DeserializeOwned>(
+        &self,
+        repository: &RepositoryName,
+        request: &Request,
+    ) -> Result<Option<A>, Failure> {
+        let answer = self.ask_about_jobs(repository, request).await?;
+        match answer.status {
+            StatusCode::OK => answer.read().map(Some),
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(answer.unexpected()),
         }
     }
 
