@@ -9,6 +9,7 @@ pub mod alert;
 pub mod decision;
 pub mod event;
 pub mod facts;
+pub mod finding;
 pub mod ids;
 pub mod job;
 pub mod labels;
