@@ -2,7 +2,7 @@
 
 use jitgate::adapters::clock::SystemClock;
 use jitgate::adapters::hosts::synthetic::SyntheticHost;
-use jitgate::app::{Gate, signature};
+use jitgate::app::{Context, signature};
 use jitgate::config::{self, FileSource, Sources};
 use jitgate::http::{Bind, Metrics, Running};
 use jitgate::ports::{Clock, RunnerHost};
@@ -31,7 +31,7 @@ const PASSES: usize = 50;
 /// A gate and its world. Its store is open for as long as it lives, as a serving process has it.
 pub(crate) struct Stage {
     pub(crate) folder: TempDir,
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) gate: Arc<Context>,
     pub(crate) github: Client,
     store: Store,
     ingress: Running,

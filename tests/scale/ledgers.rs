@@ -4,7 +4,7 @@ use crate::server::{DURABLE, Server};
 use chrono::DateTime;
 use futures::future::join_all;
 use jitgate::adapters::clock::SystemClock;
-use jitgate::app::Gate;
+use jitgate::app::Context;
 use jitgate::app::jobs::history;
 use jitgate::config::{self, FileSource, Sources};
 use jitgate::domain::event::Action;
@@ -87,7 +87,7 @@ pub(crate) enum Operation {
 pub(crate) struct Ledger {
     pub(crate) folder: TempDir,
     pub(crate) store: Store,
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) gate: Arc<Context>,
     finished: u64,
     measured: AtomicU64,
     // Gone with the ledger.
