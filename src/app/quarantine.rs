@@ -7,7 +7,7 @@
 use super::context::Context;
 use super::records::{self, Record, RunnerRecord};
 use super::runners::thefts::{self, Thefts, Waiter};
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::ids::JobId;
 use crate::ports::ledger::Kind;
 use crate::ports::{Failure, Ledger};
@@ -156,10 +156,8 @@ pub(in crate::app) async fn count_theft(ctx: &Context, runner: &RunnerRecord) ->
          waits for that longer than {} s in all",
         (shortest * thefts::MAX_HELD).num_seconds()
     );
-    let (kind, of) = (AlertKind::StolenRunner, Some(&repository.name));
-    ctx.alerts
-        .raise(Alert::about(kind, of, "thefts", None, &what, now))
-        .await
+    let key = AlertKey::new(AlertKind::StolenRunner, Some(&repository.name)).caused_by("thefts");
+    ctx.alerts.raise(Alert::new(&key, None, &what, now)).await
 }
 
 #[cfg(test)]

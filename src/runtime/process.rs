@@ -17,7 +17,7 @@ use crate::app::runners::claim::{Claim, Claimed};
 use crate::app::{Context, Ingest};
 use crate::config::{Config, Host, Role};
 use crate::http::{Bind, Metrics, Running};
-use crate::ports::{Clock, Durability, RunnerHost};
+use crate::ports::{Clock, Durability, FanOut, RunnerHost};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,7 +131,7 @@ async fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process
         &store,
         host(config, role, &instance.name, clock.clone())?,
         &instance.name,
-        metrics.clone(),
+        Arc::new(FanOut::new(vec![metrics.clone()])),
     )?;
     let health = wiring::health(&ctx);
     health.begin();

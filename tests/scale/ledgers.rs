@@ -1,9 +1,10 @@
 //! A gate whose ledger holds many finished jobs, and what an operation on it takes. Shared by a test and a benchmark.
 
-use crate::server::{DURABLE, Server};
+use crate::redis::{DURABLE, Server};
 use chrono::DateTime;
 use futures::future::join_all;
 use jitgate::adapters::clock::SystemClock;
+use jitgate::app::events::worker;
 use jitgate::app::Context;
 use jitgate::app::jobs::history;
 use jitgate::config::{self, FileSource, Sources};
@@ -140,7 +141,7 @@ impl Ledger {
         let config = loaded.expect("a configuration").config;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = runtime::open_store(&config, clock.clone()).expect("a store");
-        let gate = runtime::build_gate(&config, &clock, &store, None, "scale000", Arc::new(())).expect("a gate");
+        let gate = runtime::build_context(&config, &clock, &store, None, "scale000", Arc::new(())).expect("a gate");
         let ledger = Self {
             folder,
             store,
@@ -150,7 +151,7 @@ impl Ledger {
             _server: server,
         };
         ledger.arrives(FIRST).await;
-        assert_eq!(ledger.gate.run_until_idle("filling").await, Ok(1));
+        assert_eq!(worker::run_until_idle(&ledger.gate, "filling").await, Ok(1));
         ledger
     }
 
@@ -251,7 +252,7 @@ impl Ledger {
     async fn decide(&self) -> Duration {
         self.arrives(self.next()).await;
         let began = Instant::now();
-        assert_eq!(self.gate.run_until_idle("measured").await, Ok(1));
+        assert_eq!(worker::run_until_idle(&self.gate, "measured").await, Ok(1));
         began.elapsed()
     }
 

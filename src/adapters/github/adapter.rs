@@ -1,11 +1,13 @@
 //! The adapter itself: a client, and the credentials it asks with.
 
-use super::client::{Answer, Bearer, Calls, Client};
+use super::client::{Answer, Bearer, Client};
 use super::request::Request;
 use super::settings::{Settings, SetupError};
-use super::token::{Access, Tokens};
-use crate::ports::{Clock, Failure};
+use super::token::{Access, Grant, Tokens};
+use crate::domain::ids::RepositoryName;
+use crate::ports::{Clock, Failure, Observer};
 use http::StatusCode;
+use serde::de::DeserializeOwned;
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,8 +30,12 @@ impl GitHubAdapter {
     ///
     /// # Errors
     /// [`SetupError`] for settings that cannot work.
-    pub fn observed(settings: &Settings, clock: Arc<dyn Clock>, calls: Arc<dyn Calls>) -> Result<Self, SetupError> {
-        let client = Arc::new(Client::new(settings, clock, calls)?);
+    pub fn observed(
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, SetupError> {
+        let client = Arc::new(Client::new(settings, clock, observer)?);
         let tokens = Tokens::new(&settings.credentials, &client)?;
         Ok(Self { client, tokens })
     }
@@ -47,6 +53,32 @@ impl GitHubAdapter {
         match answer.status {
             StatusCode::UNAUTHORIZED => Err(self.tokens.refused(access)),
             _ => Ok(answer),
+        }
+    }
+
+    pub(super) async fn ask_about_jobs(
+        &self,
+        repository: &RepositoryName,
+        request: &Request,
+    ) -> Result<Answer, Failure> {
+        let access = Access {
+            repository: repository.clone(),
+            grant: Grant::Jobs,
+        };
+        self.ask(&access, request).await
+    }
+
+    /// Returns an object of a repository, or none for 404.
+    pub(super) async fn find<A: DeserializeOwned>(
+        &self,
+        repository: &RepositoryName,
+        request: &Request,
+    ) -> Result<Option<A>, Failure> {
+        let answer = self.ask_about_jobs(repository, request).await?;
+        match answer.status {
+            StatusCode::OK => answer.read().map(Some),
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(answer.unexpected()),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::adapter::GitHubAdapter;
 use super::answers;
 use super::client::Answer;
-use super::request::{Request, encoded, under};
+use super::request::{PER_PAGE, Request, encoded, under};
 use super::token::{Access, Grant};
 use crate::domain::event::Job;
 use crate::domain::facts::{Commit, Pull, Run, Variable};
@@ -18,30 +18,15 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use http::{Method, StatusCode};
 use secrecy::SecretString;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// GitHub's largest page.
-pub(super) const PER_PAGE: usize = 100;
 /// A run has a thousand jobs at most: 256 of each matrix, and a few hundred matrices are somebody's joke.
 const JOB_PAGES: usize = 10;
 /// GitHub takes 10,000 runners in a group.
 const RUNNER_PAGES: usize = 100;
 
 impl GitHubAdapter {
-    pub(super) async fn ask_about_jobs(
-        &self,
-        repository: &RepositoryName,
-        request: &Request,
-    ) -> Result<Answer, Failure> {
-        let access = Access {
-            repository: repository.clone(),
-            grant: Grant::Jobs,
-        };
-        self.ask(&access, request).await
-    }
-
     async fn ask_about_runners(&self, scope: &RunnerScope, request: &Request) -> Result<Answer, Failure> {
         let access = Access {
             repository: scope.repository().clone(),
@@ -51,20 +36,6 @@ impl GitHubAdapter {
             },
         };
         self.ask(&access, request).await
-    }
-
-    /// A thing of a repository; none for 404.
-    pub(super) async fn find<A: DeserializeOwned>(
-        &self,
-        repository: &RepositoryName,
-        request: &Request,
-    ) -> Result<Option<A>, Failure> {
-        let answer = self.ask_about_jobs(repository, request).await?;
-        match answer.status {
-            StatusCode::OK => answer.read().map(Some),
-            StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(answer.unexpected()),
-        }
     }
 
     async fn command_run(

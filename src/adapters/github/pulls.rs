@@ -2,8 +2,7 @@
 
 use super::adapter::GitHubAdapter;
 use super::answers;
-use super::api::PER_PAGE;
-use super::request::{Request, under};
+use super::request::{PER_PAGE, Request, under};
 use crate::domain::facts::{Commit, Pull};
 use crate::domain::ids::{RepositoryId, RepositoryName};
 use crate::ports::Failure;

@@ -6,6 +6,9 @@ use http::Method;
 use serde_json::Value;
 use std::fmt::{self, Write};
 
+/// GitHub's largest page.
+pub(super) const PER_PAGE: usize = 100;
+
 /// One request. Its text form, used in errors, is method and path: queries stay out of it.
 pub(super) struct Request {
     /// Name for metrics and logs, out of a closed set.

@@ -6,8 +6,8 @@
 
 use super::store::Alerts;
 use crate::domain::alert::Alert;
-use crate::ports::Failure;
 use crate::ports::alert_sink::{AlertSink, PATIENCE_S};
+use crate::ports::{Event, Failure};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::cmp::Reverse;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -172,7 +172,10 @@ impl Alerts {
         let patience = Duration::from_secs(PATIENCE_S.unsigned_abs());
         let answer = tokio::time::timeout(patience, sink.tell(&alert)).await;
         let answer = answer.unwrap_or_else(|_| Err(Failure::Transient("it took too long".to_owned())));
-        self.observer.alert_told(name, answer.is_ok());
+        self.observer.observe(&Event::AlertSent {
+            sink: name,
+            accepted: answer.is_ok(),
+        });
         let (now, revision) = (self.clock.now(), alert.revision);
         let Err(failure) = answer else {
             self.note(id, |old| Some(old?.told_to(name, revision, now))).await?;

@@ -9,7 +9,7 @@ use crate::app::rollout::rollback;
 use crate::app::runners::lifecycle;
 use crate::app::runners::record::{change_runner, load_runner, note_job, runner_of_event};
 use crate::app::settings::Repository;
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::{AlertKey, AlertKind};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event::{Action as EventAction, JobEvent, JobStatus};
 use crate::domain::job::{Service, ServiceEvent};
@@ -43,7 +43,7 @@ pub(in crate::app) async fn perform(
 }
 
 async fn raise(ctx: &Context, kind: AlertKind, decision: &Decision) -> Result<(), Failure> {
-    ctx.alerts.raise(Alert::of(kind, decision)).await
+    ctx.alerts.raise(decision.alert(kind)).await
 }
 
 async fn provision(ctx: &Context, event: &JobEvent, decision: &Decision) -> Result<(), Failure> {
@@ -314,10 +314,8 @@ async fn settle_stuck(ctx: &Context, event: &JobEvent, record: Option<&JobRecord
         decision.actions.contains(&Action::Alert(AlertKind::JobStuck)) || decision.leaves_a_job_waiting()
     };
     if record.was_given_up || record.decisions.iter().any(was_stuck) {
-        let (repository, job) = (&record.repository, event.job.id);
-        ctx.alerts
-            .over(AlertKind::JobStuck, Some(repository), "-", Some(job))
-            .await?;
+        let key = AlertKey::new(AlertKind::JobStuck, Some(&record.repository));
+        ctx.alerts.over(&key, Some(event.job.id)).await?;
     }
     Ok(())
 }

@@ -16,16 +16,16 @@ use crate::app::runners::record::runner_of_event;
 use crate::app::runners::thefts::Waiter;
 use crate::app::settings::Repository;
 use crate::domain::admission::SETTLING_DELAY;
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::AlertKind;
 use crate::domain::decision::{self, Action, Decision, Input};
 use crate::domain::event::{Action as EventAction, Job, JobEvent};
 use crate::domain::facts::{Fact, Facts, LedgerFacts, LiveJob, OurRunner};
 use crate::domain::ids::DeliveryId;
 use crate::domain::job::Progress;
-use crate::domain::pin::REPOSITORY_CHANGED;
+use crate::domain::reason::Reason;
 use crate::domain::routing::RoutingVerdict;
 use crate::domain::trust::{self, Trust};
-use crate::ports::Failure;
+use crate::ports::{Event, Failure};
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
@@ -97,7 +97,10 @@ pub(in crate::app) async fn process_event(
     }
     pins::see(ctx, repository, &facts).await?;
     rollback::forget_rollback(ctx, repository, &facts).await?;
-    ctx.observer.decided(&decision, began.elapsed());
+    ctx.observer.observe(&Event::Decided {
+        decision: &decision,
+        took: began.elapsed(),
+    });
     log(&decision);
     ctx.alerts.settle_trust(record.as_ref(), &decision).await?;
     let pending: Vec<Action> = decision
@@ -118,7 +121,7 @@ pub(in crate::app) async fn process_event(
     hold_or_release(ctx, repository, event, &decision, may_quarantine).await?;
     follow_up(ctx, repository, event, &decision, &pending).await?;
     if decision.leaves_a_job_waiting() {
-        ctx.alerts.raise(Alert::of(AlertKind::JobStuck, &decision)).await?;
+        ctx.alerts.raise(decision.alert(AlertKind::JobStuck)).await?;
     }
     Ok(Processed { decision, not_before })
 }
@@ -205,7 +208,7 @@ async fn hold_or_release(
         && matches!(decision.trust.verdict, Trust::Untrusted | Trust::Unknown);
     let waits = matches!(event.action, EventAction::Queued | EventAction::Waiting);
     let over = event.action == EventAction::Completed;
-    let is_nobodys = |reason: &String| reason == "run-gone" || reason == REPOSITORY_CHANGED;
+    let is_nobodys = |reason: &Reason| matches!(reason, Reason::RunGone | Reason::RepositoryChanged);
     if threat && waits && !decision.admission.reasons.iter().any(is_nobodys) {
         let author = decision.author.as_deref().unwrap_or("-");
         let length = repository.quarantine;
@@ -265,7 +268,7 @@ async fn carry_out(
 
 /// Whether the decision accuses or refuses somebody because of what the routing variable is.
 fn rests_on_the_variable(decision: &Decision) -> bool {
-    let refused = decision.admission.reasons.iter().any(|reason| reason == "rolled-back");
+    let refused = decision.admission.reasons.contains(&Reason::RolledBack);
     refused || decision.routing.verdict == RoutingVerdict::NotRouted
 }
 

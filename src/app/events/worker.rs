@@ -12,10 +12,11 @@ use crate::app::settings::Repository;
 use crate::domain::decision::{Action, Decision, UNDECIDED_AFTER};
 use crate::domain::event::JobEvent;
 use crate::domain::payload::{self, Parsed};
+use crate::domain::reason::{self, Reason};
 use crate::domain::retry::backoff;
-use crate::ports::Failure;
 use crate::ports::github::Purpose;
 use crate::ports::queue::Lease;
+use crate::ports::{Event, Failure};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -115,7 +116,8 @@ async fn finish<T>(ctx: &Context, lease: Lease, interruption: impl Future<Output
     let id = lease.id.clone();
     if lease.attempts == 0 {
         let waited = ctx.clock.now() - lease.received_at;
-        ctx.observer.claimed(waited.to_std().unwrap_or_default());
+        let waited = waited.to_std().unwrap_or_default();
+        ctx.observer.observe(&Event::DeliveryClaimed { waited });
     }
     let outcome = tokio::select! {
         outcome = process(ctx, &lease) => outcome,
@@ -233,13 +235,12 @@ async fn settle(
         return Ok(Outcome::Done);
     }
     let reasons = &decision.admission.reasons;
-    let by_ledger = |reason: &String| reason == "at-capacity" || reason == "quarantined";
-    if ctx.host.is_some() && !reasons.is_empty() && reasons.iter().all(by_ledger) {
+    if ctx.host.is_some() && !reasons.is_empty() && reasons.iter().all(Reason::is_lifted_by_the_pool) {
         // The pool takes it up when there is room and nobody to fear, which no amount of trying brings about.
         waiting::begin(ctx, event, &lease.id, lease.received_at).await?;
         return Ok(Outcome::Done);
     }
-    let mut cause = reasons.join(", ");
+    let mut cause = reason::join(reasons);
     if cause.is_empty() {
         "undecided".clone_into(&mut cause);
     }

@@ -7,7 +7,7 @@ use crate::app::jobs::waiting;
 use crate::app::records::{self, RunnerRecord};
 use crate::app::runners::record::advance_runner;
 use crate::app::runners::{job_gate, lifecycle, provision, sweep};
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::ids::JobId;
 use crate::domain::job::ServiceEvent;
 use crate::ports::{Failure, RunnerHost};
@@ -62,8 +62,8 @@ async fn boot(ctx: &Context, host: &dyn RunnerHost) -> Result<(), Failure> {
 async fn tell_boot_failed(ctx: &Context, why: &str) -> Result<(), Failure> {
     tracing::error!(why, "an environment did not come up");
     let what = format!("an environment did not come up: {why}");
-    let alert = Alert::about(AlertKind::RunnerBootFailure, None, "-", None, &what, ctx.clock.now());
-    ctx.alerts.raise(alert).await
+    let key = AlertKey::new(AlertKind::RunnerBootFailure, None);
+    ctx.alerts.raise(Alert::new(&key, None, &what, ctx.clock.now())).await
 }
 
 /// A crash came between naming a runner and recording it: nobody was asked for it.

@@ -13,7 +13,7 @@ use crate::domain::job::Service;
 use crate::domain::pool::{self, Seat, Step, Taken, Waiting};
 use crate::domain::runner::{Outcome, RunnerState};
 use crate::ports::runner_host::{Ending, Hello, Slot, SlotId, SlotState};
-use crate::ports::{Failure, RunnerHost};
+use crate::ports::{Event, Failure, RunnerHost};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -47,7 +47,7 @@ pub(super) async fn look(ctx: &Context, host: &dyn RunnerHost) -> Result<Pass, F
     let began = ctx.pool.moment();
     let slots = host.list().await?;
     for took in ctx.pool.booted(&slots, now) {
-        ctx.observer.booted(took);
+        ctx.observer.observe(&Event::SlotReady { took });
     }
     let mut runners: Vec<RunnerRecord> = records::all(ctx.ledger.as_ref()).await?;
     runners.retain(|runner| runner.instance == ctx.settings.instance);

@@ -4,7 +4,7 @@ use crate::app::context::Context;
 use crate::app::events::refusal::passing;
 use crate::app::records::{self, RepositoryRecord, RolledBack, RunRecord};
 use crate::app::settings::Repository;
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::{AlertKey, AlertKind};
 use crate::domain::decision::Decision;
 use crate::domain::facts::Facts;
 use crate::ports::Failure;
@@ -33,7 +33,7 @@ pub(in crate::app) async fn roll_back(
     set.map_err(passing)?;
     ctx.github_cache.forget_variable(name);
     tracing::error!(repository = %name, job = job.0, "self-hosted routing of {name} was switched off");
-    ctx.alerts.raise(Alert::of(AlertKind::Rollback, decision)).await?;
+    ctx.alerts.raise(decision.alert(AlertKind::Rollback)).await?;
     records::update(ledger, &run, retention, |old: Option<RunRecord>| {
         let mut record = old.unwrap_or_default();
         record.rolled_back = true;
@@ -62,7 +62,8 @@ pub(in crate::app) async fn forget_rollback(
     {
         return Ok(());
     }
-    ctx.alerts.over(AlertKind::Rollback, Some(name), "-", None).await?;
+    let key = AlertKey::new(AlertKind::Rollback, Some(name));
+    ctx.alerts.over(&key, None).await?;
     records::update(
         ledger,
         name.as_str(),

@@ -13,13 +13,14 @@ use crate::app::jobs::waiting;
 use crate::app::records::{Entered, RunnerRecord};
 use crate::app::settings::Repository;
 use crate::domain::admission::AdmissionVerdict;
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::decision::Action;
 use crate::domain::event::{self, Job, JobEvent, JobStatus};
 use crate::domain::facts::Admitted;
 use crate::domain::ids::{DeliveryId, RunId};
 use crate::domain::job::{Progress, ServiceEvent};
 use crate::domain::pin::RepositoryIds;
+use crate::domain::reason;
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
 use crate::ports::Failure;
 use crate::ports::github::{Purpose, RunnerScope};
@@ -71,7 +72,8 @@ pub(in crate::app) async fn judge(ctx: &Context, name: &str, hello: &Hello) -> R
     open(ctx, &runner).await?;
     // Runners come up here, whatever was wrong before.
     for of in [None, Some(&runner.repository)] {
-        ctx.alerts.over(AlertKind::RunnerBootFailure, of, "-", None).await?;
+        let key = AlertKey::new(AlertKind::RunnerBootFailure, of);
+        ctx.alerts.over(&key, None).await?;
     }
     Ok(true)
 }
@@ -172,7 +174,7 @@ async fn admit(
         })),
         // GitHub owes an answer: the deadline of the gate decides if it stays owed.
         AdmissionVerdict::Hold => {
-            let reasons = decision.admission.reasons.join(", ");
+            let reasons = reason::join(&decision.admission.reasons);
             Err(Failure::Transient(format!(
                 "job {} is not admitted yet: {reasons}",
                 job.id
@@ -185,8 +187,8 @@ async fn admit(
                     "runner {} was given to job {}, which may have none",
                     runner.name, job.id
                 );
-                let (kind, now) = (AlertKind::StolenRunner, ctx.clock.now());
-                let alert = Alert::about(kind, Some(&repository.name), "gate", Some(job.id), &what, now);
+                let key = AlertKey::new(AlertKind::StolenRunner, Some(&repository.name)).caused_by("gate");
+                let alert = Alert::new(&key, Some(job.id), &what, ctx.clock.now());
                 ctx.alerts.raise(alert).await?;
             }
             Ok(None)

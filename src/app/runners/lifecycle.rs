@@ -8,12 +8,12 @@ use crate::app::context::Context;
 use crate::app::jobs::waiting;
 use crate::app::quarantine;
 use crate::app::records::{self, JobRecord, PastRunner, RunnerRecord, Want};
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::job::{Service, ServiceEvent};
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
-use crate::ports::Failure;
 use crate::ports::github::{Deletion, RunnerScope};
 use crate::ports::runner_host::SlotId;
+use crate::ports::{Event, Failure};
 
 /// Ends a runner and removes what is left of it. What does not work out now is done by the pool later.
 ///
@@ -48,7 +48,8 @@ pub(in crate::app) async fn end(
             detail,
             "runner {name} has ended: {outcome}"
         );
-        ctx.observer.runner_ended(record.outcome.unwrap_or(Outcome::Died));
+        let outcome = record.outcome.unwrap_or(Outcome::Died);
+        ctx.observer.observe(&Event::RunnerEnded { outcome });
     }
     if let Err(failure) = tear_down(ctx, name).await {
         tracing::warn!(runner = name, %failure, "something is left of runner {name}");
@@ -160,10 +161,9 @@ async fn release(ctx: &Context, runner: &RunnerRecord) -> Result<(), Failure> {
     let Some(job) = job else { return Ok(()) };
     if outcome.is_boot_failure() || gave_up || refused_for_long {
         let what = format!("runner {} came to nothing: {}{more}", runner.name, outcome.as_str());
-        let (kind, repository) = (AlertKind::RunnerBootFailure, Some(&runner.repository));
-        ctx.alerts
-            .raise(Alert::about(kind, repository, "-", Some(runner.job), &what, now))
-            .await?;
+        let key = AlertKey::new(AlertKind::RunnerBootFailure, Some(&runner.repository));
+        let alert = Alert::new(&key, Some(runner.job), &what, now);
+        ctx.alerts.raise(alert).await?;
     }
     if gave_up || refused_for_long {
         // The other alert is over once any runner comes up; this job still has none.
@@ -177,10 +177,9 @@ async fn release(ctx: &Context, runner: &RunnerRecord) -> Result<(), Failure> {
             runner.job,
             outcome.as_str()
         );
-        let (kind, repository) = (AlertKind::JobStuck, Some(&runner.repository));
-        ctx.alerts
-            .raise(Alert::about(kind, repository, "-", Some(runner.job), &what, now))
-            .await?;
+        let key = AlertKey::new(AlertKind::JobStuck, Some(&runner.repository));
+        let alert = Alert::new(&key, Some(runner.job), &what, now);
+        ctx.alerts.raise(alert).await?;
     }
     let holds = |want: &Want| want.holder.as_ref().is_some_and(|holder| holder.runner == runner.name);
     if job.service == Service::Wanted {

@@ -6,7 +6,7 @@ use crate::app::records::{self, PastRunner, RunnerRecord};
 use crate::domain::event;
 use crate::domain::ids::JobId;
 use crate::domain::runner::{RunnerEvent, RunnerState};
-use crate::ports::{Failure, Ledger};
+use crate::ports::{Event, Failure, Ledger};
 
 /// A runner by its name, also one of which nothing is left.
 ///
@@ -46,7 +46,7 @@ pub(in crate::app) async fn change_runner(
     })
     .await?;
     if let Some(took) = picked_up {
-        ctx.observer.picked_up(took);
+        ctx.observer.observe(&Event::RunnerPickedUp { took });
     }
     Ok(changed)
 }

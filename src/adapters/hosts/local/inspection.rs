@@ -2,36 +2,15 @@
 
 use super::account::Account;
 use super::limits::Limits;
-use super::network::Plan;
+use super::network::Rules;
+use super::settings::Settings;
 use super::{launch, limits, network, sandbox, seccomp};
-use crate::config::{Local, Network, Sandbox};
+use crate::adapters::hosts::slots::SYSTEM_PATH;
+use crate::config::{Network, Sandbox};
 use std::fmt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
-
-/// Where programs are looked for, here and in environments.
-pub(super) const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// How runners are made on this machine.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Where this instance keeps its state.
-    pub state_dir: PathBuf,
-    /// The instance whose slots these are.
-    pub instance: String,
-    /// The program of jitgate.
-    pub program: PathBuf,
-    /// What the operator chose.
-    pub local: Local,
-    /// How long a job may wait at its gate.
-    pub gate_deadline: Duration,
-    /// How long a job may take.
-    pub job_deadline: Duration,
-    /// Files, folders and sockets that no job may see, wherever they lie.
-    pub hidden: Vec<PathBuf>,
-}
 
 /// Something is missing, or risky.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,10 +117,10 @@ pub(super) fn missing_runner(home: &Path) -> Option<Complaint> {
 
 /// Makes a network for a moment.
 fn try_network(settings: &Settings) -> Result<(), Complaint> {
-    let Some(plan) = Plan::of(settings) else {
+    let Some(rules) = Rules::of(settings) else {
         return Ok(());
     };
-    network::try_it(&plan).map_err(|error| Complaint {
+    network::try_it(&rules).map_err(|error| Complaint {
         what: format!("local.network: {error}"),
         remedy: "let this account make namespaces and open /dev/net/tun (a unit needs RestrictNamespaces= and \
                  DeviceAllow= to let them through), or set local.network = \"host\""
