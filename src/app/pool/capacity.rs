@@ -2,8 +2,8 @@
 
 use super::task::slot_key;
 use crate::app::context::Context;
+use crate::domain::slot::Slot;
 use crate::ports::Failure;
-use crate::ports::runner_host::Slot;
 
 /// Whether all environments there may be are taken, by runners or by jobs that are about to have one.
 pub(in crate::app) async fn is_full(ctx: &Context) -> Result<bool, Failure> {

@@ -4,8 +4,8 @@
 use super::task::{BOOT, Task};
 use crate::app::measure::Boots;
 use crate::domain::retry::backoff;
+use crate::domain::slot::{Slot, SlotId};
 use crate::ports::Failure;
-use crate::ports::runner_host::{Slot, SlotId};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,6 @@
 //! Doing what a pass has planned. Everything here can be broken off and done again.
 
-use super::task::{RunnerTask, Task};
+use super::task::Task;
 use crate::app::context::Context;
 use crate::app::jobs::record::change_job;
 use crate::app::jobs::waiting;
@@ -10,6 +10,7 @@ use crate::app::runners::{job_gate, lifecycle, provision, sweep};
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::ids::JobId;
 use crate::domain::job::ServiceEvent;
+use crate::domain::runner_task::RunnerTask;
 use crate::ports::{Failure, RunnerHost};
 
 /// Gives false when there was nothing to be done yet.
@@ -60,8 +61,8 @@ async fn boot(ctx: &Context, host: &dyn RunnerHost) -> Result<(), Failure> {
 }
 
 async fn tell_boot_failed(ctx: &Context, why: &str) -> Result<(), Failure> {
-    tracing::error!(why, "an environment did not come up");
-    let what = format!("an environment did not come up: {why}");
+    tracing::error!(why, "a slot did not come up");
+    let what = format!("a slot did not come up: {why}");
     let key = AlertKey::new(AlertKind::RunnerBootFailure, None);
     ctx.alerts.raise(Alert::new(&key, None, &what, ctx.clock.now())).await
 }

@@ -11,8 +11,8 @@ use crate::app::records::{self, JobRecord, PastRunner, RunnerRecord, Want};
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::job::{Service, ServiceEvent};
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
+use crate::domain::slot::SlotId;
 use crate::ports::github::{Deletion, RunnerScope};
-use crate::ports::runner_host::SlotId;
 use crate::ports::{Event, Failure};
 
 /// Ends a runner and removes what is left of it. What does not work out now is done by the pool later.

@@ -212,7 +212,9 @@ impl Stage {
     /// Works off what is due, deliveries and then the pool, until nothing is.
     pub(crate) async fn work(&self) {
         for _ in 0..PASSES {
-            worker::run_until_idle(&self.gate, "test").await.expect("the store answers");
+            worker::run_until_idle(&self.gate, "test")
+                .await
+                .expect("the store answers");
             if pass::run_once(&self.gate).await.expect("the host answers") == 0 {
                 return;
             }
