@@ -10,6 +10,7 @@ pub mod care;
 pub mod decision;
 pub mod event;
 pub mod facts;
+pub mod finding;
 pub mod ids;
 pub mod job;
 pub mod labels;
