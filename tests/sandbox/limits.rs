@@ -1,8 +1,8 @@
 //! What a job may use of the machine: memory, processes, processors and disk.
 
 use crate::stage::{STAYS, Stage, is_root, problems, processes, until};
+use jitgate::domain::slot::{Ending, SlotState};
 use jitgate::ports::RunnerHost;
-use jitgate::ports::runner_host::{Ending, SlotState};
 use std::fs;
 use std::path::PathBuf;
 
