@@ -123,6 +123,11 @@ fn wrong_imports(file: &Source) -> Vec<String> {
         ["adapters", other, ..] if *layer == "adapters" && module.get(1).is_some_and(|own| own != other) => {
             Some(format!("imports another adapter, {other}"))
         }
+        ["adapters", "hosts", other, ..]
+            if matches!(module.as_slice(), ["adapters", "hosts", own, ..] if own != other) && *other != "slots" =>
+        {
+            Some(format!("imports another host, {other}"))
+        }
         [target, ..] if target != layer && !allowed.split(' ').any(|name| name == *target) => {
             let allowed = if allowed.is_empty() { "nothing of ours" } else { allowed };
             Some(format!("{layer} imports {target}; it may import {allowed}"))

@@ -10,6 +10,7 @@ mod dead_letter;
 mod delivery;
 mod entry;
 mod exit;
+mod findings;
 mod internal;
 mod logging;
 mod one_repository;

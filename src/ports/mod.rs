@@ -1,20 +1,20 @@
-//! The traits the application needs from the world, and the one way they may fail.
+//! The traits that the application requires of the outside world, and their common failure type.
 
 pub mod alert_sink;
 pub mod clock;
+pub mod event;
 pub mod failure;
 pub mod github;
 pub mod ledger;
-pub mod observer;
 pub mod promise;
 pub mod queue;
 pub mod runner_host;
 
 pub use clock::Clock;
+pub use event::{Event, FanOut, Observer};
 pub use failure::Failure;
 pub use github::GitHub;
 pub use ledger::Ledger;
-pub use observer::Observer;
 pub use promise::Durability;
 pub use queue::Queue;
 pub use runner_host::RunnerHost;

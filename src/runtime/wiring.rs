@@ -13,9 +13,9 @@ use crate::app::repositories::renamed::Renamed;
 use crate::app::settings::{Repository, Settings};
 use crate::app::{Alerts, Gate, Ingest};
 use crate::config::{AdminListen, Config, Credentials, Host, Scope, StoreUrl};
-use crate::domain::care::Deadlines;
 use crate::domain::policy::Policy;
 use crate::domain::pool::Bounds as PoolBounds;
+use crate::domain::runner_task::Deadlines;
 use crate::http::{self, AdminState, Bind, Health, Limits, Metrics, Running};
 use crate::ports::alert_sink::AlertSink;
 use crate::ports::github::RunnerScope;
@@ -177,15 +177,6 @@ pub fn open_alerts(
     Ok(Arc::new(Alerts::new(ledger, clock.clone(), observer, retention, sinks)))
 }
 
-/// Has somebody told of every call to GitHub.
-struct Told(Arc<dyn Observer>);
-
-impl github::Calls for Told {
-    fn answered(&self, endpoint: &'static str, status: Option<u16>) {
-        self.0.github_answered(endpoint, status);
-    }
-}
-
 /// The client of the configured GitHub.
 ///
 /// # Errors
@@ -229,8 +220,7 @@ fn connect(
         connect_timeout: config.github.connect_timeout,
         timeout: config.github.timeout,
     };
-    let adapter =
-        GitHubAdapter::observed(&settings, clock.clone(), Arc::new(Told(observer))).map_err(WiringError::GitHub)?;
+    let adapter = GitHubAdapter::observed(&settings, clock.clone(), observer).map_err(WiringError::GitHub)?;
     Ok(Arc::new(adapter))
 }
 

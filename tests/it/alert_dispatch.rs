@@ -9,7 +9,7 @@ use jitgate::adapters::clock::ManualClock;
 use jitgate::adapters::memory::MemoryStore;
 use jitgate::app::Alerts;
 use jitgate::app::alerts::Asked;
-use jitgate::domain::alert::{Alert, AlertKind, AlertState, ITSELF, Pace};
+use jitgate::domain::alert::{Alert, AlertKey, AlertKind, AlertState, ITSELF, Pace};
 use jitgate::domain::ids::{JobId, RepositoryName};
 use jitgate::ports::ledger::{Key, Kind};
 use jitgate::ports::queue::Bounds;
@@ -54,8 +54,8 @@ impl Setup {
 
     fn alert(&self, apart: &str, job: u64) -> Alert {
         let repository = RepositoryName::parse("octo/chem").expect("a name");
-        let (kind, job) = (AlertKind::StolenRunner, Some(JobId(job)));
-        Alert::about(kind, Some(&repository), apart, job, "it happened", self.clock.now())
+        let key = AlertKey::new(AlertKind::StolenRunner, Some(&repository)).caused_by(apart);
+        Alert::new(&key, Some(JobId(job)), "it happened", self.clock.now())
     }
 }
 

@@ -5,8 +5,8 @@
 //! and removed before a last look at it; what a crash in between leaves out is put right at the next start.
 
 use crate::app::records::{self, Record};
-use crate::domain::alert::{Alert, AlertKind, AlertState, ITSELF, Told};
-use crate::domain::ids::{JobId, RepositoryName};
+use crate::domain::alert::{Alert, AlertKey, AlertKind, AlertState, ITSELF, Told};
+use crate::domain::ids::JobId;
 use crate::ports::alert_sink::AlertSink;
 use crate::ports::ledger::{Key, Kind};
 use crate::ports::{Clock, Failure, Ledger, Observer};
@@ -139,21 +139,14 @@ impl Alerts {
         self.raise(alert).await
     }
 
-    /// The cause of an alert is over for one job, or without one for all: the alert of that kind, repository and `apart` (see
-    /// [`Alert::about`]) is resolved once it is over for every job it was raised for. Costs one read where there is none.
+    /// Reports that the cause of an alert is over for one job, or for all jobs if none is given. The alert is resolved once it is
+    /// over for every job that it was raised for. Costs one read if there is no such alert.
     ///
     /// # Errors
     /// The ledger's failure.
-    pub async fn over(
-        &self,
-        kind: AlertKind,
-        repository: Option<&RepositoryName>,
-        apart: &str,
-        job: Option<JobId>,
-    ) -> Result<(), Failure> {
+    pub async fn over(&self, key: &AlertKey, job: Option<JobId>) -> Result<(), Failure> {
         let now = self.clock.now();
-        let id = Alert::id_about(kind, repository, apart);
-        self.change(&id, |old| Some(old?.over_for(job.map(|job| job.0), now)))
+        self.change(&key.id(), |old| Some(old?.over_for(job.map(|job| job.0), now)))
             .await?;
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::app::jobs::waiting;
 use crate::app::records::{self, Entry, JobRecord, RepositoryRecord, RolledBack, RunRecord, RunnerRecord};
 use crate::app::runners::lifecycle;
 use crate::app::settings::Repository;
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::{AlertKey, AlertKind};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event::{Action as EventAction, JobEvent, JobStatus};
 use crate::domain::facts::Facts;
@@ -40,7 +40,7 @@ pub(in crate::app) async fn perform(
 }
 
 async fn raise(gate: &Gate, kind: AlertKind, decision: &Decision) -> Result<(), Failure> {
-    gate.alerts.raise(Alert::of(kind, decision)).await
+    gate.alerts.raise(decision.alert(kind)).await
 }
 
 async fn provision(gate: &Gate, event: &JobEvent, decision: &Decision) -> Result<(), Failure> {
@@ -188,7 +188,8 @@ pub(in crate::app) async fn forget_rollback(
     {
         return Ok(());
     }
-    gate.alerts.over(AlertKind::Rollback, Some(name), "-", None).await?;
+    let key = AlertKey::new(AlertKind::Rollback, Some(name));
+    gate.alerts.over(&key, None).await?;
     records::update(
         ledger,
         name.as_str(),
@@ -387,10 +388,8 @@ async fn settle_stuck(gate: &Gate, event: &JobEvent, record: Option<&JobRecord>)
         decision.actions.contains(&Action::Alert(AlertKind::JobStuck)) || decision.leaves_a_job_waiting()
     };
     if record.was_given_up || record.decisions.iter().any(was_stuck) {
-        let (repository, job) = (&record.repository, event.job.id);
-        gate.alerts
-            .over(AlertKind::JobStuck, Some(repository), "-", Some(job))
-            .await?;
+        let key = AlertKey::new(AlertKind::JobStuck, Some(&record.repository));
+        gate.alerts.over(&key, Some(event.job.id)).await?;
     }
     Ok(())
 }

@@ -13,16 +13,16 @@ use crate::app::repositories::pins;
 use crate::app::runners::lifecycle;
 use crate::app::settings::Repository;
 use crate::domain::admission::SETTLING_DELAY;
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::AlertKind;
 use crate::domain::decision::{self, Action, Decision, Input};
 use crate::domain::event::{Action as EventAction, Job, JobEvent};
 use crate::domain::facts::{Fact, Facts, LedgerFacts, LiveJob, OurRunner};
 use crate::domain::ids::DeliveryId;
 use crate::domain::job::Progress;
-use crate::domain::pin::REPOSITORY_CHANGED;
+use crate::domain::reason::Reason;
 use crate::domain::routing::RoutingVerdict;
 use crate::domain::trust::{self, Trust};
-use crate::ports::Failure;
+use crate::ports::{Event, Failure};
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
@@ -73,7 +73,10 @@ impl Gate {
         }
         pins::see(self, repository, &facts).await?;
         actions::forget_rollback(self, repository, &facts).await?;
-        self.observer.decided(&decision, began.elapsed());
+        self.observer.observe(&Event::Decided {
+            decision: &decision,
+            took: began.elapsed(),
+        });
         log(&decision);
         self.alerts.settle_trust(record.as_ref(), &decision).await?;
         let pending: Vec<Action> = decision
@@ -95,7 +98,7 @@ impl Gate {
             .await?;
         self.follow_up(repository, event, &decision, &pending).await?;
         if decision.leaves_a_job_waiting() {
-            self.alerts.raise(Alert::of(AlertKind::JobStuck, &decision)).await?;
+            self.alerts.raise(decision.alert(AlertKind::JobStuck)).await?;
         }
         Ok((decision, not_before))
     }
@@ -182,7 +185,7 @@ impl Gate {
             && matches!(decision.trust.verdict, Trust::Untrusted | Trust::Unknown);
         let waits = matches!(event.action, EventAction::Queued | EventAction::Waiting);
         let over = event.action == EventAction::Completed;
-        let is_nobodys = |reason: &String| reason == "run-gone" || reason == REPOSITORY_CHANGED;
+        let is_nobodys = |reason: &Reason| matches!(reason, Reason::RunGone | Reason::RepositoryChanged);
         if threat && waits && !decision.admission.reasons.iter().any(is_nobodys) {
             let author = decision.author.as_deref().unwrap_or("-");
             let length = repository.quarantine;
@@ -243,7 +246,7 @@ impl Gate {
 
 /// Whether the decision accuses or refuses somebody because of what the routing variable is.
 fn rests_on_the_variable(decision: &Decision) -> bool {
-    let refused = decision.admission.reasons.iter().any(|reason| reason == "rolled-back");
+    let refused = decision.admission.reasons.contains(&Reason::RolledBack);
     refused || decision.routing.verdict == RoutingVerdict::NotRouted
 }
 

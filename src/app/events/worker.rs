@@ -11,10 +11,11 @@ use crate::app::settings::Repository;
 use crate::domain::decision::{Action, Decision, UNDECIDED_AFTER};
 use crate::domain::event::JobEvent;
 use crate::domain::payload::{self, Parsed};
+use crate::domain::reason::{self, Reason};
 use crate::domain::retry::backoff;
-use crate::ports::Failure;
 use crate::ports::github::Purpose;
 use crate::ports::queue::Lease;
+use crate::ports::{Event, Failure};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -115,7 +116,8 @@ impl Gate {
         let id = lease.id.clone();
         if lease.attempts == 0 {
             let waited = self.clock.now() - lease.received_at;
-            self.observer.claimed(waited.to_std().unwrap_or_default());
+            let waited = waited.to_std().unwrap_or_default();
+            self.observer.observe(&Event::DeliveryClaimed { waited });
         }
         let outcome = tokio::select! {
             outcome = self.process(&lease) => outcome,
@@ -234,13 +236,12 @@ impl Gate {
             return Ok(Outcome::Done);
         }
         let reasons = &decision.admission.reasons;
-        let by_ledger = |reason: &String| reason == "at-capacity" || reason == "quarantined";
-        if self.host.is_some() && !reasons.is_empty() && reasons.iter().all(by_ledger) {
+        if self.host.is_some() && !reasons.is_empty() && reasons.iter().all(Reason::is_lifted_by_the_pool) {
             // The pool takes it up when there is room and nobody to fear, which no amount of trying brings about.
             waiting::begin(self, event, &lease.id, lease.received_at).await?;
             return Ok(Outcome::Done);
         }
-        let mut cause = reasons.join(", ");
+        let mut cause = reason::join(reasons);
         if cause.is_empty() {
             "undecided".clone_into(&mut cause);
         }

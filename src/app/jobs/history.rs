@@ -9,6 +9,7 @@ use crate::domain::admission::AdmissionVerdict;
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::{DeliveryId, JobId};
 use crate::domain::job::{Progress, Service};
+use crate::domain::reason::{self, Reason};
 use crate::domain::runner::RunnerState;
 use crate::ports::queue::{Delivery, DeliveryState, Filter};
 use crate::ports::{Failure, Ledger, Queue};
@@ -47,8 +48,8 @@ pub struct Story {
 pub struct Wait {
     /// Since when it waits.
     pub since: DateTime<Utc>,
-    /// Why it was put off, as reason codes; empty when it only waits for its turn.
-    pub reasons: Vec<String>,
+    /// Why it was put off; empty when it only waits for its turn.
+    pub reasons: Vec<Reason>,
     /// Before then it is left alone.
     pub not_before: Option<DateTime<Utc>>,
     /// The runner that is being made for it.
@@ -153,9 +154,9 @@ fn heard(at: DateTime<Utc>, action: &str, delivery: &DeliveryId) -> Moment {
 /// When a delivery came in, and what was decided on it.
 fn told_of(chapter: &Chapter) -> Vec<Moment> {
     let decision = &chapter.decision;
-    let because = |verdict: &str, reasons: &[String]| match reasons {
+    let because = |verdict: &str, reasons: &[Reason]| match reasons {
         [] => verdict.to_owned(),
-        reasons => format!("{verdict} ({})", reasons.join(", ")),
+        reasons => format!("{verdict} ({})", reason::join(reasons)),
     };
     let trust = because(decision.trust.verdict.as_str(), &decision.trust.reasons);
     let admission = because(decision.admission.verdict.as_str(), &decision.admission.reasons);

@@ -5,7 +5,7 @@
 use crate::app::context::Gate;
 use crate::app::records::{self, PinRecord};
 use crate::app::settings::Repository;
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::facts::Facts;
 use crate::domain::ids::RepositoryName;
 use crate::domain::pin::{RepositoryIds, Shown};
@@ -21,10 +21,17 @@ const RETRY_DELAY: Duration = Duration::from_secs(60);
 /// Pins are kept until they are replaced.
 const RETENTION: Duration = Duration::MAX;
 
-/// What tells apart the alert of another repository under a configured name.
-pub const ANOTHER: &str = "-";
-/// What tells apart the alert of a configured repository under another name.
-pub const RENAMED: &str = "renamed";
+/// The alert of another repository under a configured name.
+#[must_use]
+pub fn taken_over(name: &RepositoryName) -> AlertKey {
+    AlertKey::new(AlertKind::RepositoryChanged, Some(name))
+}
+
+/// The alert of a configured repository under another name.
+#[must_use]
+pub fn renamed(name: &RepositoryName) -> AlertKey {
+    taken_over(name).caused_by("renamed")
+}
 
 /// What a look at GitHub says of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +116,7 @@ fn changed(name: &RepositoryName, pinned: &RepositoryIds, shown: &Shown, now: Da
         "GitHub shows {} as {}, and {pinned} is pinned: no runner is made there",
         name, shown.ids
     );
-    Alert::about(AlertKind::RepositoryChanged, Some(name), ANOTHER, None, &what, now)
+    Alert::new(&taken_over(name), None, &what, now)
 }
 
 /// Replaces what is pinned, by the word of a person. Gives the record as it is then.
@@ -180,10 +187,8 @@ impl Gate {
             .iter()
             .filter(|pin| pin.ids.id == id && self.settings.repository(pin.name.as_str()).is_none());
         for name in former.map(|pin| &pin.name).chain([&repository.name]) {
-            for apart in [ANOTHER, RENAMED] {
-                self.alerts
-                    .over(AlertKind::RepositoryChanged, Some(name), apart, None)
-                    .await?;
+            for key in [taken_over(name), renamed(name)] {
+                self.alerts.over(&key, None).await?;
             }
         }
         Ok(())

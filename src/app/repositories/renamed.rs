@@ -1,11 +1,11 @@
 //! Deliveries of a repository that is configured under another name: it was renamed or transferred, and what GitHub tells of
 //! it is ignored from then on, unless somebody hears of it.
 
-use super::pins::RENAMED;
+use super::pins;
 use crate::app::alerts::Alerts;
 use crate::app::records::{self, PinRecord};
 use crate::app::settings::Repository;
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::Alert;
 use crate::domain::ids::{RepositoryId, RepositoryName};
 use crate::domain::pin::RepositoryIds;
 use crate::ports::{Clock, Failure, Ledger};
@@ -84,8 +84,7 @@ impl Renamed {
             "GitHub delivers for {full_name}, which is repository {id}, configured as {known_as}: it was renamed or \
              transferred, and its deliveries are ignored"
         );
-        let kind = AlertKind::RepositoryChanged;
-        let alert = Alert::about(kind, Some(&known_as), RENAMED, None, &what, now);
+        let alert = Alert::new(&pins::renamed(&known_as), None, &what, now);
         self.alerts.raise_once(alert).await
     }
 

@@ -11,17 +11,18 @@ use crate::app::jobs::waiting;
 use crate::app::records::{Entered, RunnerRecord};
 use crate::app::settings::Repository;
 use crate::domain::admission::AdmissionVerdict;
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::decision::Action;
 use crate::domain::event::{self, Job, JobEvent, JobStatus};
 use crate::domain::facts::Admitted;
 use crate::domain::ids::{DeliveryId, RunId};
 use crate::domain::job::{Progress, ServiceEvent};
 use crate::domain::pin::RepositoryIds;
+use crate::domain::reason;
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
+use crate::domain::slot::{Hello, SlotId};
 use crate::ports::Failure;
 use crate::ports::github::{Purpose, RunnerScope};
-use crate::ports::runner_host::{Hello, SlotId};
 
 /// Finds out who is at the gate and answers. Gives false while GitHub does not show any job on the runner.
 pub(in crate::app) async fn judge(gate: &Gate, name: &str, hello: &Hello) -> Result<bool, Failure> {
@@ -69,7 +70,8 @@ pub(in crate::app) async fn judge(gate: &Gate, name: &str, hello: &Hello) -> Res
     open(gate, &runner).await?;
     // Runners come up here, whatever was wrong before.
     for of in [None, Some(&runner.repository)] {
-        gate.alerts.over(AlertKind::RunnerBootFailure, of, "-", None).await?;
+        let key = AlertKey::new(AlertKind::RunnerBootFailure, of);
+        gate.alerts.over(&key, None).await?;
     }
     Ok(true)
 }
@@ -171,7 +173,7 @@ async fn admit(
         })),
         // GitHub owes an answer: the deadline of the gate decides if it stays owed.
         AdmissionVerdict::Hold => {
-            let reasons = decision.admission.reasons.join(", ");
+            let reasons = reason::join(&decision.admission.reasons);
             Err(Failure::Transient(format!(
                 "job {} is not admitted yet: {reasons}",
                 job.id
@@ -184,8 +186,8 @@ async fn admit(
                     "runner {} was given to job {}, which may have none",
                     runner.name, job.id
                 );
-                let (kind, now) = (AlertKind::StolenRunner, gate.clock.now());
-                let alert = Alert::about(kind, Some(&repository.name), "gate", Some(job.id), &what, now);
+                let key = AlertKey::new(AlertKind::StolenRunner, Some(&repository.name)).caused_by("gate");
+                let alert = Alert::new(&key, Some(job.id), &what, gate.clock.now());
                 gate.alerts.raise(alert).await?;
             }
             Ok(None)

@@ -8,14 +8,14 @@ use crate::app::context::Gate;
 use crate::app::jobs::waiting;
 use crate::app::measure;
 use crate::app::records::{self, JobRecord, PastRunner, RunnerRecord, Want};
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::event;
 use crate::domain::ids::JobId;
 use crate::domain::job::{Service, ServiceEvent};
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
+use crate::domain::slot::SlotId;
 use crate::ports::github::{Deletion, RunnerScope};
-use crate::ports::runner_host::SlotId;
-use crate::ports::{Failure, Ledger};
+use crate::ports::{Event, Failure, Ledger};
 
 /// A runner by its name, also one of which nothing is left.
 ///
@@ -52,7 +52,7 @@ pub(in crate::app) async fn change(
     })
     .await?;
     if let Some(took) = picked_up {
-        gate.observer.picked_up(took);
+        gate.observer.observe(&Event::RunnerPickedUp { took });
     }
     Ok(changed)
 }
@@ -130,7 +130,8 @@ pub(in crate::app) async fn end(
             detail,
             "runner {name} has ended: {outcome}"
         );
-        gate.observer.runner_ended(record.outcome.unwrap_or(Outcome::Died));
+        let outcome = record.outcome.unwrap_or(Outcome::Died);
+        gate.observer.observe(&Event::RunnerEnded { outcome });
     }
     if let Err(failure) = tear_down(gate, name).await {
         tracing::warn!(runner = name, %failure, "something is left of runner {name}");
@@ -245,10 +246,9 @@ async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
     let Some(job) = job else { return Ok(()) };
     if outcome.is_boot_failure() || gave_up || refused_for_long {
         let what = format!("runner {} came to nothing: {}{more}", runner.name, outcome.as_str());
-        let (kind, repository) = (AlertKind::RunnerBootFailure, Some(&runner.repository));
-        gate.alerts
-            .raise(Alert::about(kind, repository, "-", Some(runner.job), &what, now))
-            .await?;
+        let key = AlertKey::new(AlertKind::RunnerBootFailure, Some(&runner.repository));
+        let alert = Alert::new(&key, Some(runner.job), &what, now);
+        gate.alerts.raise(alert).await?;
     }
     if gave_up || refused_for_long {
         // The other alert is over once any runner comes up; this job still has none.
@@ -262,10 +262,9 @@ async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
             runner.job,
             outcome.as_str()
         );
-        let (kind, repository) = (AlertKind::JobStuck, Some(&runner.repository));
-        gate.alerts
-            .raise(Alert::about(kind, repository, "-", Some(runner.job), &what, now))
-            .await?;
+        let key = AlertKey::new(AlertKind::JobStuck, Some(&runner.repository));
+        let alert = Alert::new(&key, Some(runner.job), &what, now);
+        gate.alerts.raise(alert).await?;
     }
     let holds = |want: &Want| want.holder.as_ref().is_some_and(|holder| holder.runner == runner.name);
     if job.service == Service::Wanted {

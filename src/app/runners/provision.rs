@@ -16,12 +16,12 @@ use crate::domain::admission::AdmissionVerdict;
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::JobId;
 use crate::domain::job::{Service, ServiceEvent};
-use crate::domain::pin::REPOSITORY_CHANGED;
+use crate::domain::reason::{self, Reason};
 use crate::domain::retry::backoff;
 use crate::domain::runner::{Outcome, RunnerEvent, runner_name};
+use crate::domain::slot::SlotId;
 use crate::ports::github::{JitOutcome, JitRequest, JitRunner};
-use crate::ports::runner_host::SlotId;
-use crate::ports::{Failure, RunnerHost};
+use crate::ports::{Event, Failure, RunnerHost};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
@@ -99,7 +99,7 @@ async fn is_admitted(gate: &Gate, repository: &Repository, want: &Want, record: 
             Ok(true)
         }
         // The pool sees for itself when that is over.
-        AdmissionVerdict::Hold if decision.admission.reasons == ["quarantined"] => Ok(false),
+        AdmissionVerdict::Hold if decision.admission.reasons == [Reason::Quarantined] => Ok(false),
         AdmissionVerdict::Hold => {
             let until = not_before.max(Some(now + backoff(want.tries, 0.0)));
             waiting::change(gate, job, |want| {
@@ -111,7 +111,7 @@ async fn is_admitted(gate: &Gate, repository: &Repository, want: &Want, record: 
             Ok(false)
         }
         AdmissionVerdict::Deny | AdmissionVerdict::None => {
-            let reasons = decision.admission.reasons.join(", ");
+            let reasons = reason::join(&decision.admission.reasons);
             waiting::close(gate, job, &format!("gets no runner: {reasons}")).await?;
             Ok(false)
         }
@@ -125,7 +125,7 @@ async fn is_in_the_pinned_repository(gate: &Gate, repository: &Repository, want:
     let until = match pins::look(gate, repository).await {
         Ok(Meaning::Same) => return Ok(true),
         Ok(Meaning::Changed) => {
-            waiting::close(gate, job, &format!("gets no runner: {REPOSITORY_CHANGED}")).await?;
+            waiting::close(gate, job, &format!("gets no runner: {}", Reason::RepositoryChanged)).await?;
             return Ok(false);
         }
         Ok(Meaning::Nothing) => {
@@ -216,7 +216,8 @@ async fn make(
     };
     let began = Instant::now();
     let answer = gate.github.generate_jit(&repository.scope, &request).await;
-    gate.observer.minted(began.elapsed());
+    let took = began.elapsed();
+    gate.observer.observe(&Event::RunnerRequested { took });
     match answer {
         Ok(JitOutcome::Made(runner)) => start(gate, host, repository, job.id, name, slot, runner).await,
         Ok(JitOutcome::NameTaken) => lifecycle::end(gate, name, Outcome::NameTaken, None).await,

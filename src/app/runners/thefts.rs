@@ -10,7 +10,7 @@
 use crate::app::context::Gate;
 use crate::app::quarantine::{GroupRecord, Waiter};
 use crate::app::records::{self, RunnerRecord};
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::ports::Failure;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -129,10 +129,8 @@ pub(in crate::app) async fn count(gate: &Gate, runner: &RunnerRecord) -> Result<
          waits for that longer than {} s in all",
         (shortest * MAX_HELD).num_seconds()
     );
-    let (kind, of) = (AlertKind::StolenRunner, Some(&repository.name));
-    gate.alerts
-        .raise(Alert::about(kind, of, "thefts", None, &what, now))
-        .await
+    let key = AlertKey::new(AlertKind::StolenRunner, Some(&repository.name)).caused_by("thefts");
+    gate.alerts.raise(Alert::new(&key, None, &what, now)).await
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use super::lifecycle;
 use crate::app::context::Gate;
-use crate::domain::alert::{Alert, AlertKind};
+use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::runner::is_job_and_attempt;
 use crate::ports::github::{GitHubRunner, RunnerScope};
 use crate::ports::{Failure, Ledger};
@@ -45,12 +45,12 @@ pub(in crate::app) async fn tell(
             unknown.push(runner.name.as_str());
         }
     }
-    let (kind, repository) = (AlertKind::UngatedRunner, Some(scope.repository()));
+    let key = AlertKey::new(AlertKind::UngatedRunner, Some(scope.repository()));
     if unknown.is_empty() {
-        return gate.alerts.over(kind, repository, "-", None).await;
+        return gate.alerts.over(&key, None).await;
     }
     let what = summary(scope, &mut unknown);
-    let alert = Alert::about(kind, repository, "-", None, &what, gate.clock.now());
+    let alert = Alert::new(&key, None, &what, gate.clock.now());
     gate.alerts.raise_once(alert).await
 }
 

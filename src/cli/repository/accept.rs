@@ -8,7 +8,7 @@ use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::{output, store};
 use crate::config::Config;
-use crate::domain::alert::{AlertKind, inert};
+use crate::domain::alert::inert;
 use crate::domain::ids::RepositoryName;
 use crate::domain::pin::{RepositoryIds, Shown};
 use crate::ports::github::Purpose;
@@ -102,9 +102,8 @@ async fn accept(
             .map_err(store::failed)?;
     }
     let alerts = runtime::open_alerts(config, clock, store, Arc::new(()))?;
-    for apart in [pins::ANOTHER, pins::RENAMED] {
-        let over = alerts.over(AlertKind::RepositoryChanged, Some(name), apart, None).await;
-        over.map_err(store::failed)?;
+    for key in [pins::taken_over(name), pins::renamed(name)] {
+        alerts.over(&key, None).await.map_err(store::failed)?;
     }
     if !name.matches(&shown.full_name) {
         output::complain(&format!(

@@ -1,11 +1,10 @@
 //! What is looked at, and how it ends.
 
 use super::{look, report};
-use crate::app::verify::Finding;
 use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::one_repository::OneRepository;
-use crate::cli::{logging, output, sources};
+use crate::cli::{findings, logging, output, sources};
 use serde_json::json;
 
 /// Arguments of `verify`.
@@ -39,16 +38,10 @@ pub(in crate::cli) fn run(args: Args, global: &Global) -> Outcome {
     if global.json {
         output::print_json(&json!({"ok": exit == Exit::Done, "findings": found}))?;
     } else {
-        print(&found)?;
+        output::print(|out| {
+            findings::print(out, &found)?;
+            writeln!(out, "{}", report::summary(&found))
+        })?;
     }
     Ok(exit)
-}
-
-fn print(found: &[Finding]) -> Result<(), Failure> {
-    output::print(|out| {
-        for finding in found {
-            writeln!(out, "{}", report::line(finding))?;
-        }
-        writeln!(out, "{}", report::summary(found))
-    })
 }

@@ -1,4 +1,4 @@
-//! From an event and its facts to the record: routing, admission, and the actions that follow from them.
+//! The decision on one event: trust, routing, admission and the resulting actions.
 
 use super::input::Input;
 use super::plan::{Steps, is_over_at_github, plan_routing, plan_runner};
@@ -10,10 +10,11 @@ use crate::domain::facts::{Admitted, Facts};
 use crate::domain::labels::LabelsClass;
 use crate::domain::pin;
 use crate::domain::policy::Mode;
+use crate::domain::reason::Reason;
 use crate::domain::routing::{self, RoutingState, RoutingVerdict, Situation};
 use crate::domain::trust::{self, Judgement, Trust};
 
-/// Decides. Missing facts count as unknown, and unknown never makes a runner.
+/// Decides on an event. Missing facts count as unknown, and an unknown fact never leads to a runner.
 #[must_use]
 pub fn decide(input: &Input<'_>) -> Decision {
     let Input {
@@ -24,7 +25,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
         return kept(input, admitted);
     }
     if facts.live_job.known().is_some_and(|live| !live.agrees_with(&event.job)) {
-        let reasons = vec!["job-mismatch".to_owned()];
+        let reasons = vec![Reason::JobMismatch];
         let judgement = Judgement {
             reasons: reasons.clone(),
             ..not_judged()
@@ -50,7 +51,8 @@ pub fn decide(input: &Input<'_>) -> Decision {
     record(input, judgement, verdict, admission, steps)
 }
 
-/// Nothing is done in a repository that only bears the name of ours, and it gets no runner. What runs already was admitted.
+/// Decides on an event of a different repository with the configured name. jitgate takes no action there and creates no
+/// runner. A job that passed its job gate was admitted before and continues.
 fn of_another_repository(input: &Input<'_>, mut steps: Steps) -> Decision {
     let Input { event, facts, .. } = *input;
     let over = event.action == EventAction::Completed;
@@ -61,7 +63,7 @@ fn of_another_repository(input: &Input<'_>, mut steps: Steps) -> Decision {
         None => {}
     }
     steps.act(Action::Alert(AlertKind::RepositoryChanged));
-    let reasons = vec![pin::REPOSITORY_CHANGED.to_owned()];
+    let reasons = vec![Reason::RepositoryChanged];
     let admission = match event.action {
         EventAction::Queued => Admission::new(AdmissionVerdict::Deny, reasons.clone()),
         _ => none(),
@@ -86,8 +88,8 @@ fn not_judged() -> Judgement {
     }
 }
 
-/// The routing rule's answer. While GitHub may not show the cause of the event yet, what its lists lack decides nothing about
-/// a job of the repository's own that could reach us.
+/// Returns the trust verdict. While GitHub may not show the cause of the event yet, an absence in its lists decides
+/// nothing about a job that comes from the repository itself and could reach us.
 fn judge_trust(input: &Input<'_>) -> Judgement {
     let Input {
         event, facts, policy, ..
@@ -101,7 +103,7 @@ fn judge_trust(input: &Input<'_>) -> Judgement {
     judgement
 }
 
-/// The record of an event about a job that has passed its gate: its verdict stands, and nothing follows.
+/// Returns the record of an event about a job that passed its job gate: the verdict stays and no action follows.
 fn kept(input: &Input<'_>, admitted: &Admitted) -> Decision {
     let judgement = Judgement {
         trust: Trust::Trusted,
@@ -122,9 +124,9 @@ fn admit(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, judgement: &
         now,
         ..
     } = *input;
-    let refuse = |mut reasons: Vec<String>| {
+    let refuse = |mut reasons: Vec<Reason>| {
         if s.class != LabelsClass::Pool {
-            reasons.push(format!("labels:{}", s.class.as_str()));
+            reasons.push(Reason::Labels(s.class));
         }
         Admission::new(AdmissionVerdict::Deny, reasons)
     };
@@ -136,7 +138,7 @@ fn admit(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, judgement: &
             } else if !asks_for_a_runner(event, &facts.ledger) {
                 none()
             } else if verdict == RoutingVerdict::Drain && facts.ledger.rolled_back {
-                reasons.push("rolled-back".to_owned());
+                reasons.push(Reason::RolledBack);
                 reasons.extend(admission::refusals_at_hand(event, facts, &policy.trust, now));
                 refuse(reasons)
             } else {
@@ -145,7 +147,7 @@ fn admit(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, judgement: &
         }
         (Trust::Unknown, LabelsClass::Pool | LabelsClass::Reachable) => {
             if admission::is_stale(&event.job, now) {
-                reasons.push("stale".to_owned());
+                reasons.push(Reason::Stale);
                 refuse(reasons)
             } else if run_is_gone(facts, judgement) {
                 refuse(reasons)
@@ -156,15 +158,15 @@ fn admit(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, judgement: &
         (Trust::Untrusted | Trust::Ineligible, LabelsClass::Pool | LabelsClass::Reachable) => refuse(reasons),
         (Trust::Trusted, LabelsClass::Foreign) if verdict == RoutingVerdict::Misconfigured => refuse(reasons),
         (Trust::Trusted, LabelsClass::Hosted) if s.belongs_here && s.state == RoutingState::Off => {
-            Admission::new(AdmissionVerdict::None, vec!["routing-off".to_owned()])
+            Admission::new(AdmissionVerdict::None, vec![Reason::RoutingOff])
         }
         _ => none(),
     }
 }
 
-/// GitHub has said often enough that there is no such run.
+/// Returns true if GitHub has repeated often enough that the run does not exist.
 fn run_is_gone(facts: &Facts, judgement: &Judgement) -> bool {
-    judgement.reasons.iter().any(|reason| reason == "run-gone") && facts.ledger.attempts >= admission::GONE_ATTEMPTS
+    judgement.reasons.contains(&Reason::RunGone) && facts.ledger.attempts >= admission::GONE_ATTEMPTS
 }
 
 fn record(
@@ -198,8 +200,8 @@ fn record(
         let pull = facts.pulls.known()?.iter().find(|pull| pull.number == number)?;
         Some(pull.author.as_ref()?.login.clone())
     });
-    // Of a job that is parked no pull request is known.
-    let is_parked = judgement.reasons.iter().any(|reason| reason == trust::OVER_BUDGET);
+    // The pull request of a parked job is not known.
+    let is_parked = judgement.reasons.contains(&Reason::OverBudget);
     let actor = || Some(facts.run.known()?.actor.as_ref()?.login.clone());
     let author = author.or_else(|| is_parked.then(actor).flatten());
     let job = &event.job;

@@ -39,6 +39,8 @@ async fn why_tells_the_whole_story_of_a_job() {
         "routing    attempt",
         "admission  deny",
         "actions    cancel-run, alert:untrusted-on-self-hosted",
+        "because    fork: The commit of the run comes from a fork.\n             remedy: push the branch",
+        "because    association:NONE: The author association of the pull request is not accepted.",
     ] {
         assert!(told.out.contains(part), "{part:?} is not in\n{}", told.out);
     }
@@ -225,7 +227,7 @@ async fn a_store_inside_the_serving_process_is_pointed_to() {
     std::fs::write(stage.path("jitgate.toml"), "[store]\nurl = \"sqlite:nowhere.db\"\n").expect("a file");
     let told = stage.jitgate(&["delivery", "list"]);
     assert_eq!(told.code, 5, "{}", told.err);
-    assert!(told.err.contains("jitgate serve makes it"), "{}", told.err);
+    assert!(told.err.contains("start jitgate serve to create it"), "{}", told.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]

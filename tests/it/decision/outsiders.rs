@@ -1,12 +1,15 @@
 //! What people without any rights can try, and that none of it gets them a runner or switches routing off.
 
-use crate::support::world::{NEWER_HEAD, OTHER_JOB, World, all_actions, allowed, bot, commit, pull, unanswered, user};
+use crate::support::world::{
+    NEWER_HEAD, OTHER_JOB, World, all_actions, allowed, bot, codes, commit, pull, unanswered, user,
+};
 use jitgate::domain::alert::AlertKind;
 use jitgate::domain::decision::{Action, Decision};
 use jitgate::domain::event::JobStatus;
 use jitgate::domain::facts::{Admitted, Base, Commit, Fact};
 use jitgate::domain::ids::RunId;
 use jitgate::domain::policy::{CommitsBy, Permission};
+use jitgate::domain::reason::Reason;
 use jitgate::domain::routing::RoutingState;
 use jitgate::domain::routing::RoutingVerdict::{Attempt, Correct, Misroute, NotRouted};
 use jitgate::domain::trust::Trust;
@@ -62,7 +65,7 @@ fn an_open_pull_request_of_an_outsider_does_not_replace_the_closed_one_of_a_memb
         w.pulls()[0].open = false;
         w.pulls().push(pull(6, "mallory", "NONE"));
     });
-    assert_eq!(world.decide().admission.reasons, ["pull-request-closed"]);
+    assert_eq!(codes(&world.decide().admission.reasons), ["pull-request-closed"]);
 }
 
 #[test]
@@ -138,7 +141,7 @@ fn a_body_that_names_a_trusted_run_and_another_job_gets_nothing() {
     ];
     for world in forged {
         for decision in [world.decide(), world.decide_on(&world.truth)] {
-            assert_eq!(decision.admission.reasons, ["job-mismatch"]);
+            assert_eq!(codes(&decision.admission.reasons), ["job-mismatch"]);
             assert_eq!(all_actions(&decision), []);
         }
     }
@@ -147,7 +150,7 @@ fn a_body_that_names_a_trusted_run_and_another_job_gets_nothing() {
         w.run().private = None;
         w.policy.trust.public_repositories = false;
     });
-    assert_eq!(public.decide().admission.reasons, ["public-repository"]);
+    assert_eq!(codes(&public.decide().admission.reasons), ["public-repository"]);
 }
 
 #[test]
@@ -230,7 +233,7 @@ fn a_bot_does_not_launder_the_commits_of_others() {
     let carried = world
         .clone()
         .with(|w| w.truth.commits = Fact::Known(vec![commit("mallory")]));
-    assert_eq!(carried.decide().admission.reasons, ["commit-author"]);
+    assert_eq!(codes(&carried.decide().admission.reasons), ["commit-author"]);
     let by_people = |author: &str| {
         world.clone().with(|w| {
             w.policy.trust.allow_bots[0].commits_by = CommitsBy::PeopleWithPermission;
@@ -238,17 +241,31 @@ fn a_bot_does_not_launder_the_commits_of_others() {
         })
     };
     assert_eq!(all_actions(&by_people("bob").decide()), [Action::Provision]);
-    assert_eq!(by_people("mallory").decide().admission.reasons, ["commit-author"]);
+    let by_mallory = by_people("mallory").decide();
+    assert_eq!(codes(&by_mallory.admission.reasons), ["commit-author"]);
+    // Where the bot has to be the author, a person who may do everything else is not.
+    let by_a_member = world
+        .clone()
+        .with(|w| w.truth.commits = Fact::Known(vec![commit("ann")]));
+    assert_eq!(codes(&by_a_member.decide().admission.reasons), ["commit-author"]);
+    let of_another_head = world.clone().with(|w| {
+        w.truth.commits = Fact::Known(vec![Commit {
+            sha: NEWER_HEAD.to_owned(),
+            author: Some(merger()),
+            ..commit("ann")
+        }]);
+    });
+    assert_eq!(codes(&of_another_head.decide().admission.reasons), ["commits-unknown"]);
     let elsewhere = world.clone().with(|w| w.run().head_branch = Some("other".to_owned()));
-    assert_eq!(elsewhere.decide().trust.reasons, ["bot-actor"]);
+    assert_eq!(codes(&elsewhere.decide().trust.reasons), ["bot-actor"]);
     let unlisted = world.with(|w| w.truth.commits = Fact::Gone);
-    assert_eq!(unlisted.decide().admission.reasons, ["commits-unknown"]);
+    assert_eq!(codes(&unlisted.decide().admission.reasons), ["commits-unknown"]);
 }
 
 #[test]
 fn a_commit_without_a_verified_signature_gets_no_runner_where_signatures_are_required() {
     let world = World::trusted().with(|w| w.policy.trust.require_verified_commits = true);
-    assert_eq!(world.decide().admission.reasons, ["unverified-commit"]);
+    assert_eq!(codes(&world.decide().admission.reasons), ["unverified-commit"]);
     let signed = world.with(|w| {
         w.truth.commits = Fact::Known(vec![Commit {
             verified: true,
@@ -394,7 +411,7 @@ fn a_rerun_by_somebody_without_rights_gets_nothing() {
         w.run().triggering_actor = Some(user("mallory"));
     });
     let decision = world.decide();
-    assert_eq!(decision.admission.reasons, ["triggering-actor-permission:read"]);
+    assert_eq!(codes(&decision.admission.reasons), ["triggering-actor-permission:read"]);
     contained(&decision);
 }
 
@@ -408,7 +425,7 @@ fn a_login_in_another_case_borrows_no_permission() {
 #[test]
 fn a_fork_whose_branch_is_called_main_is_a_fork() {
     let world = World::fork().with(|w| w.run().head_branch = Some("main".to_owned()));
-    assert!(world.decide().trust.reasons.contains(&"fork".to_owned()));
+    assert!(world.decide().trust.reasons.contains(&Reason::Fork));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use jitgate::domain::facts::{Cause, Fact, Facts, LiveJob, Pull, User};
 use jitgate::domain::ids::{JobId, RunId};
 use jitgate::domain::labels::LabelsClass;
 use jitgate::domain::policy::{Mode, Permission};
+use jitgate::domain::reason::Reason;
 use jitgate::domain::trust::Trust;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -167,7 +168,7 @@ proptest! {
         }
         let skipped = decision.routing.verdict == jitgate::domain::routing::RoutingVerdict::Unjudged
             && world.event.job.was_skipped()
-            && decision.trust.reasons != ["job-mismatch"];
+            && decision.trust.reasons != [Reason::JobMismatch];
         prop_assert_eq!(
             decision.trust.reasons.is_empty(),
             decision.trust.verdict == Trust::Trusted || skipped
@@ -236,7 +237,7 @@ proptest! {
         } else {
             prop_assert_eq!(decision.trust.verdict, Trust::Untrusted);
             prop_assert_eq!(&world.truth.changes_workflows, &Fact::Known(false));
-            let by_the_run = decision.trust.reasons.iter().any(|r| !r.starts_with("association:"));
+            let by_the_run = decision.trust.reasons.iter().any(|reason| !matches!(reason, Reason::Association(_)));
             prop_assert!(by_the_run || (welcome == 0 && borne_out(false)), "{:#?}", decision);
         }
     }
@@ -273,7 +274,7 @@ proptest! {
             if asked.verdict == AdmissionVerdict::Hold && (world.truth.ledger.catching_up || absent) {
                 // An answer that GitHub may take back is asked for again before anything else is.
                 prop_assert_ne!(all.verdict, AdmissionVerdict::Admit);
-            } else if asked.reasons.iter().any(|reason| reason == "public-repository") {
+            } else if asked.reasons.contains(&Reason::PublicRepository) {
                 // The operator is told. Another refusal, if one had been looked for, would cancel the run as well.
                 prop_assert_eq!(all.verdict, AdmissionVerdict::Deny);
             } else {

@@ -1,7 +1,7 @@
 //! Jobs of a repository that only bears the name of ours.
 
 use super::arbitrary::a_world;
-use crate::support::world::{OURS, World};
+use crate::support::world::{OURS, World, codes};
 use jitgate::domain::decision::Action;
 use jitgate::domain::ids::{AccountId, RepositoryId};
 use jitgate::domain::pin::RepositoryIds;
@@ -50,7 +50,7 @@ fn another_id_in_the_payload_or_in_githubs_answer_gets_no_runner() {
         ),
     ] {
         let decision = world.decide();
-        assert_eq!(decision.admission.reasons, ["repository-changed"], "{what}");
+        assert_eq!(codes(&decision.admission.reasons), ["repository-changed"], "{what}");
         let actions: Vec<String> = decision.actions.iter().map(ToString::to_string).collect();
         assert_eq!(actions, ["alert:repository-changed"], "{what}");
     }

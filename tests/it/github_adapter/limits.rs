@@ -1,7 +1,7 @@
 //! GitHub's limits: who is told to wait, waits, and the rest of the quota is for admissions.
 
 use super::scripted::{
-    Crowd, ManualClock, Observer, Reply, Scripted, adapter, app, json, repository, run_body, settings, token,
+    Crowd, ManualClock, Reply, Requests, Scripted, adapter, app, json, repository, run_body, settings, token,
     with_headers,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -177,7 +177,7 @@ async fn requests_and_their_outcomes_are_counted() {
         "/meta" => Reply::HangUp,
         _ => json(404, Value::Null),
     });
-    let observer = Arc::new(Observer(Mutex::default()));
+    let observer = Arc::new(Requests(Mutex::default()));
     let calls = Arc::clone(&observer);
     let github = GitHubAdapter::observed(&settings(&server, app()), Arc::clone(&clock) as Arc<dyn Clock>, calls)
         .expect("an adapter");

@@ -5,10 +5,10 @@ use actix_web::web::{self, Bytes};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, http::StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
-use jitgate::adapters::github::{Calls, Credentials, GitHubAdapter, Settings};
+use jitgate::adapters::github::{Credentials, GitHubAdapter, Settings};
 use jitgate::config::Proxies;
 use jitgate::domain::ids::RepositoryName;
-use jitgate::ports::Clock;
+use jitgate::ports::{Clock, Event, Observer};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -304,13 +304,15 @@ pub(crate) fn hasty_adapter(server: &Scripted, clock: &Arc<ManualClock>, credent
     GitHubAdapter::new(&hasty, Arc::clone(clock) as Arc<dyn Clock>).expect("an adapter")
 }
 
-/// Remembers what it is told of.
+/// Records every request to GitHub and the status of its answer.
 #[derive(Default)]
-pub(crate) struct Observer(pub(crate) Mutex<Vec<(&'static str, Option<u16>)>>);
+pub(crate) struct Requests(pub(crate) Mutex<Vec<(&'static str, Option<u16>)>>);
 
-impl Calls for Observer {
-    fn answered(&self, endpoint: &'static str, status: Option<u16>) {
-        self.0.lock().expect("the observer").push((endpoint, status));
+impl Observer for Requests {
+    fn observe(&self, event: &Event<'_>) {
+        if let Event::GithubAnswered { endpoint, status } = *event {
+            self.0.lock().expect("the observer").push((endpoint, status));
+        }
     }
 }
 

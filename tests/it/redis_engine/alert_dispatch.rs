@@ -7,7 +7,7 @@ use futures::future::join_all;
 use jitgate::adapters::clock::SystemClock;
 use jitgate::app::Alerts;
 use jitgate::app::alerts::Asked;
-use jitgate::domain::alert::{Alert, AlertKind, Pace};
+use jitgate::domain::alert::{Alert, AlertKey, AlertKind, Pace};
 use jitgate::ports::Clock;
 use std::sync::Arc;
 
@@ -29,8 +29,8 @@ async fn workers_that_share_a_server_lose_no_alert_and_dispatch_each_once() {
         })
         .collect();
     let alert = |author: u64, job: u64| {
-        let (kind, apart) = (AlertKind::StolenRunner, format!("author-{author}"));
-        Alert::about(kind, None, &apart, Some(JobId(job)), "it happened", SystemClock.now())
+        let key = AlertKey::new(AlertKind::StolenRunner, None).caused_by(&format!("author-{author}"));
+        Alert::new(&key, Some(JobId(job)), "it happened", SystemClock.now())
     };
     // Four workers, ten authors, each of three jobs told by two workers.
     let raised = (0..60).map(|n| {

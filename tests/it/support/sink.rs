@@ -52,7 +52,7 @@ impl AlertSink for RecordingSink {
         self.pace
     }
 
-    async fn tell(&self, alert: &Alert) -> Result<(), Failure> {
+    async fn send(&self, alert: &Alert) -> Result<(), Failure> {
         if let Some(called) = &self.called {
             called.notify_one();
             std::future::pending::<()>().await;

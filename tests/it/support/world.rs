@@ -10,6 +10,7 @@ use jitgate::domain::ids::{DeliveryId, JobId, RepositoryId, RepositoryName, RunI
 use jitgate::domain::labels::LabelPolicy;
 use jitgate::domain::policy::{AllowedBot, CommitsBy, Mode, Permission, Policy, RoutingPolicy, TrustPolicy};
 use jitgate::domain::question::{self, Question};
+use jitgate::domain::reason::Reason;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -28,6 +29,11 @@ pub(crate) fn noon() -> DateTime<Utc> {
 
 pub(crate) fn texts(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// The codes, as records and the contract have them.
+pub(crate) fn codes(reasons: &[Reason]) -> Vec<String> {
+    reasons.iter().map(ToString::to_string).collect()
 }
 
 pub(crate) fn user(login: &str) -> User {

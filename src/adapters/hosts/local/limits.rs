@@ -4,9 +4,8 @@
 //! A group can be made by root, and by an account that systemd has given a part of the tree (`Delegate=yes` and
 //! `DelegateSubgroup=`). Where none can be made no job runs that was to be limited.
 
-use super::inspection::Settings;
-use super::layout::SlotDir;
-use super::process::{ProcessId, children_of};
+use super::settings::Settings;
+use crate::adapters::hosts::slots::{ProcessId, SlotDir, children_of};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -115,7 +114,8 @@ impl Group {
         let parts = parts(limits, &slot.name())?;
         let folders: Vec<PathBuf> = parts.iter().map(|part| part.folder.clone()).collect();
         let list: String = folders.iter().map(|folder| format!("{}\n", folder.display())).collect();
-        fs::write(slot.groups(), list).map_err(closed(&slot.groups()))?;
+        let file = groups_file(slot);
+        fs::write(&file, list).map_err(closed(&file))?;
         set_up(parts)
     }
 
@@ -142,10 +142,15 @@ impl Drop for Group {
     }
 }
 
+/// The file that lists the control groups of a slot.
+fn groups_file(slot: &SlotDir) -> PathBuf {
+    slot.0.join("groups")
+}
+
 /// Removes what is left of the group of a slot in which nothing runs any more.
 pub(super) fn clear(slot: &SlotDir) {
     let name = format!("{PREFIX}{}", slot.name());
-    for folder in fs::read_to_string(slot.groups())
+    for folder in fs::read_to_string(groups_file(slot))
         .unwrap_or_default()
         .lines()
         .map(Path::new)

@@ -8,8 +8,8 @@
 //! privilege. What remains is no path for packets: sockets that are files, such as the job gate's.
 
 use super::addresses::{self, Family};
-use super::inspection::{SYSTEM_PATH, Settings};
-use super::sandbox::MARK;
+use super::settings::Settings;
+use crate::adapters::hosts::slots::{SLOT_VARIABLE, SYSTEM_PATH, SlotDir};
 use crate::config::{self, Sandbox};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -20,6 +20,7 @@ use std::fs::File;
 use std::io::{self, PipeWriter, Read, Seek, Write};
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 /// Where slirp4netns answers questions of names, by the resolver of this machine. Any other port there would lead to that
@@ -38,14 +39,19 @@ exec cat";
 /// The name of the uplink inside.
 const DEVICE: &str = "tap0";
 
+/// The resolver configuration of a slot.
+pub(super) fn resolver_file(slot: &SlotDir) -> PathBuf {
+    slot.0.join("resolv.conf")
+}
+
 /// What is let through and what is not, beyond what holds for every job. Addresses, or networks as `10.1.0.0/16`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Plan {
+pub(super) struct Rules {
     pub(super) allow: Vec<String>,
     pub(super) deny: Vec<String>,
 }
 
-impl Plan {
+impl Rules {
     /// That of a job, if it has a network to itself.
     pub(super) fn of(settings: &Settings) -> Option<Self> {
         let local = &settings.local;
@@ -54,6 +60,37 @@ impl Plan {
             allow: local.network_allow.clone(),
             deny: local.network_deny.clone(),
         })
+    }
+
+    /// The rules of the namespace. What is let out is answered through the uplink; nothing comes in by itself.
+    fn text(&self, own: &[IpAddr]) -> String {
+        let mut text = String::from(
+            "table inet jitgate {\n chain output {\n  type filter hook output priority 0; policy drop;\n  oifname \"lo\" accept\n",
+        );
+        let mut line = |rule: String| writeln!(text, "  {rule}").unwrap_or_default();
+        for protocol in ["udp", "tcp"] {
+            line(format!("ip daddr {RESOLVER} {protocol} dport 53 accept"));
+        }
+        line("icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } accept".to_owned());
+        let about = |place: &str| {
+            if place.contains(':') {
+                format!("ip6 daddr {place}")
+            } else {
+                format!("ip daddr {place}")
+            }
+        };
+        for place in &self.allow {
+            line(format!("{} accept", about(place)));
+        }
+        line(format!("ip daddr {{ {NOT_INTERNET_4} }} reject"));
+        line(format!("ip6 daddr {{ {NOT_INTERNET_6} }} reject"));
+        let own = own.iter().map(ToString::to_string);
+        for place in own.chain(self.deny.iter().cloned()) {
+            line(format!("{} reject", about(&place)));
+        }
+        line("meta l4proto { tcp, udp, icmp, icmpv6 } accept".to_owned());
+        text.push_str(" }\n}\n");
+        text
     }
 }
 
@@ -90,10 +127,10 @@ pub(super) struct Network {
 
 impl Network {
     /// Makes one for this slot.
-    pub(super) fn up(plan: &Plan, slot: &str) -> Result<Self, NetworkError> {
+    pub(super) fn up(rules: &Rules, slot: &str) -> Result<Self, NetworkError> {
         let own = addresses::of_this_machine().map_err(NetworkError::Addresses)?;
         let mut network = Self::namespace(slot)?;
-        network.guard(&rules(plan, &own))?;
+        network.guard(&rules.text(&own))?;
         // Where this machine has no such address, a job that tried would only wait in vain.
         let both = own.iter().any(|address| addresses::family(address) == Family::Global6);
         network.connect(slot, both)?;
@@ -113,7 +150,7 @@ impl Network {
     }
 
     /// The namespace is somebody else's now.
-    pub(super) fn is_entered(&mut self) {
+    pub(super) fn set_entered(&mut self) {
         // It ends when it can read no more, and is reaped as any child is.
         self.holder = None;
     }
@@ -127,7 +164,7 @@ impl Network {
         }
         let said = Said::new()?;
         // It is found by its mark, should whoever made it be killed.
-        command.args(["sh", "-c", HOLDER]).env(MARK, slot);
+        command.args(["sh", "-c", HOLDER]).env(SLOT_VARIABLE, slot);
         let spawned = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -203,7 +240,7 @@ impl Network {
         command.arg(format!("--exit-fd={}", exit.as_raw_fd()));
         command.args([&holder.to_string(), DEVICE]);
         let spawned = command
-            .env(MARK, slot)
+            .env(SLOT_VARIABLE, slot)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(said.writer()?)
@@ -220,8 +257,8 @@ impl Network {
 }
 
 /// Makes one and takes it down again.
-pub(super) fn try_it(plan: &Plan) -> Result<(), NetworkError> {
-    Network::up(plan, "trial").map(drop)
+pub(super) fn try_it(rules: &Rules) -> Result<(), NetworkError> {
+    Network::up(rules, "trial").map(drop)
 }
 
 impl Drop for Network {
@@ -232,37 +269,6 @@ impl Drop for Network {
             child.wait().map(|_| ()).unwrap_or_default();
         }
     }
-}
-
-/// The rules of the namespace. What is let out is answered through the uplink; nothing comes in by itself.
-fn rules(plan: &Plan, own: &[IpAddr]) -> String {
-    let mut text = String::from(
-        "table inet jitgate {\n chain output {\n  type filter hook output priority 0; policy drop;\n  oifname \"lo\" accept\n",
-    );
-    let mut line = |rule: String| writeln!(text, "  {rule}").unwrap_or_default();
-    for protocol in ["udp", "tcp"] {
-        line(format!("ip daddr {RESOLVER} {protocol} dport 53 accept"));
-    }
-    line("icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } accept".to_owned());
-    let about = |place: &str| {
-        if place.contains(':') {
-            format!("ip6 daddr {place}")
-        } else {
-            format!("ip daddr {place}")
-        }
-    };
-    for place in &plan.allow {
-        line(format!("{} accept", about(place)));
-    }
-    line(format!("ip daddr {{ {NOT_INTERNET_4} }} reject"));
-    line(format!("ip6 daddr {{ {NOT_INTERNET_6} }} reject"));
-    let own = own.iter().map(ToString::to_string);
-    for place in own.chain(plan.deny.iter().cloned()) {
-        line(format!("{} reject", about(&place)));
-    }
-    line("meta l4proto { tcp, udp, icmp, icmpv6 } accept".to_owned());
-    text.push_str(" }\n}\n");
-    text
 }
 
 fn program(name: &str) -> Command {
@@ -314,12 +320,12 @@ mod tests {
 
     #[test]
     fn what_is_allowed_comes_before_what_is_closed_and_the_machine_itself_is_closed_by_name() {
-        let plan = Plan {
+        let rules = Rules {
             allow: vec!["10.1.0.0/16".to_owned()],
             deny: vec!["2001:db8::/32".to_owned(), "203.0.113.9".to_owned()],
         };
         let own: [IpAddr; 2] = ["198.51.100.7", "2001:db8::7"].map(|text| text.parse().expect("an address"));
-        let text = rules(&plan, &own);
+        let text = rules.text(&own);
         let at = |rule: &str| text.find(rule).unwrap_or_else(|| panic!("{rule} in {text}"));
         assert!(at("policy drop") < at("ip daddr 10.1.0.0/16 accept"));
         assert!(at("ip daddr 10.1.0.0/16 accept") < at("10.0.0.0/8"));
@@ -334,5 +340,15 @@ mod tests {
         ] {
             assert!(at(rule) < last, "{rule}");
         }
+    }
+
+    #[test]
+    fn the_resolver_is_open_on_the_port_of_names_alone() {
+        let text = Rules::default().text(&[]);
+        let about_it = text.lines().map(str::trim).filter(|line| line.contains(RESOLVER));
+        assert_eq!(
+            about_it.collect::<Vec<_>>(),
+            ["udp", "tcp"].map(|protocol| format!("ip daddr 10.0.2.3 {protocol} dport 53 accept"))
+        );
     }
 }

@@ -4,11 +4,10 @@
 //! Its network is its own unless the operator says otherwise, and with it abstract sockets: see [`super::network`].
 
 use super::account::Account;
-use super::inspection::{SYSTEM_PATH, Settings};
-use super::layout::{Layout, SlotDir};
-use super::network::Plan;
-use super::order::{Command, LAUNCHER};
-use super::worker::Seen;
+use super::launch::{Command, LAUNCHER};
+use super::network::{self, Rules};
+use super::settings::Settings;
+use crate::adapters::hosts::slots::{Layout, SLOT_VARIABLE, SYSTEM_PATH, SeenPaths, SlotDir};
 use crate::config::{Network, Sandbox};
 use std::collections::BTreeMap;
 use std::fs;
@@ -50,18 +49,16 @@ const HOME: &str = "/runner/home";
 const RUNNER: &str = "/runner/actions-runner";
 const GATE: &str = "/runner/gate";
 const PROGRAM: &str = "/runner/jitgate";
-/// Marks the processes of a slot.
-pub(super) const MARK: &str = "JITGATE_SLOT";
 
 /// Where a job finds what belongs to its gate.
-pub(super) fn seen(settings: &Settings, layout: &Layout, slot: &SlotDir) -> Seen {
+pub(super) fn seen_paths(settings: &Settings, layout: &Layout, slot: &SlotDir) -> SeenPaths {
     match settings.local.sandbox {
-        Sandbox::Bwrap => Seen {
+        Sandbox::Bwrap => SeenPaths {
             program: PathBuf::from(PROGRAM),
             socket: Path::new(GATE).join("socket"),
             copy: PathBuf::from(RUNNER),
         },
-        Sandbox::None => Seen {
+        Sandbox::None => SeenPaths {
             program: layout.program(),
             socket: slot.gate_socket(),
             copy: slot.runner(),
@@ -100,7 +97,7 @@ pub(super) fn command(
         ("PATH", SYSTEM_PATH.to_owned()),
         ("TMPDIR", text(&tmp)?),
         ("USER", account.name.clone()),
-        (MARK, slot.name()),
+        (SLOT_VARIABLE, slot.name()),
     ]);
     if account.is_root() {
         // actions/runner refuses root otherwise. The operator has asked for it.
@@ -333,10 +330,10 @@ fn closed_below(folder: &Path) -> Vec<PathBuf> {
 /// bubblewrap's options for what belongs to one slot.
 fn own_places(settings: &Settings, layout: &Layout, slot: &SlotDir) -> Result<Vec<String>, String> {
     let mut options = Options::default();
-    if Plan::of(settings).is_some()
+    if Rules::of(settings).is_some()
         && let Some(resolver) = resolver()
     {
-        options.bind("--ro-bind", &slot.resolver(), &resolver)?;
+        options.bind("--ro-bind", &network::resolver_file(slot), &resolver)?;
     }
     options.folders_above(Path::new(HOME))?;
     options.bind("--bind", &slot.home(), Path::new(HOME))?;
