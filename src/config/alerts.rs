@@ -129,21 +129,25 @@ impl RawAlerts {
         let webhook = match (url.transpose()?, secret?) {
             (Some(url), Some(secret)) => Some(AlertWebhook { url, secret }),
             (Some(_), None) => {
-                let remedy = "set alerts.webhook_secret_file, so that the receiver knows who it hears";
-                return Err(check.problem("alerts.webhook_url", "has no secret", remedy));
+                let remedy = "set alerts.webhook_secret_file, so that the receiver can verify the sender";
+                return Err(check.problem("alerts.webhook_url", "requires a secret", remedy));
             }
             (None, Some(_)) => {
                 return Err(check.problem(
                     "alerts.webhook_secret",
-                    "is of no receiver",
+                    "requires alerts.webhook_url",
                     "set alerts.webhook_url too",
                 ));
             }
             (None, None) => None,
         };
         if self.ack_deadline_s > self.restore_deadline_s {
-            let remedy = "let people answer before they have to be done";
-            check.problem("alerts.ack_deadline_s", "is after alerts.restore_deadline_s", remedy);
+            let remedy = "set it to a shorter time than alerts.restore_deadline_s";
+            check.problem(
+                "alerts.ack_deadline_s",
+                "is longer than alerts.restore_deadline_s",
+                remedy,
+            );
         }
         Ok(Alerts {
             alertmanager_url: alertmanager_url?,

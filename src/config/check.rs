@@ -88,8 +88,8 @@ impl<'a> Check<'a> {
     /// Parses `HOST:PORT`.
     pub(super) fn address(&mut self, key: &str, text: &str) -> Result<SocketAddr, Reported> {
         text.parse().map_err(|_| {
-            let remedy = "give IP:PORT such as 127.0.0.1:8080, or [::1]:8080 (host names are not looked up)";
-            self.problem(key, "is no address with a port", remedy)
+            let remedy = "use IP:PORT, such as 127.0.0.1:8080 or [::1]:8080 (host names are not resolved)";
+            self.problem(key, "is not an address with a port", remedy)
         })
     }
 
@@ -100,13 +100,13 @@ impl<'a> Check<'a> {
         let host = uri.filter(web).and_then(|uri| uri.authority().cloned());
         match host {
             Some(authority) if authority.as_str().contains('@') => {
-                Err(self.problem(key, "carries a user or a password", "give the URL without them"))
+                Err(self.problem(key, "contains a user or a password", "remove them from the URL"))
             }
             Some(_) => Ok(text.trim_end_matches('/').to_owned()),
             None => Err(self.problem(
                 key,
-                "is no web address",
-                "give a URL that starts with https:// or http://",
+                "is not a valid URL",
+                "use a URL that starts with https:// or http://",
             )),
         }
     }
@@ -116,7 +116,7 @@ impl<'a> Check<'a> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
         if text.len() > longest {
             let what = format!("has {} characters in {:?}", text.len(), masked(text));
-            return Err(self.problem(key, what, format!("give at most {longest}")));
+            return Err(self.problem(key, what, format!("use at most {longest}")));
         }
         match text.chars().find(|c| !allowed(*c)) {
             Some(c) => {
@@ -149,7 +149,7 @@ impl<'a> Check<'a> {
     pub(super) fn given_twice(&mut self, key: &str, file_key: &str) -> Reported {
         let other = self.settings.get(file_key).and_then(|setting| setting.origin.as_ref());
         let other = other.map_or_else(String::new, |origin| format!(" (from {origin})"));
-        self.problem(key, format!("{file_key} is given too{other}"), "keep one of the two")
+        self.problem(key, format!("{file_key} is also set{other}"), "keep one of the two")
     }
 
     /// Reads a secret from a file.
@@ -176,7 +176,7 @@ impl<'a> Check<'a> {
             return;
         };
         let place = path.map_or_else(String::new, |path| format!(" in {}", path.display()));
-        let remedy = "remove it, unless the other side has it as well, which a form of GitHub cannot";
+        let remedy = "remove it; GitHub's form cannot contain it";
         self.warn(key, format!("holds {what}{place}"), remedy);
     }
 

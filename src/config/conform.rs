@@ -131,7 +131,7 @@ impl Walk<'_> {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => "remove it; `jitgate config schema` lists every key".to_owned(),
         };
-        self.report(path, None, "is no setting of jitgate".to_owned(), remedy);
+        self.report(path, None, "is an unknown setting".to_owned(), remedy);
     }
 
     fn report(&mut self, key: String, value: Option<String>, what: String, remedy: String) {

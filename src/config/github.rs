@@ -88,7 +88,7 @@ impl RawGithub {
         let credentials = self.credentials(check);
         let api_url = api_url?;
         if api_url.starts_with("http://") && !is_loopback(&api_url) {
-            check.warn("github.api_url", "sends credentials unencrypted", "use https://");
+            check.warn("github.api_url", "sends credentials without encryption", "use https://");
         }
         if let Some((what, remedy)) = other_than_the_api(&api_url) {
             check.warn("github.api_url", what, remedy);
@@ -113,7 +113,7 @@ impl RawGithub {
             .map(|path| check.secret_file("github.token_file", path))
             .transpose();
         if self.app_id.is_none() && self.installation_id.is_some() {
-            check.problem("github.installation_id", "is of no app", "set github.app_id too");
+            check.problem("github.installation_id", "requires github.app_id", "set github.app_id");
         }
         let app_id = self.app_id.as_ref().map(|id| app_id(check, id)).transpose();
         let app = match (app_id?, private_key?) {
@@ -123,19 +123,19 @@ impl RawGithub {
                 installation_id: self.installation_id,
             },
             (Some(_), None) => {
-                let remedy = "set github.private_key_file to the PEM file GitHub gave you for the app";
-                return Err(check.problem("github.app_id", "has no private key", remedy));
+                let remedy = "set github.private_key_file to the PEM file of the app";
+                return Err(check.problem("github.app_id", "requires github.private_key_file", remedy));
             }
             (None, Some(_)) => {
-                let remedy = "set github.app_id, the client id on the app's settings page";
-                return Err(check.problem("github.private_key_file", "is of no app", remedy));
+                let remedy = "set github.app_id to the client id on the app's settings page";
+                return Err(check.problem("github.private_key_file", "requires github.app_id", remedy));
             }
             (None, None) => Credentials::None,
         };
         match token? {
             Some(token) => {
                 if matches!(app, Credentials::App { .. }) {
-                    let remedy = "remove it when the emergency is over";
+                    let remedy = "remove it after the emergency";
                     check.warn("github.token_file", "is used instead of the app", remedy);
                 }
                 Ok(Credentials::Token(token))
@@ -154,8 +154,8 @@ fn app_id(check: &mut Check<'_>, id: &RawAppId) -> Result<String, Reported> {
     let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     if !is_plain || text.len() > LONGEST_APP_ID || (is_number && text.parse::<u64>().is_ok_and(|number| number == 0)) {
-        let remedy = "give the client id on the app's settings page, or the app id, a number";
-        return Err(check.problem("github.app_id", "is no id of an app", remedy));
+        let remedy = "use the client id on the app's settings page, or the numeric app id";
+        return Err(check.problem("github.app_id", "is not an app id", remedy));
     }
     Ok(text.clone())
 }
@@ -165,8 +165,8 @@ fn private_key(check: &mut Check<'_>, path: &Path) -> Result<SecretString, Repor
     check.secret_files.push(path.to_owned());
     let key = secret_file::read_private_key(path).map_err(|error| check.bad_secret_file(KEY, path, &error))?;
     if !can_sign(&key) {
-        let remedy = "name the PEM file GitHub gave you for the app";
-        return Err(check.problem(KEY, "holds no RSA private key", remedy));
+        let remedy = "set it to the PEM file of the app";
+        return Err(check.problem(KEY, "does not contain an RSA private key", remedy));
     }
     Ok(key)
 }
@@ -198,7 +198,7 @@ fn other_than_the_api(url: &str) -> Option<(&'static str, String)> {
         ));
     }
     if host.ends_with(".ghe.com") && !host.starts_with("api.") {
-        return Some(("is a web site, not its API", format!("use https://api.{host}")));
+        return Some(("is the web interface, not the API", format!("use https://api.{host}")));
     }
     if !path.is_empty() || host.starts_with("api.") || is_loopback(url) {
         return None;

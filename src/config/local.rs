@@ -108,7 +108,7 @@ impl RawLocal {
             let remedy = "use \"bwrap\"";
             check.warn(
                 "local.sandbox",
-                "lets jobs see this machine, its network whatever local.network says, and leave processes behind",
+                "exposes this machine and its network to jobs in spite of local.network, and lets them leave processes",
                 remedy,
             );
         }
@@ -136,7 +136,7 @@ impl RawLocal {
         ];
         for (key, given, least) in least {
             if given.is_some_and(|given| given < least) {
-                let remedy = format!("give at least {least}, or leave it out for no limit");
+                let remedy = format!("use at least {least}, or remove it for no limit");
                 return Err(check.problem(key, "is less than a runner needs to start", remedy));
             }
         }
@@ -145,7 +145,7 @@ impl RawLocal {
         // root is not a change of the account, but it must be explicit.
         if self.user.as_deref().is_some_and(|user| user != "root") && sandbox == Sandbox::None {
             let remedy = "use local.sandbox = \"bwrap\", or run jitgate itself as that account";
-            return Err(check.problem("local.user", "is of no use without a sandbox", remedy));
+            return Err(check.problem("local.user", "has no effect without a sandbox", remedy));
         }
         Ok(Local {
             runner_home: self.runner_home,
@@ -177,8 +177,8 @@ fn check_networks(check: &mut Check<'_>, key: &str, given: &[String]) -> Result<
     };
     let networks: Vec<Option<String>> = given.iter().map(read).collect();
     if let Some((wrong, _)) = given.iter().zip(&networks).find(|(_, network)| network.is_none()) {
-        let remedy = "give addresses such as 10.1.2.3 and networks such as 10.1.0.0/16";
-        return Err(check.problem(key, format!("{wrong:?} is no address or network"), remedy));
+        let remedy = "use addresses such as 10.1.2.3 and networks such as 10.1.0.0/16";
+        return Err(check.problem(key, format!("{wrong:?} is not an address or a network"), remedy));
     }
     Ok(networks.into_iter().flatten().collect())
 }
@@ -191,9 +191,12 @@ fn check_exposed(check: &mut Check<'_>, paths: &[PathBuf]) -> Result<(), Reporte
     };
     for path in paths {
         let (what, remedy) = if !is_plain(path) {
-            ("is no absolute path", "give a path such as /srv/toolchains, without ..")
+            (
+                "is not an absolute path",
+                "use a path such as /srv/toolchains, without ..",
+            )
         } else if path == Path::new("/") {
-            ("is the whole machine", "name the folders that jobs need")
+            ("is the whole machine", "name the directories that jobs need")
         } else if RESERVED.iter().any(|reserved| path.starts_with(reserved))
             || PRIVATE.iter().any(|private| path == Path::new(private))
         {

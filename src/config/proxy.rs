@@ -87,8 +87,8 @@ impl Environment {
             Some(text) => {
                 let proxy = proxy_of(text);
                 if proxy.is_none() {
-                    let remedy = "give http://HOST:PORT or https://HOST:PORT, or none";
-                    check.problem("github.proxy", "is no proxy that can be used", remedy);
+                    let remedy = "use http://HOST:PORT, https://HOST:PORT or none";
+                    check.problem("github.proxy", "is not a usable proxy", remedy);
                 }
                 let proxies = Proxies {
                     http: proxy.clone(),

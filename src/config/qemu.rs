@@ -78,12 +78,12 @@ impl RawQemu {
         if needed && self.image.is_none() {
             return Err(check.problem(
                 "qemu.image",
-                "is missing, and runners.host is \"qemu\"",
+                "is required if runners.host is \"qemu\"",
                 "set it to a base image",
             ));
         }
         if self.initrd.is_some() && self.kernel.is_none() {
-            return Err(check.problem("qemu.initrd", "is of no kernel", "set qemu.kernel too"));
+            return Err(check.problem("qemu.initrd", "requires qemu.kernel", "set qemu.kernel"));
         }
         machine?;
         network.transpose()?;

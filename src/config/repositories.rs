@@ -114,8 +114,8 @@ pub(super) fn validate(
         let section = section(&raw.full_name);
         let name = raw.full_name.to_ascii_lowercase();
         if names.contains(&name) {
-            let remedy = "remove one of them (case means nothing in names)";
-            check.problem(&format!("{section}.full_name"), "is there twice", remedy);
+            let remedy = "remove one of them (names ignore case)";
+            check.problem(&format!("{section}.full_name"), "is a duplicate", remedy);
         }
         names.push(name);
         validated.push(raw.validate(&section, shared, check));
@@ -127,8 +127,8 @@ impl RawRepository {
     fn validate(self, section: &str, shared: &Shared, check: &mut Check<'_>) -> Result<Repository, Reported> {
         let key = |name: &str| format!("{section}.{name}");
         let name = RepositoryName::parse(&self.full_name).map_err(|_| {
-            let remedy = "give OWNER/NAME as in the address of the repository";
-            check.problem(&key("full_name"), "names no repository", remedy)
+            let remedy = "use OWNER/NAME as in the URL of the repository";
+            check.problem(&key("full_name"), "is not a repository name", remedy)
         });
         let runner_group_id = self.runner_group_id(check, &key("runner_group_id"));
         let variable = check_variable(check, &key("variable"), &self.variable);
@@ -168,18 +168,18 @@ impl RawRepository {
             }
             (RawScope::Org, Some(group)) => {
                 if group == DEFAULT_RUNNER_GROUP {
-                    let remedy = "make a group that only this repository may use";
+                    let remedy = "create a group that only this repository can use";
                     check.warn(
                         key,
-                        "is the group that every repository of the organization may use",
+                        "is the group that every repository of the organization can use",
                         remedy,
                     );
                 }
                 Ok(group)
             }
             (RawScope::Org, None) => {
-                let remedy = "set it to a group that only this repository may use (its id is in the group's address)";
-                Err(check.problem(key, "is missing, and scope is \"org\"", remedy))
+                let remedy = "set it to a group that only this repository can use (its id is in the group's URL)";
+                Err(check.problem(key, "is required if scope is \"org\"", remedy))
             }
         }
     }
@@ -214,8 +214,8 @@ impl RawRepository {
 fn check_variable(check: &mut Check<'_>, key: &str, name: &str) -> Result<(), Reported> {
     let reserved = name.to_ascii_uppercase().starts_with("GITHUB_");
     if reserved || name.starts_with(|c: char| c.is_ascii_digit()) {
-        let remedy = "choose a name that starts neither with a digit nor with GITHUB_";
-        return Err(check.problem(key, "is no name GitHub takes", remedy));
+        let remedy = "use a name that starts neither with a digit nor with GITHUB_";
+        return Err(check.problem(key, "is not a valid name of a variable at GitHub", remedy));
     }
     check.name(key, name, "_", 255)
 }

@@ -79,14 +79,14 @@ pub enum Advance {
 impl RawRollout {
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Rollout, Reported> {
         if !self.stages.is_sorted_by(|before, after| before < after) {
-            let remedy = "let each stage take more pull requests than the one before";
-            return Err(check.problem("rollout.stages", "does not grow", remedy));
+            let remedy = "use a larger number for each further stage";
+            return Err(check.problem("rollout.stages", "is not in ascending order", remedy));
         }
         if self.rollback_on_attempt {
-            let remedy = "leave it off: attempts are contained anyway";
+            let remedy = "set it to false; attempts are contained in any case";
             check.warn(
                 "rollout.rollback_on_attempt",
-                "lets any passer-by switch routing off",
+                "lets any outsider switch routing off",
                 remedy,
             );
         }

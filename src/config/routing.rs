@@ -75,21 +75,17 @@ impl RawRouting {
             let before = &self.labels[..index];
             result = result.and(check.name(&key("labels"), label, LABEL_PUNCTUATION, LONGEST_LABEL));
             if before.iter().any(|other| other.eq_ignore_ascii_case(label)) {
-                let what = format!("has {label:?} twice (case means nothing in labels)");
+                let what = format!("has {label:?} twice (labels ignore case)");
                 result = Err(check.problem(&key("labels"), what, "remove one of them"));
             }
             if starts_with_ignoring_case(label, &self.run_label_prefix) {
-                let what = format!("is what the label {label:?} begins with");
-                result = Err(check.problem(
-                    &key("run_label_prefix"),
-                    what,
-                    "choose another prefix or rename the label",
-                ));
+                let what = format!("is the beginning of the label {label:?}");
+                result = Err(check.problem(&key("run_label_prefix"), what, "use another prefix or rename the label"));
             }
         }
         if self.labels.len() > MOST_LABELS {
-            let remedy = format!("give at most {MOST_LABELS}");
-            result = Err(check.problem(&key("labels"), "has more labels than GitHub takes", remedy));
+            let remedy = format!("use at most {MOST_LABELS}");
+            result = Err(check.problem(&key("labels"), "has more labels than GitHub accepts", remedy));
         }
         if !self
             .labels
@@ -97,7 +93,7 @@ impl RawRouting {
             .any(|label| label.eq_ignore_ascii_case(&self.trust_label))
         {
             let remedy = format!("add it to {}", key("labels"));
-            result = Err(check.problem(&key("trust_label"), "is not among the labels", remedy));
+            result = Err(check.problem(&key("trust_label"), "is not one of the labels", remedy));
         }
         // The rest of the label is reserved for the digits of a run's id.
         let longest_prefix = LONGEST_LABEL - 20;
@@ -112,14 +108,14 @@ impl RawRouting {
     fn warn_of_useless_workflows(&self, check: &mut Check<'_>, key: &str) {
         if self.workflows.is_empty() {
             let remedy = "name the workflows whose trusted jobs belong on self-hosted runners";
-            check.warn(key, "is empty: no job is ever judged as not routed", remedy);
+            check.warn(key, "is empty, so jitgate detects no job that was not routed", remedy);
         }
         for glob in &self.workflows {
             if !glob.starts_with(".github/workflows/") && !glob.starts_with(['*', '{', '[']) {
-                let remedy = "write paths as GitHub does: .github/workflows/FILE";
+                let remedy = "use paths as at GitHub: .github/workflows/FILE";
                 check.warn(
                     key,
-                    format!("has {glob:?}, which no workflow's path begins with"),
+                    format!("has {glob:?}, which matches no path of a workflow"),
                     remedy,
                 );
             }
@@ -137,18 +133,18 @@ pub(super) fn globs(check: &mut Check<'_>, key: &str, patterns: &[String], paths
                 set.add(glob);
             }
             Err(error) => {
-                let what = format!("has {pattern:?}, which is no glob: {}", error.kind());
+                let what = format!("has {pattern:?}, which is not a valid glob: {}", error.kind());
                 result = Err(check.problem(
                     key,
                     what,
-                    "correct it; `[`, `{` and `*` are special, `\\` takes that away",
+                    "correct it; `[`, `{` and `*` are special characters, and `\\` escapes them",
                 ));
             }
         }
     }
     result?;
     set.build()
-        .map_err(|error| check.problem(key, format!("is too large: {}", error.kind()), "give fewer globs"))
+        .map_err(|error| check.problem(key, format!("is too large: {}", error.kind()), "use fewer globs"))
 }
 
 fn starts_with_ignoring_case(text: &str, prefix: &str) -> bool {

@@ -122,11 +122,11 @@ impl RawRunners {
         let (min, max) = (self.min, self.max);
         if min > max {
             let what = format!("is more than runners.max, which is {max}");
-            return Err(check.problem("runners.min", what, "lower it, or raise runners.max"));
+            return Err(check.problem("runners.min", what, "reduce it, or increase runners.max"));
         }
         match self.target {
             Some(target) if !(min..=max).contains(&target) => {
-                let remedy = format!("give {min} to {max}, or change runners.min and runners.max");
+                let remedy = format!("use {min} to {max}, or change runners.min and runners.max");
                 Err(check.problem("runners.target", "is not between runners.min and runners.max", remedy))
             }
             _ => Ok(()),

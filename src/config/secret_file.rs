@@ -21,19 +21,19 @@ pub enum SecretFileError {
     #[error("cannot be read: {0}")]
     Unreadable(#[source] std::io::Error),
     /// The path is a directory, a pipe or a device.
-    #[error("is no plain file")]
+    #[error("is not a regular file")]
     NotAFile,
     /// The group or others can open the file.
-    #[error("can be opened by others (mode {0:04o})")]
+    #[error("is readable by others (mode {0:04o})")]
     Exposed(u32),
     /// The file could be committed by mistake.
-    #[error("lies inside the git work tree {0}")]
+    #[error("is inside the git work tree {0}")]
     InGitWorkTree(PathBuf),
     /// The file is empty.
     #[error("is empty")]
     Empty,
     /// The file is too large or contains no text.
-    #[error("holds no text of at most {LARGEST_BYTES} bytes")]
+    #[error("does not contain a text of at most {LARGEST_BYTES} bytes")]
     NotText,
 }
 

@@ -65,8 +65,12 @@ impl Server {
     pub(super) fn listen_for_admins_in_state_dir(&mut self, check: &mut Check<'_>) -> Result<(), Reported> {
         let path = self.state_dir.join("admin.sock");
         if path.as_os_str().len() > LONGEST_SOCKET_PATH {
-            let remedy = "set server.admin_listen, or choose a shorter one";
-            return Err(check.problem("server.state_dir", "is too long for the path of a socket in it", remedy));
+            let remedy = "set server.admin_listen, or use a shorter path";
+            return Err(check.problem(
+                "server.state_dir",
+                "is too long for the path of a socket inside it",
+                remedy,
+            ));
         }
         self.admin_listen = AdminListen::Unix(path);
         Ok(())
@@ -99,8 +103,8 @@ fn admin_listen(check: &mut Check<'_>, text: &str) -> Result<AdminListen, Report
     const KEY: &str = "server.admin_listen";
     match text.strip_prefix("unix:") {
         Some(path) if path.is_empty() || path.len() > LONGEST_SOCKET_PATH => {
-            let remedy = format!("give unix:PATH with a path of 1 to {LONGEST_SOCKET_PATH} bytes");
-            Err(check.problem(KEY, "has no usable path", remedy))
+            let remedy = format!("use unix:PATH with a path of 1 to {LONGEST_SOCKET_PATH} bytes");
+            Err(check.problem(KEY, "does not contain a usable path", remedy))
         }
         Some(path) => Ok(AdminListen::Unix(PathBuf::from(path))),
         None => {
@@ -108,7 +112,7 @@ fn admin_listen(check: &mut Check<'_>, text: &str) -> Result<AdminListen, Report
             if !address.ip().is_loopback() {
                 let remedy = "listen on 127.0.0.1 or a Unix socket, unless the network is yours alone; then name in \
                               server.admin_hosts what it is called there";
-                check.warn(KEY, "offers the admin API, without TLS, beyond this machine", remedy);
+                check.warn(KEY, "exposes the admin API without TLS to other machines", remedy);
             }
             Ok(AdminListen::Tcp(address))
         }
@@ -122,15 +126,15 @@ fn check_host(check: &mut Check<'_>, host: &str) -> Result<(), Reported> {
     if is_host {
         return Ok(());
     }
-    let remedy = "give host names or addresses, each with a port or without: gate.example.com, 10.0.0.5:9090";
-    Err(check.problem("server.admin_hosts", "holds what is no host", remedy))
+    let remedy = "use host names or addresses with or without a port: gate.example.com, 10.0.0.5:9090";
+    Err(check.problem("server.admin_hosts", "contains an invalid host", remedy))
 }
 
 /// Checks that the listeners differ. The system assigns port 0, and never the same port twice.
 fn check_apart(check: &mut Check<'_>, public: SocketAddr, admin: SocketAddr) {
     let same_ip = public.ip() == admin.ip() || public.ip().is_unspecified() || admin.ip().is_unspecified();
     if same_ip && public.port() == admin.port() && public.port() != 0 {
-        let remedy = "give it a port of its own: GitHub, and so everybody, reaches the other";
-        check.problem("server.admin_listen", "is the address of server.listen", remedy);
+        let remedy = "use a separate port, because GitHub and others can reach the public one";
+        check.problem("server.admin_listen", "equals server.listen", remedy);
     }
 }

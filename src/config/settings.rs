@@ -75,8 +75,8 @@ impl RawConfig {
             .as_ref()
             .is_ok_and(|store| matches!(store.url, StoreUrl::Sqlite(_)));
         if is_file && check.is_default("store.url") && !check.is_default("server.state_dir") {
-            let remedy = "set it too, if the database is to lie there";
-            check.warn("store.url", "does not follow server.state_dir", remedy);
+            let remedy = "set store.url too, if the database belongs into this directory";
+            check.warn("store.url", "is outside of server.state_dir", remedy);
         }
         if let (Ok(store), Ok(runners), Ok(local)) = (&store, &runners, &local)
             && runners.host == Host::Local

@@ -108,10 +108,10 @@ impl RawStore {
         let url = engine(check, key, &url)?;
         let retention = Duration::from_secs(self.retention_s);
         if retention <= REDELIVERY {
-            let remedy = format!("keep more than {} s", REDELIVERY.as_secs());
+            let remedy = format!("use more than {} s", REDELIVERY.as_secs());
             check.warn(
                 "store.retention_s",
-                "forgets deliveries that GitHub can still send again",
+                "is shorter than the period in which GitHub permits redeliveries",
                 remedy,
             );
         }
@@ -147,8 +147,8 @@ fn engine(check: &mut Check<'_>, key: &str, url: &SecretString) -> Result<StoreU
     };
     parsed.ok_or_else(|| {
         let remedy =
-            "give sqlite:PATH, redis://HOST, rediss://HOST, redis+unix:///PATH, redis+cluster://HOST or memory:";
-        check.problem(key, "names no store", remedy)
+            "use sqlite:PATH, redis://HOST, rediss://HOST, redis+unix:///PATH, redis+cluster://HOST or memory:";
+        check.problem(key, "is not a supported store URL", remedy)
     })
 }
 

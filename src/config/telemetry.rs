@@ -71,7 +71,7 @@ impl RawTelemetry {
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Telemetry, Reported> {
         let log = parse_log(&self.log).map_err(|BadLogFilter(part)| {
             let error = BadLogFilter(masked(&part));
-            let remedy = "give a level such as info, or levels by module: info,jitgate::app=debug";
+            let remedy = "use a level such as info, or levels by module: info,jitgate::app=debug";
             check.problem("telemetry.log", error.to_string(), remedy)
         });
         let otlp_endpoint = self

@@ -73,12 +73,8 @@ impl RawTrust {
             .iter()
             .any(|association| !insiders.contains(association))
         {
-            let remedy = "keep to OWNER, MEMBER and COLLABORATOR";
-            check.warn(
-                "trust.associations",
-                "lets the routing rule pass people from outside",
-                remedy,
-            );
+            let remedy = "use OWNER, MEMBER and COLLABORATOR only";
+            check.warn("trust.associations", "accepts outsiders in the routing rule", remedy);
         }
         let min_permission = match self.min_permission {
             RawPermission::Read => Permission::Read,
@@ -86,10 +82,10 @@ impl RawTrust {
             RawPermission::Admin => Permission::Admin,
         };
         if min_permission < Permission::Write {
-            let remedy = "ask for \"write\": on a public repository everybody can read";
+            let remedy = "use \"write\"; anyone can read a public repository";
             check.warn(
                 "trust.min_permission",
-                "gives runners to people who cannot push",
+                "permits runners for users without write access",
                 remedy,
             );
         }

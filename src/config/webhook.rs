@@ -47,13 +47,13 @@ impl RawWebhook {
             .enumerate()
             .any(|(index, secret)| exposed[..index].contains(secret))
         {
-            check.problem(key, "holds the same secret twice", "remove one of them");
+            check.problem(key, "contains the same secret twice", "remove one of them");
         }
         if exposed.iter().any(|secret| secret.len() < SHORTEST_GOOD_SECRET) {
-            let remedy = "make one with `openssl rand -hex 32`";
+            let remedy = "create one with `openssl rand -hex 32`";
             check.warn(
                 key,
-                format!("has fewer than {SHORTEST_GOOD_SECRET} characters in a secret"),
+                format!("contains a secret with fewer than {SHORTEST_GOOD_SECRET} characters"),
                 remedy,
             );
         }
