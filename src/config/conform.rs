@@ -39,12 +39,12 @@ impl Walk<'_> {
         if node.properties().is_some() {
             match value {
                 Value::Object(table) => self.table(path, table, node).map(Value::Object),
-                other => self.wrong(path, &other, node, "is no table"),
+                other => self.wrong(path, &other, node, "is not a table"),
             }
         } else if let Some(items) = node.items() {
             match value {
                 Value::Array(list) => self.list(path, list, node, items),
-                other => self.wrong(path, &other, node, "is no list"),
+                other => self.wrong(path, &other, node, "is not a list"),
             }
         } else {
             self.scalar(path, value, node)
@@ -107,7 +107,7 @@ impl Walk<'_> {
     /// can contain secrets.
     fn wrong(&mut self, path: &str, value: &Value, node: Node<'_>, what: &str) -> Option<Value> {
         let quotable = node.properties().is_none() && !value.is_object() && !value.is_array();
-        let remedy = format!("give {}", expected(node));
+        let remedy = format!("use {}", expected(node));
         self.report(
             path.to_owned(),
             quotable.then(|| shown(value, node)),

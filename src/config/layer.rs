@@ -26,7 +26,7 @@ impl Layer {
     pub(super) fn from_file(path: &Path) -> Result<Self, Box<Problem>> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let what = format!("cannot be read: {error}");
-            Problem::new(path.display(), what, "give an existing, readable file with --config")
+            Problem::new(path.display(), what, "use an existing, readable file with --config")
         })?;
         Self::from_toml(Origin::File(path.to_owned()), &text)
     }

@@ -25,6 +25,7 @@ pub(super) struct RawLocal {
     sandbox: RawSandbox,
     /// Account that jobs run as. By default the account of jitgate; root must be named explicitly.
     user: Option<String>,
+    /// Further paths of this machine that jobs can read.
     expose: Vec<PathBuf>,
     /// Network of jobs: isolated with internet access only, that of this machine, or none.
     network: RawNetwork,

@@ -50,7 +50,7 @@ impl Environment {
                     ..*Problem::new(
                         &name,
                         "names no proxy that can be used, and is ignored",
-                        "give http://HOST:PORT or https://HOST:PORT",
+                        "use http://HOST:PORT or https://HOST:PORT",
                     )
                 });
             }

@@ -15,6 +15,7 @@ pub(super) struct RawQemu {
     kernel: Option<PathBuf>,
     /// Initial RAM disk of the kernel.
     initrd: Option<PathBuf>,
+    /// Machine type of QEMU.
     machine: String,
     /// Accelerator: `auto` selects KVM if it is available.
     accel: RawAccel,

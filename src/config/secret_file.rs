@@ -45,7 +45,7 @@ impl SecretFileError {
         let path = path.display();
         match self {
             Self::Unreadable(_) => "name an existing file that this user can read".to_owned(),
-            Self::NotAFile => "name a plain file".to_owned(),
+            Self::NotAFile => "use a regular file".to_owned(),
             Self::Exposed(_) if is_read_only => {
                 "set `defaultMode: 0440` for the volume, and `fsGroup` for the pod: the file has to be of root and of a group \
                  of this process"

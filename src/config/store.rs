@@ -87,13 +87,13 @@ impl Store {
             "store.url"
         };
         let remedy = if self.url.is_socket() {
-            "give the server a user with a password (deploy/redis.conf has one) and name both in the URL, or set \
+            "use a user with a password (see deploy/redis.conf) in server and URL, or set \
              local.sandbox = \"bwrap\""
         } else {
-            "give the server a user with a password (deploy/redis.conf has one) and name both in the URL, or reach it by \
+            "use a user with a password (see deploy/redis.conf) in server and URL, or reach it by \
              redis+unix:///PATH, which local.sandbox keeps from jobs"
         };
-        let what = "is open to the jobs on this machine (runners.host = \"local\"): the server asks for no password";
+        let what = "is open to the jobs on this machine (runners.host = \"local\"): the server requires no password";
         Err(check.problem(key, what, remedy))
     }
 }

@@ -265,9 +265,15 @@ fn a_private_key_lies_outside_of_git_and_is_for_its_owner_alone() {
     assert_eq!(private_key.expose_secret(), pem.trim_end());
 
     refused(&place.file("open/app.pem", &pem, 0o644), "chmod 600");
-    refused(&place.file("text/app.pem", "no key", 0o600), "no RSA private key");
+    refused(
+        &place.file("text/app.pem", "no key", 0o600),
+        "does not contain an RSA private key",
+    );
     let hollow = "-----BEGIN RSA PRIVATE KEY-----\naGVsbG8=\n-----END RSA PRIVATE KEY-----\n";
-    refused(&place.file("hollow/app.pem", hollow, 0o600), "no RSA private key");
+    refused(
+        &place.file("hollow/app.pem", hollow, 0o600),
+        "does not contain an RSA private key",
+    );
 
     fs::create_dir_all(place.path("tree/.git")).expect("a directory");
     let inside = place.file("tree/secrets/app.pem", &pem, 0o600);
