@@ -1,25 +1,15 @@
 //! What the sections' validation shares: reporting with key, value and origin, and the formats several of them use.
 
 use super::mask::{MASK, masked};
-use super::problem::{Origin, Problem};
+use super::problem::{Origin, Problem, Setting};
 use super::proxy::{Environment, Proxies};
 use super::secret_file::{self, SecretFileError};
 use crate::domain::text::is_hidden;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-
-/// One setting as it may be shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Setting {
-    /// Its value as JSON, secrets masked. None when nothing is set.
-    pub value: Option<String>,
-    /// Where it came from.
-    pub origin: Option<Origin>,
-}
 
 /// Proof that a problem was reported. A validation that fails with it has nothing to add.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,10 +41,13 @@ impl<'a> Check<'a> {
 
     /// The proxies for GitHub.
     pub(super) fn github_proxies(&mut self, setting: Option<&str>, api_url: &str) -> Proxies {
-        let environment = self.environment.clone();
-        let (proxies, shown) = environment.for_github(self, setting, api_url);
-        self.github_proxy = shown;
-        proxies
+        if let Some((proxies, shown)) = self.environment.for_github(setting, api_url) {
+            self.github_proxy = shown;
+            return proxies;
+        }
+        let remedy = "give http://HOST:PORT or https://HOST:PORT, or none";
+        self.problem("github.proxy", "is no proxy that can be used", remedy);
+        Proxies::default()
     }
 
     /// Reports what is wrong with a setting.

@@ -1,15 +1,16 @@
 //! From sources to a validated configuration: layers, conformed one by one, laid over each other, then validated.
 
 use super::AdminListen;
-use super::check::{Check, Setting};
+use super::check::Check;
 use super::conform::conform;
 use super::layer::{Layer, intended_variable};
 use super::mask::{MASK, shown};
-use super::problem::{Origin, Problem, Problems};
+use super::node::Node;
+use super::problem::{Origin, Problem, Problems, Setting};
 use super::proxy::Environment;
 use super::raw::RawConfig;
 use super::repositories;
-use super::schema::{Node, schema};
+use super::schema::schema;
 use super::settings::Config;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;

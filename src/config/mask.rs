@@ -1,6 +1,6 @@
 //! Showing settings without giving secrets away.
 
-use super::schema::Node;
+use super::node::Node;
 use serde_json::Value;
 
 /// What stands for a secret.

@@ -31,6 +31,15 @@ impl fmt::Display for Origin {
     }
 }
 
+/// One setting as it may be shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    /// Its value as JSON, secrets masked. None when nothing is set.
+    pub value: Option<String>,
+    /// Where it came from.
+    pub origin: Option<Origin>,
+}
+
 /// One thing that is wrong, or risky.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
