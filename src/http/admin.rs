@@ -1,7 +1,6 @@
 //! The admin API: what jitgate knows and did. Everything asks for the bearer token, on loopback too, and for a `Host` and
 //! `Origin` that fit, so that no web page can reach it through somebody's browser.
 
-use super::metrics::Metrics;
 use super::problem::Problem;
 use crate::app::{Gate, Ingest, story};
 use crate::domain::ids::{DeliveryId, JobId};
@@ -38,8 +37,6 @@ pub struct AdminState {
     pub gate: Arc<Gate>,
     /// The ingress, where this process has one.
     pub ingest: Option<Arc<Ingest>>,
-    /// What was counted.
-    pub metrics: Arc<Metrics>,
     /// The bearer token.
     pub token: SecretString,
     /// Host names and addresses the listener may be called by; empty for a unix socket.
