@@ -1,8 +1,8 @@
 //! `jitgate dead-letter`: deliveries that were given up on, for a reported reason.
 
-use super::args::Global;
 use super::delivery::{FilterArgs, guid, known, print_list, requeue};
 use super::exit::{Exit, Failure, Outcome};
+use super::global::Global;
 use super::{output, store};
 use crate::domain::ids::DeliveryId;
 use crate::ports::queue::{DeliveryState, Filter};

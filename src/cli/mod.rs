@@ -10,6 +10,7 @@ mod dead_letter;
 mod delivery;
 mod entry;
 mod exit;
+mod global;
 mod internal;
 mod logging;
 mod one_repository;

@@ -1,6 +1,6 @@
 //! `SIGHUP`: what of the configuration can be changed while the gate runs is taken over, and the rest is told of.
 
-use super::args::Global;
+use super::global::Global;
 use super::sources::try_configuration;
 use crate::config::{Loaded, Problems, Role};
 use crate::runtime::Process;

@@ -1,7 +1,7 @@
 //! `jitgate serve`.
 
-use super::args::Global;
 use super::exit::{Exit, Failure, Outcome};
+use super::global::Global;
 use super::reload::reload;
 use super::{logging, signals};
 use crate::runtime::{self, Ended, StartError};

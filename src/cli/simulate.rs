@@ -1,7 +1,7 @@
 //! `jitgate simulate`.
 
-use super::args::Global;
 use super::exit::{Exit, Failure, Outcome};
+use super::global::Global;
 use super::{logging, output, signals};
 use crate::adapters::clock::SystemClock;
 use crate::simulator::Simulator;

@@ -1,7 +1,7 @@
 //! Where the configuration of a command comes from. The only reader of the process environment.
 
-use super::args::Global;
 use super::exit::Failure;
+use super::global::Global;
 use crate::config::{FileSource, Loaded, Problems, Sources, load};
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! The configured store, opened for a command beside a process that serves.
 
-use super::args::Global;
 use super::exit::{Exit, Failure};
+use super::global::Global;
 use super::{logging, sources};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::sqlite::OpenError;

@@ -1,7 +1,7 @@
 //! `jitgate why`: the whole story of a job, for a person who wonders why it got a runner, or none.
 
-use super::args::Global;
 use super::exit::{Exit, Failure, Outcome};
+use super::global::Global;
 use super::table::{or_dash, time};
 use super::{output, store};
 use crate::app::records::{KEPT_OF_OUTSIDERS, RunnerRecord};

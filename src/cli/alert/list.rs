@@ -2,8 +2,8 @@
 
 use crate::app::Alerts;
 use crate::app::alerts::Asked;
-use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Outcome};
+use crate::cli::global::Global;
 use crate::cli::table::{or_dash, time};
 use crate::cli::{output, store, table};
 use crate::domain::alert::{Alert, AlertKind, AlertState};

@@ -3,8 +3,8 @@
 use super::list::print_table;
 use crate::app::Alerts;
 use crate::app::alerts::Settled;
-use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::global::Global;
 use crate::cli::{output, store};
 use crate::domain::alert::Alert;
 use anyhow::anyhow;

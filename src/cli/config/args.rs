@@ -1,8 +1,8 @@
 //! What can be asked about the configuration.
 
 use super::{check, schema, show};
-use crate::cli::args::Global;
 use crate::cli::exit::Outcome;
+use crate::cli::global::Global;
 use clap::Subcommand;
 
 /// Arguments of `config`.

@@ -2,8 +2,8 @@
 //! machine can make runners.
 
 use crate::adapters::local::{Complaint, Inspection};
-use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::global::Global;
 use crate::cli::output;
 use crate::cli::sources::try_configuration;
 use crate::config::{AlertPlace, Loaded, Problem, Problems, Role};

@@ -1,7 +1,7 @@
 //! `jitgate config show`: every setting and where it came from. Secrets are masked before they get here.
 
-use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Outcome};
+use crate::cli::global::Global;
 use crate::cli::output;
 use crate::cli::sources::configuration;
 use crate::telemetry::one_line;

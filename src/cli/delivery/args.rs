@@ -3,8 +3,8 @@
 use super::filter::FilterArgs;
 use super::show::guid;
 use super::{export, list, replay, show};
-use crate::cli::args::Global;
 use crate::cli::exit::Outcome;
+use crate::cli::global::Global;
 use crate::cli::store;
 use crate::domain::ids::DeliveryId;
 use crate::ports::queue::DeliveryState;

@@ -6,8 +6,8 @@
 use super::show::{known, record};
 use super::world::world;
 use crate::app::records::Entry;
-use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::global::Global;
 use crate::cli::{output, sources, store};
 use crate::config::Origin;
 use crate::domain::decision::{self, Action, Decision, Input};

@@ -1,7 +1,7 @@
 //! `jitgate delivery list`.
 
-use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::global::Global;
 use crate::cli::table::{or_dash, time};
 use crate::cli::{output, store, table};
 use crate::domain::event::Action;

@@ -1,8 +1,8 @@
 //! `jitgate delivery replay`.
 
 use super::show::known;
-use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::global::Global;
 use crate::cli::{output, store};
 use crate::domain::ids::DeliveryId;
 use crate::ports::queue::DeliveryState;

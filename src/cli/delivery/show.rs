@@ -2,8 +2,8 @@
 
 use super::list;
 use crate::app::records::{self, JobRecord};
-use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::global::Global;
 use crate::cli::why::decision_lines;
 use crate::cli::{output, store, table};
 use crate::domain::ids::DeliveryId;

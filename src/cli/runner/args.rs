@@ -1,8 +1,8 @@
 //! What can be done with runners.
 
 use super::list;
-use crate::cli::args::Global;
 use crate::cli::exit::Outcome;
+use crate::cli::global::Global;
 use crate::cli::store;
 use clap::Subcommand;
 

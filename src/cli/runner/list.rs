@@ -1,8 +1,8 @@
 //! `jitgate runner list`.
 
 use crate::app::roster::{self, Asked, LISTED, LISTED_AT_MOST, Listed, Roster, Waiting};
-use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Outcome};
+use crate::cli::global::Global;
 use crate::cli::table::{or_dash, time};
 use crate::cli::{output, store, table};
 use crate::domain::runner::{Outcome as Ending, RunnerState};

@@ -2,8 +2,8 @@
 
 use super::{look, report};
 use crate::app::verify::Finding;
-use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::global::Global;
 use crate::cli::one_repository::OneRepository;
 use crate::cli::{logging, output, sources};
 use serde_json::json;

@@ -1,12 +1,12 @@
-//! `jitgate repository accept`: pins what GitHub shows now under a configured name.
+//! `jitgate repository`: which repository a configured name means.
 
-use super::args::Accept;
+use super::exit::{Exit, Failure, Outcome};
+use super::global::Global;
+use super::one_repository::OneRepository;
+use super::{output, store};
 use crate::adapters::clock::SystemClock;
 use crate::app::pins;
 use crate::app::settings::Repository;
-use crate::cli::args::Global;
-use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::{output, store};
 use crate::config::Config;
 use crate::domain::alert::{AlertKind, inert};
 use crate::domain::ids::RepositoryName;
@@ -16,6 +16,7 @@ use crate::ports::{Clock, GitHub};
 use crate::runtime::{self, Store};
 use crate::telemetry::one_line;
 use anyhow::anyhow;
+use clap::Subcommand;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -24,7 +25,57 @@ const MAX_WHY: usize = 500;
 /// Longest name of a person that is kept, in characters.
 const MAX_NAME: usize = 100;
 
-pub(super) fn run(args: &Accept, global: &Global) -> Outcome {
+/// Arguments of `repository`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  jitgate repository accept --repo octo-org/chem-model --why \"transferred to octo-org\"")]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done about repositories.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say that a repository which GitHub shows under a configured name is the one that is meant from now on
+    #[command(
+        after_help = "jitgate pins the ids of a repository and of its owner when GitHub first shows them, and serves no other one under the
+same name. After a transfer of yours, or after you made the repository anew, this command asks GitHub for the ids, shows
+the old and the new ones, and pins the new ones. Look at both before you believe that it is yours.
+
+Examples:
+  jitgate repository accept --why \"the only one that is configured was transferred\"
+  jitgate repository accept --repo octo-org/chem-model --why \"transferred to octo-org\" --by alice --json
+
+Exit codes: 0 these ids are pinned, now or before; 1 the configuration names others, or GitHub shows no such repository;
+4 GitHub did not answer; 5 the store."
+    )]
+    Accept(Accept),
+}
+
+/// Which repository, and who accepts it.
+#[derive(Debug, clap::Args)]
+pub struct Accept {
+    /// The repository; may be left out where only one is configured
+    #[command(flatten)]
+    pub which: OneRepository,
+    /// Why it is right; kept with the ids
+    #[arg(long, value_name = "TEXT", required = true)]
+    pub why: String,
+    /// Who accepts it. By default the login name
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+}
+
+/// Runs `repository`.
+pub(super) fn run(args: Args, global: &Global) -> Outcome {
+    match args.command {
+        Command::Accept(args) => accept(&args, global),
+    }
+}
+
+fn accept(args: &Accept, global: &Global) -> Outcome {
     let named = args.which.name()?;
     let why = inert(args.why.trim(), MAX_WHY);
     if why.is_empty() {
@@ -47,7 +98,7 @@ pub(super) fn run(args: &Accept, global: &Global) -> Outcome {
             return Err(Failure::new(Exit::Negative, error)
                 .remedy("if GitHub is right, change id and owner_id of that [[repositories]] table"));
         }
-        accept(config, store, &repository, &shown, (&by, &why), &clock, global).await
+        pin(config, store, &repository, &shown, (&by, &why), &clock, global).await
     })
 }
 
@@ -84,7 +135,7 @@ async fn ask(github: &dyn GitHub, name: &RepositoryName) -> Result<Shown, Failur
     }
 }
 
-async fn accept(
+async fn pin(
     config: &Config,
     store: &Store,
     repository: &Repository,
