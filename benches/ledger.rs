@@ -7,8 +7,8 @@
 
 #[path = "../tests/scale/ledgers.rs"]
 mod ledgers;
-#[path = "../tests/redis_engine/server.rs"]
-mod server;
+#[path = "../tests/it/support/redis.rs"]
+mod redis;
 
 use ledgers::{GitHub, Ledger, Operation, side_by_side};
 use tokio::time::Instant;

@@ -7,6 +7,10 @@
 
 #[path = "architecture/cycles.rs"]
 mod cycles;
+#[path = "architecture/dependencies.rs"]
+mod dependencies;
+#[path = "architecture/documents.rs"]
+mod documents;
 #[path = "architecture/planted.rs"]
 mod planted;
 #[path = "architecture/source.rs"]
@@ -118,6 +122,11 @@ fn wrong_imports(file: &Source) -> Vec<String> {
     let wrong = |path: Vec<&str>| match path.as_slice() {
         ["adapters", other, ..] if *layer == "adapters" && module.get(1).is_some_and(|own| own != other) => {
             Some(format!("imports another adapter, {other}"))
+        }
+        ["adapters", "hosts", other, ..]
+            if matches!(module.as_slice(), ["adapters", "hosts", own, ..] if own != other) && *other != "slots" =>
+        {
+            Some(format!("imports another host, {other}"))
         }
         [target, ..] if target != layer && !allowed.split(' ').any(|name| name == *target) => {
             let allowed = if allowed.is_empty() { "nothing of ours" } else { allowed };

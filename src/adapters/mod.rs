@@ -3,8 +3,7 @@
 pub mod alerts;
 pub mod clock;
 pub mod github;
-pub mod local;
+pub mod hosts;
 pub mod memory;
 pub mod redis;
 pub mod sqlite;
-pub mod synthetic;

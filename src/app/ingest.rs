@@ -1,14 +1,14 @@
 //! A delivery comes in: verified, read, and durably queued before it is answered. Nothing here talks to GitHub.
 
 use super::alerts::{Alerts, OldSecret};
-use super::renamed::Renamed;
+use super::repositories::renamed::Renamed;
 use super::settings::Repository;
 use crate::domain::event::{Action, JobEvent};
 use crate::domain::ids::DeliveryId;
 use crate::domain::payload::{self, Parsed};
 use crate::domain::pin::RepositoryIds;
 use crate::domain::signature;
-use crate::ports::observer::{Observer, Reception};
+use crate::ports::event::{Event, Observer};
 use crate::ports::queue::{Accepted, Arrival, Priority, Queue, Work};
 use crate::ports::{Clock, Failure};
 use chrono::{DateTime, Utc};
@@ -203,7 +203,7 @@ impl Ingest {
             Ok(received) => received.status.as_str(),
             Err(rejected) => rejected.code(),
         };
-        self.observer.received(&Reception {
+        self.observer.observe(&Event::DeliveryAnswered {
             event: headers.event.unwrap_or_default(),
             action: seen.action,
             result,
@@ -336,7 +336,7 @@ impl Ingest {
         if let Some(count) = secrets.used.get(position) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        self.observer.secret_used(position);
+        self.observer.observe(&Event::SecretUsed { position });
         if position > 0 {
             tracing::warn!(
                 position,

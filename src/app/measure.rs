@@ -6,7 +6,7 @@ use crate::domain::event::{Action, JobEvent};
 use crate::domain::labels::LabelsClass;
 use crate::domain::runner::RunnerState;
 use crate::domain::trust::Trust;
-use crate::ports::observer::Observer;
+use crate::ports::event::{Event, Observer};
 use crate::ports::runner_host::{Slot, SlotId, SlotState};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
@@ -44,10 +44,10 @@ impl Heard {
 
     pub(super) fn tell(self, observer: &dyn Observer) {
         if let Some(waited) = self.queue_wait {
-            observer.job_started(waited);
+            observer.observe(&Event::JobStarted { waited });
         }
         if let Some(took) = self.setup_latency {
-            observer.job_set_up(took);
+            observer.observe(&Event::JobSetUp { took });
         }
     }
 }

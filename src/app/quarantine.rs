@@ -5,8 +5,8 @@
 //! requests starves nobody (ADR 0015).
 
 use super::records::{self, Record};
+use super::runners::thefts::Thefts;
 use super::settings::Repository;
-use super::thefts::Thefts;
 use crate::domain::ids::JobId;
 use crate::ports::ledger::Kind;
 use crate::ports::{Failure, Ledger};
@@ -24,7 +24,7 @@ const AUTHOR_WINDOW: TimeDelta = TimeDelta::hours(1);
 pub struct GroupRecord {
     entries: Vec<Held>,
     #[serde(default)]
-    pub(super) thefts: Thefts,
+    pub(in crate::app) thefts: Thefts,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,18 +104,18 @@ pub async fn end(
 
 /// A job that may be held.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Waiter {
+pub(in crate::app) struct Waiter {
     /// The job.
-    pub(super) job: JobId,
+    pub(in crate::app) job: JobId,
     /// Since when it waits.
-    pub(super) since: DateTime<Utc>,
+    pub(in crate::app) since: DateTime<Utc>,
     /// How long it can be held at most.
-    pub(super) at_most: TimeDelta,
+    pub(in crate::app) at_most: TimeDelta,
 }
 
 impl Waiter {
     /// A job of a repository that came in then.
-    pub(super) fn of(repository: &Repository, job: JobId, since: DateTime<Utc>) -> Self {
+    pub(in crate::app) fn of(repository: &Repository, job: JobId, since: DateTime<Utc>) -> Self {
         let at_most = repository.quarantine;
         Self { job, since, at_most }
     }
@@ -123,7 +123,7 @@ impl Waiter {
 
 impl GroupRecord {
     /// Until when a job is held by others, as far as is known, or by thefts; none if it is not.
-    pub(super) fn holds_until(&self, waiter: Waiter, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub(in crate::app) fn holds_until(&self, waiter: Waiter, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let by_others = self.entries.iter().filter(|held| held.job != waiter.job);
         let until = by_others.map(|held| held.until).max();
         let until = until.map(|until| until.min(waiter.since + waiter.at_most));
@@ -135,7 +135,7 @@ impl GroupRecord {
 ///
 /// # Errors
 /// The ledger's failure.
-pub(super) async fn of_group(ledger: &dyn Ledger, group: &str) -> Result<GroupRecord, Failure> {
+pub(in crate::app) async fn of_group(ledger: &dyn Ledger, group: &str) -> Result<GroupRecord, Failure> {
     Ok(records::load(ledger, group).await?.unwrap_or_default())
 }
 

@@ -1,7 +1,8 @@
 //! Whether GitHub lets us serve the trusted jobs of a repository, and what is there that we should not share them with.
 
+use super::repositories::pins;
+use super::runners::ungated;
 use super::settings::Repository;
-use super::{pins, ungated};
 use crate::domain::pin::Shown;
 use crate::domain::runner::is_of_prefix;
 use crate::ports::github::{GitHubRunner, Purpose};

@@ -5,10 +5,10 @@ use super::global::Global;
 use super::one_repository::OneRepository;
 use super::{output, store};
 use crate::adapters::clock::SystemClock;
-use crate::app::pins;
+use crate::app::repositories::pins;
 use crate::app::settings::Repository;
 use crate::config::Config;
-use crate::domain::alert::{AlertKind, inert};
+use crate::domain::alert::inert;
 use crate::domain::ids::RepositoryName;
 use crate::domain::pin::{RepositoryIds, Shown};
 use crate::ports::github::Purpose;
@@ -153,9 +153,8 @@ async fn pin(
             .map_err(store::failed)?;
     }
     let alerts = runtime::open_alerts(config, clock, store, Arc::new(()))?;
-    for apart in [pins::ANOTHER, pins::RENAMED] {
-        let over = alerts.over(AlertKind::RepositoryChanged, Some(name), apart, None).await;
-        over.map_err(store::failed)?;
+    for key in [pins::taken_over(name), pins::renamed(name)] {
+        alerts.over(&key, None).await.map_err(store::failed)?;
     }
     if !name.matches(&shown.full_name) {
         output::complain(&format!(

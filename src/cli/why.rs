@@ -4,10 +4,11 @@ use super::exit::{Exit, Failure, Outcome};
 use super::global::Global;
 use super::table::{or_dash, time};
 use super::{output, store};
+use crate::app::jobs::history::{self, Chapter, Story, Wait};
 use crate::app::records::{KEPT_OF_OUTSIDERS, RunnerRecord};
-use crate::app::story::{self, Chapter, Story, Wait};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::JobId;
+use crate::domain::reason::{self, Reason};
 use crate::ports::queue::Delivery;
 use crate::telemetry::one_line;
 use anyhow::anyhow;
@@ -30,7 +31,7 @@ pub struct Args {
 pub(super) fn run(args: Args, global: &Global) -> Outcome {
     let job = JobId(args.job);
     store::with(global, async |_, store| {
-        let told = story::tell(store.queue.as_ref(), store.ledger.as_ref(), job).await;
+        let told = history::tell(store.queue.as_ref(), store.ledger.as_ref(), job).await;
         let Some(story) = told.map_err(store::failed)? else {
             let error = anyhow!("nothing is known of job {job}");
             return Err(Failure::new(Exit::Negative, error).remedy(format!(
@@ -102,8 +103,8 @@ fn waits_for(wait: &Wait) -> String {
     let mut text = match (&wait.runner, wait.reasons.as_slice()) {
         (Some(runner), _) => format!("runner {runner}"),
         (None, []) => "an environment".to_owned(),
-        (None, reasons) if reasons == ["at-capacity"] => "an environment, and all there may be are taken".to_owned(),
-        (None, reasons) => format!("another decision ({})", reasons.join(", ")),
+        (None, [Reason::AtCapacity]) => "an environment, and all there may be are taken".to_owned(),
+        (None, reasons) => format!("another decision ({})", reason::join(reasons)),
     };
     text.push_str(&format!(", since {}", time(wait.since)));
     if let Some(until) = wait.not_before {
@@ -158,6 +159,12 @@ pub(super) fn decision_lines(decision: &Decision, pending: &[Action]) -> Vec<Str
         fact("admission", because(admission.verdict.as_str(), &admission.reasons)),
         fact("actions", list(&decision.actions)),
     ];
+    for reason in decision.reasons() {
+        if let Some((explanation, remedy)) = reason.explanation().zip(reason.remedy()) {
+            lines.push(fact("because", format!("{reason}: {explanation}")));
+            lines.push(fact("", format!("remedy: {remedy}")));
+        }
+    }
     if !pending.is_empty() {
         lines.push(fact("to be done", list(pending)));
     }
@@ -171,11 +178,11 @@ pub(super) fn decision_lines(decision: &Decision, pending: &[Action]) -> Vec<Str
     lines
 }
 
-fn because(verdict: &str, reasons: &[String]) -> String {
+fn because(verdict: &str, reasons: &[Reason]) -> String {
     if reasons.is_empty() {
         verdict.to_owned()
     } else {
-        format!("{verdict}: {}", reasons.join(", "))
+        format!("{verdict}: {}", reason::join(reasons))
     }
 }
 

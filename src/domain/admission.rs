@@ -3,7 +3,8 @@
 use super::event::{Action, Job, JobEvent, JobStatus};
 use super::facts::{Cause, Commit, Fact, Facts, LedgerFacts, Pull, Run, User};
 use super::policy::{AllowedBot, CommitsBy, Permission, TrustPolicy};
-use super::trust::{accepted, cause_code};
+use super::reason::Reason;
+use super::trust::accepted;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -35,19 +36,19 @@ impl AdmissionVerdict {
     }
 }
 
-/// The verdict with its reason codes; `Deny` and `Hold` have at least one.
+/// The verdict with its reasons; `Deny` and `Hold` have at least one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admission {
     /// The verdict.
     pub verdict: AdmissionVerdict,
-    /// Reason codes.
-    pub reasons: Vec<String>,
+    /// Why it is not admitted.
+    pub reasons: Vec<Reason>,
 }
 
 impl Admission {
     /// A verdict with reasons.
     #[must_use]
-    pub fn new(verdict: AdmissionVerdict, reasons: Vec<String>) -> Self {
+    pub fn new(verdict: AdmissionVerdict, reasons: Vec<Reason>) -> Self {
         Self { verdict, reasons }
     }
 }
@@ -62,14 +63,6 @@ pub const GONE_ATTEMPTS: u32 = 4;
 /// GitHub's lists can lag behind its own webhook by seconds. For so long after a delivery an absence or an older state
 /// decides nothing.
 pub const SETTLING_DELAY: TimeDelta = TimeDelta::seconds(6);
-
-/// Refusals that can turn out to be an older state of what GitHub shows.
-const MAY_BE_OLD: &[&str] = &[
-    "head-moved",
-    "author-permission:none",
-    "actor-permission:none",
-    "triggering-actor-permission:none",
-];
 
 /// Whether the event asks for a runner, and the job neither has nor had one. GitHub sends `queued` with status `waiting`
 /// before a job can run.
@@ -89,33 +82,33 @@ pub fn is_stale(job: &Job, now: DateTime<Utc>) -> bool {
 
 /// Refusals that need no further question to GitHub.
 #[must_use]
-pub fn refusals_at_hand(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTime<Utc>) -> Vec<String> {
+pub fn refusals_at_hand(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTime<Utc>) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let job = &event.job;
     let run = facts.run.known();
     let superseded = run.is_some_and(|run| run.run_attempt > job.run_attempt);
     let waits = job.status == JobStatus::Queued && job.conclusion.is_none() && !facts.ledger.overtaken;
     if superseded || !(waits || facts.ledger.at_gate) {
-        reasons.push("job-not-queued".to_owned());
+        reasons.push(Reason::JobNotQueued);
     }
     if !facts.ledger.at_gate && is_stale(job, now) {
-        reasons.push("stale".to_owned());
+        reasons.push(Reason::Stale);
     }
     // GitHub says whether it is private; a payload can be forged.
     if run.is_some_and(|run| run.private != Some(true)) && !policy.public_repositories {
-        reasons.push("public-repository".to_owned());
+        reasons.push(Reason::PublicRepository);
     }
     if let Some((run, pulls)) = run.zip(facts.pulls.known()) {
         let judged = accepted(pulls, run, policy);
         if !judged.iter().any(|pull| pull.open) {
-            reasons.push("pull-request-closed".to_owned());
+            reasons.push(Reason::PullRequestClosed);
         }
         if job.head_sha != run.head_sha || !judged.iter().any(|pull| pull.head_sha == job.head_sha) {
-            reasons.push("head-moved".to_owned());
+            reasons.push(Reason::HeadMoved);
         }
         let presser = run.triggering_actor.as_ref();
         if presser.is_none_or(|user| user.is_bot() && policy.allowed_bot(user, run).is_none()) {
-            reasons.push("bot-triggering-actor".to_owned());
+            reasons.push(Reason::BotTriggeringActor);
         }
     }
     reasons
@@ -124,17 +117,19 @@ pub fn refusals_at_hand(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, n
 /// Whether the job still waits for a runner, going by the refusals at hand: if not, cancelling its run could only hit
 /// jobs that run, or a later attempt.
 #[must_use]
-pub fn still_waits(refusals: &[String]) -> bool {
-    !refusals.iter().any(|r| r == "job-not-queued" || r == "stale")
+pub fn still_waits(refusals: &[Reason]) -> bool {
+    !refusals
+        .iter()
+        .any(|reason| matches!(reason, Reason::JobNotQueued | Reason::Stale))
 }
 
 /// What is known about one condition of admission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Check {
     Met,
-    Refused(String),
+    Refused(Reason),
     /// GitHub knows no such user, which one answer does not settle.
-    Absent(String),
+    Absent(Reason),
     Open(Cause),
     Unasked(Missing),
 }
@@ -168,19 +163,16 @@ fn checks(facts: &Facts, policy: &TrustPolicy) -> Vec<Check> {
     };
     let judged = accepted(pulls, run, policy);
     let mut checks = one_author_may(facts, policy, run, &judged);
-    for (code, user) in [
-        ("actor-permission", &run.actor),
-        ("triggering-actor-permission", &run.triggering_actor),
-    ] {
-        checks.push(may(facts, policy, run, code, user.as_ref()));
-    }
+    let (actor, presser) = (run.actor.as_ref(), run.triggering_actor.as_ref());
+    checks.push(may(facts, policy, run, Reason::ActorPermission, actor));
+    checks.push(may(facts, policy, run, Reason::TriggeringActorPermission, presser));
     checks.extend(about_commits(facts, policy, run, &judged));
     checks
 }
 
 /// One pull request whose author may is enough: who else has opened one for the same commit changes nothing.
 fn one_author_may(facts: &Facts, policy: &TrustPolicy, run: &Run, judged: &[&Pull]) -> Vec<Check> {
-    let author_may = |pull: &&Pull| may(facts, policy, run, "author-permission", pull.author.as_ref());
+    let author_may = |pull: &&Pull| may(facts, policy, run, Reason::AuthorPermission, pull.author.as_ref());
     let mut checks: Vec<Check> = judged.iter().map(author_may).collect();
     let tests: [fn(&Check) -> bool; 3] = [
         |check| *check == Check::Met,
@@ -195,17 +187,23 @@ fn one_author_may(facts: &Facts, policy: &TrustPolicy, run: &Run, judged: &[&Pul
     checks
 }
 
-fn may(facts: &Facts, policy: &TrustPolicy, run: &Run, code: &str, user: Option<&User>) -> Check {
+fn may(
+    facts: &Facts,
+    policy: &TrustPolicy,
+    run: &Run,
+    too_little: fn(Permission) -> Reason,
+    user: Option<&User>,
+) -> Check {
     if user.is_some_and(|user| policy.allowed_bot(user, run).is_some()) {
         return Check::Met;
     }
     match (facts.permission_of(user), user) {
         (Fact::Known(permission), _) if policy.suffices(permission) => Check::Met,
-        (Fact::Known(permission), _) => Check::Refused(format!("{code}:{}", permission.as_str())),
+        (Fact::Known(permission), _) => Check::Refused(too_little(permission)),
         (Fact::Failed(cause), _) => Check::Open(cause),
         (Fact::NotAsked, Some(user)) => Check::Unasked(Missing::Permission(user.login.clone())),
-        (Fact::Gone, _) => Check::Absent(format!("{code}:{}", Permission::None.as_str())),
-        (Fact::NotAsked, None) => Check::Refused(format!("{code}:{}", Permission::None.as_str())),
+        (Fact::Gone, _) => Check::Absent(too_little(Permission::None)),
+        (Fact::NotAsked, None) => Check::Refused(too_little(Permission::None)),
     }
 }
 
@@ -223,16 +221,16 @@ fn about_commits(facts: &Facts, policy: &TrustPolicy, run: &Run, judged: &[&Pull
     let commits = match &facts.commits {
         Fact::NotAsked => return vec![Check::Unasked(Missing::Commits(pull.number))],
         Fact::Failed(cause) => return vec![Check::Open(*cause)],
-        Fact::Gone => return vec![Check::Refused("commits-unknown".to_owned())],
+        Fact::Gone => return vec![Check::Refused(Reason::CommitsUnknown)],
         Fact::Known(commits) => commits,
     };
     if !commits.iter().any(|commit| commit.sha == run.head_sha) {
         // The list is that of another head.
-        return vec![Check::Refused("commits-unknown".to_owned())];
+        return vec![Check::Refused(Reason::CommitsUnknown)];
     }
     let mut checks = Vec::new();
     if policy.require_verified_commits && !commits.iter().all(|commit| commit.verified) {
-        checks.push(Check::Refused("unverified-commit".to_owned()));
+        checks.push(Check::Refused(Reason::UnverifiedCommit));
     }
     for bot in bots {
         checks.extend(commits.iter().map(|commit| wrote_it(facts, policy, bot, commit)));
@@ -246,12 +244,12 @@ fn wrote_it(facts: &Facts, policy: &TrustPolicy, bot: &AllowedBot, commit: &Comm
         return Check::Met;
     }
     match (facts.permission_of(author), author) {
-        _ if bot.commits_by == CommitsBy::Bot => Check::Refused("commit-author".to_owned()),
-        (_, Some(author)) if author.is_bot() => Check::Refused("commit-author".to_owned()),
+        _ if bot.commits_by == CommitsBy::Bot => Check::Refused(Reason::CommitAuthor),
+        (_, Some(author)) if author.is_bot() => Check::Refused(Reason::CommitAuthor),
         (Fact::Known(permission), Some(_)) if policy.suffices(permission) => Check::Met,
         (Fact::NotAsked, Some(author)) => Check::Unasked(Missing::Permission(author.login.clone())),
         (Fact::Failed(cause), Some(_)) => Check::Open(cause),
-        _ => Check::Refused("commit-author".to_owned()),
+        _ => Check::Refused(Reason::CommitAuthor),
     }
 }
 
@@ -260,12 +258,12 @@ fn wrote_it(facts: &Facts, policy: &TrustPolicy, bot: &AllowedBot, commit: &Comm
 #[must_use]
 pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTime<Utc>) -> Admission {
     let mut deny = refusals_at_hand(event, facts, policy, now);
-    let mut hold: Vec<String> = Vec::new();
+    let mut hold = Vec::new();
     if facts.ledger.quarantined && !facts.ledger.at_gate {
-        hold.push("quarantined".to_owned());
+        hold.push(Reason::Quarantined);
     }
     if facts.ledger.at_capacity && !facts.ledger.at_gate {
-        hold.push("at-capacity".to_owned());
+        hold.push(Reason::AtCapacity);
     }
     if facts
         .run
@@ -273,7 +271,7 @@ pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTim
         .is_some_and(|run| run.run_attempt < event.job.run_attempt)
     {
         // Who pressed the button of this attempt is not known there yet.
-        hold.push(cause_code(Cause::Unavailable).to_owned());
+        hold.push(Reason::GitHubUnavailable);
     }
     let mut unasked = false;
     for check in checks(facts, policy) {
@@ -281,7 +279,7 @@ pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTim
             Check::Met => {}
             Check::Absent(reason) if facts.ledger.attempts < GONE_ATTEMPTS => hold.push(reason),
             Check::Refused(reason) | Check::Absent(reason) => deny.push(reason),
-            Check::Open(cause) => hold.push(cause_code(cause).to_owned()),
+            Check::Open(cause) => hold.push(cause.into()),
             Check::Unasked(_) => unasked = true,
         }
     }
@@ -292,18 +290,18 @@ pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTim
     };
     match &facts.live_job {
         Fact::Known(live) if live.status == expected => {}
-        Fact::Known(_) => deny.push("job-not-queued".to_owned()),
-        Fact::Gone if facts.ledger.attempts >= GONE_ATTEMPTS => deny.push("job-gone".to_owned()),
-        Fact::Gone => hold.push("job-gone".to_owned()),
-        Fact::Failed(cause) => hold.push(cause_code(*cause).to_owned()),
+        Fact::Known(_) => deny.push(Reason::JobNotQueued),
+        Fact::Gone if facts.ledger.attempts >= GONE_ATTEMPTS => deny.push(Reason::JobGone),
+        Fact::Gone => hold.push(Reason::JobGone),
+        Fact::Failed(cause) => hold.push((*cause).into()),
         Fact::NotAsked => unasked = true,
     }
-    if facts.ledger.catching_up && deny.iter().all(|reason| MAY_BE_OLD.contains(&reason.as_str())) {
+    if facts.ledger.catching_up && deny.iter().all(Reason::may_be_outdated) {
         hold.append(&mut deny);
     }
     if unasked && deny.is_empty() && hold.is_empty() {
         // Otherwise it was not asked because something else already refuses or holds.
-        hold.push(cause_code(Cause::Unavailable).to_owned());
+        hold.push(Reason::GitHubUnavailable);
     }
     if !deny.is_empty() {
         Admission::new(AdmissionVerdict::Deny, without_repeats(deny))
@@ -314,7 +312,7 @@ pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTim
     }
 }
 
-fn without_repeats(reasons: Vec<String>) -> Vec<String> {
+fn without_repeats(reasons: Vec<Reason>) -> Vec<Reason> {
     let mut seen = HashSet::new();
     reasons
         .into_iter()

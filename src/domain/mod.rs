@@ -18,6 +18,7 @@ pub mod pin;
 pub mod policy;
 pub mod pool;
 pub mod question;
+pub mod reason;
 pub mod retry;
 pub mod routing;
 pub mod routing_verdict;

@@ -7,9 +7,6 @@ use super::ids::{AccountId, RepositoryId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The reason code of whatever comes from another repository.
-pub const REPOSITORY_CHANGED: &str = "repository-changed";
-
 /// The ids behind a name, as far as they are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]

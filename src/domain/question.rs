@@ -108,26 +108,32 @@ fn about_an_untrusted(class: LabelsClass, facts: &Facts, policy: &Policy) -> Opt
     if trust::may_accuse(facts, &policy.trust).is_none() {
         return unasked_actor(facts);
     }
-    let pulls = facts.pulls.known()?;
-    if class != LabelsClass::Pool || !trust::pulls_are_evidence(facts, &policy.trust) {
+    if !trust::pulls_are_evidence(facts, &policy.trust) {
         return None;
     }
-    let routed = policy.routing.routes(&run.path);
-    if !routed || routing::bases_are_covered(facts, policy) != Some(true) {
+    about_the_rule(class, facts, policy).or_else(|| {
+        let broken = facts.changes_workflows == Fact::Known(false) && facts.retargeted.known().is_some();
+        // Only an association can be contradicted by a permission, and only where it would switch routing off.
+        let accuses = !by_the_run && (broken || policy.rollback_on_attempt);
+        accuses.then(|| unasked_author(facts, policy)).flatten()
+    })
+}
+
+/// Asks what tells a broken routing rule from an attempt.
+fn about_the_rule(class: LabelsClass, facts: &Facts, policy: &Policy) -> Option<Question> {
+    let (run, pulls) = (facts.run.known()?, facts.pulls.known()?);
+    let could_apply = class == LabelsClass::Pool
+        && policy.routing.routes(&run.path)
+        && routing::bases_are_covered(facts, policy) == Some(true);
+    if !could_apply {
         return None;
     }
     let numbers = || pulls_at_head(pulls, run).iter().map(|pull| pull.number).collect();
-    if facts.changes_workflows.is_unasked() {
-        return Some(Question::ChangedFiles(numbers()));
+    match facts.changes_workflows {
+        Fact::NotAsked => Some(Question::ChangedFiles(numbers())),
+        Fact::Known(false) if facts.retargeted.is_unasked() => Some(Question::Retargeted(numbers())),
+        _ => None,
     }
-    if facts.changes_workflows != Fact::Known(false) {
-        return None;
-    }
-    if facts.retargeted.is_unasked() {
-        return Some(Question::Retargeted(numbers()));
-    }
-    // Only an association can be contradicted by a permission.
-    (!by_the_run).then(|| unasked_author(facts, policy)).flatten()
 }
 
 fn about_admission(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>) -> Option<Question> {

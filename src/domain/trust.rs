@@ -2,6 +2,7 @@
 
 use super::facts::{Cause, Fact, Facts, Pull, Run, User};
 use super::policy::{AllowedBot, Permission, TrustPolicy};
+use super::reason::Reason;
 use serde::{Deserialize, Serialize};
 
 /// The routing rule's answer for a run.
@@ -38,21 +39,8 @@ pub struct Judgement {
     pub trust: Trust,
     /// The pull request that was judged, where one was found.
     pub pull_request: Option<u64>,
-    /// Reason codes; empty exactly for [`Trust::Trusted`] and for what was not judged.
-    pub reasons: Vec<String>,
-}
-
-/// Reason code of a job that is parked because the person behind it has used up their budget of calls.
-pub const OVER_BUDGET: &str = "over-budget";
-
-/// Reason code for a cause.
-#[must_use]
-pub fn cause_code(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Unavailable => "github-unavailable",
-        Cause::RateLimited => "rate-limited",
-        Cause::OverBudget => OVER_BUDGET,
-    }
+    /// Empty exactly for [`Trust::Trusted`] and for what was not judged.
+    pub reasons: Vec<Reason>,
 }
 
 /// Applies the routing rule to what is known. A fact that was not asked for counts as missing, so the verdict is
@@ -64,28 +52,28 @@ pub fn judge(facts: &Facts, policy: &TrustPolicy) -> Judgement {
         pull_request: None,
         reasons,
     };
-    let unknown = |reason: &str| verdict(Trust::Unknown, vec![reason.to_owned()]);
+    let unknown = |reason| verdict(Trust::Unknown, vec![reason]);
     let run = match &facts.run {
         Fact::Known(run) => run,
-        Fact::Gone => return unknown("run-gone"),
-        Fact::NotAsked => return unknown(cause_code(Cause::Unavailable)),
-        Fact::Failed(cause) => return unknown(cause_code(*cause)),
+        Fact::Gone => return unknown(Reason::RunGone),
+        Fact::NotAsked => return unknown(Reason::GitHubUnavailable),
+        Fact::Failed(cause) => return unknown((*cause).into()),
     };
     if run.event != "pull_request" {
-        return verdict(Trust::Ineligible, vec![format!("event:{}", run.event)]);
+        return verdict(Trust::Ineligible, vec![Reason::Event(run.event.clone())]);
     }
     let mut reasons = reasons_of_the_run(run, policy);
     let pulls: &[Pull] = match &facts.pulls {
         Fact::Known(pulls) => pulls,
         // Parked: whatever the run shows, nothing is done about it now.
-        Fact::Failed(cause @ Cause::OverBudget) => return unknown(cause_code(*cause)),
+        Fact::Failed(cause @ Cause::OverBudget) => return unknown((*cause).into()),
         // What the run alone shows is enough to refuse.
         Fact::NotAsked | Fact::Failed(_) if !reasons.is_empty() => return verdict(Trust::Untrusted, reasons),
         // Without a branch there is nothing to look a pull request up by.
         _ if run.head_branch.is_none() => &[],
         Fact::Gone => &[],
-        Fact::NotAsked => return unknown(cause_code(Cause::Unavailable)),
-        Fact::Failed(cause) => return unknown(cause_code(*cause)),
+        Fact::NotAsked => return unknown(Reason::GitHubUnavailable),
+        Fact::Failed(cause) => return unknown((*cause).into()),
     };
     let accepted = accepted(pulls, run, policy);
     if let Some(pull) = accepted.first() {
@@ -101,10 +89,10 @@ pub fn judge(facts: &Facts, policy: &TrustPolicy) -> Judgement {
     }
     let refused = candidates(pulls.iter(), run);
     if refused.is_empty() {
-        reasons.push("no-pull-request".to_owned());
+        reasons.push(Reason::NoPullRequest);
     }
     for pull in &refused {
-        let reason = format!("association:{}", pull.author_association);
+        let reason = Reason::Association(pull.author_association.clone());
         if !reasons.contains(&reason) {
             reasons.push(reason);
         }
@@ -118,11 +106,11 @@ pub fn judge(facts: &Facts, policy: &TrustPolicy) -> Judgement {
 
 /// What the run alone shows against it.
 #[must_use]
-pub fn reasons_of_the_run(run: &Run, policy: &TrustPolicy) -> Vec<String> {
+pub fn reasons_of_the_run(run: &Run, policy: &TrustPolicy) -> Vec<Reason> {
     let mut reasons = Vec::new();
     match &run.head_repository {
-        None => reasons.push("head-repository-gone".to_owned()),
-        Some(head) if head.id != run.repository_id => reasons.push("fork".to_owned()),
+        None => reasons.push(Reason::HeadRepositoryGone),
+        Some(head) if head.id != run.repository_id => reasons.push(Reason::Fork),
         Some(_) => {}
     }
     // A deleted account shows as null: nobody to trust, so it is treated as a bot is.
@@ -131,7 +119,7 @@ pub fn reasons_of_the_run(run: &Run, policy: &TrustPolicy) -> Vec<String> {
         .as_ref()
         .is_none_or(|actor| actor.is_bot() && policy.allowed_bot(actor, run).is_none())
     {
-        reasons.push("bot-actor".to_owned());
+        reasons.push(Reason::BotActor);
     }
     reasons
 }

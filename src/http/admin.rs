@@ -2,7 +2,8 @@
 //! `Origin` that fit, so that no web page can reach it through somebody's browser.
 
 use super::problem::Problem;
-use crate::app::{Gate, Ingest, story};
+use crate::app::jobs::history;
+use crate::app::{Gate, Ingest};
 use crate::domain::ids::{DeliveryId, JobId};
 use crate::ports::Failure;
 use crate::ports::queue::{DeliveryState, Filter};
@@ -222,7 +223,7 @@ pub(super) async fn job(state: Data<AdminState>, id: Path<String>) -> HttpRespon
     let Ok(id) = id.parse() else {
         return Problem::not_found().answer();
     };
-    match story::tell(gate.queue.as_ref(), gate.ledger.as_ref(), JobId(id)).await {
+    match history::tell(gate.queue.as_ref(), gate.ledger.as_ref(), JobId(id)).await {
         Ok(Some(story)) => HttpResponse::Ok().json(story),
         Ok(None) => Problem::not_found().answer(),
         Err(failure) => store_failed(&failure),

@@ -1,7 +1,7 @@
 //! `/api/v1/runners`: the runners there are, or were, and the jobs that wait for one.
 
 use super::admin::{AdminState, bad_query, store_failed};
-use crate::app::roster::{self, LISTED, LISTED_AT_MOST};
+use crate::app::runners::list::{self, LISTED, LISTED_AT_MOST};
 use crate::domain::runner::RunnerState;
 use actix_web::web::{Data, Query};
 use actix_web::{Error, HttpResponse};
@@ -19,10 +19,10 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    fn checked(self) -> Result<roster::Asked, String> {
+    fn checked(self) -> Result<list::Asked, String> {
         let words = self.state.iter().flat_map(|words| words.split(','));
         let state = |word: &str| RunnerState::parse(word).ok_or_else(|| format!("there is no state {word:?}"));
-        Ok(roster::Asked {
+        Ok(list::Asked {
             states: words.map(state).collect::<Result<_, _>>()?,
             repository: self.repository,
             all: self.all.unwrap_or_default(),
@@ -38,7 +38,7 @@ pub(super) async fn runners(state: Data<AdminState>, asked: Result<Query<Asked>,
         Ok(asked) => asked,
         Err(detail) => return bad_query(detail),
     };
-    match roster::call(state.gate.ledger.as_ref(), &asked).await {
+    match list::call(state.gate.ledger.as_ref(), &asked).await {
         Ok(roster) => HttpResponse::Ok().json(roster),
         Err(failure) => store_failed(&failure),
     }

@@ -2,19 +2,19 @@
 
 pub mod alert_sink;
 pub mod clock;
+pub mod event;
 pub mod failure;
 pub mod github;
 pub mod ledger;
-pub mod observer;
 pub mod promise;
 pub mod queue;
 pub mod runner_host;
 
 pub use clock::Clock;
+pub use event::{Event, FanOut, Observer};
 pub use failure::Failure;
 pub use github::GitHub;
 pub use ledger::Ledger;
-pub use observer::Observer;
 pub use promise::Durability;
 pub use queue::Queue;
 pub use runner_host::RunnerHost;

@@ -1,6 +1,6 @@
 //! From a configuration to the host of runners on this machine.
 
-use crate::adapters::local::{self, Complaint, Inspection, Settings};
+use crate::adapters::hosts::local::{self, Complaint, Inspection, Settings};
 use crate::config::{AdminListen, Config, Host, StoreUrl};
 use secrecy::ExposeSecret;
 use std::path::PathBuf;

@@ -7,14 +7,14 @@ use super::identity::{self, IdentityError, Instance};
 use super::local;
 use super::wiring::{self, Store, WiringError};
 use crate::adapters::clock::SystemClock;
-use crate::adapters::local::{Complaint, LocalHost};
+use crate::adapters::hosts::local::{Complaint, LocalHost};
+use crate::adapters::hosts::synthetic::SyntheticHost;
 use crate::adapters::sqlite::OpenError;
-use crate::adapters::synthetic::SyntheticHost;
-use crate::app::claim::{Claim, Claimed};
+use crate::app::runners::claim::{Claim, Claimed};
 use crate::app::{Gate, Ingest};
 use crate::config::{Config, Host, Role};
 use crate::http::{Bind, Metrics, Running};
-use crate::ports::{Clock, Durability, RunnerHost};
+use crate::ports::{Clock, Durability, FanOut, RunnerHost};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,7 +128,7 @@ async fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process
         &store,
         host(config, role, &instance.name, clock.clone())?,
         &instance.name,
-        metrics.clone(),
+        Arc::new(FanOut::new(vec![metrics.clone()])),
     )?;
     let health = wiring::health(&gate);
     health.begin();

@@ -6,10 +6,12 @@ use crate::adapters::github::{self, GitHubAdapter};
 use crate::adapters::memory::MemoryStore;
 use crate::adapters::redis::{self, RedisStore};
 use crate::adapters::sqlite::{OpenError, OpenMode, SqliteStore};
-use crate::app::gather::Recall;
+use crate::app::events::budget::Budget;
+use crate::app::events::gather::Recall;
 use crate::app::pool::Pool;
+use crate::app::repositories::renamed::Renamed;
 use crate::app::settings::{Repository, Settings};
-use crate::app::{Alerts, Budget, Gate, Ingest, Renamed};
+use crate::app::{Alerts, Gate, Ingest};
 use crate::config::{AdminListen, Config, Credentials, Host, Scope, StoreUrl};
 use crate::domain::care::Deadlines;
 use crate::domain::policy::Policy;
@@ -175,15 +177,6 @@ pub fn open_alerts(
     Ok(Arc::new(Alerts::new(ledger, clock.clone(), observer, retention, sinks)))
 }
 
-/// Has somebody told of every call to GitHub.
-struct Told(Arc<dyn Observer>);
-
-impl github::Calls for Told {
-    fn answered(&self, endpoint: &'static str, status: Option<u16>) {
-        self.0.github_answered(endpoint, status);
-    }
-}
-
 /// The client of the configured GitHub.
 ///
 /// # Errors
@@ -227,8 +220,7 @@ fn connect(
         connect_timeout: config.github.connect_timeout,
         timeout: config.github.timeout,
     };
-    let adapter =
-        GitHubAdapter::observed(&settings, clock.clone(), Arc::new(Told(observer))).map_err(WiringError::GitHub)?;
+    let adapter = GitHubAdapter::observed(&settings, clock.clone(), observer).map_err(WiringError::GitHub)?;
     Ok(Arc::new(adapter))
 }
 

@@ -115,6 +115,23 @@ fn adapters_that_know_each_other_are_reported() {
 }
 
 #[test]
+fn hosts_that_know_each_other_are_reported() {
+    let hosts = "src/adapters/hosts";
+    assert_reported(
+        &format!("{hosts}/one/planted.rs"),
+        "use crate::adapters::hosts::slots::SlotDir;",
+        &[],
+    );
+    for importing in ["one", "slots"] {
+        assert_reported(
+            &format!("{hosts}/{importing}/planted.rs"),
+            "use crate::adapters::hosts::{slots::SlotDir, two::Settings};",
+            &["imports another host, two"],
+        );
+    }
+}
+
+#[test]
 fn comments_and_literals_are_no_code() {
     let quiet = r###"
         // use crate::app;

@@ -1,10 +1,11 @@
 //! A gate whose ledger holds many finished jobs, and what an operation on it takes. Shared by a test and a benchmark.
 
-use crate::server::{DURABLE, Server};
+use crate::redis::{DURABLE, Server};
 use chrono::DateTime;
 use futures::future::join_all;
 use jitgate::adapters::clock::SystemClock;
-use jitgate::app::{Gate, story};
+use jitgate::app::Gate;
+use jitgate::app::jobs::history;
 use jitgate::config::{self, FileSource, Sources};
 use jitgate::domain::event::Action;
 use jitgate::domain::ids::{DeliveryId, JobId};
@@ -257,7 +258,7 @@ impl Ledger {
     async fn why(&self) -> Duration {
         let job = self.one_of_all();
         let began = Instant::now();
-        let told = story::tell(self.store.queue.as_ref(), self.store.ledger.as_ref(), JobId(job)).await;
+        let told = history::tell(self.store.queue.as_ref(), self.store.ledger.as_ref(), JobId(job)).await;
         let took = began.elapsed();
         assert_eq!(told.expect("the store answers").expect("a story").history.len(), 1);
         took

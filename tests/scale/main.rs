@@ -6,8 +6,8 @@
 
 mod ledgers;
 mod outsiders;
-#[path = "../redis_engine/server.rs"]
-mod server;
+#[path = "../it/support/redis.rs"]
+mod redis;
 
 use ledgers::{GitHub, Ledger, Operation, side_by_side};
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use crate::deliveries::Dice;
 use crate::gate::{Gate, Place};
 use crate::github::GitHub;
-use crate::server::{DURABLE, Server};
+use crate::redis::{DURABLE, Server};
 use std::sync::Arc;
 
 /// What every process of a storm is told.

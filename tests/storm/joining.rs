@@ -4,7 +4,7 @@ use crate::fleet::Fleet;
 use crate::gate::{Gate, Place};
 use crate::github::GitHub;
 use crate::payload::{body, guid};
-use crate::server::{DURABLE, Server};
+use crate::redis::{DURABLE, Server};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;

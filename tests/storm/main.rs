@@ -4,14 +4,14 @@
 
 mod deliveries;
 mod fleet;
-#[path = "../serve/gate.rs"]
+#[path = "../it/support/gate.rs"]
 mod gate;
 mod github;
 mod joining;
-#[path = "../serve/payload.rs"]
+#[path = "../it/support/payload.rs"]
 mod payload;
 mod reckoning;
+#[path = "../it/support/redis.rs"]
+mod redis;
 mod redis_down;
-#[path = "../redis_engine/server.rs"]
-mod server;
 mod storms;

@@ -1,10 +1,10 @@
 //! The adapter itself: a client, and the credentials it asks with.
 
-use super::client::{Answer, Bearer, Calls, Client};
+use super::client::{Answer, Bearer, Client};
 use super::request::Request;
 use super::settings::{Settings, SetupError};
 use super::token::{Access, Tokens};
-use crate::ports::{Clock, Failure};
+use crate::ports::{Clock, Failure, Observer};
 use http::StatusCode;
 use std::fmt;
 use std::sync::Arc;
@@ -28,8 +28,12 @@ impl GitHubAdapter {
     ///
     /// # Errors
     /// [`SetupError`] for settings that cannot work.
-    pub fn observed(settings: &Settings, clock: Arc<dyn Clock>, calls: Arc<dyn Calls>) -> Result<Self, SetupError> {
-        let client = Arc::new(Client::new(settings, clock, calls)?);
+    pub fn observed(
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, SetupError> {
+        let client = Arc::new(Client::new(settings, clock, observer)?);
         let tokens = Tokens::new(&settings.credentials, &client)?;
         Ok(Self { client, tokens })
     }

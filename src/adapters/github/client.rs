@@ -9,7 +9,7 @@ use super::etag::{Etags, Tagged};
 use super::limits::{Account, Limits, announced};
 use super::request::Request;
 use super::settings::{Settings, SetupError, base_of};
-use crate::ports::{Clock, Failure};
+use crate::ports::{Clock, Event, Failure, Observer};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -30,16 +30,6 @@ const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 const MAX_MESSAGE_CHARS: usize = 200;
 /// The version the answers are read in.
 const API_VERSION: &str = "2022-11-28";
-
-/// Told of every request that was sent. Endpoint names come from a closed set.
-pub trait Calls: Send + Sync + 'static {
-    /// A request was answered with `status`, or not at all.
-    fn answered(&self, endpoint: &'static str, status: Option<u16>);
-}
-
-impl Calls for () {
-    fn answered(&self, _endpoint: &'static str, _status: Option<u16>) {}
-}
 
 /// Whom a request is made as. The header is marked sensitive, so it does not print.
 #[derive(Debug)]
@@ -73,7 +63,7 @@ pub(super) struct Client {
     timeout: Duration,
     in_flight: Semaphore,
     etags: Etags,
-    calls: Arc<dyn Calls>,
+    observer: Arc<dyn Observer>,
     pub(super) limits: Limits,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -85,7 +75,11 @@ struct Reply {
 }
 
 impl Client {
-    pub(super) fn new(settings: &Settings, clock: Arc<dyn Clock>, calls: Arc<dyn Calls>) -> Result<Self, SetupError> {
+    pub(super) fn new(
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, SetupError> {
         let base = base_of(&settings.api_url)?;
         // No read timeout: the deadline over each request bounds that, too. No proxies but those of the configuration.
         let mut http = reqwest::Client::builder()
@@ -107,7 +101,7 @@ impl Client {
             timeout: settings.timeout,
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
             etags: Etags::default(),
-            calls,
+            observer,
             limits: Limits::default(),
             clock,
         })
@@ -130,7 +124,10 @@ impl Client {
         let outcome = timeout_at(deadline, self.exchange(request, bearer, known.as_ref())).await;
         let outcome = outcome.unwrap_or_else(|_| Err(too_late("no complete answer")));
         let status = outcome.as_ref().ok().map(|reply| reply.status.as_u16());
-        self.calls.answered(request.endpoint, status);
+        self.observer.observe(&Event::GithubAnswered {
+            endpoint: request.endpoint,
+            status,
+        });
         tracing::debug!(
             endpoint = request.endpoint,
             status,

@@ -38,5 +38,4 @@ mod settings;
 mod token;
 
 pub use adapter::GitHubAdapter;
-pub use client::Calls;
 pub use settings::{Credentials, Settings, SetupError};

@@ -1,11 +1,11 @@
-//! Alerts: stored first (`book`), told afterwards (`telling`), so that no decision waits for a chat; and those that the
+//! Alerts: stored first (`store`), told afterwards (`dispatch`), so that no decision waits for a chat; and those that the
 //! ingress raises (`old_secret`, `unreadable`).
 
-mod book;
+mod dispatch;
 mod old_secret;
-mod telling;
+mod store;
 mod undecided;
 mod unreadable;
 
-pub use book::{Alerts, Asked, Settled};
 pub use old_secret::OldSecret;
+pub use store::{Alerts, Asked, Settled};

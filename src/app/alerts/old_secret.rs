@@ -1,7 +1,7 @@
 //! That a webhook secret on its way out was used. The ingress finds out, and its answer waits for nothing of this.
 
-use super::book::Alerts;
-use crate::domain::alert::{Alert, AlertKind};
+use super::store::Alerts;
+use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use chrono::TimeDelta;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -39,8 +39,8 @@ impl OldSecret {
             return;
         }
         let summary = format!("a delivery was signed with webhook secret {position}, which is on its way out");
-        let apart = format!("secret-{position}");
-        let alert = Alert::about(AlertKind::OldWebhookSecretUsed, None, &apart, None, &summary, now);
+        let key = AlertKey::new(AlertKind::OldWebhookSecretUsed, None).caused_by(&format!("secret-{position}"));
+        let alert = Alert::new(&key, None, &summary, now);
         let alerts = self.alerts.clone();
         tokio::spawn(async move {
             if let Err(failure) = alerts.raise(alert).await {

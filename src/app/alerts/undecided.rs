@@ -1,8 +1,8 @@
 //! That trust was undecided for too long, or a trusted job not admitted, is over once it is decided.
 
-use super::book::Alerts;
+use super::store::Alerts;
 use crate::app::records::{Entry, JobRecord};
-use crate::domain::alert::AlertKind;
+use crate::domain::alert::{AlertKey, AlertKind};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event;
 use crate::domain::trust::Trust;
@@ -16,20 +16,22 @@ impl Alerts {
         record: Option<&JobRecord>,
         decision: &Decision,
     ) -> Result<(), Failure> {
+        let over = async |kind| {
+            let key = AlertKey::new(kind, Some(&decision.repository));
+            self.over(&key, Some(decision.job.id)).await
+        };
         let kind = AlertKind::TrustUndecided;
         let was_raised = |entry: &Entry| entry.decision.actions.contains(&Action::Alert(kind));
         let is_settled = decision.trust.verdict != Trust::Unknown || decision.action == event::Action::Completed;
         if is_settled && record.is_some_and(|record| record.decisions.iter().any(was_raised)) {
-            self.over(kind, Some(&decision.repository), "-", Some(decision.job.id))
-                .await?;
+            over(kind).await?;
         }
         let stuck = AlertKind::JobStuck;
         let was_stuck = record
             .and_then(|record| record.entry(&decision.delivery))
             .is_some_and(|entry| entry.decision.actions.contains(&Action::Alert(stuck)));
         if was_stuck && !decision.actions.contains(&Action::Alert(stuck)) {
-            self.over(stuck, Some(&decision.repository), "-", Some(decision.job.id))
-                .await?;
+            over(stuck).await?;
         }
         Ok(())
     }

@@ -1,15 +1,15 @@
 //! That a signed delivery cannot be read. The alert is there when the delivery is answered.
 
-use super::book::Alerts;
-use crate::domain::alert::{Alert, AlertKind};
+use super::store::Alerts;
+use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::ids::RepositoryName;
 
 impl Alerts {
     /// A delivery of this repository, or of one that is not known, cannot be read.
     pub(in crate::app) async fn unreadable(&self, repository: Option<&RepositoryName>, cause: &str) {
-        let kind = AlertKind::UnreadableDelivery;
+        let key = AlertKey::new(AlertKind::UnreadableDelivery, repository);
         let summary = format!("a signed delivery cannot be read, and is kept as a dead letter: {cause}");
-        let alert = Alert::about(kind, repository, "-", None, &summary, self.clock.now());
+        let alert = Alert::new(&key, None, &summary, self.clock.now());
         if let Err(failure) = self.raise(alert).await {
             tracing::warn!(%failure, "cannot raise an alert; the dead letter is there all the same");
         }

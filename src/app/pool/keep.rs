@@ -1,7 +1,7 @@
 //! The loop around a pass.
 
 use super::task::{Task, slot_key};
-use crate::app::gate::Gate;
+use crate::app::context::Gate;
 use crate::ports::runner_host::Slot;
 use crate::ports::{Failure, RunnerHost};
 use std::sync::Arc;

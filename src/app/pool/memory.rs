@@ -3,7 +3,7 @@
 
 use super::task::{BOOT, Task};
 use crate::app::measure::Boots;
-use crate::app::sweep::Swept;
+use crate::app::runners::sweep::Swept;
 use crate::domain::retry::backoff;
 use crate::ports::Failure;
 use crate::ports::runner_host::{Slot, SlotId};

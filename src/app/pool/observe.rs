@@ -2,17 +2,17 @@
 
 use super::memory::View;
 use super::task::{RunnerTask, Task, job_key, slot_key};
-use crate::app::gate::Gate;
+use crate::app::context::Gate;
 use crate::app::quarantine::{self, GroupRecord, Waiter};
 use crate::app::records::{self, JobRecord, RunnerRecord, Want};
-use crate::app::sweep;
+use crate::app::runners::sweep;
 use crate::domain::care::{self, Care, Environment, Watched};
 use crate::domain::ids::JobId;
 use crate::domain::job::Service;
 use crate::domain::pool::{self, Seat, Step, Taken, Waiting};
 use crate::domain::runner::{Outcome, RunnerState};
 use crate::ports::runner_host::{Ending, Hello, Slot, SlotId, SlotState};
-use crate::ports::{Failure, RunnerHost};
+use crate::ports::{Event, Failure, RunnerHost};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -47,7 +47,7 @@ impl Gate {
         let began = self.pool.moment();
         let slots = host.list().await?;
         for took in self.pool.booted(&slots, now) {
-            self.observer.booted(took);
+            self.observer.observe(&Event::SlotReady { took });
         }
         let mut runners: Vec<RunnerRecord> = records::all(self.ledger.as_ref()).await?;
         runners.retain(|runner| runner.instance == self.settings.instance);

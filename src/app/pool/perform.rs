@@ -1,10 +1,11 @@
 //! Doing what a pass has planned. Everything here can be broken off and done again.
 
 use super::task::{RunnerTask, Task};
-use crate::app::gate::Gate;
+use crate::app::context::Gate;
+use crate::app::jobs::waiting;
 use crate::app::records::{self, RunnerRecord};
-use crate::app::{job_gate, provision, runners, sweep, wants};
-use crate::domain::alert::{Alert, AlertKind};
+use crate::app::runners::{job_gate, lifecycle, provision, sweep};
+use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::ids::JobId;
 use crate::domain::job::ServiceEvent;
 use crate::ports::{Failure, RunnerHost};
@@ -33,12 +34,12 @@ impl Gate {
     async fn perform_for(&self, what: &RunnerTask, record: &RunnerRecord) -> Result<bool, Failure> {
         let name = record.name.as_str();
         match what {
-            RunnerTask::Note(event) => drop(runners::note(self, name, *event).await?),
+            RunnerTask::Note(event) => drop(lifecycle::note(self, name, *event).await?),
             RunnerTask::Judge(hello) => return job_gate::judge(self, name, hello).await,
             RunnerTask::Open => job_gate::open(self, record).await?,
             RunnerTask::Ask => return sweep::ask_about(self, record).await,
-            RunnerTask::End(outcome, why) => runners::end(self, name, *outcome, why.as_deref()).await?,
-            RunnerTask::TearDown => runners::tear_down(self, name).await?,
+            RunnerTask::End(outcome, why) => lifecycle::end(self, name, *outcome, why.as_deref()).await?,
+            RunnerTask::TearDown => lifecycle::tear_down(self, name).await?,
         }
         Ok(true)
     }
@@ -60,8 +61,8 @@ impl Gate {
     async fn tell_boot_failed(&self, why: &str) -> Result<(), Failure> {
         tracing::error!(why, "an environment did not come up");
         let what = format!("an environment did not come up: {why}");
-        let alert = Alert::about(AlertKind::RunnerBootFailure, None, "-", None, &what, self.clock.now());
-        self.alerts.raise(alert).await
+        let key = AlertKey::new(AlertKind::RunnerBootFailure, None);
+        self.alerts.raise(Alert::new(&key, None, &what, self.clock.now())).await
     }
 
     /// A crash came between naming a runner and recording it: nobody was asked for it.
@@ -73,7 +74,7 @@ impl Gate {
             return Ok(());
         }
         let now = self.clock.now();
-        wants::update_job(self, job, |record| {
+        waiting::update_job(self, job, |record| {
             let is_its = record.runner.as_deref() == Some(runner);
             let lost = is_its && record.advance(ServiceEvent::Lose, now, format!("runner {runner} is gone"));
             if lost {
@@ -82,7 +83,7 @@ impl Gate {
             lost
         })
         .await?;
-        wants::change(self, job, |want| {
+        waiting::change(self, job, |want| {
             let held = want.holder.as_ref().is_some_and(|holder| holder.runner == runner);
             if held {
                 want.holder = None;

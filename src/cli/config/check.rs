@@ -1,7 +1,7 @@
 //! `jitgate config check`: everything that is wrong, or risky, what the store can lose, where alerts go, and whether this
 //! machine can make runners.
 
-use crate::adapters::local::{Complaint, Inspection};
+use crate::adapters::hosts::local::{Complaint, Inspection};
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::global::Global;
 use crate::cli::output;

@@ -198,10 +198,8 @@ fn expect(entry: &Entry, stands_alone: bool) -> Value {
         "trust": decision.trust.verdict,
     });
     if stands_alone {
-        let mut reasons: Vec<&String> = decision.trust.reasons.iter().collect();
-        reasons.extend(decision.admission.reasons.iter());
-        reasons.sort();
-        reasons.dedup();
+        let mut reasons = decision.reasons();
+        reasons.sort_by_key(ToString::to_string);
         expect["reasons"] = json!(reasons);
         expect["routing"] = json!(decision.routing.verdict.as_str());
         expect["admission"] = json!(decision.admission.verdict);

@@ -1,7 +1,7 @@
 //! `jitgate internal hook`: runs inside an environment, right before the first step of a job. What it prints is in the
 //! job's log.
 
-use crate::adapters::local;
+use crate::adapters::hosts::slots;
 use crate::cli::exit::{Exit, Outcome};
 use crate::cli::output;
 use crate::ports::runner_host::Hello;
@@ -15,7 +15,7 @@ pub(super) fn run(socket: &Path) -> Outcome {
         run_id: variable("GITHUB_RUN_ID"),
         run_attempt: variable("GITHUB_RUN_ATTEMPT"),
     };
-    match local::ask_gate(socket, &hello) {
+    match slots::ask_gate(socket, &hello) {
         Ok(()) => {
             output::complain("jitgate: it may");
             Ok(Exit::Done)

@@ -1,7 +1,7 @@
 //! `jitgate internal keep`: the keeper of one slot of the local host.
 
 use crate::adapters::clock::SystemClock;
-use crate::adapters::local;
+use crate::adapters::hosts::local;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use std::path::Path;
 

@@ -49,8 +49,8 @@ pub(super) fn of_delivery(expect: &Expect, status: u16, decision: Option<&Decisi
         expect.admission.as_deref(),
         judged(|d| d.admission.verdict.as_str()),
     );
-    let all_reasons = decision.map(|d| d.trust.reasons.iter().chain(&d.admission.reasons).cloned().collect());
-    differences.set("reasons", expect.reasons.as_deref(), all_reasons);
+    let codes = |d: &Decision| d.reasons().iter().map(ToString::to_string).collect();
+    differences.set("reasons", expect.reasons.as_deref(), decision.map(codes));
     let texts = |actions: &[crate::domain::decision::Action]| actions.iter().map(ToString::to_string).collect();
     differences.set(
         "actions",

@@ -4,7 +4,7 @@
 use super::play::{Post, Remains, Stage};
 use super::target::post;
 use crate::adapters::clock::ManualClock;
-use crate::adapters::synthetic::SyntheticHost;
+use crate::adapters::hosts::synthetic::SyntheticHost;
 use crate::app::Gate;
 use crate::app::records;
 use crate::config::{self, Config, Credentials, Sources};

@@ -2,6 +2,7 @@
 
 use super::expect::Difference;
 use super::play::{Delivered, Played};
+use crate::domain::reason;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::time::Duration;
@@ -189,17 +190,9 @@ fn delivery(text: &mut String, delivered: &Delivered, colour: Colour) {
         actions.join(", ")
     );
     line(text, row.trim_end());
-    let mut reasons: Vec<&str> = decision.trust.reasons.iter().map(String::as_str).collect();
-    for reason in &decision.admission.reasons {
-        if !reasons.contains(&reason.as_str()) {
-            reasons.push(reason);
-        }
-    }
+    let reasons = reason::join(decision.reasons());
     if !reasons.is_empty() {
-        line(
-            text,
-            &colour.dim(&format!("                      because {}", reasons.join(", "))),
-        );
+        line(text, &colour.dim(&format!("                      because {reasons}")));
     }
     if !decision.would.is_empty() {
         let would: Vec<String> = decision.would.iter().map(ToString::to_string).collect();

@@ -1,6 +1,6 @@
 //! `jitgate runner list`.
 
-use crate::app::roster::{self, Asked, LISTED, LISTED_AT_MOST, Listed, Roster, Waiting};
+use crate::app::runners::list::{self, Asked, LISTED, LISTED_AT_MOST, Listed, Roster, Waiting};
 use crate::cli::exit::{Exit, Outcome};
 use crate::cli::global::Global;
 use crate::cli::table::{or_dash, time};
@@ -45,9 +45,7 @@ pub(super) async fn run(store: &Store, args: Args, global: &Global) -> Outcome {
         all: args.all,
         limit: args.limit,
     };
-    let roster = roster::call(store.ledger.as_ref(), &asked)
-        .await
-        .map_err(store::failed)?;
+    let roster = list::call(store.ledger.as_ref(), &asked).await.map_err(store::failed)?;
     if global.json {
         output::print_json(&roster)?;
         return Ok(Exit::Done);

@@ -4,7 +4,8 @@
 //! events of a job that was counted change nothing; unless it tells of a state, which may well come back for the same job.
 
 use super::inert::inert;
-use super::record::{Alert, AlertState, LONGEST_NAME};
+use super::key::MAX_NAME_CHARS;
+use super::record::{Alert, AlertState};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// Jobs an alert remembers.
@@ -55,7 +56,7 @@ impl Alert {
             AlertState::Open => {
                 self.state = AlertState::Acked;
                 self.acked_at = Some(at);
-                self.acked_by = Some(inert(by, LONGEST_NAME));
+                self.acked_by = Some(inert(by, MAX_NAME_CHARS));
                 Some(self.changed(true))
             }
         }
@@ -69,7 +70,7 @@ impl Alert {
         }
         self.state = AlertState::Resolved;
         self.resolved_at = Some(at);
-        self.resolved_by = Some(inert(by, LONGEST_NAME));
+        self.resolved_by = Some(inert(by, MAX_NAME_CHARS));
         self.waiting.clear();
         self.changed(true)
     }
@@ -115,7 +116,7 @@ fn remember(jobs: &mut Vec<u64>, job: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::alert::AlertKind;
+    use crate::domain::alert::{AlertKey, AlertKind};
     use crate::domain::ids::{JobId, RepositoryName};
 
     fn at(second: i64) -> DateTime<Utc> {
@@ -124,14 +125,8 @@ mod tests {
 
     fn alert(kind: AlertKind, job: u64, second: i64) -> Alert {
         let repository = RepositoryName::parse("octo/chem").expect("a name");
-        Alert::about(
-            kind,
-            Some(&repository),
-            "-",
-            Some(JobId(job)),
-            "it happened",
-            at(second),
-        )
+        let key = AlertKey::new(kind, Some(&repository));
+        Alert::new(&key, Some(JobId(job)), "it happened", at(second))
     }
 
     #[test]
@@ -180,7 +175,8 @@ mod tests {
     #[test]
     fn without_a_job_every_time_counts_and_jobs_are_bounded() {
         let kind = AlertKind::OldWebhookSecretUsed;
-        let used = |second| Alert::about(kind, None, "position-1", None, "it was used", at(second));
+        let key = AlertKey::new(kind, None).caused_by("position-1");
+        let used = |second| Alert::new(&key, None, "it was used", at(second));
         assert_eq!(used(0).raised_again(&used(1)).raised_again(&used(2)).count, 3);
         let many = (2..=500).fold(alert(AlertKind::JobStuck, 1, 0), |alert, job| {
             alert.raised_again(&self::alert(AlertKind::JobStuck, job, 1))

@@ -1,26 +1,15 @@
-//! An alert as it is stored, and what makes one.
+//! An alert as it is stored.
 
 use super::inert::inert;
+use super::key::{AlertKey, id_of};
 use super::kind::{AlertKind, Severity};
-use super::telling::Told;
-use crate::domain::admission::AdmissionVerdict;
-use crate::domain::decision::Decision;
-use crate::domain::ids::{JobId, RepositoryName};
-use crate::domain::trust::OVER_BUDGET;
+use crate::domain::ids::JobId;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// Longest summary, in characters.
-const LONGEST_SUMMARY: usize = 500;
-/// Longest name in a summary or key, in characters.
-pub(super) const LONGEST_NAME: usize = 100;
-/// Bytes of the digest that an id is.
-const ID_BYTES: usize = 8;
-/// Stands where there is nothing to tell.
-pub(super) const NOTHING: &str = "-";
-/// The one who is meant when there are too many to tell apart.
+const MAX_SUMMARY_CHARS: usize = 500;
+/// Stands for every author when there are too many alerts to keep apart.
 const OTHERS: &str = "others";
 
 /// Where an alert stands.
@@ -112,69 +101,39 @@ pub struct Alert {
     pub told: BTreeMap<String, Told>,
 }
 
+/// What a sink knows of an alert.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Told {
+    /// The newest revision it took; 0 before the first.
+    pub revision: u64,
+    /// When it took that.
+    pub at: Option<DateTime<Utc>>,
+    /// Tries since then.
+    pub attempts: u32,
+    /// Not to be tried before.
+    pub next_at: Option<DateTime<Utc>>,
+    /// Why the last try failed.
+    pub failure: Option<String>,
+}
+
 impl Alert {
-    /// The alert of one kind that a decision raises. Repeats fold by repository, kind, verdict and the person behind; those
-    /// of a state by repository and kind, since whoever ends it need not know more.
+    /// Returns an open alert. Repeats with the same key are one alert. `summary` may hold text that outsiders wrote.
     #[must_use]
-    pub fn of(kind: AlertKind, decision: &Decision) -> Self {
-        let verdict = decision.routing.verdict.as_str();
-        let who = decision.author.as_deref().map(|who| inert(who, LONGEST_NAME));
-        let apart = if kind.lasts() {
-            NOTHING.to_owned()
-        } else {
-            format!("{verdict}/{}", who.as_deref().unwrap_or(NOTHING))
-        };
-        let repository = Some(&decision.repository);
-        let key = key(kind, repository, &apart);
-        let summary = summary(kind, decision, who.as_deref());
-        Self::new(
-            kind,
-            repository,
-            verdict,
-            key,
-            Some(decision.job.id),
-            &summary,
-            decision.decided_at,
-        )
-    }
-
-    /// An alert without a decision behind it. Repeats fold by repository, kind and `apart`, which says what tells it from
-    /// others of its kind, out of a closed set; `-` if nothing does. `summary` may hold what outsiders wrote.
-    #[must_use]
-    pub fn about(
-        kind: AlertKind,
-        repository: Option<&RepositoryName>,
-        apart: &str,
-        job: Option<JobId>,
-        summary: &str,
-        now: DateTime<Utc>,
-    ) -> Self {
-        Self::new(kind, repository, apart, key(kind, repository, apart), job, summary, now)
-    }
-
-    fn new(
-        kind: AlertKind,
-        repository: Option<&RepositoryName>,
-        verdict: &str,
-        key: String,
-        job: Option<JobId>,
-        summary: &str,
-        now: DateTime<Utc>,
-    ) -> Self {
+    pub fn new(key: &AlertKey, job: Option<JobId>, summary: &str, now: DateTime<Utc>) -> Self {
         let jobs: Vec<u64> = job.into_iter().map(|job| job.0).collect();
         Self {
-            id: id_of(&key),
-            key,
-            kind,
-            severity: kind.severity(),
-            repository: repository.map_or_else(|| NOTHING.to_owned(), ToString::to_string),
-            verdict: inert(verdict, LONGEST_NAME),
-            summary: inert(summary, LONGEST_SUMMARY),
+            id: key.id(),
+            key: key.to_string(),
+            kind: key.kind,
+            severity: key.kind.severity(),
+            repository: key.repository().to_owned(),
+            verdict: key.cause().to_owned(),
+            summary: inert(summary, MAX_SUMMARY_CHARS),
             state: AlertState::Open,
             episode: 1,
             count: 1,
             job_id: job.map(|job| job.0),
-            waiting: if kind.lasts() { jobs.clone() } else { Vec::new() },
+            waiting: if key.kind.lasts() { jobs.clone() } else { Vec::new() },
             jobs,
             first_at: now,
             opened_at: now,
@@ -189,69 +148,11 @@ impl Alert {
         }
     }
 
-    /// The id of the alert that [`Alert::about`] makes of the same.
-    #[must_use]
-    pub fn id_about(kind: AlertKind, repository: Option<&RepositoryName>, apart: &str) -> String {
-        id_of(&key(kind, repository, apart))
-    }
-
-    /// The same alert for everybody it could be about, for when there are too many to tell apart.
+    /// Returns the same alert for all authors, for use when there are too many alerts to keep apart.
     #[must_use]
     pub fn of_others(mut self) -> Self {
         self.key = format!("{}/{}/{OTHERS}", self.repository, self.kind.as_str());
         self.id = id_of(&self.key);
         self
-    }
-}
-
-fn key(kind: AlertKind, repository: Option<&RepositoryName>, apart: &str) -> String {
-    let repository = repository.map_or(NOTHING, RepositoryName::as_str);
-    let apart = inert(apart, 2 * LONGEST_NAME);
-    format!("{repository}/{}/{apart}", kind.as_str())
-}
-
-fn id_of(key: &str) -> String {
-    let digest = Sha256::digest(key.as_bytes());
-    hex::encode(digest.get(..ID_BYTES).unwrap_or_default())
-}
-
-fn summary(kind: AlertKind, decision: &Decision, who: Option<&str>) -> String {
-    // A name must not end its own quotation.
-    let name = inert(&decision.job.name, LONGEST_NAME).replace('"', "'");
-    let mut job = format!("job {} \"{name}\"", decision.job.id);
-    if let Some(pull) = decision.trust.pull_request {
-        job.push_str(&format!(" of pull request {pull}"));
-    }
-    if let Some(who) = who {
-        job.push_str(&format!(" by {who}"));
-    }
-    let reasons = decision.trust.reasons.join(", ");
-    match kind {
-        AlertKind::UntrustedOnSelfHosted => {
-            format!("{job} is not trusted ({reasons}) and asked for a self-hosted runner")
-        }
-        AlertKind::TrustedNotRouted => format!("{job} is trusted and was not routed to self-hosted runners"),
-        AlertKind::StolenRunner => format!("{job} took a runner that was not made for it"),
-        AlertKind::MisconfiguredLabels => format!("{job} has labels that no runner here is meant to serve"),
-        AlertKind::TrustUndecided if reasons == OVER_BUDGET => {
-            format!(
-                "{job} is not judged yet: the person or the fork behind it has used up its budget of calls to GitHub"
-            )
-        }
-        AlertKind::TrustUndecided => format!("GitHub leaves the trust of {job} undecided ({reasons})"),
-        AlertKind::JobStuck => {
-            let reasons = decision.admission.reasons.join(", ");
-            let what = match decision.admission.verdict {
-                AdmissionVerdict::Hold => "GitHub leaves open whether it may have one",
-                _ => "is refused one",
-            };
-            format!("{job} waits for a runner, and {what} ({reasons})")
-        }
-        AlertKind::RunnerBootFailure => format!("no runner came up for {job}"),
-        AlertKind::RepositoryChanged => {
-            format!("{job} is of another repository than the one that is pinned under this name")
-        }
-        AlertKind::Rollback => format!("self-hosted routing was switched off because of {job}"),
-        other => format!("{} at {job}", other.as_str()),
     }
 }

@@ -1,9 +1,8 @@
 //! Who has been told what of an alert, and when they have to be told again.
 
-use super::record::{Alert, AlertState};
+use super::record::{Alert, AlertState, Told};
 use crate::domain::retry::backoff;
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
 
 /// How often a sink wants to hear of one alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,21 +11,6 @@ pub struct Pace {
     pub quiet: TimeDelta,
     /// How often it has to hear of an alert that is not over, though nothing happened. None: never.
     pub refresh: Option<TimeDelta>,
-}
-
-/// What a sink knows of an alert.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Told {
-    /// The newest revision it took; 0 before the first.
-    pub revision: u64,
-    /// When it took that.
-    pub at: Option<DateTime<Utc>>,
-    /// Tries since then.
-    pub attempts: u32,
-    /// Not to be tried before.
-    pub next_at: Option<DateTime<Utc>>,
-    /// Why the last try failed.
-    pub failure: Option<String>,
 }
 
 impl Alert {
@@ -97,7 +81,7 @@ impl Alert {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::alert::AlertKind;
+    use crate::domain::alert::{AlertKey, AlertKind};
     use crate::domain::ids::JobId;
 
     const PACE: Pace = Pace {
@@ -110,14 +94,8 @@ mod tests {
     }
 
     fn alert(job: u64) -> Alert {
-        Alert::about(
-            AlertKind::StolenRunner,
-            None,
-            "-",
-            Some(JobId(job)),
-            "it happened",
-            at(0),
-        )
+        let key = AlertKey::new(AlertKind::StolenRunner, None);
+        Alert::new(&key, Some(JobId(job)), "it happened", at(0))
     }
 
     #[test]

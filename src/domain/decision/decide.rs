@@ -10,6 +10,7 @@ use crate::domain::facts::{Admitted, Facts};
 use crate::domain::labels::LabelsClass;
 use crate::domain::pin;
 use crate::domain::policy::Mode;
+use crate::domain::reason::Reason;
 use crate::domain::routing::{self, RoutingState, RoutingVerdict, Situation};
 use crate::domain::trust::{self, Judgement, Trust};
 
@@ -24,7 +25,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
         return kept(input, admitted);
     }
     if facts.live_job.known().is_some_and(|live| !live.agrees_with(&event.job)) {
-        let reasons = vec!["job-mismatch".to_owned()];
+        let reasons = vec![Reason::JobMismatch];
         let judgement = Judgement {
             reasons: reasons.clone(),
             ..not_judged()
@@ -61,7 +62,7 @@ fn of_another_repository(input: &Input<'_>, mut steps: Steps) -> Decision {
         None => {}
     }
     steps.act(Action::Alert(AlertKind::RepositoryChanged));
-    let reasons = vec![pin::REPOSITORY_CHANGED.to_owned()];
+    let reasons = vec![Reason::RepositoryChanged];
     let admission = match event.action {
         EventAction::Queued => Admission::new(AdmissionVerdict::Deny, reasons.clone()),
         _ => none(),
@@ -122,9 +123,9 @@ fn admit(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, judgement: &
         now,
         ..
     } = *input;
-    let refuse = |mut reasons: Vec<String>| {
+    let refuse = |mut reasons: Vec<Reason>| {
         if s.class != LabelsClass::Pool {
-            reasons.push(format!("labels:{}", s.class.as_str()));
+            reasons.push(Reason::Labels(s.class));
         }
         Admission::new(AdmissionVerdict::Deny, reasons)
     };
@@ -136,7 +137,7 @@ fn admit(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, judgement: &
             } else if !asks_for_a_runner(event, &facts.ledger) {
                 none()
             } else if verdict == RoutingVerdict::Drain && facts.ledger.rolled_back {
-                reasons.push("rolled-back".to_owned());
+                reasons.push(Reason::RolledBack);
                 reasons.extend(admission::refusals_at_hand(event, facts, &policy.trust, now));
                 refuse(reasons)
             } else {
@@ -145,7 +146,7 @@ fn admit(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, judgement: &
         }
         (Trust::Unknown, LabelsClass::Pool | LabelsClass::Reachable) => {
             if admission::is_stale(&event.job, now) {
-                reasons.push("stale".to_owned());
+                reasons.push(Reason::Stale);
                 refuse(reasons)
             } else if run_is_gone(facts, judgement) {
                 refuse(reasons)
@@ -156,7 +157,7 @@ fn admit(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, judgement: &
         (Trust::Untrusted | Trust::Ineligible, LabelsClass::Pool | LabelsClass::Reachable) => refuse(reasons),
         (Trust::Trusted, LabelsClass::Foreign) if verdict == RoutingVerdict::Misconfigured => refuse(reasons),
         (Trust::Trusted, LabelsClass::Hosted) if s.belongs_here && s.state == RoutingState::Off => {
-            Admission::new(AdmissionVerdict::None, vec!["routing-off".to_owned()])
+            Admission::new(AdmissionVerdict::None, vec![Reason::RoutingOff])
         }
         _ => none(),
     }
@@ -164,7 +165,7 @@ fn admit(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, judgement: &
 
 /// GitHub has said often enough that there is no such run.
 fn run_is_gone(facts: &Facts, judgement: &Judgement) -> bool {
-    judgement.reasons.iter().any(|reason| reason == "run-gone") && facts.ledger.attempts >= admission::GONE_ATTEMPTS
+    judgement.reasons.contains(&Reason::RunGone) && facts.ledger.attempts >= admission::GONE_ATTEMPTS
 }
 
 fn record(
@@ -199,7 +200,7 @@ fn record(
         Some(pull.author.as_ref()?.login.clone())
     });
     // Of a job that is parked no pull request is known.
-    let is_parked = judgement.reasons.iter().any(|reason| reason == trust::OVER_BUDGET);
+    let is_parked = judgement.reasons.contains(&Reason::OverBudget);
     let actor = || Some(facts.run.known()?.actor.as_ref()?.login.clone());
     let author = author.or_else(|| is_parked.then(actor).flatten());
     let job = &event.job;

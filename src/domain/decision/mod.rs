@@ -1,5 +1,6 @@
 //! The decision: one pure function from an event and its facts to one record that says what is done and why.
 
+mod alerts;
 mod decide;
 mod input;
 mod plan;

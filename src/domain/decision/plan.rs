@@ -8,22 +8,10 @@ use crate::domain::event::{Action as EventAction, JobStatus};
 use crate::domain::facts::{Fact, Facts};
 use crate::domain::ids::RunnerId;
 use crate::domain::labels::LabelsClass;
+use crate::domain::reason::Reason;
 use crate::domain::routing::{RoutingVerdict, Situation};
 use crate::domain::trust::{self, Trust};
 use chrono::TimeDelta;
-
-/// Refusals that no later event lifts: with them the job would wait until GitHub fails it.
-const FINAL_REFUSALS: &[&str] = &[
-    "head-moved",
-    "pull-request-closed",
-    "bot-triggering-actor",
-    "author-permission:",
-    "actor-permission:",
-    "triggering-actor-permission:",
-    "commit-author",
-    "commits-unknown",
-    "unverified-commit",
-];
 
 /// How long trust may stay undecided before the operator is told.
 pub const UNDECIDED_AFTER: TimeDelta = TimeDelta::seconds(300);
@@ -78,7 +66,7 @@ pub(super) fn plan_routing(
     let is_refused = admission.verdict == AdmissionVerdict::Deny
         && admission::still_waits(&admission.reasons)
         && !facts.ledger.at_gate;
-    let refused_for = |code: &str| is_refused && admission.reasons.iter().any(|r| r == code);
+    let refused_for = |reason| is_refused && admission.reasons.contains(&reason);
     // Only the job as GitHub shows it is held against anybody.
     let shown_alive = facts
         .live_job
@@ -113,7 +101,7 @@ pub(super) fn plan_routing(
             }
         }
         RoutingVerdict::Misconfigured => steps.act(Action::Alert(AlertKind::MisconfiguredLabels)),
-        RoutingVerdict::Drain if refused_for("rolled-back") && policy.rerun_stuck && shown_alive => {
+        RoutingVerdict::Drain if refused_for(Reason::RolledBack) && policy.rerun_stuck && shown_alive => {
             steps.enforce(Action::CancelRun);
             if admission.reasons.len() == 1 {
                 steps.enforce(Action::RerunRun);
@@ -121,17 +109,16 @@ pub(super) fn plan_routing(
         }
         RoutingVerdict::Correct | RoutingVerdict::Drain | RoutingVerdict::Unjudged => {}
     }
-    if s.trust == Trust::Trusted && refused_for("public-repository") {
+    if s.trust == Trust::Trusted && refused_for(Reason::PublicRepository) {
         // Routing sends it here, and nobody here serves it.
         steps.act(Action::Alert(AlertKind::JobStuck));
     }
-    let is_final = |reason: &String| FINAL_REFUSALS.iter().any(|code| reason.starts_with(code));
-    if s.trust == Trust::Trusted && is_refused && shown_alive && admission.reasons.iter().any(is_final) {
+    if s.trust == Trust::Trusted && is_refused && shown_alive && admission.reasons.iter().any(Reason::is_final) {
         // It would wait at GitHub for a day, and its concurrency group with it.
         steps.enforce(Action::CancelRun);
     }
-    let by_ledger = |reason: &String| reason == "quarantined" || reason == "at-capacity";
-    let owed = admission.verdict == AdmissionVerdict::Hold && !admission.reasons.iter().all(by_ledger);
+    let owed =
+        admission.verdict == AdmissionVerdict::Hold && !admission.reasons.iter().all(Reason::is_lifted_by_the_pool);
     let waits_for_long = input.now - input.received_at >= UNDECIDED_AFTER && facts.ledger.attempts >= OWED_ATTEMPTS;
     if s.trust == Trust::Trusted && owed && waits_for_long && !over {
         // GitHub owes the last answers before a runner is made; a permission of ours may be missing.

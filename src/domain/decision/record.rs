@@ -5,6 +5,7 @@ use crate::domain::alert::AlertKind;
 use crate::domain::event::Action as EventAction;
 use crate::domain::ids::{DeliveryId, JobId, RepositoryName, RunId};
 use crate::domain::labels::LabelsClass;
+use crate::domain::reason::Reason;
 use crate::domain::routing::{RoutingState, RoutingVerdict};
 use crate::domain::trust::Trust;
 use chrono::{DateTime, Utc};
@@ -45,6 +46,18 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// Returns each reason of the trust verdict and of admission once.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<&Reason> {
+        let mut reasons: Vec<&Reason> = Vec::new();
+        for reason in self.trust.reasons.iter().chain(&self.admission.reasons) {
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
+        reasons
+    }
+
     /// Whether a trusted job waits at GitHub for a runner that it never gets, and nobody hears of it. A run whose head has
     /// moved is cancelled in `enforce`, which is all there is to say.
     #[must_use]
@@ -54,8 +67,8 @@ impl Decision {
             && self.admission.verdict == AdmissionVerdict::Deny
             && (cancels(&self.actions) || cancels(&self.would));
         let reruns = self.actions.contains(&Action::RerunRun) || self.would.contains(&Action::RerunRun);
-        let superseded = self.admission.reasons == ["head-moved"] && cancels(&self.actions);
-        waits_in_vain && !reruns && !superseded && !self.admission.reasons.iter().any(|reason| reason == "rolled-back")
+        let superseded = self.admission.reasons == [Reason::HeadMoved] && cancels(&self.actions);
+        waits_in_vain && !reruns && !superseded && !self.admission.reasons.contains(&Reason::RolledBack)
     }
 }
 
@@ -83,8 +96,8 @@ pub struct TrustSummary {
     pub verdict: Trust,
     /// Number of the pull request.
     pub pull_request: Option<u64>,
-    /// Reason codes.
-    pub reasons: Vec<String>,
+    /// Why it is not trusted.
+    pub reasons: Vec<Reason>,
 }
 
 /// The routing part of a record.

@@ -3,7 +3,7 @@
 use crate::domain::decision::Decision;
 use crate::domain::event::Action;
 use crate::domain::runner::Outcome;
-use crate::ports::observer::{Observer, Reception};
+use crate::ports::event::{Event, Observer};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -71,6 +71,28 @@ struct RequestLabels {
 struct SinkLabels {
     sink: &'static str,
     result: &'static str,
+}
+
+impl RequestLabels {
+    fn of(endpoint: &'static str, status: Option<u16>) -> Self {
+        let status = match status {
+            None => "none".to_owned(),
+            Some(status @ 100..=599) => status.to_string(),
+            Some(_) => "other".to_owned(),
+        };
+        Self { endpoint, status }
+    }
+}
+
+impl From<&Decision> for DecisionLabels {
+    fn from(decision: &Decision) -> Self {
+        Self {
+            trust: decision.trust.verdict.as_str(),
+            labels_class: decision.labels_class.as_str(),
+            routing: decision.routing.verdict.as_str(),
+            admission: decision.admission.verdict.as_str(),
+        }
+    }
 }
 
 impl From<Outcome> for OutcomeLabels {
@@ -204,75 +226,51 @@ impl Metrics {
 }
 
 impl Observer for Metrics {
-    fn received(&self, reception: &Reception<'_>) {
-        let event = EVENTS.into_iter().find(|event| *event == reception.event);
-        let labels = DeliveryLabels {
-            event: event.unwrap_or("other"),
-            action: reception.action.map_or("none", Action::as_str),
-            result: reception.result,
-        };
-        self.deliveries.get_or_create(&labels).inc();
-        self.receive.observe(reception.took.as_secs_f64());
-        if let Some(lag) = reception.lag {
-            self.lag.observe(lag.as_secs_f64());
+    fn observe(&self, event: &Event<'_>) {
+        let seconds = Duration::as_secs_f64;
+        match event {
+            Event::DeliveryAnswered {
+                event,
+                action,
+                result,
+                lag,
+                took,
+            } => {
+                let labels = DeliveryLabels {
+                    event: EVENTS.into_iter().find(|known| known == event).unwrap_or("other"),
+                    action: action.map_or("none", Action::as_str),
+                    result,
+                };
+                self.deliveries.get_or_create(&labels).inc();
+                self.receive.observe(seconds(took));
+                if let Some(lag) = lag {
+                    self.lag.observe(seconds(lag));
+                }
+            }
+            Event::SecretUsed { position } => {
+                let position = *position as u64;
+                self.secrets.get_or_create(&SecretLabels { position }).inc();
+            }
+            Event::DeliveryClaimed { waited } => self.delivery_wait.observe(seconds(waited)),
+            Event::Decided { decision, took } => {
+                self.decisions.get_or_create(&DecisionLabels::from(*decision)).inc();
+                self.decide.observe(seconds(took));
+            }
+            Event::SlotReady { took } => self.boot.observe(seconds(took)),
+            Event::RunnerRequested { took } => self.mint.observe(seconds(took)),
+            Event::RunnerPickedUp { took } => self.pickup.observe(seconds(took)),
+            Event::JobStarted { waited } => self.queue_wait.observe(seconds(waited)),
+            Event::JobSetUp { took } => self.setup.observe(seconds(took)),
+            Event::RunnerEnded { outcome } => {
+                self.outcomes.get_or_create(&OutcomeLabels::from(*outcome)).inc();
+            }
+            Event::GithubAnswered { endpoint, status } => {
+                self.requests.get_or_create(&RequestLabels::of(endpoint, *status)).inc();
+            }
+            Event::AlertSent { sink, accepted } => {
+                let result = if *accepted { "delivered" } else { "failed" };
+                self.alerts.get_or_create(&SinkLabels { sink, result }).inc();
+            }
         }
-    }
-
-    fn secret_used(&self, position: usize) {
-        let position = position as u64;
-        self.secrets.get_or_create(&SecretLabels { position }).inc();
-    }
-
-    fn claimed(&self, waited: Duration) {
-        self.delivery_wait.observe(waited.as_secs_f64());
-    }
-
-    fn decided(&self, decision: &Decision, took: Duration) {
-        let labels = DecisionLabels {
-            trust: decision.trust.verdict.as_str(),
-            labels_class: decision.labels_class.as_str(),
-            routing: decision.routing.verdict.as_str(),
-            admission: decision.admission.verdict.as_str(),
-        };
-        self.decisions.get_or_create(&labels).inc();
-        self.decide.observe(took.as_secs_f64());
-    }
-
-    fn booted(&self, took: Duration) {
-        self.boot.observe(took.as_secs_f64());
-    }
-
-    fn minted(&self, took: Duration) {
-        self.mint.observe(took.as_secs_f64());
-    }
-
-    fn picked_up(&self, took: Duration) {
-        self.pickup.observe(took.as_secs_f64());
-    }
-
-    fn job_started(&self, waited: Duration) {
-        self.queue_wait.observe(waited.as_secs_f64());
-    }
-
-    fn job_set_up(&self, took: Duration) {
-        self.setup.observe(took.as_secs_f64());
-    }
-
-    fn runner_ended(&self, outcome: Outcome) {
-        self.outcomes.get_or_create(&OutcomeLabels::from(outcome)).inc();
-    }
-
-    fn github_answered(&self, endpoint: &'static str, status: Option<u16>) {
-        let status = match status {
-            None => "none".to_owned(),
-            Some(status @ 100..=599) => status.to_string(),
-            Some(_) => "other".to_owned(),
-        };
-        self.requests.get_or_create(&RequestLabels { endpoint, status }).inc();
-    }
-
-    fn alert_told(&self, sink: &'static str, taken: bool) {
-        let result = if taken { "delivered" } else { "failed" };
-        self.alerts.get_or_create(&SinkLabels { sink, result }).inc();
     }
 }

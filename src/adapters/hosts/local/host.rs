@@ -1,0 +1,120 @@
+//! [`RunnerHost`] by slots in folders and bubblewrap.
+
+use super::account::Account;
+use super::inspection::{self, Complaint};
+use super::launch::Plan;
+use super::settings::Settings;
+use super::{limits, network, preparation, sandbox};
+use crate::adapters::hosts::slots::{Deadlines, SlotHost};
+use crate::ports::runner_host::{RunnerHost, Slot, SlotId};
+use crate::ports::{Clock, Failure};
+use async_trait::async_trait;
+use secrecy::SecretString;
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+/// Runners on this machine.
+pub struct LocalHost {
+    settings: Settings,
+    /// The account of jobs, known once an inspection found that this machine can run them.
+    account: OnceLock<Account>,
+    slots: SlotHost,
+}
+
+impl LocalHost {
+    /// Opens the host with the slots that an earlier process left. If this machine cannot run jobs, it reports why, now and
+    /// at every boot until that changes: jitgate can accept deliveries meanwhile.
+    ///
+    /// # Errors
+    /// When the state directory cannot be used, with the remedy.
+    pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, Complaint> {
+        let unusable = |error: io::Error| Complaint {
+            what: format!("cannot use {} for runners: {error}", settings.state_dir.display()),
+            remedy: "set server.state_dir to a directory that this user can write to and run programs from".to_owned(),
+        };
+        let Settings {
+            state_dir,
+            instance,
+            program,
+            ..
+        } = &settings;
+        let slots = SlotHost::open("local", state_dir, instance, program, clock).map_err(unusable)?;
+        let inspection = inspection::inspect(&settings);
+        for warning in inspection.warnings {
+            tracing::warn!(remedy = warning.remedy, "{}", warning.what);
+        }
+        for problem in inspection.problems {
+            tracing::error!(remedy = problem.remedy, "cannot make runners: {}", problem.what);
+        }
+        Ok(Self {
+            settings,
+            account: OnceLock::new(),
+            slots,
+        })
+    }
+
+    /// Returns the account of jobs, or an error while this machine cannot run jobs.
+    fn account(&self) -> Result<&Account, Failure> {
+        if let Some(account) = self.account.get() {
+            return Ok(account);
+        }
+        if let Some(problem) = inspection::inspect(&self.settings).problems.first() {
+            return Err(Failure::Permanent(problem.to_string()));
+        }
+        let account = match &self.settings.local.user {
+            None => Account::own(),
+            Some(name) => {
+                let gone = || Failure::Permanent(format!("local.user: the account {name} does not exist any more"));
+                Account::named(name).ok_or_else(gone)?
+            }
+        };
+        Ok(self.account.get_or_init(|| account))
+    }
+}
+
+#[async_trait]
+impl RunnerHost for LocalHost {
+    async fn boot(&self) -> Result<SlotId, Failure> {
+        let account = self.account()?.clone();
+        if let Some(missing) = inspection::missing_runner(&self.settings.local.runner_home) {
+            return Err(Failure::Permanent(missing.to_string()));
+        }
+        let (settings, layout) = (self.settings.clone(), self.slots.layout().clone());
+        self.slots.boot(move |slot, cancelled| {
+            let prepared = preparation::prepare(slot, &settings, &layout, &account, cancelled);
+            prepared.map_err(|error| error.to_string())
+        })
+    }
+
+    async fn claim(&self, id: &SlotId, runner: &str, config: SecretString) -> Result<(), Failure> {
+        let deadlines = Deadlines {
+            gate: self.settings.gate_deadline,
+            job: self.settings.job_deadline,
+        };
+        let account = self.account()?;
+        let plan = |slot: &_| {
+            Ok(Plan {
+                command: sandbox::command(&self.settings, self.slots.layout(), slot, account)?,
+                network: network::Rules::of(&self.settings),
+                limits: limits::Limits::of(&self.settings),
+            })
+        };
+        self.slots.claim(id, runner, &config, deadlines, plan).await
+    }
+
+    async fn open_gate(&self, id: &SlotId) -> Result<(), Failure> {
+        self.slots.open_gate(id).await
+    }
+
+    async fn destroy(&self, id: &SlotId) -> Result<(), Failure> {
+        self.slots.destroy(id, limits::clear).await
+    }
+
+    async fn list(&self) -> Result<Vec<Slot>, Failure> {
+        self.slots.list()
+    }
+
+    async fn changed(&self) {
+        self.slots.changed().await;
+    }
+}

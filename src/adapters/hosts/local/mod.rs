@@ -1,0 +1,20 @@
+//! Runners on this machine: for each job a slot, and processes and mounts of its own by bubblewrap.
+
+mod account;
+mod addresses;
+mod copying;
+mod disk;
+mod host;
+mod inspection;
+mod launch;
+mod limits;
+mod network;
+mod preparation;
+mod sandbox;
+mod seccomp;
+mod settings;
+
+pub use host::LocalHost;
+pub use inspection::{Complaint, Inspection, inspect};
+pub(crate) use launch::keep;
+pub use settings::Settings;

@@ -1,0 +1,344 @@
+//! A network of its own for each job: the internet by way of slirp4netns, and nothing of this machine or what is around it.
+//!
+//! ```text
+//!  namespace made ──> rules loaded ──> uplink attached ──> bubblewrap starts inside
+//! ```
+//!
+//! The rules are there before anything can be sent. They are held by the kernel, in a namespace in which a job has no
+//! privilege. What remains is no path for packets: sockets that are files, such as the job gate's.
+
+use super::addresses::{self, Family};
+use super::settings::Settings;
+use crate::adapters::hosts::slots::{SLOT_VARIABLE, SYSTEM_PATH, SlotDir};
+use crate::config::{self, Sandbox};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::geteuid;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, PipeWriter, Read, Seek, Write};
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// Where slirp4netns answers questions of names, by the resolver of this machine. Any other port there would lead to that
+/// resolver's machine, which can be this one.
+pub(super) const RESOLVER: &str = "10.0.2.3";
+/// What belongs to this machine, its surroundings, or to nobody on the internet.
+const NOT_INTERNET_4: &str = "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, \
+                              192.0.0.0/24, 192.168.0.0/16, 198.18.0.0/15, 224.0.0.0/3";
+const NOT_INTERNET_6: &str = "::/127, ::ffff:0:0/96, 64:ff9b::/96, fc00::/7, fe80::/10, ff00::/8";
+/// Runs in a new namespace and keeps it. Nobody else is on the wire of an uplink, so that IPv6 need not ask around for two
+/// seconds before it works; where that cannot be said, it does.
+const HOLDER: &str = "for what in dad_transmits router_solicitation_delay; do
+  echo 0 >/proc/sys/net/ipv6/conf/default/$what
+done 2>/dev/null
+exec cat";
+/// The name of the uplink inside.
+const DEVICE: &str = "tap0";
+
+/// The resolver configuration of a slot.
+pub(super) fn resolver_file(slot: &SlotDir) -> PathBuf {
+    slot.0.join("resolv.conf")
+}
+
+/// What is let through and what is not, beyond what holds for every job. Addresses, or networks as `10.1.0.0/16`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Rules {
+    pub(super) allow: Vec<String>,
+    pub(super) deny: Vec<String>,
+}
+
+impl Rules {
+    /// That of a job, if it has a network to itself.
+    pub(super) fn of(settings: &Settings) -> Option<Self> {
+        let local = &settings.local;
+        let isolated = local.sandbox == Sandbox::Bwrap && local.network == config::Network::Isolated;
+        isolated.then(|| Self {
+            allow: local.network_allow.clone(),
+            deny: local.network_deny.clone(),
+        })
+    }
+
+    /// The rules of the namespace. What is let out is answered through the uplink; nothing comes in by itself.
+    fn text(&self, own: &[IpAddr]) -> String {
+        let mut text = String::from(
+            "table inet jitgate {\n chain output {\n  type filter hook output priority 0; policy drop;\n  oifname \"lo\" accept\n",
+        );
+        let mut line = |rule: String| writeln!(text, "  {rule}").unwrap_or_default();
+        for protocol in ["udp", "tcp"] {
+            line(format!("ip daddr {RESOLVER} {protocol} dport 53 accept"));
+        }
+        line("icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } accept".to_owned());
+        let about = |place: &str| {
+            if place.contains(':') {
+                format!("ip6 daddr {place}")
+            } else {
+                format!("ip daddr {place}")
+            }
+        };
+        for place in &self.allow {
+            line(format!("{} accept", about(place)));
+        }
+        line(format!("ip daddr {{ {NOT_INTERNET_4} }} reject"));
+        line(format!("ip6 daddr {{ {NOT_INTERNET_6} }} reject"));
+        let own = own.iter().map(ToString::to_string);
+        for place in own.chain(self.deny.iter().cloned()) {
+            line(format!("{} reject", about(&place)));
+        }
+        line("meta l4proto { tcp, udp, icmp, icmpv6 } accept".to_owned());
+        text.push_str(" }\n}\n");
+        text
+    }
+}
+
+/// A network cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NetworkError {
+    /// A program is not there.
+    #[error("{program} cannot be started: {source}; install the Debian package `{package}`")]
+    Missing {
+        program: &'static str,
+        package: &'static str,
+        source: io::Error,
+    },
+    /// A program says no.
+    #[error("{program} makes no network for jobs: {said}")]
+    Refused { program: &'static str, said: String },
+    /// The addresses of this machine are not known, so they cannot be closed off.
+    #[error("the addresses of this machine cannot be read: {0}")]
+    Addresses(io::Error),
+    /// Something else.
+    #[error("no network for jobs can be made: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// The network of one slot. It ends with whoever made it.
+pub(super) struct Network {
+    /// Keeps the namespace until something else is in it.
+    holder: Option<Child>,
+    by_root: bool,
+    slirp: Option<Child>,
+    /// The uplink ends when this closes, with this process at the latest.
+    _alive: Option<PipeWriter>,
+}
+
+impl Network {
+    /// Makes one for this slot.
+    pub(super) fn up(rules: &Rules, slot: &str) -> Result<Self, NetworkError> {
+        let own = addresses::of_this_machine().map_err(NetworkError::Addresses)?;
+        let mut network = Self::namespace(slot)?;
+        network.guard(&rules.text(&own))?;
+        // Where this machine has no such address, a job that tried would only wait in vain.
+        let both = own.iter().any(|address| addresses::family(address) == Family::Global6);
+        network.connect(slot, both)?;
+        Ok(network)
+    }
+
+    /// The first words of a command that is to run in it.
+    pub(super) fn enter(&self) -> Vec<String> {
+        let Some(holder) = &self.holder else { return Vec::new() };
+        let mut words = ["nsenter", "--net", "--target"].map(str::to_owned).to_vec();
+        words.push(holder.id().to_string());
+        if !self.by_root {
+            words.extend(["--user", "--preserve-credentials"].map(str::to_owned));
+        }
+        words.push("--".to_owned());
+        words
+    }
+
+    /// The namespace is somebody else's now.
+    pub(super) fn set_entered(&mut self) {
+        // It ends when it can read no more, and is reaped as any child is.
+        self.holder = None;
+    }
+
+    fn namespace(slot: &str) -> Result<Self, NetworkError> {
+        let by_root = geteuid().is_root();
+        let mut command = program("unshare");
+        command.arg("--net");
+        if !by_root {
+            command.args(["--user", "--map-root-user"]);
+        }
+        let said = Said::new()?;
+        // It is found by its mark, should whoever made it be killed.
+        command.args(["sh", "-c", HOLDER]).env(SLOT_VARIABLE, slot);
+        let spawned = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(said.writer()?)
+            .spawn();
+        let mut holder = spawned.map_err(missing("unshare", "util-linux"))?;
+        let mut echo = || {
+            let (stdin, stdout) = (holder.stdin.as_mut()?, holder.stdout.as_mut()?);
+            stdin.write_all(b"!").ok()?;
+            stdout.read_exact(&mut [0]).ok()
+        };
+        let is_made = echo().is_some();
+        let network = Self {
+            holder: Some(holder),
+            by_root,
+            slirp: None,
+            _alive: None,
+        };
+        if is_made {
+            return Ok(network);
+        }
+        Err(said.refused("unshare", ""))
+    }
+
+    /// Loads the rules.
+    fn guard(&self, rules: &str) -> Result<(), NetworkError> {
+        let words = self.enter();
+        let (first, words) = words
+            .split_first()
+            .ok_or(io::ErrorKind::NotFound)
+            .map_err(io::Error::from)?;
+        let said = Said::new()?;
+        let nft = program(first)
+            .args(words)
+            .args(["nft", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(said.writer()?)
+            .spawn();
+        let mut nft = nft.map_err(missing("nsenter", "util-linux"))?;
+        // One that ends early says why.
+        if let Some(mut stdin) = nft.stdin.take() {
+            stdin.write_all(rules.as_bytes()).unwrap_or_default();
+        }
+        match nft.wait()?.code() {
+            Some(0) => Ok(()),
+            // What nsenter says of a program that is not there.
+            Some(126 | 127) => Err(missing("nft", "nftables")(io::Error::from(io::ErrorKind::NotFound))),
+            _ => Err(said.refused("nft", "")),
+        }
+    }
+
+    /// Attaches the uplink.
+    fn connect(&mut self, slot: &str, both: bool) -> Result<(), NetworkError> {
+        let holder = self.holder.as_ref().map(Child::id).unwrap_or_default();
+        let (mut is_ready, ready) = io::pipe()?;
+        let (exit, alive) = io::pipe()?;
+        fcntl_setfd(&ready, FdFlags::empty()).map_err(io::Error::from)?;
+        fcntl_setfd(&exit, FdFlags::empty()).map_err(io::Error::from)?;
+        let said = Said::new()?;
+        let mut command = program("slirp4netns");
+        command.args([
+            "--configure",
+            "--disable-host-loopback",
+            "--enable-sandbox",
+            "--enable-seccomp",
+            "--mtu=65520",
+        ]);
+        if both {
+            command.arg("--enable-ipv6");
+        }
+        command.arg(format!("--ready-fd={}", ready.as_raw_fd()));
+        command.arg(format!("--exit-fd={}", exit.as_raw_fd()));
+        command.args([&holder.to_string(), DEVICE]);
+        let spawned = command
+            .env(SLOT_VARIABLE, slot)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(said.writer()?)
+            .spawn();
+        let slirp = spawned.map_err(missing("slirp4netns", "slirp4netns"))?;
+        drop((ready, exit));
+        self.slirp = Some(slirp);
+        self._alive = Some(alive);
+        if is_ready.read_exact(&mut [0]).is_ok() {
+            return Ok(());
+        }
+        Err(said.refused("slirp4netns", "; /dev/net/tun has to be there and open to this account"))
+    }
+}
+
+/// Makes one and takes it down again.
+pub(super) fn try_it(rules: &Rules) -> Result<(), NetworkError> {
+    Network::up(rules, "trial").map(drop)
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        for child in [&mut self.holder, &mut self.slirp].into_iter().flatten() {
+            child.kill().unwrap_or_default();
+            // Whoever reaps all its children may have done so.
+            child.wait().map(|_| ()).unwrap_or_default();
+        }
+    }
+}
+
+fn program(name: &str) -> Command {
+    let mut command = Command::new(name);
+    command.env_clear().env("PATH", SYSTEM_PATH);
+    command
+}
+
+fn missing(program: &'static str, package: &'static str) -> impl Fn(io::Error) -> NetworkError {
+    move |source| NetworkError::Missing {
+        program,
+        package,
+        source,
+    }
+}
+
+/// What a program says when something is wrong: kept in memory, so that it is never stuck over it.
+struct Said(File);
+
+/// Most that is passed on.
+const MAX_SAID_BYTES: u64 = 500;
+
+impl Said {
+    fn new() -> io::Result<Self> {
+        Ok(Self(File::from(memfd_create("said", MemfdFlags::CLOEXEC)?)))
+    }
+
+    fn writer(&self) -> io::Result<File> {
+        self.0.try_clone()
+    }
+
+    fn refused(mut self, program: &'static str, more: &str) -> NetworkError {
+        let mut said = String::new();
+        if self.0.rewind().is_ok() {
+            // What is no text says nothing.
+            self.0
+                .take(MAX_SAID_BYTES)
+                .read_to_string(&mut said)
+                .unwrap_or_default();
+        }
+        let said = format!("{}{more}", said.trim().replace('\n', "; "));
+        NetworkError::Refused { program, said }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_allowed_comes_before_what_is_closed_and_the_machine_itself_is_closed_by_name() {
+        let rules = Rules {
+            allow: vec!["10.1.0.0/16".to_owned()],
+            deny: vec!["2001:db8::/32".to_owned(), "203.0.113.9".to_owned()],
+        };
+        let own: [IpAddr; 2] = ["198.51.100.7", "2001:db8::7"].map(|text| text.parse().expect("an address"));
+        let text = rules.text(&own);
+        let at = |rule: &str| text.find(rule).unwrap_or_else(|| panic!("{rule} in {text}"));
+        assert!(at("policy drop") < at("ip daddr 10.1.0.0/16 accept"));
+        assert!(at("ip daddr 10.1.0.0/16 accept") < at("10.0.0.0/8"));
+        let last = at("meta l4proto");
+        for rule in [
+            "ip daddr 198.51.100.7 reject",
+            "ip6 daddr 2001:db8::7 reject",
+            "ip6 daddr 2001:db8::/32 reject",
+            "ip daddr 203.0.113.9 reject",
+            "169.254.0.0/16",
+            "fe80::/10",
+        ] {
+            assert!(at(rule) < last, "{rule}");
+        }
+    }
+}

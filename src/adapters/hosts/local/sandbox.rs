@@ -1,0 +1,378 @@
+//! What a job sees of this machine: an allow-list of the system's own folders, read-only, and in them nothing that others
+//! cannot read. The rest does not exist for it: homes, `/run`, `/var`, the gate's state, other jobs.
+//!
+//! Its network is its own unless the operator says otherwise, and with it abstract sockets: see [`super::network`].
+
+use super::account::Account;
+use super::launch::{Command, LAUNCHER};
+use super::network::{self, Rules};
+use super::settings::Settings;
+use crate::adapters::hosts::slots::{Layout, SLOT_VARIABLE, SYSTEM_PATH, SeenPaths, SlotDir};
+use crate::config::{Network, Sandbox};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process;
+
+/// Where programs, their libraries and settings are.
+const SYSTEM: &[&str] = &[
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix",
+];
+/// What in them is this machine's own, not its packages'. What others cannot read there is hidden, as it is in `local.expose`.
+const LOCAL: &[&str] = &["/etc", "/opt", "/usr/local"];
+/// What of `/proc` steers the kernel. The id of root may write there without any privilege, and bubblewrap lets it.
+const KERNEL: &[&str] = &[
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/bus",
+    "/proc/driver",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/mtrr",
+    "/proc/scsi",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+    "/proc/timer_stats",
+    "/proc/tty",
+];
+/// Runs before a job that has the id of root. What bubblewrap shows of `/dev` are the machine's own nodes: they can still be
+/// written to, and their modes and owners cannot be changed.
+const CLOSE_DEVICES: &str = "for node in null zero full random urandom tty; do
+  mount -o remount,bind,ro \"/dev/$node\" || exit 1
+done
+exec \"$@\"";
+/// Hidden besides what is configured: jitgate's own place there.
+const OWN_SETTINGS: &str = "/etc/jitgate";
+/// What jobs call their home, their runner program, their gate and jitgate.
+const HOME: &str = "/runner/home";
+const RUNNER: &str = "/runner/actions-runner";
+const GATE: &str = "/runner/gate";
+const PROGRAM: &str = "/runner/jitgate";
+
+/// Where a job finds what belongs to its gate.
+pub(super) fn seen_paths(settings: &Settings, layout: &Layout, slot: &SlotDir) -> SeenPaths {
+    match settings.local.sandbox {
+        Sandbox::Bwrap => SeenPaths {
+            program: PathBuf::from(PROGRAM),
+            socket: Path::new(GATE).join("socket"),
+            copy: PathBuf::from(RUNNER),
+        },
+        Sandbox::None => SeenPaths {
+            program: layout.program(),
+            socket: slot.gate_socket(),
+            copy: slot.runner(),
+        },
+    }
+}
+
+/// How the environment of a slot is started. The text says what is in the way.
+pub(super) fn command(
+    settings: &Settings,
+    layout: &Layout,
+    slot: &SlotDir,
+    account: &Account,
+) -> Result<Command, String> {
+    let launcher = ["bash", "-c", LAUNCHER].map(str::to_owned);
+    let (sandbox, words, folders) = match settings.local.sandbox {
+        Sandbox::Bwrap => {
+            let mut sandbox = options(settings, Some(&slot.tmp()))?;
+            sandbox.extend(own_places(settings, layout, slot)?);
+            let words = [become_account(account), launcher.to_vec()].concat();
+            (Some(sandbox), words, [HOME, RUNNER, "/tmp", GATE].map(PathBuf::from))
+        }
+        Sandbox::None => {
+            // The first process dies with its keeper; of the others the keeper's successor finds the marked ones.
+            let alone = ["setpriv", "--pdeathsig", "KILL", "--", "setsid", "--"].map(str::to_owned);
+            let folders = [slot.home(), slot.runner(), slot.tmp(), slot.gate()];
+            (None, [alone.to_vec(), launcher.to_vec()].concat(), folders)
+        }
+    };
+    let [home, runner, tmp, gate] = folders;
+    let mut variables = BTreeMap::from([
+        ("ACTIONS_RUNNER_HOOK_JOB_STARTED", text(&gate.join("job-started.sh"))?),
+        ("HOME", text(&home)?),
+        ("LANG", "C.UTF-8".to_owned()),
+        ("LOGNAME", account.name.clone()),
+        ("PATH", SYSTEM_PATH.to_owned()),
+        ("TMPDIR", text(&tmp)?),
+        ("USER", account.name.clone()),
+        (SLOT_VARIABLE, slot.name()),
+    ]);
+    if account.is_root() {
+        // actions/runner refuses root otherwise. The operator has asked for it.
+        variables.insert("RUNNER_ALLOW_RUNASROOT", "1".to_owned());
+    }
+    Ok(Command {
+        sandbox,
+        words,
+        variables: variables
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+        folder: runner,
+    })
+}
+
+/// The first words of a command that is to run as the account, without any privilege.
+pub(super) fn become_account(account: &Account) -> Vec<String> {
+    if !Account::own().is_root() {
+        // What bubblewrap leaves is none.
+        return Vec::new();
+    }
+    let mut words = Vec::new();
+    if account.is_root() {
+        words.extend(["bash", "-c", CLOSE_DEVICES, "bash"].map(str::to_owned));
+    }
+    words.push("setpriv".to_owned());
+    if !account.is_root() {
+        words.push(format!("--reuid={}", account.uid));
+        words.push(format!("--regid={}", account.gid));
+        words.push("--init-groups".to_owned());
+    }
+    let rest = [
+        "--no-new-privs",
+        "--inh-caps=-all",
+        "--ambient-caps=-all",
+        "--bounding-set=-all",
+        "--",
+    ];
+    words.extend(rest.map(str::to_owned));
+    words
+}
+
+/// bubblewrap's options for what the machine shows to a job. The job's own `/tmp` comes before what is exposed, which may lie
+/// below it.
+pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<String>, String> {
+    let mut options = Options::default();
+    for alone in [
+        "--unshare-pid",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+        "--die-with-parent",
+        "--new-session",
+    ] {
+        options.add(&[alone]);
+    }
+    options.add(&["--cap-drop", "ALL"]);
+    let by_root = Account::own().is_root();
+    if by_root {
+        // Given up by setpriv before anything of the job starts.
+        for needed in ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"] {
+            options.add(&["--cap-add", needed]);
+        }
+        if settings.local.user.as_deref() == Some("root") {
+            options.add(&["--cap-add", "CAP_SYS_ADMIN"]);
+        }
+    } else {
+        // In a network of its own it begins as the root of a namespace of ours.
+        let own = Account::own();
+        options.add(&[
+            "--unshare-user",
+            "--uid",
+            &own.uid.to_string(),
+            "--gid",
+            &own.gid.to_string(),
+        ]);
+        if can_close_namespaces() {
+            options.add(&["--disable-userns"]);
+        }
+    }
+    if settings.local.network == Network::None {
+        options.add(&["--unshare-net"]);
+    }
+    let mut exposed = expose_system(&mut options)?;
+    options.add(&["--proc", "/proc", "--dev", "/dev", "--dir", "/run", "--dir", "/var"]);
+    if let Some(tmp) = tmp {
+        options.bind("--bind", tmp, Path::new("/tmp"))?;
+        options.bind("--bind", tmp, Path::new("/var/tmp"))?;
+    }
+    exposed.extend(expose_configured(settings, &mut options)?);
+    for path in KERNEL.iter().map(Path::new).filter(|path| by_root && path.exists()) {
+        options.bind("--ro-bind", path, path)?;
+    }
+    // Names are looked up in a file that is often a link to /run.
+    if let Some(resolver) = resolver()
+        && !exposed.iter().any(|tree| resolver.starts_with(tree))
+    {
+        options.folders_above(&resolver)?;
+        options.bind("--ro-bind", &resolver, &resolver)?;
+    }
+    hide(settings, &exposed, &mut options)?;
+    Ok(options.0)
+}
+
+/// Whether this bubblewrap can keep a sandbox from having user namespaces of its own, beside the filter that refuses them.
+fn can_close_namespaces() -> bool {
+    let help = process::Command::new("bwrap").arg("--help").output();
+    help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--disable-userns"))
+}
+
+/// Where programs read how names are looked up.
+fn resolver() -> Option<PathBuf> {
+    Path::new("/etc/resolv.conf").canonicalize().ok()
+}
+
+/// Shows the system's folders, and returns them.
+fn expose_system(options: &mut Options) -> Result<Vec<PathBuf>, String> {
+    let mut exposed = Vec::new();
+    for path in SYSTEM.iter().map(Path::new) {
+        match fs::read_link(path) {
+            Ok(target) => options.bind("--symlink", &target, path)?,
+            Err(_) if path.is_dir() => {
+                options.bind("--ro-bind", path, path)?;
+                exposed.push(path.to_owned());
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(exposed)
+}
+
+/// Shows what `local.expose` names, and returns it.
+fn expose_configured(settings: &Settings, options: &mut Options) -> Result<Vec<PathBuf>, String> {
+    let mut exposed = Vec::new();
+    let hidden = hidden(settings);
+    for path in &settings.local.expose {
+        let real = path.canonicalize();
+        let real = real.map_err(|error| format!("local.expose: {} cannot be shown: {error}", path.display()))?;
+        if hidden.iter().any(|hidden| real.starts_with(hidden)) {
+            return Err(format!("local.expose: {} is to be hidden from jobs", path.display()));
+        }
+        options.folders_above(path)?;
+        options.bind("--ro-bind", &real, path)?;
+        exposed.push(path.clone());
+    }
+    Ok(exposed)
+}
+
+/// Everything that no job may see: without links, and only what is there.
+fn hidden(settings: &Settings) -> Vec<PathBuf> {
+    let own = [
+        Path::new(OWN_SETTINGS),
+        &settings.state_dir,
+        &settings.local.runner_home,
+    ];
+    let configured = settings.hidden.iter().map(PathBuf::as_path);
+    let real = own
+        .into_iter()
+        .chain(configured)
+        .filter_map(|path| path.canonicalize().ok());
+    real.collect()
+}
+
+/// Hides, in what is seen, what is configured to be hidden, and what others cannot read anyway: a job may run under the
+/// id that owns it.
+fn hide(settings: &Settings, exposed: &[PathBuf], options: &mut Options) -> Result<(), String> {
+    let mut hidden = hidden(settings);
+    // A file that is replaced would come out from under what hides it; its folder does not.
+    let files = hidden.iter().filter(|path| !path.is_dir());
+    let folders: Vec<PathBuf> = files.filter_map(|path| Some(path.parent()?.to_owned())).collect();
+    hidden.extend(folders);
+    let configured = settings.local.expose.iter().filter_map(|path| path.canonicalize().ok());
+    for folder in LOCAL.iter().map(PathBuf::from).chain(configured) {
+        hidden.extend(closed_below(&folder));
+    }
+    // The same file by the name under which it is exposed.
+    let mut seen: Vec<(PathBuf, bool)> = Vec::new();
+    for tree in exposed {
+        let Ok(real) = tree.canonicalize() else {
+            continue;
+        };
+        // The tree itself stays: only of the files in it can be said that they are not needed.
+        let inside = |path: &PathBuf| Some(path.strip_prefix(&real).ok()?.to_owned());
+        let inner = hidden.iter().filter(|path| **path != real);
+        seen.extend(inner.filter_map(|path| Some((tree.join(inside(path)?), path.is_dir()))));
+    }
+    // Outer ones first: what lies in a hidden folder is not there to be hidden.
+    seen.sort();
+    seen.dedup();
+    let mut done: Vec<PathBuf> = Vec::new();
+    for (path, is_folder) in seen {
+        if done.iter().any(|outer| path.starts_with(outer)) {
+            continue;
+        }
+        if is_folder {
+            options.add(&["--perms", "0555", "--tmpfs", &text(&path)?]);
+            options.add(&["--remount-ro", &text(&path)?]);
+        } else {
+            options.bind("--ro-bind", Path::new("/dev/null"), &path)?;
+        }
+        done.push(path);
+    }
+    Ok(())
+}
+
+/// Files and folders below `folder` that are closed to others.
+fn closed_below(folder: &Path) -> Vec<PathBuf> {
+    let mut closed = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
+            let mode = metadata.permissions().mode();
+            let needed = if metadata.is_dir() { 0o005 } else { 0o004 };
+            if metadata.is_symlink() {
+                // What it leads to is looked at where that lies.
+            } else if mode & needed != needed {
+                closed.push(entry.path());
+            } else if metadata.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    closed
+}
+
+/// bubblewrap's options for what belongs to one slot.
+fn own_places(settings: &Settings, layout: &Layout, slot: &SlotDir) -> Result<Vec<String>, String> {
+    let mut options = Options::default();
+    if Rules::of(settings).is_some()
+        && let Some(resolver) = resolver()
+    {
+        options.bind("--ro-bind", &network::resolver_file(slot), &resolver)?;
+    }
+    options.folders_above(Path::new(HOME))?;
+    options.bind("--bind", &slot.home(), Path::new(HOME))?;
+    options.bind("--bind", &slot.runner(), Path::new(RUNNER))?;
+    options.bind("--ro-bind", &slot.gate(), Path::new(GATE))?;
+    options.bind("--ro-bind", &layout.program(), Path::new(PROGRAM))?;
+    options.add(&["--remount-ro", "/", "--chdir", RUNNER]);
+    Ok(options.0)
+}
+
+#[derive(Default)]
+struct Options(Vec<String>);
+
+impl Options {
+    fn add(&mut self, words: &[&str]) {
+        self.0.extend(words.iter().map(|word| (*word).to_owned()));
+    }
+
+    /// bubblewrap by itself would make them for root alone.
+    fn folders_above(&mut self, path: &Path) -> Result<(), String> {
+        let above: Vec<&Path> = path
+            .ancestors()
+            .skip(1)
+            .filter(|path| path.parent().is_some())
+            .collect();
+        for folder in above.into_iter().rev() {
+            self.add(&["--dir", &text(folder)?]);
+        }
+        Ok(())
+    }
+
+    fn bind(&mut self, kind: &str, from: &Path, to: &Path) -> Result<(), String> {
+        self.add(&[kind, &text(from)?, &text(to)?]);
+        Ok(())
+    }
+}
+
+fn text(path: &Path) -> Result<String, String> {
+    let text = path.to_str();
+    let text = text.ok_or_else(|| format!("{} is no text, and cannot be handed on", path.display()))?;
+    Ok(text.to_owned())
+}

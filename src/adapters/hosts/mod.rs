@@ -1,0 +1,5 @@
+//! The hosts of runners, each behind the same port. `slots` is what those share that keep slots in folders of this machine.
+
+pub mod local;
+pub(crate) mod slots;
+pub mod synthetic;

@@ -1,0 +1,85 @@
+//! Booting a slot: a task of its own fills the slot's folder, and the status file, written last, says that it is ready.
+
+use crate::ports::runner_host::{Ending, SlotState};
+use chrono::{DateTime, Utc};
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// A boot that this process has begun.
+pub(super) struct Boot {
+    pub(super) since: DateTime<Utc>,
+    cancelled: Arc<AtomicBool>,
+    result: SharedResult,
+    task: JoinHandle<()>,
+}
+
+/// The result of a boot, once it is over. The error says what failed.
+type SharedResult = Arc<Mutex<Option<Result<(), String>>>>;
+
+impl Boot {
+    /// Runs `prepare` on a thread of its own, which returns early when its argument becomes true, and then notifies
+    /// `changed`.
+    pub(super) fn begin(
+        since: DateTime<Utc>,
+        changed: Arc<Notify>,
+        prepare: impl FnOnce(&AtomicBool) -> Result<(), String> + Send + 'static,
+    ) -> Self {
+        let (cancelled, result) = (Arc::new(AtomicBool::new(false)), SharedResult::default());
+        let (stop, finished) = (cancelled.clone(), result.clone());
+        let task = tokio::spawn(async move {
+            let prepared = tokio::task::spawn_blocking(move || prepare(&stop)).await;
+            let prepared = prepared.unwrap_or_else(|bug| Err(bug.to_string()));
+            *finished.lock().unwrap_or_else(PoisonError::into_inner) = Some(prepared);
+            changed.notify_one();
+        });
+        Self {
+            since,
+            cancelled,
+            result,
+            task,
+        }
+    }
+
+    /// Returns the state of the slot until its status file says it.
+    pub(super) fn state(&self) -> Option<SlotState> {
+        let result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+        match result.clone() {
+            None => Some(SlotState::Booting),
+            Some(Ok(())) => None,
+            Some(Err(why)) => Some(SlotState::Ended(Ending::BootFailed(why))),
+        }
+    }
+
+    /// Tells the boot to stop, without waiting for it.
+    pub(super) fn stop(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Stops the boot and waits for its end.
+    pub(super) async fn cancel(self) {
+        self.stop();
+        self.task.await.unwrap_or_default();
+    }
+}
+
+/// Puts jitgate's own program where keepers and hooks run it, so that replacing the installed file does not affect them.
+pub(super) fn install(program: &Path, to: &Path) -> io::Result<()> {
+    let draft = to.with_extension("new");
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // Jobs run it too, under another account.
+    let is_for_all = fs::metadata(program)?.permissions().mode() & 0o005 == 0o005;
+    if !is_for_all || fs::hard_link(program, &draft).is_err() {
+        fs::copy(program, &draft)?;
+        fs::set_permissions(&draft, Permissions::from_mode(0o755))?;
+    }
+    fs::rename(draft, to)
+}

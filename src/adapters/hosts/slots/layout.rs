@@ -1,0 +1,133 @@
+//! The files of a host's slots. All of them are below `<state_dir>/<host>/<instance>`, closed to other users, so that workers
+//! that share a state directory do not share slots.
+
+use crate::ports::runner_host::SlotId;
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// The folder of an instance on a host.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout(PathBuf);
+
+impl Layout {
+    /// Makes the folders that are missing. `host` is the name of the host's kind.
+    pub(super) fn prepare(state_dir: &Path, host: &str, instance: &str) -> io::Result<Self> {
+        let private = |path: &Path| DirBuilder::new().recursive(true).mode(0o700).create(path);
+        private(state_dir)?;
+        let layout = Self(state_dir.canonicalize()?.join(host).join(instance));
+        private(&layout.slots())?;
+        private(&layout.output())?;
+        Ok(layout)
+    }
+
+    /// The folder with a folder for each slot.
+    pub(super) fn slots(&self) -> PathBuf {
+        self.0.join("slots")
+    }
+
+    /// The folder with the output of runner programs, one file for each runner.
+    pub(super) fn output(&self) -> PathBuf {
+        self.0.join("output")
+    }
+
+    /// jitgate itself as it was when the host started: an upgrade replaces the installed file under running jobs.
+    pub(crate) fn program(&self) -> PathBuf {
+        self.0.join("jitgate")
+    }
+
+    /// The socket on which keepers report that something changed.
+    pub(super) fn events(&self) -> PathBuf {
+        self.0.join("events")
+    }
+
+    /// The folder of a slot; none for an id that is not a plain name.
+    pub(super) fn slot(&self, id: &SlotId) -> Option<SlotDir> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let fits = !id.0.is_empty() && id.0.len() < 100 && id.0.chars().all(is_plain);
+        fits.then(|| SlotDir(self.slots().join(&id.0)))
+    }
+}
+
+/// The folder of one slot. A guest sees only the job's files and the folder of its job gate.
+#[derive(Debug, Clone)]
+pub(crate) struct SlotDir(pub(crate) PathBuf);
+
+impl SlotDir {
+    /// The id of the slot.
+    pub(crate) fn name(&self) -> String {
+        let name = self.0.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    pub(super) fn status(&self) -> PathBuf {
+        self.0.join("status.json")
+    }
+
+    /// The keeper locks this file while it lives.
+    pub(super) fn lock(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+
+    /// The socket on which the keeper takes commands.
+    pub(super) fn control(&self) -> PathBuf {
+        self.0.join("control")
+    }
+
+    /// The folder of the job gate, which the guest can read.
+    pub(crate) fn gate(&self) -> PathBuf {
+        self.0.join("gate")
+    }
+
+    /// The keeper's socket for the hook.
+    pub(crate) fn gate_socket(&self) -> PathBuf {
+        self.gate().join("socket")
+    }
+
+    /// The script that the runner program starts before the first step of a job.
+    pub(crate) fn hook(&self) -> PathBuf {
+        self.gate().join("job-started.sh")
+    }
+
+    /// The folder with everything that belongs to the job.
+    pub(crate) fn job(&self) -> PathBuf {
+        self.0.join("environment")
+    }
+
+    /// The job's own copy of the runner program.
+    pub(crate) fn runner(&self) -> PathBuf {
+        self.job().join("actions-runner")
+    }
+
+    /// The job's home directory.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.job().join("home")
+    }
+
+    /// The job's `/tmp`, which is on disk and takes no memory.
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.job().join("tmp")
+    }
+}
+
+/// A path to a socket that fits into the 107 bytes of a socket address, however deep the folder lies. It is valid while this
+/// value, which holds the folder open, is alive.
+pub(super) struct SocketPath {
+    pub(super) path: PathBuf,
+    _folder: File,
+}
+
+impl SocketPath {
+    pub(super) fn of(socket: &Path) -> io::Result<Self> {
+        let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        };
+        let folder = File::open(folder)?;
+        let path = Path::new("/proc/self/fd")
+            .join(folder.as_raw_fd().to_string())
+            .join(name);
+        Ok(Self { path, _folder: folder })
+    }
+}

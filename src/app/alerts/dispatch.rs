@@ -1,0 +1,204 @@
+//! Tells sinks of alerts, at least once and until they take it. Sinks wait for nobody but themselves: each is told of one
+//! alert at a time, and one that hangs holds up neither the others nor any decision.
+//!
+//! Several workers can do this on one store. Whoever is about to tell notes it first, by compare-and-set; so something is
+//! told twice only where a worker died, or a sink answered too late.
+
+use super::store::Alerts;
+use crate::domain::alert::Alert;
+use crate::ports::alert_sink::{AlertSink, PATIENCE_S};
+use crate::ports::{Event, Failure};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::cmp::Reverse;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// How long nobody looks when nothing wakes it: others on the same store raise alerts too.
+const IDLE: TimeDelta = TimeDelta::seconds(5);
+/// Shortest time between two looks, however much is raised.
+const BREATH: Duration = Duration::from_millis(100);
+/// Alerts a sink is told of before somebody looks whether there is a more urgent one.
+const IN_A_ROW: usize = 8;
+/// How long sinks that are being told may take after a stop.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Who is to be told of what at once, and when somebody is to be told next.
+struct Plan {
+    due: Vec<(usize, Vec<Alert>)>,
+    next_at: Option<DateTime<Utc>>,
+}
+
+impl Alerts {
+    /// Tells sinks of alerts until `stop` resolves.
+    pub async fn run(self: &Arc<Self>, stop: impl Future<Output = ()>) {
+        let mut busy = vec![false; self.sinks.len()];
+        let mut telling = JoinSet::new();
+        let mut has_looked_around = false;
+        let mut look_at = Instant::now();
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                () = tokio::time::sleep_until(look_at) => look_at = Instant::now() + BREATH,
+            }
+            if !has_looked_around {
+                has_looked_around = self.look_around().await.map_err(|failure| complain(&failure)).is_ok();
+            }
+            let now = self.clock.now();
+            let plan = match self.gather().await {
+                Ok(live) => self.plan(&live, &busy, now),
+                Err(failure) => {
+                    complain(&failure);
+                    Plan {
+                        due: Vec::new(),
+                        next_at: None,
+                    }
+                }
+            };
+            for (at, alerts) in plan.due {
+                let Some(sink) = self.sinks.get(at).cloned() else {
+                    continue;
+                };
+                if let Some(busy) = busy.get_mut(at) {
+                    *busy = true;
+                }
+                let book = self.clone();
+                telling.spawn(async move {
+                    for alert in alerts {
+                        if let Err(failure) = book.tell_one(sink.as_ref(), &alert.id).await {
+                            complain(&failure);
+                        }
+                    }
+                    at
+                });
+            }
+            let wait = plan
+                .next_at
+                .map_or(IDLE, |next_at| (next_at - now).clamp(TimeDelta::zero(), IDLE));
+            tokio::select! {
+                () = &mut stop => break,
+                () = self.changed.notified() => {}
+                Some(done) = telling.join_next() => match done {
+                    Ok(at) => busy.iter_mut().skip(at).take(1).for_each(|busy| *busy = false),
+                    Err(error) => tracing::error!(%error, "a sink of alerts is told nothing more"),
+                },
+                () = tokio::time::sleep(wait.to_std().unwrap_or_default()) => {}
+            }
+        }
+        let told = async { while telling.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, told).await.is_err() {
+            tracing::info!("some alerts are told after the next start");
+        }
+    }
+
+    /// Tells what is due now, one after the other, until nothing is. Gives how often somebody took it.
+    ///
+    /// # Errors
+    /// The ledger's failure.
+    pub async fn run_until_idle(&self) -> Result<usize, Failure> {
+        self.look_around().await?;
+        let mut taken = 0;
+        loop {
+            let live = self.gather().await?;
+            let plan = self.plan(&live, &vec![false; self.sinks.len()], self.clock.now());
+            if plan.due.is_empty() {
+                return Ok(taken);
+            }
+            for (at, alerts) in plan.due {
+                for (sink, alert) in alerts.iter().filter_map(|alert| Some((self.sinks.get(at)?, alert))) {
+                    taken += usize::from(self.tell_one(sink.as_ref(), &alert.id).await?);
+                }
+            }
+        }
+    }
+
+    /// The live alerts. Those that are done with go out of sight.
+    async fn gather(&self) -> Result<Vec<Alert>, Failure> {
+        let mut live = self.live().await?;
+        for alert in &live {
+            if alert.is_settled() {
+                self.lose_sight(&alert.id).await?;
+            } else {
+                self.bury(alert).await?;
+            }
+        }
+        live.retain(|alert| !alert.is_settled());
+        Ok(live)
+    }
+
+    fn plan(&self, live: &[Alert], busy: &[bool], now: DateTime<Utc>) -> Plan {
+        let mut plan = Plan {
+            due: Vec::new(),
+            next_at: None,
+        };
+        let idle = self.sinks.iter().enumerate().zip(busy).filter(|(_, busy)| !**busy);
+        for ((at, sink), _) in idle {
+            let pace = sink.pace();
+            let mut due = Vec::new();
+            for alert in live {
+                match alert.due_at(sink.name(), &pace) {
+                    Some(due_at) if due_at <= now => due.push((due_at, alert)),
+                    Some(due_at) => plan.next_at = Some(plan.next_at.map_or(due_at, |next_at| next_at.min(due_at))),
+                    None => {}
+                }
+            }
+            due.sort_by_key(|(due_at, alert)| (Reverse(alert.severity), *due_at));
+            due.truncate(IN_A_ROW);
+            if !due.is_empty() {
+                let alerts = due.into_iter().map(|(_, alert)| alert.clone()).collect();
+                plan.due.push((at, alerts));
+            }
+        }
+        plan
+    }
+
+    /// Tells a sink of one alert as it is now, if it is still to be told, and notes what came of it. Gives whether it took it.
+    async fn tell_one(&self, sink: &dyn AlertSink, id: &str) -> Result<bool, Failure> {
+        let (name, pace, now) = (sink.name(), sink.pace(), self.clock.now());
+        let mut is_ours = false;
+        let alert = self
+            .note(id, |old| {
+                let old = old?;
+                is_ours = old.due_at(name, &pace).is_some_and(|due_at| due_at <= now);
+                is_ours.then(|| old.being_told(name, now, TimeDelta::seconds(PATIENCE_S)))
+            })
+            .await?;
+        let Some(alert) = alert.filter(|_| is_ours) else {
+            return Ok(false);
+        };
+        let patience = Duration::from_secs(PATIENCE_S.unsigned_abs());
+        let answer = tokio::time::timeout(patience, sink.tell(&alert)).await;
+        let answer = answer.unwrap_or_else(|_| Err(Failure::Transient("it took too long".to_owned())));
+        self.observer.observe(&Event::AlertSent {
+            sink: name,
+            accepted: answer.is_ok(),
+        });
+        let (now, revision) = (self.clock.now(), alert.revision);
+        let Err(failure) = answer else {
+            self.note(id, |old| Some(old?.told_to(name, revision, now))).await?;
+            return Ok(true);
+        };
+        tracing::warn!(sink = name, alert = id, %failure, "{name} was not told of alert {id}; it is tried again");
+        let not_before = match &failure {
+            Failure::RateLimited { until, .. } => Some(*until),
+            Failure::Transient(_) | Failure::Permanent(_) => None,
+        };
+        let (why, jitter) = (failure.to_string(), jitter(id, name, now));
+        self.note(id, |old| Some(old?.not_told_to(name, &why, now, not_before, jitter)))
+            .await?;
+        Ok(false)
+    }
+}
+
+fn complain(failure: &Failure) {
+    tracing::error!(%failure, "cannot look after alerts");
+}
+
+fn jitter(id: &str, sink: &str, now: DateTime<Utc>) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    (id, sink, now.timestamp_millis()).hash(&mut hasher);
+    f64::from(u16::try_from(hasher.finish() % 1000).unwrap_or_default()) / 1000.0
+}

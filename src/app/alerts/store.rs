@@ -1,0 +1,328 @@
+//! What is open, who looks at it, and what is over. Everything here is a write to the ledger and nothing else.
+//!
+//! The record of an alert is the truth. Beside it lies a `live-alert` record for as long as it is not over or somebody has
+//! yet to be told, so that nobody has to look at all alerts there ever were to find those. It is written after the alert
+//! and removed before a last look at it; what a crash in between leaves out is put right at the next start.
+
+use crate::app::records::{self, Record};
+use crate::domain::alert::{Alert, AlertKey, AlertKind, AlertState, ITSELF, Told};
+use crate::domain::ids::JobId;
+use crate::ports::alert_sink::AlertSink;
+use crate::ports::ledger::{Key, Kind};
+use crate::ports::{Clock, Failure, Ledger, Observer};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Alerts that are told apart; with that many, whoever is new is one of the others. Outsiders have many accounts.
+const TOLD_APART: usize = 500;
+/// Records read at once.
+const PAGE: usize = 500;
+/// Characters of an id that are enough to ask for it.
+const SHORTEST_ID: usize = 4;
+
+/// Alerts in the ledger, and those who are told of them.
+pub struct Alerts {
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) retention: Duration,
+    pub(super) sinks: Vec<Arc<dyn AlertSink>>,
+    pub(super) changed: Notify,
+}
+
+/// That an alert is live.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct LiveAlert {
+    id: String,
+}
+
+impl Record for LiveAlert {
+    const KIND: Kind = Kind::LiveAlert;
+    fn is_unfinished(&self) -> bool {
+        true
+    }
+}
+
+/// Which alerts are listed.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// In one of these states; in any if there are none.
+    pub states: Vec<AlertState>,
+    /// Of one of these kinds; of any if there are none.
+    pub kinds: Vec<AlertKind>,
+    /// Of this repository, whatever the case.
+    pub repository: Option<String>,
+}
+
+impl Asked {
+    fn means(&self, alert: &Alert) -> bool {
+        let repository = self.repository.as_ref();
+        (self.states.is_empty() || self.states.contains(&alert.state))
+            && (self.kinds.is_empty() || self.kinds.contains(&alert.kind))
+            && repository.is_none_or(|name| name.eq_ignore_ascii_case(&alert.repository))
+    }
+}
+
+/// What became of what a person said about an alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// It is so now.
+    Done(Box<Alert>),
+    /// It is over, so nobody needs to look at it.
+    Over(Box<Alert>),
+    /// There is no such alert.
+    Unknown,
+}
+
+impl Alerts {
+    /// Alerts that `sinks` are told of. Those that are over are kept for `retention`.
+    #[must_use]
+    pub fn new(
+        ledger: Arc<dyn Ledger>,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+        retention: Duration,
+        sinks: Vec<Arc<dyn AlertSink>>,
+    ) -> Self {
+        Self {
+            ledger,
+            clock,
+            observer,
+            retention,
+            sinks,
+            changed: Notify::new(),
+        }
+    }
+
+    /// Raises an alert: it is stored, and told by [`Alerts::run`], of this or another process. To be repeated after a failure
+    /// or a crash; raising the same for the same job again changes nothing.
+    ///
+    /// # Errors
+    /// The ledger's failure.
+    pub async fn raise(&self, alert: Alert) -> Result<(), Failure> {
+        let ledger = self.ledger.as_ref();
+        let is_new = records::load::<Alert>(ledger, &alert.id).await?.is_none();
+        let alert = if is_new && ledger.list(Kind::LiveAlert, None, TOLD_APART).await?.len() == TOLD_APART {
+            alert.of_others()
+        } else {
+            alert
+        };
+        let id = alert.id.clone();
+        let raised = self
+            .change(&id, |old| {
+                Some(old.map_or_else(|| alert.clone(), |old| old.raised_again(&alert)))
+            })
+            .await?;
+        match raised {
+            Some(raised) if !raised.is_settled() => self.keep_in_sight(&id).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Raises an alert that says again and again what is so, unless that was said already. Whoever resolved it has seen it;
+    /// what was over by itself is back.
+    ///
+    /// # Errors
+    /// The ledger's failure.
+    pub async fn raise_once(&self, alert: Alert) -> Result<(), Failure> {
+        let known: Option<Alert> = records::load(self.ledger.as_ref(), &alert.id).await?;
+        let is_told = |known: &Alert| {
+            let was_over = known.state == AlertState::Resolved && known.resolved_by.as_deref() == Some(ITSELF);
+            known.summary == alert.summary && !was_over
+        };
+        if known.as_ref().is_some_and(is_told) {
+            return Ok(());
+        }
+        tracing::warn!(kind = alert.kind.as_str(), "{}", alert.summary);
+        self.raise(alert).await
+    }
+
+    /// Reports that the cause of an alert is over for one job, or for all jobs if none is given. The alert is resolved once it is
+    /// over for every job that it was raised for. Costs one read if there is no such alert.
+    ///
+    /// # Errors
+    /// The ledger's failure.
+    pub async fn over(&self, key: &AlertKey, job: Option<JobId>) -> Result<(), Failure> {
+        let now = self.clock.now();
+        self.change(&key.id(), |old| Some(old?.over_for(job.map(|job| job.0), now)))
+            .await?;
+        Ok(())
+    }
+
+    /// Somebody looks at an alert.
+    ///
+    /// # Errors
+    /// The ledger's failure.
+    pub async fn ack(&self, id: &str, by: &str) -> Result<Settled, Failure> {
+        let now = self.clock.now();
+        let changed = self.change(id, |old| old?.acked(by, now)).await?;
+        Ok(match changed {
+            None => Settled::Unknown,
+            Some(alert) if alert.state == AlertState::Resolved => Settled::Over(Box::new(alert)),
+            Some(alert) => Settled::Done(Box::new(alert)),
+        })
+    }
+
+    /// Somebody says that an alert is over.
+    ///
+    /// # Errors
+    /// The ledger's failure.
+    pub async fn resolve(&self, id: &str, by: &str) -> Result<Settled, Failure> {
+        let now = self.clock.now();
+        let changed = self.change(id, |old| Some(old?.resolved(by, now))).await?;
+        Ok(changed.map_or(Settled::Unknown, |alert| Settled::Done(Box::new(alert))))
+    }
+
+    /// The alerts whose id begins with `id`, at most two.
+    ///
+    /// # Errors
+    /// The ledger's failure.
+    pub async fn find(&self, id: &str) -> Result<Vec<Alert>, Failure> {
+        let ledger = self.ledger.as_ref();
+        if let Some(alert) = records::load(ledger, id).await? {
+            return Ok(vec![alert]);
+        }
+        if id.len() < SHORTEST_ID {
+            return Ok(Vec::new());
+        }
+        let (page, _) = records::page::<Alert>(ledger, Some(id), 2).await?;
+        Ok(readable(page).filter(|alert| alert.id.starts_with(id)).collect())
+    }
+
+    /// The alerts that are meant, those first that were raised last; at most `limit`.
+    ///
+    /// # Errors
+    /// The ledger's failure.
+    pub async fn list(&self, asked: &Asked, limit: usize) -> Result<Vec<Alert>, Failure> {
+        let mut listed: Vec<Alert> = Vec::new();
+        let mut after = None;
+        loop {
+            let (page, next) = records::page::<Alert>(self.ledger.as_ref(), after.as_deref(), PAGE).await?;
+            listed.extend(readable(page).filter(|alert| asked.means(alert)));
+            listed.sort_by(|a, b| (b.last_at, &a.id).cmp(&(a.last_at, &b.id)));
+            listed.truncate(limit);
+            match next {
+                Some(_) => after = next,
+                None => return Ok(listed),
+            }
+        }
+    }
+
+    /// The alerts that are not over, and those that somebody has yet to be told of.
+    ///
+    /// # Errors
+    /// The ledger's failure.
+    pub async fn live(&self) -> Result<Vec<Alert>, Failure> {
+        let mut live = Vec::new();
+        let mut after = None;
+        loop {
+            let (page, next) = records::page::<LiveAlert>(self.ledger.as_ref(), after.as_deref(), PAGE).await?;
+            for LiveAlert { id } in readable(page) {
+                match records::load(self.ledger.as_ref(), &id).await {
+                    Ok(Some(alert)) => live.push(alert),
+                    // It was over for so long that it is forgotten.
+                    Ok(None) => self.lose_sight(&id).await?,
+                    Err(Failure::Permanent(why)) => unreadable(&why),
+                    Err(failure) => return Err(failure),
+                }
+            }
+            match next {
+                Some(_) => after = next,
+                None => return Ok(live),
+            }
+        }
+    }
+
+    /// Changes an alert, and wakes who tells of it; `change` gives none to leave it alone. Gives the alert as it is then.
+    async fn change(
+        &self,
+        id: &str,
+        change: impl FnMut(Option<Alert>) -> Option<Alert> + Send,
+    ) -> Result<Option<Alert>, Failure> {
+        let changed = self.note(id, change).await?;
+        self.changed.notify_one();
+        Ok(changed)
+    }
+
+    /// The same without waking anybody.
+    pub(super) async fn note(
+        &self,
+        id: &str,
+        mut change: impl FnMut(Option<Alert>) -> Option<Alert> + Send,
+    ) -> Result<Option<Alert>, Failure> {
+        records::update(self.ledger.as_ref(), id, self.retention, |old: Option<Alert>| {
+            let mut new = change(old.clone())?;
+            // Whoever is to be told is known from the start, so that nobody takes it for settled before.
+            for sink in &self.sinks {
+                new.told.entry(sink.name().to_owned()).or_insert_with(Told::default);
+            }
+            (old.as_ref() != Some(&new)).then_some(new)
+        })
+        .await
+    }
+
+    /// Resolves what has not happened again for as long as anything is kept: it would stay for ever otherwise, and outsiders
+    /// can make ever more of it.
+    pub(super) async fn bury(&self, alert: &Alert) -> Result<(), Failure> {
+        let (now, after) = (self.clock.now(), chrono::TimeDelta::from_std(self.retention));
+        let is_outlived = |alert: &Alert| after.is_ok_and(|after| alert.is_outlived(after, now));
+        if is_outlived(alert) {
+            self.change(&alert.id, |old| Some(old.filter(is_outlived)?.resolved(ITSELF, now)))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that a live alert is found.
+    pub(super) async fn keep_in_sight(&self, id: &str) -> Result<(), Failure> {
+        let live = LiveAlert { id: id.to_owned() };
+        records::update(
+            self.ledger.as_ref(),
+            id,
+            self.retention,
+            |old: Option<LiveAlert>| match old {
+                Some(_) => None,
+                None => Some(live.clone()),
+            },
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Looks no longer at an alert that is settled; unless it is open again just now.
+    pub(super) async fn lose_sight(&self, id: &str) -> Result<(), Failure> {
+        self.ledger.remove(&Key::new(Kind::LiveAlert, id)).await?;
+        let alert: Option<Alert> = records::load(self.ledger.as_ref(), id).await?;
+        match alert {
+            Some(alert) if !alert.is_settled() => self.keep_in_sight(id).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts right what a crash left out of sight.
+    pub(super) async fn look_around(&self) -> Result<(), Failure> {
+        let mut after = None;
+        loop {
+            let (page, next) = records::page::<Alert>(self.ledger.as_ref(), after.as_deref(), PAGE).await?;
+            for alert in readable(page).filter(|alert| !alert.is_settled()) {
+                self.keep_in_sight(&alert.id).await?;
+            }
+            match next {
+                Some(_) => after = next,
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+/// One record that another version wrote must not hide the others.
+fn readable<R>(page: records::Page<R>) -> impl Iterator<Item = R> {
+    page.into_iter()
+        .filter_map(|record| record.map_err(|failure| unreadable(&failure.to_string())).ok())
+}
+
+fn unreadable(why: &str) {
+    tracing::warn!(why, "an alert is left out");
+}

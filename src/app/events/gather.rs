@@ -1,0 +1,390 @@
+//! Gathers facts: asks GitHub the questions the domain names, and remembers answers for as long as that is safe.
+//!
+//! | answer | remembered for | because |
+//! |---|---|---|
+//! | run | [`RUN`], per attempt | what trust reads of it does not change within an attempt |
+//! | pull requests | [`PULLS`]; [`PULLS_AT_ADMISSION`] where a runner may be made | they are closed, and their heads move |
+//! | changed files | [`CHANGES`], per commit | those of a commit do not change, and take up to 30 calls |
+//! | variable | [`VARIABLE`]; not at all where it would accuse or refuse somebody | a person flips it rarely; the adapter revalidates it for free |
+//! | permission | [`PERMISSION`] | the jobs of one run ask for the same few people |
+//! | live job | not at all | it is asked right before a runner is made |
+//!
+//! Only answers are remembered, never failures or absences. While one caller asks, all others with the same question wait for
+//! its answer. What is asked about an outsider's run is counted, and put off once it is too much: see `budget`.
+
+use super::budget::Outsider;
+use super::recent::Recent;
+use crate::app::context::Gate;
+use crate::app::settings::Repository;
+use crate::domain::admission::GONE_ATTEMPTS;
+use crate::domain::event::JobEvent;
+use crate::domain::facts::{Cause, Fact, Facts, LiveJob, Pull, Run, Variable};
+use crate::domain::ids::{RepositoryName, RunId};
+use crate::domain::labels::LabelsClass;
+use crate::domain::policy::Permission;
+use crate::domain::question::{self, Question};
+use crate::domain::trust;
+use crate::ports::Failure;
+use crate::ports::github::{MAX_FILE_PAGES, Purpose};
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// See the module's table.
+pub const RUN: TimeDelta = TimeDelta::minutes(10);
+/// See the module's table.
+pub const PULLS: TimeDelta = TimeDelta::minutes(5);
+/// See the module's table.
+pub const PULLS_AT_ADMISSION: TimeDelta = TimeDelta::seconds(2);
+/// See the module's table.
+pub const VARIABLE: TimeDelta = TimeDelta::seconds(10);
+/// See the module's table.
+pub const PERMISSION: TimeDelta = TimeDelta::seconds(30);
+/// See the module's table.
+pub const CHANGES: TimeDelta = TimeDelta::hours(1);
+/// Where a change lets a pull request choose its own `runs-on`.
+const WORKFLOWS: &str = ".github/";
+
+type RunKey = (RepositoryName, RunId, u32);
+/// Pull requests, and the commit that is judged.
+type ChangesKey = (RepositoryName, Vec<u64>, String);
+
+/// GitHub's recent answers.
+#[derive(Default)]
+pub struct Recall {
+    runs: Recent<RunKey, Run>,
+    pulls: Recent<RunKey, Vec<Pull>>,
+    changes: Recent<ChangesKey, bool>,
+    variables: Recent<RepositoryName, Option<Variable>>,
+    permissions: Recent<(RepositoryName, String), Permission>,
+}
+
+impl Recall {
+    /// When GitHub was last asked for the variable.
+    pub(in crate::app) fn variable_asked_at(&self, repository: &RepositoryName) -> Option<DateTime<Utc>> {
+        self.variables.asked_at(repository)
+    }
+
+    /// Whether the answer to a question about an outsider is remembered.
+    fn has(&self, of: &Repository, event: &JobEvent, question: &Question, facts: &Facts, now: DateTime<Utc>) -> bool {
+        let name = &of.name;
+        match question {
+            Question::Pulls { .. } => {
+                let max_age = max_age_of_pulls(of, event, facts);
+                self.pulls.get(&run_key(name, event), now, max_age).is_some()
+            }
+            Question::ChangedFiles(numbers) => {
+                let key = changes_key(name, facts, numbers);
+                key.is_some_and(|key| self.changes.get(&key, now, CHANGES).is_some())
+            }
+            Question::Permission(login) => {
+                let key = (name.clone(), login.clone());
+                self.permissions.get(&key, now, PERMISSION).is_some()
+            }
+            Question::Run | Question::Variable | Question::LiveJob | Question::Retargeted(_) | Question::Commits(_) => {
+                false
+            }
+        }
+    }
+
+    /// Has the variable asked for again: it was just changed.
+    pub(in crate::app) fn forget_variable(&self, repository: &RepositoryName) {
+        self.variables.forget(repository);
+    }
+}
+
+/// How soon a delivery of an outsider that found no place comes back at the earliest.
+const PLACE_DELAY: TimeDelta = TimeDelta::seconds(1);
+
+/// Asks until nothing is left to ask. Returns the time before which asking again is useless, where one is known. What is
+/// `urgent`, since a runner of ours is at stake, counts against no budget.
+///
+/// # Errors
+/// [`Failure::RateLimited`] for an outsider's delivery that has to wait for its turn: nothing is decided then.
+pub(in crate::app) async fn gather(
+    gate: &Gate,
+    repository: &Repository,
+    event: &JobEvent,
+    facts: &mut Facts,
+    urgent: bool,
+) -> Result<Option<DateTime<Utc>>, Failure> {
+    let policy = &repository.policy;
+    let (mut not_before, mut place) = (None, None);
+    while let Some(question) = question::next(event, facts, policy, gate.clock.now()) {
+        let now = gate.clock.now();
+        let outsider = (!urgent)
+            .then(|| outsider(gate, repository, event, facts, now))
+            .flatten();
+        if let Some(outsider) = &outsider {
+            if place.is_none() {
+                place = Some(gate.budget.place(outsider).ok_or_else(|| Failure::RateLimited {
+                    until: now + PLACE_DELAY,
+                    detail: "other deliveries of outsiders are worked on".to_owned(),
+                })?);
+            }
+            let is_charged = !matches!(question, Question::Run | Question::Variable);
+            let until = gate.budget.used_up_until(outsider, now);
+            if let Some(until) =
+                until.filter(|_| is_charged && !gate.recall.has(repository, event, &question, facts, now))
+            {
+                tracing::warn!(job = event.job.id.0, repository = %repository.name, %until, "parked: over its budget");
+                not_before = not_before.max(Some(until));
+                leave_open(&question, Cause::OverBudget, facts);
+                facts.pulls = Fact::Failed(Cause::OverBudget);
+                continue;
+            }
+        }
+        let asking = Asking {
+            gate,
+            repository,
+            event,
+            outsider: outsider.as_ref(),
+            purpose: purpose(repository, event, facts, urgent),
+            now,
+        };
+        if let Err(failure) = asking.ask(&question, facts).await {
+            let cause = match &failure {
+                Failure::RateLimited { until, .. } => {
+                    not_before = not_before.max(Some(*until));
+                    Cause::RateLimited
+                }
+                Failure::Transient(_) | Failure::Permanent(_) => Cause::Unavailable,
+            };
+            tracing::warn!(job = event.job.id.0, repository = %repository.name, %failure, "GitHub left a question open");
+            leave_open(&question, cause, facts);
+        }
+    }
+    Ok(not_before)
+}
+
+/// Who is behind the job, if it is an outsider. Before its run is asked for, what is remembered of the run that it names says
+/// so: enough to let it wait, and no part of a decision.
+fn outsider(
+    gate: &Gate,
+    repository: &Repository,
+    event: &JobEvent,
+    facts: &Facts,
+    now: DateTime<Utc>,
+) -> Option<Outsider> {
+    if !facts.run.is_unasked() {
+        return Outsider::behind(facts, &repository.policy.trust);
+    }
+    let run = gate.recall.runs.get(&run_key(&repository.name, event), now, RUN)?;
+    Outsider::of(&run)
+}
+
+fn leave_open(question: &Question, cause: Cause, facts: &mut Facts) {
+    match question {
+        Question::Run => facts.run = Fact::Failed(cause),
+        Question::Pulls { .. } => facts.pulls = Fact::Failed(cause),
+        Question::ChangedFiles(_) => facts.changes_workflows = Fact::Failed(cause),
+        Question::Retargeted(_) => facts.retargeted = Fact::Failed(cause),
+        Question::Commits(_) => facts.commits = Fact::Failed(cause),
+        Question::Variable => facts.variable = Fact::Failed(cause),
+        Question::Permission(login) => {
+            facts.permissions.insert(login.clone(), Fact::Failed(cause));
+        }
+        Question::LiveJob => facts.live_job = Fact::Failed(cause),
+    }
+}
+
+/// What a call is for. Runs that are not known yet get at half of what is kept for admissions, with one call each;
+/// outsiders no further, and jobs that can have no runner not at all.
+fn purpose(repository: &Repository, event: &JobEvent, facts: &Facts, urgent: bool) -> Purpose {
+    let policy = &repository.policy;
+    if policy.labels.classify(&event.job) != LabelsClass::Pool {
+        return Purpose::Judge;
+    }
+    let trust = &policy.trust;
+    match facts.run.known() {
+        _ if urgent || facts.ledger.served => Purpose::Admit,
+        None => Purpose::Sight,
+        Some(run) => {
+            let may_be_trusted = run.event == "pull_request" && trust::reasons_of_the_run(run, trust).is_empty();
+            match may_be_trusted && Outsider::behind(facts, trust).is_none() {
+                true => Purpose::Admit,
+                false => Purpose::Judge,
+            }
+        }
+    }
+}
+
+/// One question, and all that is needed to ask it.
+struct Asking<'a> {
+    gate: &'a Gate,
+    repository: &'a Repository,
+    event: &'a JobEvent,
+    outsider: Option<&'a Outsider>,
+    purpose: Purpose,
+    now: DateTime<Utc>,
+}
+
+impl Asking<'_> {
+    async fn ask(&self, question: &Question, facts: &mut Facts) -> Result<(), Failure> {
+        let (gate, name, now) = (self.gate, &self.repository.name, self.now);
+        let (github, recall) = (&gate.github, &gate.recall);
+        match question {
+            Question::Run => {
+                let key = run_key(name, self.event);
+                let run = recall.runs.get_or_ask(&key, now, RUN, self.run()).await?;
+                facts.run = run.map_or(Fact::Gone, Fact::Known);
+            }
+            Question::Pulls { .. } => {
+                let key = run_key(name, self.event);
+                let max_age = max_age_of_pulls(self.repository, self.event, facts);
+                let asked = self.pulls(facts);
+                let pulls = recall.pulls.get_or_ask(&key, now, max_age, asked).await?;
+                facts.pulls = Fact::Known(pulls.unwrap_or_default());
+            }
+            Question::ChangedFiles(numbers) => {
+                let changed = match changes_key(name, facts, numbers) {
+                    Some(key) => {
+                        let asked = self.changed_workflows(facts, numbers);
+                        recall.changes.get_or_ask(&key, now, CHANGES, asked).await?
+                    }
+                    None => None,
+                };
+                facts.changes_workflows = changed.map_or(Fact::Gone, Fact::Known);
+            }
+            Question::Retargeted(numbers) => facts.retargeted = self.retargeted(numbers).await?,
+            Question::Commits(number) => {
+                self.charge(1);
+                let commits = github.commits(name, *number, self.purpose).await?;
+                facts.commits = commits.map_or(Fact::Gone, Fact::Known);
+            }
+            Question::Variable => {
+                let asked = async {
+                    github
+                        .variable(name, &self.repository.variable, self.purpose)
+                        .await
+                        .map(Some)
+                };
+                let variable = recall.variables.get_or_ask(name, now, VARIABLE, asked).await?;
+                facts.variable = variable.flatten().map_or(Fact::Gone, Fact::Known);
+            }
+            Question::Permission(login) => {
+                let key = (name.clone(), login.clone());
+                let asked = async {
+                    self.charge(1);
+                    github.permission(name, login, self.purpose).await
+                };
+                // At the gate everything is asked anew.
+                let max_age = if facts.ledger.at_gate {
+                    TimeDelta::zero()
+                } else {
+                    PERMISSION
+                };
+                let permission = recall.permissions.get_or_ask(&key, now, max_age, asked).await?;
+                let permission = permission.map_or(Fact::Gone, Fact::Known);
+                facts.permissions.insert(login.clone(), permission);
+            }
+            Question::LiveJob => {
+                self.charge(1);
+                facts.live_job = github
+                    .job(name, self.event.job.id, self.purpose)
+                    .await?
+                    .map_or(Fact::Gone, |job| Fact::Known(LiveJob::from(&job)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts calls for whoever they are made about.
+    fn charge(&self, calls: u32) {
+        if let Some(outsider) = self.outsider {
+            self.gate.budget.charge(outsider, calls, self.now);
+        }
+    }
+
+    async fn run(&self) -> Result<Option<Run>, Failure> {
+        let (id, attempt) = (self.event.job.run_id, self.event.job.run_attempt);
+        let asked = self.gate.github.run(&self.repository.name, id, self.purpose).await?;
+        let Some(run) = asked else {
+            return Ok(None);
+        };
+        if run.run_attempt < attempt {
+            // Who pressed the button of this attempt is not known there yet.
+            return Err(Failure::Transient(format!(
+                "GitHub shows attempt {} of run {id}, the event is of attempt {attempt}",
+                run.run_attempt
+            )));
+        }
+        // Whose run it is, its own answer says.
+        if let Some(outsider) = Outsider::of(&run) {
+            self.gate.budget.charge(&outsider, 1, self.now);
+        }
+        Ok(Some(run))
+    }
+
+    async fn pulls(&self, facts: &Facts) -> Result<Option<Vec<Pull>>, Failure> {
+        let run = facts.run.known();
+        let Some((head, branch)) = run.and_then(|run| run.head_repository.as_ref().zip(run.head_branch.as_ref()))
+        else {
+            return Ok(None);
+        };
+        self.charge(1);
+        let pulls = self
+            .gate
+            .github
+            .pulls_of_head(&self.repository.name, &head.owner, branch, head.id, self.purpose)
+            .await?;
+        Ok(Some(pulls))
+    }
+
+    async fn retargeted(&self, numbers: &[u64]) -> Result<Fact<bool>, Failure> {
+        for number in numbers {
+            self.charge(1);
+            let github = &self.gate.github;
+            if github
+                .base_changed(&self.repository.name, *number, self.purpose)
+                .await?
+            {
+                return Ok(Fact::Known(true));
+            }
+        }
+        Ok(Fact::Known(false))
+    }
+
+    /// Whether the pull requests change workflows. The list of files is that of the head as it is now, so a "no" only counts
+    /// if the head is still the run's commit afterwards: else pushing twice would turn an attempt into a misroute.
+    async fn changed_workflows(&self, facts: &Facts, numbers: &[u64]) -> Result<Option<bool>, Failure> {
+        let github = &self.gate.github;
+        for number in numbers {
+            let changes = github
+                .pull_changes(&self.repository.name, *number, WORKFLOWS, self.purpose)
+                .await
+                // How far it got is not known.
+                .inspect_err(|_| self.charge(MAX_FILE_PAGES))?;
+            self.charge(changes.pages);
+            if changes.touches {
+                return Ok(Some(true));
+            }
+        }
+        let (Some(run), Some(pulls)) = (facts.run.known(), self.pulls(facts).await?) else {
+            return Ok(None);
+        };
+        let here = trust::pulls_at_head(&pulls, run);
+        let still_there = here.iter().all(|pull| numbers.contains(&pull.number));
+        Ok((still_there && !here.is_empty()).then_some(false))
+    }
+}
+
+fn run_key(repository: &RepositoryName, event: &JobEvent) -> RunKey {
+    (repository.clone(), event.job.run_id, event.job.run_attempt)
+}
+
+fn changes_key(repository: &RepositoryName, facts: &Facts, numbers: &[u64]) -> Option<ChangesKey> {
+    let head = facts.run.known()?.head_sha.clone();
+    Some((repository.clone(), numbers.to_vec(), head))
+}
+
+/// Before a runner is made the latest answer counts; a run that is refused by itself gets none.
+fn max_age_of_pulls(repository: &Repository, event: &JobEvent, facts: &Facts) -> TimeDelta {
+    if facts.ledger.at_gate || matches!(facts.ledger.attempts, 1..=GONE_ATTEMPTS) {
+        // Something was missing before, which an answer that is remembered lacks too.
+        return TimeDelta::zero();
+    }
+    let policy = &repository.policy;
+    let is_refused = |run: &Run| !trust::reasons_of_the_run(run, &policy.trust).is_empty();
+    let may_run_here =
+        policy.labels.classify(&event.job) == LabelsClass::Pool && !facts.run.known().is_some_and(is_refused);
+    if may_run_here { PULLS_AT_ADMISSION } else { PULLS }
+}

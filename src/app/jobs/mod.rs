@@ -1,0 +1,4 @@
+//! Jobs: those that wait for a runner, and the history of one.
+
+pub mod history;
+pub mod waiting;

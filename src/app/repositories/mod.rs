@@ -1,0 +1,4 @@
+//! Which repository a configured name means.
+
+pub mod pins;
+pub mod renamed;

@@ -1,0 +1,290 @@
+//! Whose an instance name is. It lies in a file, and files are copied: with a snapshot, with the image of a machine. Two
+//! workers of one name would each take the other's runners for what a crash has left, and end them.
+//!
+//! Hence a worker claims its name in the ledger before it does anything, and is heard of there. A claim goes by what changes
+//! in the ledger and by the ledger's own expiry, so the clocks of machines do not matter.
+
+use crate::app::records::{self, InstanceRecord};
+use crate::ports::{Failure, Ledger};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// How long a name stays with a worker that is not heard of.
+const LEASE: Duration = Duration::from_secs(15);
+/// How often a worker is heard of. A copy of it sees within that time that there is another one.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(3);
+/// How often somebody who waits for a name looks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// What became of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claimed {
+    /// The name is ours.
+    Ours,
+    /// A worker elsewhere is alive and goes by it.
+    Elsewhere,
+}
+
+/// A claim on an instance name.
+pub struct Claim {
+    ledger: Arc<dyn Ledger>,
+    name: String,
+    place: String,
+    process: String,
+    renewal_interval: Duration,
+    held: Mutex<Held>,
+}
+
+/// How a claim stands, as far as we know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Not,
+    /// It was written with this beat.
+    At(u64),
+    /// It was written with this beat, and perhaps with the next one.
+    Perhaps(u64),
+}
+
+impl Claim {
+    /// A claim by this process, which runs at `place`. It holds nothing yet.
+    #[must_use]
+    pub fn new(ledger: Arc<dyn Ledger>, name: &str, place: &str, process: &str) -> Self {
+        Self {
+            ledger,
+            name: name.to_owned(),
+            place: place.to_owned(),
+            process: process.to_owned(),
+            renewal_interval: RENEWAL_INTERVAL,
+            held: Mutex::new(Held::Not),
+        }
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Takes the name: at once if nobody has it, or whoever ran at the same place had it. If it is somebody else's, waits
+    /// until they are heard of, or are no more.
+    ///
+    /// # Errors
+    /// The ledger's failure.
+    pub async fn take(&self) -> Result<Claimed, Failure> {
+        let mut seen: Option<InstanceRecord> = None;
+        loop {
+            let found: Option<InstanceRecord> = records::load(self.ledger.as_ref(), &self.name).await?;
+            let is_free = found.as_ref().is_none_or(|found| found.place == self.place);
+            if is_free && self.write_over(found.as_ref()).await? {
+                return Ok(Claimed::Ours);
+            }
+            if let (Some(found), Some(seen)) = (&found, &seen)
+                && found != seen
+            {
+                return Ok(Claimed::Elsewhere);
+            }
+            seen = found.or(seen);
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    /// Whether the name was taken.
+    pub async fn is_held(&self) -> bool {
+        *self.held.lock().await != Held::Not
+    }
+
+    /// Keeps the name. Returns once another worker goes by it: then nothing more is to be done under it.
+    pub async fn until_lost(&self) {
+        loop {
+            tokio::time::sleep(self.renewal_interval).await;
+            match self.renew().await {
+                Ok(true) => {}
+                Ok(false) => return,
+                // Without the store nobody else can take it.
+                Err(failure) => tracing::debug!(%failure, "cannot renew the claim on instance name {}", self.name),
+            }
+        }
+    }
+
+    /// Gives the name back, so that it can be taken elsewhere at once.
+    ///
+    /// # Errors
+    /// The ledger's failure.
+    pub async fn release(&self) -> Result<(), Failure> {
+        let mut held = self.held.lock().await;
+        let found: Option<InstanceRecord> = records::load(self.ledger.as_ref(), &self.name).await?;
+        if found.is_some_and(|found| found.process == self.process) {
+            records::remove::<InstanceRecord>(self.ledger.as_ref(), &self.name).await?;
+        }
+        *held = Held::Not;
+        Ok(())
+    }
+
+    /// False if the record is another one by now.
+    async fn write_over(&self, found: Option<&InstanceRecord>) -> Result<bool, Failure> {
+        let mut held = self.held.lock().await;
+        let ours = self.record(found.map_or(0, |found| found.beat.wrapping_add(1)));
+        let change = |old: Option<InstanceRecord>| (old.as_ref() == found).then(|| ours.clone());
+        let written = records::update(self.ledger.as_ref(), &self.name, LEASE, change).await?;
+        let is_ours = written.as_ref() == Some(&ours);
+        if is_ours {
+            *held = Held::At(ours.beat);
+        }
+        Ok(is_ours)
+    }
+
+    async fn renew(&self) -> Result<bool, Failure> {
+        let mut held = self.held.lock().await;
+        let (last, lost_answer) = match *held {
+            Held::Not => return Ok(false),
+            Held::At(beat) => (beat, false),
+            Held::Perhaps(beat) => (beat, true),
+        };
+        *held = Held::Perhaps(last);
+        let mut beat = None;
+        let change = |old: Option<InstanceRecord>| {
+            let next = match &old {
+                // The store was away for longer than the lease, or has lost it.
+                None => last.wrapping_add(2),
+                // The beat tells a process from its own copy in the snapshot of a running machine.
+                Some(old) if old.process == self.process && old.beat == last => last.wrapping_add(1),
+                Some(old) if old.process == self.process && lost_answer && old.beat == last.wrapping_add(1) => {
+                    last.wrapping_add(2)
+                }
+                Some(_) => {
+                    beat = None;
+                    return None;
+                }
+            };
+            beat = Some(next);
+            Some(self.record(next))
+        };
+        records::update(self.ledger.as_ref(), &self.name, LEASE, change).await?;
+        if let Some(beat) = beat {
+            *held = Held::At(beat);
+        } else {
+            *held = Held::Not;
+        }
+        Ok(beat.is_some())
+    }
+
+    fn record(&self, beat: u64) -> InstanceRecord {
+        InstanceRecord {
+            place: self.place.clone(),
+            process: self.process.clone(),
+            beat,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::ledger::{Keep, Key, Kind, Put, Stored};
+    use async_trait::async_trait;
+    use futures::FutureExt;
+    use std::sync::Mutex as StdMutex;
+
+    /// A ledger of one record that is never forgotten unless told to.
+    #[derive(Default)]
+    struct OneRecord(StdMutex<Option<Stored>>);
+
+    impl OneRecord {
+        fn forget(&self) {
+            *self.0.lock().expect("no panic") = None;
+        }
+    }
+
+    #[async_trait]
+    impl Ledger for OneRecord {
+        async fn get(&self, _: &Key) -> Result<Option<Stored>, Failure> {
+            Ok(self.0.lock().expect("no panic").clone())
+        }
+
+        async fn put(&self, _: &Key, value: &str, expected: Option<u64>, _: Keep) -> Result<Put, Failure> {
+            let mut record = self.0.lock().expect("no panic");
+            if record.as_ref().map(|stored| stored.version) != expected {
+                return Ok(Put::Conflict);
+            }
+            let version = expected.unwrap_or_default() + 1;
+            *record = Some(Stored {
+                version,
+                value: value.to_owned(),
+            });
+            Ok(Put::Written(version))
+        }
+
+        async fn remove(&self, _: &Key) -> Result<(), Failure> {
+            self.forget();
+            Ok(())
+        }
+
+        async fn list(&self, _: Kind, _: Option<&str>, _: usize) -> Result<Vec<(String, Stored)>, Failure> {
+            Ok(Vec::new())
+        }
+    }
+
+    fn claim(ledger: &Arc<OneRecord>, place: &str, process: &str) -> Claim {
+        Claim {
+            renewal_interval: Duration::from_millis(20),
+            ..Claim::new(ledger.clone(), "abcdefgh", place, process)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_copy_does_not_get_the_name_of_a_living_worker() {
+        let ledger = Arc::new(OneRecord::default());
+        let (one, copy) = (claim(&ledger, "here", "1"), claim(&ledger, "there", "2"));
+        assert_eq!(one.take().await, Ok(Claimed::Ours));
+        tokio::select! {
+            () = one.until_lost() => panic!("it is alive"),
+            claimed = copy.take() => assert_eq!(claimed, Ok(Claimed::Elsewhere)),
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_starts_again_at_the_same_place_has_its_name_at_once() {
+        let ledger = Arc::new(OneRecord::default());
+        assert_eq!(claim(&ledger, "here", "1").take().await, Ok(Claimed::Ours));
+        let again = claim(&ledger, "here", "2").take().now_or_never();
+        assert_eq!(again, Some(Ok(Claimed::Ours)));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_expired_or_was_given_back_is_free_elsewhere() {
+        let ledger = Arc::new(OneRecord::default());
+        let one = claim(&ledger, "here", "1");
+        assert_eq!(one.take().await, Ok(Claimed::Ours));
+        one.release().await.expect("it answers");
+        let two = claim(&ledger, "there", "2");
+        assert_eq!(two.take().await, Ok(Claimed::Ours));
+        let three = claim(&ledger, "yonder", "3");
+        // Polled in this order: it has looked when the record expires.
+        let (claimed, ()) = tokio::join!(three.take(), async { ledger.forget() });
+        assert_eq!(claimed, Ok(Claimed::Ours));
+        two.until_lost().await;
+    }
+
+    #[tokio::test]
+    async fn the_twin_in_the_snapshot_of_a_running_machine_is_told_from_it() {
+        let ledger = Arc::new(OneRecord::default());
+        let (one, twin) = (claim(&ledger, "here", "1"), claim(&ledger, "here", "1"));
+        assert_eq!(one.take().await, Ok(Claimed::Ours));
+        *twin.held.lock().await = *one.held.lock().await;
+        tokio::select! {
+            () = one.until_lost() => {}
+            () = twin.until_lost() => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_forgot_the_claim_is_told_again() {
+        let ledger = Arc::new(OneRecord::default());
+        let one = claim(&ledger, "here", "1");
+        assert_eq!(one.take().await, Ok(Claimed::Ours));
+        ledger.forget();
+        assert_eq!(one.renew().await, Ok(true));
+        assert_eq!(one.renew().await, Ok(true));
+    }
+}

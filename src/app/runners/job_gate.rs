@@ -1,0 +1,196 @@
+//! The job gate: who is at the gate of a runner, and whether they may go on.
+//!
+//! A job's hook has called and waits; no step of it has run. What it says of itself only tells where to look: which job
+//! is on this runner, GitHub says. That job is decided on anew, whether the runner was made for it or not: a Trusted Pool job
+//! that is admitted right now goes on, and keeps its verdict. Everything else loses the runner with all that is in it.
+
+use super::lifecycle;
+use crate::app::context::Gate;
+use crate::app::events::process;
+use crate::app::jobs::waiting;
+use crate::app::records::{Entered, RunnerRecord};
+use crate::app::settings::Repository;
+use crate::domain::admission::AdmissionVerdict;
+use crate::domain::alert::{Alert, AlertKey, AlertKind};
+use crate::domain::decision::Action;
+use crate::domain::event::{self, Job, JobEvent, JobStatus};
+use crate::domain::facts::Admitted;
+use crate::domain::ids::{DeliveryId, RunId};
+use crate::domain::job::{Progress, ServiceEvent};
+use crate::domain::pin::RepositoryIds;
+use crate::domain::reason;
+use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
+use crate::ports::Failure;
+use crate::ports::github::{Purpose, RunnerScope};
+use crate::ports::runner_host::{Hello, SlotId};
+
+/// Finds out who is at the gate and answers. Gives false while GitHub does not show any job on the runner.
+pub(in crate::app) async fn judge(gate: &Gate, name: &str, hello: &Hello) -> Result<bool, Failure> {
+    let Some(runner) = lifecycle::note(gate, name, RunnerEvent::Knocked).await? else {
+        return Ok(true);
+    };
+    let Some((repository, job)) = find(gate, &runner, hello).await? else {
+        return Ok(false);
+    };
+    if let Some(on) = &job.runner {
+        lifecycle::note_taken(gate, on, job.id).await?;
+    }
+    let Some(admitted) = admit(gate, repository, &runner, &job).await? else {
+        let why = format!("job {} of {} has no right to it", job.id, repository.name);
+        if job.id == runner.job {
+            // GitHub fails it once its runner is gone: it runs nowhere else.
+            waiting::update_job(gate, job.id, |record| {
+                let before = record.progress;
+                record.progress = before.max(Progress::InProgress);
+                record.progress != before
+            })
+            .await?;
+        }
+        lifecycle::end(gate, name, Outcome::GateRefused, Some(&why)).await?;
+        return Ok(true);
+    };
+    let now = gate.clock.now();
+    // On record before it is done: a crash in between opens the gate again, and a theft found later knows of it.
+    let passed = lifecycle::change(gate, name, |record| record.advance(RunnerEvent::Admitted, now)).await?;
+    if passed.is_none_or(|record| !record.passed_gate || !record.state.is_alive()) {
+        return Ok(true);
+    }
+    waiting::update_job(gate, job.id, |record| {
+        record.progress = record.progress.max(Progress::InProgress);
+        record.admitted = Some(admitted.clone());
+        record.advance(
+            ServiceEvent::Begin,
+            now,
+            format!("let through the gate of runner {name}"),
+        );
+        true
+    })
+    .await?;
+    waiting::forget(gate, job.id).await?;
+    open(gate, &runner).await?;
+    // Runners come up here, whatever was wrong before.
+    for of in [None, Some(&runner.repository)] {
+        let key = AlertKey::new(AlertKind::RunnerBootFailure, of);
+        gate.alerts.over(&key, None).await?;
+    }
+    Ok(true)
+}
+
+/// Opens the gate of a runner whose job was let through.
+pub(in crate::app) async fn open(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
+    let Some(host) = &gate.host else { return Ok(()) };
+    host.open_gate(&SlotId(runner.slot.clone())).await?;
+    tracing::info!(
+        job = runner.job.0,
+        runner = runner.name,
+        "opened the gate of runner {}",
+        runner.name
+    );
+    Ok(())
+}
+
+/// The job that GitHub shows on a runner: most likely the one it was made for; else one that an event named; else one of
+/// the run that the guest names.
+async fn find<'g>(
+    gate: &'g Gate,
+    runner: &RunnerRecord,
+    hello: &Hello,
+) -> Result<Option<(&'g Repository, Job)>, Failure> {
+    let runs_on = |job: &Job| {
+        let is_it = |on: &event::JobRunner| runner.id.map_or(on.name == runner.name, |id| on.id == id);
+        job.status == JobStatus::InProgress && job.runner.as_ref().is_some_and(is_it)
+    };
+    let Some(own) = gate.settings.repository(runner.repository.as_str()) else {
+        return Ok(None);
+    };
+    let claimed = hello
+        .repository
+        .as_deref()
+        .and_then(|name| gate.settings.repository(name));
+    let claimed = claimed.filter(|claimed| claimed.name == own.name || share_runners(&claimed.scope, &own.scope));
+    let candidates = [
+        Some((own, runner.job)),
+        runner.taken_by.map(|job| (claimed.unwrap_or(own), job)),
+    ];
+    for (repository, job) in candidates.into_iter().flatten() {
+        let found = gate.github.job(&repository.name, job, Purpose::Admit).await?;
+        if let Some(found) = found.filter(runs_on) {
+            return Ok(Some((repository, found)));
+        }
+    }
+    let (Some(repository), Some(run)) = (claimed, hello.run_id) else {
+        return Ok(None);
+    };
+    let jobs = gate
+        .github
+        .jobs_of_run(&repository.name, RunId(run), Purpose::Admit)
+        .await?;
+    Ok(jobs.into_iter().find(runs_on).map(|job| (repository, job)))
+}
+
+/// Whether a runner of one scope can be given jobs of the other.
+fn share_runners(one: &RunnerScope, other: &RunnerScope) -> bool {
+    match (one, other) {
+        (RunnerScope::Organization(one), RunnerScope::Organization(other)) => {
+            one.owner().eq_ignore_ascii_case(other.owner())
+        }
+        _ => false,
+    }
+}
+
+/// The verdict with which a job may begin on a runner; none when it may not. Everything about it is asked anew, since what
+/// was true when the runner was made need not be true now. What follows for the job is done.
+async fn admit(
+    gate: &Gate,
+    repository: &Repository,
+    runner: &RunnerRecord,
+    job: &Job,
+) -> Result<Option<Admitted>, Failure> {
+    let Some(delivery) = DeliveryId::parse(&format!("gate-{}", runner.name.replace('.', "_"))) else {
+        return Ok(None);
+    };
+    let event = JobEvent {
+        action: event::Action::InProgress,
+        repository: repository.name.to_string(),
+        ids: RepositoryIds::default(),
+        job: job.clone(),
+    };
+    let knocked = |entered: &&Entered| entered.state == RunnerState::Gated;
+    let asked = process::Asked {
+        delivery: &delivery,
+        received_at: (runner.history.iter().find(knocked)).map_or_else(|| gate.clock.now(), |entered| entered.at),
+        attempts: 0,
+        has_environment: true,
+        at_gate: Some(job),
+    };
+    let (decision, _) = gate.decide(&asked, repository, &event).await?;
+    match decision.admission.verdict {
+        AdmissionVerdict::Admit => Ok(Some(Admitted {
+            pull_request: decision.trust.pull_request,
+            author: decision.author.clone(),
+            state: decision.routing.state,
+            verdict: decision.routing.verdict,
+        })),
+        // GitHub owes an answer: the deadline of the gate decides if it stays owed.
+        AdmissionVerdict::Hold => {
+            let reasons = reason::join(&decision.admission.reasons);
+            Err(Failure::Transient(format!(
+                "job {} is not admitted yet: {reasons}",
+                job.id
+            )))
+        }
+        AdmissionVerdict::Deny | AdmissionVerdict::None => {
+            let told = decision.actions.contains(&Action::Alert(AlertKind::StolenRunner));
+            if job.id != runner.made_for && !told {
+                let what = format!(
+                    "runner {} was given to job {}, which may have none",
+                    runner.name, job.id
+                );
+                let key = AlertKey::new(AlertKind::StolenRunner, Some(&repository.name)).caused_by("gate");
+                let alert = Alert::new(&key, Some(job.id), &what, gate.clock.now());
+                gate.alerts.raise(alert).await?;
+            }
+            Ok(None)
+        }
+    }
+}

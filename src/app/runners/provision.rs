@@ -1,0 +1,285 @@
+//! Makes one just-in-time runner for one job, in an environment that is there.
+//!
+//! The job is decided on again unless that was done a moment ago: what was true when it was queued need not be true when
+//! its turn comes. The name goes into the ledger before the request goes out. A request without an answer is never
+//! repeated: the runner ends, whatever bears its name is removed, and the job's next runner has another name.
+
+use super::lifecycle;
+use crate::app::context::Gate;
+use crate::app::events::gather::PULLS_AT_ADMISSION;
+use crate::app::events::process;
+use crate::app::jobs::waiting;
+use crate::app::records::{self, Holder, JobRecord, RunnerRecord, Want};
+use crate::app::repositories::pins::{self, Meaning};
+use crate::app::settings::Repository;
+use crate::domain::admission::AdmissionVerdict;
+use crate::domain::decision::{Action, Decision};
+use crate::domain::ids::JobId;
+use crate::domain::job::{Service, ServiceEvent};
+use crate::domain::reason::{self, Reason};
+use crate::domain::retry::backoff;
+use crate::domain::runner::{Outcome, RunnerEvent, runner_name};
+use crate::ports::github::{JitOutcome, JitRequest, JitRunner};
+use crate::ports::runner_host::SlotId;
+use crate::ports::{Event, Failure, RunnerHost};
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
+
+/// Makes a runner for a job that waits, in a slot that is ready.
+pub(in crate::app) async fn serve(
+    gate: &Gate,
+    host: &dyn RunnerHost,
+    job: JobId,
+    slot: &SlotId,
+) -> Result<(), Failure> {
+    let ledger = gate.ledger.as_ref();
+    let Some(want) = records::load::<Want>(ledger, &job.to_string()).await? else {
+        return Ok(());
+    };
+    let (Some(repository), Some(record)) = (gate.settings.repository(want.repository.as_str()), gate.job(job).await?)
+    else {
+        return waiting::forget(gate, job).await;
+    };
+    match record.service {
+        Service::Wanted => {}
+        // A crash came between the two records: the job is owed a runner, or nothing.
+        Service::Unwanted => {
+            let now = gate.clock.now();
+            waiting::update_job(gate, job, |record| {
+                record.advance(ServiceEvent::Want, now, "waits for a runner")
+            })
+            .await?;
+        }
+        Service::Serving | Service::Served | Service::Closed | Service::GivenUp => {
+            return waiting::forget(gate, job).await;
+        }
+    }
+    if !is_admitted(gate, repository, &want, &record).await? {
+        return Ok(());
+    }
+    if let Some(until) = gate.github.jit_not_before() {
+        // A request would be refused, and its name used up for nothing.
+        return waiting::change(gate, job, |want| {
+            want.not_before = Some(until);
+            true
+        })
+        .await;
+    }
+    if !is_in_the_pinned_repository(gate, repository, &want).await? {
+        return Ok(());
+    }
+    let Some(name) = take_name(gate, &want, &record, slot).await? else {
+        return Ok(());
+    };
+    make(gate, host, repository, &want, &name, slot).await
+}
+
+/// Whether the job may have a runner now. If not, it is put off or closed.
+async fn is_admitted(gate: &Gate, repository: &Repository, want: &Want, record: &JobRecord) -> Result<bool, Failure> {
+    let job = want.event.job.id;
+    let fresh = |decision: &Decision| {
+        let age = gate.clock.now() - decision.decided_at;
+        decision.actions.contains(&Action::Provision) && age < PULLS_AT_ADMISSION
+    };
+    if record.entry(&want.delivery).is_some_and(|entry| fresh(&entry.decision)) {
+        return Ok(true);
+    }
+    let asked = process::Asked {
+        delivery: &want.delivery,
+        received_at: want.received_at,
+        attempts: want.tries,
+        has_environment: true,
+        at_gate: None,
+    };
+    let (decision, not_before) = gate.decide(&asked, repository, &want.event).await?;
+    let now = gate.clock.now();
+    match decision.admission.verdict {
+        AdmissionVerdict::Admit => {
+            waiting::change(gate, job, |want| std::mem::take(&mut want.tries) > 0).await?;
+            Ok(true)
+        }
+        // The pool sees for itself when that is over.
+        AdmissionVerdict::Hold if decision.admission.reasons == [Reason::Quarantined] => Ok(false),
+        AdmissionVerdict::Hold => {
+            let until = not_before.max(Some(now + backoff(want.tries, 0.0)));
+            waiting::change(gate, job, |want| {
+                want.tries += 1;
+                want.not_before = until;
+                true
+            })
+            .await?;
+            Ok(false)
+        }
+        AdmissionVerdict::Deny | AdmissionVerdict::None => {
+            let reasons = reason::join(&decision.admission.reasons);
+            waiting::close(gate, job, &format!("gets no runner: {reasons}")).await?;
+            Ok(false)
+        }
+    }
+}
+
+/// Whether the name still means the pinned repository, by GitHub's word of this moment: the request for a runner goes to
+/// whoever has the name. If not, the job is put off or closed.
+async fn is_in_the_pinned_repository(gate: &Gate, repository: &Repository, want: &Want) -> Result<bool, Failure> {
+    let job = want.event.job.id;
+    let until = match pins::look(gate, repository).await {
+        Ok(Meaning::Same) => return Ok(true),
+        Ok(Meaning::Changed) => {
+            waiting::close(gate, job, &format!("gets no runner: {}", Reason::RepositoryChanged)).await?;
+            return Ok(false);
+        }
+        Ok(Meaning::Nothing) => {
+            tracing::warn!(job = job.0, "GitHub shows no repository {}", repository.name);
+            None
+        }
+        Err(Failure::RateLimited { until, .. }) => Some(until),
+        Err(failure) => {
+            tracing::warn!(job = job.0, %failure, "GitHub does not say which repository {} is", repository.name);
+            None
+        }
+    };
+    let next = gate.clock.now() + backoff(want.tries, 0.0);
+    waiting::change(gate, job, |want| {
+        want.tries += 1;
+        want.not_before = until.max(Some(next));
+        true
+    })
+    .await?;
+    Ok(false)
+}
+
+/// Records the job's next runner: who makes it, its name, and that the job has it. None when somebody else was faster or
+/// no attempt is left.
+async fn take_name(gate: &Gate, want: &Want, record: &JobRecord, slot: &SlotId) -> Result<Option<String>, Failure> {
+    let (settings, now, job) = (&gate.settings, gate.clock.now(), record.id);
+    let number = record.mints + 1;
+    let name = runner_name(&settings.name_prefix, &settings.instance, job, number);
+    let mut is_ours = false;
+    waiting::change(gate, job, |want| {
+        is_ours = want.holder.is_none();
+        if is_ours {
+            want.holder = Some(Holder {
+                instance: settings.instance.clone(),
+                runner: name.clone(),
+                since: now,
+            });
+        }
+        is_ours
+    })
+    .await?;
+    if !is_ours {
+        return Ok(None);
+    }
+    let runner = RunnerRecord::named(
+        name.clone(),
+        &settings.instance,
+        want.repository.clone(),
+        job,
+        &slot.0,
+        now,
+    );
+    records::update(gate.ledger.as_ref(), &name, settings.retention, |_| {
+        Some(runner.clone())
+    })
+    .await?;
+    let mut named = false;
+    waiting::update_job(gate, job, |record| {
+        named = record.mints + 1 == number && record.advance(ServiceEvent::Name, now, format!("runner {name} is made"));
+        if named {
+            record.mints = number;
+            record.take_runner(&name);
+        }
+        named
+    })
+    .await?;
+    if !named {
+        // Events were faster: the job is over, or has another runner.
+        lifecycle::end(gate, &name, Outcome::Cancelled, None).await?;
+        return Ok(None);
+    }
+    Ok(Some(name))
+}
+
+async fn make(
+    gate: &Gate,
+    host: &dyn RunnerHost,
+    repository: &Repository,
+    want: &Want,
+    name: &str,
+    slot: &SlotId,
+) -> Result<(), Failure> {
+    let job = &want.event.job;
+    let request = JitRequest {
+        name: name.to_owned(),
+        runner_group_id: repository.runner_group_id,
+        labels: job.labels.clone(),
+    };
+    let began = Instant::now();
+    let answer = gate.github.generate_jit(&repository.scope, &request).await;
+    let took = began.elapsed();
+    gate.observer.observe(&Event::RunnerRequested { took });
+    match answer {
+        Ok(JitOutcome::Made(runner)) => start(gate, host, repository, job.id, name, slot, runner).await,
+        Ok(JitOutcome::NameTaken) => lifecycle::end(gate, name, Outcome::NameTaken, None).await,
+        // Asked for again, after the same waits as when there is no answer: a refusal can pass, or be put right by a person.
+        Ok(JitOutcome::Refused(why)) | Err(Failure::Permanent(why)) => {
+            tracing::warn!(
+                job = job.id.0,
+                why,
+                "GitHub makes no runner for job {}: it is asked again",
+                job.id
+            );
+            lifecycle::end(gate, name, Outcome::Refused, Some(&why)).await
+        }
+        Err(failure) => {
+            lifecycle::end(gate, name, Outcome::Lost, Some(&failure.to_string())).await?;
+            if let Failure::RateLimited { until, .. } = failure {
+                put_off(gate, job.id, until).await?;
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn put_off(gate: &Gate, job: JobId, until: DateTime<Utc>) -> Result<(), Failure> {
+    let latest = gate.clock.now() + TimeDelta::hours(1);
+    waiting::change(gate, job, |want| {
+        want.not_before = want.not_before.max(Some(until.min(latest)));
+        true
+    })
+    .await
+}
+
+async fn start(
+    gate: &Gate,
+    host: &dyn RunnerHost,
+    repository: &Repository,
+    job: JobId,
+    name: &str,
+    slot: &SlotId,
+    runner: JitRunner,
+) -> Result<(), Failure> {
+    let now = gate.clock.now();
+    let (id, config) = (runner.id, runner.config);
+    let record = lifecycle::change(gate, name, |record| {
+        record.id = Some(id);
+        record.advance(RunnerEvent::Made, now)
+    })
+    .await?;
+    if record.is_none_or(|record| !record.state.is_alive()) {
+        // The job was cancelled meanwhile, and nothing of its runner was there yet to be removed.
+        gate.github.delete_runner(&repository.scope, id).await?;
+        return lifecycle::tear_down(gate, name).await;
+    }
+    if let Err(failure) = host.claim(slot, name, config).await {
+        // A machine that is short of something for a moment takes no attempt from the job.
+        let outcome = match failure {
+            Failure::Permanent(_) => Outcome::BootFailed,
+            Failure::Transient(_) | Failure::RateLimited { .. } => Outcome::Lost,
+        };
+        return lifecycle::end(gate, name, outcome, Some(&failure.to_string())).await;
+    }
+    tracing::info!(job = job.0, runner = id.0, name, "made runner {name} for job {job}");
+    lifecycle::note(gate, name, RunnerEvent::Started).await?;
+    Ok(())
+}

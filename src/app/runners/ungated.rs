@@ -1,0 +1,75 @@
+//! Self-hosted runners that jitgate did not make: nothing asks there whose code a job runs, and GitHub gives them any job
+//! whose labels match.
+//!
+//! A name can be anybody's. A runner is ours only if the ledger knows it by its exact name and by GitHub's id; it is known
+//! otherwise only if the operator lists it. The list of GitHub has self-hosted runners only: its own larger ones are
+//! listed elsewhere. None is removed.
+
+use super::lifecycle;
+use crate::app::context::Gate;
+use crate::domain::alert::{Alert, AlertKey, AlertKind};
+use crate::domain::runner::is_job_and_attempt;
+use crate::ports::github::{GitHubRunner, RunnerScope};
+use crate::ports::{Failure, Ledger};
+use globset::GlobSet;
+
+/// Runners that are named in one alert.
+const MAX_NAMED: usize = 8;
+
+/// Whether the ledger has a runner of that name and id. One whose id is not known yet is just being made.
+pub(in crate::app) async fn is_ours(ledger: &dyn Ledger, runner: &GitHubRunner) -> Result<bool, Failure> {
+    let known = lifecycle::load(ledger, &runner.name).await?;
+    Ok(known.is_some_and(|known| known.id.is_none_or(|id| id == runner.id)))
+}
+
+/// Whether the operator lists a runner. Not by its name in another case: that is another one to us.
+pub(in crate::app) fn is_listed(known: &GlobSet, runner: &GitHubRunner) -> bool {
+    known.is_match(&runner.name)
+}
+
+/// Tells of the runners in a scope that nobody knows, once for each set of them, and that it is over when there are none.
+/// Records that begin with `ours` and are in no ledger are removed by the sweep.
+pub(in crate::app) async fn tell(
+    gate: &Gate,
+    scope: &RunnerScope,
+    listed: &[GitHubRunner],
+    ours: &str,
+) -> Result<(), Failure> {
+    let mut unknown = Vec::new();
+    for runner in listed {
+        let is_left_over = runner.name.strip_prefix(ours).is_some_and(is_job_and_attempt);
+        if is_listed(&gate.settings.known_runners, runner) || is_ours(gate.ledger.as_ref(), runner).await? {
+            continue;
+        }
+        if !is_left_over || lifecycle::load(gate.ledger.as_ref(), &runner.name).await?.is_some() {
+            unknown.push(runner.name.as_str());
+        }
+    }
+    let key = AlertKey::new(AlertKind::UngatedRunner, Some(scope.repository()));
+    if unknown.is_empty() {
+        return gate.alerts.over(&key, None).await;
+    }
+    let what = summary(scope, &mut unknown);
+    let alert = Alert::new(&key, None, &what, gate.clock.now());
+    gate.alerts.raise_once(alert).await
+}
+
+fn summary(scope: &RunnerScope, unknown: &mut [&str]) -> String {
+    unknown.sort_unstable();
+    let place = match scope {
+        RunnerScope::Repository(name) => name.as_str(),
+        RunnerScope::Organization(name) => name.owner(),
+    };
+    let count = unknown.len();
+    let named: Vec<&str> = unknown.iter().copied().take(MAX_NAMED).collect();
+    let more = match count - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "{count} self-hosted {} of {place} {} neither jitgate's nor listed as known: {}{more}",
+        if count == 1 { "runner" } else { "runners" },
+        if count == 1 { "is" } else { "are" },
+        named.join(", ")
+    )
+}

@@ -1,0 +1,14 @@
+//! Commands that look into the store beside a process that serves: what they print, change, and refuse.
+
+mod alerts;
+mod dead_letters;
+mod deliveries;
+mod deployment;
+mod durability;
+mod export;
+mod metrics;
+mod repository;
+mod runners;
+mod stage;
+mod verify;
+mod why;

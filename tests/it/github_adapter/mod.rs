@@ -1,0 +1,11 @@
+//! The GitHub adapter against a scripted HTTP server: what goes over the wire, and what comes of each answer.
+
+mod api;
+mod credentials;
+mod limits;
+#[expect(
+    clippy::disallowed_types,
+    reason = "one RSA key for all tests: making one takes long"
+)]
+mod scripted;
+mod wire;

@@ -1,0 +1,18 @@
+//! Every test that needs no machine of its own, as one program: a folder or file for each theme, and what they share in
+//! `support`.
+#![cfg(test)]
+
+mod api_calls;
+mod commands;
+mod config;
+mod decision;
+mod fixtures;
+mod github_adapter;
+mod github_schemas;
+mod redis_engine;
+mod runners;
+mod serve;
+mod simulator;
+mod store_contract;
+mod support;
+mod telling;

@@ -1,0 +1,8 @@
+//! What tests of more than one theme need.
+
+pub(crate) mod gate;
+pub(crate) mod payload;
+pub(crate) mod receiver;
+pub(crate) mod redis;
+pub(crate) mod simulator;
+pub(crate) mod world;
