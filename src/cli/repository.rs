@@ -1,24 +1,22 @@
 //! `jitgate repository`: which repository a configured name means.
 
 use super::exit::{Exit, Failure, Outcome};
-use super::global::Global;
 use super::one_repository::OneRepository;
-use super::{output, store};
-use crate::adapters::clock::SystemClock;
+use super::output;
+use super::session::Session;
 use crate::app::repositories::pins;
 use crate::app::settings::Repository;
 use crate::config::Config;
 use crate::domain::alert::inert;
 use crate::domain::ids::RepositoryName;
 use crate::domain::pin::{RepositoryIds, Shown};
+use crate::ports::GitHub;
 use crate::ports::github::Purpose;
-use crate::ports::{Clock, GitHub};
-use crate::runtime::{self, Store};
+use crate::runtime;
 use crate::telemetry::one_line;
 use anyhow::anyhow;
 use clap::Subcommand;
 use serde_json::json;
-use std::sync::Arc;
 
 /// Longest reason that is kept, in characters.
 const MAX_WHY: usize = 500;
@@ -69,13 +67,8 @@ pub struct Accept {
 }
 
 /// Runs `repository`.
-pub(super) fn run(args: Args, global: &Global) -> Outcome {
-    match args.command {
-        Command::Accept(args) => accept(&args, global),
-    }
-}
-
-fn accept(args: &Accept, global: &Global) -> Outcome {
+pub(super) async fn run(args: Args, session: &Session) -> Outcome {
+    let Command::Accept(args) = args.command;
     let named = args.which.name()?;
     let why = inert(args.why.trim(), MAX_WHY);
     if why.is_empty() {
@@ -83,23 +76,20 @@ fn accept(args: &Accept, global: &Global) -> Outcome {
         return Err(Failure::new(Exit::Usage, error).remedy("say why the repository is right"));
     }
     let by = inert(&args.by.clone().unwrap_or_else(runtime::login_name), MAX_NAME);
-    store::with(global, async |config, store| {
-        let repository = meant(config, named.as_ref())?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let github = runtime::open_github(config, &clock, Arc::new(()))?;
-        let shown = ask(github.as_ref(), &repository.name).await?;
-        let configured = repository.configured_ids;
-        if configured.contradict(&shown.ids) {
-            let error = anyhow!(
-                "{}: GitHub shows {}, and the configuration says {configured}",
-                repository.name,
-                shown.ids
-            );
-            return Err(Failure::new(Exit::Negative, error)
-                .remedy("if GitHub is right, change id and owner_id of that [[repositories]] table"));
-        }
-        pin(config, store, &repository, &shown, (&by, &why), &clock, global).await
-    })
+    let repository = meant(session.config()?, named.as_ref())?;
+    session.store()?;
+    let shown = ask(session.github()?.as_ref(), &repository.name).await?;
+    let configured = repository.configured_ids;
+    if configured.contradict(&shown.ids) {
+        let error = anyhow!(
+            "{}: GitHub shows {}, and the configuration says {configured}",
+            repository.name,
+            shown.ids
+        );
+        return Err(Failure::new(Exit::Negative, error)
+            .remedy("if GitHub is right, change id and owner_id of that [[repositories]] table"));
+    }
+    pin(session, &repository, &shown, (&by, &why)).await
 }
 
 /// The configured repository that is meant.
@@ -135,26 +125,18 @@ async fn ask(github: &dyn GitHub, name: &RepositoryName) -> Result<Shown, Failur
     }
 }
 
-async fn pin(
-    config: &Config,
-    store: &Store,
-    repository: &Repository,
-    shown: &Shown,
-    (by, why): (&str, &str),
-    clock: &Arc<dyn Clock>,
-    global: &Global,
-) -> Outcome {
-    let (ledger, name) = (store.ledger.as_ref(), &repository.name);
-    let old = pins::pinned(ledger, repository).await.map_err(store::failed)?;
+async fn pin(session: &Session, repository: &Repository, shown: &Shown, (by, why): (&str, &str)) -> Outcome {
+    let (ledger, name) = (session.store()?.ledger.as_ref(), &repository.name);
+    let old = pins::pinned(ledger, repository).await.map_err(Failure::of_store)?;
     let changed = old != shown.ids;
     if changed {
-        pins::accept(ledger, name, shown.ids, (by, why), clock.now())
+        pins::accept(ledger, name, shown.ids, (by, why), session.clock.now())
             .await
-            .map_err(store::failed)?;
+            .map_err(Failure::of_store)?;
     }
-    let alerts = runtime::open_alerts(config, clock, store, Arc::new(()))?;
+    let alerts = session.alerts()?;
     for key in [pins::taken_over(name), pins::renamed(name)] {
-        alerts.over(&key, None).await.map_err(store::failed)?;
+        alerts.over(&key, None).await.map_err(Failure::of_store)?;
     }
     if !name.matches(&shown.full_name) {
         output::complain(&format!(
@@ -162,14 +144,11 @@ async fn pin(
             one_line(&shown.full_name)
         ));
     }
-    if global.json {
-        output::print_json(&json!({
-            "repository": name, "old": old, "new": shown.ids, "changed": changed,
-            "by": changed.then_some(by), "why": changed.then_some(why),
-        }))?;
-        return Ok(Exit::Done);
-    }
-    output::print(|out| {
+    let json = json!({
+        "repository": name, "old": old, "new": shown.ids, "changed": changed,
+        "by": changed.then_some(by), "why": changed.then_some(why),
+    });
+    session.answer(&json, |out| {
         writeln!(out, "{name}")?;
         writeln!(out, "  old  {}", in_words(&old))?;
         writeln!(out, "  new  {}", in_words(&shown.ids))?;

@@ -5,15 +5,15 @@ use crate::adapters::hosts::local::{Complaint, Inspection};
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::global::Global;
 use crate::cli::output;
-use crate::cli::sources::try_configuration;
+use crate::cli::sources::configuration;
 use crate::config::{AlertPlace, Loaded, Problem, Problems, Role};
 use crate::ports::promise::Promise;
 use crate::runtime::{self, Unasked};
 use crate::telemetry::one_line;
 use serde_json::json;
 
-pub(super) fn run(global: &Global) -> Outcome {
-    let loaded = match try_configuration(global) {
+pub(super) async fn run(global: &Global) -> Outcome {
+    let loaded = match configuration(global) {
         Ok(loaded) => loaded,
         Err(problems) if global.json => return print_problems(&problems),
         Err(problems) => return Err(problems.into()),
@@ -23,8 +23,7 @@ pub(super) fn run(global: &Global) -> Outcome {
         .for_serve(Role::All)
         .err()
         .map_or_else(Vec::new, |problems| problems.0);
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
-    let store = runtime.block_on(runtime::promises(&loaded.config));
+    let store = runtime::promises(&loaded.config).await;
     let host = runtime::inspect_host(&loaded.config);
     if global.json {
         let told = |complaints: &[Complaint]| -> Vec<_> {

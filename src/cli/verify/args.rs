@@ -3,9 +3,9 @@
 use super::{look, report};
 use crate::app::verify::Finding;
 use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::global::Global;
 use crate::cli::one_repository::OneRepository;
-use crate::cli::{logging, output, sources};
+use crate::cli::output;
+use crate::cli::session::Session;
 use serde_json::json;
 
 /// Arguments of `verify`.
@@ -29,14 +29,11 @@ pub struct Args {
 }
 
 /// Runs `verify`.
-pub(in crate::cli) fn run(args: Args, global: &Global) -> Outcome {
+pub(in crate::cli) async fn run(args: Args, session: &Session) -> Outcome {
     let only = args.only.name()?;
-    logging::on_request(global);
-    let loaded = sources::configuration(global)?;
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
-    let found = runtime.block_on(look::all(&loaded, only.as_ref()));
+    let found = look::all(session.loaded()?, only.as_ref()).await;
     let exit = report::exit(&found);
-    if global.json {
+    if session.global.json {
         output::print_json(&json!({"ok": exit == Exit::Done, "findings": found}))?;
     } else {
         print(&found)?;
