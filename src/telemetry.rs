@@ -1,14 +1,14 @@
-//! Logs, to stderr: text or JSON, one event a line.
+//! Logs to stderr, as text or JSON, one event per line.
 //!
-//! Two things hold whatever is logged and whatever `telemetry.log` says:
+//! Two rules hold for every event and for every value of `telemetry.log`:
 //!
-//! - **One event is one line.** Branch, job and user names are written by outsiders. Every line passes through [`OneLine`],
-//!   which writes hidden characters (line ends, terminal sequences and direction marks among them) as `\u` and four
-//!   digits. It sits below the formatter, so no field type, span name or message gets around it; that is also why
-//!   there are no colours.
-//! - **Dependencies log nothing below `info`.** At `debug` and `trace` HTTP clients and servers print requests, headers
-//!   and so tokens. [`dependencies_at_most_info`] is a filter of its own beside the operator's: an event has to pass both.
-//!   Records of the `log` crate, which some of them use instead, are not collected at all.
+//! - **One event is one line.** Outsiders choose the names of branches, jobs and users. Every line passes through
+//!   [`OneLine`], which writes hidden characters (line ends, terminal sequences and direction marks among them) as
+//!   `\\u` and four digits. It sits below the formatter, so it covers every field type, span name and message. Colours
+//!   are off for the same reason.
+//! - **Dependencies log nothing below `info`.** At `debug` and `trace`, HTTP clients and servers print requests and
+//!   headers, and so tokens. [`dependencies_at_most_info`] is a separate filter beside the operator's; an event must
+//!   pass both. Records of the `log` crate, which some dependencies use instead, are not collected.
 
 use crate::config::{LogFormat, Telemetry};
 pub use crate::domain::text::one_line;
@@ -20,18 +20,18 @@ use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
-/// The level of what is logged, which can be changed.
+/// The log level of the process, which can be changed.
 pub struct LogLevel(reload::Handle<Targets, Registry>);
 
 impl LogLevel {
-    /// From now on.
+    /// Applies a new filter from now on.
     pub fn set(&self, log: Targets) {
-        // It fails only without the subscriber, and then nothing is logged.
+        // This fails only without the subscriber, and then nothing is logged.
         self.0.reload(log).unwrap_or_default();
     }
 }
 
-/// Installs logging to stderr for the rest of the process. A second call changes nothing.
+/// Installs logging to stderr for the rest of the process. A second call has no effect.
 pub fn install(telemetry: &Telemetry) -> LogLevel {
     let json = match telemetry.log_format {
         LogFormat::Json => true,
@@ -66,7 +66,7 @@ fn dependencies_at_most_info() -> Targets {
         .with_target(env!("CARGO_CRATE_NAME"), LevelFilter::TRACE)
 }
 
-/// Makes writers that keep what is written at once on one line.
+/// A maker of writers that write each event as one line.
 struct OneLine<W>(W);
 
 impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for OneLine<W> {
@@ -98,12 +98,12 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use tracing::{debug, error, info, info_span, trace};
 
-    /// What the log of `work` comes to.
+    /// Returns the log of `work`.
     fn log_of(filter: &str, json: bool, work: impl FnOnce()) -> String {
         let written = Arc::new(Mutex::new(Vec::new()));
         let dispatch = subscriber(parse_log(filter).expect("a filter"), json, Shared(written.clone()));
         tracing::dispatcher::with_default(&dispatch, work);
-        let bytes = written.lock().expect("nobody panicked").clone();
+        let bytes = written.lock().expect("no panic").clone();
         String::from_utf8(bytes).expect("text")
     }
 
@@ -112,7 +112,7 @@ mod tests {
 
     impl Write for Shared {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("nobody panicked").extend_from_slice(bytes);
+            self.0.lock().expect("no panic").extend_from_slice(bytes);
             Ok(bytes.len())
         }
         fn flush(&mut self) -> io::Result<()> {
@@ -127,7 +127,7 @@ mod tests {
         }
     }
 
-    /// What an outsider would call a branch: ends the line, colours the screen, rings, reorders.
+    /// A hostile branch name: it ends the line, colours the screen, rings the bell and reorders text.
     const HOSTILE: &str = "main\r\n2026-01-01T00:00:00Z ERROR forged\u{1b}[2J\u{7}\u{85}\u{2028}\u{202e}\u{9b}31m";
 
     fn log_hostile_text() {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn json_lines_keep_what_was_said() {
+    fn json_lines_keep_the_text() {
         let log = log_of("trace", true, || info!(branch = HOSTILE, "seen"));
         let event: serde_json::Value = serde_json::from_str(&log).expect("JSON");
         assert_eq!(event["branch"], HOSTILE);
@@ -165,8 +165,8 @@ mod tests {
             trace!(target: "jitgate::app", "of a module");
         });
         assert!(!log.contains("secret"), "{log}");
-        for said in ["listening", "our own", "of a module"] {
-            assert!(log.contains(said), "{said} is not in {log}");
+        for text in ["listening", "our own", "of a module"] {
+            assert!(log.contains(text), "{text} is not in {log}");
         }
     }
 

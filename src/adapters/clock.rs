@@ -1,4 +1,4 @@
-//! Clocks: the machine's, and one that only moves when told to.
+//! Clocks: the machine's clock, and one that is moved by hand.
 
 use crate::ports::Clock;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,20 +15,20 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock for replay and tests: it stands still until it is advanced.
+/// A clock for replay and tests, which stands still until it is advanced.
 #[derive(Debug)]
 pub struct ManualClock {
     now: Mutex<DateTime<Utc>>,
 }
 
 impl ManualClock {
-    /// Starts at `now`.
+    /// Creates a clock that stands at `now`.
     #[must_use]
     pub fn at(now: DateTime<Utc>) -> Self {
         Self { now: Mutex::new(now) }
     }
 
-    /// Moves on.
+    /// Moves the clock forward.
     pub fn advance(&self, by: TimeDelta) {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) += by;
     }

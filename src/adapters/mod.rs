@@ -1,4 +1,4 @@
-//! The ports, made real. Adapters know nothing of each other.
+//! The implementations of the ports. Adapters do not depend on each other.
 
 pub mod alerts;
 pub mod clock;

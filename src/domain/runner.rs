@@ -139,12 +139,6 @@ impl RunnerState {
         self < Self::Ended
     }
 
-    /// Reads the word.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == word)
-    }
-
     /// The word used in records and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {

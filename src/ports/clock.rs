@@ -1,9 +1,9 @@
-//! Time. Nothing else in the crate reads a clock, so tests and replay move time instead of waiting for it.
+//! The time. No other code of the crate reads a clock, so tests and replay move the time instead of waiting.
 
 use chrono::{DateTime, Utc};
 
-/// A source of the time of day.
+/// A source of the current time.
 pub trait Clock: Send + Sync + 'static {
-    /// The time now.
+    /// Returns the current time.
     fn now(&self) -> DateTime<Utc>;
 }

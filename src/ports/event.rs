@@ -54,7 +54,7 @@ pub enum Event<'a> {
 
 /// A subscriber to the events of this process.
 pub trait Observer: Send + Sync + 'static {
-    /// Takes note of an event. Must return at once.
+    /// Handles an event. It must return at once.
     fn observe(&self, event: &Event<'_>);
 }
 

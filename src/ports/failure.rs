@@ -1,22 +1,23 @@
-//! How a port fails: not what broke, but what the caller must do next.
+//! The failure of a port, classified by what the caller must do next.
 
 use chrono::{DateTime, Utc};
 
-/// A failed call, by what the caller must do next. The text says what failed and for which object; it holds no secret.
+/// A failed call, classified by what the caller must do next. The text names the fault and the object; it holds no
+/// secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// Try again later: out of reach, too slow, an error of the other side.
+    /// Retry later: the other side is unreachable, too slow or has an internal error.
     #[error("{0}")]
     Transient(String),
-    /// Try again, but not before `until`.
+    /// Retry, but not before `until`.
     #[error("{detail} (limited until {until})")]
     RateLimited {
-        /// When the limit ends.
+        /// The end of the limit.
         until: DateTime<Utc>,
-        /// What was limited.
+        /// The call that was limited.
         detail: String,
     },
-    /// Trying again is useless until somebody changes something.
+    /// A retry is useless until an operator changes something.
     #[error("{0}")]
     Permanent(String),
 }

@@ -1,14 +1,15 @@
-//! The ledger: versioned records with compare-and-set. It is the truth; the queue only says where to look.
+//! The ledger: versioned records with compare-and-set. The ledger is the source of truth; the queue only points to
+//! it.
 //!
-//! Engines see a record as text under a key. What the text means is the business of `app::records`, which gives every
-//! payload a version of its own.
+//! Engines store a record as text under a key. `app::records` defines the meaning of the text and gives every payload
+//! its own version.
 
 use super::Failure;
 use async_trait::async_trait;
 use std::fmt;
 use std::time::Duration;
 
-/// What a record is about.
+/// The kind of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A workflow job, by its id.
@@ -17,13 +18,13 @@ pub enum Kind {
     Want,
     /// A workflow run, by its id.
     Run,
-    /// A runner of ours, by its name.
+    /// A runner of jitgate, by its name.
     Runner,
-    /// A runner of ours of which nothing is left, by its name.
+    /// A runner of jitgate that does not exist any more, by its name.
     PastRunner,
     /// A repository, by `owner/name`.
     Repository,
-    /// Which repository is meant by `owner/name`, in lower case.
+    /// The pin of a repository, by `owner/name` in lower case.
     Pin,
     /// A runner group under quarantine.
     Group,
@@ -31,12 +32,12 @@ pub enum Kind {
     Instance,
     /// An alert, by its id.
     Alert,
-    /// An alert that is not over, or that somebody has yet to be told of, by its id.
+    /// An alert that is not resolved or has unsent messages, by its id.
     LiveAlert,
 }
 
 impl Kind {
-    /// The word engines put into keys and tables.
+    /// Returns the word that engines use in keys and tables.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -55,17 +56,14 @@ impl Kind {
     }
 }
 
-/// Name of a record.
+/// The key of a record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// What it is about.
     pub kind: Kind,
-    /// Which one.
     pub id: String,
 }
 
 impl Key {
-    /// Names a record.
     #[must_use]
     pub fn new(kind: Kind, id: impl fmt::Display) -> Self {
         Self {
@@ -81,49 +79,48 @@ impl fmt::Display for Key {
     }
 }
 
-/// A record as stored.
+/// A record as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// 1 for the first, one more for every change.
+    /// The version: 1 for a new record, one more after every change.
     pub version: u64,
-    /// The payload.
     pub value: String,
 }
 
-/// How long a record is kept.
+/// The retention of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
     /// Until it is removed: unfinished work.
     Forever,
     /// For this long after its last change.
     For(Duration),
-    /// As [`Keep::For`], and shorter when there are more of these than `Bounds::max_spare_records`: those that were changed
-    /// longest ago go first. For what costs us and was asked for by others.
+    /// Like [`Keep::For`], but shorter if there are more than `Bounds::max_spare_records` of these: the least recently
+    /// changed go first. For records that outsiders can cause.
     Spare(Duration),
 }
 
-/// What became of a write.
+/// The result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
-    /// Written; this is its version now.
+    /// The record was written and has this version now.
     Written(u64),
-    /// Somebody else changed the record in between: read it again.
+    /// Another writer changed the record in the meantime. The caller reads it again.
     Conflict,
 }
 
-/// The ledger.
+/// The store of records.
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
-    /// Reads a record.
+    /// Returns a record.
     async fn get(&self, key: &Key) -> Result<Option<Stored>, Failure>;
 
-    /// Writes a record if its version is still `expected` (none: if there is no such record). After a [`Failure`] the write
-    /// may have happened; reading tells.
+    /// Writes a record if its version is still `expected` (none: if it does not exist). After a [`Failure`] the write
+    /// may have happened; the caller must read the record.
     async fn put(&self, key: &Key, value: &str, expected: Option<u64>, keep: Keep) -> Result<Put, Failure>;
 
-    /// Removes a record; a missing one is no failure.
+    /// Removes a record; a missing record is not an error.
     async fn remove(&self, key: &Key) -> Result<(), Failure>;
 
-    /// Records of a kind in ascending order of id, after `after`, at most `limit`.
+    /// Returns at most `limit` records of a kind in ascending order of id, after `after`.
     async fn list(&self, kind: Kind, after: Option<&str>, limit: usize) -> Result<Vec<(String, Stored)>, Failure>;
 }

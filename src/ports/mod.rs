@@ -1,4 +1,4 @@
-//! The traits the application needs from the world, and the one way they may fail.
+//! The traits that the application requires of the outside world, and their common failure type.
 
 pub mod alert_sink;
 pub mod clock;

@@ -4,21 +4,20 @@ use super::Failure;
 use async_trait::async_trait;
 use serde::Serialize;
 
-/// A setting that decides what is lost when something fails.
+/// A setting that decides what is lost on a fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Promise {
-    /// Where it is set: a server, a file, or this process.
+    /// The place of the setting: a server, a file, or this process.
     pub place: String,
-    /// The setting's name.
     pub setting: &'static str,
-    /// Its value; none if we are not told.
+    /// The value; none if it is not known.
     pub value: Option<String>,
-    /// What is wrong with it; none if nothing is lost by it.
+    /// The weakness of the value; none if no data can be lost by it.
     pub weakness: Option<Weakness>,
 }
 
 impl Promise {
-    /// The setting as people read it, with its value and where it is set.
+    /// Returns the setting as text, with its value and place.
     #[must_use]
     pub fn as_set(&self) -> String {
         let value = self.value.as_deref().unwrap_or("unknown");
@@ -35,15 +34,17 @@ pub struct Weakness {
     pub remedy: &'static str,
 }
 
-/// A store that says what it promises.
+/// A store that describes its durability.
 #[async_trait]
 pub trait Durability: Send + Sync + 'static {
-    /// Every setting that matters, as it is now.
+    /// Returns the current value of every setting that affects durability.
     async fn promises(&self) -> Result<Vec<Promise>, Failure>;
 
-    /// Where the store lets in whoever reaches it, though we come with a password; none where it does not.
+    /// Returns the place of a store that also accepts connections without a password although jitgate uses one;
+    /// otherwise none.
     async fn open_place(&self) -> Result<Option<String>, Failure>;
 
-    /// Does once whatever serving does, on what is nobody's, and leaves nothing behind. Fails where a gate would.
+    /// Performs every operation of a serving process once, on data of its own, and removes the data. It fails where a
+    /// serving process would fail.
     async fn try_out(&self) -> Result<(), Failure>;
 }

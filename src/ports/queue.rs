@@ -1,14 +1,15 @@
-//! The queue of deliveries: taken once, worked on under a lease, and acknowledged only after the ledger has changed.
+//! The queue of deliveries. A delivery is accepted once, processed under a lease, and acknowledged after the ledger
+//! has changed.
 //!
-//! What every engine promises:
-//! * [`Queue::accept`] dedupes and enqueues in one step: a GUID is never known without being queued or finished.
-//! * A claimed delivery that is neither acknowledged, returned nor held on to comes back when its lease ends.
-//! * [`Queue::ack`], [`Queue::retry`] and [`Queue::dead_letter`] consume the lease: acting twice does not compile. A lease
-//!   that ended meanwhile changes nothing and is no failure.
-//! * Of one job's deliveries one at a time is handed out, the oldest that is due. One that waits for a later try holds up
-//!   none of the others: the news that a thief runs must not wait for GitHub to answer about an earlier event.
-//! * Only [`Queue::dead_letter`] makes dead letters, and [`Work::Bury`]; a crash never does.
-//! * A dead letter, and only that, is queued again when its GUID arrives again.
+//! Every engine guarantees:
+//! * [`Queue::accept`] deduplicates and enqueues in one step: a GUID is never known without being queued or finished.
+//! * A claimed delivery that is neither acknowledged, returned nor renewed is handed out again when its lease ends.
+//! * [`Queue::ack`], [`Queue::retry`] and [`Queue::dead_letter`] consume the lease, so a second call does not compile.
+//! An expired lease changes nothing and is not an error.
+//! * One delivery of a job is handed out at a time, the oldest that is due. A delivery that waits for its retry blocks
+//! no other: the report of a theft must not wait until GitHub answers about an earlier event.
+//! * Only [`Queue::dead_letter`] and [`Work::Bury`] create dead letters; a crash never does.
+//! * A dead letter, and only a dead letter, is queued again when its GUID arrives again.
 
 use super::Failure;
 use crate::domain::event::Action;
@@ -18,79 +19,76 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A verified delivery on its way into the queue.
+/// A verified delivery before it is queued.
 #[derive(Debug, Clone)]
 pub struct Arrival {
-    /// Its GUID.
     pub id: DeliveryId,
-    /// `X-GitHub-Event`.
+    /// The `X-GitHub-Event` header.
     pub event: String,
-    /// When the ingress had it whole.
+    /// The time at which the ingress had received the whole body.
     pub received_at: DateTime<Utc>,
-    /// Whether it is to be worked on.
     pub work: Work,
 }
 
-/// Whether an arrival is to be worked on.
+/// The treatment of an arrival.
 #[derive(Debug, Clone)]
 pub enum Work {
     /// Queue it.
     Queue {
-        /// The action.
         action: Action,
         /// The configured repository, `owner/name`. Engines shard by it.
         repository: String,
-        /// The job: of its deliveries, one at a time is worked on.
+        /// The job. One delivery of a job is processed at a time.
         job: JobId,
-        /// Which half of the bound it may fill.
+        /// The part of the bound that it may fill.
         priority: Priority,
-        /// The raw body.
         body: Vec<u8>,
     },
-    /// Keep it as a dead letter at once: it is signed and may be ours, and this version cannot read it.
+    /// Store it as a dead letter at once: it is signed and may belong to jitgate, but this version cannot parse it.
     Bury {
-        /// The action, if that could be read.
+        /// The action, if it could be parsed.
         action: Option<Action>,
-        /// The configured repository; none if it is not known whether it is of one.
+        /// The configured repository; none if it is unknown.
         repository: Option<String>,
-        /// The job, if that could be read.
+        /// The job, if it could be parsed.
         job: Option<JobId>,
-        /// Why it is given up on.
+        /// The reason for the dead letter.
         cause: String,
-        /// The raw body.
         body: Vec<u8>,
     },
-    /// Only remember the GUID.
+    /// Store only the GUID.
     Remember,
 }
 
-/// What is still taken when the queue is filling up.
+/// The priority of an arrival while the queue fills up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
-    /// Could reach a runner of ours: taken to the last.
+    /// The job could reach a runner of jitgate: accepted up to the full bound.
     Reaching,
-    /// Could not: turned away first.
+    /// The job could not: rejected first.
     Other,
 }
 
-/// How much an engine keeps. What waits or is worked on is never dropped, so arrivals are turned away instead.
+/// The bounds of an engine. Unfinished deliveries are never dropped; arrivals are rejected instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Unfinished deliveries at most.
+    /// The most unfinished deliveries.
     pub max_entries: u64,
-    /// Unfinished deliveries at which [`Priority::Other`] is turned away; half the body bytes do so too.
+    /// The number of unfinished deliveries from which [`Priority::Other`] is rejected; half of the body bytes has the
+    /// same effect.
     pub max_entries_other: u64,
-    /// Bytes of bodies at most, as received. Bodies of finished deliveries make room first, the dead ones last of all.
+    /// The most bytes of bodies, as received. Bodies of finished deliveries are dropped first, those of dead letters
+    /// last.
     pub bodies_max_bytes: u64,
-    /// How long a finished delivery is remembered; its body too, room permitting.
+    /// The time for which a finished delivery is remembered, and its body if there is room.
     pub retention: Duration,
-    /// Records of the ledger at most that are kept as `Keep::Spare`.
+    /// The most records of the ledger that are kept as `Keep::Spare`.
     pub max_spare_records: u64,
 }
 
 impl Bounds {
-    /// Whether one more body of `bytes` may come in, given what is unfinished now.
+    /// Returns true if one more body of `bytes` fits, with these unfinished deliveries.
     #[must_use]
     pub fn have_room(&self, priority: Priority, bytes: u64, unfinished: u64, unfinished_bytes: u64) -> bool {
         let (entries, bodies) = match priority {
@@ -101,53 +99,49 @@ impl Bounds {
     }
 }
 
-/// What became of an arrival.
+/// The result of an arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
-    /// It is durable, and queued if it asked to be.
+    /// It is durable, and queued if it was to be queued.
     Taken,
-    /// Its GUID was seen before.
+    /// Its GUID is known.
     AlreadySeen,
-    /// The queue is at its bound; nothing was kept, the GUID included.
+    /// The queue is full; nothing was stored, not even the GUID.
     Full,
 }
 
-/// A delivery somebody works on. Engines hand it out; giving it back consumes it.
+/// A delivery that a worker processes. Engines create it; giving it back consumes it.
 #[derive(Debug)]
 pub struct Lease {
-    /// Its GUID.
     pub id: DeliveryId,
-    /// When it was received.
     pub received_at: DateTime<Utc>,
-    /// How often it was tried before.
+    /// The number of earlier attempts.
     pub attempts: u32,
-    /// The raw body.
     pub body: Vec<u8>,
-    /// The engine's own proof of ownership.
+    /// The engine's proof of ownership.
     pub token: String,
 }
 
-/// Where a delivery stands.
+/// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
-    /// Waits for a worker, or for its next try.
+    /// Waits for a worker or for its next attempt.
     Queued,
-    /// Is worked on.
+    /// A worker processes it.
     Leased,
-    /// Took effect.
+    /// It took effect.
     Done,
-    /// Was remembered and not worked on.
+    /// Only its GUID was stored.
     Ignored,
-    /// Given up on, for a reported reason.
+    /// A dead letter, with a recorded cause.
     Dead,
 }
 
 impl DeliveryState {
-    /// Every state there is.
     pub const ALL: [Self; 5] = [Self::Queued, Self::Leased, Self::Done, Self::Ignored, Self::Dead];
 
-    /// The word used in records and commands.
+    /// Returns the word used in records and commands.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -159,53 +153,49 @@ impl DeliveryState {
         }
     }
 
-    /// Reads the word.
+    /// Parses the word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 }
 
-/// A delivery as the store knows it, without its body.
+/// A delivery as stored, without its body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// Its GUID.
     pub id: DeliveryId,
-    /// `X-GitHub-Event`.
+    /// The `X-GitHub-Event` header.
     pub event: String,
-    /// The action; none for deliveries that were ignored.
+    /// The action; none for ignored deliveries.
     pub action: Option<Action>,
-    /// The repository; none for deliveries that were ignored.
+    /// The repository; none for ignored deliveries.
     pub repository: Option<String>,
-    /// The job; none for deliveries that were ignored.
+    /// The job; none for ignored deliveries.
     pub job: Option<JobId>,
-    /// When it was received.
     pub received_at: DateTime<Utc>,
-    /// Where it stands.
     pub state: DeliveryState,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: u32,
-    /// When it is tried next, for a delivery that waits.
+    /// The time of the next attempt, for a waiting delivery.
     pub due_at: Option<DateTime<Utc>>,
-    /// Why it was returned or given up on, the last time.
+    /// The cause of the last retry or of the dead letter.
     pub cause: Option<String>,
 }
 
-/// Which deliveries are meant. What is left open does not matter.
+/// A filter for deliveries. An empty field matches every delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
-    /// In one of these states; in any where there is none.
+    /// The states; empty for any.
     pub states: Vec<DeliveryState>,
-    /// Of this repository, whatever the case of its ASCII letters.
+    /// The repository, in any case of its ASCII letters.
     pub repository: Option<String>,
-    /// About this job.
     pub job: Option<JobId>,
-    /// Received then or later.
+    /// Received at this time or later.
     pub since: Option<DateTime<Utc>>,
 }
 
 impl Filter {
-    /// What of a job's deliveries is not over.
+    /// Returns the filter for the unfinished deliveries of a job.
     #[must_use]
     pub fn unfinished_of(job: JobId) -> Self {
         Self {
@@ -215,7 +205,7 @@ impl Filter {
         }
     }
 
-    /// Whether a delivery is meant.
+    /// Returns true if the filter matches the delivery.
     #[must_use]
     pub fn matches(&self, delivery: &Delivery) -> bool {
         let is =
@@ -230,65 +220,66 @@ impl Filter {
     }
 }
 
-/// How full the queue is.
+/// The fill level of the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Depth {
     /// Waiting and due.
     pub ready: u64,
-    /// Waiting for a later try.
+    /// Waiting for a later attempt.
     pub delayed: u64,
-    /// Worked on.
+    /// Being processed.
     pub leased: u64,
-    /// Given up on.
+    /// Dead letters.
     pub dead: u64,
-    /// Bytes of stored bodies.
+    /// The bytes of stored bodies.
     pub body_bytes: u64,
-    /// When the oldest unfinished delivery was received.
+    /// The time at which the oldest unfinished delivery was received.
     pub oldest: Option<DateTime<Utc>>,
 }
 
 /// The queue of deliveries.
 #[async_trait]
 pub trait Queue: Send + Sync + 'static {
-    /// Dedupes and enqueues, durably, in one step.
+    /// Deduplicates and enqueues an arrival durably, in one step.
     async fn accept(&self, arrival: Arrival) -> Result<Accepted, Failure>;
 
     /// Hands out up to `limit` due deliveries for `lease_for`, the oldest first.
     async fn claim(&self, consumer: &str, limit: usize, lease_for: Duration) -> Result<Vec<Lease>, Failure>;
 
-    /// Goes on working on it: the lease ends `lease_for` from now. False when it had ended, and somebody else may have it.
+    /// Renews a lease: it ends `lease_for` from now. Returns false if it had ended; another worker may have the
+    /// delivery.
     async fn hold(&self, lease: &Lease, lease_for: Duration) -> Result<bool, Failure>;
 
-    /// Done: it has taken effect.
+    /// Marks a delivery as done: it has taken effect.
     async fn ack(&self, lease: Lease) -> Result<(), Failure>;
 
-    /// Not done: hand it out again after `delay`.
+    /// Returns a delivery to the queue, to be handed out again after `delay`.
     async fn retry(&self, lease: Lease, delay: Duration, cause: &str) -> Result<(), Failure>;
 
-    /// Given up on, for a cause a person can read.
+    /// Makes a delivery a dead letter, with a cause that people can read.
     async fn dead_letter(&self, lease: Lease, cause: &str) -> Result<(), Failure>;
 
-    /// Hands a finished or dead delivery out again, as new. False when it is unknown or its body is gone; one that still
-    /// waits or is worked on stays as it is.
+    /// Queues a finished or dead delivery again, as new. Returns false if it is unknown or has no body any more. An
+    /// unfinished delivery remains unchanged.
     async fn requeue(&self, id: &DeliveryId) -> Result<bool, Failure>;
 
-    /// Returns once something may be due, or after `at_most`.
+    /// Returns when a delivery may be due, or after `at_most`.
     async fn wait(&self, at_most: Duration);
 
-    /// One delivery.
+    /// Returns one delivery.
     async fn delivery(&self, id: &DeliveryId) -> Result<Option<Delivery>, Failure>;
 
-    /// Forgets a dead letter with its body and its GUID, so that it is new if it arrives again. False when there is no such
-    /// dead letter; nothing else is forgotten.
+    /// Removes a dead letter with its body and its GUID, so that a later arrival is new. Returns false if there is no
+    /// such dead letter; other deliveries are never removed.
     async fn forget_dead(&self, id: &DeliveryId) -> Result<bool, Failure>;
 
-    /// The newest deliveries that `filter` means, newest first, at most `limit`. [`Filter::unfinished_of`] a job is answered
-    /// without looking at what is over, however much that is; other filters may look at all that is kept.
+    /// Returns at most `limit` deliveries that match `filter`, the newest first. [`Filter::unfinished_of`] reads no finished
+    /// deliveries; other filters may read everything that is stored.
     async fn deliveries(&self, filter: &Filter, limit: usize) -> Result<Vec<Delivery>, Failure>;
 
-    /// The body of a delivery while it is kept.
+    /// Returns the body of a delivery while it is stored.
     async fn body(&self, id: &DeliveryId) -> Result<Option<Vec<u8>>, Failure>;
 
-    /// How full the queue is.
+    /// Returns the fill level.
     async fn depth(&self) -> Result<Depth, Failure>;
 }

@@ -65,7 +65,7 @@ impl AlertSink for Ear {
         self.pace
     }
 
-    async fn tell(&self, alert: &Alert) -> Result<(), Failure> {
+    async fn send(&self, alert: &Alert) -> Result<(), Failure> {
         if let Some(silence) = &self.silence {
             silence.notify_one();
             std::future::pending::<()>().await;

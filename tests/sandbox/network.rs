@@ -171,7 +171,8 @@ async fn a_job_reaches_the_internet_and_nothing_of_the_machine_or_its_surroundin
     let mut stage = Stage::new("");
     let world = World::make(&stage);
     world.settle(&mut stage);
-    stage.settings.local.network_allow = vec!["10.8.8.8/32".to_owned()];
+    // The second one is that of the uplink itself, which must not lead to the machine's loopback.
+    stage.settings.local.network_allow = vec!["10.8.8.8/32".to_owned(), "10.0.2.2/32".to_owned()];
     stage.settings.local.network_deny = vec!["198.51.100.66/32".to_owned(), "2001:db8:66::/48".to_owned()];
     let probe = stage.settings.local.runner_home.join("probe");
     file(&probe, PROBE, 0o755);

@@ -1,8 +1,8 @@
-//! Prometheus Alertmanager, by version 2 of its API.
+//! Prometheus Alertmanager, through version 2 of its API.
 //!
-//! Alertmanager takes an alert for over when it does not hear of it again, so what is open is posted again every minute, with
-//! an end some minutes ahead: long enough for a restart of ours. What is over is posted with its end. Labels identify an
-//! alert there, so they hold nothing that changes, and nothing that outsiders write.
+//! Alertmanager resolves an alert that is not posted again. Open alerts are therefore posted every minute, with an end
+//! some minutes ahead, which covers a restart of jitgate. Resolved alerts are posted with their end. Labels identify an
+//! alert in Alertmanager, so they hold no value that changes and no text of outsiders.
 
 use super::post::Post;
 use crate::domain::alert::{Alert, AlertState, Pace};
@@ -13,19 +13,19 @@ use chrono::TimeDelta;
 use reqwest::header::HeaderMap;
 use serde_json::{Map, Value, json};
 
-/// How often an open alert is posted.
-const REFRESH: TimeDelta = TimeDelta::seconds(60);
-/// How long Alertmanager takes it for open without hearing of it.
-const OPEN_FOR: TimeDelta = TimeDelta::seconds(300);
+/// The time between two posts of an open alert.
+const REFRESH_INTERVAL: TimeDelta = TimeDelta::seconds(60);
+/// The time for which Alertmanager keeps an alert open without a new post.
+const RESOLVE_TIMEOUT: TimeDelta = TimeDelta::seconds(300);
 
-/// Posts alerts to an Alertmanager.
+/// An alert sink for an Alertmanager.
 pub struct Alertmanager {
     post: Post,
     url: String,
 }
 
 impl Alertmanager {
-    /// The Alertmanager at `url`.
+    /// Creates a sink for the Alertmanager at `url`.
     #[must_use]
     pub fn new(post: Post, url: &str) -> Self {
         Self {
@@ -37,9 +37,9 @@ impl Alertmanager {
     fn body(&self, alert: &Alert) -> Value {
         let ends_at = match alert.state {
             AlertState::Resolved => alert.resolved_at.unwrap_or(alert.last_at),
-            AlertState::Open | AlertState::Acked => self.post.clock().now() + OPEN_FOR,
+            AlertState::Open | AlertState::Acked => self.post.clock().now() + RESOLVE_TIMEOUT,
         };
-        // Alertmanager refuses what ends before it begins.
+        // Alertmanager rejects an alert that ends before it begins.
         let starts_at = alert.opened_at.min(ends_at);
         let mut annotations = Map::from_iter([
             ("summary".to_owned(), json!(alert.summary)),
@@ -77,11 +77,11 @@ impl AlertSink for Alertmanager {
     fn pace(&self) -> Pace {
         Pace {
             quiet: TimeDelta::seconds(10),
-            refresh: Some(REFRESH),
+            refresh: Some(REFRESH_INTERVAL),
         }
     }
 
-    async fn tell(&self, alert: &Alert) -> Result<(), Failure> {
+    async fn send(&self, alert: &Alert) -> Result<(), Failure> {
         let body = self.body(alert).to_string().into_bytes();
         self.post.json("Alertmanager", &self.url, HeaderMap::new(), body).await
     }

@@ -1,4 +1,4 @@
-//! Alerts as log lines, for whoever collects logs.
+//! Alerts as log messages, for log collectors.
 
 use crate::domain::alert::{Alert, AlertState, Pace, Severity};
 use crate::ports::Failure;
@@ -6,7 +6,8 @@ use crate::ports::alert_sink::AlertSink;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 
-/// Writes every change of an alert into the log: open ones as errors if they are critical and as warnings otherwise.
+/// An alert sink that logs every change of an alert. Open alerts are errors if they are critical and warnings
+/// otherwise.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LogSink;
 
@@ -23,7 +24,7 @@ impl AlertSink for LogSink {
         }
     }
 
-    async fn tell(&self, alert: &Alert) -> Result<(), Failure> {
+    async fn send(&self, alert: &Alert) -> Result<(), Failure> {
         let (kind, state) = (alert.kind.as_str(), alert.state.as_str());
         let (id, repository, verdict, count) = (&alert.id, &alert.repository, &alert.verdict, alert.count);
         let (job, summary) = (alert.job_id, &alert.summary);
@@ -63,7 +64,7 @@ impl AlertSink for LogSink {
                     count,
                     job,
                     by,
-                    "alert {kind}: {summary}"
+                    "alert {kind} acknowledged: {summary}"
                 );
             }
             (AlertState::Resolved, _) => {
@@ -77,7 +78,7 @@ impl AlertSink for LogSink {
                     count,
                     job,
                     by,
-                    "over, alert {kind}: {summary}"
+                    "alert {kind} resolved: {summary}"
                 );
             }
         }

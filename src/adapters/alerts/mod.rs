@@ -1,5 +1,5 @@
-//! Where alerts go besides the ledger. What alerts say is inert already (`domain::alert::inert`); each sink escapes for its
-//! receiver all the same.
+//! The receivers of alerts outside the ledger. Alert texts are inert already (`domain::alert::inert`); each sink also
+//! escapes them for its receiver.
 
 mod alertmanager;
 mod log;

@@ -1,5 +1,5 @@
-//! One POST to a receiver of alerts: bounded in time, following no redirect, reading no answer but its head. Errors name
-//! neither the URL nor anything the receiver wrote, since both can hold secrets.
+//! One POST to a receiver of alerts. It has a timeout, follows no redirect and reads only the head of the response.
+//! Errors contain neither the URL nor any text of the receiver, since both can hold secrets.
 
 use crate::config::Proxies;
 use crate::ports::{Clock, Failure};
@@ -11,19 +11,17 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// For a connection to be there.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// For the answer, connecting included.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// Longest pause that a receiver can ask for.
-const LONGEST_PAUSE_S: i64 = 3600;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The timeout for the response, including the connection.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest pause that a receiver can request.
+const MAX_PAUSE_S: i64 = 3600;
 
-/// The HTTP client could not be built.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot set up the client that posts alerts")]
+#[error("failed to build the HTTP client for alerts")]
 pub struct SetupError(#[source] reqwest::Error);
 
-/// Posts alerts.
+/// An HTTP client that posts alerts.
 #[derive(Clone)]
 pub struct Post {
     http: Client,
@@ -31,16 +29,16 @@ pub struct Post {
 }
 
 impl Post {
-    /// A client for all receivers.
+    /// Creates one client for all receivers.
     ///
     /// # Errors
-    /// When it cannot be built.
+    /// Returns a [`SetupError`] if the HTTP client cannot be built.
     pub fn new(clock: Arc<dyn Clock>, proxies: &Proxies) -> Result<Self, SetupError> {
         let mut http = Client::builder()
-            .connect_timeout(CONNECT_WITHIN)
-            .timeout(ANSWER_WITHIN)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(RESPONSE_TIMEOUT)
             .redirect(Policy::none())
-            // None but those of the configuration.
+            // The only proxies are those of the configuration.
             .no_proxy()
             .user_agent(concat!("jitgate/", env!("CARGO_PKG_VERSION")));
         for proxy in proxies.for_client().map_err(SetupError)? {
@@ -54,7 +52,7 @@ impl Post {
         self.clock.as_ref()
     }
 
-    /// Posts JSON to `receiver`, which is what errors call it.
+    /// Posts JSON to a receiver. Errors name it `receiver`.
     pub(super) async fn json(
         &self,
         receiver: &str,
@@ -78,7 +76,7 @@ impl Post {
             }),
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => Err(Failure::Transient(failed(""))),
             _ if status.is_server_error() => Err(Failure::Transient(failed(""))),
-            _ if status.is_redirection() => Err(Failure::Permanent(failed(", and redirects are not followed"))),
+            _ if status.is_redirection() => Err(Failure::Permanent(failed("; redirects are not followed"))),
             _ => Err(Failure::Permanent(failed(""))),
         }
     }
@@ -86,25 +84,28 @@ impl Post {
 
 fn pause(headers: &HeaderMap) -> Option<TimeDelta> {
     let seconds: i64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    TimeDelta::try_seconds(seconds.clamp(0, LONGEST_PAUSE_S))
+    TimeDelta::try_seconds(seconds.clamp(0, MAX_PAUSE_S))
 }
 
-/// What went wrong on the way, without the URL.
+/// Converts an error of the HTTP client without its URL.
 fn unanswered(receiver: &str, error: reqwest::Error) -> Failure {
     let error = error.without_url();
     if error.is_timeout() && !error.is_connect() {
-        return Failure::Transient(format!("{receiver} did not answer in {} s", ANSWER_WITHIN.as_secs()));
+        return Failure::Transient(format!(
+            "{receiver} did not answer within {} s",
+            RESPONSE_TIMEOUT.as_secs()
+        ));
     }
     let mut cause: &dyn Error = &error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    let what = if error.is_connect() {
-        "is out of reach"
+    let fault = if error.is_connect() {
+        "is unreachable"
     } else {
-        "gave no answer"
+        "did not answer"
     };
-    Failure::Transient(format!("{receiver} {what}: {cause}"))
+    Failure::Transient(format!("{receiver} {fault}: {cause}"))
 }
 
 #[cfg(test)]
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_says_what_happened_and_not_where() {
+    async fn an_error_names_the_fault_and_not_the_url() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/secret", listener.local_addr().expect("its address"));
         drop(listener);
@@ -132,7 +133,7 @@ mod tests {
         let Err(Failure::Transient(what)) = failed else {
             panic!("{failed:?}")
         };
-        assert!(what.starts_with("Slack is out of reach: Connection refused"), "{what}");
+        assert!(what.starts_with("Slack is unreachable: Connection refused"), "{what}");
         assert!(!what.contains("secret") && !what.contains("127.0.0.1"), "{what}");
     }
 

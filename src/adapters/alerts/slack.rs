@@ -1,4 +1,4 @@
-//! Slack's incoming webhooks, and those of chats that take the same JSON. The URL is the secret.
+//! Incoming webhooks of Slack and of compatible chats. The URL is the secret.
 
 use super::post::Post;
 use crate::domain::alert::{Alert, AlertState, Pace, Severity};
@@ -10,14 +10,14 @@ use reqwest::header::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
-/// Posts alerts into a channel.
+/// An alert sink for a channel.
 pub struct Slack {
     post: Post,
     url: SecretString,
 }
 
 impl Slack {
-    /// The channel behind `url`.
+    /// Creates a sink for the channel behind `url`.
     #[must_use]
     pub fn new(post: Post, url: SecretString) -> Self {
         Self { post, url }
@@ -37,8 +37,8 @@ impl AlertSink for Slack {
         }
     }
 
-    async fn tell(&self, alert: &Alert) -> Result<(), Failure> {
-        // No formatting, no link that is looked at on our behalf.
+    async fn send(&self, alert: &Alert) -> Result<(), Failure> {
+        // The message has no formatting, and Slack does not fetch its links.
         let body = json!({"text": text(alert), "mrkdwn": false, "unfurl_links": false, "unfurl_media": false});
         let url = self.url.expose_secret();
         self.post
@@ -47,7 +47,7 @@ impl AlertSink for Slack {
     }
 }
 
-/// One line on what happened, one on what to do.
+/// Returns one line with the fact and one with the remedy.
 fn text(alert: &Alert) -> String {
     let urgency = match alert.severity {
         Severity::Critical => "CRITICAL",
@@ -58,7 +58,7 @@ fn text(alert: &Alert) -> String {
         "-" => String::new(),
         repository => format!(" in {repository}"),
     };
-    let somebody = |by: &Option<String>| by.clone().unwrap_or_else(|| "somebody".to_owned());
+    let name = |by: &Option<String>| by.clone().unwrap_or_else(|| "an operator".to_owned());
     let since = alert.opened_at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let times = if alert.count > 1 {
         format!(", {} times since {since}", alert.count)
@@ -67,20 +67,20 @@ fn text(alert: &Alert) -> String {
     };
     let text = match alert.state {
         AlertState::Open => format!(
-            "{urgency}: {kind}{place}: {}{times}\nWhat to do: {} (jitgate alert ack {id})",
+            "{urgency}: {kind}{place}: {}{times}\nRemedy: {} (acknowledge: jitgate alert ack {id})",
             alert.summary,
             alert.kind.advice().replace('`', "'")
         ),
-        AlertState::Acked => format!("{} looks at {kind}{place}, alert {id}", somebody(&alert.acked_by)),
+        AlertState::Acked => format!("{kind}{place}: acknowledged by {}, alert {id}", name(&alert.acked_by)),
         AlertState::Resolved => format!(
-            "Over, says {}: {kind}{place}, alert {id}{times}",
-            somebody(&alert.resolved_by)
+            "{kind}{place}: resolved by {}, alert {id}{times}",
+            name(&alert.resolved_by)
         ),
     };
     escaped(&text)
 }
 
-/// Text as Slack wants it: these three make its mentions and links.
+/// Escapes the three characters that form Slack's mentions and links.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_slack_reads_markup_from_is_escaped() {
+    fn slack_markup_is_escaped() {
         assert_eq!(escaped("<!channel> & <@U1|x>"), "&lt;!channel&gt; &amp; &lt;@U1|x&gt;");
     }
 }

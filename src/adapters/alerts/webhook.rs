@@ -1,8 +1,8 @@
-//! Any other receiver, which knows by a signature whom it hears.
+//! Any other receiver, which verifies the sender by a signature.
 //!
-//! `X-Jitgate-Signature-256` is `sha256=` and the HMAC-SHA-256 of the raw body. The body holds its own id and time, so both
-//! are signed; the headers repeat them. The id is the same when the same is told twice: a receiver that remembers ids, and
-//! refuses what is older than it remembers, is safe against replay.
+//! `X-Jitgate-Signature-256` is `sha256=` followed by the HMAC-SHA-256 of the raw body. The body contains its id and
+//! time, so both are signed; the headers repeat them. A repeated message has the same id. A receiver that remembers ids
+//! and rejects messages older than its memory is safe against replay.
 
 use super::post::Post;
 use crate::domain::alert::{Alert, Pace};
@@ -15,10 +15,10 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
 use serde_json::json;
 
-/// Version of the body's layout.
-const LAYOUT: u32 = 1;
+/// The version of the body's layout.
+const LAYOUT_VERSION: u32 = 1;
 
-/// Posts alerts to a receiver, signed.
+/// An alert sink that posts signed JSON to a receiver.
 pub struct Webhook {
     post: Post,
     url: String,
@@ -26,7 +26,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// The receiver at `url`, which shares `secret`.
+    /// Creates a sink for the receiver at `url`, which shares `secret`.
     #[must_use]
     pub fn new(post: Post, url: &str, secret: SecretString) -> Self {
         Self {
@@ -50,11 +50,11 @@ impl AlertSink for Webhook {
         }
     }
 
-    async fn tell(&self, alert: &Alert) -> Result<(), Failure> {
+    async fn send(&self, alert: &Alert) -> Result<(), Failure> {
         let sent_at = self.post.clock().now();
         let id = format!("{}-{}", alert.id, alert.revision);
         let body = json!({
-            "v": LAYOUT,
+            "v": LAYOUT_VERSION,
             "id": id,
             "sent_at": sent_at,
             "alert": {

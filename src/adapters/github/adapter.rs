@@ -1,33 +1,36 @@
-//! The adapter itself: a client, and the credentials it asks with.
+//! The GitHub adapter: an HTTP client and its credentials.
 
 use super::client::{Answer, Bearer, Client};
 use super::request::Request;
 use super::settings::{Settings, SetupError};
-use super::token::{Access, Tokens};
+use super::token::{Access, Grant, Tokens};
+use crate::domain::ids::RepositoryName;
 use crate::ports::{Clock, Failure, Observer};
 use http::StatusCode;
+use serde::de::DeserializeOwned;
 use std::fmt;
 use std::sync::Arc;
 
-/// GitHub, reached over REST.
+/// The GitHub REST API.
 pub struct GitHubAdapter {
     pub(super) client: Arc<Client>,
     tokens: Tokens,
 }
 
 impl GitHubAdapter {
-    /// Makes an adapter; sends nothing. Must be called inside a tokio runtime, which its connections then live on.
+    /// Creates an adapter without sending a request. It must be called inside a tokio runtime, which then runs its
+    /// connections.
     ///
     /// # Errors
-    /// [`SetupError`] for settings that cannot work.
+    /// Returns a [`SetupError`] if the settings are invalid.
     pub fn new(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, SetupError> {
         Self::observed(settings, clock, Arc::new(()))
     }
 
-    /// The same, with somebody told of every request.
+    /// Creates an adapter that reports every request to `observer`.
     ///
     /// # Errors
-    /// [`SetupError`] for settings that cannot work.
+    /// Returns a [`SetupError`] if the settings are invalid.
     pub fn observed(
         settings: &Settings,
         clock: Arc<dyn Clock>,
@@ -38,8 +41,8 @@ impl GitHubAdapter {
         Ok(Self { client, tokens })
     }
 
-    /// Asks with a token for `access`, and once more with a fresh one where the first is not accepted: GitHub looks at
-    /// the token before it does anything, so nothing can happen twice.
+    /// Sends a request with a token for `access`. If GitHub answers 401, the request is sent once more with a fresh
+    /// token; GitHub checks the token before it does anything, so the request cannot take effect twice.
     pub(super) async fn ask(&self, access: &Access, request: &Request) -> Result<Answer, Failure> {
         let bearer = self.tokens.bearer(access).await?;
         let answer = self.client.send(request, &bearer).await?;
@@ -54,7 +57,33 @@ impl GitHubAdapter {
         }
     }
 
-    /// Asks what anybody may ask, without a credential.
+    pub(super) async fn ask_about_jobs(
+        &self,
+        repository: &RepositoryName,
+        request: &Request,
+    ) -> Result<Answer, Failure> {
+        let access = Access {
+            repository: repository.clone(),
+            grant: Grant::Jobs,
+        };
+        self.ask(&access, request).await
+    }
+
+    /// Returns an object of a repository, or none for 404.
+    pub(super) async fn find<A: DeserializeOwned>(
+        &self,
+        repository: &RepositoryName,
+        request: &Request,
+    ) -> Result<Option<A>, Failure> {
+        let answer = self.ask_about_jobs(repository, request).await?;
+        match answer.status {
+            StatusCode::OK => answer.read().map(Some),
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(answer.unexpected()),
+        }
+    }
+
+    /// Sends a request without a credential.
     pub(super) async fn ask_anonymously(&self, request: &Request) -> Result<Answer, Failure> {
         self.client.send(request, &Bearer::anonymous()).await
     }

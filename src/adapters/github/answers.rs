@@ -1,7 +1,7 @@
-//! GitHub's answers, reduced to our fields, and the facts they are.
+//! GitHub's response bodies, reduced to the fields that jitgate uses, and their conversion to facts.
 //!
-//! GitHub sends null for what was deleted and leaves out what it likes, so a field is required only where nothing could
-//! be decided without it. What is missing counts against trust, never for it.
+//! GitHub sends null for deleted objects and omits many fields, so a field is required only where no decision is
+//! possible without it. A missing value counts against trust, never for it.
 
 use crate::domain::event::{self, JobStatus};
 use crate::domain::facts;
@@ -59,7 +59,7 @@ struct User {
 }
 
 impl Run {
-    /// The run as a fact; it was asked for in a repository of `owner`.
+    /// Converts the run to a fact. `owner` owns the repository that the run was requested from.
     pub(super) fn into_fact(self, owner: &str) -> facts::Run {
         facts::Run {
             event: self.event,
@@ -68,21 +68,21 @@ impl Run {
             head_sha: self.head_sha,
             head_branch: self.head_branch,
             created_at: instant(self.created_at.as_deref()),
-            actor: self.actor.and_then(User::known),
-            triggering_actor: self.triggering_actor.and_then(User::known),
+            actor: self.actor.and_then(User::into_fact),
+            triggering_actor: self.triggering_actor.and_then(User::into_fact),
             repository_id: RepositoryId(self.repository.id),
             private: self.repository.private,
             repository_owner_id: self.repository.owner.and_then(|owner| owner.id).map(AccountId),
-            head_repository: self.head_repository.and_then(|head| head.known(owner)),
+            head_repository: self.head_repository.and_then(|head| head.into_fact(owner)),
         }
     }
 }
 
 impl HeadRepository {
-    /// Its owner is only a search term; whose code it is, the id says.
-    fn known(self, asked_of: &str) -> Option<facts::HeadRepository> {
+    /// The owner is only a search term. The id identifies the repository that the code comes from.
+    fn into_fact(self, requested_owner: &str) -> Option<facts::HeadRepository> {
         let by_name = self.full_name.as_deref().and_then(|name| Some(name.split_once('/')?.0));
-        let by_name = by_name.unwrap_or(asked_of).to_owned();
+        let by_name = by_name.unwrap_or(requested_owner).to_owned();
         Some(facts::HeadRepository {
             id: RepositoryId(self.id?),
             owner: self.owner.and_then(|owner| owner.login).unwrap_or(by_name),
@@ -91,7 +91,7 @@ impl HeadRepository {
 }
 
 impl User {
-    fn known(self) -> Option<facts::User> {
+    fn into_fact(self) -> Option<facts::User> {
         Some(facts::User {
             login: self.login?,
             kind: self.kind.unwrap_or_default(),
@@ -117,7 +117,7 @@ struct Base {
 }
 
 impl Base {
-    fn known(self) -> Option<facts::Base> {
+    fn into_fact(self) -> Option<facts::Base> {
         let (branch, default) = (self.branch?, self.repo?.default_branch?);
         Some(facts::Base {
             is_default: branch == default,
@@ -133,7 +133,7 @@ struct Head {
 }
 
 impl Pull {
-    /// Whether its head lies in this repository; not so when that repository was deleted.
+    /// Returns true if the head is in this repository. Returns false if the head repository was deleted.
     pub(super) fn comes_from(&self, repository: RepositoryId) -> bool {
         self.head.repo.as_ref().is_some_and(|repo| repo.id == repository.0)
     }
@@ -145,9 +145,9 @@ impl From<Pull> for facts::Pull {
             number: pull.number,
             open: pull.state.as_deref() == Some("open"),
             head_sha: pull.head.sha,
-            author: pull.user.and_then(User::known),
+            author: pull.user.and_then(User::into_fact),
             author_association: pull.author_association.unwrap_or_else(|| "NONE".to_owned()),
-            base: pull.base.and_then(Base::known),
+            base: pull.base.and_then(Base::into_fact),
         }
     }
 }
@@ -158,7 +158,7 @@ pub(super) struct IssueEvent {
 }
 
 impl IssueEvent {
-    /// By its author, or by GitHub because the branch was merged or deleted.
+    /// Returns true for a change by the author and for a change by GitHub, because the old base was merged or deleted.
     pub(super) fn changes_the_base(&self) -> bool {
         let event = self.event.as_deref().unwrap_or_default();
         event.starts_with("base_ref") || event.starts_with("automatic_base_change")
@@ -187,7 +187,7 @@ impl From<PullCommit> for facts::Commit {
         let verification = commit.commit.and_then(|details| details.verification);
         Self {
             sha: commit.sha,
-            author: commit.author.and_then(User::known),
+            author: commit.author.and_then(User::into_fact),
             verified: verification.and_then(|verification| verification.verified) == Some(true),
         }
     }
@@ -200,7 +200,7 @@ pub(super) struct ChangedFile {
 }
 
 impl ChangedFile {
-    /// Whether the file is, or was, below a path.
+    /// Returns true if the current or the previous name of the file starts with `under`.
     pub(super) fn touches(&self, under: &str) -> bool {
         let names = [Some(&self.filename), self.previous_filename.as_ref()];
         names.into_iter().flatten().any(|name| name.starts_with(under))
@@ -265,7 +265,7 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// The repository that was asked for by a name.
+    /// Converts the repository to a fact. `asked` is the name that it was requested by.
     pub(super) fn into_fact(self, asked: &RepositoryName) -> pin::Shown {
         pin::Shown {
             ids: RepositoryIds {

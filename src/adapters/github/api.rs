@@ -1,9 +1,9 @@
-//! The port, call by call: which request, and what each status means.
+//! The implementation of the port: the request of each call and the meaning of each status.
 
 use super::adapter::GitHubAdapter;
 use super::answers;
 use super::client::Answer;
-use super::request::{Request, encoded, under};
+use super::request::{PER_PAGE, Request, encoded, under};
 use super::token::{Access, Grant};
 use crate::domain::event::Job;
 use crate::domain::facts::{Commit, Pull, Run, Variable};
@@ -18,30 +18,15 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use http::{Method, StatusCode};
 use secrecy::SecretString;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// GitHub's largest page.
-pub(super) const PER_PAGE: usize = 100;
-/// A run has a thousand jobs at most: 256 of each matrix, and a few hundred matrices are somebody's joke.
-const JOB_PAGES: usize = 10;
-/// GitHub takes 10,000 runners in a group.
-const RUNNER_PAGES: usize = 100;
+/// One matrix has at most 256 jobs; a workflow run with more than 1,000 jobs is not a real workload.
+const MAX_JOB_PAGES: usize = 10;
+/// GitHub accepts 10,000 runners in a group.
+const MAX_RUNNER_PAGES: usize = 100;
 
 impl GitHubAdapter {
-    pub(super) async fn ask_about_jobs(
-        &self,
-        repository: &RepositoryName,
-        request: &Request,
-    ) -> Result<Answer, Failure> {
-        let access = Access {
-            repository: repository.clone(),
-            grant: Grant::Jobs,
-        };
-        self.ask(&access, request).await
-    }
-
     async fn ask_about_runners(&self, scope: &RunnerScope, request: &Request) -> Result<Answer, Failure> {
         let access = Access {
             repository: scope.repository().clone(),
@@ -51,20 +36,6 @@ impl GitHubAdapter {
             },
         };
         self.ask(&access, request).await
-    }
-
-    /// A thing of a repository; none for 404.
-    pub(super) async fn find<A: DeserializeOwned>(
-        &self,
-        repository: &RepositoryName,
-        request: &Request,
-    ) -> Result<Option<A>, Failure> {
-        let answer = self.ask_about_jobs(repository, request).await?;
-        match answer.status {
-            StatusCode::OK => answer.read().map(Some),
-            StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(answer.unexpected()),
-        }
     }
 
     async fn command_run(
@@ -77,14 +48,15 @@ impl GitHubAdapter {
         let path = under(repository, &format!("actions/runs/{run}/{verb}"));
         let mut request = Request::change(endpoint, Method::POST, path, None);
         if verb != "rerun" {
-            // Outsiders cause cancellations, and can cause as many as they like.
+            // Outsiders cause cancellations, in any number.
             request.purpose = Purpose::Judge;
         }
         let answer = self.ask_about_jobs(repository, &request).await?;
         match answer.status {
             StatusCode::CREATED | StatusCode::ACCEPTED => Ok(RunCommand::Accepted),
             StatusCode::CONFLICT => Ok(RunCommand::TooLate),
-            // Re-running a run that still runs, or is too old. The same status says that a permission is missing.
+            // 403 also means that the run still runs or is too old to be re-run. The message tells this from a missing
+            // permission.
             StatusCode::FORBIDDEN if !lacks_permission(&answer.message()) => Ok(RunCommand::TooLate),
             StatusCode::NOT_FOUND => Ok(RunCommand::Gone),
             _ => Err(answer.unexpected()),
@@ -169,7 +141,7 @@ impl GitHub for GitHubAdapter {
         purpose: Purpose,
     ) -> Result<Vec<Job>, Failure> {
         let mut jobs = Vec::new();
-        for page in 1..=JOB_PAGES {
+        for page in 1..=MAX_JOB_PAGES {
             let request = Request::get(
                 "run_jobs",
                 under(repository, &format!("actions/runs/{run}/jobs")),
@@ -215,7 +187,7 @@ impl GitHub for GitHubAdapter {
         let answer = self.ask_about_jobs(repository, &request).await?;
         match answer.status {
             StatusCode::CREATED => Ok(()),
-            // Somebody made it between our two calls, with a value we don't know.
+            // Another writer created the variable between the two calls, with an unknown value.
             StatusCode::CONFLICT => Err(Failure::Transient(answer.to_string())),
             _ => Err(answer.unexpected()),
         }
@@ -277,7 +249,7 @@ impl GitHub for GitHubAdapter {
 
     async fn runners(&self, scope: &RunnerScope) -> Result<Vec<GitHubRunner>, Failure> {
         let mut runners = Vec::new();
-        for page in 1..=RUNNER_PAGES {
+        for page in 1..=MAX_RUNNER_PAGES {
             let request = Request::get("runners", runners_path(scope), Purpose::Admit)
                 .with("per_page", PER_PAGE)
                 .with("page", page);
@@ -306,7 +278,7 @@ impl GitHub for GitHubAdapter {
         }
     }
 
-    /// The one call that counts against no quota. Any answer to it will do.
+    /// Sends the one request that counts against no quota. Any response proves that GitHub is reachable.
     async fn reachable(&self) -> Result<(), Failure> {
         let request = Request::get("rate_limit", "/rate_limit".to_owned(), Purpose::Admit);
         self.ask_anonymously(&request).await.map(|_| ())

@@ -1,12 +1,12 @@
-//! One request in, one classified answer out, within one deadline.
+//! The HTTP client: one request, one classified answer, one deadline.
 //!
-//! An [`Answer`] is GitHub's word on the matter, to be read by whoever asked. Everything that is no word on the matter is
-//! a [`Failure`] here already: no answer, 5xx, 408, limits, and a status that comes without GitHub's JSON, as from a
-//! balancer, a captive portal or a web page. Redirects are not followed, so a token goes nowhere but to the configured
-//! host. Neither headers nor bodies nor queries are logged.
+//! An [`Answer`] is a statement of GitHub's API, which the caller interprets. Everything else is a [`Failure`]: no
+//! answer, 5xx, 408, rate limits, and a response without GitHub's JSON, such as one from a load balancer, a captive
+//! portal or a web page. Redirects are not followed, so a token is sent to the configured host only. Headers, bodies
+//! and queries are not logged.
 
 use super::etag::{Etags, Tagged};
-use super::limits::{Account, Limits, announced};
+use super::limits::{Account, Limits, announced_limit};
 use super::request::Request;
 use super::settings::{Settings, SetupError, base_of};
 use crate::ports::{Clock, Event, Failure, Observer};
@@ -23,15 +23,15 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-/// GitHub takes 100 requests at once; others may use the same account.
+/// GitHub accepts 100 concurrent requests per account, which other programs may use as well.
 const MAX_IN_FLIGHT: usize = 50;
-/// A page of 100 changed files can come near: outsiders choose their paths and contents.
+/// A page of 100 changed files can come near this size, because outsiders choose the paths and contents.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 const MAX_MESSAGE_CHARS: usize = 200;
-/// The version the answers are read in.
+/// The API version that the response types are written for.
 const API_VERSION: &str = "2022-11-28";
 
-/// Whom a request is made as. The header is marked sensitive, so it does not print.
+/// The credential of a request. The header is marked as sensitive, so it is not printed.
 #[derive(Debug)]
 pub(super) struct Bearer {
     pub(super) account: Account,
@@ -46,7 +46,7 @@ impl Bearer {
         }
     }
 
-    /// None for a token that cannot be sent in a header.
+    /// Returns none for a token that cannot be sent in a header.
     pub(super) fn new(account: Account, token: &str) -> Option<Self> {
         let mut authorization = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
         authorization.set_sensitive(true);
@@ -81,7 +81,8 @@ impl Client {
         observer: Arc<dyn Observer>,
     ) -> Result<Self, SetupError> {
         let base = base_of(&settings.api_url)?;
-        // No read timeout: the deadline over each request bounds that, too. No proxies but those of the configuration.
+        // There is no read timeout, because the deadline over each request bounds reading too. The only proxies are
+        // those of the configuration.
         let mut http = reqwest::Client::builder()
             .connect_timeout(settings.connect_timeout)
             .redirect(Policy::none())
@@ -112,9 +113,12 @@ impl Client {
         let deadline = started + self.timeout;
         let too_late = |what: &str| format!("{what} within {} ms", self.timeout.as_millis());
         let Ok(Ok(_permit)) = timeout_at(deadline, self.in_flight.acquire()).await else {
-            return Err(lost(request, &too_late("too many requests under way to send it")));
+            return Err(failed(
+                request,
+                &too_late("too many requests in flight to send this one"),
+            ));
         };
-        let _under_way = self.limits.check(bearer.account, request.purpose, self.clock.now())?;
+        let _in_flight = self.limits.check(bearer.account, request.purpose, self.clock.now())?;
         if bearer.account != Account::Anonymous {
             self.limits.pace(request, self.clock.now())?;
         }
@@ -134,8 +138,8 @@ impl Client {
             duration_s = started.elapsed().as_secs_f64(),
             "called GitHub"
         );
-        let reply = outcome.map_err(|reason| lost(request, &reason))?;
-        self.classified(request, bearer, reply, known)
+        let reply = outcome.map_err(|reason| failed(request, &reason))?;
+        self.classify(request, bearer, reply, known)
     }
 
     async fn exchange(&self, request: &Request, bearer: &Bearer, known: Option<&Tagged>) -> Result<Reply, String> {
@@ -168,7 +172,7 @@ impl Client {
         })
     }
 
-    fn classified(
+    fn classify(
         &self,
         request: &Request,
         bearer: &Bearer,
@@ -177,23 +181,23 @@ impl Client {
     ) -> Result<Answer, Failure> {
         let now = self.clock.now();
         let mut answer = Answer {
-            asked: request.to_string(),
+            request: request.to_string(),
             status: reply.status,
             body: reply.body,
         };
         if answer.status.is_server_error() || answer.status == StatusCode::REQUEST_TIMEOUT {
             return Err(Failure::Transient(answer.to_string()));
         }
-        if !answer.is_githubs_word(&reply.headers, known.is_some()) {
-            return Err(answer.not_githubs_word());
+        if !answer.is_from_github_api(&reply.headers, known.is_some()) {
+            return Err(answer.not_from_github_api());
         }
-        self.limits.learn(bearer.account, &reply.headers);
-        if let Some(limit) = announced(answer.status, &reply.headers, &answer.body, now) {
+        self.limits.record_quota(bearer.account, &reply.headers);
+        if let Some(limit) = announced_limit(answer.status, &reply.headers, &answer.body, now) {
             let failure = Failure::RateLimited {
                 until: limit.until,
-                detail: format!("{answer}: {}", limit.why),
+                detail: format!("{answer}: {}", limit.cause),
             };
-            self.limits.stop(bearer.account, limit);
+            self.limits.apply(bearer.account, limit);
             return Err(failure);
         }
         if let (StatusCode::NOT_MODIFIED, Some(known)) = (answer.status, known) {
@@ -209,20 +213,20 @@ impl Client {
     }
 }
 
-/// What GitHub said. Its text form names request, status and GitHub's message.
+/// A response of GitHub's API. Its text form names the request, the status and GitHub's message.
 pub(super) struct Answer {
-    asked: String,
+    request: String,
     pub(super) status: StatusCode,
     body: Arc<[u8]>,
 }
 
 impl Answer {
-    /// The body as a `T`. The error names no part of the body: it may hold a secret.
+    /// Parses the body. The error contains no part of the body, which may hold a secret.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body).map_err(|error| {
             Failure::Transient(format!(
-                "{}: answered {} with a body that cannot be read ({:?} error at line {}, column {})",
-                self.asked,
+                "{}: answered {} with an invalid body ({:?} error at line {}, column {})",
+                self.request,
                 self.status.as_u16(),
                 error.classify(),
                 error.line(),
@@ -231,13 +235,13 @@ impl Answer {
         })
     }
 
-    /// GitHub's message, made inert and short.
+    /// Returns GitHub's message without control characters, truncated to [`MAX_MESSAGE_CHARS`].
     pub(super) fn message(&self) -> String {
-        inert(&self.spoken().unwrap_or_default())
+        sanitized(&self.github_message().unwrap_or_default())
     }
 
-    /// The `message` of every refusal of GitHub's.
-    fn spoken(&self) -> Option<String> {
+    /// Returns the `message` that every error response of GitHub has.
+    fn github_message(&self) -> Option<String> {
         #[derive(Deserialize)]
         struct Body {
             message: String,
@@ -246,9 +250,9 @@ impl Answer {
         body.map(|body| body.message)
     }
 
-    /// Whether this comes from GitHub's API: JSON where there is a body, with a message in every refusal, and "not modified"
-    /// only when we said which answer we have. What a success holds is read by whoever asked.
-    fn is_githubs_word(&self, headers: &HeaderMap, has_known: bool) -> bool {
+    /// Returns true if the response comes from GitHub's API: it has a JSON body or none, every error has a message, and
+    /// 304 occurs only if the request carried an entity tag. The caller parses the body of a success.
+    fn is_from_github_api(&self, headers: &HeaderMap, has_known: bool) -> bool {
         let content_type = headers
             .get(CONTENT_TYPE)
             .map(|value| value.to_str().unwrap_or_default());
@@ -262,21 +266,21 @@ impl Answer {
                 StatusCode::NOT_MODIFIED => has_known && opening.is_none(),
                 StatusCode::NO_CONTENT => opening.is_none(),
                 status if status.is_success() => matches!(opening, None | Some(b'{' | b'[')),
-                _ => opening == Some(&b'{') && self.spoken().is_some(),
+                _ => opening == Some(&b'{') && self.github_message().is_some(),
             }
     }
 
-    /// The failure of an answer that GitHub's API did not give.
-    fn not_githubs_word(&self) -> Failure {
+    /// Returns the failure for a response that does not come from GitHub's API.
+    fn not_from_github_api(&self) -> Failure {
         Failure::Transient(format!(
-            "{}: answered {} without the JSON of GitHub's API; see that github.api_url is its root (https://HOST/api/v3 for a \
-             GitHub Enterprise Server) and that no proxy answers in its place",
-            self.asked,
+            "{}: answered {} without the JSON of GitHub's API; check that github.api_url is its root (https://HOST/api/v3 for a \
+             GitHub Enterprise Server) and that no proxy answers instead",
+            self.request,
             self.status.as_u16()
         ))
     }
 
-    /// The failure of an answer nobody foresaw.
+    /// Returns the failure for a status that the caller does not handle.
     pub(super) fn unexpected(&self) -> Failure {
         match self.status {
             status if status.is_client_error() => Failure::Permanent(self.to_string()),
@@ -290,7 +294,7 @@ impl Answer {
 
 impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: GitHub answered {}", self.asked, self.status.as_u16())?;
+        write!(f, "{}: GitHub answered {}", self.request, self.status.as_u16())?;
         match self.message().as_str() {
             "" => Ok(()),
             message => write!(f, ": {message}"),
@@ -298,19 +302,19 @@ impl std::fmt::Display for Answer {
     }
 }
 
-fn lost(request: &Request, reason: &str) -> Failure {
-    Failure::Transient(format!("{request}: {}", inert(reason)))
+fn failed(request: &Request, reason: &str) -> Failure {
+    Failure::Transient(format!("{request}: {}", sanitized(reason)))
 }
 
-fn inert(text: &str) -> String {
+fn sanitized(text: &str) -> String {
     let plain = text.chars().filter(|c| !c.is_control());
     plain.take(MAX_MESSAGE_CHARS).collect()
 }
 
-/// An error with its causes; octocrab's own texts stop at the first.
+/// Joins an error and its causes. octocrab's own texts omit the deeper causes.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |&error| error.source());
-    // reqwest's name the whole URL, and queries are not logged.
+    // The texts of reqwest contain the whole URL, and queries are not logged.
     let text = |cause: &dyn Error| {
         let text = cause.to_string();
         text.split(" for url (").next().unwrap_or_default().to_owned()

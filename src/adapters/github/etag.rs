@@ -1,7 +1,7 @@
-//! Answers we already have. A GET with `If-None-Match` that is answered 304 costs no quota.
+//! A cache of responses with their entity tags. A conditional GET that is answered 304 costs no quota.
 //!
-//! Nothing is served from here without asking: every use is revalidated by GitHub, under the current token. Bounded in
-//! entries and bytes; the least recently used goes first.
+//! No response is served without a request: GitHub revalidates every use, under the current token. The cache is bounded
+//! in entries and bytes and evicts the least recently used entry first.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ const MAX_ENTRIES: usize = 4096;
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// A body and the tag GitHub gave it.
+/// A response body and its entity tag.
 #[derive(Clone)]
 pub(super) struct Tagged {
     pub(super) etag: String,
@@ -24,7 +24,7 @@ pub(super) struct Etags(Mutex<Entries>);
 struct Entries {
     by_url: HashMap<String, (Tagged, u64)>,
     bytes: usize,
-    /// Counts uses; the age of an entry is the count at its last use.
+    /// The number of uses so far; the age of an entry is the count at its last use.
     uses: u64,
 }
 
@@ -97,6 +97,6 @@ mod tests {
         assert!(etags.get("0").is_none());
         assert!(etags.get("1").is_some());
         etags.put("1", "x", &vec![0; MAX_BODY_BYTES + 1].into());
-        assert!(etags.get("1").is_none(), "the old body would be wrong now");
+        assert!(etags.get("1").is_none(), "the old body must not be kept");
     }
 }

@@ -1,7 +1,8 @@
-//! GitHub's limits, kept by everybody: who was told to wait waits, and all others of that account with it.
+//! GitHub's rate limits, shared by all callers: a limit that one call of an account runs into stops all calls of this
+//! account.
 //!
-//! Four things end a call before it is sent: a limit GitHub announced, a quota so low that the rest is kept for
-//! admissions, too many calls of one endpoint within a minute, and too many JIT requests.
+//! A call is refused before it is sent for four reasons: a limit that GitHub announced, a quota of which the rest is
+//! reserved for admissions, too many calls of one endpoint within a minute, and too many JIT requests.
 
 use super::request::Request;
 use crate::ports::Failure;
@@ -12,25 +13,26 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// One part in so many of the quota is kept for admissions.
-const RESERVE: u64 = 10;
-/// Points that the calls of one endpoint may use within a minute, by purpose. GitHub takes 900, from all who use the account.
+/// The reserve for admissions is the quota divided by this number.
+const RESERVE_DIVISOR: u64 = 10;
+/// The points that the calls of one endpoint may use within a minute, by purpose. GitHub accepts 900 from all users of
+/// an account.
 const MAX_POINTS_TO_JUDGE: u32 = 600;
 const MAX_POINTS_AT_SIGHT: u32 = 700;
 const MAX_POINTS_TO_ADMIT: u32 = 800;
-/// The quota that our calls use up, in GitHub's word.
+/// GitHub's name of the quota that jitgate's calls use.
 const CORE: &str = "core";
-/// GitHub takes 180 JIT requests a minute: 900 points, 5 for each.
-const JIT_A_MINUTE: usize = 150;
-/// What GitHub asks for where it names no time.
+/// GitHub accepts 180 JIT requests a minute: 900 points, 5 for each.
+const MAX_JIT_REQUESTS_PER_MINUTE: usize = 150;
+/// The wait that GitHub's documentation asks for if a response names no time.
 const DEFAULT_WAIT: TimeDelta = TimeDelta::minutes(1);
-/// GitHub's longest window. A longer wait is a mistake of somebody's, and must not stop us for ever.
-const LONGEST_WAIT: TimeDelta = TimeDelta::hours(1);
+/// GitHub's longest rate limit window. A longer wait is a mistake of the sender and must not stop jitgate for ever.
+const MAX_WAIT: TimeDelta = TimeDelta::hours(1);
 
-/// Whom GitHub counts a call for.
+/// The account that GitHub counts a call for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Account {
-    /// Nobody: no credential was sent.
+    /// No credential was sent.
     Anonymous,
     /// The App itself.
     App,
@@ -51,30 +53,30 @@ impl fmt::Display for Account {
     }
 }
 
-/// A limit GitHub announced.
+/// A limit that GitHub announced.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Limit {
     pub(super) until: DateTime<Utc>,
-    pub(super) why: &'static str,
+    pub(super) cause: &'static str,
 }
 
-/// When calls were made, with their points.
+/// The times of calls with their points.
 type Pace = VecDeque<(DateTime<Utc>, u32)>;
 
 #[derive(Debug, Default)]
 pub(super) struct Limits {
-    standings: Mutex<HashMap<Account, Standing>>,
+    accounts: Mutex<HashMap<Account, AccountState>>,
     jit_requests: Mutex<VecDeque<DateTime<Utc>>>,
-    /// When calls of each endpoint were made within the last minute, with their points.
+    /// The calls of each endpoint within the last minute.
     paces: Mutex<HashMap<&'static str, Pace>>,
 }
 
 #[derive(Debug, Default)]
-struct Standing {
+struct AccountState {
     limit: Option<Limit>,
-    /// Calls that have not come back.
-    under_way: u64,
-    /// By resource.
+    /// Calls that have no result yet.
+    in_flight: u64,
+    /// The quotas by resource.
     quotas: BTreeMap<String, Quota>,
 }
 
@@ -86,23 +88,23 @@ struct Quota {
 }
 
 impl Limits {
-    /// Whether a call may go out now; it is under way until what is returned is dropped.
+    /// Checks that a call may be sent now. The call counts as in flight until the returned guard is dropped.
     pub(super) fn check(
         &self,
         account: Account,
         purpose: Purpose,
         now: DateTime<Utc>,
-    ) -> Result<UnderWay<'_>, Failure> {
-        let mut standings = self.standings();
-        let standing = standings.entry(account).or_default();
-        standing.allows(account, purpose, now)?;
-        standing.under_way += 1;
-        Ok(UnderWay { limits: self, account })
+    ) -> Result<InFlight<'_>, Failure> {
+        let mut accounts = self.accounts();
+        let state = accounts.entry(account).or_default();
+        state.check(account, purpose, now)?;
+        state.in_flight += 1;
+        Ok(InFlight { limits: self, account })
     }
 
-    /// Takes the points of a call from those of its endpoint.
+    /// Takes the points of a call from the budget of its endpoint.
     pub(super) fn pace(&self, request: &Request, now: DateTime<Utc>) -> Result<(), Failure> {
-        let most = match request.purpose {
+        let max_points = match request.purpose {
             Purpose::Judge => MAX_POINTS_TO_JUDGE,
             Purpose::Sight => MAX_POINTS_AT_SIGHT,
             Purpose::Admit => MAX_POINTS_TO_ADMIT,
@@ -113,20 +115,20 @@ impl Limits {
             made.pop_front();
         }
         let points: u32 = made.iter().map(|(_, points)| points).sum();
-        if points + request.points() > most
+        if points + request.points() > max_points
             && let Some((oldest, _)) = made.front()
         {
             return Err(Failure::RateLimited {
                 until: *oldest + TimeDelta::minutes(1),
-                detail: format!("{request}: calls of {} are paced", request.endpoint),
+                detail: format!("{request}: too many calls of {} within a minute", request.endpoint),
             });
         }
         made.push_back((now, request.points()));
         Ok(())
     }
 
-    /// Notes the quota an answer tells of.
-    pub(super) fn learn(&self, account: Account, headers: &HeaderMap) {
+    /// Records the quota that a response reports.
+    pub(super) fn record_quota(&self, account: Account, headers: &HeaderMap) {
         let (Some(limit), Some(remaining), Some(reset)) = (
             number(headers, "x-ratelimit-limit"),
             number(headers, "x-ratelimit-remaining"),
@@ -135,33 +137,33 @@ impl Limits {
             return;
         };
         let resource = text(headers, "x-ratelimit-resource").unwrap_or(CORE);
-        let is_a_word = resource.len() <= 64 && resource.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        if account != Account::Anonymous && is_a_word {
+        let is_valid = resource.len() <= 64 && resource.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        if account != Account::Anonymous && is_valid {
             let quota = Quota {
                 limit,
                 remaining,
                 reset,
             };
-            let mut standings = self.standings();
-            let standing = standings.entry(account).or_default();
-            standing.quotas.insert(resource.to_owned(), quota);
+            let mut accounts = self.accounts();
+            let state = accounts.entry(account).or_default();
+            state.quotas.insert(resource.to_owned(), quota);
         }
     }
 
     /// Stops all calls of `account` until the limit ends.
-    pub(super) fn stop(&self, account: Account, limit: Limit) {
-        let mut standings = self.standings();
-        let standing = standings.entry(account).or_default();
-        // Of two answers that crossed on the way the stricter one counts.
-        if standing.limit.as_ref().is_none_or(|known| known.until < limit.until) {
-            standing.limit = Some(limit);
+    pub(super) fn apply(&self, account: Account, limit: Limit) {
+        let mut accounts = self.accounts();
+        let state = accounts.entry(account).or_default();
+        // Responses can arrive out of order; the later end counts.
+        if state.limit.as_ref().is_none_or(|known| known.until < limit.until) {
+            state.limit = Some(limit);
         }
     }
 
-    /// Takes one of the JIT requests that may go out within a minute.
+    /// Takes one JIT request from the budget of the minute.
     pub(super) fn take_jit_request(&self, now: DateTime<Utc>) -> Result<(), Failure> {
         if let Some(until) = self.jit_not_before(now) {
-            let detail = format!("{JIT_A_MINUTE} JIT runners were asked for within a minute");
+            let detail = format!("{MAX_JIT_REQUESTS_PER_MINUTE} JIT runners were requested within a minute");
             return Err(Failure::RateLimited { until, detail });
         }
         self.jit_requests
@@ -171,54 +173,54 @@ impl Limits {
         Ok(())
     }
 
-    /// When the next JIT request may go out; none if it is now.
+    /// Returns the time from which the next JIT request may be sent; none if it may be sent now.
     pub(super) fn jit_not_before(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut sent = self.jit_requests.lock().unwrap_or_else(PoisonError::into_inner);
         while sent.front().is_some_and(|at| *at + TimeDelta::minutes(1) <= now) {
             sent.pop_front();
         }
-        let oldest = sent.front().filter(|_| sent.len() >= JIT_A_MINUTE)?;
+        let oldest = sent.front().filter(|_| sent.len() >= MAX_JIT_REQUESTS_PER_MINUTE)?;
         Some(*oldest + TimeDelta::minutes(1))
     }
 
-    /// What was left of each resource's quota when GitHub last said; the least of all accounts.
+    /// Returns the remaining quota of each resource as last reported; the lowest of all accounts.
     pub(super) fn remaining(&self) -> BTreeMap<String, u64> {
         let mut least = BTreeMap::new();
-        for (resource, quota) in self.standings().values().flat_map(|standing| &standing.quotas) {
+        for (resource, quota) in self.accounts().values().flat_map(|state| &state.quotas) {
             let known = least.entry(resource.clone()).or_insert(quota.remaining);
             *known = quota.remaining.min(*known);
         }
         least
     }
 
-    fn standings(&self) -> MutexGuard<'_, HashMap<Account, Standing>> {
-        self.standings.lock().unwrap_or_else(PoisonError::into_inner)
+    fn accounts(&self) -> MutexGuard<'_, HashMap<Account, AccountState>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Standing {
-    fn allows(&self, account: Account, purpose: Purpose, now: DateTime<Utc>) -> Result<(), Failure> {
+impl AccountState {
+    fn check(&self, account: Account, purpose: Purpose, now: DateTime<Utc>) -> Result<(), Failure> {
         if let Some(limit) = self.limit.as_ref().filter(|limit| limit.until > now) {
             return Err(Failure::RateLimited {
                 until: limit.until,
-                detail: format!("GitHub limits {account}: {}", limit.why),
+                detail: format!("GitHub limits {account}: {}", limit.cause),
             });
         }
         let Some(quota) = self.quotas.get(CORE).filter(|quota| quota.reset > now) else {
             return Ok(());
         };
-        let kept = match purpose {
-            Purpose::Judge => quota.limit / RESERVE,
-            Purpose::Sight => quota.limit / RESERVE / 2,
+        let reserved = match purpose {
+            Purpose::Judge => quota.limit / RESERVE_DIVISOR,
+            Purpose::Sight => quota.limit / RESERVE_DIVISOR / 2,
             Purpose::Admit => 0,
         };
-        // What is under way may not be counted yet; a crowd at once must not get at what is kept.
-        let counted_on = quota.remaining.saturating_sub(self.under_way);
-        if quota.remaining == 0 || (kept > 0 && counted_on < kept) {
+        // GitHub may not have counted the calls in flight yet; a burst must not use up the reserve.
+        let available = quota.remaining.saturating_sub(self.in_flight);
+        if quota.remaining == 0 || (reserved > 0 && available < reserved) {
             return Err(Failure::RateLimited {
                 until: quota.reset,
                 detail: format!(
-                    "{account} has {} of {} calls left, {kept} are kept for admissions",
+                    "{account} has {} of {} calls left, of which {reserved} are reserved for admissions",
                     quota.remaining, quota.limit
                 ),
             });
@@ -227,22 +229,27 @@ impl Standing {
     }
 }
 
-/// A call that was let go out and has not come back.
-pub(super) struct UnderWay<'a> {
+/// The guard of a call in flight.
+pub(super) struct InFlight<'a> {
     limits: &'a Limits,
     account: Account,
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        if let Some(standing) = self.limits.standings().get_mut(&self.account) {
-            standing.under_way = standing.under_way.saturating_sub(1);
+        if let Some(state) = self.limits.accounts().get_mut(&self.account) {
+            state.in_flight = state.in_flight.saturating_sub(1);
         }
     }
 }
 
-/// The limit an answer announces, if it does.
-pub(super) fn announced(status: StatusCode, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Option<Limit> {
+/// Returns the limit that a response announces, if any.
+pub(super) fn announced_limit(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: DateTime<Utc>,
+) -> Option<Limit> {
     if status != StatusCode::FORBIDDEN && status != StatusCode::TOO_MANY_REQUESTS {
         return None;
     }
@@ -250,20 +257,20 @@ pub(super) fn announced(status: StatusCode, headers: &HeaderMap, body: &[u8], no
     let secondary = body.contains("secondary rate limit") || body.contains("abuse");
     let used_up = number(headers, "x-ratelimit-remaining") == Some(0);
     let wait = retry_after(headers, now);
-    let (until, why) = match wait {
-        Some(until) => (until, "it asked to wait"),
-        None if used_up && !secondary => (reset(headers).unwrap_or(now + DEFAULT_WAIT), "the quota is used up"),
+    let (until, cause) = match wait {
+        Some(until) => (until, "the response has a Retry-After header"),
+        None if used_up && !secondary => (reset(headers).unwrap_or(now + DEFAULT_WAIT), "the quota is exhausted"),
         None if secondary => (now + DEFAULT_WAIT, "secondary rate limit"),
         None if status == StatusCode::TOO_MANY_REQUESTS => (now + DEFAULT_WAIT, "too many requests"),
         None => return None,
     };
     Some(Limit {
-        until: until.clamp(now + TimeDelta::seconds(1), now + LONGEST_WAIT),
-        why,
+        until: until.clamp(now + TimeDelta::seconds(1), now + MAX_WAIT),
+        cause,
     })
 }
 
-/// Seconds, or an HTTP date.
+/// Parses a `Retry-After` header: seconds or an HTTP date.
 fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let value = text(headers, "retry-after")?;
     match value.parse::<u32>() {

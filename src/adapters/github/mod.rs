@@ -1,29 +1,30 @@
-//! GitHub over REST, through octocrab.
+//! The GitHub REST API, through octocrab.
 //!
-//! octocrab is the HTTP client (TLS, pool, base URL). Authentication, limits and models are ours: its own repeat requests,
-//! forget tokens and fail on nulls that GitHub sends. From the bottom up:
+//! octocrab is the HTTP client (TLS, connection pool, base URL). Authentication, rate limits and response types are
+//! jitgate's own, because octocrab's repeat requests, drop tokens and fail on nulls that GitHub sends. From the bottom
+//! up:
 //!
-//! - `request` what to ask; `answers` what GitHub says, as the facts the domain knows
-//! - `limits`, `etag` when not to ask, and what an answer still costs
-//! - `client` one request in, one classified answer out
-//! - `token` whom to ask as: the App's JWT, installations, installation tokens
-//! - `adapter`, `api` the port itself
+//! - `request` one request; `answers` the response bodies, converted to facts of the domain
+//! - `limits`, `etag` the rate limits, and the cache that saves quota
+//! - `client` one request, one classified answer
+//! - `token` the credentials: the App's JWT, its installations, installation tokens
+//! - `adapter`, `api` the implementation of the port
 //!
-//! Nothing is ever repeated here, with one exception: an answer of 401 means that GitHub did nothing at all, so the call
-//! is made once more with a fresh token, whatever its method. (Below us hyper may pick another connection for a request
-//! of which no byte was written.) Whoever gets a [`Failure`](crate::ports::Failure) decides what to do next.
+//! No request is repeated here, with one exception: 401 means that GitHub did nothing, so the request is sent once more
+//! with a fresh token, for every method. (hyper may pick another connection for a request of which no byte was
+//! written.) The caller that gets a [`Failure`](crate::ports::Failure) decides on a retry.
 //!
 //! # Permissions
 //!
-//! An App needs these, and each token is minted with no more than its calls need:
+//! An App needs these permissions, and each token is minted with no more than its calls need:
 //!
 //! | token | permissions | used for |
 //! |---|---|---|
 //! | jobs, one repository | `actions: write` | read runs and jobs, cancel, re-run |
 //! | | `actions_variables: write` | the routing variable |
-//! | | `pull_requests: read`, `contents: read` | pull requests and the files they change |
+//! | | `pull_requests: read`, `contents: read` | pull requests and their changed files |
 //! | | `metadata: read` | permissions of users |
-//! | runners, one repository | `administration: write` | list, make and delete runners |
+//! | runners, one repository | `administration: write` | list, create and delete runners |
 //! | runners, organization | `organization_self_hosted_runners: write` | the same at the organization |
 
 mod adapter;

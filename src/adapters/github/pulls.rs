@@ -1,25 +1,24 @@
-//! Pull requests: those of a head, and the files, events and commits of one.
+//! Pull requests: those of a head branch, and the files, events and commits of one.
 
 use super::adapter::GitHubAdapter;
 use super::answers;
-use super::api::PER_PAGE;
-use super::request::{Request, under};
+use super::request::{PER_PAGE, Request, under};
 use crate::domain::facts::{Commit, Pull};
 use crate::domain::ids::{RepositoryId, RepositoryName};
 use crate::ports::Failure;
 use crate::ports::github::{Changes, MAX_FILE_PAGES, Purpose};
 use http::StatusCode;
 
-/// A thousand pull requests from one branch are somebody's joke.
-const PULL_PAGES: usize = 10;
+/// More than 1,000 pull requests from one branch are not a real use.
+const MAX_PULL_PAGES: usize = 10;
 
-/// Pages of a pull request's events that are read; its author can make any number of them.
-const EVENT_PAGES: usize = 3;
+/// Limits the pages of a pull request's events that are read, because its author can create any number of events.
+const MAX_EVENT_PAGES: usize = 3;
 
-/// GitHub lists no more commits of a pull request than this.
+/// GitHub lists at most this many commits of a pull request.
 const MAX_LISTED_COMMITS: usize = 250;
 
-const COMMIT_PAGES: usize = 3;
+const MAX_COMMIT_PAGES: usize = 3;
 
 impl GitHubAdapter {
     pub(super) async fn list_pulls(
@@ -31,7 +30,7 @@ impl GitHubAdapter {
         purpose: Purpose,
     ) -> Result<Vec<Pull>, Failure> {
         let mut found = Vec::new();
-        for page in 1..=PULL_PAGES {
+        for page in 1..=MAX_PULL_PAGES {
             let request = Request::get("pulls", under(repository, "pulls"), purpose)
                 .with("state", "all")
                 .with("head", format!("{owner}:{branch}"))
@@ -49,9 +48,9 @@ impl GitHubAdapter {
                 return Ok(found);
             }
         }
-        let most = PULL_PAGES * PER_PAGE;
+        let max = MAX_PULL_PAGES * PER_PAGE;
         Err(Failure::Permanent(format!(
-            "{repository}: one branch has more than {most} pull requests"
+            "{repository}: one branch has more than {max} pull requests"
         )))
     }
 
@@ -71,7 +70,7 @@ impl GitHubAdapter {
             let answer = self.ask_about_jobs(repository, &request).await?;
             match answer.status {
                 StatusCode::OK => {}
-                // A diff that GitHub won't compute, which its author may have wanted.
+                // GitHub cannot compute the diff, which the author may have caused on purpose.
                 StatusCode::UNPROCESSABLE_ENTITY => return found(true),
                 _ => return Err(answer.unexpected()),
             }
@@ -93,12 +92,12 @@ impl GitHubAdapter {
         number: u64,
         purpose: Purpose,
     ) -> Result<bool, Failure> {
-        for page in 1..=EVENT_PAGES {
+        for page in 1..=MAX_EVENT_PAGES {
             let path = under(repository, &format!("issues/{number}/events"));
             let request = Request::get("issue_events", path, purpose)
                 .with("per_page", PER_PAGE)
                 .with("page", page);
-            // Pull requests cannot be deleted: where GitHub knows none of this number there are no events.
+            // A pull request cannot be deleted, so a number that GitHub does not know has no events.
             let found: Option<Vec<answers::IssueEvent>> = self.find(repository, &request).await?;
             let events = found.unwrap_or_default();
             if events.iter().any(answers::IssueEvent::changes_the_base) {
@@ -118,7 +117,7 @@ impl GitHubAdapter {
         purpose: Purpose,
     ) -> Result<Option<Vec<Commit>>, Failure> {
         let mut commits = Vec::new();
-        for page in 1..=COMMIT_PAGES {
+        for page in 1..=MAX_COMMIT_PAGES {
             let path = under(repository, &format!("pulls/{number}/commits"));
             let request = Request::get("pull_commits", path, purpose)
                 .with("per_page", PER_PAGE)

@@ -1,4 +1,4 @@
-//! What to ask: one REST request, with every part that came from outside percent-encoded.
+//! One REST request. Every part that comes from outside is percent-encoded.
 
 use crate::domain::ids::RepositoryName;
 use crate::ports::github::Purpose;
@@ -6,14 +6,17 @@ use http::Method;
 use serde_json::Value;
 use std::fmt::{self, Write};
 
-/// One request. Its text form, used in errors, is method and path: queries stay out of it.
+/// The largest page size that GitHub accepts.
+pub(super) const PER_PAGE: usize = 100;
+
+/// A request. Its text form, used in errors, is the method and the path, without the query.
 pub(super) struct Request {
-    /// Name for metrics and logs, out of a closed set.
+    /// The name in metrics and logs, out of a closed set.
     pub(super) endpoint: &'static str,
     pub(super) method: Method,
-    /// Below the API URL, encoded.
+    /// The path below the API URL, encoded.
     pub(super) path: String,
-    /// Without the question mark, encoded; empty for none.
+    /// The query without the question mark, encoded; empty for none.
     pub(super) query: String,
     pub(super) body: Option<Value>,
     pub(super) purpose: Purpose,
@@ -31,7 +34,7 @@ impl Request {
         }
     }
 
-    /// A request that changes something. Unless it is made for another purpose, none is held back for want of quota.
+    /// Creates a request that changes something. Its purpose is [`Purpose::Admit`], so it may use the whole quota.
     pub(super) fn change(endpoint: &'static str, method: Method, path: String, body: Option<Value>) -> Self {
         Self {
             method,
@@ -51,12 +54,12 @@ impl Request {
         self
     }
 
-    /// What GitHub's secondary limit counts it for.
+    /// Returns the points that GitHub's secondary limit counts for the request.
     pub(super) fn points(&self) -> u32 {
         if self.method == Method::GET { 1 } else { 5 }
     }
 
-    /// Path and query.
+    /// Returns the path and the query.
     pub(super) fn target(&self) -> String {
         match self.query.as_str() {
             "" => self.path.clone(),
@@ -71,12 +74,12 @@ impl fmt::Display for Request {
     }
 }
 
-/// `/repos/{owner}/{name}/{rest}`. The name's characters are safe by its type.
+/// Returns `/repos/{owner}/{name}/{rest}`. The type of the name guarantees safe characters.
 pub(super) fn under(repository: &RepositoryName, rest: &str) -> String {
     format!("/repos/{repository}/{rest}")
 }
 
-/// Percent-encodes everything but unreserved characters.
+/// Percent-encodes everything except unreserved characters.
 pub(super) fn encoded(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

@@ -1,66 +1,61 @@
-//! What the adapter is told when it is made, and why that may not do.
+//! The settings of the adapter and their errors.
 
 use crate::config::Proxies;
 use http::Uri;
 use secrecy::SecretString;
 use std::time::Duration;
 
-/// How GitHub is reached, and as whom.
+/// The connection to GitHub and its credentials.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Root of the REST API, `https://api.github.com` or `https://HOST/api/v3`.
+    /// The root of the REST API, `https://api.github.com` or `https://HOST/api/v3`.
     pub api_url: String,
-    /// Whom to speak as.
     pub credentials: Credentials,
-    /// By which proxies.
     pub proxies: Proxies,
-    /// Longest time for a connection to be made, TLS included.
+    /// The timeout for a connection, TLS included.
     pub connect_timeout: Duration,
-    /// Longest time for a request from waiting for its turn to the last byte of the answer.
+    /// The timeout for a request, from the wait for a free place to the last byte of the response.
     pub timeout: Duration,
 }
 
-/// Whom to speak as.
+/// The credentials of the adapter.
 #[derive(Debug, Clone)]
 pub enum Credentials {
     /// A GitHub App.
     App {
-        /// The App's client id or id.
+        /// The client id or the id of the App.
         app_id: String,
-        /// Its RSA private key in PEM.
+        /// The App's RSA private key in PEM.
         private_key: SecretString,
-        /// Its one installation; found for each owner when absent.
+        /// The only installation of the App; if absent, it is looked up for each owner.
         installation_id: Option<u64>,
     },
-    /// A token somebody made by hand: break-glass.
+    /// A personal access token, for emergencies.
     Token(SecretString),
-    /// Nobody: for a process that only asks whether GitHub answers.
+    /// No credentials: for a process that only checks whether GitHub is reachable.
     Anonymous,
 }
 
-/// Why an adapter cannot be made. Holds no secret.
+/// The reason why an adapter cannot be created. It holds no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// Not an `http` or `https` URL, or one with a user name, a query or a fragment.
-    #[error("the API URL is not of the form https://HOST[:PORT][/PATH]")]
+    /// The URL is not `http` or `https`, or has a user name, a query or a fragment.
+    #[error("invalid API URL; expected https://HOST[:PORT][/PATH]")]
     ApiUrl,
-    /// Not an RSA private key in PEM.
-    #[error("the private key of app {app_id} is not an RSA key in PEM")]
+    /// The text is not an RSA private key in PEM.
+    #[error("invalid private key of app {app_id}; expected an RSA key in PEM")]
     PrivateKey {
-        /// The App it belongs to.
         app_id: String,
-        /// What the parser said.
         source: jsonwebtoken::errors::Error,
     },
-    /// Characters that no token has.
-    #[error("the token holds characters that cannot be sent in a header")]
+    /// The token has characters that no token has.
+    #[error("invalid token: it has characters that cannot be sent in a header")]
     Token,
-    /// The HTTP client could not be built.
     #[error("cannot build the HTTP client; are root certificates installed (Debian package ca-certificates)?")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Checks an API URL and takes its trailing slash away.
+/// Validates an API URL and removes its trailing slash.
 pub(super) fn base_of(api_url: &str) -> Result<String, SetupError> {
     let uri: Uri = api_url.trim().parse().map_err(|_| SetupError::ApiUrl)?;
     let web = matches!(uri.scheme_str(), Some("http" | "https"));
@@ -93,7 +88,7 @@ mod tests {
             "https://x/#a",
             "/api",
         ] {
-            assert!(base_of(url).is_err(), "{url:?} was taken");
+            assert!(base_of(url).is_err(), "{url:?} is accepted");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Whom to ask as: the App's JWT, its installations, and installation tokens.
+//! The credentials of requests: the App's JWT, its installations and its installation tokens.
 //!
-//! One token for each access, minted once for any number of callers (they share one request and its result), replaced
-//! five minutes before it expires and when GitHub stops accepting it. Tokens live in memory only.
+//! One token exists for each access. Concurrent callers share one mint request and its result. A token is replaced five
+//! minutes before it expires and when GitHub stops accepting it. Tokens are kept in memory only.
 
 use super::client::{Bearer, Client};
 use super::limits::Account;
@@ -21,21 +21,21 @@ use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Clocks differ; GitHub takes no JWT from its future.
-const BACKDATED: TimeDelta = TimeDelta::seconds(60);
-/// GitHub takes 10 minutes at most.
-const JWT_LIFE: TimeDelta = TimeDelta::minutes(9);
-/// How long before its end a token is replaced.
-const RENEWED_BEFORE: TimeDelta = TimeDelta::minutes(5);
+/// Clocks differ, and GitHub rejects a JWT from the future.
+const JWT_BACKDATE: TimeDelta = TimeDelta::seconds(60);
+/// GitHub accepts at most 10 minutes.
+const JWT_LIFETIME: TimeDelta = TimeDelta::minutes(9);
+/// The time before its expiry at which a token is replaced.
+const RENEWAL_MARGIN: TimeDelta = TimeDelta::minutes(5);
 
-/// What a token is for.
+/// The repository and the permissions that a token is minted for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Access {
     pub(super) repository: RepositoryName,
     pub(super) grant: Grant,
 }
 
-/// What a token may do; the module's header says what for.
+/// The permissions of a token; the header of the `github` module lists their uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Grant {
     Jobs,
@@ -63,7 +63,7 @@ impl Grant {
     }
 }
 
-/// Where bearers come from.
+/// The source of bearer tokens.
 pub(super) enum Tokens {
     Fixed(Arc<Bearer>),
     Minted(Arc<App>),
@@ -105,7 +105,7 @@ impl Tokens {
         }
     }
 
-    /// Another bearer in place of one that GitHub did not accept.
+    /// Returns a new bearer in place of one that GitHub rejected.
     pub(super) async fn replace(&self, access: &Access, refused: &Arc<Bearer>) -> Result<Arc<Bearer>, Failure> {
         match self {
             Self::Fixed(_) => Err(self.refused(access)),
@@ -116,31 +116,31 @@ impl Tokens {
         }
     }
 
-    /// The failure when GitHub accepts no credential of ours; names where they come from.
+    /// Returns the failure for credentials that GitHub rejects. It names their source.
     pub(super) fn refused(&self, access: &Access) -> Failure {
         let repository = &access.repository;
         Failure::Permanent(match self {
-            Self::Fixed(_) => format!("GitHub does not accept the configured token (for {repository})"),
+            Self::Fixed(_) => format!("GitHub rejects the configured token (for {repository})"),
             Self::Minted(app) => format!(
-                "GitHub does not accept a fresh installation token of app {} (for {repository})",
+                "GitHub rejects a fresh installation token of app {} (for {repository})",
                 app.id
             ),
         })
     }
 }
 
-/// A GitHub App and the tokens minted for it.
+/// A GitHub App and its tokens.
 pub(super) struct App {
     id: String,
     key: EncodingKey,
     only_installation: Option<u64>,
     client: Arc<Client>,
-    /// By owner, in lower case.
+    /// The installation ids by owner, in lower case.
     installations: Mutex<HashMap<String, u64>>,
     tokens: Mutex<HashMap<Access, Minting>>,
 }
 
-/// A token that is, or will be: whoever comes while it is minted waits for the same result.
+/// A token or its pending mint request. Concurrent callers wait for the same result.
 type Minting = Shared<BoxFuture<'static, Result<Token, Failure>>>;
 
 #[derive(Clone)]
@@ -151,11 +151,11 @@ struct Token {
 
 impl App {
     async fn bearer(self: &Arc<Self>, access: &Access) -> Result<Arc<Bearer>, Failure> {
-        let renew_after = self.client.clock.now() + RENEWED_BEFORE;
+        let renew_after = self.client.clock.now() + RENEWAL_MARGIN;
         let usable =
             |result: &Result<Token, Failure>| result.as_ref().is_ok_and(|token| token.expires_at > renew_after);
         let minting = {
-            let mut tokens = held(&self.tokens);
+            let mut tokens = lock(&self.tokens);
             match tokens.get(access) {
                 Some(minting) if minting.peek().is_none_or(usable) => minting.clone(),
                 _ => {
@@ -169,9 +169,9 @@ impl App {
     }
 
     fn forget(&self, access: &Access, refused: &Arc<Bearer>) {
-        let mut tokens = held(&self.tokens);
+        let mut tokens = lock(&self.tokens);
         let is_refused = |token: &Token| Arc::ptr_eq(&token.bearer, refused);
-        // Others may have replaced it meanwhile.
+        // Another caller may have replaced it already.
         if let Some(Ok(token)) = tokens.get(access).and_then(|minting| minting.peek())
             && is_refused(token)
         {
@@ -179,10 +179,10 @@ impl App {
         }
     }
 
-    /// On a task of its own, so that a caller who gives up takes nothing from the others.
+    /// Mints a token on a task of its own, so that a caller that is cancelled does not cancel it for the others.
     fn minting(self: Arc<Self>, access: Access) -> Minting {
         let minted = tokio::spawn(async move { self.mint(&access).await });
-        let lost = |error| Failure::Transient(format!("minting a token broke off: {error}"));
+        let lost = |error| Failure::Transient(format!("failed to mint a token: {error}"));
         minted
             .map(move |done| done.unwrap_or_else(|error| Err(lost(error))))
             .boxed()
@@ -205,15 +205,15 @@ impl App {
                 })
             }
             StatusCode::NOT_FOUND => {
-                // It may have been installed anew, under another id.
-                held(&self.installations).remove(&owner_of(&access.repository));
+                // The App may have been reinstalled with another id.
+                lock(&self.installations).remove(&owner_of(&access.repository));
                 Err(Failure::Permanent(format!(
                     "app {} has no installation {installation}: {answer}",
                     self.id
                 )))
             }
             StatusCode::FORBIDDEN | StatusCode::UNPROCESSABLE_ENTITY => Err(Failure::Permanent(format!(
-                "app {} gets no token for {} with {}: {answer}",
+                "app {} cannot get a token for {} with {}: {answer}",
                 self.id,
                 access.repository,
                 listed(access.grant.permissions()),
@@ -228,7 +228,7 @@ impl App {
             id: u64,
         }
         let owner = owner_of(repository);
-        let known = held(&self.installations).get(&owner).copied();
+        let known = lock(&self.installations).get(&owner).copied();
         if let Some(id) = self.only_installation.or(known) {
             return Ok(id);
         }
@@ -237,11 +237,11 @@ impl App {
         match answer.status {
             StatusCode::OK => {
                 let Installation { id } = answer.read()?;
-                held(&self.installations).insert(owner, id);
+                lock(&self.installations).insert(owner, id);
                 Ok(id)
             }
             StatusCode::NOT_FOUND => Err(Failure::Permanent(format!(
-                "app {} is not installed on {repository}, or there is no such repository",
+                "app {} is not installed on {repository}, or the repository does not exist",
                 self.id
             ))),
             _ => Err(self.refusal(&answer)),
@@ -251,7 +251,7 @@ impl App {
     fn refusal(&self, answer: &super::client::Answer) -> Failure {
         match answer.status {
             StatusCode::UNAUTHORIZED => Failure::Permanent(format!(
-                "GitHub does not accept the JWT of app {}; check its id, its private key and the clock: {answer}",
+                "GitHub rejects the JWT of app {}: {answer}; check its id, its private key and the clock",
                 self.id
             )),
             _ => answer.unexpected(),
@@ -267,11 +267,11 @@ impl App {
         }
         let now = self.client.clock.now();
         let claims = Claims {
-            iat: (now - BACKDATED).timestamp(),
-            exp: (now + JWT_LIFE).timestamp(),
+            iat: (now - JWT_BACKDATE).timestamp(),
+            exp: (now + JWT_LIFETIME).timestamp(),
             iss: self.id.clone(),
         };
-        let failed = || Failure::Permanent(format!("the private key of app {} signs no JWT", self.id));
+        let failed = || Failure::Permanent(format!("failed to sign a JWT with the private key of app {}", self.id));
         let jwt = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key).map_err(|_| failed())?;
         Bearer::new(Account::App, &jwt).ok_or_else(failed)
     }
@@ -310,6 +310,6 @@ fn owner_of(repository: &RepositoryName) -> String {
     repository.owner().to_ascii_lowercase()
 }
 
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

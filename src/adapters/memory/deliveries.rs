@@ -1,7 +1,8 @@
-//! The deliveries: each at its place in the order of arrival, with the state it is in.
+//! The deliveries in their order of arrival, each with its state.
 //!
-//! One instant says when an unfinished delivery may be claimed: a claim only moves it to the end of the lease, so a lease
-//! that ended needs no clean-up. A lease is told by its place and its number of attempts, which never come together twice.
+//! One time says when an unfinished delivery may be claimed. A claim only moves it to the end of the lease, so an
+//! expired lease needs no clean-up. The position and the number of attempts identify a lease; the pair never occurs
+//! twice.
 
 use crate::domain::event::Action;
 use crate::domain::ids::{DeliveryId, JobId};
@@ -17,9 +18,9 @@ pub(super) struct Deliveries {
     entries: BTreeMap<u64, Entry>,
     unfinished: BTreeSet<u64>,
     unfinished_bytes: u64,
-    /// The finished ones by when they finished.
+    /// The finished deliveries by their finishing time.
     finished: BTreeSet<(DateTime<Utc>, u64)>,
-    /// The finished ones that still have a body, the dead behind all others.
+    /// The finished deliveries that still have a body; dead letters come last.
     spare_bodies: BTreeSet<(bool, u64)>,
     body_bytes: u64,
 }
@@ -35,7 +36,7 @@ struct Entry {
     body: Option<Vec<u8>>,
 }
 
-/// What a delivery that was queued is about.
+/// The subject of a delivery that was queued.
 struct Subject {
     action: Option<Action>,
     repository: Option<String>,
@@ -44,11 +45,11 @@ struct Subject {
 
 #[derive(Clone, Copy)]
 enum Stage {
-    /// To be claimed from then on.
+    /// Waits; can be claimed from this time on.
     Waiting(DateTime<Utc>),
-    /// To be claimed again from then on.
+    /// Leased; can be claimed again from this time on.
     Leased(DateTime<Utc>),
-    /// Over since then, in one of the final states.
+    /// Finished at this time, in one of the final states.
     Finished(DeliveryState, DateTime<Utc>),
 }
 
@@ -111,12 +112,12 @@ impl Deliveries {
         }
     }
 
-    /// Forgets what finished longer than the retention ago.
+    /// Removes the deliveries that finished longer ago than the retention.
     pub(super) fn expire(&mut self, now: DateTime<Utc>) {
         while let Some((at, place)) = self.finished.first().copied()
             && later(at, self.bounds.retention) <= now
         {
-            self.take_out(place);
+            self.remove(place);
         }
     }
 
@@ -166,9 +167,9 @@ impl Deliveries {
             }
         };
         if let Some(place) = known {
-            self.take_out(place);
+            self.remove(place);
         }
-        self.put_last(Entry {
+        self.insert_last(Entry {
             id: arrival.id,
             event: arrival.event,
             subject,
@@ -201,24 +202,24 @@ impl Deliveries {
     }
 
     pub(super) fn hold(&mut self, lease: &Lease, now: DateTime<Utc>, lease_for: Duration) -> bool {
-        self.give_back(lease, now, |entry| entry.stage = Stage::Leased(later(now, lease_for)))
+        self.change_leased(lease, now, |entry| entry.stage = Stage::Leased(later(now, lease_for)))
     }
 
     pub(super) fn ack(&mut self, lease: &Lease, now: DateTime<Utc>) {
-        self.give_back(lease, now, |entry| {
+        self.change_leased(lease, now, |entry| {
             entry.stage = Stage::Finished(DeliveryState::Done, now);
         });
     }
 
     pub(super) fn retry(&mut self, lease: &Lease, now: DateTime<Utc>, delay: Duration, cause: &str) {
-        self.give_back(lease, now, |entry| {
+        self.change_leased(lease, now, |entry| {
             entry.stage = Stage::Waiting(later(now, delay));
             entry.cause = Some(cause.to_owned());
         });
     }
 
     pub(super) fn dead_letter(&mut self, lease: &Lease, now: DateTime<Utc>, cause: &str) {
-        self.give_back(lease, now, |entry| {
+        self.change_leased(lease, now, |entry| {
             entry.stage = Stage::Finished(DeliveryState::Dead, now);
             entry.cause = Some(cause.to_owned());
         });
@@ -231,9 +232,9 @@ impl Deliveries {
         if self.unfinished.contains(&place) {
             return true;
         }
-        match self.take_out(place) {
+        match self.remove(place) {
             Some(entry) if entry.body.is_some() => {
-                self.put_last(Entry {
+                self.insert_last(Entry {
                     attempts: 0,
                     cause: None,
                     stage: Stage::Waiting(now),
@@ -243,14 +244,14 @@ impl Deliveries {
                 true
             }
             Some(entry) => {
-                self.put_at(place, entry);
+                self.insert(place, entry);
                 false
             }
             None => false,
         }
     }
 
-    /// When something is due next: a try, or the end of a lease.
+    /// Returns the time of the next due delivery: a retry or the end of a lease.
     pub(super) fn next_due(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let ready = self.next_of_each_job(now).next().map(|_| now);
         let later = self.unfinished().filter_map(|(_, entry)| entry.stage.due_at());
@@ -263,7 +264,7 @@ impl Deliveries {
 
     pub(super) fn forget_dead(&mut self, id: &DeliveryId) -> bool {
         let place = self.places.get(id).copied().filter(|place| self.is_dead(*place));
-        place.and_then(|place| self.take_out(place)).is_some()
+        place.and_then(|place| self.remove(place)).is_some()
     }
 
     pub(super) fn newest(&self, filter: &Filter, limit: usize, now: DateTime<Utc>) -> Vec<Delivery> {
@@ -302,15 +303,15 @@ impl Deliveries {
         self.entries.get(self.places.get(id)?)
     }
 
-    /// Unfinished deliveries in order of arrival.
+    /// Iterates over the unfinished deliveries in order of arrival.
     fn unfinished(&self) -> impl Iterator<Item = (u64, &Entry)> {
         let entry = |place: &u64| Some((*place, self.entries.get(place)?));
         self.unfinished.iter().filter_map(entry)
     }
 
-    /// Of each job nobody works on, the oldest delivery that is due; in order of arrival.
+    /// Iterates over the oldest due delivery of each job that has no leased delivery, in order of arrival.
     fn next_of_each_job(&self, now: DateTime<Utc>) -> impl Iterator<Item = u64> {
-        // Those of which no job is known take turns as if they were one's.
+        // Deliveries without a known job are served as if they belonged to one job.
         let job = |entry: &Entry| entry.subject.as_ref().map(|subject| subject.job);
         let leased = self
             .unfinished()
@@ -321,17 +322,17 @@ impl Deliveries {
             .map(|(place, _)| place)
     }
 
-    /// Changes a leased delivery, if the lease is still the one that holds it.
-    fn give_back(&mut self, lease: &Lease, now: DateTime<Utc>, change: impl FnOnce(&mut Entry)) -> bool {
+    /// Changes a leased delivery if the lease still holds it. Returns whether it does.
+    fn change_leased(&mut self, lease: &Lease, now: DateTime<Utc>, change: impl FnOnce(&mut Entry)) -> bool {
         let Some(place) = self.places.get(&lease.id).copied() else {
             return false;
         };
         let is_held = self.entries.get(&place).is_some_and(|entry| {
             entry.stage.state(now) == DeliveryState::Leased && token(place, entry.attempts) == lease.token
         });
-        if is_held && let Some(mut entry) = self.take_out(place) {
+        if is_held && let Some(mut entry) = self.remove(place) {
             change(&mut entry);
-            self.put_at(place, entry);
+            self.insert(place, entry);
         }
         is_held
     }
@@ -340,19 +341,19 @@ impl Deliveries {
     fn make_room(&mut self) {
         while self.body_bytes > self.bounds.bodies_max_bytes
             && let Some((_, place)) = self.spare_bodies.first().copied()
-            && let Some(entry) = self.take_out(place)
+            && let Some(entry) = self.remove(place)
         {
-            self.put_at(place, Entry { body: None, ..entry });
+            self.insert(place, Entry { body: None, ..entry });
         }
     }
 
-    fn put_last(&mut self, entry: Entry) {
+    fn insert_last(&mut self, entry: Entry) {
         self.last_place += 1;
-        self.put_at(self.last_place, entry);
+        self.insert(self.last_place, entry);
     }
 
-    /// Puts an entry in, and into every index it belongs to.
-    fn put_at(&mut self, place: u64, entry: Entry) {
+    /// Inserts an entry and updates every index.
+    fn insert(&mut self, place: u64, entry: Entry) {
         self.places.insert(entry.id.clone(), place);
         self.body_bytes += entry.bytes();
         match entry.stage {
@@ -370,8 +371,8 @@ impl Deliveries {
         self.entries.insert(place, entry);
     }
 
-    /// Takes an entry out, and out of every index.
-    fn take_out(&mut self, place: u64) -> Option<Entry> {
+    /// Removes an entry and updates every index.
+    fn remove(&mut self, place: u64) -> Option<Entry> {
         let entry = self.entries.remove(&place)?;
         self.places.remove(&entry.id);
         self.body_bytes -= entry.bytes();

@@ -1,4 +1,4 @@
-//! The `memory:` engine: for replay, tests and a first look. It forgets everything when the process ends.
+//! The `memory:` engine, for replay, tests and trials. It loses everything when the process ends.
 
 mod deliveries;
 mod records;

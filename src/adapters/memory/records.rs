@@ -1,4 +1,4 @@
-//! The ledger's records, and when each expires.
+//! The records of the ledger and their expiry.
 
 use crate::ports::ledger::{Keep, Key, Kind, Put, Stored};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,9 +8,9 @@ use std::ops::Bound;
 #[derive(Default)]
 pub(super) struct Records {
     by_key: BTreeMap<Key, Record>,
-    /// When to forget what; holds exactly the records that are not kept for ever.
+    /// The expiry times; holds exactly the records that are not kept for ever.
     expiries: BTreeSet<(DateTime<Utc>, Key)>,
-    /// The spare ones, those that were written longest ago first.
+    /// The spare records, the least recently written first.
     spare: BTreeSet<(u64, Key)>,
     max_spare: usize,
     writes: u64,
@@ -19,7 +19,7 @@ pub(super) struct Records {
 struct Record {
     stored: Stored,
     expires_at: Option<DateTime<Utc>>,
-    /// Its place among the spare ones.
+    /// The record's position among the spare records.
     spare_at: Option<u64>,
 }
 

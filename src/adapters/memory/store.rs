@@ -1,5 +1,5 @@
-//! Both ports over one lock. Every step is synchronous, takes the time from the injected clock, and lets go of the lock
-//! before it answers.
+//! Both ports over one lock. Every step is synchronous, reads the injected clock and releases the lock before it
+//! returns.
 
 use super::deliveries::Deliveries;
 use super::records::Records;
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Queue and ledger of one process, without a disk.
+/// A queue and a ledger in the memory of one process.
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -27,7 +27,7 @@ struct State {
 }
 
 impl MemoryStore {
-    /// An empty store that keeps time by `clock`.
+    /// Creates an empty store that uses the time of `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, bounds: Bounds) -> Self {
         Self {
@@ -40,7 +40,7 @@ impl MemoryStore {
         }
     }
 
-    /// Runs one step on what has not expired by now.
+    /// Removes everything that has expired, then runs one step.
     fn step<T>(&self, work: impl FnOnce(&mut State, DateTime<Utc>) -> T) -> T {
         let now = self.clock.now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,8 +49,8 @@ impl MemoryStore {
         work(&mut state, now)
     }
 
-    /// A step after which a delivery may be due that was not before.
-    fn waking<T>(&self, work: impl FnOnce(&mut State, DateTime<Utc>) -> T) -> T {
+    /// Runs a step that can make a delivery due, and wakes the waiting workers.
+    fn step_and_wake<T>(&self, work: impl FnOnce(&mut State, DateTime<Utc>) -> T) -> T {
         let result = self.step(work);
         self.changed.notify_waiters();
         result
@@ -60,7 +60,7 @@ impl MemoryStore {
 #[async_trait]
 impl Queue for MemoryStore {
     async fn accept(&self, arrival: Arrival) -> Result<Accepted, Failure> {
-        Ok(self.waking(|state, now| state.deliveries.accept(arrival, now)))
+        Ok(self.step_and_wake(|state, now| state.deliveries.accept(arrival, now)))
     }
 
     async fn claim(&self, _consumer: &str, limit: usize, lease_for: Duration) -> Result<Vec<Lease>, Failure> {
@@ -72,28 +72,28 @@ impl Queue for MemoryStore {
     }
 
     async fn ack(&self, lease: Lease) -> Result<(), Failure> {
-        self.waking(|state, now| state.deliveries.ack(&lease, now));
+        self.step_and_wake(|state, now| state.deliveries.ack(&lease, now));
         Ok(())
     }
 
     async fn retry(&self, lease: Lease, delay: Duration, cause: &str) -> Result<(), Failure> {
-        self.waking(|state, now| state.deliveries.retry(&lease, now, delay, cause));
+        self.step_and_wake(|state, now| state.deliveries.retry(&lease, now, delay, cause));
         Ok(())
     }
 
     async fn dead_letter(&self, lease: Lease, cause: &str) -> Result<(), Failure> {
-        self.waking(|state, now| state.deliveries.dead_letter(&lease, now, cause));
+        self.step_and_wake(|state, now| state.deliveries.dead_letter(&lease, now, cause));
         Ok(())
     }
 
     async fn requeue(&self, id: &DeliveryId) -> Result<bool, Failure> {
-        Ok(self.waking(|state, now| state.deliveries.requeue(id, now)))
+        Ok(self.step_and_wake(|state, now| state.deliveries.requeue(id, now)))
     }
 
     async fn wait(&self, at_most: Duration) {
         let changed = self.changed.notified();
         tokio::pin!(changed);
-        // From here on no change is missed, also not one between the look and the wait.
+        // From here on every change is noticed, also one between the check and the wait.
         changed.as_mut().enable();
         let until_due = self.step(|state, now| {
             let due_at = state.deliveries.next_due(now)?;

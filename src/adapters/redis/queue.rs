@@ -5,6 +5,7 @@ use super::rows::{self, DeliveryRow, LeaseRow, ShardDepth};
 use super::scripts::millis;
 use super::shards::Shard;
 use super::store::RedisStore;
+use super::usage::{self, Load};
 use crate::domain::event::Action;
 use crate::domain::ids::DeliveryId;
 use crate::ports::queue::{Accepted, Arrival, Delivery, DeliveryState, Depth, Filter, Lease, Priority, Work};
@@ -343,7 +344,24 @@ impl RedisStore {
         Ok(newest)
     }
 
-    pub(super) async fn shard_depth(&self, shard: Shard) -> Result<ShardDepth, Failure> {
+    /// Returns the load of all shards but this one.
+    async fn load_beside(&self, shard: Shard) -> Result<Load, Failure> {
+        if self.shards.is_one() {
+            return Ok(Load::default());
+        }
+        let loads = match self.usage.recent() {
+            Some(loads) => loads,
+            None => {
+                let load = |shard| async move { Ok((shard, Load::of(&self.shard_depth(shard).await?))) };
+                let loads = self.of_all(load).await?;
+                self.usage.store(&loads);
+                loads
+            }
+        };
+        Ok(usage::load_beside(shard, &loads))
+    }
+
+    async fn shard_depth(&self, shard: Shard) -> Result<ShardDepth, Failure> {
         let call = self.scripts.depth.on(&[shard.queue()]);
         self.link().await?.run(&self.scripts.depth, &call).await
     }

@@ -1,16 +1,15 @@
-//! How full the other shards are. A script sees its own shard only, and the bounds are for all of them.
+//! The load of all shards, because a script sees its own shard only and the bounds apply to all of them.
 
+use super::rows::ShardDepth;
 use super::shards::Shard;
-use super::store::RedisStore;
-use crate::ports::Failure;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What was learned is good for this long: a bound may be passed by what arrives meanwhile.
-const GOOD_FOR: Duration = Duration::from_secs(1);
+/// Age at which the loads are read again. Deliveries that arrive meanwhile can exceed a bound.
+const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// What is unfinished, and what is kept.
+/// The deliveries of one shard, or of several.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Load {
     pub(super) unfinished: u64,
@@ -18,60 +17,50 @@ pub(super) struct Load {
     pub(super) body_bytes: u64,
 }
 
-/// The load of every shard, as it was learned last.
-#[derive(Default)]
-pub(super) struct Usage(Mutex<Option<Learned>>);
-
-struct Learned {
-    at: Instant,
-    loads: Vec<(Shard, Load)>,
+impl Load {
+    pub(super) fn of(depth: &ShardDepth) -> Self {
+        Self {
+            unfinished: depth.unfinished,
+            unfinished_bytes: depth.unfinished_bytes,
+            body_bytes: depth.body_bytes,
+        }
+    }
 }
 
+/// The latest known load of every shard.
+#[derive(Default)]
+pub(super) struct Usage(Mutex<Option<Reading>>);
+
+struct Reading {
+    at: Instant,
+    loads: Loads,
+}
+
+type Loads = Vec<(Shard, Load)>;
+
 impl Usage {
-    fn recent(&self) -> Option<Vec<(Shard, Load)>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent = known.as_ref().filter(|known| known.at.elapsed() < GOOD_FOR);
-        recent.map(|known| known.loads.clone())
+    /// Returns the loads if they were read recently.
+    pub(super) fn recent(&self) -> Option<Loads> {
+        let reading = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = reading.as_ref().filter(|reading| reading.at.elapsed() < MAX_AGE);
+        recent.map(|reading| reading.loads.clone())
     }
 
-    fn learn(&self, loads: &[(Shard, Load)]) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Some(Learned {
+    pub(super) fn store(&self, loads: &Loads) {
+        let mut reading = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *reading = Some(Reading {
             at: Instant::now(),
-            loads: loads.to_vec(),
+            loads: loads.clone(),
         });
     }
 }
 
-impl RedisStore {
-    /// The load of all shards but one.
-    pub(super) async fn load_beside(&self, shard: Shard) -> Result<Load, Failure> {
-        if self.shards.is_one() {
-            return Ok(Load::default());
-        }
-        let loads = match self.usage.recent() {
-            Some(loads) => loads,
-            None => {
-                let loads = self.of_all(|shard| self.load(shard)).await?;
-                self.usage.learn(&loads);
-                loads
-            }
-        };
-        let others = loads.iter().filter(|(other, _)| *other != shard);
-        Ok(others.fold(Load::default(), |sum, (_, load)| Load {
-            unfinished: sum.unfinished + load.unfinished,
-            unfinished_bytes: sum.unfinished_bytes + load.unfinished_bytes,
-            body_bytes: sum.body_bytes + load.body_bytes,
-        }))
-    }
-
-    async fn load(&self, shard: Shard) -> Result<(Shard, Load), Failure> {
-        let depth = self.shard_depth(shard).await?;
-        let load = Load {
-            unfinished: depth.unfinished,
-            unfinished_bytes: depth.unfinished_bytes,
-            body_bytes: depth.body_bytes,
-        };
-        Ok((shard, load))
-    }
+/// Returns the sum of all loads but that of `shard`.
+pub(super) fn load_beside(shard: Shard, loads: &Loads) -> Load {
+    let others = loads.iter().filter(|(other, _)| *other != shard);
+    others.fold(Load::default(), |sum, (_, load)| Load {
+        unfinished: sum.unfinished + load.unfinished,
+        unfinished_bytes: sum.unfinished_bytes + load.unfinished_bytes,
+        body_bytes: sum.body_bytes + load.body_bytes,
+    })
 }

@@ -1,7 +1,7 @@
 //! One `serve` at a time: a lock on a file beside the database. The system lets go of it with the process, however that
 //! ends; the file stays.
 
-use super::open::OpenError;
+use super::failure::OpenError;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;

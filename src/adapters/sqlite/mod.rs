@@ -16,5 +16,6 @@ mod store;
 mod time;
 mod writer;
 
-pub use open::{OpenError, OpenMode};
+pub use failure::OpenError;
+pub use open::OpenMode;
 pub use store::SqliteStore;

@@ -1,12 +1,13 @@
 //! Opening the file: who may, what it must be, and how it is made safe.
 
+use super::failure::OpenError;
 use super::lock::Lock;
 use super::schema;
 use rusqlite::{Connection, OpenFlags};
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// How long a start or a command waits for another process that writes.
@@ -24,61 +25,6 @@ pub enum OpenMode {
     Serve,
     /// Look, or change something small, beside the one that serves.
     Command,
-}
-
-/// Why a file was not opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process serves it, or an earlier version of us does and the file would have to be migrated.
-    #[error("{} is held by another jitgate serve{}", path.display(), as_process(*pid))]
-    Held {
-        /// The database.
-        path: PathBuf,
-        /// The process that holds it; none in the instant before it has said so.
-        pid: Option<u32>,
-    },
-    /// Only `serve` makes a new file.
-    #[error("{} does not exist; jitgate serve makes it", path.display())]
-    Missing {
-        /// The database.
-        path: PathBuf,
-    },
-    /// A database of some other program.
-    #[error("{} is a database, but not one of jitgate", path.display())]
-    Foreign {
-        /// The database.
-        path: PathBuf,
-    },
-    /// Written by a later version of jitgate.
-    #[error("{} has layout {found}, and this jitgate knows {known} at most; use a newer one", path.display())]
-    Newer {
-        /// The database.
-        path: PathBuf,
-        /// Its version.
-        found: usize,
-        /// Ours.
-        known: usize,
-    },
-    /// The file system refused.
-    #[error("cannot open {}: {source}", path.display())]
-    File {
-        /// The file or folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// SQLite refused.
-    #[error("cannot open {}: {source}", path.display())]
-    Database {
-        /// The database.
-        path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
-    },
-}
-
-fn as_process(pid: Option<u32>) -> String {
-    pid.map_or_else(String::new, |pid| format!(", process {pid}"))
 }
 
 /// The connection that writes, and the lock that a serving process holds for as long.

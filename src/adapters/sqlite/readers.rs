@@ -1,7 +1,8 @@
 //! Connections that only read, each lent to one look at a time.
 
+use super::failure::OpenError;
 use super::failure::failure;
-use super::open::{OpenError, open_reader};
+use super::open::open_reader;
 use crate::ports::Failure;
 use rusqlite::Connection;
 use std::path::Path;

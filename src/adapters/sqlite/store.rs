@@ -2,9 +2,10 @@
 
 use super::body::StoredBody;
 use super::deliveries::{self, Incoming, IncomingWork, Then};
+use super::failure::OpenError;
 use super::listing::{self, Moment};
 use super::lock::Lock;
-use super::open::{OpenError, OpenMode, open};
+use super::open::{OpenMode, open};
 use super::readers::Readers;
 use super::records;
 use super::time::{earlier, from_ms, to_ms};

@@ -6,7 +6,7 @@
 
 use super::store::Alerts;
 use crate::domain::alert::Alert;
-use crate::ports::alert_sink::{AlertSink, PATIENCE_S};
+use crate::ports::alert_sink::{AlertSink, SEND_TIMEOUT_S};
 use crate::ports::{Event, Failure};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::cmp::Reverse;
@@ -163,14 +163,14 @@ impl Alerts {
             .note(id, |old| {
                 let old = old?;
                 is_ours = old.due_at(name, &pace).is_some_and(|due_at| due_at <= now);
-                is_ours.then(|| old.being_told(name, now, TimeDelta::seconds(PATIENCE_S)))
+                is_ours.then(|| old.being_told(name, now, TimeDelta::seconds(SEND_TIMEOUT_S)))
             })
             .await?;
         let Some(alert) = alert.filter(|_| is_ours) else {
             return Ok(false);
         };
-        let patience = Duration::from_secs(PATIENCE_S.unsigned_abs());
-        let answer = tokio::time::timeout(patience, sink.tell(&alert)).await;
+        let patience = Duration::from_secs(SEND_TIMEOUT_S.unsigned_abs());
+        let answer = tokio::time::timeout(patience, sink.send(&alert)).await;
         let answer = answer.unwrap_or_else(|_| Err(Failure::Transient("it took too long".to_owned())));
         self.observer.observe(&Event::AlertSent {
             sink: name,

@@ -243,6 +243,19 @@ fn a_bot_does_not_launder_the_commits_of_others() {
     assert_eq!(all_actions(&by_people("bob").decide()), [Action::Provision]);
     let by_mallory = by_people("mallory").decide();
     assert_eq!(codes(&by_mallory.admission.reasons), ["commit-author"]);
+    // Where the bot has to be the author, a person who may do everything else is not.
+    let by_a_member = world
+        .clone()
+        .with(|w| w.truth.commits = Fact::Known(vec![commit("ann")]));
+    assert_eq!(codes(&by_a_member.decide().admission.reasons), ["commit-author"]);
+    let of_another_head = world.clone().with(|w| {
+        w.truth.commits = Fact::Known(vec![Commit {
+            sha: NEWER_HEAD.to_owned(),
+            author: Some(merger()),
+            ..commit("ann")
+        }]);
+    });
+    assert_eq!(codes(&of_another_head.decide().admission.reasons), ["commits-unknown"]);
     let elsewhere = world.clone().with(|w| w.run().head_branch = Some("other".to_owned()));
     assert_eq!(codes(&elsewhere.decide().trust.reasons), ["bot-actor"]);
     let unlisted = world.with(|w| w.truth.commits = Fact::Gone);

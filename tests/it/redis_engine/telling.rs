@@ -29,7 +29,7 @@ impl AlertSink for Ear {
         }
     }
 
-    async fn tell(&self, alert: &Alert) -> Result<(), Failure> {
+    async fn send(&self, alert: &Alert) -> Result<(), Failure> {
         let mut heard = self.0.lock().expect("nobody panicked");
         heard.push((alert.key.clone(), alert.count));
         Ok(())

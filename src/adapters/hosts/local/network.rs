@@ -341,4 +341,14 @@ mod tests {
             assert!(at(rule) < last, "{rule}");
         }
     }
+
+    #[test]
+    fn the_resolver_is_open_on_the_port_of_names_alone() {
+        let text = Rules::default().text(&[]);
+        let about_it = text.lines().map(str::trim).filter(|line| line.contains(RESOLVER));
+        assert_eq!(
+            about_it.collect::<Vec<_>>(),
+            ["udp", "tcp"].map(|protocol| format!("ip daddr 10.0.2.3 {protocol} dport 53 accept"))
+        );
+    }
 }

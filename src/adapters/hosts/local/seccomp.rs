@@ -118,3 +118,83 @@ impl Program {
         self.step(code, 0, 0, number);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The answer of a filter to a call, as the kernel reads the program.
+    fn answer(program: &Program, kind: u32, number: u32, argument: u32) -> u32 {
+        let (mut at, mut loaded) = (0, 0);
+        loop {
+            let step = program.0[at];
+            let code = u16::from_ne_bytes([step[0], step[1]]);
+            let value = u32::from_ne_bytes([step[4], step[5], step[6], step[7]]);
+            let skipped = |holds: bool| usize::from(if holds { step[2] } else { step[3] });
+            at += 1 + match code {
+                LOAD => {
+                    loaded = match value {
+                        NUMBER => number,
+                        KIND => kind,
+                        ARGUMENT => argument,
+                        other => panic!("there is nothing at {other}"),
+                    };
+                    0
+                }
+                JUMP => usize::try_from(value).expect("a short program"),
+                IF_EQUAL => skipped(loaded == value),
+                IF_AT_LEAST => skipped(loaded >= value),
+                IF_ANY_BIT => skipped(loaded & value != 0),
+                RETURN => return value,
+                other => panic!("no instruction has the code {other}"),
+            };
+        }
+    }
+
+    fn program() -> Program {
+        let bytes = filter().expect("a filter for this machine");
+        let (steps, rest) = bytes.as_chunks::<8>();
+        assert_eq!(rest, [] as [u8; 0]);
+        Program(steps.to_vec())
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn calls_with_pointers_of_32_bits_are_not_there() {
+        const X32: u32 = 0x4000_0000;
+        let program = program();
+        for number in [39, X86_64.unshare, 512, 547] {
+            assert_eq!(answer(&program, X86_64.kind, X32 + number, 0), NO_SUCH_CALL, "{number}");
+        }
+        assert_eq!(
+            answer(&program, X86_64.kind, 39, 0),
+            ALLOW,
+            "`getpid` of an ordinary program"
+        );
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn programs_of_32_bits_are_held_by_their_own_numbers() {
+        let program = program();
+        for number in I386.refused.into_iter().chain(IO_URING) {
+            assert_eq!(answer(&program, I386.kind, number, 0), NOT_PERMITTED, "{number}");
+        }
+        for number in [I386.clone, I386.unshare] {
+            assert_eq!(
+                answer(&program, I386.kind, number, CLONE_NEWUSER),
+                NOT_PERMITTED,
+                "{number}"
+            );
+            assert_eq!(answer(&program, I386.kind, number, 0), ALLOW, "{number}");
+        }
+        assert_eq!(answer(&program, I386.kind, CLONE3, 0), NO_SUCH_CALL);
+        assert_eq!(answer(&program, I386.kind, 20, 0), ALLOW, "`getpid`");
+    }
+
+    #[test]
+    fn programs_of_an_unknown_kind_can_call_nothing() {
+        let program = program();
+        assert_eq!(answer(&program, 0x4000_0028, 20, 0), NO_SUCH_CALL);
+    }
+}
