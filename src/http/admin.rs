@@ -2,11 +2,10 @@
 //! `Origin` that fit, so that no web page can reach it through somebody's browser.
 
 use super::list;
-use super::problem::Problem;
+use super::problem::{Problem, store_failed};
 use crate::app::jobs::history;
 use crate::app::{Gate, Ingest};
 use crate::domain::ids::{DeliveryId, JobId};
-use crate::ports::Failure;
 use crate::ports::queue::{DeliveryState, Filter};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -107,17 +106,6 @@ fn check(state: &AdminState, request: &ServiceRequest) -> Result<(), Problem> {
 fn is_same_host(ours: &str, host: &str) -> bool {
     let authority = host.parse::<Authority>();
     ours.eq_ignore_ascii_case(host) || authority.is_ok_and(|authority| authority.host().eq_ignore_ascii_case(ours))
-}
-
-pub(super) fn store_failed(failure: &Failure) -> HttpResponse {
-    tracing::error!(%failure, "cannot answer from the store");
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "store-unavailable",
-        "Service unavailable",
-        failure.to_string(),
-    )
-    .answer()
 }
 
 /// `GET /api/v1/status`.

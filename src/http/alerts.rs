@@ -1,8 +1,8 @@
 //! `/api/v1/alerts`: what is wrong, and who looks at it.
 
-use super::admin::{AdminState, store_failed};
+use super::admin::AdminState;
 use super::list;
-use super::problem::Problem;
+use super::problem::{Problem, store_failed};
 use crate::app::alerts::{Asked, Settled};
 use crate::domain::alert::{AlertKind, AlertState};
 use crate::ports::Failure;

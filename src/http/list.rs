@@ -1,7 +1,6 @@
 //! The common part of all list endpoints: the query, its words, the limit and the answer.
 
-use super::admin::store_failed;
-use super::problem::Problem;
+use super::problem::{Problem, store_failed};
 use crate::domain::text::one_of;
 use crate::ports::Failure;
 use actix_web::http::StatusCode;
