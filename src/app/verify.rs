@@ -3,87 +3,12 @@
 use super::repositories::pins;
 use super::runners::ungated;
 use super::settings::Repository;
+use crate::domain::finding::{Finding, Subject};
 use crate::domain::pin::Shown;
 use crate::domain::runner::is_of_prefix;
 use crate::ports::github::{GitHubRunner, Purpose};
 use crate::ports::{Failure, GitHub, Ledger};
 use globset::GlobSet;
-use serde::Serialize;
-
-/// What was looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Subject {
-    /// What the operator wrote.
-    Configuration,
-    /// Where deliveries and records are kept.
-    Store,
-    /// Whether it can be reached, and lets us.
-    Github,
-    /// How a repository is set up.
-    Repository,
-    /// The machine that runs jobs.
-    Host,
-    /// The process that serves.
-    Gate,
-}
-
-/// How it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// As it should be.
-    Ok,
-    /// Jobs can be served, and something is risky or not switched on.
-    Warning,
-    /// Jobs cannot be served.
-    Problem,
-}
-
-/// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// What.
-    pub subject: Subject,
-    /// How it is.
-    pub verdict: Verdict,
-    /// More about it, with the object's name.
-    pub what: String,
-    /// What to do next, unless all is well.
-    pub remedy: Option<String>,
-}
-
-impl Finding {
-    /// All is well.
-    #[must_use]
-    pub fn ok(subject: Subject, what: impl Into<String>) -> Self {
-        Self {
-            subject,
-            verdict: Verdict::Ok,
-            what: what.into(),
-            remedy: None,
-        }
-    }
-
-    /// Something is risky, or not switched on.
-    #[must_use]
-    pub fn warning(subject: Subject, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            verdict: Verdict::Warning,
-            remedy: Some(remedy.into()),
-            ..Self::ok(subject, what)
-        }
-    }
-
-    /// Jobs cannot be served.
-    #[must_use]
-    pub fn problem(subject: Subject, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            verdict: Verdict::Problem,
-            ..Self::warning(subject, what, remedy)
-        }
-    }
-}
 
 /// Which runners are known.
 #[derive(Clone, Copy)]

@@ -4,7 +4,7 @@ use super::exit::{Exit, Failure, Outcome};
 use super::output;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::hosts::{local, slots};
-use crate::ports::runner_host::Hello;
+use crate::domain::slot::Hello;
 use clap::Subcommand;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -10,6 +10,7 @@ mod dead_letter;
 mod delivery;
 mod entry;
 mod exit;
+mod findings;
 mod global;
 mod internal;
 mod list;

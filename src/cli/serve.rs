@@ -88,9 +88,9 @@ impl From<StartError> for Failure {
             StartError::Wiring(error) => error.into(),
             StartError::Activation(error) => Self::new(Exit::Configuration, error)
                 .remedy("let ListenStream= of the socket unit say what server.listen and server.admin_listen say"),
-            StartError::Host(complaint) => {
-                let remedy = complaint.remedy.clone();
-                Self::new(Exit::RunnerHost, StartError::Host(complaint)).remedy(remedy)
+            StartError::Host(problem) => {
+                let remedy = problem.remedy.clone().unwrap_or_default();
+                Self::new(Exit::RunnerHost, StartError::Host(problem)).remedy(remedy)
             }
             StartError::Open(place) => {
                 Self::new(Exit::Configuration, StartError::Open(place)).remedy(runtime::CLOSE_STORE)

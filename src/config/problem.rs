@@ -2,6 +2,7 @@
 //!
 //! Values are masked before they get here, so a problem can be printed anywhere. What is quoted is escaped: it is one line.
 
+use crate::domain::finding::{Finding, Severity, Subject};
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -66,18 +67,30 @@ impl Problem {
             remedy: remedy.into(),
         })
     }
+
+    /// Returns the problem as a finding of this severity.
+    #[must_use]
+    pub fn finding(&self, severity: Severity) -> Finding {
+        let value = self
+            .value
+            .as_ref()
+            .map_or_else(String::new, |value| format!(" = {value}"));
+        let origin = self
+            .origin
+            .as_ref()
+            .map_or_else(String::new, |origin| format!(" (from {origin})"));
+        Finding {
+            subject: Subject::Configuration,
+            severity,
+            what: format!("{}{value}{origin}: {}", self.key, self.what),
+            remedy: Some(self.remedy.clone()),
+        }
+    }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.key)?;
-        if let Some(value) = &self.value {
-            write!(f, " = {value}")?;
-        }
-        if let Some(origin) = &self.origin {
-            write!(f, " (from {origin})")?;
-        }
-        write!(f, ": {}; {}", self.what, self.remedy)
+        self.finding(Severity::Problem).fmt(f)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a store promises, told honestly: the settings that decide what is lost when something fails.
 
 use super::Failure;
+use crate::domain::finding::{Finding, Subject};
 use async_trait::async_trait;
 use serde::Serialize;
 
@@ -17,11 +18,17 @@ pub struct Promise {
 }
 
 impl Promise {
-    /// Returns the setting as text, with its value and place.
+    /// Returns the finding about this setting.
     #[must_use]
-    pub fn as_set(&self) -> String {
+    pub fn finding(&self) -> Finding {
         let value = self.value.as_deref().unwrap_or("unknown");
-        format!("{} = {value} ({})", self.setting, self.place)
+        let setting = format!("{} = {value} ({})", self.setting, self.place);
+        match self.weakness {
+            None => Finding::ok(Subject::Store, format!("{setting} loses nothing")),
+            Some(Weakness { can_lose, remedy }) => {
+                Finding::warning(Subject::Store, format!("{setting} can lose {can_lose}"), remedy)
+            }
+        }
     }
 }
 

@@ -1,29 +1,26 @@
 //! From a configuration to the host of runners on this machine.
 
-use crate::adapters::hosts::local::{self, Complaint, Inspection, Settings};
+use crate::adapters::hosts::local::{self, Settings};
 use crate::config::{AdminListen, Config, Host, StoreUrl};
+use crate::domain::finding::{Finding, Subject};
 use secrecy::ExposeSecret;
 use std::path::PathBuf;
 
-/// What is missing, or risky, on this machine for runners as configured. Nothing, if they are made elsewhere.
+/// Checks whether this machine can make runners as configured.
 #[must_use]
-pub fn inspect_host(config: &Config) -> Inspection {
+pub fn inspect_host(config: &Config) -> Vec<Finding> {
     match config.runners.host {
         Host::Local => local::inspect(&settings(config, "")),
-        Host::Qemu => Inspection {
-            problems: vec![Complaint {
-                what: "runners.host = \"qemu\": this version makes no virtual machines".to_owned(),
-                remedy: "use \"local\"".to_owned(),
-            }],
-            ..Inspection::default()
-        },
-        Host::Synthetic => Inspection {
-            warnings: vec![Complaint {
-                what: "runners.host = \"synthetic\": runners are only pretended".to_owned(),
-                remedy: "use \"local\" to serve jobs".to_owned(),
-            }],
-            ..Inspection::default()
-        },
+        Host::Qemu => vec![Finding::problem(
+            Subject::Host,
+            "runners.host = \"qemu\": this version makes no virtual machines",
+            "use \"local\"",
+        )],
+        Host::Synthetic => vec![Finding::warning(
+            Subject::Host,
+            "runners.host = \"synthetic\": runners are only simulated",
+            "use \"local\" to serve jobs",
+        )],
     }
 }
 

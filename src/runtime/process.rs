@@ -7,12 +7,13 @@ use super::identity::{self, IdentityError, Instance};
 use super::local;
 use super::wiring::{self, Store, WiringError};
 use crate::adapters::clock::SystemClock;
-use crate::adapters::hosts::local::{Complaint, LocalHost};
+use crate::adapters::hosts::local::LocalHost;
 use crate::adapters::hosts::synthetic::SyntheticHost;
 use crate::adapters::sqlite::OpenError;
 use crate::app::runners::claim::{Claim, Claimed};
 use crate::app::{Gate, Ingest};
 use crate::config::{Config, Host, Role};
+use crate::domain::finding::Finding;
 use crate::http::{Bind, Metrics, Running};
 use crate::ports::{Clock, Durability, FanOut, RunnerHost};
 use std::path::Path;
@@ -35,7 +36,7 @@ pub enum StartError {
     Activation(#[from] ActivationError),
     /// Runners cannot be made on this machine.
     #[error("{}", .0.what)]
-    Host(Complaint),
+    Host(Finding),
     /// Jobs on this machine could write to the store.
     #[error("the Redis server at {0} obeys those who bring no password, and the jobs on this machine can reach it")]
     Open(String),

@@ -1,9 +1,9 @@
 //! What can be in the way of a runner on this machine, and how it is told.
 
-use crate::stage::{Stage, file, is_root, jit, until};
+use crate::stage::{Stage, file, is_root, jit, problems, until};
 use jitgate::adapters::hosts::local::inspect;
 use jitgate::config::Sandbox;
-use jitgate::ports::runner_host::{Ending, SlotState};
+use jitgate::domain::slot::{Ending, SlotState};
 use jitgate::ports::{Failure, RunnerHost};
 use secrecy::SecretString;
 use std::fs;
@@ -12,13 +12,13 @@ use std::os::unix::fs::PermissionsExt;
 #[tokio::test]
 async fn what_is_missing_is_said_before_anything_starts() {
     let mut stage = Stage::new("");
-    assert_eq!(inspect(&stage.settings).problems, []);
+    assert_eq!(problems(&stage.settings), []);
     let script = stage.settings.local.runner_home.join("run.sh");
     let host = stage.host();
     fs::remove_file(&script).expect("removed");
-    let problem = inspect(&stage.settings).problems.remove(0);
+    let problem = problems(&stage.settings).remove(0);
     assert!(
-        problem.what.contains("run.sh") && problem.remedy.contains("actions/runner"),
+        problem.what.contains("run.sh") && problem.to_string().contains("actions/runner"),
         "{problem}"
     );
     assert!(matches!(host.boot().await, Err(Failure::Permanent(text)) if text.contains("run.sh")));
@@ -29,25 +29,25 @@ async fn what_is_missing_is_said_before_anything_starts() {
     let slot = host.boot().await.expect("booted");
     host.destroy(&slot).await.expect("destroyed");
     stage.settings.local.expose = vec![stage.path("nowhere")];
-    let problem = inspect(&stage.settings).problems.remove(0);
+    let problem = problems(&stage.settings).remove(0);
     assert!(
         problem.what.contains("local.expose") && problem.what.contains("nowhere"),
         "{problem}"
     );
     fs::create_dir_all(stage.settings.state_dir.join("inner")).expect("a folder");
     stage.settings.local.expose = vec![stage.settings.state_dir.join("inner")];
-    let problem = inspect(&stage.settings).problems.remove(0);
+    let problem = problems(&stage.settings).remove(0);
     assert!(problem.what.contains("is to be hidden"), "{problem}");
     stage.settings.local.expose.clear();
     stage.settings.local.user = Some("no-such-account".to_owned());
-    let problem = inspect(&stage.settings).problems.remove(0);
+    let problem = problems(&stage.settings).remove(0);
     assert!(
         problem.what.contains("there is no account no-such-account"),
         "{problem}"
     );
     stage.settings.local.user = is_root().then(|| "root".to_owned());
     stage.settings.local.sandbox = Sandbox::None;
-    let warnings = inspect(&stage.settings).warnings;
+    let warnings = inspect(&stage.settings);
     assert!(
         warnings.iter().any(|warning| warning.what.contains("hides nothing")),
         "{warnings:?}"

@@ -1,8 +1,8 @@
 //! What a job cannot see or change: the gate, its secrets, the machine, other jobs.
 
-use crate::stage::{HOOK, STAYS, Stage, claim, file, is_root, jit, runner, told, until};
+use crate::stage::{HOOK, STAYS, Stage, claim, file, is_root, jit, problems, runner, told, until};
 use jitgate::config::Sandbox;
-use jitgate::ports::runner_host::{Ending, SlotState};
+use jitgate::domain::slot::{Ending, SlotState};
 use jitgate::ports::{Failure, RunnerHost};
 use std::collections::BTreeMap;
 use std::fs;
@@ -284,9 +284,7 @@ async fn another_account_runs_it_when_root_says_so() {
     stage.settings.local.expose = vec![stage.path("deep/down")];
     stage.settings.local.user = Some("nobody".to_owned());
     if !is_root() {
-        let error = jitgate::adapters::hosts::local::inspect(&stage.settings)
-            .problems
-            .remove(0);
+        let error = problems(&stage.settings).remove(0);
         assert!(error.what.contains("only root can run jobs as nobody"), "{error}");
         return;
     }
@@ -354,17 +352,15 @@ async fn a_path_below_tmp_that_is_exposed_is_not_lost_behind_the_jobs_own_tmp() 
 async fn as_root_nothing_runs_until_an_account_is_named() {
     let mut stage = Stage::new("");
     if !is_root() {
-        assert_eq!(jitgate::adapters::hosts::local::inspect(&stage.settings).problems, []);
+        assert_eq!(problems(&stage.settings), []);
         return;
     }
     stage.settings.local.user = None;
     for sandbox in [Sandbox::Bwrap, Sandbox::None] {
         stage.settings.local.sandbox = sandbox;
-        let problem = jitgate::adapters::hosts::local::inspect(&stage.settings)
-            .problems
-            .remove(0);
+        let problem = problems(&stage.settings).remove(0);
         assert!(
-            problem.what.contains("local.user is not set") && problem.remedy.contains("\"root\""),
+            problem.what.contains("local.user is not set") && problem.to_string().contains("\"root\""),
             "{problem}"
         );
         let host = stage.host();
@@ -377,12 +373,9 @@ async fn as_root_nothing_runs_until_an_account_is_named() {
     }
     stage.settings.local.user = Some("root".to_owned());
     let found = jitgate::adapters::hosts::local::inspect(&stage.settings);
-    assert_eq!(found.problems, []);
+    assert_eq!(problems(&stage.settings), []);
     assert!(
-        found
-            .warnings
-            .iter()
-            .any(|warning| warning.what.contains("the id of root")),
+        found.iter().any(|warning| warning.what.contains("the id of root")),
         "{found:?}"
     );
 }

@@ -1,8 +1,8 @@
 //! What a job may use of the machine: memory, processes, processors and disk.
 
-use crate::stage::{STAYS, Stage, is_root, processes, until};
+use crate::stage::{STAYS, Stage, is_root, problems, processes, until};
+use jitgate::domain::slot::{Ending, SlotState};
 use jitgate::ports::RunnerHost;
-use jitgate::ports::runner_host::{Ending, SlotState};
 use std::fs;
 use std::path::PathBuf;
 
@@ -70,12 +70,9 @@ async fn a_job_that_forks_without_end_is_held_up_and_goes_without_a_trace() {
 fn cannot_be_held() {
     let mut stage = Stage::new("");
     stage.settings.local.pids = Some(40);
-    let found = jitgate::adapters::hosts::local::inspect(&stage.settings);
-    let told = found
-        .problems
-        .iter()
-        .any(|problem| problem.what.contains("cannot be held"));
-    assert!(told || found.problems.is_empty(), "{found:?}");
+    let found = problems(&stage.settings);
+    let told = found.iter().any(|problem| problem.what.contains("cannot be held"));
+    assert!(told || found.is_empty(), "{found:?}");
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! A machine for a test: a runner program that is a script of the test's, a state directory, hosts on them.
 
 use jitgate::adapters::clock::SystemClock;
-use jitgate::adapters::hosts::local::{LocalHost, Settings};
+use jitgate::adapters::hosts::local::{LocalHost, Settings, inspect};
 use jitgate::config::{Local, Network, Sandbox};
+use jitgate::domain::finding::Finding;
+use jitgate::domain::slot::{Slot, SlotId, SlotState};
 use jitgate::ports::RunnerHost;
-use jitgate::ports::runner_host::{Slot, SlotId, SlotState};
 use secrecy::SecretString;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -146,6 +147,11 @@ impl Stage {
         stream.set_read_timeout(Some(PATIENCE)).expect("a bound");
         stream
     }
+}
+
+/// Findings that keep this machine from running jobs.
+pub(crate) fn problems(settings: &Settings) -> Vec<Finding> {
+    inspect(settings).into_iter().filter(Finding::is_problem).collect()
 }
 
 pub(crate) fn is_root() -> bool {

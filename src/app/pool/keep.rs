@@ -2,7 +2,7 @@
 
 use super::task::{Task, slot_key};
 use crate::app::context::Gate;
-use crate::ports::runner_host::Slot;
+use crate::domain::slot::Slot;
 use crate::ports::{Failure, RunnerHost};
 use std::sync::Arc;
 use std::time::Duration;

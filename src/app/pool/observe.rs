@@ -1,17 +1,17 @@
-//! What a pass sees, and what follows from it: records and environments in, tasks out.
+//! What a pass sees, and what follows from it: records and slots in, tasks out.
 
 use super::memory::View;
-use super::task::{RunnerTask, Task, job_key, slot_key};
+use super::task::{Task, job_key, slot_key};
 use crate::app::context::Gate;
 use crate::app::quarantine::{self, GroupRecord, Waiter};
 use crate::app::records::{self, JobRecord, RunnerRecord, Want};
 use crate::app::runners::sweep;
-use crate::domain::care::{self, Care, Environment, Watched};
 use crate::domain::ids::JobId;
 use crate::domain::job::Service;
-use crate::domain::pool::{self, Seat, Step, Taken, Waiting};
+use crate::domain::pool::{self, PlanStep, PoolSlot, Usage, WaitingJob};
 use crate::domain::runner::{Outcome, RunnerState};
-use crate::ports::runner_host::{Ending, Hello, Slot, SlotId, SlotState};
+use crate::domain::runner_task::{self, RunnerTask, WatchedRunner};
+use crate::domain::slot::{Slot, SlotState};
 use crate::ports::{Event, Failure, RunnerHost};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::hash_map::Entry;
@@ -61,13 +61,13 @@ impl Gate {
             memory: self.pool.view(began, now),
         };
         let strays = self.strays(&sight).await?;
-        let mut tasks = self.care_for_runners(&sight, &strays);
-        let seats = self.seats(&sight, &mut tasks);
-        if seats.iter().any(|seat| seat.taken == Taken::Free) {
+        let mut tasks = self.runner_tasks(&sight, &strays);
+        let slots = self.pool_slots(&sight, &mut tasks);
+        if slots.iter().any(|slot| slot.usage == Usage::Free) {
             self.pool.allow_boots();
         }
         let waiting = self.waiting(&sight, &mut tasks);
-        let plan = pool::plan(&waiting, &seats, sight.memory.coming, &self.settings.pool, now);
+        let plan = pool::plan(&waiting, &slots, sight.memory.coming, &self.settings.pool, now);
         tasks.extend(plan.into_iter().map(|step| task(step, &sight.wants)));
         let pass = TimeDelta::from_std(self.settings.pool_interval).unwrap_or(TimeDelta::MAX);
         if sweep::is_due(sight.memory.swept, pass, now) {
@@ -123,67 +123,59 @@ impl Gate {
         Ok(strays)
     }
 
-    fn care_for_runners(&self, sight: &Sight, strays: &HashSet<String>) -> Vec<Task> {
+    fn runner_tasks(&self, sight: &Sight, strays: &HashSet<String>) -> Vec<Task> {
         let mut tasks = Vec::new();
         for runner in &sight.runners {
             let is_its = |slot: &&Slot| slot.id.0 == runner.slot && slot.runner.as_ref() == Some(&runner.name);
             let slot = sight.slots.iter().find(is_its);
-            let watched = Watched {
+            let watched = WatchedRunner {
                 state: runner.state,
-                since: runner.since().unwrap_or(sight.now),
                 taken_at: runner.taken_at,
-                environment: environment(slot),
+                slot,
             };
-            let care = match strays.contains(&runner.name) {
-                true => Care::End(Outcome::Cancelled),
-                false => care::care(&watched, &self.settings.deadlines, sight.now),
+            let task = if strays.contains(&runner.name) {
+                let why = slot.and_then(|slot| slot.state.boot_failure());
+                Some(RunnerTask::End(Outcome::Cancelled, why))
+            } else {
+                runner_task::next_task(watched, &self.settings.deadlines, sight.now)
             };
-            let task = match care {
-                Care::Nothing => continue,
-                Care::Note(event) => RunnerTask::Note(event),
-                Care::Judge => RunnerTask::Judge(hello(slot)),
-                Care::Open => RunnerTask::Open,
-                Care::Ask => RunnerTask::Ask,
-                Care::End(outcome) => RunnerTask::End(outcome, slot.and_then(|slot| boot_failure(&slot.state))),
-                Care::TearDown => RunnerTask::TearDown,
-            };
-            tasks.push(Task::Runner(task, Box::new(runner.clone())));
+            tasks.extend(task.map(|task| Task::Runner(task, Box::new(runner.clone()))));
         }
         tasks
     }
 
-    /// Who has which environment. One that belongs to nothing is given up.
-    fn seats(&self, sight: &Sight, tasks: &mut Vec<Task>) -> Vec<Seat> {
-        let mut seats = Vec::new();
+    /// Returns the use of each slot. A slot that belongs to nothing is discarded.
+    fn pool_slots(&self, sight: &Sight, tasks: &mut Vec<Task>) -> Vec<PoolSlot> {
+        let mut slots = Vec::new();
         for slot in &sight.slots {
             let owner = sight.runners.iter().find(|runner| runner.slot == slot.id.0);
             let being_taken = sight.memory.taken_for(&slot_key(&slot.id.0));
             let boots = slot.state == SlotState::Booting && sight.now - slot.since <= self.settings.deadlines.boot;
-            let taken = match (owner, being_taken) {
-                (Some(owner), _) => Taken::By(Some(owner.repository.to_string())),
-                (None, Some(repository)) => Taken::By(repository),
-                (None, None) if boots => Taken::Booting,
-                (None, None) if slot.state == SlotState::Ready => Taken::Free,
+            let usage = match (owner, being_taken) {
+                (Some(owner), _) => Usage::Taken(Some(owner.repository.to_string())),
+                (None, Some(repository)) => Usage::Taken(repository),
+                (None, None) if boots => Usage::Booting,
+                (None, None) if slot.state == SlotState::Ready => Usage::Free,
                 (None, None) => {
-                    tasks.push(Task::Discard(slot.id.clone(), boot_failure(&slot.state)));
-                    Taken::By(None)
+                    tasks.push(Task::Discard(slot.id.clone(), slot.state.boot_failure()));
+                    Usage::Taken(None)
                 }
             };
-            let slot = slot.id.0.clone();
-            seats.push(Seat { slot, taken });
+            let id = slot.id.clone();
+            slots.push(PoolSlot { id, usage });
         }
-        seats
+        slots
     }
 
     /// The jobs that wait. One whose runner never came to be is let go of first.
-    fn waiting(&self, sight: &Sight, tasks: &mut Vec<Task>) -> Vec<Waiting> {
+    fn waiting(&self, sight: &Sight, tasks: &mut Vec<Task>) -> Vec<WaitingJob> {
         let mut waiting = Vec::new();
         let overdue = self.settings.deadlines.boot + self.settings.deadlines.gate;
         for want in &sight.wants {
             let job = want.event.job.id;
             let lives = |name: &str| sight.runners.iter().any(|runner| runner.name == name);
             match &want.holder {
-                None if !sight.memory.is_busy(&job_key(job)) => waiting.push(Waiting {
+                None if !sight.memory.is_busy(&job_key(job)) => waiting.push(WaitingJob {
                     job,
                     repository: want.repository.to_string(),
                     since: want.since,
@@ -203,56 +195,18 @@ impl Gate {
     }
 }
 
-fn task(step: Step, wants: &[Want]) -> Task {
+fn task(step: PlanStep, wants: &[Want]) -> Task {
     let repository_of = |job: JobId| {
         let want = wants.iter().find(|want| want.event.job.id == job);
         want.map_or_else(String::new, |want| want.repository.to_string())
     };
     match step {
-        Step::Boot => Task::Boot,
-        Step::Discard { slot } => Task::Discard(SlotId(slot), None),
-        Step::Serve { job, slot } => Task::Serve {
+        PlanStep::Boot => Task::Boot,
+        PlanStep::Discard(slot) => Task::Discard(slot, None),
+        PlanStep::Serve { job, slot } => Task::Serve {
             job,
-            slot: SlotId(slot),
+            slot,
             repository: repository_of(job),
         },
-    }
-}
-
-/// Why an environment did not come up; none if it did.
-fn boot_failure(state: &SlotState) -> Option<String> {
-    match state {
-        SlotState::Booting => Some("it took too long".to_owned()),
-        SlotState::Ended(Ending::BootFailed(why)) => Some(why.clone()),
-        _ => None,
-    }
-}
-
-fn environment(slot: Option<&Slot>) -> Environment {
-    let Some(slot) = slot else {
-        return Environment::Missing;
-    };
-    let at = slot.since;
-    match &slot.state {
-        SlotState::Booting | SlotState::Ready => Environment::Missing,
-        SlotState::Claimed => Environment::Started { at },
-        SlotState::AtGate(_) => Environment::AtGate { at },
-        SlotState::Open => Environment::Open { at },
-        SlotState::Ended(ending) => Environment::Over(match ending {
-            Ending::BootFailed(_) => Outcome::BootFailed,
-            Ending::Exited => Outcome::Completed,
-            Ending::GateUnanswered => Outcome::GateUnanswered,
-            Ending::GateAbused => Outcome::GateAbused,
-            Ending::TooLong => Outcome::TooLong,
-            Ending::DiskFull => Outcome::DiskFull,
-            Ending::Lost => Outcome::Died,
-        }),
-    }
-}
-
-fn hello(slot: Option<&Slot>) -> Hello {
-    match slot.map(|slot| &slot.state) {
-        Some(SlotState::AtGate(hello)) => hello.clone(),
-        _ => Hello::default(),
     }
 }

@@ -1,6 +1,6 @@
 //! Doing what a pass has planned. Everything here can be broken off and done again.
 
-use super::task::{RunnerTask, Task};
+use super::task::Task;
 use crate::app::context::Gate;
 use crate::app::jobs::waiting;
 use crate::app::records::{self, RunnerRecord};
@@ -8,6 +8,7 @@ use crate::app::runners::{job_gate, lifecycle, provision, sweep};
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::ids::JobId;
 use crate::domain::job::ServiceEvent;
+use crate::domain::runner_task::RunnerTask;
 use crate::ports::{Failure, RunnerHost};
 
 impl Gate {
@@ -59,8 +60,8 @@ impl Gate {
     }
 
     async fn tell_boot_failed(&self, why: &str) -> Result<(), Failure> {
-        tracing::error!(why, "an environment did not come up");
-        let what = format!("an environment did not come up: {why}");
+        tracing::error!(why, "a slot did not come up");
+        let what = format!("a slot did not come up: {why}");
         let key = AlertKey::new(AlertKind::RunnerBootFailure, None);
         self.alerts.raise(Alert::new(&key, None, &what, self.clock.now())).await
     }

@@ -20,9 +20,9 @@ use crate::domain::job::{Progress, ServiceEvent};
 use crate::domain::pin::RepositoryIds;
 use crate::domain::reason;
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
+use crate::domain::slot::{Hello, SlotId};
 use crate::ports::Failure;
 use crate::ports::github::{Purpose, RunnerScope};
-use crate::ports::runner_host::{Hello, SlotId};
 
 /// Finds out who is at the gate and answers. Gives false while GitHub does not show any job on the runner.
 pub(in crate::app) async fn judge(gate: &Gate, name: &str, hello: &Hello) -> Result<bool, Failure> {

@@ -13,8 +13,8 @@ use crate::domain::event;
 use crate::domain::ids::JobId;
 use crate::domain::job::{Service, ServiceEvent};
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
+use crate::domain::slot::SlotId;
 use crate::ports::github::{Deletion, RunnerScope};
-use crate::ports::runner_host::SlotId;
 use crate::ports::{Event, Failure, Ledger};
 
 /// A runner by its name, also one of which nothing is left.

@@ -1,12 +1,12 @@
 //! `jitgate config check`: everything that is wrong, or risky, what the store can lose, where alerts go, and whether this
 //! machine can make runners.
 
-use crate::adapters::hosts::local::{Complaint, Inspection};
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::global::Global;
-use crate::cli::output;
 use crate::cli::sources::configuration;
-use crate::config::{AlertPlace, Loaded, Problem, Problems, Role};
+use crate::cli::{findings, output};
+use crate::config::{AlertPlace, Loaded, Problems, Role};
+use crate::domain::finding::{Finding, Severity, Subject};
 use crate::ports::promise::Promise;
 use crate::runtime::{self, Unasked};
 use crate::telemetry::one_line;
@@ -26,10 +26,10 @@ pub(super) async fn run(global: &Global) -> Outcome {
     let store = runtime::promises(&loaded.config).await;
     let host = runtime::inspect_host(&loaded.config);
     if global.json {
-        let told = |complaints: &[Complaint]| -> Vec<_> {
-            complaints
-                .iter()
-                .map(|complaint| json!({"what": complaint.what, "remedy": complaint.remedy}))
+        let host_findings = |severity| -> Vec<_> {
+            let those = host.iter().filter(|finding| finding.severity == severity);
+            those
+                .map(|finding| json!({"what": finding.what, "remedy": finding.remedy}))
                 .collect()
         };
         output::print_json(&json!({
@@ -39,11 +39,17 @@ pub(super) async fn run(global: &Global) -> Outcome {
                 Err(unasked) => json!({"unknown": unasked.to_string()}),
             },
             "alerts": loaded.config.alerts.places(),
-            "host": {"problems": told(&host.problems), "warnings": told(&host.warnings)},
+            "host": {"problems": host_findings(Severity::Problem), "warnings": host_findings(Severity::Warning)},
         }))?;
     } else {
-        let lines = [store_lines(&store), host_lines(&host)].concat();
-        print_summary(&loaded, &missing, &lines)?;
+        let warnings = loaded.warnings.iter().map(|problem| problem.finding(Severity::Warning));
+        let missing = missing.iter().map(|problem| problem.finding(Severity::Problem));
+        let found: Vec<Finding> = warnings
+            .chain(store_findings(&store))
+            .chain(host)
+            .chain(missing)
+            .collect();
+        print(&loaded, &found)?;
     }
     Ok(Exit::Done)
 }
@@ -53,23 +59,16 @@ fn print_problems(Problems(problems): &Problems) -> Outcome {
     Ok(Exit::Configuration)
 }
 
-/// One line a setting of the store. That it does not answer, or is not there yet, makes no configuration wrong.
-fn store_lines(store: &Result<Vec<Promise>, Unasked>) -> Vec<String> {
-    let promises = match store {
-        Ok(promises) => promises,
-        Err(unasked) => return vec![format!("store: what it can lose is not known yet: {unasked}")],
-    };
-    let line = |promise: &Promise| {
-        let setting = promise.as_set();
-        match promise.weakness {
-            None => format!("store: {setting} loses nothing"),
-            Some(weakness) => format!(
-                "warning: store: {setting} can lose {}; remedy: {}",
-                weakness.can_lose, weakness.remedy
-            ),
-        }
-    };
-    promises.iter().map(line).collect()
+/// A store that does not answer, or does not exist yet, does not make the configuration wrong.
+fn store_findings(store: &Result<Vec<Promise>, Unasked>) -> Vec<Finding> {
+    match store {
+        Ok(promises) => promises.iter().map(Promise::finding).collect(),
+        Err(unasked) => vec![Finding::warning(
+            Subject::Store,
+            format!("it is unknown what the store can lose: {unasked}"),
+            "start the store, or correct store.url",
+        )],
+    }
 }
 
 fn shown(place: AlertPlace) -> String {
@@ -79,39 +78,16 @@ fn shown(place: AlertPlace) -> String {
     }
 }
 
-/// One line for each thing that is wrong with this machine. The configuration may be meant for another one.
-fn host_lines(host: &Inspection) -> Vec<String> {
-    let line = |complaint: &Complaint| format!("{}; remedy: {}", complaint.what, complaint.remedy);
-    let problems = host
-        .problems
-        .iter()
-        .map(|problem| format!("missing for runners: {}", line(problem)));
-    problems
-        .chain(
-            host.warnings
-                .iter()
-                .map(|warning| format!("warning: {}", line(warning))),
-        )
-        .collect()
-}
-
-fn print_summary(loaded: &Loaded, missing: &[Problem], lines: &[String]) -> Result<(), Failure> {
+/// Prints the findings. A problem for `serve` is no error here: the configuration may be for another role or machine.
+fn print(loaded: &Loaded, found: &[Finding]) -> Result<(), Failure> {
     let file = loaded
         .file
         .as_ref()
         .map_or_else(|| "defaults".to_owned(), |file| file.display().to_string());
     output::print(|out| {
-        for warning in &loaded.warnings {
-            writeln!(out, "warning: {}", one_line(&warning.to_string()))?;
-        }
-        for line in lines {
-            writeln!(out, "{}", one_line(line))?;
-        }
+        findings::print(out, found)?;
         let places: Vec<String> = loaded.config.alerts.places().into_iter().map(shown).collect();
         writeln!(out, "alerts: {}", one_line(&places.join("; ")))?;
-        for problem in missing {
-            writeln!(out, "missing for `jitgate serve`: {}", one_line(&problem.to_string()))?;
-        }
         let repositories = loaded.config.repositories.len();
         writeln!(out, "ok: {}, repositories: {repositories}", one_line(&file))
     })

@@ -1,11 +1,10 @@
 //! What is looked at, and how it ends.
 
 use super::{look, report};
-use crate::app::verify::Finding;
-use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::exit::{Exit, Outcome};
 use crate::cli::one_repository::OneRepository;
-use crate::cli::output;
 use crate::cli::session::Session;
+use crate::cli::{findings, output};
 use serde_json::json;
 
 /// Arguments of `verify`.
@@ -36,16 +35,10 @@ pub(in crate::cli) async fn run(args: Args, session: &Session) -> Outcome {
     if session.global.json {
         output::print_json(&json!({"ok": exit == Exit::Done, "findings": found}))?;
     } else {
-        print(&found)?;
+        output::print(|out| {
+            findings::print(out, &found)?;
+            writeln!(out, "{}", report::summary(&found))
+        })?;
     }
     Ok(exit)
-}
-
-fn print(found: &[Finding]) -> Result<(), Failure> {
-    output::print(|out| {
-        for finding in found {
-            writeln!(out, "{}", report::line(finding))?;
-        }
-        writeln!(out, "{}", report::summary(found))
-    })
 }

@@ -2,8 +2,9 @@
 
 use crate::adapters::clock::SystemClock;
 use crate::adapters::sqlite::OpenError;
-use crate::app::verify::{self, Finding, Known, Subject};
-use crate::config::{Host, Loaded, Problem, Role, StoreUrl};
+use crate::app::verify::{self, Known};
+use crate::config::{Host, Loaded, Role, StoreUrl};
+use crate::domain::finding::{Finding, Severity, Subject};
 use crate::domain::ids::RepositoryName;
 use crate::ports::Clock;
 use crate::ports::promise::Promise;
@@ -23,7 +24,7 @@ pub(super) async fn all(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<F
     let mut found = configuration(loaded, only);
     match store {
         Ok(promises) => {
-            found.extend(promises.iter().map(promise));
+            found.extend(promises.iter().map(Promise::finding));
             found.push(trial(tried));
             found.extend(open_place(open));
         }
@@ -39,9 +40,9 @@ pub(super) async fn all(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<F
     found.extend(github);
     found.extend(host(loaded));
     found.push(match gate {
-        Ok(place) => Finding::ok(Subject::Gate, format!("it runs, and answers at {place}")),
+        Ok(place) => Finding::ok(Subject::Process, format!("it runs, and answers at {place}")),
         Err(silent) => Finding::warning(
-            Subject::Gate,
+            Subject::Process,
             reason(silent),
             "start `jitgate serve`, or look at its log",
         ),
@@ -61,13 +62,6 @@ fn reason(silent: Silent) -> String {
 }
 
 fn configuration(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding> {
-    let finding = |verdict: fn(Subject, String, String) -> Finding, problem: &Problem| {
-        verdict(
-            Subject::Configuration,
-            format!("{} {}", problem.key, problem.what),
-            problem.remedy.clone(),
-        )
-    };
     let config = &loaded.config;
     let mut found = vec![match &loaded.file {
         Some(file) => Finding::ok(Subject::Configuration, format!("it is read from {}", file.display())),
@@ -76,9 +70,9 @@ fn configuration(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding>
             "there is no file, so defaults and the environment hold",
         ),
     }];
-    found.extend(loaded.warnings.iter().map(|warning| finding(Finding::warning, warning)));
+    found.extend(loaded.warnings.iter().map(|problem| problem.finding(Severity::Warning)));
     if let Err(missing) = config.for_serve(Role::All) {
-        found.extend(missing.0.iter().map(|problem| finding(Finding::problem, problem)));
+        found.extend(missing.0.iter().map(|problem| problem.finding(Severity::Problem)));
     }
     let state_dir = &config.server.state_dir;
     if let Err(error) = runtime::can_write(state_dir) {
@@ -129,18 +123,6 @@ fn not_made_yet(loaded: &Loaded, missing: &OpenError) -> Finding {
             Subject::Store,
             format!("{} cannot be made: {error}", path.display()),
             "make store.url a place that this user can write to",
-        ),
-    }
-}
-
-fn promise(promise: &Promise) -> Finding {
-    let setting = promise.as_set();
-    match promise.weakness {
-        None => Finding::ok(Subject::Store, format!("{setting} loses nothing")),
-        Some(weakness) => Finding::warning(
-            Subject::Store,
-            format!("{setting} can lose {}", weakness.can_lose),
-            weakness.remedy,
         ),
     }
 }
@@ -196,19 +178,9 @@ async fn github(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding> 
 }
 
 fn host(loaded: &Loaded) -> Vec<Finding> {
-    let inspection = runtime::inspect_host(&loaded.config);
-    let mut found = Vec::new();
-    if inspection.problems.is_empty() && loaded.config.runners.host == Host::Local {
-        found.push(Finding::ok(
-            Subject::Host,
-            "this machine can make environments for jobs",
-        ));
-    }
-    for problem in inspection.problems {
-        found.push(Finding::problem(Subject::Host, problem.what, problem.remedy));
-    }
-    for warning in inspection.warnings {
-        found.push(Finding::warning(Subject::Host, warning.what, warning.remedy));
+    let mut found = runtime::inspect_host(&loaded.config);
+    if loaded.config.runners.host == Host::Local && !found.iter().any(Finding::is_problem) {
+        found.push(Finding::ok(Subject::Host, "this machine can make slots for jobs"));
     }
     found
 }

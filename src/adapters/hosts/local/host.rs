@@ -1,12 +1,14 @@
 //! [`RunnerHost`] by slots in folders and bubblewrap.
 
 use super::account::Account;
-use super::inspection::{self, Complaint};
+use super::inspection;
 use super::launch::Plan;
 use super::settings::Settings;
 use super::{limits, network, preparation, sandbox};
 use crate::adapters::hosts::slots::{Deadlines, SlotHost};
-use crate::ports::runner_host::{RunnerHost, Slot, SlotId};
+use crate::domain::finding::{Finding, Subject};
+use crate::domain::slot::{Slot, SlotId};
+use crate::ports::RunnerHost;
 use crate::ports::{Clock, Failure};
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -27,10 +29,13 @@ impl LocalHost {
     ///
     /// # Errors
     /// When the state directory cannot be used, with the remedy.
-    pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, Complaint> {
-        let unusable = |error: io::Error| Complaint {
-            what: format!("cannot use {} for runners: {error}", settings.state_dir.display()),
-            remedy: "set server.state_dir to a directory that this user can write to and run programs from".to_owned(),
+    pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, Finding> {
+        let unusable = |error: io::Error| {
+            Finding::problem(
+                Subject::Host,
+                format!("cannot use {} for runners: {error}", settings.state_dir.display()),
+                "set server.state_dir to a directory that this user can write to and run programs from",
+            )
         };
         let Settings {
             state_dir,
@@ -39,12 +44,13 @@ impl LocalHost {
             ..
         } = &settings;
         let slots = SlotHost::open("local", state_dir, instance, program, clock).map_err(unusable)?;
-        let inspection = inspection::inspect(&settings);
-        for warning in inspection.warnings {
-            tracing::warn!(remedy = warning.remedy, "{}", warning.what);
-        }
-        for problem in inspection.problems {
-            tracing::error!(remedy = problem.remedy, "cannot make runners: {}", problem.what);
+        for finding in inspection::inspect(&settings) {
+            let (what, remedy) = (&finding.what, finding.remedy.as_deref());
+            if finding.is_problem() {
+                tracing::error!(remedy, "cannot make runners: {what}");
+            } else {
+                tracing::warn!(remedy, "{what}");
+            }
         }
         Ok(Self {
             settings,
@@ -58,7 +64,10 @@ impl LocalHost {
         if let Some(account) = self.account.get() {
             return Ok(account);
         }
-        if let Some(problem) = inspection::inspect(&self.settings).problems.first() {
+        if let Some(problem) = inspection::inspect(&self.settings)
+            .into_iter()
+            .find(Finding::is_problem)
+        {
             return Err(Failure::Permanent(problem.to_string()));
         }
         let account = match &self.settings.local.user {

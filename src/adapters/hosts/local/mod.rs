@@ -15,6 +15,6 @@ mod seccomp;
 mod settings;
 
 pub use host::LocalHost;
-pub use inspection::{Complaint, Inspection, inspect};
+pub use inspection::inspect;
 pub(crate) use launch::keep;
 pub use settings::Settings;
