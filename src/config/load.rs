@@ -12,6 +12,7 @@ use super::raw::RawConfig;
 use super::repositories;
 use super::schema::schema;
 use super::settings::Config;
+use super::without_effect;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -77,6 +78,7 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
         problems.extend(found);
         conforming.push(layer);
     }
+    let defaults = settings(conforming.get(..1).unwrap_or_default(), root);
     let mut settings = settings(&conforming, root);
     let mut check = Check::new(&settings, environment);
     let config = match merge(conforming) {
@@ -89,6 +91,7 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
     problems.extend(check.problems);
     let mut warnings = check.warnings;
     warnings.extend(proxy_warnings);
+    warnings.extend(without_effect::warnings(&settings, &defaults));
     let github_proxy = check.github_proxy;
     warnings.extend(exposed_file(file.as_deref(), &settings));
     match config {

@@ -32,6 +32,7 @@ mod synthetic;
 mod telemetry;
 mod trust;
 mod webhook;
+mod without_effect;
 
 pub use alerts::{AlertPlace, AlertWebhook, Alerts, Owners};
 pub use github::{Credentials, Github};
