@@ -22,13 +22,13 @@ pub(super) struct RawLocal {
     /// Where actions/runner is unpacked.
     runner_home: PathBuf,
     /// What separates jobs from the machine: bubblewrap, or nothing.
-    sandbox: RawSandbox,
+    sandbox: Sandbox,
     /// Account jobs run as. By default jitgate's own, unless that is root, which has to be named.
     user: Option<String>,
     /// Further paths of this machine that jobs can read, beside the system's own.
     expose: Vec<PathBuf>,
     /// The network jobs have: their own, with the internet alone; that of this machine; or none.
-    network: RawNetwork,
+    network: Network,
     /// Addresses and networks that an isolated job reaches all the same, in spite of being private.
     network_allow: Vec<String>,
     /// Addresses and networks that an isolated job does not reach either, although they are public.
@@ -43,21 +43,6 @@ pub(super) struct RawLocal {
     disk_mib: Option<u64>,
     /// Whether jobs of public repositories may run here.
     public_repositories: bool,
-}
-
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawSandbox {
-    Bwrap,
-    None,
-}
-
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawNetwork {
-    Isolated,
-    Host,
-    None,
 }
 
 /// Runners on this machine.
@@ -89,32 +74,26 @@ pub struct Local {
     pub public_repositories: bool,
 }
 
-/// What separates jobs from the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The isolation of jobs: bubblewrap, with processes and mounts of their own, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Sandbox {
-    /// bubblewrap: their own processes and mounts.
     Bwrap,
-    /// Nothing.
     None,
 }
 
-/// The network jobs have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The network of a job: its own with access to the internet, that of this machine, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Network {
-    /// Their own, with the internet and nothing of this machine.
     Isolated,
-    /// That of this machine.
     Host,
-    /// None.
     None,
 }
 
 impl RawLocal {
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Local, Reported> {
-        let sandbox = match self.sandbox {
-            RawSandbox::Bwrap => Sandbox::Bwrap,
-            RawSandbox::None => Sandbox::None,
-        };
+        let (sandbox, network) = (self.sandbox, self.network);
         if sandbox == Sandbox::None {
             let remedy = "use \"bwrap\"";
             check.warn(
@@ -128,11 +107,6 @@ impl RawLocal {
             .as_deref()
             .map(|user| check.name("local.user", user, "-_", LONGEST_USER));
         let exposed = check_exposed(check, &self.expose);
-        let network = match self.network {
-            RawNetwork::Isolated => Network::Isolated,
-            RawNetwork::Host => Network::Host,
-            RawNetwork::None => Network::None,
-        };
         if network == Network::Host && sandbox == Sandbox::Bwrap {
             let what = "lets jobs reach what listens on this machine and around it";
             check.warn("local.network", what, "use \"isolated\"");

@@ -18,7 +18,7 @@ pub(super) struct RawQemu {
     /// Machine type.
     machine: String,
     /// What runs the machine's instructions; `auto` is KVM where there is one.
-    accel: RawAccel,
+    accel: Accel,
     /// Memory of a machine.
     #[schemars(range(min = 128, max = 16_777_216))]
     memory_mib: NonZeroU32,
@@ -30,14 +30,6 @@ pub(super) struct RawQemu {
     disk_gib: NonZeroU32,
     /// Network the machines are put into. By default each gets its own.
     network: Option<String>,
-}
-
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawAccel {
-    Auto,
-    Kvm,
-    Tcg,
 }
 
 /// Runners in virtual machines.
@@ -63,14 +55,12 @@ pub struct Qemu {
     pub network: Option<String>,
 }
 
-/// What runs a machine's instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The execution of a machine: KVM, emulation (TCG), or KVM if the machine has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Accel {
-    /// KVM where there is one, else emulation.
     Auto,
-    /// The processor.
     Kvm,
-    /// Emulation.
     Tcg,
 }
 
@@ -99,11 +89,7 @@ impl RawQemu {
             kernel: self.kernel,
             initrd: self.initrd,
             machine: self.machine,
-            accel: match self.accel {
-                RawAccel::Auto => Accel::Auto,
-                RawAccel::Kvm => Accel::Kvm,
-                RawAccel::Tcg => Accel::Tcg,
-            },
+            accel: self.accel,
             memory_mib: self.memory_mib,
             cpus: self.cpus,
             disk_gib: self.disk_gib,

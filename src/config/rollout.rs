@@ -11,12 +11,12 @@ use std::time::Duration;
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRollout {
     /// `observe` writes nothing to GitHub except runners; `enforce` also cancels runs and switches routing off.
-    mode: RawMode,
+    mode: Mode,
     /// How many trusted pull requests each canary stage takes.
     #[schemars(inner(range(min = 1, max = 1_000_000)))]
     stages: Vec<NonZeroU32>,
     /// Whether a good stage is followed by the next one by itself or by a person.
-    advance: RawAdvance,
+    advance: Advance,
     /// Boot failures in a row that roll back.
     #[schemars(range(min = 1, max = 10_000))]
     boot_failures: NonZeroU32,
@@ -35,20 +35,6 @@ pub(super) struct RawRollout {
     rollback_on_attempt: bool,
     /// Whether jobs stuck behind a rollback have their run cancelled and re-run.
     rerun_stuck: bool,
-}
-
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawMode {
-    Observe,
-    Enforce,
-}
-
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawAdvance {
-    Auto,
-    Manual,
 }
 
 /// The canary, and what rolls it back.
@@ -76,12 +62,11 @@ pub struct Rollout {
     pub rerun_stuck: bool,
 }
 
-/// What follows a good canary stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The step after a good canary stage: the next stage at once, or the next stage once an operator asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Advance {
-    /// The next stage.
     Auto,
-    /// The next stage, when a person says so.
     Manual,
 }
 
@@ -100,15 +85,9 @@ impl RawRollout {
             );
         }
         Ok(Rollout {
-            mode: match self.mode {
-                RawMode::Observe => Mode::Observe,
-                RawMode::Enforce => Mode::Enforce,
-            },
+            mode: self.mode,
             stages: self.stages,
-            advance: match self.advance {
-                RawAdvance::Auto => Advance::Auto,
-                RawAdvance::Manual => Advance::Manual,
-            },
+            advance: self.advance,
             boot_failures: self.boot_failures,
             queue_wait_p95: Duration::from_secs(self.queue_wait_p95_s),
             queue_wait_window: self.queue_wait_window,

@@ -15,7 +15,7 @@ const LONGEST_PREFIX: usize = 30;
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRunners {
     /// What makes the environments.
-    host: RawHost,
+    pub(super) host: Host,
     /// Runners are called `PREFIX-INSTANCE-JOB-ATTEMPT`.
     name_prefix: String,
     /// Never fewer environments than this.
@@ -49,14 +49,6 @@ pub(super) struct RawRunners {
     known: Vec<String>,
 }
 
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawHost {
-    Local,
-    Qemu,
-    Synthetic,
-}
-
 /// The pool of runner environments.
 #[derive(Debug, Clone)]
 pub struct Runners {
@@ -86,22 +78,16 @@ pub struct Runners {
     pub known: GlobSet,
 }
 
-/// What makes runner environments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The kind of slots: sandboxes on this machine, virtual machines, or simulated ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Host {
-    /// Directories and namespaces on this machine.
     Local,
-    /// Virtual machines.
     Qemu,
-    /// Nothing: it pretends.
     Synthetic,
 }
 
 impl RawRunners {
-    pub(super) fn uses_qemu(&self) -> bool {
-        matches!(self.host, RawHost::Qemu)
-    }
-
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Runners, Reported> {
         let name = check.name("runners.name_prefix", &self.name_prefix, "-_.", LONGEST_PREFIX);
         let bounds = self.check_bounds(check);
@@ -109,11 +95,7 @@ impl RawRunners {
         name?;
         bounds?;
         Ok(Runners {
-            host: match self.host {
-                RawHost::Local => Host::Local,
-                RawHost::Qemu => Host::Qemu,
-                RawHost::Synthetic => Host::Synthetic,
-            },
+            host: self.host,
             name_prefix: self.name_prefix,
             min: self.min,
             max: self.max,

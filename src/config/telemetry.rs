@@ -13,18 +13,10 @@ pub(super) struct RawTelemetry {
     /// Log level, or levels by module: `info,jitgate::app=debug`.
     log: String,
     /// `auto` is text on a terminal, JSON elsewhere.
-    log_format: RawLogFormat,
+    log_format: LogFormat,
     /// OpenTelemetry collector (OTLP over HTTP).
     #[schemars(extend("format" = "uri"))]
     otlp_endpoint: Option<String>,
-}
-
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawLogFormat {
-    Auto,
-    Json,
-    Text,
 }
 
 /// Logs and traces.
@@ -38,14 +30,12 @@ pub struct Telemetry {
     pub otlp_endpoint: Option<String>,
 }
 
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The format of log lines; `Auto` is text on a terminal and JSON elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
     Auto,
-    /// One JSON object a line.
     Json,
-    /// One line of text.
     Text,
 }
 
@@ -82,11 +72,7 @@ impl RawTelemetry {
             .map(|url| check.url("telemetry.otlp_endpoint", url));
         Ok(Telemetry {
             log: log?,
-            log_format: match self.log_format {
-                RawLogFormat::Auto => LogFormat::Auto,
-                RawLogFormat::Json => LogFormat::Json,
-                RawLogFormat::Text => LogFormat::Text,
-            },
+            log_format: self.log_format,
             otlp_endpoint: otlp_endpoint.transpose()?,
         })
     }

@@ -2,6 +2,7 @@
 
 use super::labels::LabelPolicy;
 use globset::GlobSet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Everything a decision depends on besides facts and time.
@@ -47,12 +48,12 @@ pub struct AllowedBot {
     pub commits_by: CommitsBy,
 }
 
-/// Authors that the commits of an allowed bot's pull request may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The permitted authors of the commits of an allowed bot's pull request: the bot alone, or also people with
+/// `min_permission`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum CommitsBy {
-    /// The bot alone.
     Bot,
-    /// The bot, and people with `min_permission`.
     PeopleWithPermission,
 }
 
@@ -87,13 +88,12 @@ impl RoutingPolicy {
     }
 }
 
-/// How much jitgate does to GitHub.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The writes to GitHub. In `observe` jitgate makes runners and reports which other actions it would take; in `enforce` it
+/// also cancels runs and switches routing off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Makes runners and nothing else; says what it would have done.
     Observe,
-    /// Also cancels runs and switches routing off.
     Enforce,
 }
 
