@@ -5,9 +5,9 @@ use super::records::{Entry, JobRecord, RunnerRecord};
 use crate::domain::event::{Action, JobEvent};
 use crate::domain::labels::LabelsClass;
 use crate::domain::runner::RunnerState;
+use crate::domain::slot::{Slot, SlotId, SlotState};
 use crate::domain::trust::Trust;
 use crate::ports::event::{Event, Observer};
-use crate::ports::runner_host::{Slot, SlotId, SlotState};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -127,7 +127,7 @@ mod tests {
         assert!(boots.seen(&booting, at(12)).is_empty());
         let mixed = [
             slot("a", SlotState::Ready, 15),
-            slot("b", SlotState::Ended(crate::ports::runner_host::Ending::Lost), 16),
+            slot("b", SlotState::Ended(crate::domain::slot::Ending::Lost), 16),
         ];
         assert_eq!(boots.seen(&mixed, at(20)), [Duration::from_secs(5)]);
         assert!(boots.seen(&mixed, at(20)).is_empty());

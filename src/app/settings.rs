@@ -1,10 +1,10 @@
 //! What the operator chose, as plain values: the application does not see the configuration.
 
-use crate::domain::care::Deadlines;
 use crate::domain::ids::RepositoryName;
 use crate::domain::pin::RepositoryIds;
 use crate::domain::policy::{Mode, Policy};
 use crate::domain::pool::Bounds;
+use crate::domain::runner_task::Deadlines;
 use crate::ports::github::RunnerScope;
 use chrono::TimeDelta;
 use globset::GlobSet;

@@ -6,7 +6,6 @@
 
 pub mod admission;
 pub mod alert;
-pub mod care;
 pub mod decision;
 pub mod event;
 pub mod facts;
@@ -24,6 +23,8 @@ pub mod retry;
 pub mod routing;
 pub mod routing_verdict;
 pub mod runner;
+pub mod runner_task;
 pub mod signature;
+pub mod slot;
 pub mod text;
 pub mod trust;

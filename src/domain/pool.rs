@@ -1,113 +1,107 @@
-//! The pool's plan: which environments to boot or give up, and which waiting job gets which of them. A pure function of
-//! what is wanted, what is there, and the time.
+//! The plan of the pool: the slots to boot or to discard, and the slot for each waiting job. A pure function of the waiting
+//! jobs, the slots and the time.
 //!
-//! The oldest job goes first, fairly between repositories: the one with the fewest runners is next, so that two hundred
-//! jobs of one repository do not starve the first of another.
+//! The oldest job is served first, fairly between repositories: the repository with the fewest runners is next, so that two
+//! hundred jobs of one repository do not starve the first job of another.
 
 use super::ids::JobId;
+use super::slot::SlotId;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
-/// How many environments there may be.
+/// The limits of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Never fewer.
+    /// Minimum number of slots.
     pub min: u32,
-    /// Never more.
+    /// Maximum number of slots.
     pub max: u32,
-    /// As many as are kept while nothing is to do.
+    /// Number of slots while no job waits.
     pub target: u32,
-    /// Runners of one repository at most.
+    /// Maximum number of runners of one repository.
     pub max_per_repository: Option<u32>,
 }
 
-/// A job that waits for an environment.
+/// A job that waits for a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
-    /// The job.
+pub struct WaitingJob {
     pub job: JobId,
-    /// Its repository, `owner/name`.
+    /// The repository, `owner/name`.
     pub repository: String,
-    /// Since when.
     pub since: DateTime<Utc>,
-    /// Before then it is left alone.
+    /// The job gets no slot before this time.
     pub not_before: Option<DateTime<Utc>>,
 }
 
-/// An environment that is there.
+/// A slot that the host lists, and its use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seat {
-    /// Its id on the host.
-    pub slot: String,
-    /// Who has it.
-    pub taken: Taken,
+pub struct PoolSlot {
+    pub id: SlotId,
+    pub usage: Usage,
 }
 
-/// Who has an environment.
+/// The use of a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taken {
-    /// Nobody, and it is not up yet.
+pub enum Usage {
+    /// The slot is free and not up yet.
     Booting,
-    /// Nobody: it can be given away.
+    /// The slot can be given to a job.
     Free,
-    /// A runner for a job of this repository, as far as that is known.
-    By(Option<String>),
+    /// The slot is taken for a job of this repository, as far as the repository is known.
+    Taken(Option<String>),
 }
 
-/// One thing to do.
+/// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// Boot one more environment.
+pub enum PlanStep {
+    /// Boot one more slot.
     Boot,
-    /// Give up an environment that nobody uses.
-    Discard {
-        /// Which one.
-        slot: String,
-    },
-    /// Make a runner for a job in an environment.
-    Serve {
-        /// The job.
-        job: JobId,
-        /// The environment.
-        slot: String,
-    },
+    /// Destroy a free slot.
+    Discard(SlotId),
+    /// Make a runner for a job in a slot.
+    Serve { job: JobId, slot: SlotId },
 }
 
-/// Plans one pass. Nothing in the plan waits for another part of it. `coming` environments were asked for and may not be
-/// among the `seats` yet: none is booted in their place, and none is given up because of them.
+/// Plans one pass. No step depends on another. `coming` slots were requested and may not be among the `slots` yet: none is
+/// booted in their place, and none is discarded because of them.
 #[must_use]
-pub fn plan(waiting: &[Waiting], seats: &[Seat], coming: u32, bounds: &Bounds, now: DateTime<Utc>) -> Vec<Step> {
+pub fn plan(
+    waiting: &[WaitingJob],
+    slots: &[PoolSlot],
+    coming: u32,
+    bounds: &Bounds,
+    now: DateTime<Utc>,
+) -> Vec<PlanStep> {
     let mut steps = Vec::new();
-    let mut free: Vec<&str> = seats
+    let mut free: Vec<&SlotId> = slots
         .iter()
-        .filter(|seat| seat.taken == Taken::Free)
-        .map(|seat| seat.slot.as_str())
+        .filter(|slot| slot.usage == Usage::Free)
+        .map(|slot| &slot.id)
         .collect();
-    let booting = count(seats.iter().filter(|seat| seat.taken == Taken::Booting));
-    let mut queue = Queue::new(waiting, seats, bounds, now);
+    let booting = count(slots.iter().filter(|slot| slot.usage == Usage::Booting));
+    let mut queue = Queue::new(waiting, slots, bounds, now);
     free.reverse();
     while let Some(slot) = free.pop() {
         let Some(job) = queue.next() else {
             free.push(slot);
             break;
         };
-        let slot = slot.to_owned();
-        steps.push(Step::Serve { job, slot });
+        let slot = slot.clone();
+        steps.push(PlanStep::Serve { job, slot });
     }
     let served = count(steps.iter());
-    let busy = count(seats.iter().filter(|seat| matches!(seat.taken, Taken::By(_)))) + served;
+    let busy = count(slots.iter().filter(|slot| matches!(slot.usage, Usage::Taken(_)))) + served;
     let still_waiting = count(std::iter::from_fn(|| queue.next()));
-    // Who waits raises the number up to `max`; when nobody does it sinks back to `target`.
+    // Waiting jobs raise the number up to `max`; without any it sinks back to `target`.
     let wanted = (busy.saturating_add(still_waiting)).max(bounds.target);
     let wanted = wanted.clamp(bounds.min, bounds.max);
     let idle = count(free.iter()) + booting;
     let there = busy + idle;
     for _ in there.saturating_add(coming)..wanted {
-        steps.push(Step::Boot);
+        steps.push(PlanStep::Boot);
     }
     for slot in free.iter().take(there.saturating_sub(wanted) as usize) {
-        let slot = (*slot).to_owned();
-        steps.push(Step::Discard { slot });
+        steps.push(PlanStep::Discard((*slot).clone()));
     }
     steps
 }
@@ -116,17 +110,17 @@ fn count(things: impl Iterator) -> u32 {
     u32::try_from(things.count()).unwrap_or(u32::MAX)
 }
 
-/// Jobs in the order they are served.
+/// The waiting jobs in the order in which they are served.
 struct Queue<'a> {
-    /// By repository, the oldest last.
-    jobs: BTreeMap<&'a str, Vec<&'a Waiting>>,
+    /// The jobs of each repository, the oldest last.
+    jobs: BTreeMap<&'a str, Vec<&'a WaitingJob>>,
     runners: BTreeMap<&'a str, u32>,
     most: u32,
 }
 
 impl<'a> Queue<'a> {
-    fn new(waiting: &'a [Waiting], seats: &'a [Seat], bounds: &Bounds, now: DateTime<Utc>) -> Self {
-        let mut jobs: BTreeMap<&str, Vec<&Waiting>> = BTreeMap::new();
+    fn new(waiting: &'a [WaitingJob], slots: &'a [PoolSlot], bounds: &Bounds, now: DateTime<Utc>) -> Self {
+        let mut jobs: BTreeMap<&str, Vec<&WaitingJob>> = BTreeMap::new();
         for job in waiting.iter().filter(|job| job.not_before.is_none_or(|at| at <= now)) {
             jobs.entry(&job.repository).or_default().push(job);
         }
@@ -134,8 +128,8 @@ impl<'a> Queue<'a> {
             jobs.sort_by_key(|job| std::cmp::Reverse((job.since, job.job)));
         }
         let mut runners: BTreeMap<&str, u32> = BTreeMap::new();
-        for seat in seats {
-            if let Taken::By(Some(repository)) = &seat.taken {
+        for slot in slots {
+            if let Usage::Taken(Some(repository)) = &slot.usage {
                 *runners.entry(repository).or_default() += 1;
             }
         }
@@ -169,8 +163,8 @@ mod tests {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
     }
 
-    fn waits(job: u64, repository: &str, since: i64) -> Waiting {
-        Waiting {
+    fn waits(job: u64, repository: &str, since: i64) -> WaitingJob {
+        WaitingJob {
             job: JobId(job),
             repository: repository.to_owned(),
             since: at(since),
@@ -178,15 +172,15 @@ mod tests {
         }
     }
 
-    fn seat(slot: &str, taken: Taken) -> Seat {
-        Seat {
-            slot: slot.to_owned(),
-            taken,
+    fn slot(id: &str, usage: Usage) -> PoolSlot {
+        PoolSlot {
+            id: SlotId(id.to_owned()),
+            usage,
         }
     }
 
-    fn by(repository: &str) -> Taken {
-        Taken::By(Some(repository.to_owned()))
+    fn by(repository: &str) -> Usage {
+        Usage::Taken(Some(repository.to_owned()))
     }
 
     fn bounds(min: u32, target: u32, max: u32) -> Bounds {
@@ -198,86 +192,89 @@ mod tests {
         }
     }
 
-    fn serve(job: u64, slot: &str) -> Step {
-        Step::Serve {
+    fn serve(job: u64, slot: &str) -> PlanStep {
+        PlanStep::Serve {
             job: JobId(job),
-            slot: slot.to_owned(),
+            slot: SlotId(slot.to_owned()),
         }
     }
 
     #[test]
-    fn slots_are_kept_booted_while_nothing_is_to_do() {
-        assert_eq!(plan(&[], &[], 0, &bounds(1, 2, 4), at(0)), [Step::Boot, Step::Boot]);
-        let seats = [seat("a", Taken::Free), seat("b", Taken::Booting)];
-        assert_eq!(plan(&[], &seats, 0, &bounds(1, 2, 4), at(0)), []);
+    fn the_target_number_of_slots_is_booted_without_jobs() {
+        assert_eq!(
+            plan(&[], &[], 0, &bounds(1, 2, 4), at(0)),
+            [PlanStep::Boot, PlanStep::Boot]
+        );
+        let pool = [slot("a", Usage::Free), slot("b", Usage::Booting)];
+        assert_eq!(plan(&[], &pool, 0, &bounds(1, 2, 4), at(0)), []);
     }
 
     #[test]
-    fn what_was_asked_for_is_not_asked_for_again_and_costs_no_other_its_place() {
-        let seats = [seat("a", Taken::Free)];
-        assert_eq!(plan(&[], &seats, 1, &bounds(0, 2, 4), at(0)), []);
-        let seats = [seat("a", Taken::Free), seat("b", Taken::Free)];
-        assert_eq!(plan(&[], &seats, 2, &bounds(0, 2, 4), at(0)), []);
+    fn a_requested_slot_is_not_requested_again_and_displaces_no_other() {
+        let pool = [slot("a", Usage::Free)];
+        assert_eq!(plan(&[], &pool, 1, &bounds(0, 2, 4), at(0)), []);
+        let pool = [slot("a", Usage::Free), slot("b", Usage::Free)];
+        assert_eq!(plan(&[], &pool, 2, &bounds(0, 2, 4), at(0)), []);
     }
 
     #[test]
     fn the_oldest_job_gets_the_free_slot_and_the_next_one_a_boot() {
         let waiting = [waits(2, "o/r", 5), waits(1, "o/r", 3)];
-        let steps = plan(&waiting, &[seat("a", Taken::Free)], 0, &bounds(0, 1, 4), at(9));
-        assert_eq!(steps, [serve(1, "a"), Step::Boot]);
+        let steps = plan(&waiting, &[slot("a", Usage::Free)], 0, &bounds(0, 1, 4), at(9));
+        assert_eq!(steps, [serve(1, "a"), PlanStep::Boot]);
     }
 
     #[test]
-    fn beyond_max_jobs_wait() {
+    fn jobs_beyond_max_wait() {
         let waiting = [waits(1, "o/r", 0), waits(2, "o/r", 0)];
-        let seats = [seat("a", by("o/r")), seat("b", by("o/r"))];
-        assert_eq!(plan(&waiting, &seats, 0, &bounds(1, 2, 2), at(0)), []);
+        let pool = [slot("a", by("o/r")), slot("b", by("o/r"))];
+        assert_eq!(plan(&waiting, &pool, 0, &bounds(1, 2, 2), at(0)), []);
     }
 
     #[test]
     fn a_repository_with_few_runners_goes_before_one_with_many() {
         let waiting = [waits(1, "o/busy", 0), waits(2, "o/busy", 1), waits(3, "o/quiet", 100)];
-        let seats = [seat("a", by("o/busy")), seat("b", Taken::Free)];
-        assert_eq!(plan(&waiting, &seats, 0, &bounds(0, 2, 2), at(200)), [serve(3, "b")]);
+        let pool = [slot("a", by("o/busy")), slot("b", Usage::Free)];
+        assert_eq!(plan(&waiting, &pool, 0, &bounds(0, 2, 2), at(200)), [serve(3, "b")]);
     }
 
     #[test]
-    fn a_repository_can_be_bounded_by_itself() {
+    fn a_repository_gets_no_more_than_max_per_repository() {
         let waiting = [waits(1, "o/r", 0), waits(2, "o/other", 9)];
-        let seats = [seat("a", by("o/r")), seat("b", Taken::Free), seat("c", Taken::Free)];
+        let pool = [slot("a", by("o/r")), slot("b", Usage::Free), slot("c", Usage::Free)];
         let bounds = Bounds {
             max_per_repository: Some(1),
             ..bounds(0, 3, 3)
         };
-        assert_eq!(plan(&waiting, &seats, 0, &bounds, at(10)), [serve(2, "b")]);
+        assert_eq!(plan(&waiting, &pool, 0, &bounds, at(10)), [serve(2, "b")]);
     }
 
     #[test]
-    fn who_is_to_be_left_alone_neither_gets_nor_boots_anything() {
-        let waiting = [Waiting {
+    fn a_job_gets_and_boots_no_slot_before_its_time() {
+        let waiting = [WaitingJob {
             not_before: Some(at(50)),
             ..waits(1, "o/r", 0)
         }];
         assert_eq!(plan(&waiting, &[], 0, &bounds(0, 0, 4), at(49)), []);
-        assert_eq!(plan(&waiting, &[], 0, &bounds(0, 0, 4), at(50)), [Step::Boot]);
+        assert_eq!(plan(&waiting, &[], 0, &bounds(0, 0, 4), at(50)), [PlanStep::Boot]);
     }
 
     #[test]
-    fn what_a_rush_booted_is_given_up_afterwards() {
-        let seats = [seat("a", Taken::Free), seat("b", Taken::Free), seat("c", by("o/r"))];
-        let steps = plan(&[], &seats, 0, &bounds(0, 1, 4), at(0));
+    fn slots_beyond_the_target_are_discarded_after_a_rush() {
+        let pool = [slot("a", Usage::Free), slot("b", Usage::Free), slot("c", by("o/r"))];
+        let steps = plan(&[], &pool, 0, &bounds(0, 1, 4), at(0));
         assert_eq!(
             steps,
             [
-                Step::Discard { slot: "b".to_owned() },
-                Step::Discard { slot: "a".to_owned() }
+                PlanStep::Discard(SlotId("b".to_owned())),
+                PlanStep::Discard(SlotId("a".to_owned()))
             ]
         );
     }
 
     proptest! {
         #[test]
-        fn never_more_than_max_and_nobody_twice(
+        fn a_plan_stays_below_max_and_serves_each_job_once(
             jobs in prop::collection::vec((0_u8..3, 0_i64..50, prop::option::of(0_i64..50)), 0..30),
             taken in prop::collection::vec(0_u8..5, 0..8),
             (min, target, max, most) in (0_u32..4, 0_u32..8, 0_u32..8, prop::option::of(1_u32..4)),
@@ -286,41 +283,41 @@ mod tests {
         ) {
             let max = max.max(min).max(u32::try_from(taken.len()).expect("few"));
             let bounds = Bounds { min, max, target: target.clamp(min, max), max_per_repository: most };
-            let waiting: Vec<Waiting> = jobs
+            let waiting: Vec<WaitingJob> = jobs
                 .iter()
                 .zip(1..)
-                .map(|((repository, since, not_before), job)| Waiting {
+                .map(|((repository, since, not_before), job)| WaitingJob {
                     not_before: not_before.map(at),
                     ..waits(job, &format!("o/{repository}"), *since)
                 })
                 .collect();
-            let seats: Vec<Seat> = taken
+            let pool: Vec<PoolSlot> = taken
                 .iter()
                 .zip(1..)
-                .map(|(kind, slot): (&u8, u32)| seat(&slot.to_string(), match kind {
-                    0 => Taken::Free,
-                    1 => Taken::Booting,
+                .map(|(kind, id): (&u8, u32)| slot(&id.to_string(), match kind {
+                    0 => Usage::Free,
+                    1 => Usage::Booting,
                     n => by(&format!("o/{}", n - 2)),
                 }))
                 .collect();
-            let steps = plan(&waiting, &seats, coming, &bounds, at(now));
-            let boots = steps.iter().filter(|step| **step == Step::Boot).count();
-            let discards = steps.iter().filter(|step| matches!(step, Step::Discard { .. })).count();
+            let steps = plan(&waiting, &pool, coming, &bounds, at(now));
+            let boots = steps.iter().filter(|step| **step == PlanStep::Boot).count();
+            let discards = steps.iter().filter(|step| matches!(step, PlanStep::Discard(_))).count();
             let asked_for = if boots > 0 { coming as usize } else { 0 };
-            prop_assert!(seats.len() + asked_for + boots <= max as usize);
+            prop_assert!(pool.len() + asked_for + boots <= max as usize);
             prop_assert!(boots == 0 || discards == 0);
-            let after = seats.len() + boots - discards;
-            prop_assert!(after >= min as usize || after >= seats.len(), "{} stay", after);
+            let after = pool.len() + boots - discards;
+            prop_assert!(after >= min as usize || after >= pool.len(), "{} slots remain", after);
             let mut jobs = Vec::new();
             let mut slots = Vec::new();
             for step in &steps {
                 match step {
-                    Step::Serve { job, slot } => {
+                    PlanStep::Serve { job, slot } => {
                         jobs.push(*job);
                         slots.push(slot);
                     }
-                    Step::Discard { slot } => slots.push(slot),
-                    Step::Boot => {}
+                    PlanStep::Discard(slot) => slots.push(slot),
+                    PlanStep::Boot => {}
                 }
             }
             let (served, used) = (jobs.len(), slots.len());
@@ -328,9 +325,9 @@ mod tests {
             jobs.dedup();
             slots.sort_unstable();
             slots.dedup();
-            prop_assert_eq!((jobs.len(), slots.len()), (served, used), "none twice");
+            prop_assert_eq!((jobs.len(), slots.len()), (served, used), "no job and no slot appears twice");
             for slot in slots {
-                prop_assert!(seats.iter().any(|seat| seat.slot == *slot && seat.taken == Taken::Free));
+                prop_assert!(pool.iter().any(|one| one.id == *slot && one.usage == Usage::Free));
             }
             for job in jobs {
                 let due = waiting.iter().any(|w| w.job == job && w.not_before.is_none_or(|t| t <= at(now)));

@@ -3,7 +3,7 @@
 use crate::stage::{Stage, file, is_root, jit, problems, until};
 use jitgate::adapters::hosts::local::inspect;
 use jitgate::config::Sandbox;
-use jitgate::ports::runner_host::{Ending, SlotState};
+use jitgate::domain::slot::{Ending, SlotState};
 use jitgate::ports::{Failure, RunnerHost};
 use secrecy::SecretString;
 use std::fs;

@@ -1,7 +1,7 @@
 //! A machine that is out of file descriptors for a moment: that costs no job an attempt.
 
 use crate::stage::{HOOK, Stage, claim, jit, until};
-use jitgate::ports::runner_host::SlotState;
+use jitgate::domain::slot::SlotState;
 use jitgate::ports::{Failure, RunnerHost};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::SecretString;

@@ -3,7 +3,7 @@
 use crate::stage::{HOOK, STAYS, Stage, claim, eventually, file, listed, processes, runner, until};
 use jitgate::adapters::hosts::local::LocalHost;
 use jitgate::config::Sandbox;
-use jitgate::ports::runner_host::{Ending, SlotId, SlotState};
+use jitgate::domain::slot::{Ending, SlotId, SlotState};
 use jitgate::ports::{Failure, RunnerHost};
 use secrecy::SecretString;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! What a job finds: its own copy of the runner program, its JIT configuration, its gate, and nothing else.
 
 use crate::stage::{HOOK, Stage, listed, processes, runner, until};
+use jitgate::domain::slot::{Ending, Hello, SlotState};
 use jitgate::ports::RunnerHost;
-use jitgate::ports::runner_host::{Ending, Hello, SlotState};
 
 #[tokio::test]
 async fn a_job_runs_from_boot_to_nothing() {

@@ -2,7 +2,7 @@
 
 use crate::stage::{HOOK, PATIENCE, STAYS, Stage, answer, processes, runner, say, until};
 use jitgate::adapters::hosts::local::LocalHost;
-use jitgate::ports::runner_host::{Ending, Hello, SlotId, SlotState};
+use jitgate::domain::slot::{Ending, Hello, SlotId, SlotState};
 use jitgate::ports::{Failure, RunnerHost};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use crate::stage::{HOOK, STAYS, Stage, claim, file, is_root, jit, problems, runner, told, until};
 use jitgate::config::Sandbox;
-use jitgate::ports::runner_host::{Ending, SlotState};
+use jitgate::domain::slot::{Ending, SlotState};
 use jitgate::ports::{Failure, RunnerHost};
 use std::collections::BTreeMap;
 use std::fs;

@@ -3,8 +3,8 @@
 
 use crate::stage::{HOOK, STAYS, Stage, file, is_root, processes, until};
 use jitgate::config::Network;
+use jitgate::domain::slot::SlotState;
 use jitgate::ports::RunnerHost;
-use jitgate::ports::runner_host::SlotState;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;

@@ -2,8 +2,8 @@
 
 use crate::stage::{HOOK, STAYS, Stage, claim, eventually, listed, processes, runner, until};
 use jitgate::config::Sandbox;
+use jitgate::domain::slot::{Ending, SlotId, SlotState};
 use jitgate::ports::RunnerHost;
-use jitgate::ports::runner_host::{Ending, SlotId, SlotState};
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The first lock: the worker of the runner program begins when the gate says so, and once.
 
 use crate::stage::{STAYS, Stage, answer, file, is_root, processes, say, until};
+use jitgate::domain::slot::{Ending, Hello, SlotState};
 use jitgate::ports::RunnerHost;
-use jitgate::ports::runner_host::{Ending, Hello, SlotState};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::time::Duration;

@@ -2,8 +2,8 @@
 
 use crate::app::records::{Holder, RunnerRecord, Want};
 use crate::domain::ids::JobId;
-use crate::domain::runner::{Outcome, RunnerEvent};
-use crate::ports::runner_host::{Hello, SlotId};
+use crate::domain::runner_task::RunnerTask;
+use crate::domain::slot::SlotId;
 
 /// What boots are remembered under.
 pub(super) const BOOT: &str = "boot";
@@ -11,15 +11,15 @@ pub(super) const BOOT: &str = "boot";
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Task {
-    /// Boot an environment.
+    /// Boot a slot.
     Boot,
-    /// Give up an environment that belongs to nothing; with the reason, if it did not come up.
+    /// Destroy a slot that belongs to nothing, with the reason if it did not come up.
     Discard(SlotId, Option<String>),
     /// Make a runner for a job.
     Serve {
         /// The job.
         job: JobId,
-        /// The environment it gets.
+        /// The slot it gets.
         slot: SlotId,
         /// The job's repository.
         repository: String,
@@ -34,29 +34,12 @@ pub(super) enum Task {
     Sweep,
 }
 
-/// One thing to do for a runner.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum RunnerTask {
-    /// Bring its record up to date.
-    Note(RunnerEvent),
-    /// Find out who is at its gate.
-    Judge(Hello),
-    /// Open its gate: that was decided before.
-    Open,
-    /// Ask GitHub why no job took it.
-    Ask,
-    /// End it.
-    End(Outcome, Option<String>),
-    /// Remove what is left of it.
-    TearDown,
-}
-
-/// What tasks about an environment go by.
+/// The key of tasks about a slot.
 pub(super) fn slot_key(slot: &str) -> String {
     format!("slot {slot}")
 }
 
-/// What tasks about a job go by.
+/// The key of tasks about a job.
 pub(super) fn job_key(job: JobId) -> String {
     format!("job {job}")
 }
@@ -98,7 +81,7 @@ impl Task {
         matches!(self, Self::Runner(RunnerTask::Judge(_), _))
     }
 
-    /// The repository an environment is taken for.
+    /// The repository that a slot is taken for.
     fn repository(&self) -> Option<String> {
         match self {
             Self::Serve { repository, .. } => Some(repository.clone()),

@@ -4,7 +4,7 @@
 use crate::adapters::hosts::slots;
 use crate::cli::exit::{Exit, Outcome};
 use crate::cli::output;
-use crate::ports::runner_host::Hello;
+use crate::domain::slot::Hello;
 use std::path::Path;
 use std::str::FromStr;
 

@@ -1,6 +1,6 @@
 //! Booting a slot: a task of its own fills the slot's folder, and the status file, written last, says that it is ready.
 
-use crate::ports::runner_host::{Ending, SlotState};
+use crate::domain::slot::{Ending, SlotState};
 use chrono::{DateTime, Utc};
 use std::fs::{self, Permissions};
 use std::io;

@@ -2,7 +2,7 @@
 
 use super::layout::SlotDir;
 use super::process::ProcessId;
-use crate::ports::runner_host::Ending;
+use crate::domain::slot::Ending;
 use serde::de::DeserializeOwned;
 use std::io;
 use tokio::net::unix::pipe::Receiver;

@@ -11,7 +11,7 @@ use super::order::{Order, STARTED};
 use super::process::machine_start;
 use super::status::Status;
 use super::{ending, output, removal};
-use crate::ports::runner_host::{Ending, Slot, SlotId, SlotState};
+use crate::domain::slot::{Ending, Slot, SlotId, SlotState};
 use crate::ports::{Clock, Failure};
 use chrono::DateTime;
 use rustix::io::Errno;

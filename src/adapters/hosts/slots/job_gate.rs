@@ -7,7 +7,7 @@
 //! would be a further job, which a slot is not for.
 
 use super::layout::SocketPath;
-use crate::ports::runner_host::Hello;
+use crate::domain::slot::Hello;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;

@@ -1,7 +1,7 @@
 //! The files of a host's slots. All of them are below `<state_dir>/<host>/<instance>`, closed to other users, so that workers
 //! that share a state directory do not share slots.
 
-use crate::ports::runner_host::SlotId;
+use crate::domain::slot::SlotId;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::fd::AsRawFd;

@@ -3,7 +3,7 @@
 
 use super::layout::SlotDir;
 use super::process::ProcessId;
-use crate::ports::runner_host::{Ending, Hello, SlotState};
+use crate::domain::slot::SlotState;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
@@ -15,7 +15,6 @@ use std::os::unix::fs::OpenOptionsExt;
 pub(super) struct Status {
     /// The boot of the machine in which this was written.
     pub(super) machine_start: String,
-    #[serde(with = "StateFile")]
     pub(super) state: SlotState,
     pub(super) since: DateTime<Utc>,
     /// The runner that the slot was claimed for.
@@ -24,40 +23,6 @@ pub(super) struct Status {
     /// The first processes of the guest: everything in it dies with them.
     #[serde(rename = "environment")]
     pub(super) processes: Vec<ProcessId>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "SlotState", rename_all = "snake_case")]
-enum StateFile {
-    Booting,
-    Ready,
-    Claimed,
-    AtGate(#[serde(with = "HelloFile")] Hello),
-    Open,
-    Ended(#[serde(with = "EndingFile")] Ending),
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Hello", deny_unknown_fields)]
-struct HelloFile {
-    #[serde(default)]
-    repository: Option<String>,
-    #[serde(default)]
-    run_id: Option<u64>,
-    #[serde(default)]
-    run_attempt: Option<u32>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Ending", rename_all = "snake_case")]
-enum EndingFile {
-    BootFailed(String),
-    Exited,
-    GateUnanswered,
-    GateAbused,
-    TooLong,
-    DiskFull,
-    Lost,
 }
 
 impl Status {

@@ -5,7 +5,7 @@
 //! nothing out of it, and shows which run to ask GitHub about. The result is a claim, like everything that a guest says.
 
 use super::job_gate::{self, HookError, Lock};
-use crate::ports::runner_host::Hello;
+use crate::domain::slot::Hello;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::pipe::{SpliceFlags, tee};

@@ -3,7 +3,8 @@
 
 use super::configuration::server_of;
 use crate::config::Synthetic;
-use crate::ports::runner_host::{Ending, Hello, RunnerHost, Slot, SlotId, SlotState};
+use crate::domain::slot::{Ending, Hello, Slot, SlotId, SlotState};
+use crate::ports::RunnerHost;
 use crate::ports::{Clock, Failure};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
