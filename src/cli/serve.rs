@@ -53,7 +53,7 @@ pub(super) fn run(args: Args, global: &Global) -> Outcome {
         match ended {
             None => Ok(Exit::Done),
             Some(Ended::Open(place)) => Err(StartError::Open(place).into()),
-            Some(Ended::Usurped) => {
+            Some(Ended::NameTaken) => {
                 let what = anyhow!("another worker on this store goes by the instance name of this one");
                 let remedy =
                     "start again: this one takes another name then; server.state_dir is a copy of another machine's";
