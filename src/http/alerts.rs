@@ -38,7 +38,7 @@ pub(super) async fn list(state: Data<AdminState>, query: Result<Query<AlertsQuer
             repository: query.repository,
         };
         let limit = list::limit(query.limit, list::DEFAULT_LIMIT);
-        Ok(json!({"alerts": state.gate.alerts.list(&asked, limit).await?}))
+        Ok(json!({"alerts": state.ctx.alerts.list(&asked, limit).await?}))
     })
     .await
 }
@@ -53,7 +53,7 @@ struct Says {
 /// `POST /api/v1/alerts/ID/ack`, with nothing or `{"by": NAME}`.
 pub(super) async fn ack(state: Data<AdminState>, id: Path<String>, body: Bytes) -> HttpResponse {
     match somebody(&body) {
-        Ok(by) => answer(state.gate.alerts.ack(&id, &by).await),
+        Ok(by) => answer(state.ctx.alerts.ack(&id, &by).await),
         Err(problem) => problem.answer(),
     }
 }
@@ -61,7 +61,7 @@ pub(super) async fn ack(state: Data<AdminState>, id: Path<String>, body: Bytes) 
 /// `POST /api/v1/alerts/ID/resolve`, with nothing or `{"by": NAME}`.
 pub(super) async fn resolve(state: Data<AdminState>, id: Path<String>, body: Bytes) -> HttpResponse {
     match somebody(&body) {
-        Ok(by) => answer(state.gate.alerts.resolve(&id, &by).await),
+        Ok(by) => answer(state.ctx.alerts.resolve(&id, &by).await),
         Err(problem) => problem.answer(),
     }
 }

@@ -28,7 +28,7 @@ pub(super) async fn runners(state: Data<AdminState>, query: Result<Query<Runners
             all: query.all.unwrap_or_default(),
             limit: list::limit(query.limit, roster::LISTED),
         };
-        Ok(roster::call(state.gate.ledger.as_ref(), &asked).await?)
+        Ok(roster::call(state.ctx.ledger.as_ref(), &asked).await?)
     })
     .await
 }

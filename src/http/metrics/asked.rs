@@ -4,7 +4,7 @@
 use super::counted::Metrics;
 use super::exposition::{CONTENT_TYPE, text};
 use crate::app::records::{RunnerRecord, Want};
-use crate::app::{Gate, records};
+use crate::app::{Context, records};
 use crate::domain::alert::{Alert, AlertState, Severity};
 use crate::domain::runner::RunnerState;
 use crate::ports::Failure;
@@ -52,17 +52,17 @@ struct ResourceLabels {
 
 /// The sources of a scrape.
 pub(in crate::http) struct Scrape {
-    pub(in crate::http) gate: Arc<Gate>,
+    pub(in crate::http) ctx: Arc<Context>,
     pub(in crate::http) metrics: Arc<Metrics>,
 }
 
 /// `GET /metrics`.
 pub(in crate::http) async fn scrape(from: Data<Scrape>) -> HttpResponse {
     let mut asked = Registry::with_prefix("jitgate");
-    ask_queue(&from.gate, &mut asked).await;
-    ask_runners(&from.gate, &mut asked).await;
-    ask_alerts(&from.gate, &mut asked).await;
-    ask_github(&from.gate, &mut asked);
+    ask_queue(&from.ctx, &mut asked).await;
+    ask_runners(&from.ctx, &mut asked).await;
+    ask_alerts(&from.ctx, &mut asked).await;
+    ask_github(&from.ctx, &mut asked);
     match text(&[&from.metrics.registry, &asked]) {
         Ok(text) => HttpResponse::Ok().content_type(CONTENT_TYPE).body(text),
         // Writing to memory does not fail; were it to, a scrape is lost and nothing else.
@@ -70,8 +70,8 @@ pub(in crate::http) async fn scrape(from: Data<Scrape>) -> HttpResponse {
     }
 }
 
-async fn ask_queue(gate: &Gate, registry: &mut Registry) {
-    let depth = match gate.queue.depth().await {
+async fn ask_queue(ctx: &Context, registry: &mut Registry) {
+    let depth = match ctx.queue.depth().await {
         Ok(depth) => depth,
         Err(failure) => return tracing::warn!(%failure, "metrics are without the queue"),
     };
@@ -86,17 +86,15 @@ async fn ask_queue(gate: &Gate, registry: &mut Registry) {
         entries.get_or_create(&StateLabels { state }).set(count);
     }
     registry.register("queue_entries", "Deliveries in the queue, and dead letters", entries);
-    let age = depth
-        .oldest
-        .and_then(|oldest| (gate.clock.now() - oldest).to_std().ok());
+    let age = depth.oldest.and_then(|oldest| (ctx.clock.now() - oldest).to_std().ok());
     let oldest = Seconds::default();
     oldest.set(age.unwrap_or_default().as_secs_f64());
     let help = "Age of the oldest delivery that is not over, 0 without one";
     registry.register("queue_oldest_seconds", help, oldest);
 }
 
-async fn ask_runners(gate: &Gate, registry: &mut Registry) {
-    let ledger = gate.ledger.as_ref();
+async fn ask_runners(ctx: &Context, registry: &mut Registry) {
+    let ledger = ctx.ledger.as_ref();
     let found = async {
         let runners: Vec<RunnerRecord> = records::all(ledger).await?;
         let wants: Vec<Want> = records::all(ledger).await?;
@@ -124,8 +122,8 @@ async fn ask_runners(gate: &Gate, registry: &mut Registry) {
     registry.register("runners", "Runners that are there, and jobs that wait for one", counts);
 }
 
-async fn ask_alerts(gate: &Gate, registry: &mut Registry) {
-    let alerts = match gate.alerts.live().await {
+async fn ask_alerts(ctx: &Context, registry: &mut Registry) {
+    let alerts = match ctx.alerts.live().await {
         Ok(alerts) => alerts,
         Err(failure) => return tracing::warn!(%failure, "metrics are without alerts"),
     };
@@ -139,9 +137,9 @@ async fn ask_alerts(gate: &Gate, registry: &mut Registry) {
     registry.register("alerts_open", "Alerts that nobody resolved", open);
 }
 
-fn ask_github(gate: &Gate, registry: &mut Registry) {
+fn ask_github(ctx: &Context, registry: &mut Registry) {
     let remaining = Family::<ResourceLabels, Whole>::default();
-    for (resource, calls) in gate.github.remaining_quota() {
+    for (resource, calls) in ctx.github.remaining_quota() {
         let known = RESOURCES.into_iter().find(|known| *known == resource);
         let resource = known.unwrap_or("other");
         remaining.get_or_create(&ResourceLabels { resource }).set(calls);

@@ -245,12 +245,14 @@ fn risky_settings_are_warned_of() {
     assert!(
         answer
             .out
-            .contains("warning: rollout.rollback_on_attempt = true (from ./jitgate.toml): lets"),
+            .contains("warning  configuration  rollout.rollback_on_attempt = true (from ./jitgate.toml): lets"),
         "{}",
         answer.out
     );
     assert!(
-        answer.out.ends_with("ok: ./jitgate.toml, repositories: 0\n"),
+        answer.out.ends_with(
+            "not ready for `jitgate serve` here: see the problems above\nok: ./jitgate.toml, repositories: 0\n"
+        ),
         "{}",
         answer.out
     );
@@ -296,7 +298,7 @@ fn settings_without_effect_are_warned_of_until_they_are_default() {
     let place = Place::with("[rollout]\nstages = [5, 50]\n");
     let checked = place.jitgate(&["config", "check"], &[]);
     assert_eq!(checked.code, 0);
-    let warning = "warning: rollout.stages = [5,50] (from ./jitgate.toml): has no effect yet; remove it";
+    let warning = "rollout.stages = [5,50] (from ./jitgate.toml): has no effect yet; remedy: remove it";
     assert!(checked.out.contains(warning), "{}", checked.out);
 }
 
