@@ -12,52 +12,40 @@ use tracing_subscriber::filter::Targets;
 pub(super) struct RawTelemetry {
     /// Log level, or levels by module: `info,jitgate::app=debug`.
     log: String,
-    /// `auto` is text on a terminal, JSON elsewhere.
-    log_format: RawLogFormat,
-    /// OpenTelemetry collector (OTLP over HTTP).
+    /// Format of log lines: `auto` selects text on a terminal, JSON otherwise.
+    log_format: LogFormat,
+    /// URL of an OpenTelemetry collector (OTLP over HTTP).
     #[schemars(extend("format" = "uri"))]
     otlp_endpoint: Option<String>,
 }
 
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawLogFormat {
-    Auto,
-    Json,
-    Text,
-}
-
-/// Logs and traces.
+/// Settings of logs and traces.
 #[derive(Debug, Clone)]
 pub struct Telemetry {
     /// Levels by module.
     pub log: Targets,
-    /// How log lines are written.
     pub log_format: LogFormat,
-    /// OpenTelemetry collector.
     pub otlp_endpoint: Option<String>,
 }
 
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The format of log lines; `Auto` is text on a terminal and JSON elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
     Auto,
-    /// One JSON object a line.
     Json,
-    /// One line of text.
     Text,
 }
 
-/// Why a text is no log filter.
+/// An invalid log filter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is neither a level (off, error, warn, info, debug, trace) nor MODULE=LEVEL")]
 pub struct BadLogFilter(String);
 
-/// Reads a log filter: a level, or levels by module.
+/// Parses a log filter: a level, or levels by module.
 ///
 /// # Errors
-/// When a part of it is neither. A lone word that is no level would otherwise be taken for a module, and silence the rest.
+/// If a part of it is neither. An unknown word is not accepted as a module, because it would silence all other modules.
 pub fn parse_log(text: &str) -> Result<Targets, BadLogFilter> {
     for part in text.split(',') {
         let level = part.rsplit('=').next().unwrap_or(part);
@@ -82,11 +70,7 @@ impl RawTelemetry {
             .map(|url| check.url("telemetry.otlp_endpoint", url));
         Ok(Telemetry {
             log: log?,
-            log_format: match self.log_format {
-                RawLogFormat::Auto => LogFormat::Auto,
-                RawLogFormat::Json => LogFormat::Json,
-                RawLogFormat::Text => LogFormat::Text,
-            },
+            log_format: self.log_format,
             otlp_endpoint: otlp_endpoint.transpose()?,
         })
     }

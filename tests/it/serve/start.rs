@@ -55,7 +55,7 @@ async fn of_two_on_one_file_the_second_names_the_first_and_leaves() {
     let mut second = gate.place.start(&["serve"], on_file);
     assert_eq!(second.code().await, Some(7));
     let said = second.err.text();
-    let holder = format!("is held by another jitgate serve, process {}", gate.process.id());
+    let holder = format!("is in use by another jitgate serve (process {})", gate.process.id());
     assert!(said.contains(&holder), "{holder:?} is not in {said}");
 
     let taken = gate.deliver("workflow_job", &guid(1), body("queued", 1)).await;
@@ -174,7 +174,7 @@ async fn no_job_of_this_machine_begins_beside_a_redis_that_lets_it_in() {
     let mut gate = place.start(&["serve", "--role", "worker"], &settings);
     assert_eq!(gate.code().await, Some(3), "{}", gate.err.text());
     let told = gate.err.text();
-    assert!(told.contains("obeys those who bring no password"), "{told}");
+    assert!(told.contains("accepts clients without a password"), "{told}");
     assert!(told.contains("remedy: switch its default user off"), "{told}");
 
     // One that could not be asked at the start is asked as soon as it is there.
