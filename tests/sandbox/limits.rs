@@ -71,7 +71,7 @@ fn cannot_be_held() {
     let mut stage = Stage::new("");
     stage.settings.local.pids = Some(40);
     let found = problems(&stage.settings);
-    let told = found.iter().any(|problem| problem.what.contains("cannot be held"));
+    let told = found.iter().any(|problem| problem.what.contains("cannot be enforced"));
     assert!(told || found.is_empty(), "{found:?}");
 }
 

@@ -36,7 +36,7 @@ pub(in crate::app) struct Asked<'a> {
     /// How often it was tried before.
     pub(in crate::app) attempts: u32,
     /// Whether an environment waits for the job, so that capacity is no question.
-    pub(in crate::app) has_environment: bool,
+    pub(in crate::app) has_slot: bool,
     /// The job as GitHub has just shown it, when it waits at the gate of a runner.
     pub(in crate::app) at_gate: Option<&'a Job>,
 }
@@ -60,7 +60,7 @@ impl Gate {
             ..Facts::default()
         };
         let asked_from = self.clock.now();
-        let urgent = asked.has_environment || facts.ledger.taken_by.is_some();
+        let urgent = asked.has_slot || facts.ledger.taken_by.is_some();
         let mut not_before = gather::gather(self, repository, event, &mut facts, urgent).await?;
         let mut decision = self.judge(asked, repository, event, &facts);
         let remembered = self.recall.variable_asked_at(&repository.name) < Some(asked_from);
@@ -85,7 +85,7 @@ impl Gate {
             .copied()
             .filter(|a| *a != Action::Retry)
             // Whoever has an environment makes the runner, and the want stays if it dies: no delivery owes that any more.
-            .filter(|a| !(asked.has_environment && *a == Action::Provision))
+            .filter(|a| !(asked.has_slot && *a == Action::Provision))
             .collect();
         let may_quarantine = trust::may_accuse(&facts, &repository.policy.trust) != Some(false);
         let entry = Entry {
@@ -140,7 +140,7 @@ impl Gate {
             overtaken: record.is_some_and(|record| record.progress.is_past_queued())
                 && !Progress::shown_by(event).is_past_queued(),
             quarantined: group.holds_until(waiter, self.clock.now()).is_some(),
-            at_capacity: !asked.has_environment && pool::is_full(self).await?,
+            at_capacity: !asked.has_slot && pool::is_full(self).await?,
             rolled_back: routing.is_some_and(|record| record.rolled_back.is_some()),
             taken_by,
             attempts: asked.attempts,

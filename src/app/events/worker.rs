@@ -218,7 +218,7 @@ impl Gate {
             delivery: &lease.id,
             received_at: lease.received_at,
             attempts: lease.attempts,
-            has_environment: false,
+            has_slot: false,
             at_gate: None,
         };
         let (decision, not_before) = self.decide(&asked, repository, event).await?;

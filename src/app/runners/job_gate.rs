@@ -160,7 +160,7 @@ async fn admit(
         delivery: &delivery,
         received_at: (runner.history.iter().find(knocked)).map_or_else(|| gate.clock.now(), |entered| entered.at),
         attempts: 0,
-        has_environment: true,
+        has_slot: true,
         at_gate: Some(job),
     };
     let (decision, _) = gate.decide(&asked, repository, &event).await?;

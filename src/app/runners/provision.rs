@@ -88,7 +88,7 @@ async fn is_admitted(gate: &Gate, repository: &Repository, want: &Want, record: 
         delivery: &want.delivery,
         received_at: want.received_at,
         attempts: want.tries,
-        has_environment: true,
+        has_slot: true,
         at_gate: None,
     };
     let (decision, not_before) = gate.decide(&asked, repository, &want.event).await?;
