@@ -1,47 +1,35 @@
-//! The worker's side of jitgate: the ports it acts through and the settings it acts by.
+//! The dependencies of the worker. Every use case receives them as its first argument.
 
 use super::alerts::Alerts;
 use super::events::budget::Budget;
-use super::events::gather::Recall;
-use super::pool::Pool;
-use super::records::{self, JobRecord};
+use super::events::github_cache::GitHubCache;
+use super::pool::memory::Pool;
 use super::settings::Settings;
-use crate::domain::ids::JobId;
-use crate::ports::{Clock, Failure, GitHub, Ledger, Observer, Queue, RunnerHost};
+use crate::ports::{Clock, GitHub, Ledger, Observer, Queue, RunnerHost};
 use std::sync::Arc;
 
-/// Takes deliveries from the queue, decides on them and carries the decisions out.
-pub struct Gate {
-    /// Where deliveries come from.
+/// The ports, settings and memory of one worker process.
+pub struct Context {
+    /// Deliveries to be processed.
     pub queue: Arc<dyn Queue>,
-    /// Where the truth is kept.
+    /// Records of jobs, runners, alerts and repositories.
     pub ledger: Arc<dyn Ledger>,
-    /// Who is asked.
+    /// GitHub API client.
     pub github: Arc<dyn GitHub>,
-    /// Where runners live; none while this machine has no runner host.
+    /// Host on which runners run; none if this worker makes no runners.
     pub host: Option<Arc<dyn RunnerHost>>,
-    /// Who is told.
+    /// Alert store.
     pub alerts: Arc<Alerts>,
-    /// Who counts.
+    /// Metrics.
     pub observer: Arc<dyn Observer>,
-    /// What time it is.
+    /// System clock.
     pub clock: Arc<dyn Clock>,
-    /// What the operator chose.
+    /// The operator's settings.
     pub settings: Settings,
-    /// GitHub's recent answers.
-    pub recall: Recall,
-    /// What outsiders have used of GitHub and of this process.
+    /// Recent answers of GitHub.
+    pub github_cache: GitHubCache,
+    /// GitHub calls and worker places that outsiders have used.
     pub budget: Budget,
-    /// What the pool is about.
+    /// Tasks of the pool and their results.
     pub pool: Pool,
-}
-
-impl Gate {
-    /// What is known of a job.
-    ///
-    /// # Errors
-    /// The ledger's failure.
-    pub async fn job(&self, id: JobId) -> Result<Option<JobRecord>, Failure> {
-        records::load(self.ledger.as_ref(), &id.to_string()).await
-    }
 }

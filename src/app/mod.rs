@@ -12,12 +12,13 @@ pub mod pool;
 pub mod quarantine;
 pub mod records;
 pub mod repositories;
+pub mod rollout;
 pub mod runners;
 pub mod settings;
 pub mod verify;
 
 pub use crate::domain::signature;
 pub use alerts::Alerts;
-pub use context::Gate;
+pub use context::Context;
 pub use ingest::Ingest;
 pub use settings::Settings;

@@ -4,9 +4,10 @@
 //! few times in a row, and no job is held longer than one quarantine lasts, whoever causes the next one: a flood of pull
 //! requests starves nobody (ADR 0015).
 
-use super::records::{self, Record};
-use super::runners::thefts::Thefts;
-use super::settings::Repository;
+use super::context::Context;
+use super::records::{self, Record, RunnerRecord};
+use super::runners::thefts::{self, Thefts, Waiter};
+use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::ids::JobId;
 use crate::ports::ledger::Kind;
 use crate::ports::{Failure, Ledger};
@@ -102,25 +103,6 @@ pub async fn end(
     Ok(held_it)
 }
 
-/// A job that may be held.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::app) struct Waiter {
-    /// The job.
-    pub(in crate::app) job: JobId,
-    /// Since when it waits.
-    pub(in crate::app) since: DateTime<Utc>,
-    /// How long it can be held at most.
-    pub(in crate::app) at_most: TimeDelta,
-}
-
-impl Waiter {
-    /// A job of a repository that came in then.
-    pub(in crate::app) fn of(repository: &Repository, job: JobId, since: DateTime<Utc>) -> Self {
-        let at_most = repository.quarantine;
-        Self { job, since, at_most }
-    }
-}
-
 impl GroupRecord {
     /// Until when a job is held by others, as far as is known, or by thefts; none if it is not.
     pub(in crate::app) fn holds_until(&self, waiter: Waiter, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
@@ -137,6 +119,45 @@ impl GroupRecord {
 /// The ledger's failure.
 pub(in crate::app) async fn of_group(ledger: &dyn Ledger, group: &str) -> Result<GroupRecord, Failure> {
     Ok(records::load(ledger, group).await?.unwrap_or_default())
+}
+
+/// Counts a runner that was stolen, and says so where that leads to a pause. To be repeated after a failure or a crash,
+/// before the job of the runner can have another one.
+pub(in crate::app) async fn count_theft(ctx: &Context, runner: &RunnerRecord) -> Result<(), Failure> {
+    let Some(repository) = ctx.settings.repository(runner.repository.as_str()) else {
+        return Ok(());
+    };
+    let (group, now) = (repository.group_key(), ctx.clock.now());
+    let shortest = thefts::shortest(repository.quarantine);
+    let retention = ctx.settings.retention;
+    let record = records::update(ctx.ledger.as_ref(), &group, retention, |old: Option<GroupRecord>| {
+        let mut record = old.unwrap_or_default();
+        record.thefts.note(&runner.name, shortest, now).then_some(record)
+    })
+    .await?;
+    let Some((thefts, pause)) = record.and_then(|record| {
+        let pause = record.thefts.pause_at(now)?;
+        Some((record.thefts.count, pause))
+    }) else {
+        return Ok(());
+    };
+    let pause_s = (pause.until - pause.since).num_seconds();
+    tracing::warn!(
+        group,
+        thefts,
+        pause_s,
+        "{thefts} runners of {group} were stolen in a row: none is made there for {pause_s} s"
+    );
+    let by = runner
+        .taken_by
+        .map_or_else(String::new, |job| format!(", the last one by job {job}"));
+    let what = format!(
+        "{thefts} runners of {group} were stolen in a row{by}: no runner is made there for {pause_s} s, and no trusted job \
+         waits for that longer than {} s in all",
+        (shortest * thefts::MAX_HELD).num_seconds()
+    );
+    let key = AlertKey::new(AlertKind::StolenRunner, Some(&repository.name)).caused_by("thefts");
+    ctx.alerts.raise(Alert::new(&key, None, &what, now)).await
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Admission: asked besides trust, right before a runner is made.
+//! Admission: the checks, in addition to trust, immediately before a runner is created.
 
 use super::event::{Action, Job, JobEvent, JobStatus};
 use super::facts::{Cause, Commit, Fact, Facts, LedgerFacts, Pull, Run, User};
@@ -9,22 +9,22 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
-/// Whether a runner is made now.
+/// The verdict on the creation of a runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AdmissionVerdict {
-    /// Make one.
+    /// A runner is created.
     Admit,
-    /// Never, for the reasons given.
+    /// No runner is created, for the given reasons.
     Deny,
-    /// Not now; asked again later.
+    /// No runner is created now; the question is asked again later.
     Hold,
-    /// Nobody asked for one.
+    /// The event does not ask for a runner.
     None,
 }
 
 impl AdmissionVerdict {
-    /// The word used in records and metrics.
+    /// Returns the name used in records and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -36,43 +36,42 @@ impl AdmissionVerdict {
     }
 }
 
-/// The verdict with its reasons; `Deny` and `Hold` have at least one.
+/// The verdict with its reasons. `Deny` and `Hold` have at least one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admission {
-    /// The verdict.
     pub verdict: AdmissionVerdict,
-    /// Why it is not admitted.
     pub reasons: Vec<Reason>,
 }
 
 impl Admission {
-    /// A verdict with reasons.
+    /// Returns a verdict with reasons.
     #[must_use]
     pub fn new(verdict: AdmissionVerdict, reasons: Vec<Reason>) -> Self {
         Self { verdict, reasons }
     }
 }
 
-/// GitHub fails a job that was queued for 24 h; an hour of grace for its clock and ours.
+/// Age at which a queued job is stale. GitHub fails a queued job after 24 h; one hour is added for clock differences.
 pub const STALE_AFTER: TimeDelta = TimeDelta::hours(25);
 
-/// How often "no such run" or "no such job" is asked again, which takes a quarter of a minute: GitHub's replicas can lag behind its
-/// own webhook.
+/// Number of attempts before "no such run" or "no such job" is believed. They take about 15 s, because GitHub's
+/// replicas can lag behind its webhooks.
 pub const GONE_ATTEMPTS: u32 = 4;
 
-/// GitHub's lists can lag behind its own webhook by seconds. For so long after a delivery an absence or an older state
-/// decides nothing.
+/// Time after a delivery in which an absence or an older state at GitHub decides nothing, because GitHub's lists can
+/// lag behind its webhooks by seconds.
 pub const SETTLING_DELAY: TimeDelta = TimeDelta::seconds(6);
 
-/// Whether the event asks for a runner, and the job neither has nor had one. GitHub sends `queued` with status `waiting`
-/// before a job can run.
+/// Returns true if the event asks for a runner and the job neither has nor had one. GitHub sends `queued` with status
+/// `waiting` before a job can run.
 #[must_use]
 pub fn asks_for_a_runner(event: &JobEvent, ledger: &LedgerFacts) -> bool {
     let asks = event.action == Action::Queued && event.job.status != JobStatus::Waiting;
     asks && !ledger.served && ledger.taken_by.is_none()
 }
 
-/// Whether the job was queued for so long that GitHub itself has failed it. `started_at` is filled while it is queued.
+/// Returns true if the job was queued for so long that GitHub itself has failed it. GitHub sets `started_at` although
+/// the job is still queued.
 #[must_use]
 pub fn is_stale(job: &Job, now: DateTime<Utc>) -> bool {
     job.created_at
@@ -80,7 +79,7 @@ pub fn is_stale(job: &Job, now: DateTime<Utc>) -> bool {
         .is_some_and(|at| now - at > STALE_AFTER)
 }
 
-/// Refusals that need no further question to GitHub.
+/// Returns the refusals that need no further question to GitHub.
 #[must_use]
 pub fn refusals_at_hand(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTime<Utc>) -> Vec<Reason> {
     let mut reasons = Vec::new();
@@ -94,7 +93,7 @@ pub fn refusals_at_hand(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, n
     if !facts.ledger.at_gate && is_stale(job, now) {
         reasons.push(Reason::Stale);
     }
-    // GitHub says whether it is private; a payload can be forged.
+    // The run, unlike a payload, cannot be forged.
     if run.is_some_and(|run| run.private != Some(true)) && !policy.public_repositories {
         reasons.push(Reason::PublicRepository);
     }
@@ -114,8 +113,8 @@ pub fn refusals_at_hand(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, n
     reasons
 }
 
-/// Whether the job still waits for a runner, going by the refusals at hand: if not, cancelling its run could only hit
-/// jobs that run, or a later attempt.
+/// Returns true if the job still waits for a runner, according to the refusals at hand. Otherwise cancelling its run
+/// could only affect jobs that run, or a later attempt.
 #[must_use]
 pub fn still_waits(refusals: &[Reason]) -> bool {
     !refusals
@@ -123,27 +122,27 @@ pub fn still_waits(refusals: &[Reason]) -> bool {
         .any(|reason| matches!(reason, Reason::JobNotQueued | Reason::Stale))
 }
 
-/// What is known about one condition of admission.
+/// The state of one condition of admission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Check {
     Met,
     Refused(Reason),
-    /// GitHub knows no such user, which one answer does not settle.
+    /// GitHub knows no such user. One such answer is not final.
     Absent(Reason),
     Open(Cause),
     Unasked(Missing),
 }
 
-/// What admission still has to ask GitHub for.
+/// A fact that admission has to ask GitHub for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Missing {
-    /// What a user may do.
+    /// The permission of this user.
     Permission(String),
-    /// Commits of a pull request.
+    /// The commits of this pull request.
     Commits(u64),
 }
 
-/// The next thing to ask for, as long as nothing refuses or is left open.
+/// Returns the next missing fact, unless a condition already refuses or is open.
 #[must_use]
 pub fn next_missing(facts: &Facts, policy: &TrustPolicy) -> Option<Missing> {
     for check in checks(facts, policy) {
@@ -156,7 +155,7 @@ pub fn next_missing(facts: &Facts, policy: &TrustPolicy) -> Option<Missing> {
     None
 }
 
-/// The conditions on the people behind the run, and on the commits.
+/// Returns the conditions on the people behind the run and on the commits.
 fn checks(facts: &Facts, policy: &TrustPolicy) -> Vec<Check> {
     let (Some(run), Some(pulls)) = (facts.run.known(), facts.pulls.known()) else {
         return Vec::new();
@@ -170,7 +169,8 @@ fn checks(facts: &Facts, policy: &TrustPolicy) -> Vec<Check> {
     checks
 }
 
-/// One pull request whose author may is enough: who else has opened one for the same commit changes nothing.
+/// Returns the condition on the authors. One pull request whose author has permission is sufficient; other pull
+/// requests for the same commit change nothing.
 fn one_author_may(facts: &Facts, policy: &TrustPolicy, run: &Run, judged: &[&Pull]) -> Vec<Check> {
     let author_may = |pull: &&Pull| may(facts, policy, run, Reason::AuthorPermission, pull.author.as_ref());
     let mut checks: Vec<Check> = judged.iter().map(author_may).collect();
@@ -179,7 +179,7 @@ fn one_author_may(facts: &Facts, policy: &TrustPolicy, run: &Run, judged: &[&Pul
         |check| matches!(check, Check::Unasked(_)),
         |check| matches!(check, Check::Open(_) | Check::Absent(_)),
     ];
-    // The best that is known of any of them counts.
+    // The best state of all pull requests counts.
     if let Some(best) = tests.into_iter().find(|test| checks.iter().any(test)) {
         checks.retain(best);
         checks.truncate(1);
@@ -207,7 +207,8 @@ fn may(
     }
 }
 
-/// The commits count where a bot is exempt, since a bot can carry the commits of others, and where signatures are required.
+/// Returns the conditions on the commits. They matter if a bot is exempt, because a bot can carry the commits of
+/// others, and if signatures are required.
 fn about_commits(facts: &Facts, policy: &TrustPolicy, run: &Run, judged: &[&Pull]) -> Vec<Check> {
     let authors = judged.iter().filter_map(|pull| pull.author.as_ref());
     let involved = [&run.actor, &run.triggering_actor].into_iter().flatten().chain(authors);
@@ -225,7 +226,7 @@ fn about_commits(facts: &Facts, policy: &TrustPolicy, run: &Run, judged: &[&Pull
         Fact::Known(commits) => commits,
     };
     if !commits.iter().any(|commit| commit.sha == run.head_sha) {
-        // The list is that of another head.
+        // The list belongs to a different head.
         return vec![Check::Refused(Reason::CommitsUnknown)];
     }
     let mut checks = Vec::new();
@@ -253,8 +254,8 @@ fn wrote_it(facts: &Facts, policy: &TrustPolicy, bot: &AllowedBot, commit: &Comm
     }
 }
 
-/// Admission of a trusted job whose labels are ours, before a runner is made for it and again at the gate of its runner.
-/// Refusals win over holding.
+/// Judges the admission of a trusted job with our labels, before a runner is created and again at the job gate.
+/// Refusals take precedence over holds.
 #[must_use]
 pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTime<Utc>) -> Admission {
     let mut deny = refusals_at_hand(event, facts, policy, now);
@@ -270,7 +271,7 @@ pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTim
         .known()
         .is_some_and(|run| run.run_attempt < event.job.run_attempt)
     {
-        // Who pressed the button of this attempt is not known there yet.
+        // GitHub does not show the triggering actor of this attempt yet.
         hold.push(Reason::GitHubUnavailable);
     }
     let mut unasked = false;
@@ -300,7 +301,7 @@ pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTim
         hold.append(&mut deny);
     }
     if unasked && deny.is_empty() && hold.is_empty() {
-        // Otherwise it was not asked because something else already refuses or holds.
+        // Otherwise the fact was not asked for because another condition already refuses or holds.
         hold.push(Reason::GitHubUnavailable);
     }
     if !deny.is_empty() {

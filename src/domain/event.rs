@@ -1,4 +1,4 @@
-//! A `workflow_job` delivery in our own words.
+//! The content of a `workflow_job` delivery, in the terms of the domain.
 
 use super::ids::{JobId, RunId, RunnerId};
 use super::pin::RepositoryIds;
@@ -6,36 +6,34 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// What a delivery says happened to a job.
+/// A change of a job's state, as a delivery reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobEvent {
-    /// The event's own action.
     pub action: Action,
-    /// The repository as the payload names it; compared with the configured ones before anything else.
+    /// The repository name in the payload. It is compared with the configured names before any other check.
     pub repository: String,
-    /// The ids of that repository, as far as the payload says.
+    /// The ids of the repository, as far as the payload has them.
     #[serde(default)]
     pub ids: RepositoryIds,
-    /// The job as the payload shows it.
     pub job: Job,
 }
 
-/// The `action` of a `workflow_job` delivery. Actions unknown to us are ignored before a [`JobEvent`] is made.
+/// The `action` of a `workflow_job` delivery. Unknown actions are ignored before a [`JobEvent`] is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Waits for a runner.
+    /// The job waits for a runner.
     Queued,
-    /// Waits for something else first: an approval, a concurrency group.
+    /// The job waits for an approval or a concurrency group.
     Waiting,
-    /// Runs.
+    /// The job runs.
     InProgress,
-    /// Ended, or was skipped, or was cancelled before it began.
+    /// The job ended, was skipped, or was cancelled before its start.
     Completed,
 }
 
 impl Action {
-    /// Reads GitHub's word; none for an action we don't know.
+    /// Parses GitHub's name of the action. Returns `None` for an unknown action.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         Some(match word {
@@ -47,7 +45,7 @@ impl Action {
         })
     }
 
-    /// GitHub's word for it.
+    /// Returns GitHub's name of the action.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -59,41 +57,37 @@ impl Action {
     }
 }
 
-/// The attempt of a job whose payload does not say it; GitHub counts from 1.
+/// The attempt of a job whose payload lacks it. GitHub counts from 1.
 pub const UNSAID_ATTEMPT: u32 = 0;
 
-/// The `workflow_job` object, reduced to what decisions are made of.
+/// The `workflow_job` object, reduced to the fields that decisions depend on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// The job's id.
     pub id: JobId,
-    /// The run it belongs to.
     pub run_id: RunId,
-    /// Which attempt of the run; [`UNSAID_ATTEMPT`] where the payload leaves it out.
+    /// The attempt of the run, or [`UNSAID_ATTEMPT`] if the payload lacks it.
     pub run_attempt: u32,
-    /// Name as shown in the user interface; written by whoever edits the workflow.
+    /// The displayed name. Anyone who edits the workflow can choose it.
     pub name: String,
-    /// The commit the job runs for.
     pub head_sha: String,
-    /// What `runs-on` asked for, in its own case and order.
+    /// The labels of `runs-on`, in their original case and order.
     pub labels: Vec<String>,
-    /// GitHub's status; for a `queued` action it can still be [`JobStatus::Waiting`].
+    /// GitHub's status. It can be [`JobStatus::Waiting`] although the action is `queued`.
     pub status: JobStatus,
-    /// `success`, `failure`, `skipped`, `cancelled`, ...; none while it is not over.
+    /// `success`, `failure`, `skipped`, `cancelled`, ...; `None` until the job is completed.
     pub conclusion: Option<String>,
-    /// When the job was created.
     pub created_at: Option<DateTime<Utc>>,
-    /// When the job started. GitHub fills it while the job is still queued.
+    /// The start time. GitHub sets it although the job is still queued.
     pub started_at: Option<DateTime<Utc>>,
-    /// The runner that took the job; none for id null or 0.
+    /// The runner that took the job; `None` for the id null or 0.
     pub runner: Option<JobRunner>,
-    /// The job's steps so far, as the runner reported them: no evidence about a hostile guest.
+    /// The steps so far, as the runner reported them. A hostile runner can report anything, so they are no evidence.
     pub steps: Vec<Step>,
 }
 
 impl Job {
-    /// Whether GitHub skipped the job, or ended it with its run before it had even looked at `runs-on`: then there are
-    /// neither labels nor a runner. Such a job reached no runner and is not judged.
+    /// Returns true if GitHub skipped the job, or ended it with its run before it evaluated `runs-on`. Such a job has
+    /// neither labels nor a runner, reached no runner and is not judged.
     #[must_use]
     pub fn was_skipped(&self) -> bool {
         let never_placed = self.labels.is_empty() && self.runner.is_none();
@@ -102,14 +96,14 @@ impl Job {
             .is_some_and(|conclusion| conclusion == "skipped" || never_placed)
     }
 
-    /// Whether the payload leaves out something that decisions rest on.
+    /// Returns true if the payload lacks a field that decisions depend on.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
         let unsaid = self.run_attempt == UNSAID_ATTEMPT || self.head_sha.is_empty() || self.labels.is_empty();
         (unsaid || self.status == JobStatus::Other) && !self.was_skipped()
     }
 
-    /// Takes what the payload leaves out from GitHub's own record of the job.
+    /// Copies the missing fields from GitHub's live record of the job.
     pub fn complete_from(&mut self, live: &Self) {
         if self.run_attempt == UNSAID_ATTEMPT {
             self.run_attempt = live.run_attempt.max(1);
@@ -125,14 +119,16 @@ impl Job {
         }
     }
 
-    /// How long the job waited for a runner, by GitHub's own times: these say so once the job runs, not before.
+    /// Returns the time that the job waited for a runner, by GitHub's clock. GitHub's times are valid only after the
+    /// start of the job.
     #[must_use]
     pub fn queue_wait(&self) -> Option<Duration> {
         self.runner.as_ref()?;
         (self.started_at? - self.created_at?).to_std().ok()
     }
 
-    /// From the job's start to its first step that is neither the runner's own nor the preparation of an action.
+    /// Returns the time from the job's start to its first step that belongs neither to the runner nor to the
+    /// preparation of an action.
     #[must_use]
     pub fn setup_latency(&self) -> Option<Duration> {
         let proper = |step: &&Step| step.is_the_workflows_and_ran() && !step.name.starts_with("Pre ");
@@ -145,20 +141,20 @@ impl Job {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobStatus {
-    /// Can be given to a runner.
+    /// GitHub can give the job to a runner.
     Queued,
-    /// Held back: `waiting`, `pending` or `requested`.
+    /// GitHub holds the job: `waiting`, `pending` or `requested`.
     Waiting,
-    /// Runs.
+    /// The job runs.
     InProgress,
-    /// Over.
+    /// The job ended.
     Completed,
-    /// A word GitHub did not have when this was written. Never served.
+    /// A status that this version does not know. Such a job is never served.
     Other,
 }
 
 impl JobStatus {
-    /// Reads GitHub's word.
+    /// Parses GitHub's name of the status.
     #[must_use]
     pub fn parse(word: &str) -> Self {
         match word {
@@ -171,25 +167,22 @@ impl JobStatus {
     }
 }
 
-/// The runner a job was given to.
+/// The runner that GitHub gave a job to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRunner {
-    /// GitHub's id of the runner.
     pub id: RunnerId,
-    /// Its name.
     pub name: String,
 }
 
 /// One step of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// Name as shown in the user interface.
+    /// The displayed name.
     pub name: String,
     /// `queued`, `in_progress` or `completed`.
     pub status: String,
-    /// `success`, `failure`, `skipped`, `cancelled`; none while it is not over.
+    /// `success`, `failure`, `skipped`, `cancelled`; `None` until the step is completed.
     pub conclusion: Option<String>,
-    /// When it began.
     #[serde(default)]
     pub started_at: Option<DateTime<Utc>>,
 }

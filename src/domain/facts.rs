@@ -1,4 +1,4 @@
-//! What GitHub and the ledger said about a job, kept apart from what follows from it.
+//! Facts about a job from GitHub and the ledger, separate from the conclusions.
 
 use super::event::{Job, JobStatus, UNSAID_ATTEMPT};
 use super::ids::{AccountId, JobId, RepositoryId, RunId, RunnerId};
@@ -9,23 +9,23 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// One fact: what we know, or why we don't.
+/// A fact, or the reason for its absence.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fact<T> {
-    /// Nobody asked yet.
+    /// The question was not asked yet.
     #[default]
     NotAsked,
     /// GitHub's answer.
     Known(T),
-    /// GitHub says there is no such thing.
+    /// GitHub answered that the object does not exist.
     Gone,
-    /// GitHub did not answer, or not in a way we can read.
+    /// GitHub did not answer, or its answer is not readable.
     Failed(Cause),
 }
 
 impl<T> Fact<T> {
-    /// The answer, where there is one.
+    /// Returns the answer, if there is one.
     pub fn known(&self) -> Option<&T> {
         match self {
             Self::Known(value) => Some(value),
@@ -33,50 +33,48 @@ impl<T> Fact<T> {
         }
     }
 
-    /// Whether nobody asked yet.
+    /// Returns true if the question was not asked yet.
     pub fn is_unasked(&self) -> bool {
         matches!(self, Self::NotAsked)
     }
 }
 
-/// Why GitHub gave no answer.
+/// The reason for a missing answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// Out of reach, too slow, an error of its own, or an answer we can't read.
+    /// GitHub is unreachable, too slow, failed, or sent an unreadable answer.
     Unavailable,
-    /// Our quota is used up.
+    /// The API quota is exhausted.
     RateLimited,
-    /// Whoever is behind the run has used up their budget of calls.
+    /// The person behind the run has exhausted their budget of API calls.
     OverBudget,
 }
 
-/// All facts about one job event.
+/// The facts about one job event.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Facts {
-    /// The workflow run.
     pub run: Fact<Run>,
-    /// Pull requests of the run's head repository and branch, whatever their head is now.
+    /// The pull requests of the run's head repository and branch, independent of their current head.
     pub pulls: Fact<Vec<Pull>>,
-    /// Whether those pull requests change anything under `.github/`.
+    /// True if those pull requests change a file under `.github/`.
     pub changes_workflows: Fact<bool>,
-    /// Whether the base of one of those pull requests was changed after it was opened.
+    /// True if the base of one of those pull requests was changed after it was opened.
     pub retargeted: Fact<bool>,
-    /// Commits of the accepted pull request.
+    /// The commits of the accepted pull request.
     pub commits: Fact<Vec<Commit>>,
-    /// The routing variable.
     pub variable: Fact<Variable>,
-    /// Permissions asked for so far, by login.
+    /// The permissions that were asked for so far, by login.
     pub permissions: BTreeMap<String, Fact<Permission>>,
-    /// The job as GitHub has it now.
+    /// GitHub's live record of the job.
     pub live_job: Fact<LiveJob>,
-    /// What our own ledger says.
     pub ledger: LedgerFacts,
 }
 
 impl Facts {
-    /// What somebody may do. A deleted account, and one that GitHub does not know here, may do nothing.
+    /// Returns the permission of a user. A deleted account, or one that GitHub does not know in this repository, has
+    /// none.
     #[must_use]
     pub fn permission_of(&self, user: Option<&User>) -> Fact<Permission> {
         match user.map(|user| self.permissions.get(&user.login)) {
@@ -87,91 +85,87 @@ impl Facts {
     }
 }
 
-/// What our own ledger says around a job; never unknown, since without the store nothing is decided at all.
+/// The ledger's facts about a job. They are never unknown, because no decision is made without the store.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LedgerFacts {
-    /// The repository that the name means.
+    /// The pinned ids of the repository.
     pub pinned: RepositoryIds,
-    /// The job has, or has had, the runner that was made for it.
+    /// True if the job has or had a runner that was created for it.
     pub served: bool,
-    /// A newer event already showed the job running or over.
+    /// True if a newer event already showed the job in progress or completed.
     pub overtaken: bool,
-    /// An untrusted job that could reach the same runners is queued.
+    /// True if an untrusted job is queued that could reach the same runners.
     pub quarantined: bool,
-    /// As many runners are alive as may be.
+    /// True if the maximum number of runners is alive.
     pub at_capacity: bool,
-    /// Routing was switched off by jitgate, not by a person.
+    /// True if jitgate, not an operator, switched routing off.
     pub rolled_back: bool,
-    /// The runner that took the job, where it is one of ours.
+    /// The runner that took the job, if it is one of ours.
     pub taken_by: Option<OurRunner>,
-    /// How often this delivery was tried before.
+    /// The number of previous attempts to process this delivery.
     pub attempts: u32,
-    /// The event is so recent that GitHub's lists may not show its cause yet: an absence, or an older state, is no answer.
+    /// True if the event is so recent that GitHub's lists may not show its cause yet. An absence or an older state is
+    /// then no answer.
     pub catching_up: bool,
-    /// The job is on a runner of ours and waits at its gate.
+    /// True if the job is on one of our runners and waits at the job gate.
     pub at_gate: bool,
-    /// The verdict with which the job passed its gate. It stands for as long as the job exists.
+    /// The verdict with which the job passed the job gate. It stays valid as long as the job exists.
     pub admitted: Option<Admitted>,
 }
 
-/// The verdict with which a job passed its gate.
+/// The verdict with which a job passed the job gate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admitted {
-    /// Number of the pull request it was admitted for.
+    /// The number of the pull request that the job was admitted for.
     pub pull_request: Option<u64>,
-    /// Author of that pull request.
+    /// The author of that pull request.
     pub author: Option<String>,
-    /// State of the routing variable then.
+    /// The state of the routing variable at that time.
     pub state: RoutingState,
-    /// Routing verdict then.
+    /// The routing verdict at that time.
     pub verdict: RoutingVerdict,
 }
 
-/// A runner of ours that GitHub gave the job to.
+/// One of our runners that GitHub gave the job to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OurRunner {
-    /// GitHub's id of it.
     pub id: RunnerId,
-    /// The job it was made for.
+    /// The job that the runner was created for.
     pub made_for: JobId,
-    /// Whether the host let the job begin. The host's word, not the guest's.
+    /// True if the host let the job start. The host, not the guest, reports this.
     pub passed_gate: bool,
 }
 
-/// A workflow run, reduced to what trust is made of.
+/// A workflow run, reduced to the fields that trust depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
-    /// What triggered it: `pull_request`, `push`, ...
+    /// The triggering event: `pull_request`, `push`, ...
     pub event: String,
-    /// The workflow file, possibly with `@ref` behind it.
+    /// The path of the workflow file, possibly followed by `@ref`.
     pub path: String,
-    /// The current attempt.
     pub run_attempt: u32,
-    /// The commit it runs for.
     pub head_sha: String,
-    /// The branch of the head repository. A fork's may be called `main`.
+    /// The branch of the head repository. A branch of a fork can be called `main`.
     pub head_branch: Option<String>,
-    /// When the first attempt was created; survives re-runs.
+    /// The creation time of the first attempt. Re-runs keep it.
     pub created_at: Option<DateTime<Utc>>,
-    /// Who made it; a re-run keeps this one's privileges.
+    /// The user who caused the run. A re-run keeps this user's privileges.
     pub actor: Option<User>,
-    /// Who pressed the button of this attempt.
+    /// The user who started this attempt.
     pub triggering_actor: Option<User>,
-    /// The repository the workflow runs in.
     pub repository_id: RepositoryId,
-    /// The account that owns that repository.
     #[serde(default)]
     pub repository_owner_id: Option<AccountId>,
-    /// Where the code comes from; none when that repository was deleted.
+    /// The repository of the code; `None` if it was deleted.
     pub head_repository: Option<HeadRepository>,
-    /// Whether only some people can see the repository; not said counts as public.
+    /// True if the repository is private. An absent value counts as public.
     #[serde(default)]
     pub private: Option<bool>,
 }
 
 impl Run {
-    /// The repository the workflow runs in.
+    /// Returns the ids of the repository that the workflow runs in.
     #[must_use]
     pub fn of(&self) -> RepositoryIds {
         RepositoryIds {
@@ -181,19 +175,16 @@ impl Run {
     }
 }
 
-/// The repository a run's code comes from.
+/// The repository that a run's code comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadRepository {
-    /// Its id.
     pub id: RepositoryId,
-    /// The account that owns it.
     pub owner: String,
 }
 
 /// A GitHub account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
-    /// Login name.
     pub login: String,
     /// `User`, `Bot`, `Organization`, `Mannequin`.
     #[serde(rename = "type")]
@@ -201,89 +192,77 @@ pub struct User {
 }
 
 impl User {
-    /// Whether it is an App or another machine account.
+    /// Returns true for an App or another machine account.
     #[must_use]
     pub fn is_bot(&self) -> bool {
         self.kind.eq_ignore_ascii_case("bot") || self.login.to_ascii_lowercase().ends_with("[bot]")
     }
 }
 
-/// A pull request, as listed by its head.
+/// A pull request in GitHub's list of a head branch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pull {
-    /// Its number.
     pub number: u64,
-    /// Whether it is open.
     pub open: bool,
-    /// The commit its head is at now.
+    /// The current head commit.
     pub head_sha: String,
-    /// Who opened it; none when the account is gone.
+    /// The user who opened it; `None` if the account was deleted.
     pub author: Option<User>,
-    /// What the author is to the repository, in GitHub's words.
+    /// GitHub's name of the author's association with the repository.
     pub author_association: String,
-    /// The branch it is to be merged into, as it is now: its author can change it.
+    /// The current base branch. The author can change it.
     #[serde(default)]
     pub base: Option<Base>,
 }
 
-/// The branch a pull request is to be merged into.
+/// The base branch of a pull request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {
-    /// Its name.
     pub branch: String,
-    /// Whether it is the repository's default branch.
+    /// True if it is the repository's default branch.
     pub is_default: bool,
 }
 
 /// A commit of a pull request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
-    /// Its id.
     pub sha: String,
-    /// The account its author's address belongs to. Whoever makes a commit writes that address.
+    /// The account that owns the author's email address. The creator of a commit can write any address.
     pub author: Option<User>,
-    /// Whether GitHub has verified its signature.
+    /// True if GitHub verified the signature.
     pub verified: bool,
 }
 
 /// A repository variable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Variable {
-    /// Its text.
     pub value: String,
-    /// When it last changed.
     pub updated_at: Option<DateTime<Utc>>,
 }
 
 impl Variable {
-    /// Whether a workflow that compares it with `true` finds it so: GitHub's expressions don't look at case.
+    /// Returns true if a workflow that compares the value with `true` finds them equal. GitHub's expressions ignore
+    /// case.
     #[must_use]
     pub fn is_true(&self) -> bool {
         self.value.eq_ignore_ascii_case("true")
     }
 }
 
-/// A job as GitHub has it now.
+/// GitHub's live record of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveJob {
-    /// Its id.
     pub id: JobId,
-    /// Its run.
     pub run_id: RunId,
-    /// The attempt of that run.
     pub run_attempt: u32,
-    /// The commit it runs for.
     pub head_sha: String,
-    /// Labels its `runs-on` asked for.
     pub labels: Vec<String>,
-    /// Its status.
     pub status: JobStatus,
-    /// The runner it was given to.
     pub runner_id: Option<RunnerId>,
 }
 
 impl LiveJob {
-    /// Whether this is the job that an event speaks of. What never changes about a job has to be the same.
+    /// Returns true if this is the job of the event: all immutable fields must be equal.
     #[must_use]
     pub fn agrees_with(&self, job: &Job) -> bool {
         let sorted = |labels: &[String]| {

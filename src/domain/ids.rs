@@ -1,4 +1,4 @@
-//! Identifiers as GitHub gives them. All numbers are unsigned 64 bit: live ids have outgrown 32 bit.
+//! GitHub's identifiers. All numbers are unsigned 64-bit integers, because live ids exceed 32 bits.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -19,27 +19,27 @@ macro_rules! numeric_id {
 }
 
 numeric_id!(
-    /// A workflow job. A re-run makes new job ids.
+    /// The id of a workflow job. A re-run creates new job ids.
     JobId
 );
 numeric_id!(
-    /// A workflow run. A re-run keeps the id and counts `run_attempt` up.
+    /// The id of a workflow run. A re-run keeps it and increments `run_attempt`.
     RunId
 );
 numeric_id!(
-    /// A self-hosted runner record at GitHub.
+    /// The id of a self-hosted runner's registration at GitHub.
     RunnerId
 );
 numeric_id!(
-    /// A repository. Unlike the name it survives renames and transfers.
+    /// The id of a repository. Unlike the name, it survives renames and transfers.
     RepositoryId
 );
 numeric_id!(
-    /// An account that owns repositories: a person's or an organization's. It survives renames.
+    /// The id of a user or organization that owns repositories. It survives renames.
     AccountId
 );
 
-/// `owner/name` of a repository, checked to hold only characters GitHub allows, so it is safe inside a URL path.
+/// The `owner/name` of a repository. It contains only characters that GitHub allows, so it is safe inside a URL path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RepositoryName {
@@ -47,16 +47,16 @@ pub struct RepositoryName {
     slash: usize,
 }
 
-/// Why a text is not a repository name.
+/// An invalid repository name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not OWNER/NAME")]
 pub struct BadRepositoryName(String);
 
 impl RepositoryName {
-    /// Reads `OWNER/NAME`.
+    /// Parses `OWNER/NAME`.
     ///
     /// # Errors
-    /// When the text has not exactly one slash, or a character GitHub does not allow in names.
+    /// If the text does not contain exactly one slash, or contains a character that GitHub does not allow in names.
     pub fn parse(text: &str) -> Result<Self, BadRepositoryName> {
         let bad = || BadRepositoryName(text.chars().take(200).collect());
         let (owner, name) = text.split_once('/').ok_or_else(bad)?;
@@ -78,25 +78,25 @@ impl RepositoryName {
         })
     }
 
-    /// The account that owns the repository.
+    /// Returns the login of the account that owns the repository.
     #[must_use]
     pub fn owner(&self) -> &str {
         self.full.get(..self.slash).unwrap_or_default()
     }
 
-    /// The repository's name without its owner.
+    /// Returns the name without the owner.
     #[must_use]
     pub fn name(&self) -> &str {
         self.full.get(self.slash + 1..).unwrap_or_default()
     }
 
-    /// `owner/name`.
+    /// Returns `owner/name`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.full
     }
 
-    /// Whether `full_name` means this repository. GitHub's names ignore ASCII case.
+    /// Returns true if `full_name` is the name of this repository. GitHub's names ignore ASCII case.
     #[must_use]
     pub fn matches(&self, full_name: &str) -> bool {
         self.full.eq_ignore_ascii_case(full_name)
@@ -122,21 +122,21 @@ impl From<RepositoryName> for String {
     }
 }
 
-/// The `X-GitHub-Delivery` header. GitHub sends a UUID; redeliveries keep it. It is not covered by the signature, so it
-/// identifies and proves nothing.
+/// The `X-GitHub-Delivery` header. GitHub sends a UUID, and a redelivery keeps it. The signature does not cover it, so
+/// it identifies a delivery but proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DeliveryId(String);
 
 impl DeliveryId {
-    /// Reads a header value: 1 to 128 characters out of letters, digits, `-` and `_`.
+    /// Parses a header value: 1 to 128 letters, digits, `-` and `_`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
         ((1..=128).contains(&text.len()) && text.bytes().all(allowed)).then(|| Self(text.to_owned()))
     }
 
-    /// The text of the header.
+    /// Returns the text of the header.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

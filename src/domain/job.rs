@@ -1,28 +1,28 @@
-//! How far a job has come at GitHub, and how far with us. Events arrive late, twice and in any order, so at GitHub a job
-//! only ever advances.
+//! The progress of a job at GitHub and the state of its service here. Events arrive late, twice and in any order, so
+//! the progress of a job only advances.
 
 use super::event::{Action, JobEvent, JobStatus};
 use serde::{Deserialize, Serialize};
 
-/// How far a job has come, in order.
+/// The progress of a job at GitHub, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
-    /// Nothing was heard of it.
+    /// No event about the job arrived.
     #[default]
     Unseen,
-    /// Held back by GitHub: an approval, a concurrency group.
+    /// GitHub holds the job for an approval or a concurrency group.
     Waiting,
-    /// Can be given to a runner.
+    /// GitHub can give the job to a runner.
     Queued,
-    /// Was given to a runner.
+    /// GitHub gave the job to a runner.
     InProgress,
-    /// Over.
+    /// The job ended.
     Completed,
 }
 
 impl Progress {
-    /// What an event says, taken by itself. A `queued` event with status `waiting` is a waiting one.
+    /// Returns the progress that a single event shows. A `queued` event with status `waiting` shows a waiting job.
     #[must_use]
     pub fn shown_by(event: &JobEvent) -> Self {
         match event.action {
@@ -34,14 +34,14 @@ impl Progress {
         }
     }
 
-    /// Whether the job is beyond being given to a runner.
+    /// Returns true if the job can no longer be given to a runner.
     #[must_use]
     pub fn is_past_queued(self) -> bool {
         self > Self::Queued
     }
 }
 
-/// How far jitgate has come with serving a job.
+/// The state of jitgate's service for a job.
 ///
 /// ```text
 ///  unwanted ──want──> wanted ──name──> serving ──begin──> served ──close──> closed
@@ -51,40 +51,40 @@ impl Progress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Service {
-    /// It gets no runner of ours.
+    /// The job gets no runner.
     #[default]
     Unwanted,
-    /// It was admitted and waits for an environment.
+    /// The job was admitted and waits for a slot.
     Wanted,
-    /// A runner is being made for it, or waits for it.
+    /// A runner is being created for the job, or waits for it.
     Serving,
-    /// It was let through the gate of a runner.
+    /// The job passed the job gate of a runner.
     Served,
-    /// It is over, or not entitled to a runner any more.
+    /// The job ended, or is no longer entitled to a runner.
     Closed,
-    /// It used up its attempts.
+    /// The job used all its attempts.
     GivenUp,
 }
 
-/// What happens to a job, as far as serving it goes.
+/// An event in jitgate's service for a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ServiceEvent {
-    /// It was admitted.
+    /// The job was admitted.
     Want,
-    /// A runner was named for it, or handed to it.
+    /// A runner was assigned to the job.
     Name,
-    /// Its runner is gone, and it did not begin.
+    /// The job lost its runner before it started.
     Lose,
-    /// It was let through the gate of a runner.
+    /// The job passed the job gate of a runner.
     Begin,
-    /// It is over, or was refused.
+    /// The job ended or was refused.
     Close,
-    /// No attempt is left.
+    /// The job used all its attempts.
     GiveUp,
 }
 
 impl ServiceEvent {
-    /// Every event there is.
+    /// All variants.
     pub const ALL: [Self; 6] = [
         Self::Want,
         Self::Name,
@@ -96,7 +96,7 @@ impl ServiceEvent {
 }
 
 impl Service {
-    /// Every state there is.
+    /// All variants.
     pub const ALL: [Self; 6] = [
         Self::Unwanted,
         Self::Wanted,
@@ -106,14 +106,14 @@ impl Service {
         Self::GivenUp,
     ];
 
-    /// The transition table; none where the event changes nothing.
+    /// Returns the next state by the transition table, or `None` if the event changes nothing.
     #[must_use]
     pub fn after(self, event: ServiceEvent) -> Option<Self> {
         use ServiceEvent::{Begin, Close, GiveUp, Lose, Name, Want};
         match (self, event) {
-            // A refusal can be overtaken by events, and an operator can have a job tried again.
+            // Later events can overtake a refusal, and an operator can retry a job.
             (Self::Unwanted | Self::Closed | Self::GivenUp, Want) | (Self::Serving, Lose) => Some(Self::Wanted),
-            // A trusted job can take the runner of another one without having been wanted itself.
+            // A trusted job can take the runner of another job without having waited for one.
             (Self::Unwanted | Self::Wanted | Self::Closed | Self::GivenUp, Name) => Some(Self::Serving),
             (Self::Unwanted | Self::Wanted | Self::Serving | Self::Closed | Self::GivenUp, Begin) => Some(Self::Served),
             (Self::Unwanted | Self::Wanted | Self::Serving | Self::Served | Self::GivenUp, Close) => Some(Self::Closed),

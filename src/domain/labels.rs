@@ -1,38 +1,39 @@
-//! Labels: what could reach a runner of ours.
+//! Label classes: whether a job's labels could match one of our runners.
 //!
-//! Labels are no boundary. Whoever edits a workflow can write them, and GitHub gives a job to any idle runner that has
-//! them all. So jobs are classed by what could happen, not by what was meant.
+//! Labels are no security boundary. Anyone who edits a workflow can choose them, and GitHub gives a job to any idle
+//! runner that has all of them. A job is therefore classified by the runners that it could reach, not by the intention
+//! of its author.
 
 use super::event::Job;
 use serde::{Deserialize, Serialize};
 
-/// Which labels are ours.
+/// The labels that belong to jitgate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelPolicy {
-    /// Every label a runner of ours carries, the run label aside.
+    /// Every label of our runners, except the run label.
     pub labels: Vec<String>,
-    /// The one of them that asks for trust.
+    /// The label that only trusted jobs may use.
     pub trust_label: String,
-    /// What a run label starts with. `RUN` follows, or `RUN-ATTEMPT-JOB-INDEX`, which only one job has.
+    /// Prefix of run labels. `RUN` follows, or `RUN-ATTEMPT-JOB-INDEX`, which is unique to one job.
     pub run_label_prefix: String,
 }
 
-/// What a job's labels could reach.
+/// The kind of runner that a job's labels could reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LabelsClass {
-    /// Asks for us in the way our workflows do.
+    /// The labels that our workflows use for self-hosted jobs.
     Pool,
-    /// Not what we serve, but a runner of ours could match it.
+    /// Labels that jitgate does not serve, but that one of our runners could match.
     Reachable,
-    /// Other people's self-hosted runners.
+    /// Labels of self-hosted runners that are not ours.
     Foreign,
-    /// GitHub's runners.
+    /// Labels of GitHub's runners.
     Hosted,
 }
 
 impl LabelsClass {
-    /// The word used in records and metrics.
+    /// Returns the name used in records and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -43,7 +44,7 @@ impl LabelsClass {
         }
     }
 
-    /// Whether a runner of ours could be given such a job.
+    /// Returns true if GitHub could give such a job to one of our runners.
     #[must_use]
     pub fn could_reach_us(self) -> bool {
         matches!(self, Self::Pool | Self::Reachable)
@@ -51,11 +52,11 @@ impl LabelsClass {
 }
 
 impl LabelPolicy {
-    /// Classes a job. Case and order of labels mean nothing.
+    /// Classifies a job by its labels. Their case and order are irrelevant.
     #[must_use]
     pub fn classify(&self, job: &Job) -> LabelsClass {
         if job.labels.is_empty() {
-            // `runs-on` with only a group shows no labels; a job that was skipped shows none either.
+            // `runs-on` with only a group shows no labels, and neither does a skipped job.
             return if job.was_skipped() {
                 LabelsClass::Hosted
             } else {
@@ -75,7 +76,7 @@ impl LabelPolicy {
         }
     }
 
-    /// Whether the trust label is among `labels`.
+    /// Returns true if `labels` contains the trust label.
     #[must_use]
     pub fn has_trust_label(&self, labels: &[String]) -> bool {
         has(labels, &self.trust_label)
@@ -85,7 +86,7 @@ impl LabelPolicy {
         has(&self.labels, label)
     }
 
-    /// Whether a label names the job's own run, in one of its two forms.
+    /// Returns true if the label names the job's own run, in one of the two forms.
     fn is_run_label_of(&self, job: &Job, label: &str) -> bool {
         let Some(rest) = self.after_the_prefix(label) else {
             return false;
@@ -100,7 +101,7 @@ impl LabelPolicy {
         self.after_the_prefix(label).is_some()
     }
 
-    /// An empty prefix means that no run labels are used.
+    /// Returns the rest of the label. An empty prefix disables run labels.
     fn after_the_prefix<'a>(&self, label: &'a str) -> Option<&'a str> {
         let prefix = &self.run_label_prefix;
         let (start, rest) = label.split_at_checked(prefix.len()).filter(|_| !prefix.is_empty())?;
@@ -108,8 +109,8 @@ impl LabelPolicy {
     }
 }
 
-/// Whether a text is `ATTEMPT-JOB-INDEX`. A re-run of failed jobs keeps the labels of the attempt before, so an earlier
-/// attempt is right, and a later one is not.
+/// Returns true if the text is `ATTEMPT-JOB-INDEX`. A re-run of failed jobs keeps the labels of the previous attempt,
+/// so an earlier attempt is accepted and a later one is not.
 fn is_place(text: &str, run_attempt: u32) -> bool {
     let parts = text.split_once('-').and_then(|(attempt, rest)| {
         let (job, index) = rest.rsplit_once('-')?;
@@ -118,7 +119,7 @@ fn is_place(text: &str, run_attempt: u32) -> bool {
     parts.is_some_and(|(attempt, job, _)| (1..=u64::from(run_attempt)).contains(&attempt) && is_job_key(job))
 }
 
-/// Whether a text is the key of a job in a workflow, by GitHub's rule.
+/// Returns true if the text is a job key by GitHub's rule for workflows.
 fn is_job_key(text: &str) -> bool {
     let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     starts_well
@@ -127,7 +128,7 @@ fn is_job_key(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
-/// A number as GitHub writes it: digits only, and no zero in front.
+/// Parses a number as GitHub writes it: digits only, without leading zeros.
 fn number(text: &str) -> Option<u64> {
     let number: u64 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)

@@ -1,4 +1,5 @@
-//! Reads a `workflow_job` payload: only the fields we use, borrowed, and tolerant of what GitHub really sends.
+//! Parses a `workflow_job` payload. It reads only the used fields, borrows them from the body, and tolerates the
+//! variants that GitHub sends.
 //!
 //! Live payloads lack `run_attempt`, `created_at` or `installation`, carry runner id 0 with empty names, and show
 //! `started_at` on queued jobs. None of that is an error. A missing id, name or repository is.
@@ -12,12 +13,12 @@ use serde::de::{Error as _, IgnoredAny};
 use serde_json::{Error, Value};
 use std::borrow::Cow;
 
-/// What reading a payload gave.
+/// A parsed payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parsed {
-    /// An event we act on.
+    /// An event with a known action.
     Job(Box<JobEvent>),
-    /// Well-formed, with an action we don't know.
+    /// A well-formed payload with an unknown action.
     UnknownAction,
 }
 
@@ -26,10 +27,10 @@ pub enum Parsed {
 #[error("not a payload: {0}")]
 pub struct Malformed(#[from] Error);
 
-/// Reads the raw body of a `workflow_job` delivery.
+/// Parses the raw body of a `workflow_job` delivery.
 ///
 /// # Errors
-/// [`Malformed`] with the place of the first problem.
+/// [`Malformed`] with the position of the first problem.
 pub fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
     let raw: Raw<'_> = serde_json::from_str(object(body)?)?;
     let Some(action) = Action::parse(&raw.action) else {
@@ -69,29 +70,28 @@ pub fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
     })))
 }
 
-/// Whether a body is JSON at all; for events we don't read, and for payloads we cannot read.
+/// Checks that a body is JSON. It is used for events that jitgate ignores and for payloads that it cannot parse.
 ///
 /// # Errors
-/// [`Malformed`] with the place of the first problem.
+/// [`Malformed`] with the position of the first problem.
 pub fn check_json(body: &[u8]) -> Result<(), Malformed> {
-    // Serde doesn't look at the bytes of strings it skips.
+    // Serde does not validate the bytes of skipped strings.
     let text = std::str::from_utf8(body).map_err(Error::custom)?;
     serde_json::from_str::<IgnoredAny>(text)?;
     Ok(())
 }
 
-/// What can be said of a payload that cannot be read: enough to tell whether it is ours.
+/// The readable parts of a payload that cannot be parsed as a whole, enough to find out whether it concerns us.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Outline {
-    /// The action, whether we know it or not.
+    /// The action, known or unknown.
     pub action: Option<String>,
-    /// The repository, as `owner/name`.
+    /// The repository as `owner/name`.
     pub repository: Option<String>,
-    /// The job.
     pub job: Option<JobId>,
 }
 
-/// Reads of a `workflow_job` payload what can be read, each part by itself.
+/// Extracts the readable parts of a `workflow_job` payload, each independently of the others.
 #[must_use]
 pub fn outline(body: &[u8]) -> Outline {
     let Some(parts) = object(body).ok().and_then(RawOutline::read) else {
@@ -110,8 +110,8 @@ pub fn outline(body: &[u8]) -> Outline {
     }
 }
 
-/// The text of a body that can be nothing but an object. Serde would read a structure from an array by position, and
-/// does not look at the bytes of strings it skips.
+/// Returns the text of a body that is a JSON object. Serde would also deserialize a struct from an array by position,
+/// and it does not validate the bytes of skipped strings.
 fn object(body: &[u8]) -> Result<&str, Malformed> {
     let text = std::str::from_utf8(body).map_err(Error::custom)?;
     if text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
@@ -134,7 +134,7 @@ fn step(raw: RawStep<'_>) -> Step {
     }
 }
 
-/// A string borrowed from the body where it has no escapes. (`Option<Cow>` and `Vec<Cow>` would always copy.)
+/// A string that is borrowed from the body if it has no escapes. (`Option<Cow>` and `Vec<Cow>` would always copy.)
 #[derive(Deserialize, Default)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -151,7 +151,7 @@ impl std::ops::Deref for Text<'_> {
     }
 }
 
-/// Parts of any type.
+/// The top-level fields, each of any JSON type.
 #[derive(Deserialize)]
 struct RawOutline<J> {
     action: Option<Value>,
@@ -160,7 +160,7 @@ struct RawOutline<J> {
 }
 
 impl RawOutline<Value> {
-    /// Without the job where that is too deep, or holds text or numbers that cannot be read.
+    /// Parses the fields, without the job if it is nested too deeply or contains invalid text or numbers.
     fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok().or_else(|| {
             let rest: RawOutline<IgnoredAny> = serde_json::from_str(text).ok()?;

@@ -1,5 +1,5 @@
-//! Which repository a name means. Names of renamed accounts and repositories can be taken over by anybody; ids cannot. So
-//! the ids are pinned at first sight, from GitHub's own answer, and another id under the same name is another repository.
+//! Pinned repository ids. Anyone can take over the name of a renamed account or repository, but not its id. The ids are
+//! pinned at first sight from GitHub's own answer, and a different id under the same name is a different repository.
 
 use super::event::JobEvent;
 use super::facts::Facts;
@@ -7,18 +7,18 @@ use super::ids::{AccountId, RepositoryId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The ids behind a name, as far as they are known.
+/// The ids of a repository, as far as they are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RepositoryIds {
-    /// The repository's.
+    /// The id of the repository.
     pub id: Option<RepositoryId>,
-    /// That of the account it belongs to.
+    /// The id of the account that owns it.
     pub owner_id: Option<AccountId>,
 }
 
 impl RepositoryIds {
-    /// Whether both are known and one of them is another one. What is not known contradicts nothing.
+    /// Returns true if an id is known on both sides and differs.
     #[must_use]
     pub fn contradict(&self, others: &Self) -> bool {
         let differ = |one: Option<u64>, other: Option<u64>| one.zip(other).is_some_and(|(one, other)| one != other);
@@ -27,7 +27,7 @@ impl RepositoryIds {
         differ(id, other_id) || differ(owner, other_owner)
     }
 
-    /// These ids, and what they leave open as others say.
+    /// Returns these ids, with missing ones filled from `others`.
     #[must_use]
     pub fn or(self, others: Self) -> Self {
         Self {
@@ -50,19 +50,18 @@ impl fmt::Display for RepositoryIds {
     }
 }
 
-/// A repository as GitHub shows it under some name.
+/// A repository as GitHub shows it under a given name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
-    /// Its ids.
     pub ids: RepositoryIds,
-    /// Its name now, `owner/name`.
+    /// The current name, `owner/name`.
     pub full_name: String,
-    /// Whether everybody can see it.
+    /// True if the repository is public.
     pub is_public: bool,
 }
 
-/// Whether an event, or the run that GitHub shows for it, is of another repository than the pinned one; before anything
-/// is pinned, whether the two are of different ones.
+/// Returns true if the event or GitHub's run belongs to a repository other than the pinned one. Before the first pin,
+/// it compares the two with each other.
 #[must_use]
 pub fn is_changed(event: &JobEvent, facts: &Facts) -> bool {
     let run = facts.run.known().map(|run| run.of()).unwrap_or_default();

@@ -1,82 +1,77 @@
-//! The operator's choices, as plain values: made from the validated configuration, one per repository.
+//! The operator's settings for one repository, as plain values from the validated configuration.
 
 use super::labels::LabelPolicy;
 use globset::GlobSet;
 use serde::{Deserialize, Serialize};
 
-/// Everything a decision depends on besides facts and time.
+/// Everything that a decision depends on, except facts and time.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    /// Which labels are ours.
     pub labels: LabelPolicy,
-    /// Whose pull requests are trusted.
     pub trust: TrustPolicy,
-    /// Which runs follow the routing variable.
     pub routing: RoutingPolicy,
-    /// Whether GitHub is written to.
     pub mode: Mode,
-    /// Whether a contained attempt switches routing off too. Off, or any passer-by could.
+    /// True if a contained attempt also switches routing off. Any outsider can then do so.
     pub rollback_on_attempt: bool,
-    /// Whether jobs stuck behind a rollback have their run cancelled and re-run.
+    /// True if the runs of jobs that wait after a rollback are cancelled and re-run.
     pub rerun_stuck: bool,
 }
 
-/// Whose pull requests are trusted.
+/// The rules for trusted pull requests.
 #[derive(Debug, Clone)]
 pub struct TrustPolicy {
-    /// Author associations that pass the routing rule, in GitHub's words.
+    /// Author associations that pass the routing rule, by GitHub's names.
     pub associations: Vec<String>,
-    /// What author, actor and triggering actor need on the repository before a runner is made.
+    /// The permission that author, actor and triggering actor need before a runner is created.
     pub min_permission: Permission,
-    /// Bots that are exempt from the bot and permission rules.
     pub allow_bots: Vec<AllowedBot>,
-    /// Whether GitHub must have verified the signature of every commit of the pull request.
+    /// True if every commit of the pull request needs a signature that GitHub verified.
     pub require_verified_commits: bool,
-    /// Whether repositories that everybody can see are served on this kind of host.
+    /// True if this kind of host serves public repositories.
     pub public_repositories: bool,
 }
 
 /// A bot that is exempt from the bot and permission rules.
 #[derive(Debug, Clone)]
 pub struct AllowedBot {
-    /// Its login.
     pub login: String,
-    /// Branches of the repository that it may run code from.
+    /// The branches of the repository that the bot may run code from.
     pub branches: GlobSet,
-    /// Authors that the commits on those branches may have.
+    /// The permitted authors of the commits on those branches.
     pub commits_by: CommitsBy,
 }
 
-/// Authors that the commits of an allowed bot's pull request may have.
+/// The permitted authors of the commits in an allowed bot's pull request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitsBy {
-    /// The bot alone.
+    /// Only the bot.
     Bot,
-    /// The bot, and people with `min_permission`.
+    /// The bot and users with `min_permission`.
     PeopleWithPermission,
 }
 
-/// Which runs follow the routing variable.
+/// The runs that follow the routing variable.
 #[derive(Debug, Clone)]
 pub struct RoutingPolicy {
-    /// Branches beside the default one whose pull requests follow the routing rule.
+    /// Base branches, in addition to the default branch, that the routing rule covers.
     pub branches: GlobSet,
-    /// Paths of workflows whose trusted jobs belong on self-hosted runners.
+    /// Paths of the workflows whose trusted jobs belong on self-hosted runners.
     pub workflows: GlobSet,
-    /// Names of jobs in them that stay hosted by design.
+    /// Names of the jobs in these workflows that stay on hosted runners by design.
     pub hosted_jobs: GlobSet,
 }
 
 impl RoutingPolicy {
-    /// Whether jobs of the workflow at `path` are expected on self-hosted runners. GitHub may append `@ref` to it.
+    /// Returns true if trusted jobs of the workflow at `path` belong on self-hosted runners. GitHub can append `@ref`
+    /// to the path.
     #[must_use]
     pub fn routes(&self, path: &str) -> bool {
         let file = path.split('@').next().unwrap_or_default();
         self.workflows.is_match(file)
     }
 
-    /// Whether a job of this name stays hosted by design. Matrix jobs (`web (1, 2)`) and jobs of reusable workflows
-    /// (`route / inner`) go by the name they are shown under and by the part before.
+    /// Returns true if a job of this name stays on hosted runners by design. Matrix jobs (`web (1, 2)`) and jobs of
+    /// reusable workflows (`route / inner`) match by their displayed name and by its first part.
     #[must_use]
     pub fn stays_hosted(&self, job_name: &str) -> bool {
         let caller = job_name.split(" / ").next().unwrap_or(job_name);
@@ -87,32 +82,32 @@ impl RoutingPolicy {
     }
 }
 
-/// How much jitgate does to GitHub.
+/// The extent of jitgate's changes at GitHub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Makes runners and nothing else; says what it would have done.
+    /// Creates runners only, and records the other actions that it would take.
     Observe,
     /// Also cancels runs and switches routing off.
     Enforce,
 }
 
-/// What a user may do on a repository, in the words of GitHub's permission endpoint; ordered.
+/// A user's permission in a repository, in ascending order, as in GitHub's permission endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Permission {
-    /// Nothing, or only what everyone may.
+    /// No permission beyond those of the public.
     None,
-    /// Read, triage included.
+    /// Read, including triage.
     Read,
-    /// Write, maintain included.
+    /// Write, including maintain.
     Write,
-    /// Everything.
+    /// Administration.
     Admin,
 }
 
 impl Permission {
-    /// Reads GitHub's word. A word we don't know grants nothing.
+    /// Parses GitHub's name of the permission. An unknown name grants nothing.
     #[must_use]
     pub fn parse(word: &str) -> Self {
         match word {
@@ -123,7 +118,7 @@ impl Permission {
         }
     }
 
-    /// The word used in records.
+    /// Returns the name used in records and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

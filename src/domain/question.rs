@@ -1,7 +1,7 @@
-//! Which fact to ask GitHub for next: the fewest that decide.
+//! The next question to GitHub. Only the facts that a decision needs are asked for.
 //!
-//! The caller asks, fills the answer in and comes back until there is nothing left to ask. Every question it can name is
-//! one API call at most; `docs/ARCHITECTURE.md` counts them.
+//! The caller asks, stores the answer and calls again until no question is left. Each question costs at most one API
+//! call; `docs/ARCHITECTURE.md` counts them.
 
 use super::admission::{self, Missing, asks_for_a_runner, refusals_at_hand};
 use super::event::{Action, JobEvent};
@@ -16,30 +16,26 @@ use chrono::{DateTime, Utc};
 /// A question to GitHub.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Question {
-    /// The run of the job.
     Run,
     /// The pull requests of the run's head.
     Pulls {
-        /// Owner of the head repository.
         owner: String,
-        /// Branch in it.
         branch: String,
     },
-    /// Whether these pull requests change anything under `.github/`.
+    /// Do these pull requests change a file under `.github/`?
     ChangedFiles(Vec<u64>),
-    /// Whether the base of one of these pull requests was ever changed.
+    /// Was the base of one of these pull requests ever changed?
     Retargeted(Vec<u64>),
     /// The commits of this pull request.
     Commits(u64),
-    /// The routing variable.
     Variable,
-    /// What a user may do.
+    /// The permission of this user.
     Permission(String),
-    /// The job as it is now.
+    /// The live record of the job.
     LiveJob,
 }
 
-/// The next question, or none when the decision can be made.
+/// Returns the next question, or `None` if the decision can be made.
 #[must_use]
 pub fn next(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>) -> Option<Question> {
     if facts.ledger.admitted.is_some() {
@@ -58,7 +54,8 @@ pub fn next(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>
     let run = facts.run.known()?;
     let class = policy.labels.classify(&event.job);
     let refused = !trust::reasons_of_the_run(run, &policy.trust).is_empty();
-    // A refusal that the run alone shows needs no pull request, unless somebody is to be held to account for it.
+    // A refusal by the run alone needs no pull request, unless the job could reach us and its author becomes
+    // accountable.
     let pulls_matter = run.event == "pull_request" && (!refused || class.could_reach_us());
     if pulls_matter
         && facts.pulls.is_unasked()
@@ -83,14 +80,15 @@ pub fn next(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>
             if verdict != RoutingVerdict::NotRouted {
                 return None;
             }
-            // Only the job as GitHub shows it accuses.
+            // Only GitHub's live record of the job is evidence against a person.
             let live = facts.live_job.is_unasked().then_some(Question::LiveJob);
             live.or_else(|| unasked_author(facts, policy))
         }
     }
 }
 
-/// Whether the job could reach a runner of ours, or has one: then only GitHub's own record of it decides anything.
+/// Returns true if the job could reach one of our runners or has one. Its decision then depends on GitHub's live record
+/// of it.
 fn concerns_us(event: &JobEvent, facts: &Facts, policy: &Policy) -> bool {
     let over = event.action == Action::Completed && facts.ledger.served;
     let could_reach_us = !event.job.was_skipped() && policy.labels.classify(&event.job).could_reach_us();
@@ -113,13 +111,13 @@ fn about_an_untrusted(class: LabelsClass, facts: &Facts, policy: &Policy) -> Opt
     }
     about_the_rule(class, facts, policy).or_else(|| {
         let broken = facts.changes_workflows == Fact::Known(false) && facts.retargeted.known().is_some();
-        // Only an association can be contradicted by a permission, and only where it would switch routing off.
+        // A permission can contradict only an association, and it matters only if the verdict would switch routing off.
         let accuses = !by_the_run && (broken || policy.rollback_on_attempt);
         accuses.then(|| unasked_author(facts, policy)).flatten()
     })
 }
 
-/// Asks what tells a broken routing rule from an attempt.
+/// Returns the question that distinguishes a broken routing rule from an attempt.
 fn about_the_rule(class: LabelsClass, facts: &Facts, policy: &Policy) -> Option<Question> {
     let (run, pulls) = (facts.run.known()?, facts.pulls.known()?);
     let could_apply = class == LabelsClass::Pool

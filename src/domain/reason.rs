@@ -1,4 +1,4 @@
-//! Reason codes: why a job is not trusted, is refused or has to wait.
+//! Reason codes for jobs that are not trusted, are refused or have to wait.
 //!
 //! A code is text in records, in JSON and in the contract, and a type everywhere else. Codes of another version of
 //! jitgate survive in [`Reason::Other`].
@@ -171,7 +171,7 @@ reasons! {
     }
 }
 
-/// The part of a code after the colon.
+/// An argument: the part of a code after the colon.
 trait Argument: Sized {
     fn word(&self) -> &str;
     fn read(word: &str) -> Option<Self>;
@@ -226,7 +226,8 @@ impl From<Cause> for Reason {
 }
 
 impl Reason {
-    /// Returns whether this refusal can rest on an older state, which GitHub shows for a few seconds after an event.
+    /// Returns true if this refusal can result from an older state, which GitHub shows for a few seconds after an
+    /// event.
     #[must_use]
     pub fn may_be_outdated(&self) -> bool {
         matches!(
@@ -238,7 +239,7 @@ impl Reason {
         )
     }
 
-    /// Returns whether no later event lifts this refusal: the job would wait until GitHub fails it.
+    /// Returns true if no later event lifts this refusal. The job would wait until GitHub fails it.
     #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(
@@ -255,14 +256,14 @@ impl Reason {
         )
     }
 
-    /// Returns whether the job waits for jitgate itself and not for an answer of GitHub.
+    /// Returns true if the job waits for jitgate itself and not for an answer by GitHub.
     #[must_use]
     pub fn is_lifted_by_the_pool(&self) -> bool {
         matches!(self, Self::Quarantined | Self::AtCapacity)
     }
 }
 
-/// Writes the codes behind each other, for texts.
+/// Returns the codes as a comma-separated list.
 #[must_use]
 pub fn join<'a>(reasons: impl IntoIterator<Item = &'a Reason>) -> String {
     let codes: Vec<String> = reasons.into_iter().map(ToString::to_string).collect();

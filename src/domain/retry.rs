@@ -1,14 +1,12 @@
-//! When to try again.
+//! Retry delays.
 
 use chrono::TimeDelta;
 
-/// First wait of a backoff.
 const FIRST: TimeDelta = TimeDelta::seconds(1);
-/// Longest wait of a backoff.
 const LONGEST: TimeDelta = TimeDelta::seconds(300);
 
-/// How long to wait after the `attempts`-th failure (0 for the first): doubling from 1 s to 300 s, and up to a quarter
-/// longer by `jitter` in 0..1, so that many waiters don't come back at once.
+/// Returns the delay after the `attempts`-th failure (0 for the first). It doubles from 1 s to 300 s and is extended by
+/// up to a quarter, scaled by `jitter` in 0..1, so that waiting deliveries do not return at the same moment.
 #[must_use]
 pub fn backoff(attempts: u32, jitter: f64) -> TimeDelta {
     let factor = 2_i32.saturating_pow(attempts.min(20));
@@ -20,8 +18,8 @@ pub fn backoff(attempts: u32, jitter: f64) -> TimeDelta {
     wait + TimeDelta::milliseconds(extra * share / 1000)
 }
 
-/// How long after the start of a job's `used`-th runner its next one is made at the earliest: 16 s, 128 s, then 300 s. A fault
-/// of a minute then uses up one attempt or two, and not all of them.
+/// Returns the minimum time between the start of a job's `used`-th runner and its next one: 16 s, 128 s, then 300 s. A
+/// fault of one minute then uses one or two attempts instead of all of them.
 #[must_use]
 pub fn spacing(used: u32) -> TimeDelta {
     backoff(used.saturating_mul(3).saturating_add(1), 0.0)

@@ -1,4 +1,4 @@
-//! Routing: whether a job was sent where it belongs. Trusted on self-hosted, everything else on hosted.
+//! Routing verdicts: trusted jobs belong on self-hosted runners, all others on hosted runners.
 
 use super::event::JobEvent;
 use super::facts::{Base, Fact, Facts};
@@ -8,12 +8,12 @@ pub use super::routing_verdict::{RoutingState, RoutingVerdict};
 use super::trust::{self, Trust};
 use chrono::TimeDelta;
 
-/// No job of a run starts sooner after the run's creation, so none has read the variable before.
+/// Minimum time between the creation of a run and the start of its first job, so no job read the variable earlier.
 const FIRST_JOB_STARTS: TimeDelta = TimeDelta::seconds(2);
-/// A run can be re-run for 30 days and last 35: a variable that changed later than this after it says nothing.
+/// A run can be re-run for 30 days and last 35 days. A change of the variable after this time does not concern the run.
 const RUN_LIFETIME: TimeDelta = TimeDelta::days(65);
 
-/// What the variable says about the run.
+/// Returns the state of the routing variable with respect to the run.
 #[must_use]
 pub fn state(facts: &Facts) -> RoutingState {
     match &facts.variable {
@@ -30,7 +30,7 @@ pub fn state(facts: &Facts) -> RoutingState {
                 _ => false,
             };
             if changed_under_way {
-                // Its route job may have read the old value; a re-run of failed jobs keeps that answer.
+                // The `route` job may have read the old value, and a re-run of failed jobs keeps its answer.
                 RoutingState::Unknown
             } else {
                 RoutingState::On
@@ -39,30 +39,27 @@ pub fn state(facts: &Facts) -> RoutingState {
     }
 }
 
-/// What the routing table looks at.
+/// The inputs of the routing table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Situation {
-    /// Whether routing is on.
     pub state: RoutingState,
-    /// The trust verdict.
     pub trust: Trust,
-    /// What the labels could reach.
     pub class: LabelsClass,
-    /// Whether the trust label is among the job's labels.
+    /// True if the job has the trust label.
     pub has_trust_label: bool,
-    /// Whether a trusted job of this workflow and name belongs on self-hosted runners.
+    /// True if a trusted job of this workflow and name belongs on self-hosted runners.
     pub belongs_here: bool,
-    /// Whether the pull request changes something under `.github/`; none when that is not known of this very commit.
+    /// True if the pull request changes a file under `.github/`; `None` if this is not known for the job's commit.
     pub changes_workflows: Option<bool>,
-    /// Whether the routing rule decided where the job runs: its workflow follows the variable, and the pull request has
-    /// always been one into a branch that the rule covers. None while that is not known.
+    /// True if the routing rule covers the job: its workflow follows the variable, and the base of its pull request has
+    /// always been a covered branch. `None` while this is not known.
     pub rule_applies: Option<bool>,
-    /// Whether the host let something through on the job's runner that was not this job.
+    /// True if the host let a job start on the job's runner.
     pub step_ran: bool,
 }
 
 impl Situation {
-    /// Sums up what the table needs of an event whose trust is judged.
+    /// Collects the inputs for an event with a trust verdict.
     #[must_use]
     pub fn of(event: &JobEvent, facts: &Facts, policy: &Policy, trust: Trust) -> Self {
         let evidence = trust::pulls_are_evidence(facts, &policy.trust);
@@ -86,8 +83,8 @@ impl Situation {
     }
 }
 
-/// Whether every pull request at the run's commit is one into a branch that the routing rule covers; none when a base is
-/// not known.
+/// Returns true if the bases of all pull requests at the run's commit are covered by the routing rule, and `None` if a
+/// base is not known.
 #[must_use]
 pub fn bases_are_covered(facts: &Facts, policy: &Policy) -> Option<bool> {
     let (run, pulls) = (facts.run.known()?, facts.pulls.known()?);
@@ -103,7 +100,7 @@ pub fn bases_are_covered(facts: &Facts, policy: &Policy) -> Option<bool> {
     answer
 }
 
-/// The routing table. The first row that matches decides.
+/// Applies the routing table. The first matching row determines the verdict.
 #[must_use]
 pub fn judge(s: &Situation) -> RoutingVerdict {
     use LabelsClass::{Foreign, Hosted, Pool, Reachable};
@@ -117,7 +114,7 @@ pub fn judge(s: &Situation) -> RoutingVerdict {
         (_, Trusted, Hosted | Foreign | Reachable) => Correct,
         (Off, Trusted, Pool) => Drain,
         (_, Untrusted, Pool | Reachable) if s.step_ran => Misroute,
-        // What is not known counts as the outsider's doing: the other answer would let anyone switch routing off.
+        // Unknown facts count against the outsider. Otherwise an outsider could switch routing off by hiding them.
         (_, Untrusted, Pool) if s.rule_applies == Some(true) && s.changes_workflows == Some(false) => Misroute,
         (_, Untrusted, Pool | Reachable) => Attempt,
         (_, Ineligible, Pool | Reachable) => Misconfigured,

@@ -1,21 +1,21 @@
-//! Words for the routing of a job: the state of the variable, and the verdict.
+//! The state of the routing variable and the routing verdict.
 
 use serde::{Deserialize, Serialize};
 
-/// Whether the repository's variable sends trusted jobs to self-hosted runners.
+/// The state of the repository variable that routes trusted jobs to self-hosted runners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RoutingState {
     /// The variable is `true`.
     On,
-    /// It is absent or anything else.
+    /// The variable is absent or has another value.
     Off,
-    /// It could not be read, or changed after the run was created.
+    /// The variable cannot be read, or changed after the creation of the run.
     Unknown,
 }
 
 impl RoutingState {
-    /// The word used in records.
+    /// Returns the name used in records and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -26,28 +26,28 @@ impl RoutingState {
     }
 }
 
-/// What the routing of one job amounts to.
+/// The verdict on the routing of one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RoutingVerdict {
-    /// Where it belongs.
+    /// The job is on the right kind of runner.
     Correct,
-    /// Trusted, routing is on, and yet not on self-hosted. A mismatch.
+    /// A mismatch: the job is trusted and routing is on, but the job is not on a self-hosted runner.
     NotRouted,
-    /// An outsider wrote our labels, and was contained.
+    /// An outsider used our labels, and the job was contained.
     Attempt,
-    /// The routing rule itself is broken, or an untrusted step ran. A mismatch.
+    /// A mismatch: the routing rule is broken, or an untrusted step ran.
     Misroute,
-    /// Trusted and on self-hosted while routing is off.
+    /// The job is trusted and on a self-hosted runner although routing is off.
     Drain,
-    /// Labels nobody meant: a mistake in a workflow.
+    /// The labels are a mistake in the workflow.
     Misconfigured,
-    /// Not enough is known.
+    /// The known facts are not sufficient.
     Unjudged,
 }
 
 impl RoutingVerdict {
-    /// The word used in records, metrics and alert labels.
+    /// Returns the name used in records and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,13 +1,14 @@
-//! `X-Hub-Signature-256`: HMAC-SHA256 over the raw body, compared in constant time before anything is parsed.
+//! The `X-Hub-Signature-256` header: HMAC-SHA256 over the raw body, compared in constant time before the body is
+//! parsed.
 
 use hmac::{Hmac, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-/// The header's only scheme. SHA-1 signatures are not looked at.
+/// The only accepted scheme. SHA-1 signatures are ignored.
 const SCHEME: &str = "sha256=";
 
-/// Position (0 is the current one) of the secret that signed `body`, or none. Every secret is tried, whichever fits.
+/// Returns the position of the secret that signed `body` (0 is the current one). It always tries every secret.
 #[must_use]
 pub fn signed_by(secrets: &[SecretString], header: &str, body: &[u8]) -> Option<usize> {
     let claimed = hex::decode(header.strip_prefix(SCHEME)?).ok()?;
@@ -22,11 +23,11 @@ pub fn signed_by(secrets: &[SecretString], header: &str, body: &[u8]) -> Option<
     position
 }
 
-/// The header value for `body`: what GitHub would send.
+/// Returns the header value that GitHub would send for `body`.
 #[must_use]
 pub fn sign(secret: &SecretString, body: &[u8]) -> String {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()) else {
-        // HMAC takes keys of any length; this arm is never reached.
+        // HMAC accepts keys of any length, so this branch is unreachable.
         return String::new();
     };
     mac.update(body);

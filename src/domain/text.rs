@@ -1,9 +1,10 @@
-//! Characters that are not seen, or that change what is seen: outsiders write them into names of branches, jobs and
+//! Characters that are invisible or change how text is displayed. Outsiders write them into names of branches, jobs and
 //! accounts.
 
 use std::borrow::Cow;
 
-/// Control and format characters: line ends, terminal sequences, direction marks, what has no width, tags.
+/// Returns true for control and format characters: line ends, terminal sequences, direction marks, zero-width
+/// characters and tags.
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
@@ -16,13 +17,13 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Text with every hidden character escaped. The escapes are JSON's, so that JSON keeps its meaning.
+/// Escapes every hidden character. The escapes are those of JSON, so the meaning of JSON text is unchanged.
 #[must_use]
 pub fn one_line(text: &str) -> Cow<'_, str> {
     escaped(text, is_hidden)
 }
 
-/// The same for several lines, whose ends stay.
+/// Escapes every hidden character except line ends.
 #[must_use]
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && is_hidden(c))

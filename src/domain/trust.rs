@@ -1,11 +1,11 @@
-//! Trust: whose code a job runs. Four verdicts, and only one of them opens a door.
+//! The trust verdict on the code that a job runs. Only one of the four verdicts permits a runner.
 
 use super::facts::{Cause, Fact, Facts, Pull, Run, User};
 use super::policy::{AllowedBot, Permission, TrustPolicy};
 use super::reason::Reason;
 use serde::{Deserialize, Serialize};
 
-/// The routing rule's answer for a run.
+/// The result of the trust rule for a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trust {
@@ -13,14 +13,14 @@ pub enum Trust {
     Trusted,
     /// The rule fails.
     Untrusted,
-    /// Not a `pull_request` run at all; nobody's fault.
+    /// The run is not a `pull_request` run.
     Ineligible,
-    /// GitHub did not say.
+    /// GitHub did not answer.
     Unknown,
 }
 
 impl Trust {
-    /// The word used in records and metrics.
+    /// Returns the name used in records and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,19 +32,18 @@ impl Trust {
     }
 }
 
-/// A verdict with its pull request and its reasons.
+/// A trust verdict with its pull request and reasons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
-    /// The verdict.
     pub trust: Trust,
-    /// The pull request that was judged, where one was found.
+    /// The judged pull request, if one was found.
     pub pull_request: Option<u64>,
-    /// Empty exactly for [`Trust::Trusted`] and for what was not judged.
+    /// The reasons. They are empty for [`Trust::Trusted`] and for an event that is not judged.
     pub reasons: Vec<Reason>,
 }
 
-/// Applies the routing rule to what is known. A fact that was not asked for counts as missing, so the verdict is
-/// [`Trust::Unknown`] until [`super::question::next`] is satisfied.
+/// Applies the trust rule to the known facts. A fact that was not asked for counts as missing, so the verdict is
+/// [`Trust::Unknown`] until [`super::question::next`] returns no question.
 #[must_use]
 pub fn judge(facts: &Facts, policy: &TrustPolicy) -> Judgement {
     let verdict = |trust, reasons| Judgement {
@@ -65,11 +64,11 @@ pub fn judge(facts: &Facts, policy: &TrustPolicy) -> Judgement {
     let mut reasons = reasons_of_the_run(run, policy);
     let pulls: &[Pull] = match &facts.pulls {
         Fact::Known(pulls) => pulls,
-        // Parked: whatever the run shows, nothing is done about it now.
+        // The run is parked, so its content has no effect now.
         Fact::Failed(cause @ Cause::OverBudget) => return unknown((*cause).into()),
-        // What the run alone shows is enough to refuse.
+        // The run alone is sufficient for a refusal.
         Fact::NotAsked | Fact::Failed(_) if !reasons.is_empty() => return verdict(Trust::Untrusted, reasons),
-        // Without a branch there is nothing to look a pull request up by.
+        // Without a branch, no pull request can be looked up.
         _ if run.head_branch.is_none() => &[],
         Fact::Gone => &[],
         Fact::NotAsked => return unknown(Reason::GitHubUnavailable),
@@ -104,7 +103,7 @@ pub fn judge(facts: &Facts, policy: &TrustPolicy) -> Judgement {
     }
 }
 
-/// What the run alone shows against it.
+/// Returns the refusals that follow from the run alone.
 #[must_use]
 pub fn reasons_of_the_run(run: &Run, policy: &TrustPolicy) -> Vec<Reason> {
     let mut reasons = Vec::new();
@@ -113,7 +112,7 @@ pub fn reasons_of_the_run(run: &Run, policy: &TrustPolicy) -> Vec<Reason> {
         Some(head) if head.id != run.repository_id => reasons.push(Reason::Fork),
         Some(_) => {}
     }
-    // A deleted account shows as null: nobody to trust, so it is treated as a bot is.
+    // GitHub shows a deleted account as null. It is treated like a bot.
     if run
         .actor
         .as_ref()
@@ -124,16 +123,16 @@ pub fn reasons_of_the_run(run: &Run, policy: &TrustPolicy) -> Vec<Reason> {
     reasons
 }
 
-/// The pull requests that speak for the run: those by accepted authors whose head is the run's commit, the open ones if
-/// there are any; else those whose head has moved on, which admission refuses. Pull requests of others do not count: anybody
-/// can open one on a branch of the repository.
+/// Returns the accepted pull requests of the run: those by accepted authors whose head is the run's commit, open ones
+/// first; otherwise those whose head has moved, which admission refuses. Other pull requests do not count, because
+/// anyone can open one on a branch of the repository.
 #[must_use]
 pub fn accepted<'a>(pulls: &'a [Pull], run: &Run, policy: &TrustPolicy) -> Vec<&'a Pull> {
     candidates(pulls.iter().filter(|pull| policy.accepts(pull)), run)
 }
 
-/// The pull requests whose authors have to bear an accusation out: all at the run's commit that speak for it, closed ones
-/// included; else those that are judged.
+/// Returns the pull requests whose authors must confirm an accusation by their permissions: all accepted ones at the
+/// run's commit, including closed ones; otherwise the judged ones.
 #[must_use]
 pub fn held_to_account<'a>(pulls: &'a [Pull], run: &Run, policy: &TrustPolicy) -> Vec<&'a Pull> {
     let mut here = pulls_at_head(pulls, run);
@@ -144,7 +143,7 @@ pub fn held_to_account<'a>(pulls: &'a [Pull], run: &Run, policy: &TrustPolicy) -
     here
 }
 
-/// The accepted pull requests, or where there are none those of others.
+/// Returns the accepted pull requests, or the other ones if there are none.
 #[must_use]
 pub fn judged<'a>(pulls: &'a [Pull], run: &Run, policy: &TrustPolicy) -> Vec<&'a Pull> {
     match accepted(pulls, run, policy) {
@@ -153,8 +152,8 @@ pub fn judged<'a>(pulls: &'a [Pull], run: &Run, policy: &TrustPolicy) -> Vec<&'a
     }
 }
 
-/// Those of `pulls` that count: those whose head is the run's commit. Where there are none, those whose head has moved
-/// on, the open ones or else the newest.
+/// Returns the pull requests whose head is the run's commit. If there are none, returns those whose head has moved: the
+/// open ones, or else the newest.
 #[must_use]
 pub fn candidates<'a>(pulls: impl Iterator<Item = &'a Pull>, run: &Run) -> Vec<&'a Pull> {
     let pulls: Vec<&Pull> = pulls.collect();
@@ -172,15 +171,15 @@ pub fn candidates<'a>(pulls: impl Iterator<Item = &'a Pull>, run: &Run) -> Vec<&
     pulls.into_iter().max_by_key(|pull| pull.number).into_iter().collect()
 }
 
-/// Everything at the run's commit, accepted or not, open or closed.
+/// Returns all pull requests at the run's commit.
 #[must_use]
 pub fn pulls_at_head<'a>(pulls: &'a [Pull], run: &Run) -> Vec<&'a Pull> {
     pulls.iter().filter(|pull| pull.head_sha == run.head_sha).collect()
 }
 
-/// Whether the pull requests that were found say how this run should have been routed. They don't when their head has
-/// moved on: their files and their authors are other ones by now. Nor when only some of them are trusted: anybody can open
-/// a second pull request on a branch of the repository, and the run does not say which one it was made for.
+/// Returns true if the pull requests are evidence for the correct routing of this run. They are not if their head has
+/// moved, because their files and authors have changed. They are not if only some of them are accepted either: anyone
+/// can open a second pull request on a branch of the repository, and the run does not name its own.
 #[must_use]
 pub fn pulls_are_evidence(facts: &Facts, policy: &TrustPolicy) -> bool {
     let (Some(run), Some(pulls)) = (facts.run.known(), facts.pulls.known()) else {
@@ -192,8 +191,8 @@ pub fn pulls_are_evidence(facts: &Facts, policy: &TrustPolicy) -> bool {
     !here.is_empty() && of_one_mind
 }
 
-/// Whether the people behind an untrusted run are the ones it is refused for: by what the run itself shows, or because its
-/// actor opened the pull request that is refused.
+/// Returns true if the people behind an untrusted run caused the refusal: the run itself shows it, or its actor opened
+/// the refused pull request.
 #[must_use]
 pub fn is_their_own(facts: &Facts, policy: &TrustPolicy) -> bool {
     let Some(run) = facts.run.known() else { return false };
@@ -203,9 +202,9 @@ pub fn is_their_own(facts: &Facts, policy: &TrustPolicy) -> bool {
         || authors.any(|author| run.actor.as_ref().is_some_and(|actor| actor.login == author.login))
 }
 
-/// Whether an untrusted run may be held against the people behind it; none while that is not known. Anybody can open a pull
-/// request on a branch of the repository, so one of somebody else counts against a run's actors only if they have too
-/// little permission.
+/// Returns true if the people behind an untrusted run are accountable for it, and `None` while that is not known.
+/// Anyone can open a pull request on a branch of the repository, so a pull request by another person counts against the
+/// actors of a run only if their own permission is not sufficient.
 #[must_use]
 pub fn may_accuse(facts: &Facts, policy: &TrustPolicy) -> Option<bool> {
     let run = facts.run.known()?;
@@ -223,8 +222,8 @@ pub fn may_accuse(facts: &Facts, policy: &TrustPolicy) -> Option<bool> {
     answer
 }
 
-/// Whether every author's association and permission say the same; none while a permission is not known. Private members
-/// show as CONTRIBUTOR, invitees with read access as COLLABORATOR.
+/// Returns true if the association and the permission of every author agree, and `None` while a permission is not
+/// known. GitHub shows private members as CONTRIBUTOR and invitees with read access as COLLABORATOR.
 #[must_use]
 pub fn association_agrees(facts: &Facts, policy: &TrustPolicy) -> Option<bool> {
     let (run, pulls) = (facts.run.known()?, facts.pulls.known()?);
@@ -242,8 +241,8 @@ pub fn association_agrees(facts: &Facts, policy: &TrustPolicy) -> Option<bool> {
     }
 }
 
-/// Whether the verdict is sure enough to switch routing off because of it: it rests on the run itself, or on associations
-/// of this very commit's authors that the permissions bear out. While a permission is not known nobody is accused.
+/// Returns true if the verdict is certain enough to switch routing off: it depends on the run itself, or the
+/// permissions of the commit's authors confirm their associations. An unknown permission is no confirmation.
 #[must_use]
 pub fn is_beyond_doubt(facts: &Facts, policy: &TrustPolicy) -> bool {
     let by_the_run = facts
@@ -254,7 +253,7 @@ pub fn is_beyond_doubt(facts: &Facts, policy: &TrustPolicy) -> bool {
 }
 
 impl TrustPolicy {
-    /// Whether the author of a pull request passes the routing rule.
+    /// Returns true if the author of a pull request passes the trust rule.
     #[must_use]
     pub fn accepts(&self, pull: &Pull) -> bool {
         let given = &pull.author_association;
@@ -263,8 +262,8 @@ impl TrustPolicy {
             .any(|wanted| wanted.eq_ignore_ascii_case(given))
     }
 
-    /// The entry that exempts a bot from the bot and permission rules in this run. Only runs for the repository's own
-    /// branches that the entry names are exempt.
+    /// Returns the entry that exempts a bot from the bot and permission rules in this run. Only runs for branches of
+    /// the repository itself that the entry names are exempt.
     #[must_use]
     pub fn allowed_bot(&self, user: &User, run: &Run) -> Option<&AllowedBot> {
         let branch = run.head_branch.as_deref()?;
@@ -272,7 +271,7 @@ impl TrustPolicy {
         self.allow_bots.iter().filter(|_| user.is_bot()).find(covers)
     }
 
-    /// Whether a permission is enough for a runner.
+    /// Returns true if the permission is sufficient for a runner.
     #[must_use]
     pub fn suffices(&self, permission: Permission) -> bool {
         permission >= self.min_permission

@@ -4,7 +4,9 @@
 use super::metrics::Metrics;
 use super::problem::Problem;
 use crate::app::jobs::history;
-use crate::app::{Gate, Ingest};
+use crate::app::jobs::record::load_job;
+use crate::app::pool::pass;
+use crate::app::{Context, Ingest};
 use crate::domain::ids::{DeliveryId, JobId};
 use crate::ports::Failure;
 use crate::ports::queue::{DeliveryState, Filter};
@@ -36,7 +38,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// What the admin API answers from.
 pub struct AdminState {
     /// The worker's ports.
-    pub gate: Arc<Gate>,
+    pub ctx: Arc<Context>,
     /// The ingress, where this process has one.
     pub ingest: Option<Arc<Ingest>>,
     /// What was counted.
@@ -133,27 +135,27 @@ pub(super) fn bad_query(detail: String) -> HttpResponse {
 
 /// `GET /api/v1/status`.
 pub(super) async fn status(state: Data<AdminState>) -> HttpResponse {
-    let gate = &state.gate;
-    let depth = match gate.queue.depth().await {
+    let ctx = &state.ctx;
+    let depth = match ctx.queue.depth().await {
         Ok(depth) => depth,
         Err(failure) => return store_failed(&failure),
     };
-    let simulated = state.simulated.get_or_try_init(|| gate.github.is_simulated());
+    let simulated = state.simulated.get_or_try_init(|| ctx.github.is_simulated());
     let simulated = tokio::time::timeout(PATIENCE, simulated).await;
     let simulated = simulated.ok().and_then(Result::ok);
     // A host that does not answer is no reason to tell nothing.
-    let quiet = gate.pool_is_quiet().await.ok();
-    let repositories: Vec<_> = gate.settings.repositories.iter().map(|r| json!(r.name)).collect();
+    let quiet = pass::is_quiet(ctx).await.ok();
+    let repositories: Vec<_> = ctx.settings.repositories.iter().map(|r| json!(r.name)).collect();
     HttpResponse::Ok().json(json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "instance": gate.settings.instance,
-        "time": gate.clock.now(),
+        "instance": ctx.settings.instance,
+        "time": ctx.clock.now(),
         "repositories": repositories,
         "queue": depth,
         "webhook_secrets_used": state.ingest.as_ref().map(|ingest| ingest.secrets_used()),
-        "mode": gate.settings.mode,
+        "mode": ctx.settings.mode,
         "pool": {"quiet": quiet},
-        "github": {"api_url": gate.settings.api_url, "simulated": simulated},
+        "github": {"api_url": ctx.settings.api_url, "simulated": simulated},
     }))
 }
 
@@ -193,7 +195,7 @@ pub(super) async fn deliveries(state: Data<AdminState>, asked: Result<Query<Aske
         Ok(filter) => filter,
         Err(detail) => return bad_query(detail),
     };
-    match state.gate.queue.deliveries(&filter, limit).await {
+    match state.ctx.queue.deliveries(&filter, limit).await {
         Ok(deliveries) => HttpResponse::Ok().json(json!({"deliveries": deliveries})),
         Err(failure) => store_failed(&failure),
     }
@@ -204,13 +206,13 @@ pub(super) async fn delivery(state: Data<AdminState>, guid: Path<String>) -> Htt
     let Some(id) = DeliveryId::parse(&guid) else {
         return Problem::not_found().answer();
     };
-    let delivery = match state.gate.queue.delivery(&id).await {
+    let delivery = match state.ctx.queue.delivery(&id).await {
         Ok(Some(delivery)) => delivery,
         Ok(None) => return Problem::not_found().answer(),
         Err(failure) => return store_failed(&failure),
     };
     let job = match delivery.job {
-        Some(job) => match state.gate.job(job).await {
+        Some(job) => match load_job(&state.ctx, job).await {
             Ok(job) => job,
             Err(failure) => return store_failed(&failure),
         },
@@ -222,11 +224,11 @@ pub(super) async fn delivery(state: Data<AdminState>, guid: Path<String>) -> Htt
 
 /// `GET /api/v1/jobs/ID`: the newest decision record, with the job's state and its earlier decisions beside it.
 pub(super) async fn job(state: Data<AdminState>, id: Path<String>) -> HttpResponse {
-    let gate = &state.gate;
+    let ctx = &state.ctx;
     let Ok(id) = id.parse() else {
         return Problem::not_found().answer();
     };
-    match history::tell(gate.queue.as_ref(), gate.ledger.as_ref(), JobId(id)).await {
+    match history::tell(ctx.queue.as_ref(), ctx.ledger.as_ref(), JobId(id)).await {
         Ok(Some(story)) => HttpResponse::Ok().json(story),
         Ok(None) => Problem::not_found().answer(),
         Err(failure) => store_failed(&failure),

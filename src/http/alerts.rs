@@ -54,7 +54,7 @@ pub(super) async fn list(state: Data<AdminState>, wanted: Result<Query<Wanted>, 
         Ok(asked) => asked,
         Err(detail) => return bad_query(detail),
     };
-    match state.gate.alerts.list(&asked, limit).await {
+    match state.ctx.alerts.list(&asked, limit).await {
         Ok(alerts) => HttpResponse::Ok().json(json!({"alerts": alerts})),
         Err(failure) => store_failed(&failure),
     }
@@ -70,7 +70,7 @@ struct Says {
 /// `POST /api/v1/alerts/ID/ack`, with nothing or `{"by": NAME}`.
 pub(super) async fn ack(state: Data<AdminState>, id: Path<String>, body: Bytes) -> HttpResponse {
     match somebody(&body) {
-        Ok(by) => answer(state.gate.alerts.ack(&id, &by).await),
+        Ok(by) => answer(state.ctx.alerts.ack(&id, &by).await),
         Err(problem) => problem.answer(),
     }
 }
@@ -78,7 +78,7 @@ pub(super) async fn ack(state: Data<AdminState>, id: Path<String>, body: Bytes) 
 /// `POST /api/v1/alerts/ID/resolve`, with nothing or `{"by": NAME}`.
 pub(super) async fn resolve(state: Data<AdminState>, id: Path<String>, body: Bytes) -> HttpResponse {
     match somebody(&body) {
-        Ok(by) => answer(state.gate.alerts.resolve(&id, &by).await),
+        Ok(by) => answer(state.ctx.alerts.resolve(&id, &by).await),
         Err(problem) => problem.answer(),
     }
 }

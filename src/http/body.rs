@@ -232,3 +232,25 @@ pub(super) async fn hear_out(payload: &mut Payload, at_most: Duration) {
     // Whoever sends longer than that has had its chance.
     drop(timeout(at_most, until_quiet).await);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::FromRequest;
+    use actix_web::test::TestRequest;
+
+    #[tokio::test]
+    async fn the_first_64_kib_of_a_body_take_no_room_from_large_ones() {
+        let bodies = Bodies::new(25 << 20, Duration::from_secs(10));
+        for (length, room_kib) in [(65_536, 0), (65_537, 1), (65_536 + 2048, 2)] {
+            let request = TestRequest::default().set_payload(vec![b' '; length]);
+            let (request, mut payload) = request.to_http_parts();
+            let payload = Payload::from_request(&request, &mut payload).await;
+            let read = bodies.read(&request, &mut payload.expect("a payload")).await;
+            let Ok(body) = read else {
+                panic!("{length} bytes are read")
+            };
+            assert_eq!(body.room_kib(), room_kib, "{length} bytes");
+        }
+    }
+}

@@ -38,7 +38,7 @@ pub(super) async fn runners(state: Data<AdminState>, asked: Result<Query<Asked>,
         Ok(asked) => asked,
         Err(detail) => return bad_query(detail),
     };
-    match list::call(state.gate.ledger.as_ref(), &asked).await {
+    match list::call(state.ctx.ledger.as_ref(), &asked).await {
         Ok(roster) => HttpResponse::Ok().json(roster),
         Err(failure) => store_failed(&failure),
     }

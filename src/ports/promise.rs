@@ -1,4 +1,4 @@
-//! What a store promises, told honestly: the settings that decide what is lost when something fails.
+//! The durability of a store: the settings that decide which data is lost on a fault.
 
 use super::Failure;
 use crate::domain::finding::{Finding, Subject};
@@ -32,12 +32,12 @@ impl Promise {
     }
 }
 
-/// What a setting can lose.
+/// The weakness of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Weakness {
-    /// What is lost, and when.
+    /// The data that can be lost, and the event that loses it.
     pub can_lose: &'static str,
-    /// What to set, or to do, instead.
+    /// The recommended setting or action.
     pub remedy: &'static str,
 }
 

@@ -21,7 +21,7 @@ pub use local::inspect_host;
 pub use person::login_name;
 pub use process::{CLOSE_STORE, Ended, Process, StartError, serve};
 pub use wiring::{
-    Store, WiringError, admin_bind, build_gate, health, open_admin, open_alerts, open_github, open_ingress, open_store,
-    open_store_beside, repositories,
+    Store, WiringError, admin_bind, build_context, health, open_admin, open_alerts, open_github, open_ingress,
+    open_store, open_store_beside, repositories,
 };
 pub use writable::can_write;

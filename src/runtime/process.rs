@@ -10,8 +10,11 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::hosts::local::LocalHost;
 use crate::adapters::hosts::synthetic::SyntheticHost;
 use crate::adapters::sqlite::OpenError;
+use crate::app::events::worker;
+use crate::app::pool::pass;
+use crate::app::repositories::pins;
 use crate::app::runners::claim::{Claim, Claimed};
-use crate::app::{Gate, Ingest};
+use crate::app::{Context, Ingest};
 use crate::config::{Config, Host, Role};
 use crate::domain::finding::Finding;
 use crate::http::{Bind, Metrics, Running};
@@ -123,7 +126,7 @@ async fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process
     };
     tokio::spawn(durability::tell(store.durability.clone()));
     let metrics = Arc::new(Metrics::default());
-    let gate = wiring::build_gate(
+    let ctx = wiring::build_context(
         config,
         &clock,
         &store,
@@ -131,18 +134,18 @@ async fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process
         &instance.name,
         Arc::new(FanOut::new(vec![metrics.clone()])),
     )?;
-    let health = wiring::health(&gate);
+    let health = wiring::health(&ctx);
     health.begin();
     let public = given.public.take().map_or(Bind::Tcp(server.listen), Bind::Open);
     let (public, ingest) = match role {
-        Role::All | Role::Ingress => wiring::open_ingress(config, &gate, health.clone(), public)
+        Role::All | Role::Ingress => wiring::open_ingress(config, &ctx, health.clone(), public)
             .map(Option::Some)?
             .unzip(),
         Role::Worker => (None, None),
     };
     let admin = wiring::open_admin(
         config,
-        gate.clone(),
+        ctx.clone(),
         health,
         given
             .admin
@@ -161,7 +164,7 @@ async fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process
                 if !is_walled_off && let Some(place) = until_told(durability.as_ref(), stopped.clone()).await {
                     return Some(Ended::Open(place));
                 }
-                work(gate, &claim, stopped).await
+                work(ctx, &claim, stopped).await
             };
             if let Some(ended) = worked.await {
                 tell_ended.send_replace(Some(ended));
@@ -290,7 +293,7 @@ impl Process {
 }
 
 /// Works under a name for as long as it is this worker's. Gives why it ended, unless it was stopped.
-async fn work(gate: Arc<Gate>, claim: &Claim, stopped: watch::Receiver<bool>) -> Option<Ended> {
+async fn work(ctx: Arc<Context>, claim: &Claim, stopped: watch::Receiver<bool>) -> Option<Ended> {
     let stop = |mut stopped: watch::Receiver<bool>| async move {
         // An error means the process is going away: as good as a stop.
         drop(stopped.wait_for(|stop| *stop).await);
@@ -310,10 +313,10 @@ async fn work(gate: Arc<Gate>, claim: &Claim, stopped: watch::Receiver<bool>) ->
             claimed = taken => if claimed == Claimed::Elsewhere { return Some(Ended::Usurped) },
         }
     }
-    let deliveries = gate.run(claim.name(), stop(stopped.clone()));
-    let pool = gate.keep_pool(stop(stopped.clone()));
-    let repositories = gate.watch_repositories(stop(stopped.clone()));
-    let telling = gate.alerts.run(stop(stopped));
+    let deliveries = worker::run(&ctx, claim.name(), stop(stopped.clone()));
+    let pool = pass::run(&ctx, stop(stopped.clone()));
+    let repositories = pins::watch(&ctx, stop(stopped.clone()));
+    let telling = ctx.alerts.run(stop(stopped));
     tokio::select! {
         _ = async { tokio::join!(deliveries, pool, repositories, telling) } => {}
         () = claim.until_lost() => return Some(Ended::Usurped),

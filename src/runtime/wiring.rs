@@ -7,11 +7,11 @@ use crate::adapters::memory::MemoryStore;
 use crate::adapters::redis::{self, RedisStore};
 use crate::adapters::sqlite::{OpenError, OpenMode, SqliteStore};
 use crate::app::events::budget::Budget;
-use crate::app::events::gather::Recall;
-use crate::app::pool::Pool;
+use crate::app::events::github_cache::GitHubCache;
+use crate::app::pool::memory::Pool;
 use crate::app::repositories::renamed::Renamed;
 use crate::app::settings::{Repository, Settings};
-use crate::app::{Alerts, Gate, Ingest};
+use crate::app::{Alerts, Context, Ingest};
 use crate::config::{AdminListen, Config, Credentials, Host, Scope, StoreUrl};
 use crate::domain::policy::Policy;
 use crate::domain::pool::Bounds as PoolBounds;
@@ -124,15 +124,15 @@ fn bounds(config: &Config) -> Bounds {
 ///
 /// # Errors
 /// When the GitHub client cannot be built.
-pub fn build_gate(
+pub fn build_context(
     config: &Config,
     clock: &Arc<dyn Clock>,
     store: &Store,
     host: Option<Arc<dyn RunnerHost>>,
     instance: &str,
     observer: Arc<dyn Observer>,
-) -> Result<Arc<Gate>, WiringError> {
-    Ok(Arc::new(Gate {
+) -> Result<Arc<Context>, WiringError> {
+    Ok(Arc::new(Context {
         queue: store.queue.clone(),
         ledger: store.ledger.clone(),
         github: connect(
@@ -146,7 +146,7 @@ pub fn build_gate(
         observer,
         clock: clock.clone(),
         settings: settings(config, instance),
-        recall: Recall::default(),
+        github_cache: GitHubCache::default(),
         budget: Budget::default(),
         pool: Pool::default(),
     }))
@@ -281,8 +281,8 @@ fn policy(configured: &crate::config::Repository, public: bool) -> Policy {
 
 /// What both listeners of a process know of its store and of GitHub.
 #[must_use]
-pub fn health(gate: &Gate) -> Arc<Health> {
-    Health::new(gate.queue.clone(), gate.github.clone())
+pub fn health(ctx: &Context) -> Arc<Health> {
+    Health::new(ctx.queue.clone(), ctx.github.clone())
 }
 
 /// Opens the public listener on `listen`.
@@ -291,22 +291,22 @@ pub fn health(gate: &Gate) -> Arc<Health> {
 /// When the address cannot be bound.
 pub fn open_ingress(
     config: &Config,
-    gate: &Gate,
+    ctx: &Context,
     health: Arc<Health>,
     listen: Bind,
 ) -> Result<(Running, Arc<Ingest>), WiringError> {
     let ingest = Arc::new(Ingest::new(
-        gate.queue.clone(),
-        gate.clock.clone(),
+        ctx.queue.clone(),
+        ctx.clock.clone(),
         config.webhook.secrets.clone(),
         repositories(config),
-        gate.observer.clone(),
-        gate.alerts.clone(),
+        ctx.observer.clone(),
+        ctx.alerts.clone(),
         Renamed::new(
-            gate.ledger.clone(),
-            gate.alerts.clone(),
-            gate.clock.clone(),
-            &gate.settings.repositories,
+            ctx.ledger.clone(),
+            ctx.alerts.clone(),
+            ctx.clock.clone(),
+            &ctx.settings.repositories,
         ),
     ));
     let limits = Limits {
@@ -334,7 +334,7 @@ pub fn admin_bind(config: &Config) -> Bind {
 /// When the address or socket cannot be bound.
 pub fn open_admin(
     config: &Config,
-    gate: Arc<Gate>,
+    ctx: Arc<Context>,
     health: Arc<Health>,
     bind: Bind,
     ingest: Option<Arc<Ingest>>,
@@ -348,7 +348,7 @@ pub fn open_admin(
         connections: descriptors::connections().admin,
     };
     let state = AdminState {
-        gate,
+        ctx,
         ingest,
         token,
         metrics,

@@ -1,10 +1,11 @@
 //! What a job may use of the machine: memory, processes, processors and disk.
 
-use crate::stage::{STAYS, Stage, is_root, problems, processes, until};
+use crate::stage::{STAYS, Stage, file, is_root, problems, processes, until};
 use jitgate::domain::slot::{Ending, SlotState};
 use jitgate::ports::RunnerHost;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// The control groups of a slot, anywhere in the trees.
 fn groups(name: &str) -> Vec<PathBuf> {
@@ -52,9 +53,11 @@ async fn a_job_that_forks_without_end_is_held_up_and_goes_without_a_trace() {
     stage.settings.local.pids = Some(40);
     stage.settings.local.cpus = Some(1);
     let (host, slot) = stage.claimed().await;
-    crate::stage::eventually("forty processes", || (processes(&slot).len() >= 30).then_some(())).await;
     let made = groups(&slot.0);
     let read = |name: &str| made.iter().find_map(|group| fs::read_to_string(group.join(name)).ok());
+    // By the group's own count: one that the job is not in bounds nothing.
+    let count = || read("pids.current").and_then(|count| count.trim().parse::<u64>().ok());
+    crate::stage::eventually("forty processes", || count().filter(|count| *count >= 30)).await;
     assert_eq!(read("pids.max").as_deref(), Some("40\n"), "{made:?}");
     let quota = read("cpu.cfs_quota_us")
         .or_else(|| read("cpu.max"))
@@ -64,6 +67,37 @@ async fn a_job_that_forks_without_end_is_held_up_and_goes_without_a_trace() {
     host.destroy(&slot).await.expect("destroyed");
     assert_eq!(processes(&slot), [] as [String; 0]);
     assert_eq!(groups(&slot.0), [] as [PathBuf; 0]);
+}
+
+#[tokio::test]
+async fn a_limit_that_this_machine_cannot_hold_is_told_of() {
+    if !is_root() {
+        return cannot_be_held();
+    }
+    let stage = Stage::new("");
+    let place = stage.path("jitgate.toml");
+    let home = stage.settings.local.runner_home.display().to_string();
+    file(
+        &place,
+        &format!("[local]\nrunner_home = '{home}'\nuser = 'root'\nnetwork = 'host'\npids = 40\n"),
+        0o600,
+    );
+    let script = format!(
+        "mount --types tmpfs --options ro none /sys/fs/cgroup && exec {} --config {} config check",
+        stage.settings.program.display(),
+        place.display()
+    );
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", &script])
+        .current_dir(stage.path(""));
+    let output = command.output().expect("unshare");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        told.contains("local.pids") && told.contains("cannot be held"),
+        "{told} {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// An account that may make no group is told so, and no job runs without the limit that was asked for.

@@ -4,7 +4,8 @@ use crate::redis::{DURABLE, Server};
 use chrono::DateTime;
 use futures::future::join_all;
 use jitgate::adapters::clock::SystemClock;
-use jitgate::app::Gate;
+use jitgate::app::Context;
+use jitgate::app::events::worker;
 use jitgate::app::jobs::history;
 use jitgate::config::{self, FileSource, Sources};
 use jitgate::domain::event::Action;
@@ -87,7 +88,7 @@ pub(crate) enum Operation {
 pub(crate) struct Ledger {
     pub(crate) folder: TempDir,
     pub(crate) store: Store,
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) gate: Arc<Context>,
     finished: u64,
     measured: AtomicU64,
     // Gone with the ledger.
@@ -140,7 +141,7 @@ impl Ledger {
         let config = loaded.expect("a configuration").config;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = runtime::open_store(&config, clock.clone()).expect("a store");
-        let gate = runtime::build_gate(&config, &clock, &store, None, "scale000", Arc::new(())).expect("a gate");
+        let gate = runtime::build_context(&config, &clock, &store, None, "scale000", Arc::new(())).expect("a gate");
         let ledger = Self {
             folder,
             store,
@@ -150,7 +151,7 @@ impl Ledger {
             _server: server,
         };
         ledger.arrives(FIRST).await;
-        assert_eq!(ledger.gate.run_until_idle("filling").await, Ok(1));
+        assert_eq!(worker::run_until_idle(&ledger.gate, "filling").await, Ok(1));
         ledger
     }
 
@@ -251,7 +252,7 @@ impl Ledger {
     async fn decide(&self) -> Duration {
         self.arrives(self.next()).await;
         let began = Instant::now();
-        assert_eq!(self.gate.run_until_idle("measured").await, Ok(1));
+        assert_eq!(worker::run_until_idle(&self.gate, "measured").await, Ok(1));
         began.elapsed()
     }
 

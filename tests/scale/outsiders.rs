@@ -2,6 +2,7 @@
 
 use crate::ledgers::{GitHub, Ledger, guid};
 use jitgate::adapters::clock::SystemClock;
+use jitgate::app::events::worker;
 use jitgate::domain::event::Action;
 use jitgate::domain::ids::JobId;
 use jitgate::ports::Clock;
@@ -60,7 +61,7 @@ impl Ledger {
             },
         };
         assert_eq!(self.store.queue.accept(arrival).await, Ok(Accepted::Taken), "{job}");
-        assert_eq!(self.gate.run_until_idle("outsiders").await, Ok(1));
+        assert_eq!(worker::run_until_idle(&self.gate, "outsiders").await, Ok(1));
     }
 
     /// Bytes of each record of an outsider's job, with what finds it again, and how long it is still kept.

@@ -1,4 +1,4 @@
-//! One connection to one server, or to a cluster, and what its errors say about it.
+//! A connection to a server or to a cluster, and the classification of its errors.
 
 use super::target::{Target, tcp_settings};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -10,16 +10,16 @@ use redis::{
 };
 use std::time::Duration;
 
-/// Told of when something may be due.
-const CHANGED: &str = "jitgate:changed";
-/// Answers about a command, and not about the server that gave them.
-const ABOUT_THE_COMMAND: [&str; 3] = ["NOSCRIPT", "OOM", "BUSY"];
-/// Answers by which a cluster sends its clients about; the library follows them.
-const ABOUT_THE_WAY: [&str; 5] = ["MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "CROSSSLOT"];
-/// Answers of a server that is not, or not yet, the one to ask. It gives them before it does anything.
-const REFUSED_UNREAD: [&str; 5] = ["READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "NOREPLICAS"];
+/// The channel of the wake-ups.
+const WAKE_UP_CHANNEL: &str = "jitgate:changed";
+/// Errors that concern a command and not the server that returned them.
+const COMMAND_ERRORS: [&str; 3] = ["NOSCRIPT", "OOM", "BUSY"];
+/// Redirections of a cluster, which the library follows.
+const REDIRECTIONS: [&str; 5] = ["MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "CROSSSLOT"];
+/// Errors of a server that cannot serve requests, or not yet. It returns them before it does anything.
+const REJECTIONS: [&str; 5] = ["READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "NOREPLICAS"];
 
-/// A connection; clones share it.
+/// A connection; its clones share it.
 #[derive(Clone)]
 pub(super) enum Connection {
     Server(MultiplexedConnection),
@@ -27,7 +27,7 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    /// Connects, and asks for the pushes that `pushed` is told of.
+    /// Connects and subscribes to the wake-ups; `pushed` receives them.
     pub(super) async fn open(
         target: &Target,
         timeout: Duration,
@@ -45,7 +45,7 @@ impl Connection {
                     .set_push_sender(pushed);
                 let client = Client::open(*info.clone())?;
                 let mut server = client.get_multiplexed_async_connection_with_config(&config).await?;
-                server.subscribe(CHANGED).await?;
+                server.subscribe(WAKE_UP_CHANNEL).await?;
                 Ok(Self::Server(server))
             }
             Target::Cluster(nodes) => {
@@ -58,31 +58,31 @@ impl Connection {
                     .push_sender(pushed)
                     .build()?;
                 let mut cluster = client.get_async_connection().await?;
-                cluster.subscribe(CHANGED).await?;
+                cluster.subscribe(WAKE_UP_CHANNEL).await?;
                 Ok(Self::Cluster(cluster))
             }
         }
     }
 
-    /// Whether this connection leads to the wrong place, or nowhere, so that a new one may be better. A cluster's finds its
-    /// way by itself after the loss of a node.
-    pub(super) fn is_spent_by(&self, error: &RedisError) -> bool {
+    /// Returns true if a new connection may be better after this error, because this one leads to the wrong server or
+    /// to none. A cluster connection recovers from the loss of a node by itself.
+    pub(super) fn must_be_replaced_after(&self, error: &RedisError) -> bool {
         let code = error.code();
-        let is_about = |codes: &[&str]| code.is_some_and(|code| codes.contains(&code));
+        let is_one_of = |codes: &[&str]| code.is_some_and(|code| codes.contains(&code));
         match (self, error.kind()) {
             (_, ErrorKind::UnexpectedReturnType | ErrorKind::Client) => false,
-            (Self::Server(_), _) => !is_about(&ABOUT_THE_COMMAND),
+            (Self::Server(_), _) => !is_one_of(&COMMAND_ERRORS),
             (Self::Cluster(_), ErrorKind::ClusterConnectionNotFound | ErrorKind::AuthenticationFailed) => true,
-            (Self::Cluster(_), _) => code.is_some() && !is_about(&ABOUT_THE_COMMAND) && !is_about(&ABOUT_THE_WAY),
+            (Self::Cluster(_), _) => code.is_some() && !is_one_of(&COMMAND_ERRORS) && !is_one_of(&REDIRECTIONS),
         }
     }
 }
 
-/// Whether a command certainly changed nothing: it did not reach a server, or one that refused to look at it.
+/// Returns true if a command certainly changed nothing: it reached no server, or one that rejected it unread.
 pub(super) fn changed_nothing(error: &RedisError) -> bool {
     error.is_connection_refusal()
         || error.kind() == ErrorKind::ClusterConnectionNotFound
-        || error.code().is_some_and(|code| REFUSED_UNREAD.contains(&code))
+        || error.code().is_some_and(|code| REJECTIONS.contains(&code))
 }
 
 impl ConnectionLike for Connection {

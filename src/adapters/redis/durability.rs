@@ -1,4 +1,4 @@
-//! What the servers promise, in their own settings, and what those can lose.
+//! The durability of the servers: the settings that decide it, and the data that each of them can lose.
 
 use super::store::RedisStore;
 use crate::ports::promise::{Promise, Weakness};
@@ -13,7 +13,7 @@ impl Durability for RedisStore {
         let infos: Vec<(String, String)> = link.ask_each(&redis::cmd("INFO")).await?;
         let mut asked = redis::cmd("CONFIG");
         asked.arg("GET").arg("appendfsync").arg("min-replicas-to-write");
-        // Hosted servers refuse this; INFO says most of it, too.
+        // Hosted servers refuse this command; INFO contains most of the settings too.
         let mut configs: HashMap<String, HashMap<String, String>> = match link.ask_each(&asked).await {
             Ok(configs) => configs.into_iter().collect(),
             Err(_) => HashMap::new(),
@@ -26,7 +26,7 @@ impl Durability for RedisStore {
     }
 
     async fn open_place(&self) -> Result<Option<String>, Failure> {
-        self.place_open_to_strangers().await
+        self.unauthenticated_place().await
     }
 
     async fn try_out(&self) -> Result<(), Failure> {
@@ -34,7 +34,7 @@ impl Durability for RedisStore {
     }
 }
 
-/// What a server says of itself.
+/// The settings that a server reports.
 struct Facts {
     info: String,
     config: HashMap<String, String>,
@@ -63,7 +63,7 @@ fn promises_of(server: &str, facts: &Facts) -> Vec<Promise> {
         value: value.map(str::to_owned),
         weakness,
     };
-    // It says when an append-only file is written, and nothing where there is none.
+    // A server also reports appendfsync if it has no append-only file.
     let sync = (aof == Some("yes")).then(|| facts.config("appendfsync"));
     let mut promises = vec![promise("appendonly", aof, appendonly(aof))];
     promises.extend(sync.map(|sync| promise("appendfsync", sync, appendfsync(sync))));
@@ -90,11 +90,11 @@ fn appendfsync(value: Option<&str>) -> Option<Weakness> {
         Some("always") => return None,
         Some("everysec") => "the last two seconds, when the machine crashes",
         Some(_) => "the last half minute, when the machine crashes",
-        None => "more than it says: the server does not tell us its setting",
+        None => "an unknown amount: the server does not report its setting",
     };
     let remedy = match value {
         Some(_) => "appendfsync always",
-        None => "appendfsync always, and +config|get for our user so that we see it",
+        None => "appendfsync always, and +config|get for the user of jitgate so that it can read the setting",
     };
     Some(Weakness { can_lose, remedy })
 }
@@ -103,9 +103,9 @@ fn policy(facts: &Facts) -> Option<Weakness> {
     let can_lose = match facts.info("maxmemory_policy") {
         Some("noeviction") => return None,
         Some(policy) if policy.starts_with("volatile-") => {
-            "what is known of finished deliveries and jobs, when memory is full: a redelivery takes effect twice"
+            "records of finished deliveries and jobs, when the memory is full: a redelivery takes effect twice"
         }
-        _ => "anything, unfinished work included, when memory is full",
+        _ => "any data, unfinished work included, when the memory is full",
     };
     Some(Weakness {
         can_lose,
@@ -120,8 +120,8 @@ fn replication(replicas: Option<&str>, min_to_write: Option<&str>) -> Option<Wea
             remedy: "add a replica, or back up the append-only file",
         }),
         (Some(_), None | Some("0")) => Some(Weakness {
-            can_lose: "what was not copied yet, when a replica takes over from a server that was cut off",
-            remedy: "min-replicas-to-write 1, which bounds it to min-replicas-max-lag",
+            can_lose: "writes that were not replicated, when a replica takes over from a disconnected server",
+            remedy: "min-replicas-to-write 1, which limits the loss to min-replicas-max-lag",
         }),
         (Some(_), Some(_)) => None,
     }
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_promised_about_a_file_that_is_not_written() {
+    fn appendfsync_is_not_reported_without_an_append_only_file() {
         let facts = Facts {
             info: "aof_enabled:0\r\n".to_owned(),
             config: HashMap::from([("appendfsync".to_owned(), "always".to_owned())]),
@@ -162,7 +162,7 @@ mod tests {
         let strong = "# Server\r\naof_enabled:1\r\nmaxmemory_policy:noeviction\r\nconnected_slaves:1\r\n";
         let always = [("appendfsync", "always"), ("min-replicas-to-write", "1")];
         assert_eq!(weak(strong, &always), [""; 0]);
-        assert_eq!(weak(strong, &[]), ["appendfsync", "replicas"], "not told");
+        assert_eq!(weak(strong, &[]), ["appendfsync", "replicas"], "not reported");
         let every_second = [("appendfsync", "everysec"), ("min-replicas-to-write", "0")];
         assert_eq!(weak(strong, &every_second), ["appendfsync", "replicas"]);
         let default = "aof_enabled:0\r\nmaxmemory_policy:allkeys-lru\r\nconnected_slaves:0\r\n";

@@ -1,4 +1,4 @@
-//! The ledger: a hash for each record, and for each kind and shard an index by id.
+//! The ledger: a hash for each record, and an index by id for each kind and shard.
 
 use super::scripts::millis;
 use super::shards::Shard;
@@ -7,8 +7,8 @@ use crate::ports::ledger::{Keep, Key, Kind, Put, Stored};
 use crate::ports::{Failure, Ledger};
 use async_trait::async_trait;
 
-/// Records read at once.
-const PAGE: usize = 200;
+/// The records that one script call reads.
+const PAGE_SIZE: usize = 200;
 
 #[async_trait]
 impl Ledger for RedisStore {
@@ -33,7 +33,7 @@ impl Ledger for RedisStore {
             })
             .arg(match keep {
                 Keep::Forever | Keep::For(_) => String::new(),
-                // An even share for each shard.
+                // Each shard gets an equal part.
                 Keep::Spare(_) => self.bounds.max_spare_records.div_ceil(self.shards.count()).to_string(),
             });
         let is_written: bool = self.link().await?.run(&self.scripts.put, &call).await?;
@@ -52,7 +52,7 @@ impl Ledger for RedisStore {
 
     async fn list(&self, kind: Kind, after: Option<&str>, limit: usize) -> Result<Vec<(String, Stored)>, Failure> {
         let mut records = self
-            .of_all(|shard| self.list_of(shard, kind, after, limit))
+            .on_all_shards(|shard| self.list_of(shard, kind, after, limit))
             .await?
             .concat();
         records.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -62,7 +62,7 @@ impl Ledger for RedisStore {
 }
 
 impl RedisStore {
-    /// The record's own key, the index of its kind, when the records of the index expire, and which of them are spare.
+    /// Returns the key of the record, and the keys of the index, the expiries and the spare records of its kind.
     fn keys(&self, key: &Key) -> [String; 4] {
         let shard = self.shards.of(&key.to_string());
         let [index, expiries, spare] = index_of(shard, key.kind);
@@ -85,7 +85,7 @@ impl RedisStore {
             let mut call = self.scripts.page.on(std::slice::from_ref(&index));
             call.arg(record_of(shard, kind, ""))
                 .arg(from)
-                .arg(PAGE.min(limit - records.len()));
+                .arg(PAGE_SIZE.min(limit - records.len()));
             let page: (Option<String>, Vec<(String, u64, String)>) =
                 self.link().await?.run(&self.scripts.page, &call).await?;
             begin = page.0;

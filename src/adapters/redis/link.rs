@@ -1,7 +1,8 @@
-//! The way to the server: one connection, shared by all calls, and a new one as soon as it is lost or leads astray.
+//! The link to the server: one connection that all calls share, and a new one as soon as it is lost or leads to the
+//! wrong server.
 //!
-//! A failed attempt to connect is never remembered: the next call makes another one, though not more than one in
-//! [`RECONNECT_INTERVAL`]. Nothing is sent twice unless it is certain that it changed nothing the first time.
+//! A failed attempt to connect is not remembered: the next call makes another one, but at most one per
+//! [`RECONNECT_INTERVAL`]. A command is sent twice only if it certainly changed nothing the first time.
 
 use super::connection::{Connection, changed_nothing};
 use super::scripts::Script;
@@ -17,13 +18,13 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
-/// Between the beginnings of two attempts to connect, however many calls ask for one.
+/// The minimum time between the starts of two attempts to connect.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A way to the server.
-pub(super) struct Link(Arc<Way>);
+/// A link to the server.
+pub(super) struct Link(Arc<Inner>);
 
-struct Way {
+struct Inner {
     target: Target,
     timeout: Duration,
     state: Mutex<State>,
@@ -32,15 +33,15 @@ struct Way {
 
 #[derive(Default)]
 struct State {
-    /// The latest connection, or attempt at one.
+    /// The number of the latest connection or attempt.
     number: u64,
     live: Option<Live>,
     attempt: Option<Attempt>,
-    /// Before then no other attempt begins.
+    /// The earliest start of the next attempt.
     not_before: Option<Instant>,
 }
 
-/// A connection that was not left yet.
+/// A connection that is in use.
 #[derive(Clone)]
 struct Live {
     number: u64,
@@ -48,20 +49,20 @@ struct Live {
     connection: Connection,
 }
 
-/// An attempt to connect. Whoever waits for it, it goes on without them.
+/// An attempt to connect. It continues if its waiting callers are cancelled.
 type Attempt = Shared<BoxFuture<'static, RedisResult<Live>>>;
 
-/// What a call finds.
+/// The connection or the attempt that a call uses.
 enum Found {
     Live(Live),
-    /// An attempt, and whether it began with this call.
+    /// An attempt, and whether this call started it.
     Attempt(Attempt, bool),
 }
 
 impl Link {
-    /// A way that is gone for the first time when it is needed. A call waits for `timeout` at most.
+    /// Creates a link that connects at its first use. A call waits at most `timeout`.
     pub(super) fn new(target: Target, timeout: Duration) -> Self {
-        Self(Arc::new(Way {
+        Self(Arc::new(Inner {
             target,
             timeout,
             state: Mutex::default(),
@@ -69,9 +70,9 @@ impl Link {
         }))
     }
 
-    /// Runs a script that was called by [`Script::on`].
+    /// Runs a script with a call that [`Script::on`] created.
     pub(super) async fn run<T: FromRedisValue>(&self, script: &Script, call: &Cmd) -> Result<T, Failure> {
-        self.in_time(async {
+        self.with_timeout(async {
             match self.send(call).await {
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                     self.send(&script.in_full(call)).await
@@ -82,20 +83,19 @@ impl Link {
         .await
     }
 
-    /// Sends a command.
     pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
-        self.in_time(self.send(command)).await
+        self.with_timeout(self.send(command)).await
     }
 
-    /// Sends a command that may be refused: whatever the answer is, it says nothing of the connection.
+    /// Sends a command that may be denied. The connection is kept, whatever the answer is.
     pub(super) async fn try_out(&self, command: &Cmd) -> Result<Value, Failure> {
-        self.in_time(async { command.query_async(&mut self.live().await?.connection).await })
+        self.with_timeout(async { command.query_async(&mut self.live().await?.connection).await })
             .await
     }
 
-    /// Sends a command to every server that takes writes, and gives each server's name and answer.
+    /// Sends a command to every server that accepts writes, and returns each server's name and answer.
     pub(super) async fn ask_each<T: FromRedisValue>(&self, command: &Cmd) -> Result<Vec<(String, T)>, Failure> {
-        self.in_time(async {
+        self.with_timeout(async {
             let everywhere = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
             match (self.live().await?.connection, &self.0.target) {
                 (Connection::Cluster(mut cluster), _) => {
@@ -111,28 +111,27 @@ impl Link {
         .await
     }
 
-    /// Where it leads.
     pub(super) fn target(&self) -> &Target {
         &self.0.target
     }
 
-    /// Which connection this is; none has number 0.
+    /// Returns the number of the current connection; no connection has number 0.
     pub(super) fn number(&self) -> u64 {
         self.0.state().number
     }
 
-    /// Ends at the next wake-up after this call, also when the connection is lost or comes back.
+    /// Waits for the next wake-up after this call, or until the connection is lost or comes back.
     pub(super) fn changed(&self) -> Notified<'_> {
         self.0.changed.notified()
     }
 
-    async fn in_time<T>(&self, call: impl Future<Output = RedisResult<T>>) -> Result<T, Failure> {
+    async fn with_timeout<T>(&self, call: impl Future<Output = RedisResult<T>>) -> Result<T, Failure> {
         match tokio::time::timeout(self.0.timeout, call).await {
             Ok(answer) => answer.map_err(|error| failure(&error)),
             Err(_) => {
-                self.0.leave_silent();
+                self.0.drop_silent_connection();
                 Err(Failure::Transient(format!(
-                    "no answer from Redis in {} ms",
+                    "no answer from Redis within {} ms",
                     self.0.timeout.as_millis()
                 )))
             }
@@ -141,7 +140,7 @@ impl Link {
 
     async fn send<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
         match self.send_once(command).await {
-            // Behind the same address there may be another server by now.
+            // Another server may have taken over the address.
             Err(error) if changed_nothing(&error) => self.send_once(command).await,
             answer => answer,
         }
@@ -151,10 +150,10 @@ impl Link {
         let mut live = self.live().await?;
         let answer = command.query_async(&mut live.connection).await;
         if let Err(error) = &answer
-            && live.connection.is_spent_by(error)
+            && live.connection.must_be_replaced_after(error)
         {
-            tracing::warn!(%error, "a connection to Redis is left, and another one made: {error}");
-            self.0.leave(live.number);
+            tracing::warn!(%error, "reconnecting to Redis: {error}");
+            self.0.drop_connection(live.number);
         }
         answer
     }
@@ -165,7 +164,7 @@ impl Link {
             Found::Attempt(attempt, is_ours) => (attempt, is_ours),
         };
         match attempt.await {
-            // It began before this call, and what it met may be over.
+            // The attempt began before this call, and its error may be outdated.
             Err(_) if !is_ours => match self.0.find() {
                 Found::Live(live) => Ok(live),
                 Found::Attempt(attempt, _) => attempt.await,
@@ -175,12 +174,12 @@ impl Link {
     }
 }
 
-impl Way {
+impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection, or the attempt at one; begins one where there is none.
+    /// Returns the connection or the current attempt; starts an attempt if there is none.
     fn find(self: &Arc<Self>) -> Found {
         let mut state = self.state();
         if let Some(live) = &state.live {
@@ -202,14 +201,14 @@ impl Way {
 
     async fn connect(self: Arc<Self>, number: u64, begins: Instant) -> RedisResult<Live> {
         tokio::time::sleep_until(begins).await;
-        let way = Arc::downgrade(&self);
+        let inner = Arc::downgrade(&self);
         let is_server = matches!(self.target, Target::Server(_));
         let opening = Connection::open(&self.target, self.timeout, move |push| {
-            let Some(way) = way.upgrade() else { return };
+            let Some(inner) = inner.upgrade() else { return };
             if is_server && push.kind == PushKind::Disconnection {
-                way.leave(number);
+                inner.drop_connection(number);
             }
-            way.changed.notify_waiters();
+            inner.changed.notify_waiters();
         });
         let opened = match tokio::time::timeout(self.timeout, opening).await {
             Ok(opened) => opened,
@@ -228,16 +227,16 @@ impl Way {
         outcome
     }
 
-    /// Has the next call connect anew, unless that happened meanwhile. Calls that wait for an answer still get it.
-    fn leave(&self, number: u64) {
+    /// Makes the next call reconnect, unless that has happened already. Calls that wait for an answer still get it.
+    fn drop_connection(&self, number: u64) {
         let mut state = self.state();
         if state.live.as_ref().is_some_and(|live| live.number == number) {
             state.live = None;
         }
     }
 
-    /// Leaves a server that was silent for a whole call. What a cluster's node does not answer is the library's business.
-    fn leave_silent(&self) {
+    /// Drops a server that was silent for a whole call. The library handles the silent nodes of a cluster.
+    fn drop_silent_connection(&self) {
         let mut state = self.state();
         let is_silent =
             |live: &Live| matches!(live.connection, Connection::Server(_)) && live.since.elapsed() >= self.timeout;
@@ -247,7 +246,7 @@ impl Way {
     }
 }
 
-/// Whatever a server answers, another one, or the same one later, may answer otherwise: work is not given up for it.
+/// Nearly every error of a server is temporary, because another server, or the same one later, may answer differently.
 fn failure(error: &RedisError) -> Failure {
     let text = format!("Redis: {error}");
     match error.kind() {

@@ -1,4 +1,4 @@
-//! The queue. Scripts keep its promises; here is which shards they run on.
+//! The queue. The scripts implement its guarantees; this file selects the shards that they run on.
 
 use super::body;
 use super::rows::{self, DeliveryRow, LeaseRow, ShardDepth};
@@ -15,12 +15,12 @@ use futures::future::try_join_all;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// A claim ends when it has handed out this many bytes of bodies, so that its answer comes in time; the next begins there.
-const BYTES_PER_CLAIM: u64 = 8 << 20;
-/// Deliveries described at once.
-const PAGE: usize = 200;
-/// A wait that cannot ask ends after this long: the next call finds out whether the server is back.
-const UNTIL_ANOTHER_TRY: Duration = Duration::from_secs(1);
+/// A claim stops after this many bytes of bodies, so that its answer arrives in time. The next claim continues.
+const MAX_CLAIM_BYTES: u64 = 8 << 20;
+/// The deliveries that one script call lists.
+const PAGE_SIZE: usize = 200;
+/// The delay after which [`Queue::wait`] returns if the server cannot be asked. The next call shows whether it is back.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 #[async_trait]
 impl Queue for RedisStore {
@@ -37,7 +37,7 @@ impl Queue for RedisStore {
         };
         let others = others.into_iter().filter(|shard| *shard != home);
         let known = self.known_in(&arrival.id, others).await?;
-        // One that could not be read had no repository, and lies where those without one do.
+        // A delivery that could not be parsed had no repository and is in the shard of its GUID.
         let is_read_now = matches!(arrival.work, Work::Queue { .. }) && known.iter().all(|(_, state)| state == "dead");
         if !known.is_empty() && !is_read_now {
             return Ok(Accepted::AlreadySeen);
@@ -57,7 +57,7 @@ impl Queue for RedisStore {
                 body,
             } => {
                 let beside = self.load_beside(home).await?;
-                // The script asks what `Bounds::have_room` asks.
+                // The script checks the same condition as `Bounds::have_room`.
                 let (entries, bodies) = match priority {
                     Priority::Reaching => (self.bounds.max_entries, self.bounds.bodies_max_bytes),
                     Priority::Other => (self.bounds.max_entries_other, self.bounds.bodies_max_bytes / 2),
@@ -114,7 +114,7 @@ impl Queue for RedisStore {
                         has_more = stopped_early;
                     }
                     Err(failure) if leases.is_empty() => return Err(failure),
-                    // What is leased already is not to wait for its lease to end.
+                    // Deliveries that are leased already must not wait for the end of their lease.
                     Err(_) => return Ok(leases),
                 }
             }
@@ -144,7 +144,7 @@ impl Queue for RedisStore {
     }
 
     async fn requeue(&self, id: &DeliveryId) -> Result<bool, Failure> {
-        let requeued = self.of_all(|shard| async move {
+        let requeued = self.on_all_shards(|shard| async move {
             let beside = self.load_beside(shard).await?;
             let mut call = self.scripts.requeue.on(&[shard.queue()]);
             call.arg(id.as_str())
@@ -157,13 +157,13 @@ impl Queue for RedisStore {
     async fn wait(&self, at_most: Duration) {
         let changed = self.bare_link().changed();
         tokio::pin!(changed);
-        // From here on no wake-up is missed, also not one between the look and the wait.
+        // From here on every wake-up is noticed, also one between the check and the wait.
         changed.as_mut().enable();
-        let until_due = match self.of_all(|shard| self.due_in(shard)).await {
+        let until_due = match self.on_all_shards(|shard| self.due_in(shard)).await {
             Ok(due) => due.into_iter().flatten().min().unwrap_or(Duration::MAX),
             Err(failure) => {
-                tracing::debug!(%failure, "cannot ask when something is due");
-                UNTIL_ANOTHER_TRY
+                tracing::debug!(%failure, "failed to read the time of the next due delivery");
+                RETRY_DELAY
             }
         };
         tokio::select! {
@@ -173,7 +173,7 @@ impl Queue for RedisStore {
     }
 
     async fn delivery(&self, id: &DeliveryId) -> Result<Option<Delivery>, Failure> {
-        let found = self.of_all(|shard| async move {
+        let found = self.on_all_shards(|shard| async move {
             let mut call = self.scripts.show.on(&[shard.queue()]);
             call.arg(id.as_str());
             self.link()
@@ -188,13 +188,13 @@ impl Queue for RedisStore {
     }
 
     async fn forget_dead(&self, id: &DeliveryId) -> Result<bool, Failure> {
-        let forgotten = self.of_all(|shard| self.forget_dead_in(shard, id));
+        let forgotten = self.on_all_shards(|shard| self.forget_dead_in(shard, id));
         Ok(forgotten.await?.contains(&true))
     }
 
     async fn deliveries(&self, filter: &Filter, limit: usize) -> Result<Vec<Delivery>, Failure> {
         let mut newest = self
-            .of_all(|shard| self.newest_of(shard, filter, limit))
+            .on_all_shards(|shard| self.newest_of(shard, filter, limit))
             .await?
             .concat();
         if !self.shards.is_one() {
@@ -205,7 +205,7 @@ impl Queue for RedisStore {
     }
 
     async fn body(&self, id: &DeliveryId) -> Result<Option<Vec<u8>>, Failure> {
-        let found = self.of_all(|shard| async move {
+        let found = self.on_all_shards(|shard| async move {
             let key = shard.key(format_args!("body:{id}"));
             self.link()
                 .await?
@@ -218,14 +218,14 @@ impl Queue for RedisStore {
         match body::unpack(&packed) {
             Some(body) => Ok(Some(body)),
             None => Err(Failure::Permanent(format!(
-                "the body of delivery {id} is unreadable in Redis"
+                "the body of delivery {id} is damaged in Redis"
             ))),
         }
     }
 
     async fn depth(&self) -> Result<Depth, Failure> {
         let mut sum = Depth::default();
-        for depth in self.of_all(|shard| self.shard_depth(shard)).await? {
+        for depth in self.on_all_shards(|shard| self.shard_depth(shard)).await? {
             sum.ready += depth.unfinished.saturating_sub(depth.leased + depth.delayed);
             sum.delayed += depth.delayed;
             sum.leased += depth.leased;
@@ -239,7 +239,7 @@ impl Queue for RedisStore {
 }
 
 impl RedisStore {
-    /// Which of the shards know a GUID, and as what.
+    /// Returns the shards that know a GUID, with the state in each.
     async fn known_in(
         &self,
         id: &DeliveryId,
@@ -261,13 +261,13 @@ impl RedisStore {
         self.link().await?.run(&self.scripts.forget_dead, &call).await
     }
 
-    /// The shards where something is due, another one first each time.
+    /// Returns the shards with a due delivery, in rotating order.
     async fn shards_to_claim_from(&self) -> Result<Vec<Shard>, Failure> {
         if self.shards.is_one() {
             return Ok(self.shards.all().collect());
         }
         let due = self
-            .of_all(|shard| async move { Ok((shard, self.due_in(shard).await?)) })
+            .on_all_shards(|shard| async move { Ok((shard, self.due_in(shard).await?)) })
             .await?;
         let mut shards: Vec<Shard> = due
             .into_iter()
@@ -280,7 +280,7 @@ impl RedisStore {
         Ok(shards)
     }
 
-    /// Leases, and whether there may be more though `limit` was not reached.
+    /// Returns leases, and whether there may be more although `limit` was not reached.
     async fn claim_from(
         &self,
         shard: Shard,
@@ -292,7 +292,7 @@ impl RedisStore {
         call.arg(consumer)
             .arg(limit)
             .arg(millis(lease_for))
-            .arg(BYTES_PER_CLAIM);
+            .arg(MAX_CLAIM_BYTES);
         let (stopped_early, claimed): (bool, Vec<LeaseRow>) =
             self.link().await?.run(&self.scripts.claim, &call).await?;
         let lease = |row| {
@@ -316,7 +316,7 @@ impl RedisStore {
         self.link().await?.run(&self.scripts.settle, &call).await
     }
 
-    /// In how long something can be claimed from a shard; none when nothing waits for a time to come.
+    /// Returns the time until a delivery can be claimed from a shard; none if no delivery waits for a time.
     async fn due_in(&self, shard: Shard) -> Result<Option<Duration>, Failure> {
         let call = self.scripts.due.on(&[shard.queue()]);
         let millis: Option<u64> = self.link().await?.run(&self.scripts.due, &call).await?;
@@ -331,7 +331,7 @@ impl RedisStore {
             && newest.len() < limit
         {
             let mut call = self.scripts.list.on(&[shard.queue()]);
-            call.arg(&index).arg(before).arg(PAGE);
+            call.arg(&index).arg(before).arg(PAGE_SIZE);
             let page: (Option<String>, Vec<DeliveryRow>) = self.link().await?.run(&self.scripts.list, &call).await?;
             begin = page.0;
             for row in page.1 {
@@ -344,7 +344,7 @@ impl RedisStore {
         Ok(newest)
     }
 
-    /// Returns the load of all shards but this one.
+    /// Returns the sum of the loads of all other shards.
     async fn load_beside(&self, shard: Shard) -> Result<Load, Failure> {
         if self.shards.is_one() {
             return Ok(Load::default());
@@ -353,7 +353,7 @@ impl RedisStore {
             Some(loads) => loads,
             None => {
                 let load = |shard| async move { Ok((shard, Load::of(&self.shard_depth(shard).await?))) };
-                let loads = self.of_all(load).await?;
+                let loads = self.on_all_shards(load).await?;
                 self.usage.store(&loads);
                 loads
             }
@@ -367,7 +367,7 @@ impl RedisStore {
     }
 }
 
-/// The smallest sorted set that has everything the filter means.
+/// Returns the smallest sorted set that contains all matches of the filter.
 fn index_for(filter: &Filter) -> String {
     let is_unfinished = |state: &DeliveryState| matches!(state, DeliveryState::Queued | DeliveryState::Leased);
     match (filter.states.as_slice(), filter.job) {

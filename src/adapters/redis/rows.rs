@@ -1,4 +1,4 @@
-//! What scripts answer, read into our own words. Anything else than what we write there is a [`Failure::Permanent`].
+//! The answers of the scripts, converted to the types of the port. An unexpected value is a [`Failure::Permanent`].
 
 use super::body;
 use crate::domain::event::Action;
@@ -8,8 +8,8 @@ use crate::ports::queue::{Delivery, DeliveryState, Lease};
 use chrono::{DateTime, SecondsFormat, Utc};
 use redis::{FromRedisValue, ParsingError, Value};
 
-/// A delivery as `describe` in shard.lua gives it: id, event, action, repository, job, received, state, attempts, until,
-/// cause, placed.
+/// A delivery as `describe` in shard.lua returns it: id, event, action, repository, job, received, state, attempts,
+/// until, cause, placed.
 pub(super) type DeliveryRow = (
     String,
     String,
@@ -24,7 +24,7 @@ pub(super) type DeliveryRow = (
     i64,
 );
 
-/// A delivery, and when it took its place in the order of arrival (ms by the clock of the store).
+/// Returns a delivery and the time at which it got its place in the order of arrival (ms, server's clock).
 pub(super) fn delivery(row: DeliveryRow) -> Result<(i64, Delivery), Failure> {
     let (id, event, action, repository, job, received, state, attempts, until, cause, placed) = row;
     let state = DeliveryState::parse(&state).ok_or_else(|| unknown("state", &state))?;
@@ -33,7 +33,7 @@ pub(super) fn delivery(row: DeliveryRow) -> Result<(i64, Delivery), Failure> {
         event,
         action: action.as_deref().and_then(Action::parse),
         repository: repository.filter(|name| !name.is_empty()),
-        // Empty where none could be read.
+        // The field is empty if the job could not be parsed.
         job: job.and_then(|id| id.parse().ok()).map(JobId),
         received_at: moment(&received)?,
         state,
@@ -46,15 +46,15 @@ pub(super) fn delivery(row: DeliveryRow) -> Result<(i64, Delivery), Failure> {
     Ok((placed, delivery))
 }
 
-/// A lease as claim.lua gives it: id, received, attempts before, token, packed body.
+/// A lease as claim.lua returns it: id, received, attempts before, token, packed body.
 pub(super) type LeaseRow = (String, String, u32, String, Vec<u8>);
 
 pub(super) fn lease((id, received, attempts, token, packed): LeaseRow) -> Result<Lease, Failure> {
     let body = body::unpack(&packed).unwrap_or_else(|| {
-        // Without a body it becomes a dead letter, where somebody sees it.
+        // Without a body it becomes a dead letter, which an operator sees.
         tracing::error!(
             delivery = id,
-            "the body of delivery {id} is gone or unreadable in Redis"
+            "the body of delivery {id} is missing or damaged in Redis"
         );
         Vec::new()
     });
@@ -67,7 +67,7 @@ pub(super) fn lease((id, received, attempts, token, packed): LeaseRow) -> Result
     })
 }
 
-/// How full one shard is, as depth.lua gives it.
+/// The depth of one shard, as depth.lua returns it.
 pub(super) struct ShardDepth {
     pub(super) unfinished: u64,
     pub(super) leased: u64,
@@ -75,7 +75,7 @@ pub(super) struct ShardDepth {
     pub(super) dead: u64,
     pub(super) unfinished_bytes: u64,
     pub(super) body_bytes: u64,
-    /// When the oldest unfinished delivery was received.
+    /// The time at which the oldest unfinished delivery was received.
     pub(super) oldest: Option<String>,
 }
 
@@ -94,7 +94,7 @@ impl FromRedisValue for ShardDepth {
     }
 }
 
-/// A time as it is stored; [`moment`] reads it.
+/// Formats a time for the store; [`moment`] parses it.
 pub(super) fn stored_moment(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
@@ -109,5 +109,5 @@ fn guid(text: &str) -> Result<DeliveryId, Failure> {
 }
 
 fn unknown(what: &str, text: &str) -> Failure {
-    Failure::Permanent(format!("Redis holds a {what} that is none: {text:?}"))
+    Failure::Permanent(format!("invalid {what} in Redis: {text:?}"))
 }

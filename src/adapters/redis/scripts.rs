@@ -1,18 +1,19 @@
-//! The scripts. What frees memory runs when memory is full; what needs more of it is refused before it has begun.
+//! The scripts. Those that free memory also run when the memory is full; those that need memory are rejected before
+//! they begin.
 
 use redis::{Arg, Cmd};
 use std::time::Duration;
 
-/// Longer than anything is kept, and exact in a script's numbers.
-const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+/// Longer than any retention, and exact in the numbers of a script.
+const MAX_TIME: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
-/// A time as scripts take it: whole milliseconds, never shorter than it was.
+/// Converts a time to the whole milliseconds that scripts use, rounded up.
 pub(super) fn millis(time: Duration) -> u64 {
-    let micros = time.min(LONGEST).as_micros();
+    let micros = time.min(MAX_TIME).as_micros();
     u64::try_from(micros.div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
-/// A script and its hash, by which servers know it.
+/// A script and the hash by which servers know it.
 pub(super) struct Script {
     code: &'static str,
     hash: String,
@@ -24,14 +25,14 @@ impl Script {
         Self { code, hash }
     }
 
-    /// A call with these keys; arguments follow by [`Cmd::arg`].
+    /// Returns a call with these keys; arguments follow with [`Cmd::arg`].
     pub(super) fn on(&self, keys: &[String]) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
         command.arg(&self.hash).arg(keys.len()).arg(keys);
         command
     }
 
-    /// The same call for a server that does not know the script; it will from then on.
+    /// Returns the same call with the text of the script, for a server that does not know it yet.
     pub(super) fn in_full(&self, call: &Cmd) -> Cmd {
         let mut command = redis::cmd("EVAL");
         command.arg(self.code);
@@ -44,7 +45,7 @@ impl Script {
     }
 }
 
-/// All scripts, by file.
+/// All scripts, by file name.
 pub(super) struct Scripts {
     pub(super) accept: Script,
     pub(super) claim: Script,

@@ -1,4 +1,4 @@
-//! What is spread over the shards, and the keys in them.
+//! The distribution over shards, and the keys of a shard.
 
 use sha2::{Digest, Sha256};
 use std::num::NonZeroU32;
@@ -7,12 +7,12 @@ use std::num::NonZeroU32;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shards(pub(super) NonZeroU32);
 
-/// One of them.
+/// One shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shard(u32);
 
 impl Shards {
-    /// The shard of something with this name; the same in every version, since what is stored stays where it is.
+    /// Returns the shard of a name. It is the same in every version, since stored data does not move.
     pub(super) fn of(self, name: &str) -> Shard {
         let hash = Sha256::digest(name);
         let [a, b, c, d, ..]: [u8; 32] = hash.into();
@@ -23,7 +23,7 @@ impl Shards {
         (0..self.0.get()).map(Shard)
     }
 
-    /// What [`Shard::mark`] has marked.
+    /// Splits a text that [`Shard::mark`] created.
     pub(super) fn marked(self, text: &str) -> Option<(Shard, &str)> {
         let (shard, rest) = text.split_once('/')?;
         let shard = shard.parse().ok().filter(|shard| *shard < self.0.get())?;
@@ -40,17 +40,17 @@ impl Shards {
 }
 
 impl Shard {
-    /// The key `name` in this shard.
+    /// Returns the key `name` in this shard.
     pub(super) fn key(self, name: impl std::fmt::Display) -> String {
         format!("{{jitgate:{}}}:{name}", self.0)
     }
 
-    /// Puts the shard before a text.
+    /// Prefixes a text with the shard.
     pub(super) fn mark(self, text: &str) -> String {
         format!("{}/{text}", self.0)
     }
 
-    /// The stream, by which every script of the queue knows its shard.
+    /// Returns the key of the stream, which tells every script of the queue its shard.
     pub(super) fn queue(self) -> String {
         self.key("queue")
     }

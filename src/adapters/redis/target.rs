@@ -1,4 +1,4 @@
-//! Where the server is and who we are there, read from the URL.
+//! The address and the user of the server, parsed from the URL.
 
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
@@ -6,25 +6,24 @@ use redis::{
 };
 use std::time::Duration;
 
-/// A peer that went without a word is given up on after this long.
-const SILENCE: Duration = Duration::from_secs(10);
+/// The time after which a silent peer is considered lost.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the URL names.
+/// The target of the URL.
 pub(super) enum Target {
-    /// One server.
     Server(Box<ConnectionInfo>),
-    /// A cluster, by some of its nodes.
+    /// A cluster, given by some of its nodes.
     Cluster(Vec<ConnectionInfo>),
 }
 
 impl Target {
-    /// Reads `redis://`, `rediss://`, `redis+unix://` or `redis+cluster://`, with `[USER][:PASSWORD]@` before the place.
-    /// A cluster may be given as several nodes with commas between them.
+    /// Parses `redis://`, `rediss://`, `redis+unix://` or `redis+cluster://`, with `[USER][:PASSWORD]@` before the
+    /// address. A cluster may be given as several nodes separated by commas.
     ///
     /// # Errors
-    /// When the URL is none of these. The error holds nothing of the URL.
+    /// Fails for every other URL. The error contains no part of the URL.
     pub(super) fn parse(url: &str) -> RedisResult<Self> {
-        let (scheme, rest) = url.split_once("://").ok_or_else(unreadable)?;
+        let (scheme, rest) = url.split_once("://").ok_or_else(invalid_url)?;
         let (user, place) = match rest.rsplit_once('@') {
             Some((user, place)) => (format!("{user}@"), place),
             None => (String::new(), rest),
@@ -36,50 +35,52 @@ impl Target {
                 if user.is_empty() {
                     return Ok(Self::server(socket));
                 }
-                // The library reads a user from a socket's URL elsewhere, and decodes it here.
+                // The library expects the user of a socket's URL in another place, and decodes it here.
                 let named = format!("redis://{user}localhost").into_connection_info()?;
                 let redis = named.redis_settings().clone().set_db(socket.redis_settings().db());
                 Ok(Self::server(socket.set_redis_settings(redis)))
             }
             "redis+cluster" => {
-                let node = |node: &str| Ok(settled(format!("redis://{user}{node}").into_connection_info()?));
+                let node = |node: &str| Ok(configured(format!("redis://{user}{node}").into_connection_info()?));
                 place
                     .split(',')
                     .map(node)
                     .collect::<RedisResult<_>>()
                     .map(Self::Cluster)
             }
-            _ => Err(unreadable()),
+            _ => Err(invalid_url()),
         }
     }
 
     fn server(info: ConnectionInfo) -> Self {
-        Self::Server(Box::new(settled(info)))
+        Self::Server(Box::new(configured(info)))
     }
 }
 
-fn unreadable() -> RedisError {
-    RedisError::from((ErrorKind::InvalidClientConfig, "not a URL of a Redis server"))
+fn invalid_url() -> RedisError {
+    RedisError::from((ErrorKind::InvalidClientConfig, "expected a URL of a Redis server"))
 }
 
-/// With what every connection of ours has.
-fn settled(info: ConnectionInfo) -> ConnectionInfo {
-    // Wake-ups come as RESP3 pushes, between the answers.
+/// Adds the settings of every connection.
+fn configured(info: ConnectionInfo) -> ConnectionInfo {
+    // Wake-ups arrive as RESP3 pushes between the answers.
     let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     info.set_redis_settings(redis).set_tcp_settings(tcp_settings())
 }
 
-/// The same place for somebody without a name or a password. In RESP2, so that nothing has to be asked before a command.
-pub(super) fn of_stranger(info: &ConnectionInfo) -> ConnectionInfo {
+/// Returns the same address without user and password. RESP2 needs no handshake before a command.
+pub(super) fn unauthenticated(info: &ConnectionInfo) -> ConnectionInfo {
     let redis = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP2);
     info.clone().set_redis_settings(redis)
 }
 
 pub(super) fn tcp_settings() -> TcpSettings {
-    let keepalive = TcpKeepalive::new().with_time(SILENCE).with_interval(SILENCE / 5);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_TIMEOUT)
+        .with_interval(KEEPALIVE_TIMEOUT / 5);
     let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
     #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(SILENCE);
+    let settings = settings.set_user_timeout(KEEPALIVE_TIMEOUT);
     settings
 }
 
@@ -90,7 +91,7 @@ mod tests {
     fn server(url: &str) -> ConnectionInfo {
         match Target::parse(url) {
             Ok(Target::Server(info)) => *info,
-            _ => panic!("{url} names no server"),
+            _ => panic!("{url} is not the URL of a server"),
         }
     }
 

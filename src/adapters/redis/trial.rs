@@ -1,6 +1,6 @@
-//! A trial of everything that serving asks of the servers: every script, on keys that nothing else touches.
+//! A trial of every operation of a serving process: it runs every script on keys that no other code uses.
 //!
-//! The keys lie in each shard behind `probe:NAME:`, and are removed afterwards.
+//! The keys are in each shard below `probe:NAME:` and are removed afterwards.
 
 use super::body;
 use super::rows::LeaseRow;
@@ -13,11 +13,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 /// Longer than a trial takes.
-const LEASE: Duration = Duration::from_secs(60);
-/// The delivery, the record and the job that are tried with.
+const LEASE_TIME: Duration = Duration::from_secs(60);
+/// The delivery, the record and the consumer of the trial.
 const PROBE: &str = "probe";
-/// What the scripts call, each with as many arguments as it takes, on a key that is not there.
-const CALLED: &[&[&str]] = &[
+/// The commands that the scripts call, each with valid arguments, on a key that does not exist.
+const COMMANDS: &[&[&str]] = &[
     &["DEL", "KEY"],
     &["EXISTS", "KEY"],
     &["GET", "KEY"],
@@ -56,10 +56,10 @@ const CALLED: &[&[&str]] = &[
 ];
 
 impl RedisStore {
-    /// Does in every shard what serving does.
+    /// Runs the trial in every shard.
     pub(super) async fn try_everything(&self) -> Result<(), Failure> {
         let name = format!("{PROBE}:{:016x}", RandomState::new().hash_one(PROBE));
-        let tried = self.of_all(|shard| {
+        let tried = self.on_all_shards(|shard| {
             let probe = Probe {
                 store: self,
                 shard,
@@ -78,7 +78,7 @@ impl RedisStore {
     }
 }
 
-/// A shard of a shard, for a moment.
+/// The keys of one trial in one shard.
 struct Probe<'a> {
     store: &'a RedisStore,
     shard: Shard,
@@ -90,7 +90,7 @@ impl Probe<'_> {
         self.shard.key(format_args!("{}:{name}", self.name))
     }
 
-    /// The life of a delivery, and then that of a record.
+    /// Runs the life of a delivery, and then that of a record.
     async fn life(&self) -> Result<(), Failure> {
         let scripts = &self.store.scripts;
         let arrival = ["workflow_job", "", "0", "60000", "queued", PROBE, "1", "2", "1000"];
@@ -107,7 +107,7 @@ impl Probe<'_> {
         .await?;
         let token = self.claim().await?;
         self.queue("hold", &scripts.hold, &|call| {
-            call.arg(&token).arg(millis(LEASE));
+            call.arg(&token).arg(millis(LEASE_TIME));
         })
         .await?;
         self.settle(&token, "queued", 0).await?;
@@ -133,13 +133,13 @@ impl Probe<'_> {
         self.run("remove", &scripts.remove, &remove).await
     }
 
-    /// Claims the delivery, and gives the token of its lease.
+    /// Claims the delivery and returns the token of its lease.
     async fn claim(&self) -> Result<String, Failure> {
         let script = &self.store.scripts.claim;
         let mut call = script.on(&[self.key("queue")]);
-        call.arg(PROBE).arg(1).arg(millis(LEASE)).arg(1000);
+        call.arg(PROBE).arg(1).arg(millis(LEASE_TIME)).arg(1000);
         let (_, mut claimed): (bool, Vec<LeaseRow>) = self.answer("claim", script, &call).await?;
-        let lost = || Failure::Transient("Redis: a delivery that was queued is not handed out".to_owned());
+        let lost = || Failure::Transient("Redis: a queued delivery is not handed out".to_owned());
         claimed.pop().map(|(_, _, _, token, _)| token).ok_or_else(lost)
     }
 
@@ -150,7 +150,7 @@ impl Probe<'_> {
         .await
     }
 
-    /// A script about the delivery.
+    /// Runs a script about the delivery.
     async fn queue(&self, name: &str, script: &Script, with: &(dyn Fn(&mut Cmd) + Sync)) -> Result<(), Failure> {
         self.all(name, script, &|call| {
             call.arg(PROBE);
@@ -159,14 +159,14 @@ impl Probe<'_> {
         .await
     }
 
-    /// A script of the queue.
+    /// Runs a script of the queue.
     async fn all(&self, name: &str, script: &Script, with: &(dyn Fn(&mut Cmd) + Sync)) -> Result<(), Failure> {
         let mut call = script.on(&[self.key("queue")]);
         with(&mut call);
         self.run(name, script, &call).await
     }
 
-    /// As for a server that knows no script yet.
+    /// Sends the text of the script, as to a server that does not know it yet.
     async fn in_full(&self, name: &str, script: &Script) -> Result<(), Failure> {
         let mut call = script.on(&[self.key("queue")]);
         call.arg(PROBE);
@@ -214,10 +214,11 @@ impl Probe<'_> {
         self.store.link().await?.ask::<u64>(&remove).await.map(drop)
     }
 
-    /// The failure with the commands that the server does not run for us: it does not name those that a script calls.
+    /// Adds the commands that the server denies to the failure, because the server does not name the commands of a
+    /// script.
     async fn explained(&self, failure: Failure) -> Failure {
         let mut refused: Vec<&str> = Vec::new();
-        for words in CALLED {
+        for words in COMMANDS {
             let Some((name, rest)) = words.split_first() else {
                 continue;
             };
@@ -243,15 +244,15 @@ impl Probe<'_> {
         if refused.is_empty() {
             return failure;
         }
-        Failure::Permanent(format!("{failure}; the server refuses {}", refused.join(", ")))
+        Failure::Permanent(format!("{failure}; the server denies {}", refused.join(", ")))
     }
 }
 
 fn about(name: &str, failure: Failure) -> Failure {
-    let told = |text: &str| format!("the script {name}: {text}");
+    let named = |text: &str| format!("script {name}: {text}");
     match failure {
-        Failure::Permanent(text) => Failure::Permanent(told(&text)),
-        Failure::Transient(text) => Failure::Transient(told(&text)),
+        Failure::Permanent(text) => Failure::Permanent(named(&text)),
+        Failure::Transient(text) => Failure::Transient(named(&text)),
         limited @ Failure::RateLimited { .. } => limited,
     }
 }

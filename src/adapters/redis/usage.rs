@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Age at which the loads are read again. Deliveries that arrive meanwhile can exceed a bound.
+/// The age at which the loads are read again. Deliveries that arrive in between can exceed a bound.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// The deliveries of one shard, or of several.
@@ -55,7 +55,7 @@ impl Usage {
     }
 }
 
-/// Returns the sum of all loads but that of `shard`.
+/// Returns the sum of all loads except that of `shard`.
 pub(super) fn load_beside(shard: Shard, loads: &Loads) -> Load {
     let others = loads.iter().filter(|(other, _)| *other != shard);
     others.fold(Load::default(), |sum, (_, load)| Load {

@@ -1,11 +1,11 @@
-//! Bodies as stored: compressed where that makes them smaller. JSON of GitHub's shrinks to a third or less.
+//! Stored bodies, compressed if that makes them smaller. GitHub's JSON shrinks to a third or less.
 
 use crate::ports::Failure;
 use rusqlite::Row;
 
-/// As received.
+/// The body as received.
 const RAW: i64 = 0;
-/// An LZ4 block behind its length in four bytes, little-endian.
+/// An LZ4 block after its length in four bytes, little-endian.
 const LZ4: i64 = 1;
 
 pub(super) struct StoredBody {
@@ -24,7 +24,7 @@ impl StoredBody {
         Self { encoding, bytes }
     }
 
-    /// Reads the columns `encoding` and `bytes`.
+    /// Parses the columns `encoding` and `bytes`.
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             encoding: row.get("encoding")?,
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_shrinks_is_compressed() {
+    fn a_body_is_compressed_only_if_that_makes_it_smaller() {
         let text = br#"{"action":"queued"}"#.repeat(100);
         let packed = StoredBody::pack(text.clone());
         assert!(packed.encoding == LZ4 && packed.bytes.len() * 3 < text.len());

@@ -1,7 +1,7 @@
-//! The queue's statements that change something. Each runs inside a transaction of the writer, after [`expire`].
+//! The queue's statements that write. Each runs inside a transaction of the writer, after [`expire`].
 //!
-//! One column says when an unfinished delivery may be claimed: a claim only moves it to the end of the lease, so a lease
-//! that ended needs no clean-up. Place and attempts never come together twice, so they name a lease.
+//! One column says when an unfinished delivery may be claimed. A claim only moves it to the end of the lease, so an
+//! expired lease needs no clean-up. The pair of place and attempts never occurs twice, so it identifies a lease.
 
 use super::body::StoredBody;
 use super::time::{earlier, from_ms, later, to_ms};
@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
 use std::time::Duration;
 
-/// An arrival whose body is packed.
+/// An arrival with a packed body.
 pub(super) struct Incoming {
     pub(super) id: DeliveryId,
     pub(super) event: String,
@@ -20,31 +20,31 @@ pub(super) struct Incoming {
     pub(super) work: Option<IncomingWork>,
 }
 
-/// What an arrival that is worked on, or given up on at once, says besides.
+/// The part of an arrival that is queued or becomes a dead letter at once.
 pub(super) struct IncomingWork {
     pub(super) action: Option<Action>,
     pub(super) repository: Option<String>,
     pub(super) job: Option<JobId>,
-    pub(super) then: Then,
+    pub(super) treatment: Treatment,
     pub(super) body_bytes: u64,
     pub(super) body: StoredBody,
 }
 
-/// What becomes of an arrival with a body.
-pub(super) enum Then {
+/// The treatment of an arrival with a body.
+pub(super) enum Treatment {
     Queued(Priority),
-    /// Why.
+    /// A dead letter with this cause.
     Dead(String),
 }
 
-/// A delivery that was claimed, its body still packed.
+/// A claimed delivery without its body.
 pub(super) struct Claimed {
     place: i64,
     number: i64,
     lease: Lease,
 }
 
-/// Forgets what finished longer than the retention ago.
+/// Removes the deliveries that finished longer ago than the retention.
 pub(super) fn expire(connection: &Connection, now: i64, retention: Duration) -> rusqlite::Result<()> {
     let mut forget = connection.prepare_cached("DELETE FROM deliveries WHERE finished_at <= ?1")?;
     forget.execute([earlier(now, retention)])?;
@@ -59,9 +59,9 @@ pub(super) fn accept(
 ) -> rusqlite::Result<Accepted> {
     let mut select = connection.prepare_cached("SELECT state FROM deliveries WHERE id = ?1")?;
     let known: Option<String> = select.query_row([incoming.id.as_str()], |row| row.get(0)).optional()?;
-    let priority = match incoming.work.as_ref().map(|work| &work.then) {
-        Some(Then::Queued(priority)) => Some(*priority),
-        Some(Then::Dead(_)) | None => None,
+    let priority = match incoming.work.as_ref().map(|work| &work.treatment) {
+        Some(Treatment::Queued(priority)) => Some(*priority),
+        Some(Treatment::Dead(_)) | None => None,
     };
     match (known.as_deref(), priority) {
         (None, _) | (Some("dead"), Some(_)) => {}
@@ -95,9 +95,9 @@ fn has_room(connection: &Connection, bounds: &Bounds, priority: Priority, body_b
 
 fn insert(connection: &Connection, now: i64, incoming: &Incoming) -> rusqlite::Result<()> {
     let work = incoming.work.as_ref();
-    let (state, due_at, finished_at, cause) = match work.map(|work| &work.then) {
-        Some(Then::Queued(_)) => ("queued", Some(now), None, None),
-        Some(Then::Dead(cause)) => ("dead", None, Some(now), Some(cause)),
+    let (state, due_at, finished_at, cause) = match work.map(|work| &work.treatment) {
+        Some(Treatment::Queued(_)) => ("queued", Some(now), None, None),
+        Some(Treatment::Dead(cause)) => ("dead", None, Some(now), Some(cause)),
         None => ("ignored", None, Some(now), None),
     };
     let mut insert = connection.prepare_cached(
@@ -131,7 +131,7 @@ fn next_place(connection: &Connection) -> rusqlite::Result<i64> {
 /// Drops bodies of finished deliveries until the rest fits.
 fn make_room(connection: &Connection, bounds: &Bounds) -> rusqlite::Result<()> {
     let most = i64::try_from(bounds.bodies_max_bytes).unwrap_or(i64::MAX);
-    // Asked for by itself: joined, the total would be held against every finished delivery, at every arrival.
+    // This is a statement of its own. A join would compare the total with every finished delivery at every arrival.
     let mut is_too_much = connection.prepare_cached("SELECT body_bytes > ?1 FROM totals")?;
     let mut oldest = connection.prepare_cached(
         "SELECT number FROM deliveries WHERE finished_at IS NOT NULL AND body_bytes > 0
@@ -148,14 +148,14 @@ fn make_room(connection: &Connection, bounds: &Bounds) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Of each job nobody works on, the oldest delivery that is due.
+/// The oldest due delivery of each job that has no leased delivery.
 pub(super) const NEXT_OF_EACH_JOB: &str = "FROM deliveries AS this
     WHERE finished_at IS NULL AND due_at <= :now AND NOT EXISTS (
         SELECT 1 FROM deliveries AS other
         WHERE other.finished_at IS NULL AND other.job = this.job
             AND iif(other.due_at <= :now, other.place < this.place, other.state = 'leased'))";
 
-/// Claims what is next, the first in place first, with the packed bodies.
+/// Claims the next deliveries with their packed bodies, in the order of their places.
 pub(super) fn claim(
     connection: &Connection,
     now: i64,
@@ -196,7 +196,7 @@ fn claimed(row: &Row<'_>) -> rusqlite::Result<Claimed> {
     Ok(Claimed { place, number, lease })
 }
 
-/// Reads the column `id`.
+/// Parses the column `id`.
 pub(super) fn delivery_id(row: &Row<'_>) -> rusqlite::Result<DeliveryId> {
     let text: String = row.get("id")?;
     DeliveryId::parse(&text).ok_or_else(|| rusqlite::Error::InvalidColumnName(format!("id {text:?}")))
@@ -210,11 +210,11 @@ pub(super) fn hold(
     lease_for: Duration,
 ) -> rusqlite::Result<bool> {
     let until = later(now, lease_for);
-    change_held(connection, now, id, token, "due_at = :until", &[(":until", &until)])
+    change_if_held(connection, now, id, token, "due_at = :until", &[(":until", &until)])
 }
 
 pub(super) fn ack(connection: &Connection, now: i64, lease: &Lease) -> rusqlite::Result<()> {
-    give_back(
+    change_leased(
         connection,
         now,
         lease,
@@ -231,7 +231,7 @@ pub(super) fn retry(
     cause: &str,
 ) -> rusqlite::Result<()> {
     let due_at = later(now, delay);
-    give_back(
+    change_leased(
         connection,
         now,
         lease,
@@ -241,7 +241,7 @@ pub(super) fn retry(
 }
 
 pub(super) fn dead_letter(connection: &Connection, now: i64, lease: &Lease, cause: &str) -> rusqlite::Result<()> {
-    give_back(
+    change_leased(
         connection,
         now,
         lease,
@@ -250,18 +250,18 @@ pub(super) fn dead_letter(connection: &Connection, now: i64, lease: &Lease, caus
     )
 }
 
-fn give_back(
+fn change_leased(
     connection: &Connection,
     now: i64,
     lease: &Lease,
     change: &str,
     values: &[(&str, &dyn ToSql)],
 ) -> rusqlite::Result<()> {
-    change_held(connection, now, &lease.id, &lease.token, change, values).map(drop)
+    change_if_held(connection, now, &lease.id, &lease.token, change, values).map(drop)
 }
 
-/// Changes a leased delivery, if the lease is still the one that holds it.
-fn change_held(
+/// Changes a leased delivery if the lease still holds it. Returns whether it does.
+fn change_if_held(
     connection: &Connection,
     now: i64,
     id: &DeliveryId,

@@ -1,4 +1,4 @@
-//! The queue's statements that only look. What has expired is not there for them, whether it is still in the file or not.
+//! The queue's statements that read. They skip expired rows, even if those are still in the file.
 
 use super::body::StoredBody;
 use super::deliveries::{NEXT_OF_EACH_JOB, delivery_id};
@@ -8,12 +8,11 @@ use crate::domain::ids::{DeliveryId, JobId};
 use crate::ports::queue::{Delivery, DeliveryState, Depth, Filter};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
 
-/// What a look is held against.
+/// The times that a read uses.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
-    /// The time now.
     pub(super) now: i64,
-    /// What finished then or before is forgotten.
+    /// Deliveries that finished at this time or before have expired.
     pub(super) forgotten: i64,
 }
 
@@ -35,7 +34,8 @@ pub(super) fn newest(
     limit: usize,
 ) -> rusqlite::Result<Vec<Delivery>> {
     let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
-    // These words are ours, so they need no quoting. The index of what is unfinished serves only who says so.
+    // These words are constants, so they need no quoting. The index of unfinished deliveries is used only if the
+    // condition is literal.
     let only_unfinished = !states.is_empty() && states.iter().all(|state| matches!(*state, "queued" | "leased"));
     let kept = if only_unfinished {
         "finished_at IS NULL"
@@ -110,7 +110,7 @@ pub(super) fn depth(connection: &Connection, at: Moment) -> rusqlite::Result<Dep
     })
 }
 
-/// When something is due next: a try, or the end of a lease.
+/// Returns the time of the next due delivery: a retry or the end of a lease.
 pub(super) fn next_due(connection: &Connection, now: i64) -> rusqlite::Result<Option<i64>> {
     let mut select = connection.prepare_cached(&format!(
         "SELECT iif(EXISTS (SELECT 1 {NEXT_OF_EACH_JOB}), :now,

@@ -1,5 +1,5 @@
-//! One `serve` at a time: a lock on a file beside the database. The system lets go of it with the process, however that
-//! ends; the file stays.
+//! The lock of the one serving process, on a file beside the database. The system releases it when the process ends,
+//! for any reason; the file stays.
 
 use super::failure::OpenError;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -7,13 +7,13 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// The lock, held while this lives.
+/// The lock, which is held until this value is dropped.
 pub(super) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes the lock of the database at `database`, which exists, and leaves this process's id in its file.
+    /// Takes the lock of the existing database at `database`, and writes the id of this process to the lock file.
     pub(super) fn take(database: &Path) -> Result<Self, OpenError> {
         match try_take(database) {
             Ok(Ok(lock)) => Ok(lock),
@@ -29,9 +29,9 @@ impl Lock {
     }
 }
 
-/// The lock, or the process that holds it.
+/// Returns the lock, or the id of the process that holds it.
 fn try_take(database: &Path) -> io::Result<Result<Lock, Option<u32>>> {
-    // One lock, by whatever links the database is reached.
+    // The canonical path gives one lock for all links to the database.
     let mut path = database.canonicalize()?;
     path.as_mut_os_string().push(".lock");
     let mut options = OpenOptions::new();

@@ -1,7 +1,8 @@
-//! The SQLite engine: queue and ledger in one file on one machine, the embedded default. `schema` documents the tables.
+//! The SQLite engine, the embedded default: a queue and a ledger in one file on one machine. `schema` documents the
+//! tables.
 //!
-//! One thread writes, in transactions that all waiting writes share, and nothing is answered before its commit is on
-//! disk (`journal_mode=WAL`, `synchronous=FULL`). Others read beside it, on connections of their own.
+//! One thread writes, in transactions that all waiting writes share. A write is answered after its commit is on disk
+//! (`journal_mode=WAL`, `synchronous=FULL`). Reads run in parallel, on connections of their own.
 
 mod body;
 mod deliveries;

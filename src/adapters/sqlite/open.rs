@@ -1,4 +1,4 @@
-//! Opening the file: who may, what it must be, and how it is made safe.
+//! Opens the file: checks the access, the contents and the version, and sets the durability.
 
 use super::failure::OpenError;
 use super::lock::Lock;
@@ -10,24 +10,24 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-/// How long a start or a command waits for another process that writes.
+/// The time for which a start or a command waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a process that serves does. What comes meanwhile waits as long again: both together stay below the 2 s within
-/// which a sender of deliveries is answered.
+/// The time for which a serving process waits. A write that arrives in the meantime waits as long again; the sum stays
+/// below the 2 s within which the sender of a delivery gets its answer.
 const SERVING_BUSY_TIMEOUT: Duration = Duration::from_millis(700);
-/// Size the write-ahead log is cut back to after a checkpoint.
-const LOG_BYTES: i64 = 64 << 20;
+/// The size that the write-ahead log is truncated to after a checkpoint.
+const MAX_LOG_BYTES: i64 = 64 << 20;
 
-/// What a process wants of the file.
+/// The use that a process makes of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
-    /// Work the queue: only one process can, and the file is made when it is missing.
+    /// Serves: only one process at a time can, and a missing file is created.
     Serve,
-    /// Look, or change something small, beside the one that serves.
+    /// Reads, or makes a small change, beside the process that serves.
     Command,
 }
 
-/// The connection that writes, and the lock that a serving process holds for as long.
+/// Opens the connection that writes, and takes the lock of a serving process.
 pub(super) fn open(path: &Path, mode: OpenMode) -> Result<(Connection, Option<Lock>), OpenError> {
     let lock = match mode {
         OpenMode::Serve => Some(claim_file(path)?),
@@ -50,7 +50,7 @@ pub(super) fn open(path: &Path, mode: OpenMode) -> Result<(Connection, Option<Lo
             });
         }
         Some(_) => {
-            // Not under the feet of an earlier version that serves.
+            // The lock prevents a migration while an earlier version serves.
             let _for_now = lock.is_none().then(|| Lock::take(path)).transpose()?;
             schema::migrate(&mut connection).map_err(refused)?;
         }
@@ -61,7 +61,7 @@ pub(super) fn open(path: &Path, mode: OpenMode) -> Result<(Connection, Option<Lo
     Ok((connection, lock))
 }
 
-/// Another connection to an open store, which cannot write.
+/// Opens another connection to an open store, which cannot write.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     let reader = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|reader| {
         reader.busy_timeout(SERVING_BUSY_TIMEOUT)?;
@@ -73,7 +73,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     })
 }
 
-/// Sees to it that the file exists, nobody else's to read, and takes the lock.
+/// Creates the file if it is missing, readable by its owner only, and takes the lock.
 fn claim_file(path: &Path) -> Result<Lock, OpenError> {
     let failed = |path: &Path, source| OpenError::File {
         path: path.to_owned(),
@@ -84,7 +84,7 @@ fn claim_file(path: &Path) -> Result<Lock, OpenError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(|source| failed(folder, source))?;
     }
-    // Not opened when it is there: closing it would let go of the locks of a store that is open in this process.
+    // An existing file is not opened: closing it would release the locks of a store that is open in this process.
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match made.map(drop) {
         Err(source) if source.kind() != io::ErrorKind::AlreadyExists => Err(failed(path, source)),
@@ -99,7 +99,7 @@ fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     if access == OpenFlags::SQLITE_OPEN_READ_WRITE {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+        connection.pragma_update(None, "journal_size_limit", MAX_LOG_BYTES)?;
     }
     Ok(connection)
 }

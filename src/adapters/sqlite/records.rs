@@ -1,4 +1,4 @@
-//! The ledger's statements.
+//! The statements of the ledger.
 
 use super::time::later;
 use crate::ports::ledger::{Keep, Key, Kind, Put, Stored};
@@ -72,11 +72,11 @@ fn next_spare(connection: &Connection) -> rusqlite::Result<i64> {
         .map(|last| last.saturating_add(1))
 }
 
-/// Forgets spare records until the rest fits.
+/// Removes spare records until the rest fits.
 fn make_room(connection: &Connection, max_spare: u64) -> rusqlite::Result<()> {
-    let most = i64::try_from(max_spare).unwrap_or(i64::MAX);
+    let max = i64::try_from(max_spare).unwrap_or(i64::MAX);
     let mut count = connection.prepare_cached("SELECT spare_records FROM totals")?;
-    let surplus = count.query_row([], |row| row.get::<_, i64>(0))?.saturating_sub(most);
+    let surplus = count.query_row([], |row| row.get::<_, i64>(0))?.saturating_sub(max);
     if surplus > 0 {
         let mut forget = connection.prepare_cached(
             "DELETE FROM records WHERE spare_since IN (

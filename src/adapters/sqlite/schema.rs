@@ -1,40 +1,40 @@
-//! The tables, and how a file of an earlier version becomes one of this version.
+//! The tables, and the migration of a file from an earlier version.
 //!
-//! `PRAGMA application_id` is "jitg"; `PRAGMA user_version` is the number of migrations that were applied. Times are
-//! milliseconds since 1970, UTC.
+//! `PRAGMA application_id` is "jitg"; `PRAGMA user_version` is the number of applied migrations. Times are milliseconds
+//! since 1970, UTC.
 //!
-//! `deliveries`: one row a GUID. Unfinished rows stay; a finished row goes `retention_s` after it finished.
+//! `deliveries`: one row per GUID. Unfinished rows stay; a finished row is removed `retention_s` after it finished.
 //!
 //! | column | holds |
 //! |---|---|
 //! | `number` | the row, for `bodies` |
-//! | `place` | order of arrival and of a requeue; never used twice |
+//! | `place` | position in the order of arrival and of requeues; never used twice |
 //! | `id` | `X-GitHub-Delivery` |
 //! | `event` | `X-GitHub-Event` |
-//! | `action`, `repository`, `job` | what a queued delivery is about; null for an ignored one, and where it could not be read. `job` is an unsigned number in a signed column |
-//! | `received_at` | when the ingress had it |
+//! | `action`, `repository`, `job` | the subject of a queued delivery; null for an ignored one and for values that
+//! could not be parsed. `job` is an unsigned number in a signed column |
+//! | `received_at` | time at which the ingress had received it |
 //! | `state` | `queued`, `leased`, `done`, `ignored` or `dead` |
-//! | `attempts` | claims since it arrived or was requeued; with `place` it names a lease |
-//! | `due_at` | from when on it may be claimed, which is the end of the lease for a leased one; null once finished |
-//! | `finished_at` | when it was done, ignored or given up on; null before |
-//! | `cause` | why it was returned or given up on, the last time |
-//! | `body_bytes` | length of its body as received, 0 without one |
+//! | `attempts` | claims since it arrived or was requeued; with `place` it identifies a lease |
+//! | `due_at` | time from which it may be claimed, which is the end of the lease for a leased one; null once finished |
+//! | `finished_at` | time at which it became done, ignored or dead; null before |
+//! | `cause` | cause of the last retry or of the dead letter |
+//! | `body_bytes` | length of its body as received, 0 without a body |
 //!
-//! `bodies`: the body of a delivery, for as long as its row stays and room permits. `encoding` is the version of the
-//! payload: 0 as received, 1 an LZ4 block behind its length.
+//! `bodies`: the body of a delivery, as long as its row exists and room permits. `encoding` is the version of the
+//! payload: 0 as received, 1 an LZ4 block after its length.
 //!
-//! `totals`: one row, kept right by triggers, so that bounds are checked without counting. `last_place` only grows.
+//! `totals`: one row, maintained by triggers, so that bounds are checked without counting. `last_place` only grows.
 //!
-//! `records`: the ledger, `kind` and `id` as in `ports::ledger`. `value` carries a version of its own; `expires_at` is
-//! null for what is kept for ever; `spare_since` is a number that grows with every write for what may go before, and null
-//! else.
+//! `records`: the ledger, with `kind` and `id` as in `ports::ledger`. `value` carries its own version. `expires_at` is
+//! null for records that are kept for ever. `spare_since` is a number that grows with every write for spare records,
+//! and null otherwise.
 
 use rusqlite::{Connection, TransactionBehavior};
 
-/// "jitg".
 const APPLICATION_ID: i64 = 0x6a69_7467;
 
-/// What makes a file of version `n` one of version `n + 1`. Released ones never change.
+/// Each migration turns a file of version `n` into one of version `n + 1`. Released migrations never change.
 const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE deliveries (
@@ -121,20 +121,20 @@ const MIGRATIONS: &[&str] = &[
 ",
 ];
 
-/// The version that [`migrate`] leads to.
+/// The version that [`migrate`] produces.
 pub(super) const CURRENT: usize = MIGRATIONS.len();
 
-/// The version of a file; none for a database that is not ours. An empty file has version 0.
+/// Returns the version of a file; none for a database of another program. An empty file has version 0.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<Option<usize>> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     let is_ours = tables == 0 || pragma("application_id")? == APPLICATION_ID;
     let version = pragma("user_version")?;
-    // A negative one is of no version we could know: as new as can be.
+    // A negative number is treated as a newer version.
     Ok(is_ours.then(|| usize::try_from(version).unwrap_or(usize::MAX)))
 }
 
-/// Applies what a file of an earlier version lacks, all or nothing.
+/// Applies the missing migrations, all or none.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let from = version(&transaction)?.unwrap_or(CURRENT);

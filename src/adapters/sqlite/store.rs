@@ -1,7 +1,7 @@
 //! Both ports over one file.
 
 use super::body::StoredBody;
-use super::deliveries::{self, Incoming, IncomingWork, Then};
+use super::deliveries::{self, Incoming, IncomingWork, Treatment};
 use super::failure::OpenError;
 use super::listing::{self, Moment};
 use super::lock::Lock;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Writes to every table, and takes it back.
+/// Writes to every table and rolls back.
 const TRIAL: &str = "
     SAVEPOINT trial;
     INSERT INTO deliveries (place, id, event, received_at, state, due_at, body_bytes)
@@ -32,9 +32,9 @@ const TRIAL: &str = "
     ROLLBACK TO trial;
     RELEASE trial;";
 
-/// Queue and ledger in one file.
+/// A queue and a ledger in one file.
 pub struct SqliteStore {
-    // In this order: the file is closed before the lock is let go.
+    // The order matters: the file is closed before the lock is released.
     writer: Writer,
     readers: Readers,
     _lock: Option<Lock>,
@@ -45,10 +45,12 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file at `path`, which keeps time by `clock`. Blocks on the disk, for a start or a command only.
+    /// Opens the file at `path`, with the time of `clock`. The call blocks on the disk, so it is for a start or a
+    /// command only.
     ///
     /// # Errors
-    /// [`OpenError`]: held by another process, missing, not ours, newer than we are, or refused by the system.
+    /// Returns an [`OpenError`] if the file is in use by another process, is missing, is not of jitgate, has a newer
+    /// version, or cannot be opened.
     pub fn open(path: &Path, mode: OpenMode, clock: Arc<dyn Clock>, bounds: Bounds) -> Result<Self, OpenError> {
         let (connection, lock) = open(path, mode)?;
         let readers = Readers::open(path)?;
@@ -67,7 +69,7 @@ impl SqliteStore {
         })
     }
 
-    /// Changes something in the next transaction, at the time that has then.
+    /// Runs `work` in the next transaction, with the time at which it runs.
     async fn change<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection, i64) -> rusqlite::Result<T> + Send + 'static,
@@ -82,8 +84,8 @@ impl SqliteStore {
         self.writer.write(change).await
     }
 
-    /// A change after which a delivery may be due that was not before.
-    async fn waking<T: Send + 'static>(
+    /// Runs a change that can make a delivery due, and wakes the waiting workers.
+    async fn change_and_wake<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection, i64) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Failure> {
@@ -92,16 +94,16 @@ impl SqliteStore {
         result
     }
 
-    async fn look<T: Send + 'static>(
+    async fn read<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Connection, Moment) -> rusqlite::Result<T> + Send + 'static,
+        query: impl FnOnce(&Connection, Moment) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Failure> {
         let now = to_ms(self.clock.now());
         let at = Moment {
             now,
             forgotten: earlier(now, self.bounds.retention),
         };
-        self.readers.read(move |connection| look(connection, at)).await
+        self.readers.read(move |connection| query(connection, at)).await
     }
 }
 
@@ -109,7 +111,7 @@ impl SqliteStore {
 impl Queue for SqliteStore {
     async fn accept(&self, arrival: Arrival) -> Result<Accepted, Failure> {
         let (bounds, incoming) = (self.bounds, pack(arrival));
-        self.waking(move |connection, now| deliveries::accept(connection, now, &bounds, &incoming))
+        self.change_and_wake(move |connection, now| deliveries::accept(connection, now, &bounds, &incoming))
             .await
     }
 
@@ -121,8 +123,11 @@ impl Queue for SqliteStore {
         for (lease, body) in claimed {
             match body.unpack() {
                 Ok(body) => leases.push(Lease { body, ..lease }),
-                // It must not hold up the others. It comes back when its lease ends, and is reported again.
-                Err(failure) => tracing::error!(delivery = %lease.id, %failure, "cannot hand out {}", lease.id),
+                // A damaged delivery must not block the others. It is handed out and reported again when its lease
+                // ends.
+                Err(failure) => {
+                    tracing::error!(delivery = %lease.id, %failure, "failed to hand out delivery {}", lease.id)
+                }
             }
         }
         Ok(leases)
@@ -135,34 +140,34 @@ impl Queue for SqliteStore {
     }
 
     async fn ack(&self, lease: Lease) -> Result<(), Failure> {
-        self.waking(move |connection, now| deliveries::ack(connection, now, &lease))
+        self.change_and_wake(move |connection, now| deliveries::ack(connection, now, &lease))
             .await
     }
 
     async fn retry(&self, lease: Lease, delay: Duration, cause: &str) -> Result<(), Failure> {
         let cause = cause.to_owned();
-        self.waking(move |connection, now| deliveries::retry(connection, now, &lease, delay, &cause))
+        self.change_and_wake(move |connection, now| deliveries::retry(connection, now, &lease, delay, &cause))
             .await
     }
 
     async fn dead_letter(&self, lease: Lease, cause: &str) -> Result<(), Failure> {
         let cause = cause.to_owned();
-        self.waking(move |connection, now| deliveries::dead_letter(connection, now, &lease, &cause))
+        self.change_and_wake(move |connection, now| deliveries::dead_letter(connection, now, &lease, &cause))
             .await
     }
 
     async fn requeue(&self, id: &DeliveryId) -> Result<bool, Failure> {
         let (bounds, id) = (self.bounds, id.clone());
-        self.waking(move |connection, now| deliveries::requeue(connection, now, &bounds, &id))
+        self.change_and_wake(move |connection, now| deliveries::requeue(connection, now, &bounds, &id))
             .await
     }
 
     async fn wait(&self, at_most: Duration) {
         let changed = self.changed.notified();
         tokio::pin!(changed);
-        // From here on no change is missed, also not one between the look and the wait.
+        // From here on every change is noticed, also one between the check and the wait.
         changed.as_mut().enable();
-        let until_due = match self.look(|connection, at| listing::next_due(connection, at.now)).await {
+        let until_due = match self.read(|connection, at| listing::next_due(connection, at.now)).await {
             Ok(Some(due_at)) => (from_ms(due_at) - self.clock.now()).to_std().unwrap_or_default(),
             Ok(None) | Err(_) => at_most,
         };
@@ -174,7 +179,7 @@ impl Queue for SqliteStore {
 
     async fn delivery(&self, id: &DeliveryId) -> Result<Option<Delivery>, Failure> {
         let id = id.clone();
-        self.look(move |connection, at| listing::one(connection, at, &id)).await
+        self.read(move |connection, at| listing::one(connection, at, &id)).await
     }
 
     async fn forget_dead(&self, id: &DeliveryId) -> Result<bool, Failure> {
@@ -185,20 +190,20 @@ impl Queue for SqliteStore {
 
     async fn deliveries(&self, filter: &Filter, limit: usize) -> Result<Vec<Delivery>, Failure> {
         let filter = filter.clone();
-        self.look(move |connection, at| listing::newest(connection, at, &filter, limit))
+        self.read(move |connection, at| listing::newest(connection, at, &filter, limit))
             .await
     }
 
     async fn body(&self, id: &DeliveryId) -> Result<Option<Vec<u8>>, Failure> {
         let id = id.clone();
         let body = self
-            .look(move |connection, at| listing::body(connection, at, &id))
+            .read(move |connection, at| listing::body(connection, at, &id))
             .await?;
         body.map(StoredBody::unpack).transpose()
     }
 
     async fn depth(&self) -> Result<Depth, Failure> {
-        self.look(listing::depth).await
+        self.read(listing::depth).await
     }
 }
 
@@ -206,7 +211,7 @@ impl Queue for SqliteStore {
 impl Ledger for SqliteStore {
     async fn get(&self, key: &Key) -> Result<Option<Stored>, Failure> {
         let key = key.clone();
-        self.look(move |connection, at| records::get(connection, at.now, &key))
+        self.read(move |connection, at| records::get(connection, at.now, &key))
             .await
     }
 
@@ -224,7 +229,7 @@ impl Ledger for SqliteStore {
 
     async fn list(&self, kind: Kind, after: Option<&str>, limit: usize) -> Result<Vec<(String, Stored)>, Failure> {
         let after = after.map(str::to_owned);
-        self.look(move |connection, at| records::list(connection, at.now, kind, after.as_deref(), limit))
+        self.read(move |connection, at| records::list(connection, at.now, kind, after.as_deref(), limit))
             .await
     }
 }
@@ -245,12 +250,12 @@ impl Durability for SqliteStore {
             weakness,
         };
         let slow = Weakness {
-            can_lose: "nothing, but readers and writers hold each other up",
+            can_lose: "nothing, but readers and writers block each other",
             remedy: "put the file on a local file system",
         };
         let unsafe_commits = Weakness {
             can_lose: "the last deliveries, when the machine crashes",
-            remedy: "report it: jitgate sets synchronous=FULL itself",
+            remedy: "report this as a bug: jitgate sets synchronous=FULL",
         };
         let level = match synchronous {
             0 => "OFF",
@@ -286,7 +291,7 @@ fn pack(arrival: Arrival) -> Incoming {
             action: Some(action),
             repository: Some(repository),
             job: Some(job),
-            then: Then::Queued(priority),
+            treatment: Treatment::Queued(priority),
             body_bytes: body.len() as u64,
             body: StoredBody::pack(body),
         }),
@@ -300,7 +305,7 @@ fn pack(arrival: Arrival) -> Incoming {
             action,
             repository,
             job,
-            then: Then::Dead(cause),
+            treatment: Treatment::Dead(cause),
             body_bytes: body.len() as u64,
             body: StoredBody::pack(body),
         }),

@@ -1,4 +1,4 @@
-//! Times as the tables hold them: milliseconds since 1970, UTC.
+//! The times in the tables: milliseconds since 1970, UTC.
 
 use chrono::{DateTime, Utc};
 use std::time::Duration;
@@ -7,7 +7,7 @@ pub(super) fn to_ms(at: DateTime<Utc>) -> i64 {
     at.timestamp_millis()
 }
 
-/// Reads a stored time. One that is out of range can only be a wait without end.
+/// Parses a stored time. A time out of range can only be an endless wait.
 pub(super) fn from_ms(ms: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(ms).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

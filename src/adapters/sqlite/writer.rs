@@ -1,10 +1,11 @@
-//! The one thread that writes. All writes that wait go into one transaction, and each is answered after its commit, so
-//! the disk is waited for once for all of them.
+//! The one thread that writes. All waiting writes share one transaction, and each is answered after the commit, so one
+//! wait for the disk serves all of them.
 //!
-//! A file that another process holds is waited for once, and all who wait are told.
+//! If another process locks the file, the writer waits once, and all waiting writes fail together.
 //!
-//! A write that fails is undone alone. If it takes the transaction with it, or the commit fails, nothing of it happened
-//! and every one of its writes is answered with the failure. A caller that goes away does not stop its write.
+//! A write that fails is rolled back alone. If it rolls back the whole transaction, or the commit fails, no write of
+//! the transaction took effect and each is answered with the failure. A caller that is cancelled does not stop its
+//! write.
 
 use super::failure::failure;
 use crate::ports::Failure;
@@ -13,10 +14,10 @@ use std::io;
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
-/// Writes of one transaction at most.
-const BATCH: usize = 256;
-/// Writes that wait at most; callers beyond that wait to be let in.
-const WAITING: usize = 1024;
+/// The most writes of one transaction.
+const MAX_BATCH: usize = 256;
+/// The most waiting writes; further callers wait before they are queued.
+const MAX_WAITING: usize = 1024;
 
 pub(super) struct Writer {
     writes: Option<mpsc::Sender<Box<dyn Write>>>,
@@ -25,7 +26,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn start(connection: Connection) -> io::Result<Self> {
-        let (writes, waiting) = mpsc::channel(WAITING);
+        let (writes, waiting) = mpsc::channel(MAX_WAITING);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || run(connection, waiting))?;
@@ -35,7 +36,7 @@ impl Writer {
         })
     }
 
-    /// Does `work` in the next transaction and answers once that is on disk.
+    /// Runs `work` in the next transaction and returns after that is on disk.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -54,18 +55,18 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// Ends what was begun and closes the file.
+    /// Completes the queued writes and closes the file.
     fn drop(&mut self) {
         self.writes = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the thread that writes to the store had panicked");
+            tracing::error!("the thread that writes to the store has panicked");
         }
     }
 }
 
-/// A write whose result has a type of its own.
+/// A write with a result of any type.
 trait Write: Send {
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
     fn answer(self: Box<Self>, outcome: Result<(), Failure>);
@@ -92,7 +93,7 @@ impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Write for Ta
             (Err(failure), _) => Err(failure),
         };
         if self.reply.send(answer).is_err() {
-            tracing::debug!("a write was done for a caller that is gone");
+            tracing::debug!("completed a write for a caller that is gone");
         }
     }
 }
@@ -100,7 +101,7 @@ impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Write for Ta
 fn run(mut connection: Connection, mut waiting: mpsc::Receiver<Box<dyn Write>>) {
     while let Some(first) = waiting.blocking_recv() {
         let mut batch = vec![first];
-        while batch.len() < BATCH
+        while batch.len() < MAX_BATCH
             && let Ok(next) = waiting.try_recv()
         {
             batch.push(next);
@@ -113,8 +114,8 @@ fn run(mut connection: Connection, mut waiting: mpsc::Receiver<Box<dyn Write>>) 
             }
             Err(error) => {
                 if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) {
-                    // Another process has the file, and those who wait have waited for it as well.
-                    batch.extend(std::iter::from_fn(|| waiting.try_recv().ok()).take(WAITING));
+                    // Another process locks the file, and the waiting writes have waited for it as well.
+                    batch.extend(std::iter::from_fn(|| waiting.try_recv().ok()).take(MAX_WAITING));
                 }
                 let failure = failure(&error);
                 tracing::error!(%failure, writes = batch.len(), "a transaction failed: {failure}");
@@ -142,7 +143,7 @@ fn write_together(
             }
         };
         match outcome {
-            // After some errors SQLite undoes the whole transaction, and what others wrote in it.
+            // After some errors SQLite rolls back the whole transaction, with the writes of others.
             Err(error) if transaction.is_autocommit() => return Err(error),
             outcome => outcomes.push(outcome.map_err(|error| failure(&error))),
         }
@@ -176,7 +177,7 @@ mod tests {
         select.query_map([], |row| row.get(0))?.collect()
     }
 
-    /// Has the writer busy until the sender is used or dropped: what comes meanwhile waits for one transaction.
+    /// Keeps the writer busy until the sender is used or dropped, so that later writes share one transaction.
     async fn keep_busy(writer: &Arc<Writer>) -> std::sync::mpsc::Sender<()> {
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let (begun, is_busy) = oneshot::channel();

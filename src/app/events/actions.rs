@@ -1,14 +1,17 @@
 //! Carries decisions out. Every action can be repeated after a crash without a second effect.
 
-use crate::app::context::Gate;
+use super::refusal::passing;
+use crate::app::context::Context;
+use crate::app::jobs::record::{change_job, load_job};
 use crate::app::jobs::waiting;
-use crate::app::records::{self, Entry, JobRecord, RepositoryRecord, RolledBack, RunRecord, RunnerRecord};
+use crate::app::records::{self, Entry, JobRecord, RunRecord, RunnerRecord};
+use crate::app::rollout::rollback;
 use crate::app::runners::lifecycle;
+use crate::app::runners::record::{change_runner, load_runner, note_job, runner_of_event};
 use crate::app::settings::Repository;
 use crate::domain::alert::{AlertKey, AlertKind};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event::{Action as EventAction, JobEvent, JobStatus};
-use crate::domain::facts::Facts;
 use crate::domain::job::{Service, ServiceEvent};
 use crate::domain::runner::{Outcome, RunnerState};
 use crate::ports::Failure;
@@ -20,41 +23,41 @@ const TAKEN_AT_ITS_WORD_AFTER: TimeDelta = TimeDelta::minutes(5);
 
 /// Does one action of a decision.
 pub(in crate::app) async fn perform(
-    gate: &Gate,
+    ctx: &Context,
     repository: &Repository,
     event: &JobEvent,
     decision: &Decision,
     action: Action,
 ) -> Result<(), Failure> {
     match action {
-        Action::Provision => provision(gate, event, decision).await,
-        Action::DestroyRunner => destroy_runner(gate, event).await,
-        Action::Rebind => rebind(gate, event).await,
+        Action::Provision => provision(ctx, event, decision).await,
+        Action::DestroyRunner => destroy_runner(ctx, event).await,
+        Action::Rebind => rebind(ctx, event).await,
         Action::CancelRun | Action::ForceCancelRun | Action::RerunRun => {
-            command_run(gate, repository, event, decision.received_at, action).await
+            command_run(ctx, repository, event, decision.received_at, action).await
         }
-        Action::Alert(kind) => raise(gate, kind, decision).await,
-        Action::Rollback => roll_back(gate, repository, decision).await,
+        Action::Alert(kind) => raise(ctx, kind, decision).await,
+        Action::Rollback => rollback::roll_back(ctx, repository, decision).await,
         Action::Retry => Ok(()),
     }
 }
 
-async fn raise(gate: &Gate, kind: AlertKind, decision: &Decision) -> Result<(), Failure> {
-    gate.alerts.raise(decision.alert(kind)).await
+async fn raise(ctx: &Context, kind: AlertKind, decision: &Decision) -> Result<(), Failure> {
+    ctx.alerts.raise(decision.alert(kind)).await
 }
 
-async fn provision(gate: &Gate, event: &JobEvent, decision: &Decision) -> Result<(), Failure> {
-    if gate.host.is_none() {
+async fn provision(ctx: &Context, event: &JobEvent, decision: &Decision) -> Result<(), Failure> {
+    if ctx.host.is_none() {
         let job = event.job.id;
         tracing::warn!(job = job.0, "job {job} is admitted, and no runner host is configured");
         return Ok(());
     }
-    waiting::begin(gate, event, &decision.delivery, decision.received_at).await
+    waiting::begin(ctx, event, &decision.delivery, decision.received_at).await
 }
 
 /// Cancels or re-runs a run, once per attempt however many of its jobs ask for it.
 async fn command_run(
-    gate: &Gate,
+    ctx: &Context,
     repository: &Repository,
     event: &JobEvent,
     received_at: DateTime<Utc>,
@@ -62,7 +65,7 @@ async fn command_run(
 ) -> Result<(), Failure> {
     let (name, run, attempt) = (&repository.name, event.job.run_id, event.job.run_attempt);
     let key = run.to_string();
-    let record: RunRecord = records::load(gate.ledger.as_ref(), &key).await?.unwrap_or_default();
+    let record: RunRecord = records::load(ctx.ledger.as_ref(), &key).await?.unwrap_or_default();
     let done = match action {
         Action::CancelRun => record.cancelled_attempt.max(record.force_cancelled_attempt),
         Action::ForceCancelRun => record.force_cancelled_attempt,
@@ -77,25 +80,25 @@ async fn command_run(
         return Ok(());
     }
     let outcome = match action {
-        Action::CancelRun => gate.github.cancel_run(name, run).await,
-        Action::ForceCancelRun => gate.github.force_cancel_run(name, run).await,
-        _ => gate.github.rerun_run(name, run).await,
+        Action::CancelRun => ctx.github.cancel_run(name, run).await,
+        Action::ForceCancelRun => ctx.github.force_cancel_run(name, run).await,
+        _ => ctx.github.rerun_run(name, run).await,
     };
     let outcome = outcome.map_err(passing)?;
     if action == Action::RerunRun && outcome == RunCommand::TooLate {
         // Its cancellation takes effect later; only then can it run again.
         return Err(Failure::Transient(format!("run {run} of {name} has not ended yet")));
     }
-    if outcome != RunCommand::Accepted && !is_borne_out(gate, repository, event, received_at).await? {
+    if outcome != RunCommand::Accepted && !is_borne_out(ctx, repository, event, received_at).await? {
         let what =
             format!("GitHub takes {action} for run {run} of {name} to be pointless, and shows no end of its job");
         return Err(Failure::Transient(what));
     }
     tracing::info!(run = run.0, repository = %name, action = %action, ?outcome, "told GitHub: {action} for run {run}");
     records::update(
-        gate.ledger.as_ref(),
+        ctx.ledger.as_ref(),
         &key,
-        gate.settings.retention,
+        ctx.settings.retention,
         |old: Option<RunRecord>| {
             let mut record = old.unwrap_or_default();
             let field = match action {
@@ -114,112 +117,35 @@ async fn command_run(
 /// Whether what GitHub says against a command is borne out by the job that it is for: a run that GitHub does not find, or takes
 /// to be over, once, is no run that is gone. In the end its word is taken, since a run can be deleted.
 async fn is_borne_out(
-    gate: &Gate,
+    ctx: &Context,
     repository: &Repository,
     event: &JobEvent,
     received_at: DateTime<Utc>,
 ) -> Result<bool, Failure> {
-    if gate.clock.now() - received_at >= TAKEN_AT_ITS_WORD_AFTER {
+    if ctx.clock.now() - received_at >= TAKEN_AT_ITS_WORD_AFTER {
         return Ok(true);
     }
-    let job = gate.github.job(&repository.name, event.job.id, Purpose::Judge).await;
+    let job = ctx.github.job(&repository.name, event.job.id, Purpose::Judge).await;
     let job = job.map_err(passing)?;
     Ok(job.is_some_and(|job| job.status == JobStatus::Completed))
 }
 
-/// What GitHub refuses now it may do later: a permission comes back within seconds, or a person puts it right. So nothing
-/// that GitHub says to an action gives a delivery up; its age does.
-fn passing(failure: Failure) -> Failure {
-    match failure {
-        Failure::Permanent(what) => {
-            tracing::error!(what, "GitHub refuses an action, which is tried again");
-            Failure::Transient(what)
-        }
-        other => other,
-    }
-}
-
-/// Switches self-hosted routing off, once for a run: late events of it don't undo what a person did since. Recorded first,
-/// so that a job in the queue is not served in between.
-async fn roll_back(gate: &Gate, repository: &Repository, decision: &Decision) -> Result<(), Failure> {
-    let (ledger, retention) = (gate.ledger.as_ref(), gate.settings.retention);
-    let (name, job, run) = (&repository.name, decision.job.id, decision.job.run_id.to_string());
-    let done: Option<RunRecord> = records::load(ledger, &run).await?;
-    if done.is_some_and(|record| record.rolled_back) {
-        return Ok(());
-    }
-    let at = gate.clock.now();
-    records::update(ledger, name.as_str(), retention, |old: Option<RepositoryRecord>| {
-        let mut record = old.unwrap_or_default();
-        record.rolled_back.get_or_insert(RolledBack { at, job });
-        Some(record)
-    })
-    .await?;
-    let set = gate.github.set_variable(name, &repository.variable, "false").await;
-    set.map_err(passing)?;
-    gate.recall.forget_variable(name);
-    tracing::error!(repository = %name, job = job.0, "self-hosted routing of {name} was switched off");
-    raise(gate, AlertKind::Rollback, decision).await?;
-    records::update(ledger, &run, retention, |old: Option<RunRecord>| {
-        let mut record = old.unwrap_or_default();
-        record.rolled_back = true;
-        Some(record)
-    })
-    .await?;
-    Ok(())
-}
-
-/// Once a person has switched routing on again, what jitgate did before is over: switched off later, it drains.
-pub(in crate::app) async fn forget_rollback(
-    gate: &Gate,
-    repository: &Repository,
-    facts: &Facts,
-) -> Result<(), Failure> {
-    let switched_on = facts.variable.known().filter(|variable| variable.is_true());
-    let (true, Some(on_since)) = (facts.ledger.rolled_back, switched_on.and_then(|on| on.updated_at)) else {
-        return Ok(());
-    };
-    // An answer from before the rollback says nothing about what came after it.
-    let is_over = |record: &RepositoryRecord| record.rolled_back.as_ref().is_some_and(|it| it.at < on_since);
-    let (ledger, name) = (gate.ledger.as_ref(), &repository.name);
-    if !records::load(ledger, name.as_str())
-        .await?
-        .is_some_and(|record| is_over(&record))
-    {
-        return Ok(());
-    }
-    let key = AlertKey::new(AlertKind::Rollback, Some(name));
-    gate.alerts.over(&key, None).await?;
-    records::update(
-        ledger,
-        name.as_str(),
-        gate.settings.retention,
-        |old: Option<RepositoryRecord>| {
-            let mut record = old.filter(is_over)?;
-            record.rolled_back = None;
-            Some(record)
-        },
-    )
-    .await?;
-    Ok(())
-}
-
 /// Destroys the runner of ours that took the job; where none did, the one that was made for it.
-async fn destroy_runner(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
+async fn destroy_runner(ctx: &Context, event: &JobEvent) -> Result<(), Failure> {
     let over = event.action == EventAction::Completed;
     if let Some(on) = &event.job.runner
-        && let Some(runner) = lifecycle::of_event(gate, on).await?
+        && let Some(runner) = runner_of_event(ctx, on).await?
     {
         let why = format!("job {} had no right to it", event.job.id);
         let (outcome, why) = match runner.job == event.job.id {
             true => (how_it_ended(&runner), None),
             false => (Outcome::Stolen, Some(why)),
         };
-        return lifecycle::end(gate, &runner.name, outcome, why.as_deref()).await;
+        return lifecycle::end(ctx, &runner.name, outcome, why.as_deref()).await;
     }
-    let record = gate.job(event.job.id).await?;
+    let record = load_job(ctx, event.job.id).await?;
     match record.filter(|_| over).and_then(|record| record.runner) {
-        Some(name) => lifecycle::end(gate, &name, Outcome::Cancelled, None).await,
+        Some(name) => lifecycle::end(ctx, &name, Outcome::Cancelled, None).await,
         None => Ok(()),
     }
 }
@@ -235,24 +161,24 @@ fn how_it_ended(runner: &RunnerRecord) -> Outcome {
 
 /// A trusted job took the runner that was made for another one: the runner is this job's now, and the other job gets this
 /// job's runner, or waits for a new one. The runner's own record changes last, so that a repetition still knows the other.
-async fn rebind(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
+async fn rebind(ctx: &Context, event: &JobEvent) -> Result<(), Failure> {
     let Some(on) = &event.job.runner else {
         return Ok(());
     };
-    let (job, now) = (event.job.id, gate.clock.now());
-    let Some(runner) = lifecycle::of_event(gate, on).await? else {
+    let (job, now) = (event.job.id, ctx.clock.now());
+    let Some(runner) = runner_of_event(ctx, on).await? else {
         return Ok(());
     };
     let (name, other) = (runner.name.as_str(), runner.job);
     if other == job {
         return Ok(());
     }
-    let spare = match gate.job(job).await?.and_then(|record| record.runner) {
-        Some(spare) if spare != name => lifecycle::load(gate.ledger.as_ref(), &spare).await?,
+    let spare = match load_job(ctx, job).await?.and_then(|record| record.runner) {
+        Some(spare) if spare != name => load_runner(ctx.ledger.as_ref(), &spare).await?,
         _ => None,
     };
     let spare = spare.filter(|spare| spare.state.is_alive()).map(|spare| spare.name);
-    let left = waiting::update_job(gate, other, |record| {
+    let left = change_job(ctx, other, |record| {
         if record.runner.as_deref() != Some(name) {
             return false;
         }
@@ -267,7 +193,7 @@ async fn rebind(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
         true
     })
     .await?;
-    waiting::change(gate, other, |want| {
+    waiting::change(ctx, other, |want| {
         let Some(holder) = want.holder.as_mut().filter(|holder| holder.runner == name) else {
             return false;
         };
@@ -279,12 +205,12 @@ async fn rebind(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
     })
     .await?;
     if left.is_some_and(|record| record.service == Service::Wanted && record.progress.is_past_queued()) {
-        waiting::close(gate, other, "is over").await?;
+        waiting::close(ctx, other, "is over").await?;
     }
     if let Some(spare) = &spare {
-        lifecycle::change(gate, spare, |record| std::mem::replace(&mut record.job, other) != other).await?;
+        change_runner(ctx, spare, |record| std::mem::replace(&mut record.job, other) != other).await?;
     }
-    waiting::update_job(gate, job, |record| {
+    change_job(ctx, job, |record| {
         record.take_runner(name);
         record.advance(
             ServiceEvent::Name,
@@ -294,7 +220,7 @@ async fn rebind(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
         true
     })
     .await?;
-    waiting::change(gate, job, |want| {
+    waiting::change(ctx, job, |want| {
         want.holder = Some(records::Holder {
             instance: runner.instance.clone(),
             runner: name.to_owned(),
@@ -303,15 +229,15 @@ async fn rebind(gate: &Gate, event: &JobEvent) -> Result<(), Failure> {
         true
     })
     .await?;
-    lifecycle::change(gate, name, |record| std::mem::replace(&mut record.job, job) != job).await?;
-    gate.pool.wake();
+    change_runner(ctx, name, |record| std::mem::replace(&mut record.job, job) != job).await?;
+    ctx.pool.wake();
     Ok(())
 }
 
 /// Notes what an event says about runners of ours: a job runs on one, or is over and its runner goes. The event says where
 /// to look; before anything ends, GitHub's own record of the job has to bear it out.
 pub(in crate::app) async fn follow_runner(
-    gate: &Gate,
+    ctx: &Context,
     repository: &Repository,
     event: &JobEvent,
 ) -> Result<(), Failure> {
@@ -320,13 +246,13 @@ pub(in crate::app) async fn follow_runner(
         return Ok(());
     }
     let named = match &event.job.runner {
-        Some(on) => lifecycle::of_event(gate, on).await?,
+        Some(on) => runner_of_event(ctx, on).await?,
         None => None,
     };
     if let (EventAction::InProgress, Some(taken), Some(_)) = (event.action, &event.job.runner, &named) {
-        lifecycle::note_taken(gate, taken, job).await?;
+        note_job(ctx, taken, job).await?;
     }
-    let record = gate.job(job).await?;
+    let record = load_job(ctx, job).await?;
     let is_owed = |record: &JobRecord| !matches!(record.service, Service::Unwanted | Service::Closed);
     let over = event.action == EventAction::Completed;
     let runs_on_ours = named
@@ -334,9 +260,9 @@ pub(in crate::app) async fn follow_runner(
         .is_some_and(|named| named.state != RunnerState::Destroyed);
     let matters = (over && runs_on_ours) || record.as_ref().is_some_and(is_owed);
     if !matters {
-        return settle_stuck(gate, event, record.as_ref()).await;
+        return settle_stuck(ctx, event, record.as_ref()).await;
     }
-    let live = gate.github.job(&repository.name, job, Purpose::Admit).await?;
+    let live = ctx.github.job(&repository.name, job, Purpose::Admit).await?;
     let is_over = live.as_ref().is_none_or(|live| live.status == JobStatus::Completed);
     let is_running = live.as_ref().is_some_and(|live| live.status == JobStatus::InProgress);
     if !is_over && (over || !is_running) {
@@ -353,33 +279,33 @@ pub(in crate::app) async fn follow_runner(
         None => named.job == job,
     });
     if let (true, Some(runner)) = (is_over, &on) {
-        lifecycle::end(gate, &runner.name, how_it_ended(runner), None).await?;
+        lifecycle::end(ctx, &runner.name, how_it_ended(runner), None).await?;
     }
     let over = is_over;
     // A job that runs elsewhere, or is over before it began, needs its runner no more.
-    let Some(record) = gate.job(job).await? else {
+    let Some(record) = load_job(ctx, job).await? else {
         return Ok(());
     };
-    settle_stuck(gate, event, Some(&record)).await?;
+    settle_stuck(ctx, event, Some(&record)).await?;
     let elsewhere = on.as_ref().is_none_or(|on| record.runner.as_deref() != Some(&on.name));
     if matches!(record.service, Service::Wanted | Service::Serving) && (over || (elsewhere && on.is_none())) {
         if let Some(name) = record.runner.filter(|_| elsewhere) {
-            let spare: Option<RunnerRecord> = records::load(gate.ledger.as_ref(), &name).await?;
+            let spare: Option<RunnerRecord> = records::load(ctx.ledger.as_ref(), &name).await?;
             // One that somebody else has by now is theirs; its own events tell.
             if spare.is_some_and(|spare| spare.taken_by.is_none() && spare.state < RunnerState::Gated) {
-                lifecycle::end(gate, &name, Outcome::Cancelled, None).await?;
+                lifecycle::end(ctx, &name, Outcome::Cancelled, None).await?;
             }
         }
         let why = if over { "is over" } else { "runs elsewhere" };
-        waiting::close(gate, job, why).await?;
+        waiting::close(ctx, job, why).await?;
     } else if over && record.service == Service::Served {
-        waiting::close(gate, job, "is over").await?;
+        waiting::close(ctx, job, "is over").await?;
     }
     Ok(())
 }
 
 /// A job that was told of as stuck is over, or runs, on whichever runner.
-async fn settle_stuck(gate: &Gate, event: &JobEvent, record: Option<&JobRecord>) -> Result<(), Failure> {
+async fn settle_stuck(ctx: &Context, event: &JobEvent, record: Option<&JobRecord>) -> Result<(), Failure> {
     let Some(record) = record else {
         return Ok(());
     };
@@ -389,7 +315,7 @@ async fn settle_stuck(gate: &Gate, event: &JobEvent, record: Option<&JobRecord>)
     };
     if record.was_given_up || record.decisions.iter().any(was_stuck) {
         let key = AlertKey::new(AlertKind::JobStuck, Some(&record.repository));
-        gate.alerts.over(&key, Some(event.job.id)).await?;
+        ctx.alerts.over(&key, Some(event.job.id)).await?;
     }
     Ok(())
 }

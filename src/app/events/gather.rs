@@ -1,96 +1,21 @@
-//! Gathers facts: asks GitHub the questions the domain names, and remembers answers for as long as that is safe.
-//!
-//! | answer | remembered for | because |
-//! |---|---|---|
-//! | run | [`RUN`], per attempt | what trust reads of it does not change within an attempt |
-//! | pull requests | [`PULLS`]; [`PULLS_AT_ADMISSION`] where a runner may be made | they are closed, and their heads move |
-//! | changed files | [`CHANGES`], per commit | those of a commit do not change, and take up to 30 calls |
-//! | variable | [`VARIABLE`]; not at all where it would accuse or refuse somebody | a person flips it rarely; the adapter revalidates it for free |
-//! | permission | [`PERMISSION`] | the jobs of one run ask for the same few people |
-//! | live job | not at all | it is asked right before a runner is made |
-//!
-//! Only answers are remembered, never failures or absences. While one caller asks, all others with the same question wait for
-//! its answer. What is asked about an outsider's run is counted, and put off once it is too much: see `budget`.
+//! Gathers facts: asks GitHub the questions the domain names, and remembers answers for as long as that is safe (see
+//! `github_cache`). What is asked about an outsider's run is counted, and put off once it is too much: see `budget`.
 
 use super::budget::Outsider;
-use super::recent::Recent;
-use crate::app::context::Gate;
+use super::github_cache::{CHANGES, PERMISSION, RUN, VARIABLE, changes_key, max_age_of_pulls, run_key};
+use crate::app::context::Context;
 use crate::app::settings::Repository;
-use crate::domain::admission::GONE_ATTEMPTS;
 use crate::domain::event::JobEvent;
-use crate::domain::facts::{Cause, Fact, Facts, LiveJob, Pull, Run, Variable};
-use crate::domain::ids::{RepositoryName, RunId};
+use crate::domain::facts::{Cause, Fact, Facts, LiveJob, Pull, Run};
 use crate::domain::labels::LabelsClass;
-use crate::domain::policy::Permission;
 use crate::domain::question::{self, Question};
 use crate::domain::trust;
 use crate::ports::Failure;
 use crate::ports::github::{MAX_FILE_PAGES, Purpose};
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// See the module's table.
-pub const RUN: TimeDelta = TimeDelta::minutes(10);
-/// See the module's table.
-pub const PULLS: TimeDelta = TimeDelta::minutes(5);
-/// See the module's table.
-pub const PULLS_AT_ADMISSION: TimeDelta = TimeDelta::seconds(2);
-/// See the module's table.
-pub const VARIABLE: TimeDelta = TimeDelta::seconds(10);
-/// See the module's table.
-pub const PERMISSION: TimeDelta = TimeDelta::seconds(30);
-/// See the module's table.
-pub const CHANGES: TimeDelta = TimeDelta::hours(1);
 /// Where a change lets a pull request choose its own `runs-on`.
 const WORKFLOWS: &str = ".github/";
-
-type RunKey = (RepositoryName, RunId, u32);
-/// Pull requests, and the commit that is judged.
-type ChangesKey = (RepositoryName, Vec<u64>, String);
-
-/// GitHub's recent answers.
-#[derive(Default)]
-pub struct Recall {
-    runs: Recent<RunKey, Run>,
-    pulls: Recent<RunKey, Vec<Pull>>,
-    changes: Recent<ChangesKey, bool>,
-    variables: Recent<RepositoryName, Option<Variable>>,
-    permissions: Recent<(RepositoryName, String), Permission>,
-}
-
-impl Recall {
-    /// When GitHub was last asked for the variable.
-    pub(in crate::app) fn variable_asked_at(&self, repository: &RepositoryName) -> Option<DateTime<Utc>> {
-        self.variables.asked_at(repository)
-    }
-
-    /// Whether the answer to a question about an outsider is remembered.
-    fn has(&self, of: &Repository, event: &JobEvent, question: &Question, facts: &Facts, now: DateTime<Utc>) -> bool {
-        let name = &of.name;
-        match question {
-            Question::Pulls { .. } => {
-                let max_age = max_age_of_pulls(of, event, facts);
-                self.pulls.get(&run_key(name, event), now, max_age).is_some()
-            }
-            Question::ChangedFiles(numbers) => {
-                let key = changes_key(name, facts, numbers);
-                key.is_some_and(|key| self.changes.get(&key, now, CHANGES).is_some())
-            }
-            Question::Permission(login) => {
-                let key = (name.clone(), login.clone());
-                self.permissions.get(&key, now, PERMISSION).is_some()
-            }
-            Question::Run | Question::Variable | Question::LiveJob | Question::Retargeted(_) | Question::Commits(_) => {
-                false
-            }
-        }
-    }
-
-    /// Has the variable asked for again: it was just changed.
-    pub(in crate::app) fn forget_variable(&self, repository: &RepositoryName) {
-        self.variables.forget(repository);
-    }
-}
-
 /// How soon a delivery of an outsider that found no place comes back at the earliest.
 const PLACE_DELAY: TimeDelta = TimeDelta::seconds(1);
 
@@ -100,7 +25,7 @@ const PLACE_DELAY: TimeDelta = TimeDelta::seconds(1);
 /// # Errors
 /// [`Failure::RateLimited`] for an outsider's delivery that has to wait for its turn: nothing is decided then.
 pub(in crate::app) async fn gather(
-    gate: &Gate,
+    ctx: &Context,
     repository: &Repository,
     event: &JobEvent,
     facts: &mut Facts,
@@ -108,22 +33,22 @@ pub(in crate::app) async fn gather(
 ) -> Result<Option<DateTime<Utc>>, Failure> {
     let policy = &repository.policy;
     let (mut not_before, mut place) = (None, None);
-    while let Some(question) = question::next(event, facts, policy, gate.clock.now()) {
-        let now = gate.clock.now();
+    while let Some(question) = question::next(event, facts, policy, ctx.clock.now()) {
+        let now = ctx.clock.now();
         let outsider = (!urgent)
-            .then(|| outsider(gate, repository, event, facts, now))
+            .then(|| outsider(ctx, repository, event, facts, now))
             .flatten();
         if let Some(outsider) = &outsider {
             if place.is_none() {
-                place = Some(gate.budget.place(outsider).ok_or_else(|| Failure::RateLimited {
+                place = Some(ctx.budget.place(outsider).ok_or_else(|| Failure::RateLimited {
                     until: now + PLACE_DELAY,
                     detail: "other deliveries of outsiders are worked on".to_owned(),
                 })?);
             }
             let is_charged = !matches!(question, Question::Run | Question::Variable);
-            let until = gate.budget.used_up_until(outsider, now);
+            let until = ctx.budget.used_up_until(outsider, now);
             if let Some(until) =
-                until.filter(|_| is_charged && !gate.recall.has(repository, event, &question, facts, now))
+                until.filter(|_| is_charged && !ctx.github_cache.has(repository, event, &question, facts, now))
             {
                 tracing::warn!(job = event.job.id.0, repository = %repository.name, %until, "parked: over its budget");
                 not_before = not_before.max(Some(until));
@@ -133,7 +58,7 @@ pub(in crate::app) async fn gather(
             }
         }
         let asking = Asking {
-            gate,
+            ctx,
             repository,
             event,
             outsider: outsider.as_ref(),
@@ -158,7 +83,7 @@ pub(in crate::app) async fn gather(
 /// Who is behind the job, if it is an outsider. Before its run is asked for, what is remembered of the run that it names says
 /// so: enough to let it wait, and no part of a decision.
 fn outsider(
-    gate: &Gate,
+    ctx: &Context,
     repository: &Repository,
     event: &JobEvent,
     facts: &Facts,
@@ -167,7 +92,7 @@ fn outsider(
     if !facts.run.is_unasked() {
         return Outsider::behind(facts, &repository.policy.trust);
     }
-    let run = gate.recall.runs.get(&run_key(&repository.name, event), now, RUN)?;
+    let run = ctx.github_cache.runs.get(&run_key(&repository.name, event), now, RUN)?;
     Outsider::of(&run)
 }
 
@@ -209,7 +134,7 @@ fn purpose(repository: &Repository, event: &JobEvent, facts: &Facts, urgent: boo
 
 /// One question, and all that is needed to ask it.
 struct Asking<'a> {
-    gate: &'a Gate,
+    ctx: &'a Context,
     repository: &'a Repository,
     event: &'a JobEvent,
     outsider: Option<&'a Outsider>,
@@ -219,26 +144,26 @@ struct Asking<'a> {
 
 impl Asking<'_> {
     async fn ask(&self, question: &Question, facts: &mut Facts) -> Result<(), Failure> {
-        let (gate, name, now) = (self.gate, &self.repository.name, self.now);
-        let (github, recall) = (&gate.github, &gate.recall);
+        let (ctx, name, now) = (self.ctx, &self.repository.name, self.now);
+        let (github, cache) = (&ctx.github, &ctx.github_cache);
         match question {
             Question::Run => {
                 let key = run_key(name, self.event);
-                let run = recall.runs.get_or_ask(&key, now, RUN, self.run()).await?;
+                let run = cache.runs.get_or_ask(&key, now, RUN, self.run()).await?;
                 facts.run = run.map_or(Fact::Gone, Fact::Known);
             }
             Question::Pulls { .. } => {
                 let key = run_key(name, self.event);
                 let max_age = max_age_of_pulls(self.repository, self.event, facts);
                 let asked = self.pulls(facts);
-                let pulls = recall.pulls.get_or_ask(&key, now, max_age, asked).await?;
+                let pulls = cache.pulls.get_or_ask(&key, now, max_age, asked).await?;
                 facts.pulls = Fact::Known(pulls.unwrap_or_default());
             }
             Question::ChangedFiles(numbers) => {
                 let changed = match changes_key(name, facts, numbers) {
                     Some(key) => {
                         let asked = self.changed_workflows(facts, numbers);
-                        recall.changes.get_or_ask(&key, now, CHANGES, asked).await?
+                        cache.changes.get_or_ask(&key, now, CHANGES, asked).await?
                     }
                     None => None,
                 };
@@ -257,7 +182,7 @@ impl Asking<'_> {
                         .await
                         .map(Some)
                 };
-                let variable = recall.variables.get_or_ask(name, now, VARIABLE, asked).await?;
+                let variable = cache.variables.get_or_ask(name, now, VARIABLE, asked).await?;
                 facts.variable = variable.flatten().map_or(Fact::Gone, Fact::Known);
             }
             Question::Permission(login) => {
@@ -272,7 +197,7 @@ impl Asking<'_> {
                 } else {
                     PERMISSION
                 };
-                let permission = recall.permissions.get_or_ask(&key, now, max_age, asked).await?;
+                let permission = cache.permissions.get_or_ask(&key, now, max_age, asked).await?;
                 let permission = permission.map_or(Fact::Gone, Fact::Known);
                 facts.permissions.insert(login.clone(), permission);
             }
@@ -290,13 +215,13 @@ impl Asking<'_> {
     /// Counts calls for whoever they are made about.
     fn charge(&self, calls: u32) {
         if let Some(outsider) = self.outsider {
-            self.gate.budget.charge(outsider, calls, self.now);
+            self.ctx.budget.charge(outsider, calls, self.now);
         }
     }
 
     async fn run(&self) -> Result<Option<Run>, Failure> {
         let (id, attempt) = (self.event.job.run_id, self.event.job.run_attempt);
-        let asked = self.gate.github.run(&self.repository.name, id, self.purpose).await?;
+        let asked = self.ctx.github.run(&self.repository.name, id, self.purpose).await?;
         let Some(run) = asked else {
             return Ok(None);
         };
@@ -309,7 +234,7 @@ impl Asking<'_> {
         }
         // Whose run it is, its own answer says.
         if let Some(outsider) = Outsider::of(&run) {
-            self.gate.budget.charge(&outsider, 1, self.now);
+            self.ctx.budget.charge(&outsider, 1, self.now);
         }
         Ok(Some(run))
     }
@@ -322,7 +247,7 @@ impl Asking<'_> {
         };
         self.charge(1);
         let pulls = self
-            .gate
+            .ctx
             .github
             .pulls_of_head(&self.repository.name, &head.owner, branch, head.id, self.purpose)
             .await?;
@@ -332,7 +257,7 @@ impl Asking<'_> {
     async fn retargeted(&self, numbers: &[u64]) -> Result<Fact<bool>, Failure> {
         for number in numbers {
             self.charge(1);
-            let github = &self.gate.github;
+            let github = &self.ctx.github;
             if github
                 .base_changed(&self.repository.name, *number, self.purpose)
                 .await?
@@ -346,7 +271,7 @@ impl Asking<'_> {
     /// Whether the pull requests change workflows. The list of files is that of the head as it is now, so a "no" only counts
     /// if the head is still the run's commit afterwards: else pushing twice would turn an attempt into a misroute.
     async fn changed_workflows(&self, facts: &Facts, numbers: &[u64]) -> Result<Option<bool>, Failure> {
-        let github = &self.gate.github;
+        let github = &self.ctx.github;
         for number in numbers {
             let changes = github
                 .pull_changes(&self.repository.name, *number, WORKFLOWS, self.purpose)
@@ -365,26 +290,4 @@ impl Asking<'_> {
         let still_there = here.iter().all(|pull| numbers.contains(&pull.number));
         Ok((still_there && !here.is_empty()).then_some(false))
     }
-}
-
-fn run_key(repository: &RepositoryName, event: &JobEvent) -> RunKey {
-    (repository.clone(), event.job.run_id, event.job.run_attempt)
-}
-
-fn changes_key(repository: &RepositoryName, facts: &Facts, numbers: &[u64]) -> Option<ChangesKey> {
-    let head = facts.run.known()?.head_sha.clone();
-    Some((repository.clone(), numbers.to_vec(), head))
-}
-
-/// Before a runner is made the latest answer counts; a run that is refused by itself gets none.
-fn max_age_of_pulls(repository: &Repository, event: &JobEvent, facts: &Facts) -> TimeDelta {
-    if facts.ledger.at_gate || matches!(facts.ledger.attempts, 1..=GONE_ATTEMPTS) {
-        // Something was missing before, which an answer that is remembered lacks too.
-        return TimeDelta::zero();
-    }
-    let policy = &repository.policy;
-    let is_refused = |run: &Run| !trust::reasons_of_the_run(run, &policy.trust).is_empty();
-    let may_run_here =
-        policy.labels.classify(&event.job) == LabelsClass::Pool && !facts.run.known().is_some_and(is_refused);
-    if may_run_here { PULLS_AT_ADMISSION } else { PULLS }
 }

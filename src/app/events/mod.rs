@@ -1,9 +1,11 @@
 //! What is done with a delivery: the worker leases it, gathers facts, decides, records the decision and carries it out.
 
-mod actions;
+pub mod actions;
 pub mod budget;
-pub mod gather;
+mod gather;
+pub mod github_cache;
 mod lease;
 pub mod process;
 mod recent;
+pub mod refusal;
 pub mod worker;

@@ -4,13 +4,16 @@
 //! when it is. Every action can be repeated, so whoever comes after a crash does what is left.
 
 use super::{actions, gather};
-use crate::app::context::Gate;
+use crate::app::context::Context;
+use crate::app::jobs::record::load_job;
 use crate::app::measure::Heard;
-use crate::app::pool;
-use crate::app::quarantine::{self, Waiter};
+use crate::app::pool::capacity;
+use crate::app::quarantine;
 use crate::app::records::{self, Entry, JobRecord, RepositoryRecord};
 use crate::app::repositories::pins;
-use crate::app::runners::lifecycle;
+use crate::app::rollout::rollback;
+use crate::app::runners::record::runner_of_event;
+use crate::app::runners::thefts::Waiter;
 use crate::app::settings::Repository;
 use crate::domain::admission::SETTLING_DELAY;
 use crate::domain::alert::AlertKind;
@@ -26,222 +29,241 @@ use crate::ports::{Event, Failure};
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-/// What a decision is asked about, besides the event.
+/// A request for a decision on a job.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::app) struct Asked<'a> {
-    /// The delivery.
+pub(in crate::app) struct Request<'a> {
+    /// The delivery that the decision is recorded under.
     pub(in crate::app) delivery: &'a DeliveryId,
-    /// When it came in.
     pub(in crate::app) received_at: DateTime<Utc>,
-    /// How often it was tried before.
+    /// Number of earlier attempts to decide.
     pub(in crate::app) attempts: u32,
-    /// Whether an environment waits for the job, so that capacity is no question.
-    pub(in crate::app) has_slot: bool,
-    /// The job as GitHub has just shown it, when it waits at the gate of a runner.
-    pub(in crate::app) at_gate: Option<&'a Job>,
+    pub(in crate::app) stage: Stage<'a>,
 }
 
-impl Gate {
-    /// Decides on an event, records the decision, and carries it out. Gives the time before which asking GitHub again is
-    /// useless, too.
-    pub(in crate::app) async fn decide(
-        &self,
-        asked: &Asked<'_>,
-        repository: &Repository,
-        event: &JobEvent,
-    ) -> Result<(Decision, Option<DateTime<Utc>>), Failure> {
-        let began = Instant::now();
-        let record = self.job(event.job.id).await?;
-        let mut facts = Facts {
-            ledger: self.ledger_facts(asked, repository, event, record.as_ref()).await?,
-            live_job: asked
-                .at_gate
-                .map_or(Fact::NotAsked, |job| Fact::Known(LiveJob::from(job))),
-            ..Facts::default()
-        };
-        let asked_from = self.clock.now();
-        let urgent = asked.has_slot || facts.ledger.taken_by.is_some();
-        let mut not_before = gather::gather(self, repository, event, &mut facts, urgent).await?;
-        let mut decision = self.judge(asked, repository, event, &facts);
-        let remembered = self.recall.variable_asked_at(&repository.name) < Some(asked_from);
-        if remembered && rests_on_the_variable(&decision) {
-            // A person may have switched it a moment ago.
-            self.recall.forget_variable(&repository.name);
-            facts.variable = Fact::NotAsked;
-            not_before = not_before.max(gather::gather(self, repository, event, &mut facts, urgent).await?);
-            decision = self.judge(asked, repository, event, &facts);
+/// The stage at which a job is decided on. Each stage decides anew, by the same rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::app) enum Stage<'a> {
+    /// GitHub delivered an event.
+    Delivery,
+    /// A slot is reserved for the job, and its runner is about to be made.
+    Provision,
+    /// The job waits at the gate of a runner. GitHub has just shown it like this.
+    JobGate(&'a Job),
+}
+
+impl Request<'_> {
+    /// Reports whether a slot is reserved for the job, so that capacity is no question.
+    fn has_slot(&self) -> bool {
+        self.stage != Stage::Delivery
+    }
+}
+
+/// A decision that was recorded and carried out.
+#[derive(Debug)]
+pub(in crate::app) struct Processed {
+    pub(in crate::app) decision: Decision,
+    /// The time before which another question to GitHub is useless, if one is known.
+    pub(in crate::app) not_before: Option<DateTime<Utc>>,
+}
+
+/// Gathers the facts about an event, decides, records the decision and carries it out.
+pub(in crate::app) async fn process_event(
+    ctx: &Context,
+    request: &Request<'_>,
+    repository: &Repository,
+    event: &JobEvent,
+) -> Result<Processed, Failure> {
+    let began = Instant::now();
+    let record = load_job(ctx, event.job.id).await?;
+    let mut facts = Facts {
+        ledger: ledger_facts(ctx, request, repository, event, record.as_ref()).await?,
+        live_job: match request.stage {
+            Stage::JobGate(job) => Fact::Known(LiveJob::from(job)),
+            Stage::Delivery | Stage::Provision => Fact::NotAsked,
+        },
+        ..Facts::default()
+    };
+    let asked_from = ctx.clock.now();
+    let urgent = request.has_slot() || facts.ledger.taken_by.is_some();
+    let mut not_before = gather::gather(ctx, repository, event, &mut facts, urgent).await?;
+    let mut decision = decide(ctx, request, repository, event, &facts);
+    let is_cached = ctx.github_cache.variable_asked_at(&repository.name) < Some(asked_from);
+    if is_cached && rests_on_the_variable(&decision) {
+        // A person may have switched it a moment ago.
+        ctx.github_cache.forget_variable(&repository.name);
+        facts.variable = Fact::NotAsked;
+        not_before = not_before.max(gather::gather(ctx, repository, event, &mut facts, urgent).await?);
+        decision = decide(ctx, request, repository, event, &facts);
+    }
+    pins::see(ctx, repository, &facts).await?;
+    rollback::forget_rollback(ctx, repository, &facts).await?;
+    ctx.observer.observe(&Event::Decided {
+        decision: &decision,
+        took: began.elapsed(),
+    });
+    log(&decision);
+    ctx.alerts.settle_trust(record.as_ref(), &decision).await?;
+    let pending: Vec<Action> = decision
+        .actions
+        .iter()
+        .copied()
+        .filter(|action| *action != Action::Retry)
+        // A job with a slot gets its runner from the caller and keeps waiting if that runner fails.
+        .filter(|action| !(request.has_slot() && *action == Action::Provision))
+        .collect();
+    let may_quarantine = trust::may_accuse(&facts, &repository.policy.trust) != Some(false);
+    let entry = Entry {
+        decision: decision.clone(),
+        facts,
+        pending: pending.clone(),
+    };
+    store_decision(ctx, repository, event, entry).await?;
+    hold_or_release(ctx, repository, event, &decision, may_quarantine).await?;
+    follow_up(ctx, repository, event, &decision, &pending).await?;
+    if decision.leaves_a_job_waiting() {
+        ctx.alerts.raise(decision.alert(AlertKind::JobStuck)).await?;
+    }
+    Ok(Processed { decision, not_before })
+}
+
+fn decide(ctx: &Context, request: &Request<'_>, repository: &Repository, event: &JobEvent, facts: &Facts) -> Decision {
+    decision::decide(&Input {
+        delivery: request.delivery,
+        received_at: request.received_at,
+        repository: &repository.name,
+        event,
+        facts,
+        policy: &repository.policy,
+        now: ctx.clock.now(),
+    })
+}
+
+async fn ledger_facts(
+    ctx: &Context,
+    request: &Request<'_>,
+    repository: &Repository,
+    event: &JobEvent,
+    record: Option<&JobRecord>,
+) -> Result<LedgerFacts, Failure> {
+    let ledger = ctx.ledger.as_ref();
+    let taken_by = match &event.job.runner {
+        Some(runner) => runner_of_event(ctx, runner).await?.map(|ours| OurRunner {
+            id: runner.id,
+            made_for: ours.job,
+            passed_gate: ours.passed_gate,
+        }),
+        None => None,
+    };
+    let waiter = Waiter::of(repository, event.job.id, request.received_at);
+    let group = quarantine::of_group(ledger, &repository.group_key()).await?;
+    let routing: Option<RepositoryRecord> = records::load(ledger, repository.name.as_str()).await?;
+    Ok(LedgerFacts {
+        pinned: pins::pinned(ledger, repository).await?,
+        served: record.is_some_and(JobRecord::is_served),
+        overtaken: record.is_some_and(|record| record.progress.is_past_queued())
+            && !Progress::shown_by(event).is_past_queued(),
+        quarantined: group.holds_until(waiter, ctx.clock.now()).is_some(),
+        at_capacity: !request.has_slot() && capacity::is_full(ctx).await?,
+        rolled_back: routing.is_some_and(|record| record.rolled_back.is_some()),
+        taken_by,
+        attempts: request.attempts,
+        catching_up: ctx.clock.now() - request.received_at < SETTLING_DELAY,
+        at_gate: matches!(request.stage, Stage::JobGate(_)),
+        admitted: record.and_then(|record| record.admitted.clone()),
+    })
+}
+
+async fn store_decision(ctx: &Context, repository: &Repository, event: &JobEvent, entry: Entry) -> Result<(), Failure> {
+    let shown = Progress::shown_by(event);
+    let job = &event.job;
+    let mut heard = Heard::default();
+    records::update(
+        ctx.ledger.as_ref(),
+        &job.id.to_string(),
+        ctx.settings.retention,
+        |old: Option<JobRecord>| {
+            heard = Heard::of(old.as_ref(), event, &entry);
+            let mut record = old.unwrap_or_else(|| JobRecord::new(job.id, repository.name.clone(), job.run_id));
+            record.progress = record.progress.max(shown);
+            record.note(entry.clone());
+            Some(record)
+        },
+    )
+    .await?;
+    heard.tell(ctx.observer.as_ref());
+    Ok(())
+}
+
+async fn hold_or_release(
+    ctx: &Context,
+    repository: &Repository,
+    event: &JobEvent,
+    decision: &Decision,
+    may_quarantine: bool,
+) -> Result<(), Failure> {
+    let (ledger, group) = (ctx.ledger.as_ref(), repository.group_key());
+    let (now, retention) = (ctx.clock.now(), ctx.settings.retention);
+    let threat = may_quarantine
+        && decision.labels_class.could_reach_us()
+        && matches!(decision.trust.verdict, Trust::Untrusted | Trust::Unknown);
+    let waits = matches!(event.action, EventAction::Queued | EventAction::Waiting);
+    let over = event.action == EventAction::Completed;
+    let is_nobodys = |reason: &Reason| matches!(reason, Reason::RunGone | Reason::RepositoryChanged);
+    if threat && waits && !decision.admission.reasons.iter().any(is_nobodys) {
+        let author = decision.author.as_deref().unwrap_or("-");
+        let length = repository.quarantine;
+        quarantine::begin(ledger, &group, event.job.id, author, now, length, retention).await
+    } else if over || !threat {
+        if quarantine::end(ledger, &group, event.job.id, now, retention).await? {
+            ctx.pool.wake();
         }
-        pins::see(self, repository, &facts).await?;
-        actions::forget_rollback(self, repository, &facts).await?;
-        self.observer.observe(&Event::Decided {
-            decision: &decision,
-            took: began.elapsed(),
-        });
-        log(&decision);
-        self.alerts.settle_trust(record.as_ref(), &decision).await?;
-        let pending: Vec<Action> = decision
-            .actions
-            .iter()
-            .copied()
-            .filter(|a| *a != Action::Retry)
-            // Whoever has an environment makes the runner, and the want stays if it dies: no delivery owes that any more.
-            .filter(|a| !(asked.has_slot && *a == Action::Provision))
-            .collect();
-        let may_quarantine = trust::may_accuse(&facts, &repository.policy.trust) != Some(false);
-        let entry = Entry {
-            decision: decision.clone(),
-            facts,
-            pending: pending.clone(),
-        };
-        self.record(repository, event, entry).await?;
-        self.hold_or_release(repository, event, &decision, may_quarantine)
-            .await?;
-        self.follow_up(repository, event, &decision, &pending).await?;
-        if decision.leaves_a_job_waiting() {
-            self.alerts.raise(decision.alert(AlertKind::JobStuck)).await?;
+        Ok(())
+    } else {
+        Ok(())
+    }
+}
+
+/// Does what the decision says, and notes what the event says of our runners; neither waits for the other to work out.
+pub(in crate::app) async fn follow_up(
+    ctx: &Context,
+    repository: &Repository,
+    event: &JobEvent,
+    decision: &Decision,
+    pending: &[Action],
+) -> Result<(), Failure> {
+    let done = carry_out(ctx, repository, event, decision, pending).await;
+    actions::follow_runner(ctx, repository, event).await?;
+    done
+}
+
+async fn carry_out(
+    ctx: &Context,
+    repository: &Repository,
+    event: &JobEvent,
+    decision: &Decision,
+    pending: &[Action],
+) -> Result<(), Failure> {
+    // One that fails holds up no other: the alert goes out though the runner cannot be deleted yet.
+    let mut first_failure = None;
+    for action in pending {
+        if let Err(failure) = actions::perform(ctx, repository, event, decision, *action).await {
+            tracing::warn!(job = event.job.id.0, %action, %failure, "{action} did not work out");
+            first_failure.get_or_insert(failure);
+            continue;
         }
-        Ok((decision, not_before))
-    }
-
-    fn judge(&self, asked: &Asked<'_>, repository: &Repository, event: &JobEvent, facts: &Facts) -> Decision {
-        decision::decide(&Input {
-            delivery: asked.delivery,
-            received_at: asked.received_at,
-            repository: &repository.name,
-            event,
-            facts,
-            policy: &repository.policy,
-            now: self.clock.now(),
-        })
-    }
-
-    async fn ledger_facts(
-        &self,
-        asked: &Asked<'_>,
-        repository: &Repository,
-        event: &JobEvent,
-        record: Option<&JobRecord>,
-    ) -> Result<LedgerFacts, Failure> {
-        let ledger = self.ledger.as_ref();
-        let taken_by = match &event.job.runner {
-            Some(runner) => lifecycle::of_event(self, runner).await?.map(|ours| OurRunner {
-                id: runner.id,
-                made_for: ours.job,
-                passed_gate: ours.passed_gate,
-            }),
-            None => None,
-        };
-        let waiter = Waiter::of(repository, event.job.id, asked.received_at);
-        let group = quarantine::of_group(ledger, &repository.group_key()).await?;
-        let routing: Option<RepositoryRecord> = records::load(ledger, repository.name.as_str()).await?;
-        Ok(LedgerFacts {
-            pinned: pins::pinned(ledger, repository).await?,
-            served: record.is_some_and(JobRecord::is_served),
-            overtaken: record.is_some_and(|record| record.progress.is_past_queued())
-                && !Progress::shown_by(event).is_past_queued(),
-            quarantined: group.holds_until(waiter, self.clock.now()).is_some(),
-            at_capacity: !asked.has_slot && pool::is_full(self).await?,
-            rolled_back: routing.is_some_and(|record| record.rolled_back.is_some()),
-            taken_by,
-            attempts: asked.attempts,
-            catching_up: self.clock.now() - asked.received_at < SETTLING_DELAY,
-            at_gate: asked.at_gate.is_some(),
-            admitted: record.and_then(|record| record.admitted.clone()),
-        })
-    }
-
-    async fn record(&self, repository: &Repository, event: &JobEvent, entry: Entry) -> Result<(), Failure> {
-        let shown = Progress::shown_by(event);
-        let job = &event.job;
-        let mut heard = Heard::default();
         records::update(
-            self.ledger.as_ref(),
-            &job.id.to_string(),
-            self.settings.retention,
+            ctx.ledger.as_ref(),
+            &event.job.id.to_string(),
+            ctx.settings.retention,
             |old: Option<JobRecord>| {
-                heard = Heard::of(old.as_ref(), event, &entry);
-                let mut record = old.unwrap_or_else(|| JobRecord::new(job.id, repository.name.clone(), job.run_id));
-                record.progress = record.progress.max(shown);
-                record.note(entry.clone());
+                let mut record = old?;
+                record.cross_off(&decision.delivery, *action);
                 Some(record)
             },
         )
         .await?;
-        heard.tell(self.observer.as_ref());
-        Ok(())
     }
-
-    async fn hold_or_release(
-        &self,
-        repository: &Repository,
-        event: &JobEvent,
-        decision: &Decision,
-        may_quarantine: bool,
-    ) -> Result<(), Failure> {
-        let (ledger, group) = (self.ledger.as_ref(), repository.group_key());
-        let (now, retention) = (self.clock.now(), self.settings.retention);
-        let threat = may_quarantine
-            && decision.labels_class.could_reach_us()
-            && matches!(decision.trust.verdict, Trust::Untrusted | Trust::Unknown);
-        let waits = matches!(event.action, EventAction::Queued | EventAction::Waiting);
-        let over = event.action == EventAction::Completed;
-        let is_nobodys = |reason: &Reason| matches!(reason, Reason::RunGone | Reason::RepositoryChanged);
-        if threat && waits && !decision.admission.reasons.iter().any(is_nobodys) {
-            let author = decision.author.as_deref().unwrap_or("-");
-            let length = repository.quarantine;
-            quarantine::begin(ledger, &group, event.job.id, author, now, length, retention).await
-        } else if over || !threat {
-            if quarantine::end(ledger, &group, event.job.id, now, retention).await? {
-                self.pool.wake();
-            }
-            Ok(())
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Does what the decision says, and notes what the event says of our runners; neither waits for the other to work out.
-    pub(in crate::app) async fn follow_up(
-        &self,
-        repository: &Repository,
-        event: &JobEvent,
-        decision: &Decision,
-        pending: &[Action],
-    ) -> Result<(), Failure> {
-        let done = self.carry_out(repository, event, decision, pending).await;
-        actions::follow_runner(self, repository, event).await?;
-        done
-    }
-
-    async fn carry_out(
-        &self,
-        repository: &Repository,
-        event: &JobEvent,
-        decision: &Decision,
-        pending: &[Action],
-    ) -> Result<(), Failure> {
-        // One that fails holds up no other: the alert goes out though the runner cannot be deleted yet.
-        let mut first_failure = None;
-        for action in pending {
-            if let Err(failure) = actions::perform(self, repository, event, decision, *action).await {
-                tracing::warn!(job = event.job.id.0, %action, %failure, "{action} did not work out");
-                first_failure.get_or_insert(failure);
-                continue;
-            }
-            records::update(
-                self.ledger.as_ref(),
-                &event.job.id.to_string(),
-                self.settings.retention,
-                |old: Option<JobRecord>| {
-                    let mut record = old?;
-                    record.cross_off(&decision.delivery, *action);
-                    Some(record)
-                },
-            )
-            .await?;
-        }
-        first_failure.map_or(Ok(()), Err)
-    }
+    first_failure.map_or(Ok(()), Err)
 }
 
 /// Whether the decision accuses or refuses somebody because of what the routing variable is.

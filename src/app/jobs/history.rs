@@ -4,7 +4,7 @@
 //! however much the store remembers.
 
 use crate::app::records::{self, JobRecord, Moment, RunnerRecord, Want};
-use crate::app::runners::lifecycle;
+use crate::app::runners::record::load_runner;
 use crate::domain::admission::AdmissionVerdict;
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::{DeliveryId, JobId};
@@ -192,7 +192,7 @@ async fn runners_of(ledger: &dyn Ledger, job: &JobRecord) -> Result<(Option<Runn
     let mut own = None;
     let mut moments = Vec::new();
     for name in &job.runners {
-        let Some(runner) = lifecycle::load(ledger, name).await? else {
+        let Some(runner) = load_runner(ledger, name).await? else {
             continue;
         };
         for entered in &runner.history {

@@ -3,7 +3,6 @@
 
 use super::task::{BOOT, Task};
 use crate::app::measure::Boots;
-use crate::app::runners::sweep::Swept;
 use crate::domain::retry::backoff;
 use crate::domain::slot::{Slot, SlotId};
 use crate::ports::Failure;
@@ -19,6 +18,8 @@ const REMEMBERED: u64 = 1000;
 const ASK_AGAIN: TimeDelta = TimeDelta::milliseconds(500);
 /// The pause after something urgent that did not work out: the deadline of a job gate does not wait for a backoff.
 const URGENT_PAUSE: TimeDelta = TimeDelta::seconds(1);
+/// How soon GitHub is listed again where something could not be removed, or seen.
+const SWEEP_RETRY: TimeDelta = TimeDelta::seconds(5);
 /// The longest pause after something that did not work out.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::seconds(30);
 
@@ -49,6 +50,15 @@ struct Memory {
     swept: Option<Swept>,
 }
 
+/// When GitHub was last listed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Swept {
+    /// When that was over.
+    at: DateTime<Utc>,
+    /// Whether all could be seen, and removed.
+    cleanly: bool,
+}
+
 /// The memory as it was at one moment.
 pub(super) struct View {
     busy: HashMap<String, Option<String>>,
@@ -58,7 +68,7 @@ pub(super) struct View {
     /// Environments that were asked for and may not have been listed yet when the gathering began.
     pub(super) coming: u32,
     /// When GitHub was last asked for runners that belong to nothing.
-    pub(super) swept: Option<Swept>,
+    swept: Option<Swept>,
 }
 
 impl View {
@@ -71,6 +81,13 @@ impl View {
     pub(super) fn taken_for(&self, key: &str) -> Option<Option<String>> {
         let by_now = self.old.contains(key).then_some(None);
         self.busy.get(key).cloned().or(by_now)
+    }
+
+    /// Whether GitHub is to be listed: at start, and at each pass that comes by the clock. Passes that events bring on come
+    /// between, many a second, and look at this machine and the ledger only. Lists that did not change cost no quota.
+    pub(super) fn is_sweep_due(&self, pass: TimeDelta, now: DateTime<Utc>) -> bool {
+        let rest = |swept: Swept| if swept.cleanly { pass } else { pass.min(SWEEP_RETRY) };
+        self.swept.is_none_or(|swept| now - swept.at >= rest(swept))
     }
 
     /// Whether a task may begin now.

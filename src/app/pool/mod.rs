@@ -11,11 +11,9 @@
 //! Tasks run side by side, and no two about the same job, runner or environment: a GitHub that is slow about one does not
 //! hold up the others. What a task could not do is found again by a later pass.
 
-mod keep;
-mod memory;
-mod observe;
+pub mod capacity;
+pub mod memory;
+pub mod pass;
 mod perform;
+mod plan;
 mod task;
-
-pub(super) use keep::is_full;
-pub use memory::Pool;

@@ -2,7 +2,7 @@
 //! only by the word of a person (`jitgate repository accept`, or the configuration): whoever takes over the name of a
 //! renamed repository or account gets nothing.
 
-use crate::app::context::Gate;
+use crate::app::context::Context;
 use crate::app::records::{self, PinRecord};
 use crate::app::settings::Repository;
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
@@ -85,29 +85,29 @@ async fn pin_first(
 }
 
 /// Pins the repository of a run that GitHub has shown, at first sight.
-pub(in crate::app) async fn see(gate: &Gate, repository: &Repository, facts: &Facts) -> Result<(), Failure> {
+pub(in crate::app) async fn see(ctx: &Context, repository: &Repository, facts: &Facts) -> Result<(), Failure> {
     let Some(run) = facts.run.known() else { return Ok(()) };
     let (pinned, shown) = (facts.ledger.pinned, run.of());
     if pinned.or(shown) == pinned || pinned.contradict(&shown) {
         return Ok(());
     }
-    pin_first(gate.ledger.as_ref(), &repository.name, shown, gate.clock.now()).await
+    pin_first(ctx.ledger.as_ref(), &repository.name, shown, ctx.clock.now()).await
 }
 
 /// Asks GitHub which repository a name means now. One that is not the pinned one is told of.
-pub(in crate::app) async fn look(gate: &Gate, repository: &Repository) -> Result<Meaning, Failure> {
+pub(in crate::app) async fn look(ctx: &Context, repository: &Repository) -> Result<Meaning, Failure> {
     let name = &repository.name;
-    let Some(shown) = gate.github.repository(name, Purpose::Admit).await? else {
+    let Some(shown) = ctx.github.repository(name, Purpose::Admit).await? else {
         return Ok(Meaning::Nothing);
     };
-    let pinned = pinned(gate.ledger.as_ref(), repository).await?;
+    let pinned = pinned(ctx.ledger.as_ref(), repository).await?;
     if pinned.contradict(&shown.ids) {
-        gate.alerts
-            .raise_once(changed(name, &pinned, &shown, gate.clock.now()))
+        ctx.alerts
+            .raise_once(changed(name, &pinned, &shown, ctx.clock.now()))
             .await?;
         return Ok(Meaning::Changed);
     }
-    pin_first(gate.ledger.as_ref(), name, shown.ids, gate.clock.now()).await?;
+    pin_first(ctx.ledger.as_ref(), name, shown.ids, ctx.clock.now()).await?;
     Ok(Meaning::Same)
 }
 
@@ -144,53 +144,51 @@ pub async fn accept(
     .await
 }
 
-impl Gate {
-    /// Looks at start and from time to time whether the names of repositories still mean the same, until `stop` resolves.
-    pub async fn watch_repositories(&self, stop: impl Future<Output = ()>) {
-        let watching = async {
-            loop {
-                let rest = match self.look_at_repositories().await {
-                    true => CHECK_INTERVAL,
-                    false => RETRY_DELAY,
-                };
-                tokio::time::sleep(rest).await;
-            }
-        };
-        // A look that is broken off has changed nothing, or all it had to.
-        tokio::select! {
-            () = stop => {}
-            () = watching => {}
+/// Looks at start and from time to time whether the names of repositories still mean the same, until `stop` resolves.
+pub async fn watch(ctx: &Context, stop: impl Future<Output = ()>) {
+    let watching = async {
+        loop {
+            let rest = match check_all(ctx).await {
+                true => CHECK_INTERVAL,
+                false => RETRY_DELAY,
+            };
+            tokio::time::sleep(rest).await;
         }
+    };
+    // A look that is broken off has changed nothing, or all it had to.
+    tokio::select! {
+        () = stop => {}
+        () = watching => {}
     }
+}
 
-    /// One look at each name: pins what was never seen, tells of what has changed, and that it is over. Gives false when
-    /// GitHub or the ledger left one open.
-    pub async fn look_at_repositories(&self) -> bool {
-        let mut all = true;
-        for repository in &self.settings.repositories {
-            if let Err(failure) = self.look_at(repository).await {
-                tracing::debug!(repository = %repository.name, %failure, "cannot tell which repository that is");
-                all = false;
-            }
+/// One look at each name: pins what was never seen, tells of what has changed, and that it is over. Gives false when
+/// GitHub or the ledger left one open.
+pub async fn check_all(ctx: &Context) -> bool {
+    let mut all = true;
+    for repository in &ctx.settings.repositories {
+        if let Err(failure) = look_at(ctx, repository).await {
+            tracing::debug!(repository = %repository.name, %failure, "cannot tell which repository that is");
+            all = false;
         }
-        all
     }
+    all
+}
 
-    async fn look_at(&self, repository: &Repository) -> Result<(), Failure> {
-        if look(self, repository).await? != Meaning::Same {
-            return Ok(());
-        }
-        // GitHub answers under this name, so it is the repository's own, and no name before it matters any more.
-        let id = pinned(self.ledger.as_ref(), repository).await?.id;
-        let pins: Vec<PinRecord> = records::all(self.ledger.as_ref()).await?;
-        let former = pins
-            .iter()
-            .filter(|pin| pin.ids.id == id && self.settings.repository(pin.name.as_str()).is_none());
-        for name in former.map(|pin| &pin.name).chain([&repository.name]) {
-            for key in [taken_over(name), renamed(name)] {
-                self.alerts.over(&key, None).await?;
-            }
-        }
-        Ok(())
+async fn look_at(ctx: &Context, repository: &Repository) -> Result<(), Failure> {
+    if look(ctx, repository).await? != Meaning::Same {
+        return Ok(());
     }
+    // GitHub answers under this name, so it is the repository's own, and no name before it matters any more.
+    let id = pinned(ctx.ledger.as_ref(), repository).await?.id;
+    let pins: Vec<PinRecord> = records::all(ctx.ledger.as_ref()).await?;
+    let former = pins
+        .iter()
+        .filter(|pin| pin.ids.id == id && ctx.settings.repository(pin.name.as_str()).is_none());
+    for name in former.map(|pin| &pin.name).chain([&repository.name]) {
+        for key in [taken_over(name), renamed(name)] {
+            ctx.alerts.over(&key, None).await?;
+        }
+    }
+    Ok(())
 }

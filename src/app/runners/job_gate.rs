@@ -5,8 +5,10 @@
 //! that is admitted right now goes on, and keeps its verdict. Everything else loses the runner with all that is in it.
 
 use super::lifecycle;
-use crate::app::context::Gate;
-use crate::app::events::process;
+use super::record::{advance_runner, change_runner, note_job};
+use crate::app::context::Context;
+use crate::app::events::process::{Processed, Request, Stage, process_event};
+use crate::app::jobs::record::change_job;
 use crate::app::jobs::waiting;
 use crate::app::records::{Entered, RunnerRecord};
 use crate::app::settings::Repository;
@@ -25,37 +27,37 @@ use crate::ports::Failure;
 use crate::ports::github::{Purpose, RunnerScope};
 
 /// Finds out who is at the gate and answers. Gives false while GitHub does not show any job on the runner.
-pub(in crate::app) async fn judge(gate: &Gate, name: &str, hello: &Hello) -> Result<bool, Failure> {
-    let Some(runner) = lifecycle::note(gate, name, RunnerEvent::Knocked).await? else {
+pub(in crate::app) async fn judge(ctx: &Context, name: &str, hello: &Hello) -> Result<bool, Failure> {
+    let Some(runner) = advance_runner(ctx, name, RunnerEvent::Knocked).await? else {
         return Ok(true);
     };
-    let Some((repository, job)) = find(gate, &runner, hello).await? else {
+    let Some((repository, job)) = find(ctx, &runner, hello).await? else {
         return Ok(false);
     };
     if let Some(on) = &job.runner {
-        lifecycle::note_taken(gate, on, job.id).await?;
+        note_job(ctx, on, job.id).await?;
     }
-    let Some(admitted) = admit(gate, repository, &runner, &job).await? else {
+    let Some(admitted) = admit(ctx, repository, &runner, &job).await? else {
         let why = format!("job {} of {} has no right to it", job.id, repository.name);
         if job.id == runner.job {
             // GitHub fails it once its runner is gone: it runs nowhere else.
-            waiting::update_job(gate, job.id, |record| {
+            change_job(ctx, job.id, |record| {
                 let before = record.progress;
                 record.progress = before.max(Progress::InProgress);
                 record.progress != before
             })
             .await?;
         }
-        lifecycle::end(gate, name, Outcome::GateRefused, Some(&why)).await?;
+        lifecycle::end(ctx, name, Outcome::GateRefused, Some(&why)).await?;
         return Ok(true);
     };
-    let now = gate.clock.now();
+    let now = ctx.clock.now();
     // On record before it is done: a crash in between opens the gate again, and a theft found later knows of it.
-    let passed = lifecycle::change(gate, name, |record| record.advance(RunnerEvent::Admitted, now)).await?;
+    let passed = change_runner(ctx, name, |record| record.advance(RunnerEvent::Admitted, now)).await?;
     if passed.is_none_or(|record| !record.passed_gate || !record.state.is_alive()) {
         return Ok(true);
     }
-    waiting::update_job(gate, job.id, |record| {
+    change_job(ctx, job.id, |record| {
         record.progress = record.progress.max(Progress::InProgress);
         record.admitted = Some(admitted.clone());
         record.advance(
@@ -66,19 +68,19 @@ pub(in crate::app) async fn judge(gate: &Gate, name: &str, hello: &Hello) -> Res
         true
     })
     .await?;
-    waiting::forget(gate, job.id).await?;
-    open(gate, &runner).await?;
+    waiting::forget(ctx, job.id).await?;
+    open(ctx, &runner).await?;
     // Runners come up here, whatever was wrong before.
     for of in [None, Some(&runner.repository)] {
         let key = AlertKey::new(AlertKind::RunnerBootFailure, of);
-        gate.alerts.over(&key, None).await?;
+        ctx.alerts.over(&key, None).await?;
     }
     Ok(true)
 }
 
 /// Opens the gate of a runner whose job was let through.
-pub(in crate::app) async fn open(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
-    let Some(host) = &gate.host else { return Ok(()) };
+pub(in crate::app) async fn open(ctx: &Context, runner: &RunnerRecord) -> Result<(), Failure> {
+    let Some(host) = &ctx.host else { return Ok(()) };
     host.open_gate(&SlotId(runner.slot.clone())).await?;
     tracing::info!(
         job = runner.job.0,
@@ -92,7 +94,7 @@ pub(in crate::app) async fn open(gate: &Gate, runner: &RunnerRecord) -> Result<(
 /// The job that GitHub shows on a runner: most likely the one it was made for; else one that an event named; else one of
 /// the run that the guest names.
 async fn find<'g>(
-    gate: &'g Gate,
+    ctx: &'g Context,
     runner: &RunnerRecord,
     hello: &Hello,
 ) -> Result<Option<(&'g Repository, Job)>, Failure> {
@@ -100,20 +102,20 @@ async fn find<'g>(
         let is_it = |on: &event::JobRunner| runner.id.map_or(on.name == runner.name, |id| on.id == id);
         job.status == JobStatus::InProgress && job.runner.as_ref().is_some_and(is_it)
     };
-    let Some(own) = gate.settings.repository(runner.repository.as_str()) else {
+    let Some(own) = ctx.settings.repository(runner.repository.as_str()) else {
         return Ok(None);
     };
     let claimed = hello
         .repository
         .as_deref()
-        .and_then(|name| gate.settings.repository(name));
+        .and_then(|name| ctx.settings.repository(name));
     let claimed = claimed.filter(|claimed| claimed.name == own.name || share_runners(&claimed.scope, &own.scope));
     let candidates = [
         Some((own, runner.job)),
         runner.taken_by.map(|job| (claimed.unwrap_or(own), job)),
     ];
     for (repository, job) in candidates.into_iter().flatten() {
-        let found = gate.github.job(&repository.name, job, Purpose::Admit).await?;
+        let found = ctx.github.job(&repository.name, job, Purpose::Admit).await?;
         if let Some(found) = found.filter(runs_on) {
             return Ok(Some((repository, found)));
         }
@@ -121,7 +123,7 @@ async fn find<'g>(
     let (Some(repository), Some(run)) = (claimed, hello.run_id) else {
         return Ok(None);
     };
-    let jobs = gate
+    let jobs = ctx
         .github
         .jobs_of_run(&repository.name, RunId(run), Purpose::Admit)
         .await?;
@@ -141,7 +143,7 @@ fn share_runners(one: &RunnerScope, other: &RunnerScope) -> bool {
 /// The verdict with which a job may begin on a runner; none when it may not. Everything about it is asked anew, since what
 /// was true when the runner was made need not be true now. What follows for the job is done.
 async fn admit(
-    gate: &Gate,
+    ctx: &Context,
     repository: &Repository,
     runner: &RunnerRecord,
     job: &Job,
@@ -156,14 +158,13 @@ async fn admit(
         job: job.clone(),
     };
     let knocked = |entered: &&Entered| entered.state == RunnerState::Gated;
-    let asked = process::Asked {
+    let request = Request {
         delivery: &delivery,
-        received_at: (runner.history.iter().find(knocked)).map_or_else(|| gate.clock.now(), |entered| entered.at),
+        received_at: (runner.history.iter().find(knocked)).map_or_else(|| ctx.clock.now(), |entered| entered.at),
         attempts: 0,
-        has_slot: true,
-        at_gate: Some(job),
+        stage: Stage::JobGate(job),
     };
-    let (decision, _) = gate.decide(&asked, repository, &event).await?;
+    let Processed { decision, .. } = process_event(ctx, &request, repository, &event).await?;
     match decision.admission.verdict {
         AdmissionVerdict::Admit => Ok(Some(Admitted {
             pull_request: decision.trust.pull_request,
@@ -187,8 +188,8 @@ async fn admit(
                     runner.name, job.id
                 );
                 let key = AlertKey::new(AlertKind::StolenRunner, Some(&repository.name)).caused_by("gate");
-                let alert = Alert::new(&key, Some(job.id), &what, gate.clock.now());
-                gate.alerts.raise(alert).await?;
+                let alert = Alert::new(&key, Some(job.id), &what, ctx.clock.now());
+                ctx.alerts.raise(alert).await?;
             }
             Ok(None)
         }

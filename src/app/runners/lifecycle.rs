@@ -3,113 +3,31 @@
 //! A runner's record is there from before GitHub is asked for it until nothing of it is left, and only then becomes a
 //! past one. So whatever a crash leaves behind is found by listing the records.
 
-use super::thefts;
-use crate::app::context::Gate;
+use super::record::change_runner;
+use crate::app::context::Context;
 use crate::app::jobs::waiting;
-use crate::app::measure;
+use crate::app::quarantine;
 use crate::app::records::{self, JobRecord, PastRunner, RunnerRecord, Want};
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
-use crate::domain::event;
-use crate::domain::ids::JobId;
 use crate::domain::job::{Service, ServiceEvent};
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
 use crate::domain::slot::SlotId;
 use crate::ports::github::{Deletion, RunnerScope};
-use crate::ports::{Event, Failure, Ledger};
-
-/// A runner by its name, also one of which nothing is left.
-///
-/// # Errors
-/// The ledger's failure.
-pub async fn load(ledger: &dyn Ledger, name: &str) -> Result<Option<RunnerRecord>, Failure> {
-    if let Some(runner) = records::load(ledger, name).await? {
-        return Ok(Some(runner));
-    }
-    let past: Option<PastRunner> = records::load(ledger, name).await?;
-    Ok(past.map(|past| past.0))
-}
-
-/// The runner of ours that an event speaks of. A name can be anybody's; GitHub's id has to fit too, where it is known.
-pub(in crate::app) async fn of_event(gate: &Gate, runner: &event::JobRunner) -> Result<Option<RunnerRecord>, Failure> {
-    let known = load(gate.ledger.as_ref(), &runner.name).await?;
-    Ok(known.filter(|known| known.id.is_none_or(|id| id == runner.id)))
-}
-
-/// Changes the record of a runner of which something is left. Gives it as it is afterwards.
-pub(in crate::app) async fn change(
-    gate: &Gate,
-    name: &str,
-    mut change: impl FnMut(&mut RunnerRecord) -> bool + Send,
-) -> Result<Option<RunnerRecord>, Failure> {
-    let retention = gate.settings.retention;
-    let mut picked_up = None;
-    let changed = records::update(gate.ledger.as_ref(), name, retention, |old: Option<RunnerRecord>| {
-        let mut record = old?;
-        let known = measure::pickup(&record);
-        let changed = change(&mut record);
-        picked_up = measure::pickup(&record).filter(|_| changed && known.is_none());
-        changed.then_some(record)
-    })
-    .await?;
-    if let Some(took) = picked_up {
-        gate.observer.observe(&Event::RunnerPickedUp { took });
-    }
-    Ok(changed)
-}
-
-/// Advances a runner.
-pub(in crate::app) async fn note(gate: &Gate, name: &str, event: RunnerEvent) -> Result<Option<RunnerRecord>, Failure> {
-    let now = gate.clock.now();
-    change(gate, name, |record| record.advance(event, now)).await
-}
-
-/// Notes which job GitHub gave a runner to.
-pub(in crate::app) async fn note_taken(gate: &Gate, runner: &event::JobRunner, job: JobId) -> Result<(), Failure> {
-    let now = gate.clock.now();
-    change(gate, &runner.name, |record| {
-        let mut changed = record.advance(RunnerEvent::Connected, now);
-        if record.taken_by.is_none() {
-            record.taken_by = Some(job);
-            record.taken_at.get_or_insert(now);
-            changed = true;
-        }
-        if record.id.is_none() {
-            record.id = Some(runner.id);
-            changed = true;
-        }
-        changed
-    })
-    .await?;
-    Ok(())
-}
-
-/// Notes that GitHub shows some job on a runner.
-pub(in crate::app) async fn note_busy(gate: &Gate, name: &str) -> Result<(), Failure> {
-    let now = gate.clock.now();
-    change(gate, name, |record| {
-        let idle = record.taken_at.is_none() && record.state < RunnerState::Gated;
-        if idle {
-            record.taken_at = Some(now);
-        }
-        idle
-    })
-    .await?;
-    Ok(())
-}
+use crate::ports::{Event, Failure};
 
 /// Ends a runner and removes what is left of it. What does not work out now is done by the pool later.
 ///
 /// # Errors
 /// The ledger's failure; nothing was ended then.
 pub(in crate::app) async fn end(
-    gate: &Gate,
+    ctx: &Context,
     name: &str,
     outcome: Outcome,
     detail: Option<&str>,
 ) -> Result<(), Failure> {
-    let now = gate.clock.now();
+    let now = ctx.clock.now();
     let mut ended_now = false;
-    let ended = change(gate, name, |record| {
+    let ended = change_runner(ctx, name, |record| {
         ended_now = record.advance(RunnerEvent::Finished, now);
         if ended_now {
             record.outcome = Some(outcome);
@@ -131,47 +49,44 @@ pub(in crate::app) async fn end(
             "runner {name} has ended: {outcome}"
         );
         let outcome = record.outcome.unwrap_or(Outcome::Died);
-        gate.observer.observe(&Event::RunnerEnded { outcome });
+        ctx.observer.observe(&Event::RunnerEnded { outcome });
     }
-    if let Err(failure) = tear_down(gate, name).await {
+    if let Err(failure) = tear_down(ctx, name).await {
         tracing::warn!(runner = name, %failure, "something is left of runner {name}");
     }
-    gate.pool.wake();
+    ctx.pool.wake();
     Ok(())
 }
 
 /// Removes what is left of a runner that has ended: its environment first, so that nothing runs any more; then its job
 /// may have another one; then GitHub's record.
-pub(in crate::app) async fn tear_down(gate: &Gate, name: &str) -> Result<(), Failure> {
-    let ledger = gate.ledger.as_ref();
+pub(in crate::app) async fn tear_down(ctx: &Context, name: &str) -> Result<(), Failure> {
+    let ledger = ctx.ledger.as_ref();
     let Some(record) = records::load::<RunnerRecord>(ledger, name).await? else {
         return Ok(());
     };
-    if record.state != RunnerState::Ended || record.instance != gate.settings.instance {
+    if record.state != RunnerState::Ended || record.instance != ctx.settings.instance {
         // The environment is another machine's, and its pool sees the record too.
         return Ok(());
     }
-    if let Some(host) = &gate.host {
+    if let Some(host) = &ctx.host {
         host.destroy(&SlotId(record.slot.clone())).await?;
     }
     if record.was_stolen() {
-        thefts::count(gate, &record).await?;
+        quarantine::count_theft(ctx, &record).await?;
     }
-    release(gate, &record).await?;
-    remove_from_github(gate, &record).await?;
-    let now = gate.clock.now();
+    release(ctx, &record).await?;
+    remove_from_github(ctx, &record).await?;
+    let now = ctx.clock.now();
     let mut past = record;
     past.advance(RunnerEvent::TornDown, now);
-    records::update(ledger, name, gate.settings.retention, |_| {
-        Some(PastRunner(past.clone()))
-    })
-    .await?;
+    records::update(ledger, name, ctx.settings.retention, |_| Some(PastRunner(past.clone()))).await?;
     records::remove::<RunnerRecord>(ledger, name).await
 }
 
-async fn remove_from_github(gate: &Gate, record: &RunnerRecord) -> Result<(), Failure> {
+async fn remove_from_github(ctx: &Context, record: &RunnerRecord) -> Result<(), Failure> {
     let name = &record.name;
-    let Some(scope) = scope_of(gate, record) else {
+    let Some(scope) = scope_of(ctx, record) else {
         tracing::warn!(
             runner = name.as_str(),
             "{} is not configured any more: remove runner {name} at GitHub if it is still there",
@@ -183,12 +98,12 @@ async fn remove_from_github(gate: &Gate, record: &RunnerRecord) -> Result<(), Fa
         Some(id) => vec![id],
         // Its making was cut short, or its answer lost.
         None => {
-            let found = gate.github.runners_named(scope, name).await?;
+            let found = ctx.github.runners_named(scope, name).await?;
             found.into_iter().map(|runner| runner.id).collect()
         }
     };
     for id in ids {
-        if gate.github.delete_runner(scope, id).await? == Deletion::Busy {
+        if ctx.github.delete_runner(scope, id).await? == Deletion::Busy {
             return Err(Failure::Transient(format!(
                 "runner {name} is destroyed, and GitHub still shows it busy"
             )));
@@ -197,14 +112,14 @@ async fn remove_from_github(gate: &Gate, record: &RunnerRecord) -> Result<(), Fa
     Ok(())
 }
 
-fn scope_of<'a>(gate: &'a Gate, record: &RunnerRecord) -> Option<&'a RunnerScope> {
-    let repository = gate.settings.repository(record.repository.as_str())?;
+fn scope_of<'a>(ctx: &'a Context, record: &RunnerRecord) -> Option<&'a RunnerScope> {
+    let repository = ctx.settings.repository(record.repository.as_str())?;
     Some(&repository.scope)
 }
 
 /// The job of a runner that has ended: served, over, or in need of another runner.
-async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
-    let (now, settings) = (gate.clock.now(), &gate.settings);
+async fn release(ctx: &Context, runner: &RunnerRecord) -> Result<(), Failure> {
+    let (now, settings) = (ctx.clock.now(), &ctx.settings);
     let served = runner.has_served_its_job();
     // A thief can have a runner end in more than one way; none is a fault of the job that it was made for, or of the host.
     // Neither is it one that a swap gave it away, though that is no theft.
@@ -218,7 +133,7 @@ async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
         .as_ref()
         .map_or_else(String::new, |why| format!(" ({why})"));
     let job = records::update(
-        gate.ledger.as_ref(),
+        ctx.ledger.as_ref(),
         &runner.job.to_string(),
         settings.retention,
         |old: Option<JobRecord>| {
@@ -248,7 +163,7 @@ async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
         let what = format!("runner {} came to nothing: {}{more}", runner.name, outcome.as_str());
         let key = AlertKey::new(AlertKind::RunnerBootFailure, Some(&runner.repository));
         let alert = Alert::new(&key, Some(runner.job), &what, now);
-        gate.alerts.raise(alert).await?;
+        ctx.alerts.raise(alert).await?;
     }
     if gave_up || refused_for_long {
         // The other alert is over once any runner comes up; this job still has none.
@@ -264,11 +179,11 @@ async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
         );
         let key = AlertKey::new(AlertKind::JobStuck, Some(&runner.repository));
         let alert = Alert::new(&key, Some(runner.job), &what, now);
-        gate.alerts.raise(alert).await?;
+        ctx.alerts.raise(alert).await?;
     }
     let holds = |want: &Want| want.holder.as_ref().is_some_and(|holder| holder.runner == runner.name);
     if job.service == Service::Wanted {
-        waiting::change(gate, runner.job, |want| {
+        waiting::change(ctx, runner.job, |want| {
             let held = holds(want);
             if held {
                 want.holder = None;
@@ -278,7 +193,7 @@ async fn release(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
         })
         .await
     } else if job.runner.as_deref().is_none_or(|name| name == runner.name) {
-        waiting::forget(gate, runner.job).await
+        waiting::forget(ctx, runner.job).await
     } else {
         Ok(())
     }

@@ -5,6 +5,7 @@ pub mod job_gate;
 pub mod lifecycle;
 pub mod list;
 pub mod provision;
+pub mod record;
 pub mod sweep;
 pub mod thefts;
 pub mod ungated;

@@ -5,9 +5,11 @@
 //! repeated: the runner ends, whatever bears its name is removed, and the job's next runner has another name.
 
 use super::lifecycle;
-use crate::app::context::Gate;
-use crate::app::events::gather::PULLS_AT_ADMISSION;
-use crate::app::events::process;
+use super::record::{advance_runner, change_runner};
+use crate::app::context::Context;
+use crate::app::events::github_cache::PULLS_AT_ADMISSION;
+use crate::app::events::process::{Processed, Request, Stage, process_event};
+use crate::app::jobs::record::{change_job, load_job};
 use crate::app::jobs::waiting;
 use crate::app::records::{self, Holder, JobRecord, RunnerRecord, Want};
 use crate::app::repositories::pins::{self, Meaning};
@@ -27,82 +29,83 @@ use tokio::time::Instant;
 
 /// Makes a runner for a job that waits, in a slot that is ready.
 pub(in crate::app) async fn serve(
-    gate: &Gate,
+    ctx: &Context,
     host: &dyn RunnerHost,
     job: JobId,
     slot: &SlotId,
 ) -> Result<(), Failure> {
-    let ledger = gate.ledger.as_ref();
+    let ledger = ctx.ledger.as_ref();
     let Some(want) = records::load::<Want>(ledger, &job.to_string()).await? else {
         return Ok(());
     };
-    let (Some(repository), Some(record)) = (gate.settings.repository(want.repository.as_str()), gate.job(job).await?)
-    else {
-        return waiting::forget(gate, job).await;
+    let (Some(repository), Some(record)) = (
+        ctx.settings.repository(want.repository.as_str()),
+        load_job(ctx, job).await?,
+    ) else {
+        return waiting::forget(ctx, job).await;
     };
     match record.service {
         Service::Wanted => {}
         // A crash came between the two records: the job is owed a runner, or nothing.
         Service::Unwanted => {
-            let now = gate.clock.now();
-            waiting::update_job(gate, job, |record| {
+            let now = ctx.clock.now();
+            change_job(ctx, job, |record| {
                 record.advance(ServiceEvent::Want, now, "waits for a runner")
             })
             .await?;
         }
         Service::Serving | Service::Served | Service::Closed | Service::GivenUp => {
-            return waiting::forget(gate, job).await;
+            return waiting::forget(ctx, job).await;
         }
     }
-    if !is_admitted(gate, repository, &want, &record).await? {
+    if !is_admitted(ctx, repository, &want, &record).await? {
         return Ok(());
     }
-    if let Some(until) = gate.github.jit_not_before() {
+    if let Some(until) = ctx.github.jit_not_before() {
         // A request would be refused, and its name used up for nothing.
-        return waiting::change(gate, job, |want| {
+        return waiting::change(ctx, job, |want| {
             want.not_before = Some(until);
             true
         })
         .await;
     }
-    if !is_in_the_pinned_repository(gate, repository, &want).await? {
+    if !is_in_the_pinned_repository(ctx, repository, &want).await? {
         return Ok(());
     }
-    let Some(name) = take_name(gate, &want, &record, slot).await? else {
+    let Some(name) = take_name(ctx, &want, &record, slot).await? else {
         return Ok(());
     };
-    make(gate, host, repository, &want, &name, slot).await
+    make(ctx, host, repository, &want, &name, slot).await
 }
 
 /// Whether the job may have a runner now. If not, it is put off or closed.
-async fn is_admitted(gate: &Gate, repository: &Repository, want: &Want, record: &JobRecord) -> Result<bool, Failure> {
+async fn is_admitted(ctx: &Context, repository: &Repository, want: &Want, record: &JobRecord) -> Result<bool, Failure> {
     let job = want.event.job.id;
     let fresh = |decision: &Decision| {
-        let age = gate.clock.now() - decision.decided_at;
+        let age = ctx.clock.now() - decision.decided_at;
         decision.actions.contains(&Action::Provision) && age < PULLS_AT_ADMISSION
     };
     if record.entry(&want.delivery).is_some_and(|entry| fresh(&entry.decision)) {
         return Ok(true);
     }
-    let asked = process::Asked {
+    let request = Request {
         delivery: &want.delivery,
         received_at: want.received_at,
         attempts: want.tries,
-        has_slot: true,
-        at_gate: None,
+        stage: Stage::Provision,
     };
-    let (decision, not_before) = gate.decide(&asked, repository, &want.event).await?;
-    let now = gate.clock.now();
+    let Processed { decision, not_before } = process_event(ctx, &request, repository, &want.event).await?;
+    let now = ctx.clock.now();
     match decision.admission.verdict {
         AdmissionVerdict::Admit => {
-            waiting::change(gate, job, |want| std::mem::take(&mut want.tries) > 0).await?;
+            waiting::change(ctx, job, |want| std::mem::take(&mut want.tries) > 0).await?;
             Ok(true)
         }
         // The pool sees for itself when that is over.
         AdmissionVerdict::Hold if decision.admission.reasons == [Reason::Quarantined] => Ok(false),
         AdmissionVerdict::Hold => {
             let until = not_before.max(Some(now + backoff(want.tries, 0.0)));
-            waiting::change(gate, job, |want| {
+            waiting::change(ctx, job, |want| {
                 want.tries += 1;
                 want.not_before = until;
                 true
@@ -112,7 +115,7 @@ async fn is_admitted(gate: &Gate, repository: &Repository, want: &Want, record: 
         }
         AdmissionVerdict::Deny | AdmissionVerdict::None => {
             let reasons = reason::join(&decision.admission.reasons);
-            waiting::close(gate, job, &format!("gets no runner: {reasons}")).await?;
+            waiting::close(ctx, job, &format!("gets no runner: {reasons}")).await?;
             Ok(false)
         }
     }
@@ -120,12 +123,12 @@ async fn is_admitted(gate: &Gate, repository: &Repository, want: &Want, record: 
 
 /// Whether the name still means the pinned repository, by GitHub's word of this moment: the request for a runner goes to
 /// whoever has the name. If not, the job is put off or closed.
-async fn is_in_the_pinned_repository(gate: &Gate, repository: &Repository, want: &Want) -> Result<bool, Failure> {
+async fn is_in_the_pinned_repository(ctx: &Context, repository: &Repository, want: &Want) -> Result<bool, Failure> {
     let job = want.event.job.id;
-    let until = match pins::look(gate, repository).await {
+    let until = match pins::look(ctx, repository).await {
         Ok(Meaning::Same) => return Ok(true),
         Ok(Meaning::Changed) => {
-            waiting::close(gate, job, &format!("gets no runner: {}", Reason::RepositoryChanged)).await?;
+            waiting::close(ctx, job, &format!("gets no runner: {}", Reason::RepositoryChanged)).await?;
             return Ok(false);
         }
         Ok(Meaning::Nothing) => {
@@ -138,8 +141,8 @@ async fn is_in_the_pinned_repository(gate: &Gate, repository: &Repository, want:
             None
         }
     };
-    let next = gate.clock.now() + backoff(want.tries, 0.0);
-    waiting::change(gate, job, |want| {
+    let next = ctx.clock.now() + backoff(want.tries, 0.0);
+    waiting::change(ctx, job, |want| {
         want.tries += 1;
         want.not_before = until.max(Some(next));
         true
@@ -150,12 +153,12 @@ async fn is_in_the_pinned_repository(gate: &Gate, repository: &Repository, want:
 
 /// Records the job's next runner: who makes it, its name, and that the job has it. None when somebody else was faster or
 /// no attempt is left.
-async fn take_name(gate: &Gate, want: &Want, record: &JobRecord, slot: &SlotId) -> Result<Option<String>, Failure> {
-    let (settings, now, job) = (&gate.settings, gate.clock.now(), record.id);
+async fn take_name(ctx: &Context, want: &Want, record: &JobRecord, slot: &SlotId) -> Result<Option<String>, Failure> {
+    let (settings, now, job) = (&ctx.settings, ctx.clock.now(), record.id);
     let number = record.mints + 1;
     let name = runner_name(&settings.name_prefix, &settings.instance, job, number);
     let mut is_ours = false;
-    waiting::change(gate, job, |want| {
+    waiting::change(ctx, job, |want| {
         is_ours = want.holder.is_none();
         if is_ours {
             want.holder = Some(Holder {
@@ -178,12 +181,9 @@ async fn take_name(gate: &Gate, want: &Want, record: &JobRecord, slot: &SlotId) 
         &slot.0,
         now,
     );
-    records::update(gate.ledger.as_ref(), &name, settings.retention, |_| {
-        Some(runner.clone())
-    })
-    .await?;
+    records::update(ctx.ledger.as_ref(), &name, settings.retention, |_| Some(runner.clone())).await?;
     let mut named = false;
-    waiting::update_job(gate, job, |record| {
+    change_job(ctx, job, |record| {
         named = record.mints + 1 == number && record.advance(ServiceEvent::Name, now, format!("runner {name} is made"));
         if named {
             record.mints = number;
@@ -194,14 +194,14 @@ async fn take_name(gate: &Gate, want: &Want, record: &JobRecord, slot: &SlotId) 
     .await?;
     if !named {
         // Events were faster: the job is over, or has another runner.
-        lifecycle::end(gate, &name, Outcome::Cancelled, None).await?;
+        lifecycle::end(ctx, &name, Outcome::Cancelled, None).await?;
         return Ok(None);
     }
     Ok(Some(name))
 }
 
 async fn make(
-    gate: &Gate,
+    ctx: &Context,
     host: &dyn RunnerHost,
     repository: &Repository,
     want: &Want,
@@ -215,12 +215,12 @@ async fn make(
         labels: job.labels.clone(),
     };
     let began = Instant::now();
-    let answer = gate.github.generate_jit(&repository.scope, &request).await;
+    let answer = ctx.github.generate_jit(&repository.scope, &request).await;
     let took = began.elapsed();
-    gate.observer.observe(&Event::RunnerRequested { took });
+    ctx.observer.observe(&Event::RunnerRequested { took });
     match answer {
-        Ok(JitOutcome::Made(runner)) => start(gate, host, repository, job.id, name, slot, runner).await,
-        Ok(JitOutcome::NameTaken) => lifecycle::end(gate, name, Outcome::NameTaken, None).await,
+        Ok(JitOutcome::Made(runner)) => start(ctx, host, repository, job.id, name, slot, runner).await,
+        Ok(JitOutcome::NameTaken) => lifecycle::end(ctx, name, Outcome::NameTaken, None).await,
         // Asked for again, after the same waits as when there is no answer: a refusal can pass, or be put right by a person.
         Ok(JitOutcome::Refused(why)) | Err(Failure::Permanent(why)) => {
             tracing::warn!(
@@ -229,21 +229,21 @@ async fn make(
                 "GitHub makes no runner for job {}: it is asked again",
                 job.id
             );
-            lifecycle::end(gate, name, Outcome::Refused, Some(&why)).await
+            lifecycle::end(ctx, name, Outcome::Refused, Some(&why)).await
         }
         Err(failure) => {
-            lifecycle::end(gate, name, Outcome::Lost, Some(&failure.to_string())).await?;
+            lifecycle::end(ctx, name, Outcome::Lost, Some(&failure.to_string())).await?;
             if let Failure::RateLimited { until, .. } = failure {
-                put_off(gate, job.id, until).await?;
+                put_off(ctx, job.id, until).await?;
             }
             Ok(())
         }
     }
 }
 
-async fn put_off(gate: &Gate, job: JobId, until: DateTime<Utc>) -> Result<(), Failure> {
-    let latest = gate.clock.now() + TimeDelta::hours(1);
-    waiting::change(gate, job, |want| {
+async fn put_off(ctx: &Context, job: JobId, until: DateTime<Utc>) -> Result<(), Failure> {
+    let latest = ctx.clock.now() + TimeDelta::hours(1);
+    waiting::change(ctx, job, |want| {
         want.not_before = want.not_before.max(Some(until.min(latest)));
         true
     })
@@ -251,7 +251,7 @@ async fn put_off(gate: &Gate, job: JobId, until: DateTime<Utc>) -> Result<(), Fa
 }
 
 async fn start(
-    gate: &Gate,
+    ctx: &Context,
     host: &dyn RunnerHost,
     repository: &Repository,
     job: JobId,
@@ -259,17 +259,17 @@ async fn start(
     slot: &SlotId,
     runner: JitRunner,
 ) -> Result<(), Failure> {
-    let now = gate.clock.now();
+    let now = ctx.clock.now();
     let (id, config) = (runner.id, runner.config);
-    let record = lifecycle::change(gate, name, |record| {
+    let record = change_runner(ctx, name, |record| {
         record.id = Some(id);
         record.advance(RunnerEvent::Made, now)
     })
     .await?;
     if record.is_none_or(|record| !record.state.is_alive()) {
         // The job was cancelled meanwhile, and nothing of its runner was there yet to be removed.
-        gate.github.delete_runner(&repository.scope, id).await?;
-        return lifecycle::tear_down(gate, name).await;
+        ctx.github.delete_runner(&repository.scope, id).await?;
+        return lifecycle::tear_down(ctx, name).await;
     }
     if let Err(failure) = host.claim(slot, name, config).await {
         // A machine that is short of something for a moment takes no attempt from the job.
@@ -277,9 +277,9 @@ async fn start(
             Failure::Permanent(_) => Outcome::BootFailed,
             Failure::Transient(_) | Failure::RateLimited { .. } => Outcome::Lost,
         };
-        return lifecycle::end(gate, name, outcome, Some(&failure.to_string())).await;
+        return lifecycle::end(ctx, name, outcome, Some(&failure.to_string())).await;
     }
     tracing::info!(job = job.0, runner = id.0, name, "made runner {name} for job {job}");
-    lifecycle::note(gate, name, RunnerEvent::Started).await?;
+    advance_runner(ctx, name, RunnerEvent::Started).await?;
     Ok(())
 }

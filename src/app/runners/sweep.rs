@@ -4,8 +4,10 @@
 //! that GitHub shows and the ledger does not know belongs to nothing. Other instances' runners and the operator's own are
 //! told by their names and never touched; of those that nobody knows people are told.
 
+use super::record::{note_busy, note_job};
 use super::{lifecycle, ungated};
-use crate::app::context::Gate;
+use crate::app::context::Context;
+use crate::app::jobs::record::change_job;
 use crate::app::jobs::waiting;
 use crate::app::records::{Holder, RunnerRecord, Want};
 use crate::app::settings::Repository;
@@ -15,34 +17,15 @@ use crate::domain::runner::{Outcome, is_job_and_attempt, runners_of};
 use crate::ports::Failure;
 use crate::ports::github::{Deletion, Purpose, RunnerScope};
 use crate::ports::ledger::{Key, Kind};
-use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeSet;
 
-/// How soon GitHub is listed again where something could not be removed, or seen.
-const RETRY: TimeDelta = TimeDelta::seconds(5);
-
-/// When GitHub was last listed.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::app) struct Swept {
-    /// When that was over.
-    pub(in crate::app) at: DateTime<Utc>,
-    /// Whether all could be seen, and removed.
-    pub(in crate::app) cleanly: bool,
-}
-
-/// Whether GitHub is to be listed: at start, and at each pass that comes by the clock. Passes that events bring on come
-/// between, many a second, and look at this machine and the ledger only. Lists that did not change cost no quota.
-pub(in crate::app) fn is_due(last: Option<Swept>, pass: TimeDelta, now: DateTime<Utc>) -> bool {
-    last.is_none_or(|swept| now - swept.at >= if swept.cleanly { pass } else { pass.min(RETRY) })
-}
-
 /// Lists runners, tells of those that nobody knows, and removes GitHub's records of this instance's runners that are in no ledger. Gives whether there were any.
-pub(in crate::app) async fn sweep(gate: &Gate) -> Result<bool, Failure> {
-    let ours = runners_of(&gate.settings.name_prefix, &gate.settings.instance);
+pub(in crate::app) async fn sweep(ctx: &Context) -> Result<bool, Failure> {
+    let ours = runners_of(&ctx.settings.name_prefix, &ctx.settings.instance);
     let mut found = false;
     let mut failed = None;
-    for scope in scopes(gate) {
-        if let Err(failure) = sweep_scope(gate, &scope, &ours, &mut found).await {
+    for scope in scopes(ctx) {
+        if let Err(failure) = sweep_scope(ctx, &scope, &ours, &mut found).await {
             // One that cannot be listed holds up no other.
             failed.get_or_insert(failure);
         }
@@ -50,9 +33,9 @@ pub(in crate::app) async fn sweep(gate: &Gate) -> Result<bool, Failure> {
     failed.map_or(Ok(found), Err)
 }
 
-fn scopes(gate: &Gate) -> Vec<RunnerScope> {
+fn scopes(ctx: &Context) -> Vec<RunnerScope> {
     let mut seen = BTreeSet::new();
-    let scopes = gate
+    let scopes = ctx
         .settings
         .repositories
         .iter()
@@ -65,19 +48,19 @@ fn scopes(gate: &Gate) -> Vec<RunnerScope> {
         .collect()
 }
 
-async fn sweep_scope(gate: &Gate, scope: &RunnerScope, ours: &str, found: &mut bool) -> Result<(), Failure> {
+async fn sweep_scope(ctx: &Context, scope: &RunnerScope, ours: &str, found: &mut bool) -> Result<(), Failure> {
     let mut busy = None;
-    let listed = gate.github.runners(scope).await?;
-    ungated::tell(gate, scope, &listed, ours).await?;
+    let listed = ctx.github.runners(scope).await?;
+    ungated::tell(ctx, scope, &listed, ours).await?;
     for runner in listed {
         if !runner.name.strip_prefix(ours).is_some_and(is_job_and_attempt) {
             continue;
         }
         let key = Key::new(Kind::Runner, &runner.name);
-        let is_known = gate.ledger.get(&key).await?.is_some();
+        let is_known = ctx.ledger.get(&key).await?.is_some();
         if is_known && runner.busy {
             // Its gate has to be heard soon, also where no event tells of the job.
-            lifecycle::note_busy(gate, &runner.name).await?;
+            note_busy(ctx, &runner.name).await?;
         }
         if !is_known {
             tracing::warn!(
@@ -86,7 +69,7 @@ async fn sweep_scope(gate: &Gate, scope: &RunnerScope, ours: &str, found: &mut b
                 runner.name
             );
             *found = true;
-            if gate.github.delete_runner(scope, runner.id).await? == Deletion::Busy {
+            if ctx.github.delete_runner(scope, runner.id).await? == Deletion::Busy {
                 busy.get_or_insert(runner.name);
             }
         }
@@ -99,21 +82,21 @@ async fn sweep_scope(gate: &Gate, scope: &RunnerScope, ours: &str, found: &mut b
 
 /// No job took a runner in time, as far as we heard: asks GitHub what became of the job it is there for. Gives false when
 /// it has to be asked again.
-pub(in crate::app) async fn ask_about(gate: &Gate, runner: &RunnerRecord) -> Result<bool, Failure> {
-    let Some(repository) = gate.settings.repository(runner.repository.as_str()) else {
-        lifecycle::end(gate, &runner.name, Outcome::Cancelled, None).await?;
+pub(in crate::app) async fn ask_about(ctx: &Context, runner: &RunnerRecord) -> Result<bool, Failure> {
+    let Some(repository) = ctx.settings.repository(runner.repository.as_str()) else {
+        lifecycle::end(ctx, &runner.name, Outcome::Cancelled, None).await?;
         return Ok(true);
     };
-    let job = gate.github.job(&repository.name, runner.job, Purpose::Admit).await?;
+    let job = ctx.github.job(&repository.name, runner.job, Purpose::Admit).await?;
     let outcome = match job {
-        Some(job) if job.status == JobStatus::Queued && is_taken(gate, repository, runner).await? => Outcome::Stolen,
+        Some(job) if job.status == JobStatus::Queued && is_taken(ctx, repository, runner).await? => Outcome::Stolen,
         // One absence is no end: before the next runner GitHub is asked again whether there is such a job.
         None => Outcome::NobodyCame,
         Some(job) if job.status == JobStatus::Queued => Outcome::NobodyCame,
         Some(job) if job.status == JobStatus::InProgress => {
             let here = |on: &&JobRunner| on.name == runner.name;
             if let Some(on) = job.runner.as_ref().filter(here) {
-                lifecycle::note_taken(gate, on, job.id).await?;
+                note_job(ctx, on, job.id).await?;
                 return Ok(true);
             }
             Outcome::Cancelled
@@ -121,27 +104,27 @@ pub(in crate::app) async fn ask_about(gate: &Gate, runner: &RunnerRecord) -> Res
         Some(_) => Outcome::Cancelled,
     };
     if outcome == Outcome::Cancelled {
-        waiting::close(gate, runner.job, "GitHub says that it is over, or runs elsewhere").await?;
+        waiting::close(ctx, runner.job, "GitHub says that it is over, or runs elsewhere").await?;
     }
-    lifecycle::end(gate, &runner.name, outcome, None).await?;
+    lifecycle::end(ctx, &runner.name, outcome, None).await?;
     Ok(true)
 }
 
 /// Whether GitHub shows a job on a runner, though it is not the one that the runner is there for.
-async fn is_taken(gate: &Gate, repository: &Repository, runner: &RunnerRecord) -> Result<bool, Failure> {
-    let found = gate.github.runners_named(&repository.scope, &runner.name).await?;
+async fn is_taken(ctx: &Context, repository: &Repository, runner: &RunnerRecord) -> Result<bool, Failure> {
+    let found = ctx.github.runners_named(&repository.scope, &runner.name).await?;
     Ok(found.iter().any(|found| found.busy && Some(found.id) == runner.id))
 }
 
 /// The runner that another instance makes for a job does not come up, and perhaps neither does that instance: asks GitHub
 /// whether the job still waits, and if so lets anybody make it another one. The runner itself stays the other's.
-pub(in crate::app) async fn take_over(gate: &Gate, want: &Want, holder: &Holder) -> Result<(), Failure> {
+pub(in crate::app) async fn take_over(ctx: &Context, want: &Want, holder: &Holder) -> Result<(), Failure> {
     let job = want.event.job.id;
-    let Some(repository) = gate.settings.repository(want.repository.as_str()) else {
+    let Some(repository) = ctx.settings.repository(want.repository.as_str()) else {
         return Ok(());
     };
-    let now = gate.clock.now();
-    let found = gate.github.job(&repository.name, job, Purpose::Admit).await?;
+    let now = ctx.clock.now();
+    let found = ctx.github.job(&repository.name, job, Purpose::Admit).await?;
     let status = found.as_ref().map(|job| job.status);
     let on = found.and_then(|job| job.runner);
     match status {
@@ -149,7 +132,7 @@ pub(in crate::app) async fn take_over(gate: &Gate, want: &Want, holder: &Holder)
         None | Some(JobStatus::Queued) => {
             let what = format!("runner {} of another instance does not come up", holder.runner);
             tracing::warn!(job = job.0, runner = holder.runner, "{what}: job {job} is taken over");
-            waiting::update_job(gate, job, |record| {
+            change_job(ctx, job, |record| {
                 let is_its = record.runner.as_ref() == Some(&holder.runner);
                 let lost = is_its && record.advance(ServiceEvent::Lose, now, what.clone());
                 if lost {
@@ -158,11 +141,11 @@ pub(in crate::app) async fn take_over(gate: &Gate, want: &Want, holder: &Holder)
                 lost
             })
             .await?;
-            waiting::change(gate, job, |want| want.holder.take_if(|held| held == holder).is_some()).await
+            waiting::change(ctx, job, |want| want.holder.take_if(|held| held == holder).is_some()).await
         }
         Some(JobStatus::InProgress) if on.is_some_and(|on| on.name == holder.runner) => {
             // It is alive after all, and its instance the only one that can open its gate.
-            waiting::change(gate, job, |want| match want.holder.as_mut() {
+            waiting::change(ctx, job, |want| match want.holder.as_mut() {
                 Some(held) if held == holder => {
                     held.since = now;
                     true
@@ -171,6 +154,6 @@ pub(in crate::app) async fn take_over(gate: &Gate, want: &Want, holder: &Holder)
             })
             .await
         }
-        _ => waiting::close(gate, job, "GitHub says that it is over, or runs elsewhere").await,
+        _ => waiting::close(ctx, job, "GitHub says that it is over, or runs elsewhere").await,
     }
 }

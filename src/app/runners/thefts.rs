@@ -7,11 +7,8 @@
 //!
 //! The shortest pause is as long as a quarantine of the repository, `routing.quarantine_s`.
 
-use crate::app::context::Gate;
-use crate::app::quarantine::{GroupRecord, Waiter};
-use crate::app::records::{self, RunnerRecord};
-use crate::domain::alert::{Alert, AlertKey, AlertKind};
-use crate::ports::Failure;
+use crate::app::settings::Repository;
+use crate::domain::ids::JobId;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +17,7 @@ const MAX_THEFTS: u32 = 3;
 /// How often the pause doubles: the longest one is 16 times the shortest.
 const MAX_DOUBLINGS: u32 = 4;
 /// How long pauses hold one job, in shortest pauses, from when it came in.
-const MAX_HELD: i32 = 30;
+pub(in crate::app) const MAX_HELD: i32 = 30;
 /// Thefts that are further apart than this are not in a row.
 const APART_INTERVAL: TimeDelta = TimeDelta::hours(1);
 /// The shortest pause where quarantine is switched off.
@@ -28,11 +25,30 @@ const SHORTEST_DELAY: TimeDelta = TimeDelta::seconds(1);
 /// Stolen runners that are remembered by name, so that none counts twice.
 const MAX_REMEMBERED: usize = 64;
 
+/// A job that may be held.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::app) struct Waiter {
+    /// The job.
+    pub(in crate::app) job: JobId,
+    /// Since when it waits.
+    pub(in crate::app) since: DateTime<Utc>,
+    /// How long it can be held at most.
+    pub(in crate::app) at_most: TimeDelta,
+}
+
+impl Waiter {
+    /// A job of a repository that came in then.
+    pub(in crate::app) fn of(repository: &Repository, job: JobId, since: DateTime<Utc>) -> Self {
+        let at_most = repository.quarantine;
+        Self { job, since, at_most }
+    }
+}
+
 /// The latest thefts in a runner group.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(in crate::app) struct Thefts {
     /// How many there were in a row.
-    count: u32,
+    pub(in crate::app) count: u32,
     /// How many pauses they led to.
     pauses: u32,
     /// The latest pause.
@@ -44,15 +60,15 @@ pub(in crate::app) struct Thefts {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Pause {
-    since: DateTime<Utc>,
-    until: DateTime<Utc>,
+pub(in crate::app) struct Pause {
+    pub(in crate::app) since: DateTime<Utc>,
+    pub(in crate::app) until: DateTime<Utc>,
 }
 
 impl Thefts {
     /// Counts a stolen runner once, and begins a pause when it is time for one. A runner that was made before a pause and is
     /// stolen during it makes that pause no longer.
-    fn note(&mut self, runner: &str, shortest: TimeDelta, now: DateTime<Utc>) -> bool {
+    pub(in crate::app) fn note(&mut self, runner: &str, shortest: TimeDelta, now: DateTime<Utc>) -> bool {
         if self.runners.iter().any(|known| known == runner) {
             return false;
         }
@@ -76,7 +92,7 @@ impl Thefts {
         true
     }
 
-    fn pause_at(&self, now: DateTime<Utc>) -> Option<Pause> {
+    pub(in crate::app) fn pause_at(&self, now: DateTime<Utc>) -> Option<Pause> {
         self.pause.filter(|pause| pause.until > now)
     }
 
@@ -90,53 +106,13 @@ impl Thefts {
     }
 }
 
-fn shortest(quarantine: TimeDelta) -> TimeDelta {
+pub(in crate::app) fn shortest(quarantine: TimeDelta) -> TimeDelta {
     quarantine.max(SHORTEST_DELAY)
-}
-
-/// Counts a runner that was stolen, and says so where that leads to a pause. To be repeated after a failure or a crash,
-/// before the job of the runner can have another one.
-pub(in crate::app) async fn count(gate: &Gate, runner: &RunnerRecord) -> Result<(), Failure> {
-    let Some(repository) = gate.settings.repository(runner.repository.as_str()) else {
-        return Ok(());
-    };
-    let (group, now) = (repository.group_key(), gate.clock.now());
-    let shortest = shortest(repository.quarantine);
-    let retention = gate.settings.retention;
-    let record = records::update(gate.ledger.as_ref(), &group, retention, |old: Option<GroupRecord>| {
-        let mut record = old.unwrap_or_default();
-        record.thefts.note(&runner.name, shortest, now).then_some(record)
-    })
-    .await?;
-    let Some((thefts, pause)) = record.and_then(|record| {
-        let pause = record.thefts.pause_at(now)?;
-        Some((record.thefts.count, pause))
-    }) else {
-        return Ok(());
-    };
-    let pause_s = (pause.until - pause.since).num_seconds();
-    tracing::warn!(
-        group,
-        thefts,
-        pause_s,
-        "{thefts} runners of {group} were stolen in a row: none is made there for {pause_s} s"
-    );
-    let by = runner
-        .taken_by
-        .map_or_else(String::new, |job| format!(", the last one by job {job}"));
-    let what = format!(
-        "{thefts} runners of {group} were stolen in a row{by}: no runner is made there for {pause_s} s, and no trusted job \
-         waits for that longer than {} s in all",
-        (shortest * MAX_HELD).num_seconds()
-    );
-    let key = AlertKey::new(AlertKind::StolenRunner, Some(&repository.name)).caused_by("thefts");
-    gate.alerts.raise(Alert::new(&key, None, &what, now)).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::JobId;
 
     const QUARANTINE: TimeDelta = TimeDelta::seconds(60);
 

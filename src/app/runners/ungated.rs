@@ -5,8 +5,8 @@
 //! otherwise only if the operator lists it. The list of GitHub has self-hosted runners only: its own larger ones are
 //! listed elsewhere. None is removed.
 
-use super::lifecycle;
-use crate::app::context::Gate;
+use super::record::load_runner;
+use crate::app::context::Context;
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::runner::is_job_and_attempt;
 use crate::ports::github::{GitHubRunner, RunnerScope};
@@ -18,7 +18,7 @@ const MAX_NAMED: usize = 8;
 
 /// Whether the ledger has a runner of that name and id. One whose id is not known yet is just being made.
 pub(in crate::app) async fn is_ours(ledger: &dyn Ledger, runner: &GitHubRunner) -> Result<bool, Failure> {
-    let known = lifecycle::load(ledger, &runner.name).await?;
+    let known = load_runner(ledger, &runner.name).await?;
     Ok(known.is_some_and(|known| known.id.is_none_or(|id| id == runner.id)))
 }
 
@@ -30,7 +30,7 @@ pub(in crate::app) fn is_listed(known: &GlobSet, runner: &GitHubRunner) -> bool 
 /// Tells of the runners in a scope that nobody knows, once for each set of them, and that it is over when there are none.
 /// Records that begin with `ours` and are in no ledger are removed by the sweep.
 pub(in crate::app) async fn tell(
-    gate: &Gate,
+    ctx: &Context,
     scope: &RunnerScope,
     listed: &[GitHubRunner],
     ours: &str,
@@ -38,20 +38,20 @@ pub(in crate::app) async fn tell(
     let mut unknown = Vec::new();
     for runner in listed {
         let is_left_over = runner.name.strip_prefix(ours).is_some_and(is_job_and_attempt);
-        if is_listed(&gate.settings.known_runners, runner) || is_ours(gate.ledger.as_ref(), runner).await? {
+        if is_listed(&ctx.settings.known_runners, runner) || is_ours(ctx.ledger.as_ref(), runner).await? {
             continue;
         }
-        if !is_left_over || lifecycle::load(gate.ledger.as_ref(), &runner.name).await?.is_some() {
+        if !is_left_over || load_runner(ctx.ledger.as_ref(), &runner.name).await?.is_some() {
             unknown.push(runner.name.as_str());
         }
     }
     let key = AlertKey::new(AlertKind::UngatedRunner, Some(scope.repository()));
     if unknown.is_empty() {
-        return gate.alerts.over(&key, None).await;
+        return ctx.alerts.over(&key, None).await;
     }
     let what = summary(scope, &mut unknown);
-    let alert = Alert::new(&key, None, &what, gate.clock.now());
-    gate.alerts.raise_once(alert).await
+    let alert = Alert::new(&key, None, &what, ctx.clock.now());
+    ctx.alerts.raise_once(alert).await
 }
 
 fn summary(scope: &RunnerScope, unknown: &mut [&str]) -> String {

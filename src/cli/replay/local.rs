@@ -5,7 +5,10 @@ use super::play::{Post, Remains, Stage};
 use super::target::post;
 use crate::adapters::clock::ManualClock;
 use crate::adapters::hosts::synthetic::SyntheticHost;
-use crate::app::Gate;
+use crate::app;
+use crate::app::events::worker;
+use crate::app::jobs::record::load_job;
+use crate::app::pool::pass;
 use crate::app::records;
 use crate::config::{self, Config, Credentials, Sources};
 use crate::domain::alert::{Alert, AlertState};
@@ -42,7 +45,7 @@ pub(super) struct Local {
     config: Config,
     store: Store,
     host: Arc<SyntheticHost>,
-    gate: Arc<Gate>,
+    ctx: Arc<app::Context>,
     ingress: Option<Running>,
     secret: SecretString,
 }
@@ -63,7 +66,7 @@ impl Local {
             http: http.clone(),
             github: GitHub::new(simulator.url(), http.clone()),
             secret: SecretString::from(SECRET),
-            gate: runtime::build_gate(&config, &time, &store, Some(host.clone()), "replay00", Arc::new(()))?,
+            ctx: runtime::build_context(&config, &time, &store, Some(host.clone()), "replay00", Arc::new(()))?,
             ingress: None,
             clock,
             simulator,
@@ -84,9 +87,9 @@ impl Local {
     }
 
     fn open(&mut self) -> Result<()> {
-        let health = runtime::health(&self.gate);
+        let health = runtime::health(&self.ctx);
         let (ingress, _) =
-            runtime::open_ingress(&self.config, &self.gate, health, Bind::Tcp(([127, 0, 0, 1], 0).into()))?;
+            runtime::open_ingress(&self.config, &self.ctx, health, Bind::Tcp(([127, 0, 0, 1], 0).into()))?;
         self.ingress = Some(ingress);
         Ok(())
     }
@@ -145,12 +148,12 @@ impl Stage for Local {
     }
 
     async fn work(&mut self) -> Result<usize> {
-        let worked = self.gate.run_until_idle("replay").await?;
-        Ok(worked + self.gate.attend_pool().await?)
+        let worked = worker::run_until_idle(&self.ctx, "replay").await?;
+        Ok(worked + pass::run_once(&self.ctx).await?)
     }
 
     async fn decision(&self, delivery: &DeliveryId, job: JobId) -> Result<Option<Decision>> {
-        let record = self.gate.job(job).await?;
+        let record = load_job(&self.ctx, job).await?;
         Ok(record.and_then(|record| record.entry(delivery).map(|entry| entry.decision.clone())))
     }
 
@@ -168,7 +171,7 @@ impl Stage for Local {
             ingress.stop().await;
         }
         let time: Arc<dyn Clock> = self.clock.clone();
-        self.gate = runtime::build_gate(
+        self.ctx = runtime::build_context(
             &self.config,
             &time,
             &self.store,
@@ -183,7 +186,7 @@ impl Stage for Local {
         // What waits for a job is not left over from one.
         let slots = self.host.list().await?;
         let claimed = slots.iter().filter(|slot| slot.runner.is_some()).count();
-        let alerts: Vec<Alert> = records::list(self.gate.ledger.as_ref(), ALERTS).await?;
+        let alerts: Vec<Alert> = records::list(self.ctx.ledger.as_ref(), ALERTS).await?;
         let kind = |alert: &Alert| alert.kind.as_str().to_owned();
         let is_open = |alert: &&Alert| alert.state != AlertState::Resolved;
         Ok(Remains {
@@ -194,7 +197,7 @@ impl Stage for Local {
     }
 
     fn variable(&self) -> &str {
-        self.gate
+        self.ctx
             .settings
             .repositories
             .first()

@@ -1,16 +1,17 @@
-//! Text that means nothing to whatever shows it. Outsiders name branches, jobs, labels and accounts; alerts carry such names
-//! to chats, mails, web pages and terminals, each with a markup of its own, and on through tools that escape nothing.
+//! Inert text. Outsiders choose the names of branches, jobs, labels and accounts. Alerts carry these names to chats,
+//! mails, web pages and terminals, each with its own markup, and through tools that escape nothing.
 //!
-//! So it is done once, before an alert is stored, and for all of them. What could steer, reorder or hide is replaced by
-//! U+FFFD, what could be markup, a mention or a link by its full-width twin: a person reads the same, a parser sees
-//! letters. Plain names stay as they are.
+//! The text is therefore made inert once, before an alert is stored, for all receivers. A character that could control,
+//! reorder or hide text is replaced by U+FFFD. A character that could be markup, a mention or a link is replaced by its
+//! full-width twin: a person reads the same text, and a parser sees letters. Plain names are unchanged.
 
 use crate::domain::text::is_hidden;
 
-/// What stands for a character that cannot be shown.
+/// The replacement for a character that must not be displayed.
 const UNSHOWN: char = '\u{fffd}';
 
-/// `text` without anything that means something to a terminal, log, chat, mail or web page; at most `longest` characters.
+/// Returns `text`, shortened to `longest` characters, without anything that a terminal, log, chat, mail or web page
+/// interprets.
 #[must_use]
 pub fn inert(text: &str, longest: usize) -> String {
     let chars: Vec<char> = text.chars().take(longest + 1).collect();
@@ -26,7 +27,7 @@ pub fn inert(text: &str, longest: usize) -> String {
         let is_part = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
         let means_something = match c {
             '<' | '>' | '&' | '@' | '#' | '*' | '~' | '`' | '[' | ']' | '{' | '}' | '|' | '\\' | '$' => true,
-            // Emphasis begins and ends at the edge of a word.
+            // Emphasis starts and ends at a word boundary.
             '_' => !(is_part(before) && is_part(after)),
             // `https://`, `:emoji:`, and not `label: value` or `event:push`.
             ':' => after == Some('/') || after == Some('\\') || colon_in_word || !is_part(before),

@@ -9,17 +9,16 @@ use crate::domain::routing::RoutingVerdict;
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// Stands for an absent part.
+/// The placeholder for an absent part.
 pub(super) const ABSENT: &str = "-";
 /// Longest name of a person, in characters.
 pub(in crate::domain) const MAX_NAME_CHARS: usize = 100;
 /// Length of an id, in bytes of the digest.
 const ID_BYTES: usize = 8;
 
-/// The key that repeats of an alert share.
+/// The key that all repeats of an alert share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertKey {
-    /// Kind of the alert.
     pub kind: AlertKind,
     repository: String,
     cause: Option<String>,

@@ -1,21 +1,21 @@
-//! How an alert goes on: raised again, acknowledged, over, and open again.
+//! The life cycle of an alert: raised, acknowledged, resolved, and reopened.
 //!
-//! An alert that is over opens again, with a count of its own, when it is raised for a job that it has not counted. Late
-//! events of a job that was counted change nothing; unless it tells of a state, which may well come back for the same job.
+//! A resolved alert reopens, with a new count, when it is raised for a job that it has not counted. Late events of a
+//! counted job change nothing, except for an alert about a state, which can return for the same job.
 
 use super::inert::inert;
 use super::key::MAX_NAME_CHARS;
 use super::record::{Alert, AlertState};
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Jobs an alert remembers.
+/// Number of jobs that an alert remembers.
 const JOBS_REMEMBERED: usize = 64;
 
-/// Who resolves what is over by itself.
+/// The name of the resolver of alerts that end by themselves.
 pub const ITSELF: &str = "jitgate";
 
 impl Alert {
-    /// This alert, raised once more. Nothing changes for a job that it knows.
+    /// Returns the alert after it is raised once more. A job that it knows changes nothing.
     #[must_use]
     pub fn raised_again(mut self, by: &Self) -> Self {
         let is_known = by.job_id.is_some_and(|job| self.jobs.contains(&job));
@@ -47,7 +47,7 @@ impl Alert {
         self.changed(is_over)
     }
 
-    /// This alert, acknowledged; as it is when somebody was faster, and none when it is over.
+    /// Returns the acknowledged alert. An earlier acknowledgement is kept, and a resolved alert gives `None`.
     #[must_use]
     pub fn acked(mut self, by: &str, at: DateTime<Utc>) -> Option<Self> {
         match self.state {
@@ -62,7 +62,7 @@ impl Alert {
         }
     }
 
-    /// This alert, over.
+    /// Returns the resolved alert.
     #[must_use]
     pub fn resolved(mut self, by: &str, at: DateTime<Utc>) -> Self {
         if self.state == AlertState::Resolved {
@@ -75,7 +75,7 @@ impl Alert {
         self.changed(true)
     }
 
-    /// This alert, when its cause is over for one job; without one, for all.
+    /// Returns the alert after its cause ended for one job, or for all jobs if none is given.
     #[must_use]
     pub fn over_for(mut self, job: Option<u64>, at: DateTime<Utc>) -> Self {
         if let Some(job) = job {
@@ -90,7 +90,8 @@ impl Alert {
         self.resolved(ITSELF, at)
     }
 
-    /// Whether it is over because it has not happened again for so long. A state lasts until something ends it.
+    /// Returns true if the alert is over because it was not raised again for `retention`. An alert about a state lasts
+    /// until the state ends.
     #[must_use]
     pub fn is_outlived(&self, after: TimeDelta, now: DateTime<Utc>) -> bool {
         self.state != AlertState::Resolved && !self.kind.lasts() && now - self.last_at >= after

@@ -1,4 +1,4 @@
-//! An alert as it is stored.
+//! The stored form of an alert.
 
 use super::inert::inert;
 use super::key::{AlertKey, id_of};
@@ -9,29 +9,29 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 const MAX_SUMMARY_CHARS: usize = 500;
-/// Stands for every author when there are too many alerts to keep apart.
+/// The placeholder for all authors if there are too many alerts to keep them apart.
 const OTHERS: &str = "others";
 
-/// Where an alert stands.
+/// The state of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertState {
-    /// Nobody has said they look at it.
+    /// No operator has acknowledged it.
     #[default]
     Open,
-    /// Somebody looks at it.
+    /// An operator works on it.
     Acked,
-    /// It is over.
+    /// The alert is over.
     Resolved,
 }
 
-/// A word that is no state of an alert.
+/// An invalid name of an alert state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("give one of open, acked, resolved")]
 pub struct BadState;
 
 impl AlertState {
-    /// The word used in records and commands.
+    /// Returns the name used in records and commands.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -50,74 +50,65 @@ impl std::str::FromStr for AlertState {
     }
 }
 
-/// An alert as it is stored. Repeats raise `count`; they make no second alert. Every text in it is inert.
+/// An alert. Repeats increment `count` and create no second alert. All its texts are inert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
-    /// Names it in commands and URLs: the beginning of its key's digest, in hexadecimal.
+    /// The id used in commands and URLs: the beginning of the key's digest, in hexadecimal.
     pub id: String,
-    /// The key that repeats share.
     pub key: String,
-    /// What it is about.
     pub kind: AlertKind,
-    /// How urgent it is.
     pub severity: Severity,
-    /// The repository, `owner/name`, or `-`.
+    /// The repository as `owner/name`, or `-`.
     pub repository: String,
-    /// The routing verdict behind it, or what else tells it from others of its kind; out of a closed set, or `-`.
+    /// The routing verdict or another cause that distinguishes alerts of the same kind; out of a closed set, or `-`.
     pub verdict: String,
-    /// One sentence for a person.
+    /// One sentence for the operator.
     pub summary: String,
-    /// Where it stands.
     pub state: AlertState,
-    /// How often it was open: 1, and one more each time it opens again.
+    /// The number of times that the alert opened, starting with 1.
     pub episode: u32,
-    /// How many jobs it stands for in this episode; without a job, how often it was raised.
+    /// The number of jobs in this episode; without a job, the number of times it was raised.
     pub count: u64,
     /// The latest job.
     pub job_id: Option<u64>,
-    /// The latest jobs it was raised for, so that none counts twice.
+    /// The latest jobs that it was raised for, so that no job counts twice.
     pub jobs: Vec<u64>,
-    /// The jobs among them for which it is not over, where that can be known.
+    /// The jobs among them for which the cause has not ended, if that can be known.
     pub waiting: Vec<u64>,
-    /// When it was first raised.
     pub first_at: DateTime<Utc>,
-    /// When this episode began.
     pub opened_at: DateTime<Utc>,
-    /// When it was last raised.
     pub last_at: DateTime<Utc>,
-    /// When somebody said they look at it.
     pub acked_at: Option<DateTime<Utc>>,
-    /// Who that is.
+    /// The name that the operator gave.
     pub acked_by: Option<String>,
-    /// When it was over.
     pub resolved_at: Option<DateTime<Utc>>,
-    /// Who said so; [`super::ITSELF`] when nobody had to.
+    /// The name that the operator gave, or [`super::ITSELF`].
     pub resolved_by: Option<String>,
-    /// Counts every change.
+    /// The number of changes.
     pub revision: u64,
-    /// The latest change that is more than a repeat.
+    /// The revision of the latest change that is more than a repeat.
     pub news: u64,
-    /// Which sink knows what.
+    /// The delivery state of each sink.
     pub told: BTreeMap<String, Told>,
 }
 
-/// What a sink knows of an alert.
+/// The delivery state of an alert for one sink.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Told {
-    /// The newest revision it took; 0 before the first.
+    /// The newest accepted revision; 0 before the first.
     pub revision: u64,
-    /// When it took that.
+    /// The time of this acceptance.
     pub at: Option<DateTime<Utc>>,
-    /// Tries since then.
+    /// The number of attempts since then.
     pub attempts: u32,
-    /// Not to be tried before.
+    /// The earliest time of the next attempt.
     pub next_at: Option<DateTime<Utc>>,
-    /// Why the last try failed.
+    /// The error of the last attempt.
     pub failure: Option<String>,
 }
 
 impl Alert {
-    /// Returns an open alert. Repeats with the same key are one alert. `summary` may hold text that outsiders wrote.
+    /// Returns an open alert. Repeats with the same key are one alert. `summary` can contain text by outsiders.
     #[must_use]
     pub fn new(key: &AlertKey, job: Option<JobId>, summary: &str, now: DateTime<Utc>) -> Self {
         let jobs: Vec<u64> = job.into_iter().map(|job| job.0).collect();

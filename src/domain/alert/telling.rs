@@ -1,20 +1,20 @@
-//! Who has been told what of an alert, and when they have to be told again.
+//! The delivery schedule of an alert for each sink.
 
 use super::record::{Alert, AlertState, Told};
 use crate::domain::retry::backoff;
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// How often a sink wants to hear of one alert.
+/// The delivery intervals of a sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// Between two messages when all that happened is a repeat.
+    /// The minimum time between two messages if the alert was only repeated.
     pub quiet: TimeDelta,
-    /// How often it has to hear of an alert that is not over, though nothing happened. None: never.
+    /// The interval of reminders about an open alert that did not change. `None` sends no reminders.
     pub refresh: Option<TimeDelta>,
 }
 
 impl Alert {
-    /// When `sink` has to be told; none while it knows enough.
+    /// Returns the time of the next message to `sink`, or `None` if it needs none.
     #[must_use]
     pub fn due_at(&self, sink: &str, pace: &Pace) -> Option<DateTime<Utc>> {
         let nothing = Told::default();
@@ -32,14 +32,14 @@ impl Alert {
         Some(told.next_at.map_or(wanted_at, |next_at| next_at.max(wanted_at)))
     }
 
-    /// Whether it is over and every sink knows.
+    /// Returns true if the alert is resolved and every sink has been notified.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.state == AlertState::Resolved && self.told.values().all(|told| told.revision >= self.revision)
     }
 
-    /// This alert while `sink` is being told; nobody else does so before `patience` has passed. The try counts before it is
-    /// made, so that a crash in the middle is followed by another one.
+    /// Returns the alert with an attempt for `sink` in progress; no other worker makes one before `patience` has
+    /// passed. The attempt is counted before it is made, so that another one follows a crash.
     #[must_use]
     pub fn being_told(mut self, sink: &str, now: DateTime<Utc>, patience: TimeDelta) -> Self {
         let told = self.told.entry(sink.to_owned()).or_default();
@@ -48,7 +48,7 @@ impl Alert {
         self
     }
 
-    /// This alert after `sink` took it as it was at `revision`.
+    /// Returns the alert after `sink` accepted it at `revision`.
     #[must_use]
     pub fn told_to(mut self, sink: &str, revision: u64, now: DateTime<Utc>) -> Self {
         let told = self.told.entry(sink.to_owned()).or_default();
@@ -60,7 +60,7 @@ impl Alert {
         self
     }
 
-    /// This alert after `sink` did not take it, and asked for no try before `not_before`.
+    /// Returns the alert after `sink` refused it and asked for no attempt before `not_before`.
     #[must_use]
     pub fn not_told_to(
         mut self,

@@ -6,8 +6,8 @@ use crate::domain::alert::{Alert, AlertKey, AlertKind, MAX_NAME_CHARS, inert};
 use crate::domain::reason::{self, Reason};
 
 impl Decision {
-    /// Returns the alert of this kind. Repeats share a key by repository, kind, verdict and person. An alert about a state is
-    /// kept by repository and kind only, because the call that ends it knows no more.
+    /// Returns the alert of this kind. Repeats share a key of repository, kind, verdict and person. The key of an alert
+    /// about a state consists of repository and kind only, because the call that ends it knows no more.
     #[must_use]
     pub fn alert(&self, kind: AlertKind) -> Alert {
         let verdict = self.routing.verdict;
@@ -22,7 +22,7 @@ impl Decision {
 }
 
 fn summary(kind: AlertKind, decision: &Decision) -> String {
-    // A name must not end its own quotation.
+    // A quotation mark inside a name must not end the quotation.
     let name = inert(&decision.job.name, MAX_NAME_CHARS).replace('"', "'");
     let mut job = format!("job {} \"{name}\"", decision.job.id);
     if let Some(pull) = decision.trust.pull_request {

@@ -1,4 +1,4 @@
-//! From an event and its facts to the record: routing, admission, and the actions that follow from them.
+//! The decision on one event: trust, routing, admission and the resulting actions.
 
 use super::input::Input;
 use super::plan::{Steps, is_over_at_github, plan_routing, plan_runner};
@@ -14,7 +14,7 @@ use crate::domain::reason::Reason;
 use crate::domain::routing::{self, RoutingState, RoutingVerdict, Situation};
 use crate::domain::trust::{self, Judgement, Trust};
 
-/// Decides. Missing facts count as unknown, and unknown never makes a runner.
+/// Decides on an event. Missing facts count as unknown, and an unknown fact never leads to a runner.
 #[must_use]
 pub fn decide(input: &Input<'_>) -> Decision {
     let Input {
@@ -51,7 +51,8 @@ pub fn decide(input: &Input<'_>) -> Decision {
     record(input, judgement, verdict, admission, steps)
 }
 
-/// Nothing is done in a repository that only bears the name of ours, and it gets no runner. What runs already was admitted.
+/// Decides on an event of a different repository with the configured name. jitgate takes no action there and creates no
+/// runner. A job that passed its job gate was admitted before and continues.
 fn of_another_repository(input: &Input<'_>, mut steps: Steps) -> Decision {
     let Input { event, facts, .. } = *input;
     let over = event.action == EventAction::Completed;
@@ -87,8 +88,8 @@ fn not_judged() -> Judgement {
     }
 }
 
-/// The routing rule's answer. While GitHub may not show the cause of the event yet, what its lists lack decides nothing about
-/// a job of the repository's own that could reach us.
+/// Returns the trust verdict. While GitHub may not show the cause of the event yet, an absence in its lists decides
+/// nothing about a job that comes from the repository itself and could reach us.
 fn judge_trust(input: &Input<'_>) -> Judgement {
     let Input {
         event, facts, policy, ..
@@ -102,7 +103,7 @@ fn judge_trust(input: &Input<'_>) -> Judgement {
     judgement
 }
 
-/// The record of an event about a job that has passed its gate: its verdict stands, and nothing follows.
+/// Returns the record of an event about a job that passed its job gate: the verdict stays and no action follows.
 fn kept(input: &Input<'_>, admitted: &Admitted) -> Decision {
     let judgement = Judgement {
         trust: Trust::Trusted,
@@ -163,7 +164,7 @@ fn admit(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, judgement: &
     }
 }
 
-/// GitHub has said often enough that there is no such run.
+/// Returns true if GitHub has repeated often enough that the run does not exist.
 fn run_is_gone(facts: &Facts, judgement: &Judgement) -> bool {
     judgement.reasons.contains(&Reason::RunGone) && facts.ledger.attempts >= admission::GONE_ATTEMPTS
 }
@@ -199,7 +200,7 @@ fn record(
         let pull = facts.pulls.known()?.iter().find(|pull| pull.number == number)?;
         Some(pull.author.as_ref()?.login.clone())
     });
-    // Of a job that is parked no pull request is known.
+    // The pull request of a parked job is not known.
     let is_parked = judgement.reasons.contains(&Reason::OverBudget);
     let actor = || Some(facts.run.known()?.actor.as_ref()?.login.clone());
     let author = author.or_else(|| is_parked.then(actor).flatten());

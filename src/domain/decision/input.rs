@@ -1,4 +1,4 @@
-//! All that a decision is made of.
+//! The input of a decision.
 
 use crate::domain::event::JobEvent;
 use crate::domain::facts::Facts;
@@ -6,21 +6,17 @@ use crate::domain::ids::{DeliveryId, RepositoryName};
 use crate::domain::policy::Policy;
 use chrono::{DateTime, Utc};
 
-/// What a decision is made of.
+/// The input of a decision.
 #[derive(Debug, Clone, Copy)]
 pub struct Input<'a> {
-    /// GUID of the delivery.
+    /// The GUID of the delivery.
     pub delivery: &'a DeliveryId,
-    /// When it came in.
+    /// The arrival time of the delivery.
     pub received_at: DateTime<Utc>,
-    /// The repository, as configured.
+    /// The configured repository.
     pub repository: &'a RepositoryName,
-    /// The event.
     pub event: &'a JobEvent,
-    /// All that is known about it.
     pub facts: &'a Facts,
-    /// The operator's choices.
     pub policy: &'a Policy,
-    /// The time now.
     pub now: DateTime<Utc>,
 }

@@ -1,4 +1,4 @@
-//! The actions that follow from a decision's verdicts.
+//! The actions that follow from the verdicts.
 
 use super::input::Input;
 use super::record::Action;
@@ -13,14 +13,14 @@ use crate::domain::routing::{RoutingVerdict, Situation};
 use crate::domain::trust::{self, Trust};
 use chrono::TimeDelta;
 
-/// How long trust may stay undecided before the operator is told.
+/// Time that trust can stay undecided before an alert.
 pub const UNDECIDED_AFTER: TimeDelta = TimeDelta::seconds(300);
 
-/// How many tries in a row GitHub may owe an answer about a trusted job before the operator can be told: one fault after a long
-/// wait for room is none that lasts.
+/// Number of consecutive attempts without an answer about a trusted job before an alert: one fault after a long wait
+/// for a slot is no lasting fault.
 const OWED_ATTEMPTS: u32 = 4;
 
-/// What a decision has done, split by whether `observe` leaves it out.
+/// The actions of a decision, separated into those of both modes and those of `enforce` only.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
     pub(super) always: Vec<Action>,
@@ -41,7 +41,7 @@ impl Steps {
     }
 }
 
-/// Whether GitHub itself shows the job as over.
+/// Returns true if GitHub's live record shows the job as completed or has disappeared.
 pub(super) fn is_over_at_github(facts: &Facts) -> bool {
     match &facts.live_job {
         Fact::Known(live) => live.status == JobStatus::Completed,
@@ -50,7 +50,7 @@ pub(super) fn is_over_at_github(facts: &Facts) -> bool {
     }
 }
 
-/// Actions that follow from the routing table and from admission.
+/// Plans the actions that follow from routing and admission.
 pub(super) fn plan_routing(
     input: &Input<'_>,
     s: &Situation,
@@ -67,7 +67,7 @@ pub(super) fn plan_routing(
         && admission::still_waits(&admission.reasons)
         && !facts.ledger.at_gate;
     let refused_for = |reason| is_refused && admission.reasons.contains(&reason);
-    // Only the job as GitHub shows it is held against anybody.
+    // Only GitHub's live record of the job is evidence against a person.
     let shown_alive = facts
         .live_job
         .known()
@@ -110,18 +110,18 @@ pub(super) fn plan_routing(
         RoutingVerdict::Correct | RoutingVerdict::Drain | RoutingVerdict::Unjudged => {}
     }
     if s.trust == Trust::Trusted && refused_for(Reason::PublicRepository) {
-        // Routing sends it here, and nobody here serves it.
+        // Routing sends the job here, but this host does not serve it.
         steps.act(Action::Alert(AlertKind::JobStuck));
     }
     if s.trust == Trust::Trusted && is_refused && shown_alive && admission.reasons.iter().any(Reason::is_final) {
-        // It would wait at GitHub for a day, and its concurrency group with it.
+        // Otherwise the job, and its concurrency group, would wait at GitHub for a day.
         steps.enforce(Action::CancelRun);
     }
     let owed =
         admission.verdict == AdmissionVerdict::Hold && !admission.reasons.iter().all(Reason::is_lifted_by_the_pool);
     let waits_for_long = input.now - input.received_at >= UNDECIDED_AFTER && facts.ledger.attempts >= OWED_ATTEMPTS;
     if s.trust == Trust::Trusted && owed && waits_for_long && !over {
-        // GitHub owes the last answers before a runner is made; a permission of ours may be missing.
+        // The last answers before the creation of a runner are missing, perhaps because jitgate lacks a permission.
         steps.act(Action::Alert(AlertKind::JobStuck));
     }
     let undecided = s.trust == Trust::Unknown && s.class.could_reach_us() && !over;
@@ -130,7 +130,7 @@ pub(super) fn plan_routing(
     }
 }
 
-/// Whose fault it is stays open while GitHub owes an answer. What had to be contained is contained meanwhile.
+/// Plans a retry if GitHub owes an answer that an accusation depends on. Containment does not wait for it.
 fn ask_again(input: &Input<'_>, steps: &mut Steps) {
     let facts = input.facts;
     let owed = matches!(facts.pulls, Fact::Failed(_))
@@ -144,7 +144,7 @@ fn ask_again(input: &Input<'_>, steps: &mut Steps) {
     }
 }
 
-/// Actions that follow from which runner took the job.
+/// Plans the actions that follow from the runner that took the job.
 pub(super) fn plan_runner(input: &Input<'_>, s: &Situation, admission: &Admission, steps: &mut Steps) {
     let Input { event, facts, .. } = *input;
     let over = event.action == EventAction::Completed;
@@ -153,10 +153,10 @@ pub(super) fn plan_runner(input: &Input<'_>, s: &Situation, admission: &Admissio
     let is_on = |id: RunnerId| facts.live_job.known().is_some_and(|live| live.runner_id == Some(id));
     match &facts.ledger.taken_by {
         Some(runner) if may_run_here && runner.made_for == event.job.id => {}
-        // It was admitted for this very runner, and the job gate asks for itself: a GitHub that is silent now undoes neither.
+        // The job was admitted for this runner, and the job gate asks by itself. A missing answer now undoes neither.
         Some(runner) if may_yet_run_here && runner.made_for == event.job.id => {}
         Some(runner) if !is_on(runner.id) => {
-            // An event says so, GitHub does not. The job gate lets nothing begin meanwhile.
+            // GitHub's live record does not confirm the event. The job gate lets no step start meanwhile.
             let owed = matches!(facts.live_job, Fact::Failed(_));
             if owed && !over && !admission::is_stale(&event.job, input.now) {
                 steps.act(Action::Retry);

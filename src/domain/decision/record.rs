@@ -1,4 +1,4 @@
-//! The decision record (contract 3) and the actions it can hold. Actions are carried out in the order they have here.
+//! The decision record and its actions. Actions are executed in the order of their declaration.
 
 use crate::domain::admission::{Admission, AdmissionVerdict};
 use crate::domain::alert::AlertKind;
@@ -12,36 +12,28 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The decision record (contract 3).
+/// The decision record. Its JSON form is part of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
-    /// GUID of the delivery.
+    /// The GUID of the delivery.
     pub delivery: DeliveryId,
-    /// When it came in.
+    /// The arrival time of the delivery.
     pub received_at: DateTime<Utc>,
-    /// When this was decided.
     pub decided_at: DateTime<Utc>,
-    /// The event's action.
     pub action: EventAction,
-    /// The repository.
     pub repository: RepositoryName,
-    /// The job.
     pub job: JobSummary,
-    /// What its labels could reach.
     pub labels_class: LabelsClass,
-    /// The trust verdict.
     pub trust: TrustSummary,
-    /// The routing verdict.
     pub routing: RoutingSummary,
-    /// Whether a runner is made.
     pub admission: Admission,
-    /// What is done.
+    /// The actions that are executed.
     pub actions: Vec<Action>,
-    /// What would be done besides if `rollout.mode` were `enforce`.
+    /// The actions that would also be executed if `rollout.mode` were `enforce`.
     pub would: Vec<Action>,
-    /// What a person should know, without consequences.
+    /// Remarks for the operator, without consequences.
     pub warnings: Vec<String>,
-    /// Who opened the pull request, where that is known.
+    /// The author of the pull request, if known.
     pub author: Option<String>,
 }
 
@@ -58,8 +50,8 @@ impl Decision {
         reasons
     }
 
-    /// Whether a trusted job waits at GitHub for a runner that it never gets, and nobody hears of it. A run whose head has
-    /// moved is cancelled in `enforce`, which is all there is to say.
+    /// Returns true if a trusted job waits at GitHub for a runner that it never gets, without an alert. A run whose
+    /// head has moved is cancelled in `enforce` and needs no alert.
     #[must_use]
     pub fn leaves_a_job_waiting(&self) -> bool {
         let cancels = |actions: &[Action]| actions.contains(&Action::CancelRun);
@@ -72,60 +64,50 @@ impl Decision {
     }
 }
 
-/// The job a decision is about.
+/// The job of a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobSummary {
-    /// Its id.
     pub id: JobId,
-    /// Its name, as written by whoever edits the workflow.
+    /// The displayed name. Anyone who edits the workflow can choose it.
     pub name: String,
-    /// The run.
     pub run_id: RunId,
-    /// The attempt.
     pub run_attempt: u32,
-    /// The commit.
     pub head_sha: String,
-    /// What it asked for.
     pub labels: Vec<String>,
 }
 
 /// The trust part of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustSummary {
-    /// The verdict.
     pub verdict: Trust,
-    /// Number of the pull request.
     pub pull_request: Option<u64>,
-    /// Why it is not trusted.
     pub reasons: Vec<Reason>,
 }
 
 /// The routing part of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoutingSummary {
-    /// Whether routing is on.
     pub state: RoutingState,
-    /// The verdict.
     pub verdict: RoutingVerdict,
 }
 
-/// Something a decision has done.
+/// An action of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Action {
-    /// Make a runner for the job.
+    /// Create a runner for the job.
     Provision,
-    /// Destroy the runner that took the job, or that was made for it.
+    /// Destroy the runner that took the job or was created for it.
     DestroyRunner,
-    /// Bind the runner to the job that took it.
+    /// Assign the runner to the job that took it.
     Rebind,
-    /// Cancel the job's run, past `always()` steps.
+    /// Cancel the job's run, including its `always()` steps.
     ForceCancelRun,
     /// Cancel the job's run.
     CancelRun,
-    /// Run the whole run again, so that it is routed anew.
+    /// Re-run the whole run, so that it is routed again.
     RerunRun,
-    /// Tell the operator.
+    /// Raise an alert.
     Alert(AlertKind),
     /// Switch self-hosted routing off.
     Rollback,

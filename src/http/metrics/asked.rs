@@ -3,7 +3,7 @@
 
 use super::exposition::{CONTENT_TYPE, text};
 use crate::app::records::{RunnerRecord, Want};
-use crate::app::{Gate, records};
+use crate::app::{Context, records};
 use crate::domain::alert::{Alert, AlertState, Severity};
 use crate::domain::runner::RunnerState;
 use crate::http::admin::AdminState;
@@ -52,10 +52,10 @@ struct ResourceLabels {
 /// `GET /metrics`.
 pub(in crate::http) async fn scrape(state: Data<AdminState>) -> HttpResponse {
     let mut asked = Registry::with_prefix("jitgate");
-    ask_queue(&state.gate, &mut asked).await;
-    ask_runners(&state.gate, &mut asked).await;
-    ask_alerts(&state.gate, &mut asked).await;
-    ask_github(&state.gate, &mut asked);
+    ask_queue(&state.ctx, &mut asked).await;
+    ask_runners(&state.ctx, &mut asked).await;
+    ask_alerts(&state.ctx, &mut asked).await;
+    ask_github(&state.ctx, &mut asked);
     match text(&[&state.metrics.registry, &asked]) {
         Ok(text) => HttpResponse::Ok().content_type(CONTENT_TYPE).body(text),
         // Writing to memory does not fail; were it to, a scrape is lost and nothing else.
@@ -63,8 +63,8 @@ pub(in crate::http) async fn scrape(state: Data<AdminState>) -> HttpResponse {
     }
 }
 
-async fn ask_queue(gate: &Gate, registry: &mut Registry) {
-    let depth = match gate.queue.depth().await {
+async fn ask_queue(ctx: &Context, registry: &mut Registry) {
+    let depth = match ctx.queue.depth().await {
         Ok(depth) => depth,
         Err(failure) => return tracing::warn!(%failure, "metrics are without the queue"),
     };
@@ -79,17 +79,15 @@ async fn ask_queue(gate: &Gate, registry: &mut Registry) {
         entries.get_or_create(&StateLabels { state }).set(count);
     }
     registry.register("queue_entries", "Deliveries in the queue, and dead letters", entries);
-    let age = depth
-        .oldest
-        .and_then(|oldest| (gate.clock.now() - oldest).to_std().ok());
+    let age = depth.oldest.and_then(|oldest| (ctx.clock.now() - oldest).to_std().ok());
     let oldest = Seconds::default();
     oldest.set(age.unwrap_or_default().as_secs_f64());
     let help = "Age of the oldest delivery that is not over, 0 without one";
     registry.register("queue_oldest_seconds", help, oldest);
 }
 
-async fn ask_runners(gate: &Gate, registry: &mut Registry) {
-    let ledger = gate.ledger.as_ref();
+async fn ask_runners(ctx: &Context, registry: &mut Registry) {
+    let ledger = ctx.ledger.as_ref();
     let found = async {
         let runners: Vec<RunnerRecord> = records::all(ledger).await?;
         let wants: Vec<Want> = records::all(ledger).await?;
@@ -117,8 +115,8 @@ async fn ask_runners(gate: &Gate, registry: &mut Registry) {
     registry.register("runners", "Runners that are there, and jobs that wait for one", counts);
 }
 
-async fn ask_alerts(gate: &Gate, registry: &mut Registry) {
-    let alerts = match gate.alerts.live().await {
+async fn ask_alerts(ctx: &Context, registry: &mut Registry) {
+    let alerts = match ctx.alerts.live().await {
         Ok(alerts) => alerts,
         Err(failure) => return tracing::warn!(%failure, "metrics are without alerts"),
     };
@@ -132,9 +130,9 @@ async fn ask_alerts(gate: &Gate, registry: &mut Registry) {
     registry.register("alerts_open", "Alerts that nobody resolved", open);
 }
 
-fn ask_github(gate: &Gate, registry: &mut Registry) {
+fn ask_github(ctx: &Context, registry: &mut Registry) {
     let remaining = Family::<ResourceLabels, Whole>::default();
-    for (resource, calls) in gate.github.remaining_quota() {
+    for (resource, calls) in ctx.github.remaining_quota() {
         let known = RESOURCES.into_iter().find(|known| *known == resource);
         let resource = known.unwrap_or("other");
         remaining.get_or_create(&ResourceLabels { resource }).set(calls);

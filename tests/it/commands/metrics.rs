@@ -1,6 +1,7 @@
 //! `/metrics`: what it says after a few deliveries, and that Prometheus takes it.
 
 use super::stage::Stage;
+use jitgate::app::events::worker;
 use serde_json::json;
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -120,7 +121,9 @@ async fn a_runner_is_measured_once_from_its_environment_to_its_end() {
     }
 
     stage.deliver("guid-1", "queued", 101).await;
-    stage.gate.run_until_idle("test").await.expect("the store answers");
+    worker::run_until_idle(&stage.gate, "test")
+        .await
+        .expect("the store answers");
     let (_, text) = stage.ask("/metrics").await;
     assert_eq!(value(&text, r#"jitgate_runners{state="wanted"}"#), Some(1.0), "{text}");
     stage.work().await;

@@ -1,6 +1,7 @@
 //! `jitgate repository accept`, and who is served before it: a name can be taken over, ids cannot.
 
 use super::stage::{Answer, Stage};
+use jitgate::app::repositories::pins;
 use serde_json::{Value, json};
 
 /// The id of the repository that the stage has at first.
@@ -179,20 +180,20 @@ async fn a_renamed_repository_is_told_of_by_both_names() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_is_pinned_before_its_first_job_comes_and_the_alert_ends_when_it_means_the_same_again() {
     let stage = Stage::set().await;
-    assert!(stage.gate.look_at_repositories().await);
+    assert!(pins::check_all(&stage.gate).await);
     taken_over(&stage, 4242, 50, 501).await;
     assert_eq!(
         delivered(&stage, 501).await["admission"]["reasons"],
         json!(["repository-changed"])
     );
-    assert!(stage.gate.look_at_repositories().await);
+    assert!(pins::check_all(&stage.gate).await);
     let alerts = open_alerts(&stage);
     let summary = alerts[0]["summary"].as_str().expect("words");
     for id in ["repository 4242", &format!("repository {FIRST}")] {
         assert!(summary.contains(id), "{summary}");
     }
     taken_over(&stage, FIRST, 51, 502).await;
-    assert!(stage.gate.look_at_repositories().await);
+    assert!(pins::check_all(&stage.gate).await);
     assert_eq!(open_alerts(&stage), [] as [Value; 0]);
     assert_eq!(delivered(&stage, 502).await["admission"]["verdict"], "admit");
 }

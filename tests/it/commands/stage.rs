@@ -2,7 +2,9 @@
 
 use jitgate::adapters::clock::SystemClock;
 use jitgate::adapters::hosts::synthetic::SyntheticHost;
-use jitgate::app::{Gate, signature};
+use jitgate::app::events::worker;
+use jitgate::app::pool::pass;
+use jitgate::app::{Context, signature};
 use jitgate::config::{self, FileSource, Sources};
 use jitgate::http::{Bind, Metrics, Running};
 use jitgate::ports::{Clock, RunnerHost};
@@ -31,7 +33,7 @@ const PASSES: usize = 50;
 /// A gate and its world. Its store is open for as long as it lives, as a serving process has it.
 pub(crate) struct Stage {
     pub(crate) folder: TempDir,
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) gate: Arc<Context>,
     pub(crate) github: Client,
     store: Store,
     ingress: Running,
@@ -91,7 +93,7 @@ impl Stage {
         let metrics = Arc::new(Metrics::default());
         let host: Arc<dyn RunnerHost> = Arc::new(SyntheticHost::new(http.clone(), clock.clone(), config.synthetic));
         let gate =
-            runtime::build_gate(&config, &clock, &store, Some(host), "commands", metrics.clone()).expect("a gate");
+            runtime::build_context(&config, &clock, &store, Some(host), "commands", metrics.clone()).expect("a gate");
         let health = runtime::health(&gate);
         let listen = Bind::Tcp(([127, 0, 0, 1], 0).into());
         let (ingress, ingest) = runtime::open_ingress(&config, &gate, health.clone(), listen).expect("an ingress");
@@ -210,8 +212,10 @@ impl Stage {
     /// Works off what is due, deliveries and then the pool, until nothing is.
     pub(crate) async fn work(&self) {
         for _ in 0..PASSES {
-            self.gate.run_until_idle("test").await.expect("the store answers");
-            if self.gate.attend_pool().await.expect("the host answers") == 0 {
+            worker::run_until_idle(&self.gate, "test")
+                .await
+                .expect("the store answers");
+            if pass::run_once(&self.gate).await.expect("the host answers") == 0 {
                 return;
             }
         }

@@ -78,7 +78,7 @@ async fn what_is_there_before_the_first_start_is_enough() {
     ];
     let found = stage.jitgate_with(&["--json", "verify"], &new).json();
     assert!(
-        of(&found, "store", "warning")[0].contains("jitgate serve makes it"),
+        of(&found, "store", "warning")[0].contains("start jitgate serve to create it"),
         "{found}"
     );
     assert!(!stage.path("new").exists(), "it only looks");

@@ -227,7 +227,7 @@ async fn a_store_inside_the_serving_process_is_pointed_to() {
     std::fs::write(stage.path("jitgate.toml"), "[store]\nurl = \"sqlite:nowhere.db\"\n").expect("a file");
     let told = stage.jitgate(&["delivery", "list"]);
     assert_eq!(told.code, 5, "{}", told.err);
-    assert!(told.err.contains("jitgate serve makes it"), "{}", told.err);
+    assert!(told.err.contains("start jitgate serve to create it"), "{}", told.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,7 +60,7 @@ async fn runners_that_nobody_knows_are_told_of_and_none_is_removed() {
         {"id": 901, "name": "home-self-host", "labels": ["gpu"], "status": "offline"},
         {"id": 902, "name": "builder", "labels": ["self-hosted"]},
         {"id": 903, "name": "deploy-7", "labels": ["deploy"]},
-        {"id": 904, "name": "Builder-2", "labels": ["self-hosted"]},
+        {"id": 904, "name": "Deploy-8", "labels": ["self-hosted"]},
         {"id": 905, "name": shouted, "labels": ["x64"]},
         {"id": 906, "name": "chem-jit-otherone-101-1", "labels": ["x64"]},
     ]);
@@ -74,7 +74,7 @@ async fn runners_that_nobody_knows_are_told_of_and_none_is_removed() {
     };
     let mut named = [
         shouted.as_str(),
-        "Builder-2",
+        "Deploy-8",
         "chem-jit-otherone-101-1",
         "home-self-host",
     ];
@@ -90,6 +90,22 @@ async fn runners_that_nobody_knows_are_told_of_and_none_is_removed() {
         |ids: &[u64]| json!({"runners": ids.iter().map(|id| json!({"id": id, "deleted": true})).collect::<Vec<_>>()});
     stage.github.apply(&gone(&[904, 905, 906])).await.expect("a change");
     let one = "1 self-hosted runner of octo-org/chem-model is neither jitgate's nor listed as known: home-self-host";
+    stage
+        .gate
+        .ask_until("/api/v1/alerts?state=open", told(one.to_owned()))
+        .await;
+    // A name can be anybody's: the id tells it from jitgate's own.
+    let namesake = json!([{"id": 907, "name": ours, "labels": ["x64"], "status": "offline"}]);
+    stage
+        .github
+        .apply(&json!({"runners": namesake}))
+        .await
+        .expect("a change");
+    let two = format!(
+        "2 self-hosted runners of octo-org/chem-model are neither jitgate's nor listed as known: {ours}, home-self-host"
+    );
+    stage.gate.ask_until("/api/v1/alerts?state=open", told(two)).await;
+    stage.github.apply(&gone(&[907])).await.expect("a change");
     stage
         .gate
         .ask_until("/api/v1/alerts?state=open", told(one.to_owned()))

@@ -55,7 +55,7 @@ async fn of_two_on_one_file_the_second_names_the_first_and_leaves() {
     let mut second = gate.place.start(&["serve"], on_file);
     assert_eq!(second.code().await, Some(7));
     let said = second.err.text();
-    let holder = format!("is held by another jitgate serve, process {}", gate.process.id());
+    let holder = format!("is in use by another jitgate serve (process {})", gate.process.id());
     assert!(said.contains(&holder), "{holder:?} is not in {said}");
 
     let taken = gate.deliver("workflow_job", &guid(1), body("queued", 1)).await;

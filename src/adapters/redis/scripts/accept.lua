@@ -1,7 +1,7 @@
--- Dedupes and enqueues, or buries, in one step.
--- ARGV: 1 id, 2 event, 3 received (text), 4 received (ms), 5 retention (ms), then for one with a body: 6 action, 7 repository,
--- 8 job, 9 bytes as received, 10 most bytes of bodies, 11 body; then either 12 why it is a dead letter at once, or 12 most
--- unfinished, 13 most unfinished bytes.
+-- -- Deduplicates an arrival and enqueues it or stores it as a dead letter, in one step.
+-- ARGV: 1 id, 2 event, 3 received (text), 4 received (ms), 5 retention (ms), then for an arrival with a body: 6 action,
+-- 7 repository, 8 job, 9 bytes as received, 10 most bytes of bodies, 11 body; then either 12 the cause of a dead
+-- letter, or 12 most unfinished deliveries, 13 most unfinished bytes.
 -- Returns 'taken', 'seen' or 'full'.
 
 local id, retention = ARGV[1], tonumber(ARGV[5])

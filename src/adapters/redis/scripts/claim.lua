@@ -1,20 +1,22 @@
--- Leases what is due: first what was handed out before, then what is new; either in the order of arrival, and everything
--- handed out before arrived before everything new. What is due while another one of its job is worked on is parked.
--- ARGV: 1 consumer, 2 how many at most, 3 lease (ms), 4 bytes of bodies after which to stop.
--- Returns 1 if it stopped for the bytes, else 0, and {id, received, attempts before this one, token, body} of each.
+-- -- Leases due deliveries: first those that were handed out before, then new ones, both in the order of arrival. Every
+-- delivery that was handed out before arrived before every new one. A delivery that becomes due while another one of
+-- its job is processed is parked.
+-- ARGV: 1 consumer, 2 limit, 3 lease (ms), 4 bytes of bodies after which to stop.
+-- Returns 1 if it stopped because of the bytes, otherwise 0, and {id, received, attempts before this one, token, body}
+-- of each.
 
 local consumer, limit, lease, max_bytes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local handed_out = {}
 local bytes = 0
 
--- What the server evicted, or somebody deleted, is lost; it must not hold up the rest.
+-- A delivery that was evicted or deleted is lost. It must not block the others.
 local function drop(id, entry)
   redis.call('XACK', stream, group, entry)
   redis.call('XDEL', stream, entry)
   redis.call('ZREM', unfinished, id)
 end
 
--- A delivery whose turn it is, pending for this consumer.
+-- Hands out a delivery that is next and pending for this consumer.
 local function hand_out(id, entry)
   local received, job, place = unpack(redis.call('HMGET', delivery_key(id), 'received', 'job', 'place'))
   if not place then

@@ -1,5 +1,5 @@
--- Counts. Returns unfinished, leased, delayed, dead, bytes of unfinished bodies, bytes of all bodies, and when the oldest
--- unfinished delivery was received.
+-- -- Returns the numbers of unfinished, leased, delayed and dead deliveries, the bytes of unfinished bodies, the bytes
+-- of all bodies, and the time at which the oldest unfinished delivery was received.
 
 forget_expired()
 local function later_ones(waiting)

@@ -1,4 +1,4 @@
--- Returns in how many milliseconds something can be claimed; nil when nothing waits for a time to come.
+-- -- Returns the milliseconds until a delivery can be claimed; nil if no delivery waits for a time.
 
 if redis.call('XLEN', stream) == 0 then
   return nil

@@ -1,6 +1,6 @@
--- Forgets a dead letter.
+-- -- Removes a dead letter.
 -- ARGV: 1 id.
--- Returns 1 if there was one.
+-- Returns 1 if it existed.
 
 local id = ARGV[1]
 

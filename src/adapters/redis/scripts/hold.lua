@@ -1,6 +1,6 @@
--- Makes a lease that is still held last longer.
+-- -- Renews a lease that is still held.
 -- ARGV: 1 id, 2 token, 3 lease (ms).
--- Returns 1 if it was still held, else 0.
+-- Returns 1 if it was still held, otherwise 0.
 
 local id, lease = ARGV[1], tonumber(ARGV[3])
 

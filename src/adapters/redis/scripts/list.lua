@@ -1,6 +1,6 @@
--- Describes a page of deliveries, the last to arrive first.
--- ARGV: 1 sorted set by place that has them, 2 place to begin before, or '+inf', 3 how many at most.
--- Returns where the next page begins, nil when there is none, and the rows.
+-- -- Describes a page of deliveries, the latest arrival first.
+-- ARGV: 1 sorted set by place that contains them, 2 place to begin before, or '+inf', 3 limit.
+-- Returns the beginning of the next page, nil if there is none, and the rows.
 
 forget_expired()
 local rows = {}

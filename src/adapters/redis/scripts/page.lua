@@ -1,6 +1,7 @@
--- Reads a page of records in ascending order of id.
--- KEYS: 1 index of the kind. ARGV: 1 what the keys of the records begin with, 2 where to begin, 3 how many at most.
--- Returns where the next page begins, nil when there is none, and {id, version, payload} of each that is still there.
+-- -- Reads a page of records in ascending order of id.
+-- KEYS: 1 index of the kind. ARGV: 1 prefix of the keys of the records, 2 beginning of the page, 3 limit.
+-- Returns the beginning of the next page, nil if there is none, and {id, version, payload} of each record that still
+-- exists.
 
 local ids = redis.call('ZRANGEBYLEX', KEYS[1], ARGV[2], '+', 'LIMIT', 0, ARGV[3])
 local records = {}

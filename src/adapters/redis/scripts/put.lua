@@ -1,8 +1,8 @@
--- Writes a record if its version is the expected one.
--- KEYS: 1 record, 2 index of its kind, 3 expiries of its kind, 4 spare ones of its kind.
--- ARGV: 1 id, 2 expected version, empty for none, 3 new version, 4 payload, 5 how long to keep it (ms), empty for ever,
--- 6 how many spare ones there may be if it is one of them, else empty.
--- Returns 1 if it was written, 0 if the version is another one.
+-- -- Writes a record if it has the expected version.
+-- KEYS: 1 record, 2 index of its kind, 3 expiries of its kind, 4 spare records of its kind.
+-- ARGV: 1 id, 2 expected version, empty for none, 3 new version, 4 payload, 5 retention (ms), empty for ever, 6 most
+-- spare records if this is one, otherwise empty.
+-- Returns 1 if it was written, 0 if the version is different.
 
 local id, keep, most = ARGV[1], tonumber(ARGV[5]), tonumber(ARGV[6])
 if (redis.call('HGET', KEYS[1], 'version') or '') ~= ARGV[2] then
@@ -17,7 +17,7 @@ end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
--- What has expired leaves the index bit by bit, so that it costs the same however much there is.
+-- Each call removes a few expired records from the index, so that its cost does not depend on their number.
 for _, expired in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 16)) do
   leave_index(expired)
 end

@@ -1,6 +1,6 @@
--- Queues a delivery again that is over.
+-- -- Queues a finished delivery again.
 -- ARGV: 1 id, 2 most bytes of bodies.
--- Returns 1 if it is queued now or was not over, 0 if it is unknown or its body is gone.
+-- Returns 1 if it is queued now or was unfinished, 0 if it is unknown or has no body any more.
 
 local id = ARGV[1]
 

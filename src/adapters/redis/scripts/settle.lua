@@ -1,5 +1,5 @@
--- Ends a lease, if it is still held.
--- ARGV: 1 id, 2 token, 3 'done', 'dead' or 'queued' (for another try), 4 how long to remember it, or to wait (ms), 5 cause.
+-- -- Ends a lease that is still held.
+-- ARGV: 1 id, 2 token, 3 'done', 'dead' or 'queued' (for a retry), 4 retention or delay (ms), 5 cause.
 
 local id, outcome, time = ARGV[1], ARGV[3], tonumber(ARGV[4])
 

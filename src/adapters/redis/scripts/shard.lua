@@ -1,6 +1,6 @@
--- What the scripts of the queue share; each of them begins with this text. mod.rs says what every key holds.
--- KEYS[1] is the shard's stream. It alone is named: which deliveries a script meets is only known once it runs, and all
--- keys of a shard carry the same hash tag.
+-- -- The common part of the queue's scripts; each of them begins with this text. mod.rs documents every key.
+-- KEYS[1] is the shard's stream, the only key that is declared: a script knows the deliveries that it touches only at
+-- run time, and all keys of a shard have the same hash tag.
 
 local stream = KEYS[1]
 local group = 'workers'
@@ -17,7 +17,7 @@ local busy = prefix .. 'busy'
 local sizes = prefix .. 'sizes'
 local spare = prefix .. 'spare'
 
--- Among spare bodies, what makes the dead ones come behind all others. Added to a place it stays exact.
+-- Added to the place of a dead letter's spare body, so that it sorts after all others. The sum is still exact.
 local BEHIND = 2 ^ 52
 
 local function delivery_key(id)
@@ -40,7 +40,7 @@ local function entry_id(place)
   return string.format('%d-0', place)
 end
 
--- Milliseconds since 1970.
+-- Returns milliseconds since 1970.
 local function store_clock()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
@@ -48,7 +48,7 @@ end
 
 local now = store_clock()
 
--- Tells everybody who waits that something may be due. A wake-up that is not allowed costs time and nothing else.
+-- Notifies the waiting processes that a delivery may be due. A message that is not permitted costs only time.
 local function wake()
   redis.pcall('PUBLISH', 'jitgate:changed', '')
 end
@@ -63,7 +63,7 @@ local function drop_body(id)
   end
 end
 
--- Removes every trace of a delivery that is over, also of one whose own keys have expired already.
+-- Removes every trace of a finished delivery, also of one whose own keys have expired already.
 local function forget(id)
   drop_body(id)
   redis.call('ZREM', over, id)
@@ -78,7 +78,7 @@ local function forget_expired()
   end
 end
 
--- Drops bodies of finished deliveries until no more than `limit` bytes are kept, or none is left to drop.
+-- Drops bodies of finished deliveries until at most `limit` bytes are stored, or none can be dropped.
 local function make_room(limit)
   while tonumber(redis.call('HGET', totals, 'body_bytes') or 0) > limit do
     local id = redis.call('ZRANGE', spare, 0, 0)[1]
@@ -97,7 +97,7 @@ local function take_place(id)
   return place
 end
 
--- Queues a delivery whose hash and body are there.
+-- Queues a delivery whose hash and body exist.
 local function enqueue(id, job, bytes, received)
   local place = take_place(id)
   if redis.call('EXISTS', stream) == 0 then
@@ -111,7 +111,7 @@ local function enqueue(id, job, bytes, received)
   wake()
 end
 
--- Nobody works on the job any more: the oldest of its deliveries that were due meanwhile gets its turn.
+-- Marks a job as idle: the oldest of its deliveries that became due in the meantime can be claimed.
 local function free(job)
   redis.call('HDEL', busy, job)
   local id, place = unpack(redis.call('ZPOPMIN', parked_key(job)))
@@ -121,7 +121,7 @@ local function free(job)
   end
 end
 
--- What is known of a delivery, in the order in which rows.rs reads it; nil when nothing is.
+-- Describes a delivery, in the order in which rows.rs parses it; nil if it is unknown.
 local function describe(id)
   local row = redis.call('HMGET', delivery_key(id), 'event', 'action', 'repository', 'job', 'received', 'state',
     'attempts', 'until', 'cause', 'placed')

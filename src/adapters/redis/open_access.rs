@@ -1,8 +1,8 @@
-//! Whether a server lets in those who bring no password. A password in our URL shuts nobody out: the server has to ask for
-//! one, also of its default user, and on every port.
+//! The check for a server that accepts clients without a password. A password in the URL is not enough: the server must
+//! require one, also of its default user and on every port.
 
 use super::store::{LAYOUT_KEY, RedisStore};
-use super::target::{Target, of_stranger};
+use super::target::{Target, unauthenticated};
 use crate::ports::Failure;
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -11,38 +11,39 @@ use redis::{
 use std::io;
 use std::time::Duration;
 
-/// What a stranger tries. One of these is enough to change what we read.
-const TRIED: &[&[&str]] = &[
+/// The commands of an unauthenticated client. Each of them is enough to change the data of jitgate.
+const PROBES: &[&[&str]] = &[
     &["EXISTS", LAYOUT_KEY],
-    &["DEL", "{jitgate:0}:probe:stranger"],
+    &["DEL", "{jitgate:0}:probe:unauthenticated"],
     &["EVAL", "return 1", "0"],
     &["CONFIG", "GET", "port"],
 ];
-/// Longer than a server of this machine or its neighbourhood takes.
+/// Longer than a server on this machine or in its network needs.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 
 impl RedisStore {
-    /// The first place where the server, one of a cluster, or the port beside a socket, obeys a stranger.
-    pub(super) async fn place_open_to_strangers(&self) -> Result<Option<String>, Failure> {
+    /// Returns the first place that accepts an unauthenticated client: the server, a node of a cluster, or the port
+    /// beside a socket.
+    pub(super) async fn unauthenticated_place(&self) -> Result<Option<String>, Failure> {
         let link = self.bare_link();
         let (places, is_socket) = match link.target() {
-            // The socket is kept from jobs by its place; the server's port is not.
+            // The socket's location protects it from jobs; the server's port is not protected.
             Target::Server(info) if matches!(info.addr(), ConnectionAddr::Unix(_)) => {
                 (self.port_beside_the_socket().await?, true)
             }
             Target::Server(info) => (vec![*info.clone()], false),
             Target::Cluster(nodes) => (nodes.clone(), false),
         };
-        let (mut is_told, mut silent) = (is_socket, None);
+        let (mut is_answered, mut silent) = (is_socket, None);
         for place in places {
-            match obeys_strangers(&place).await {
+            match accepts_unauthenticated(&place).await {
                 Ok(true) => return Ok(Some(place.addr().to_string())),
-                Ok(false) => is_told = true,
+                Ok(false) => is_answered = true,
                 Err(error) => silent = Some(error),
             }
         }
         match silent {
-            Some(error) if !is_told => Err(Failure::Transient(format!("Redis: {error}"))),
+            Some(error) if !is_answered => Err(Failure::Transient(format!("Redis: {error}"))),
             _ => Ok(None),
         }
     }
@@ -60,27 +61,27 @@ impl RedisStore {
     }
 }
 
-/// Fails where nobody answers, so that nothing is known.
-async fn obeys_strangers(place: &ConnectionInfo) -> RedisResult<bool> {
-    let mut stranger = match enter(of_stranger(place)).await {
+/// Fails if the place does not answer, because then nothing is known.
+async fn accepts_unauthenticated(place: &ConnectionInfo) -> RedisResult<bool> {
+    let mut client = match connect(unauthenticated(place)).await {
         Err(error) if error.is_io_error() => return Err(error),
         Err(_) => return Ok(false),
-        Ok(stranger) => stranger,
+        Ok(client) => client,
     };
-    for words in TRIED {
+    for words in PROBES {
         let Some((name, rest)) = words.split_first() else {
             continue;
         };
         let mut command = redis::cmd(name);
         command.arg(rest);
-        let asked = command.query_async::<Value>(&mut stranger);
+        let asked = command.query_async::<Value>(&mut client);
         let silent = |_| RedisError::from(io::Error::from(io::ErrorKind::TimedOut));
         match tokio::time::timeout(CONNECT_TIMEOUT, asked).await.map_err(silent)? {
             Ok(_) => return Ok(true),
             Err(error) => match error.code() {
-                // Shut out, of this command at least; or there is no such command.
+                // The command is denied, or does not exist.
                 Some("NOAUTH" | "NOPERM" | "DENIED" | "ERR") => {}
-                // Let in, and told of something else.
+                // The client is accepted; the error has another cause.
                 Some("READONLY" | "MOVED" | "ASK" | "CROSSSLOT" | "OOM") => return Ok(true),
                 _ => return Err(error),
             },
@@ -89,7 +90,7 @@ async fn obeys_strangers(place: &ConnectionInfo) -> RedisResult<bool> {
     Ok(false)
 }
 
-async fn enter(info: ConnectionInfo) -> RedisResult<MultiplexedConnection> {
+async fn connect(info: ConnectionInfo) -> RedisResult<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT));
     Client::open(info)?
         .get_multiplexed_async_connection_with_config(&config)

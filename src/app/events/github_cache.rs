@@ -1,0 +1,114 @@
+//! Recent answers of GitHub, for as long as it is safe to reuse them.
+//!
+//! | answer | remembered for | because |
+//! |---|---|---|
+//! | run | [`RUN`], per attempt | what trust reads of it does not change within an attempt |
+//! | pull requests | [`PULLS`]; [`PULLS_AT_ADMISSION`] where a runner may be made | they are closed, and their heads move |
+//! | changed files | [`CHANGES`], per commit | those of a commit do not change, and take up to 30 calls |
+//! | variable | [`VARIABLE`]; not at all where it would accuse or refuse somebody | a person flips it rarely; the adapter revalidates it for free |
+//! | permission | [`PERMISSION`] | the jobs of one run ask for the same few people |
+//! | live job | not at all | it is asked right before a runner is made |
+//!
+//! Only answers are remembered, never failures or absences. While one caller asks, all others with the same question wait for
+//! its answer.
+
+use super::recent::Recent;
+use crate::app::settings::Repository;
+use crate::domain::admission::GONE_ATTEMPTS;
+use crate::domain::event::JobEvent;
+use crate::domain::facts::{Facts, Pull, Run, Variable};
+use crate::domain::ids::{RepositoryName, RunId};
+use crate::domain::labels::LabelsClass;
+use crate::domain::policy::Permission;
+use crate::domain::question::Question;
+use crate::domain::trust;
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// See the module's table.
+pub const RUN: TimeDelta = TimeDelta::minutes(10);
+/// See the module's table.
+pub const PULLS: TimeDelta = TimeDelta::minutes(5);
+/// See the module's table.
+pub const PULLS_AT_ADMISSION: TimeDelta = TimeDelta::seconds(2);
+/// See the module's table.
+pub const VARIABLE: TimeDelta = TimeDelta::seconds(10);
+/// See the module's table.
+pub const PERMISSION: TimeDelta = TimeDelta::seconds(30);
+/// See the module's table.
+pub const CHANGES: TimeDelta = TimeDelta::hours(1);
+pub(super) type RunKey = (RepositoryName, RunId, u32);
+/// Pull requests, and the commit that is judged.
+pub(super) type ChangesKey = (RepositoryName, Vec<u64>, String);
+
+/// GitHub's recent answers.
+#[derive(Default)]
+pub struct GitHubCache {
+    pub(super) runs: Recent<RunKey, Run>,
+    pub(super) pulls: Recent<RunKey, Vec<Pull>>,
+    pub(super) changes: Recent<ChangesKey, bool>,
+    pub(super) variables: Recent<RepositoryName, Option<Variable>>,
+    pub(super) permissions: Recent<(RepositoryName, String), Permission>,
+}
+
+impl GitHubCache {
+    /// When GitHub was last asked for the variable.
+    pub(in crate::app) fn variable_asked_at(&self, repository: &RepositoryName) -> Option<DateTime<Utc>> {
+        self.variables.asked_at(repository)
+    }
+
+    /// Whether the answer to a question about an outsider is remembered.
+    pub(super) fn has(
+        &self,
+        of: &Repository,
+        event: &JobEvent,
+        question: &Question,
+        facts: &Facts,
+        now: DateTime<Utc>,
+    ) -> bool {
+        let name = &of.name;
+        match question {
+            Question::Pulls { .. } => {
+                let max_age = max_age_of_pulls(of, event, facts);
+                self.pulls.get(&run_key(name, event), now, max_age).is_some()
+            }
+            Question::ChangedFiles(numbers) => {
+                let key = changes_key(name, facts, numbers);
+                key.is_some_and(|key| self.changes.get(&key, now, CHANGES).is_some())
+            }
+            Question::Permission(login) => {
+                let key = (name.clone(), login.clone());
+                self.permissions.get(&key, now, PERMISSION).is_some()
+            }
+            Question::Run | Question::Variable | Question::LiveJob | Question::Retargeted(_) | Question::Commits(_) => {
+                false
+            }
+        }
+    }
+
+    /// Has the variable asked for again: it was just changed.
+    pub(in crate::app) fn forget_variable(&self, repository: &RepositoryName) {
+        self.variables.forget(repository);
+    }
+}
+
+pub(super) fn run_key(repository: &RepositoryName, event: &JobEvent) -> RunKey {
+    (repository.clone(), event.job.run_id, event.job.run_attempt)
+}
+
+pub(super) fn changes_key(repository: &RepositoryName, facts: &Facts, numbers: &[u64]) -> Option<ChangesKey> {
+    let head = facts.run.known()?.head_sha.clone();
+    Some((repository.clone(), numbers.to_vec(), head))
+}
+
+/// Before a runner is made the latest answer counts; a run that is refused by itself gets none.
+pub(super) fn max_age_of_pulls(repository: &Repository, event: &JobEvent, facts: &Facts) -> TimeDelta {
+    if facts.ledger.at_gate || matches!(facts.ledger.attempts, 1..=GONE_ATTEMPTS) {
+        // Something was missing before, which an answer that is remembered lacks too.
+        return TimeDelta::zero();
+    }
+    let policy = &repository.policy;
+    let is_refused = |run: &Run| !trust::reasons_of_the_run(run, &policy.trust).is_empty();
+    let may_run_here =
+        policy.labels.classify(&event.job) == LabelsClass::Pool && !facts.run.known().is_some_and(is_refused);
+    if may_run_here { PULLS_AT_ADMISSION } else { PULLS }
+}

@@ -1,0 +1,88 @@
+//! The loop around a pass.
+
+use super::task::Task;
+use super::{perform, plan};
+use crate::app::context::Context;
+use crate::ports::{Failure, RunnerHost};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// How soon a pass follows while runners live: their events come from machines that may be lost.
+const CLOSE_WATCH: Duration = Duration::from_secs(1);
+/// How long tasks may take after a stop. What is broken off is taken up again after the next start.
+const GRACE: Duration = Duration::from_secs(5);
+/// Tasks under way at once.
+const CONCURRENCY: usize = 64;
+
+/// Keeps the pool until `stop` resolves; then lets what is under way end, within a bound.
+pub async fn run(ctx: &Arc<Context>, stop: impl Future<Output = ()>) {
+    let Some(host) = ctx.host.clone() else {
+        stop.await;
+        return;
+    };
+    let mut tasks = JoinSet::new();
+    tokio::pin!(stop);
+    loop {
+        let mut rest = ctx.settings.pool_interval;
+        match plan::look(ctx, host.as_ref()).await {
+            Ok(pass) => {
+                if pass.watch {
+                    rest = rest.min(CLOSE_WATCH);
+                }
+                for task in pass.tasks {
+                    if tasks.len() < CONCURRENCY && ctx.pool.begin(&task) {
+                        let (ctx, host) = (ctx.clone(), host.clone());
+                        tasks.spawn(async move { finish_task(&ctx, host.as_ref(), task).await });
+                    }
+                }
+            }
+            Err(failure) => {
+                tracing::error!(%failure, "cannot look after the pool");
+                rest = rest.min(CLOSE_WATCH);
+            }
+        }
+        tokio::select! {
+            () = &mut stop => break,
+            () = ctx.pool.woken.notified() => {}
+            () = host.changed() => {}
+            Some(_) = tasks.join_next() => {}
+            () = tokio::time::sleep(rest) => {}
+        }
+    }
+    let landed = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, landed).await.is_err() {
+        tracing::info!("what the pool was about is taken up after the next start");
+    }
+}
+
+/// One pass, its tasks one after the other. Gives how many did something.
+///
+/// # Errors
+/// The ledger's or the host's failure.
+pub async fn run_once(ctx: &Context) -> Result<usize, Failure> {
+    let Some(host) = ctx.host.clone() else { return Ok(0) };
+    let mut done = 0;
+    for task in plan::look(ctx, host.as_ref()).await?.tasks {
+        if ctx.pool.begin(&task) && finish_task(ctx, host.as_ref(), task).await {
+            done += 1;
+        }
+    }
+    Ok(done)
+}
+
+/// Whether nothing is to be done for jobs and runners at this moment, and nobody is about it.
+///
+/// # Errors
+/// The ledger's or the host's failure.
+pub async fn is_quiet(ctx: &Context) -> Result<bool, Failure> {
+    let Some(host) = ctx.host.clone() else { return Ok(true) };
+    let tasks = plan::look(ctx, host.as_ref()).await?.tasks;
+    let matters = |task: &Task| *task != Task::Sweep;
+    Ok(!tasks.iter().any(matters) && ctx.pool.is_idle())
+}
+
+async fn finish_task(ctx: &Context, host: &dyn RunnerHost, task: Task) -> bool {
+    let outcome = perform::perform(ctx, host, &task).await;
+    ctx.pool.end(&task, outcome, ctx.clock.now())
+}

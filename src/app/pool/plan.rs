@@ -1,0 +1,210 @@
+//! What a pass sees, and what follows from it: records and slots in, tasks out.
+
+use super::memory::View;
+use super::task::{Task, job_key, slot_key};
+use crate::app::context::Context;
+use crate::app::jobs::record::load_job;
+use crate::app::quarantine::{self, GroupRecord};
+use crate::app::records::{self, JobRecord, RunnerRecord, Want};
+use crate::app::runners::thefts::Waiter;
+use crate::domain::ids::JobId;
+use crate::domain::job::Service;
+use crate::domain::pool::{self, PlanStep, PoolSlot, Usage, WaitingJob};
+use crate::domain::runner::{Outcome, RunnerState};
+use crate::domain::runner_task::{self, RunnerTask, WatchedRunner};
+use crate::domain::slot::{Slot, SlotState};
+use crate::ports::{Event, Failure, RunnerHost};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+
+/// Two records that belong together are no further apart than that, unless a crash came between.
+const SETTLED_AFTER: TimeDelta = TimeDelta::seconds(5);
+
+/// What is to be done.
+pub(super) struct Pass {
+    /// The tasks, none about what others are about.
+    pub(super) tasks: Vec<Task>,
+    /// Whether runners live or jobs wait, so that the next pass should not be long in coming.
+    pub(super) watch: bool,
+}
+
+/// What there is.
+struct Sight {
+    now: DateTime<Utc>,
+    slots: Vec<Slot>,
+    /// Runners of this instance.
+    runners: Vec<RunnerRecord>,
+    wants: Vec<Want>,
+    /// The untrusted jobs of the runner groups that are waited for.
+    groups: HashMap<String, GroupRecord>,
+    memory: View,
+}
+
+/// Gathers and plans.
+pub(super) async fn look(ctx: &Context, host: &dyn RunnerHost) -> Result<Pass, Failure> {
+    let now = ctx.clock.now();
+    let began = ctx.pool.moment();
+    let slots = host.list().await?;
+    for took in ctx.pool.booted(&slots, now) {
+        ctx.observer.observe(&Event::SlotReady { took });
+    }
+    let mut runners: Vec<RunnerRecord> = records::all(ctx.ledger.as_ref()).await?;
+    runners.retain(|runner| runner.instance == ctx.settings.instance);
+    let wants: Vec<Want> = records::all(ctx.ledger.as_ref()).await?;
+    let sight = Sight {
+        now,
+        slots,
+        runners,
+        groups: groups_of(ctx, &wants).await?,
+        wants,
+        memory: ctx.pool.view(began, now),
+    };
+    let strays = strays(ctx, &sight).await?;
+    let mut tasks = runner_tasks(ctx, &sight, &strays);
+    let slots = pool_slots(ctx, &sight, &mut tasks);
+    if slots.iter().any(|slot| slot.usage == Usage::Free) {
+        ctx.pool.allow_boots();
+    }
+    let waiting = waiting(ctx, &sight, &mut tasks);
+    let plan = pool::plan(&waiting, &slots, sight.memory.coming, &ctx.settings.pool, now);
+    tasks.extend(plan.into_iter().map(|step| task(step, &sight.wants)));
+    let pass = TimeDelta::from_std(ctx.settings.pool_interval).unwrap_or(TimeDelta::MAX);
+    if sight.memory.is_sweep_due(pass, now) {
+        tasks.push(Task::Sweep);
+    }
+    tasks.retain(|task| sight.memory.allows(task));
+    Ok(Pass {
+        tasks,
+        watch: !sight.runners.is_empty() || !waiting.is_empty(),
+    })
+}
+
+async fn groups_of(ctx: &Context, wants: &[Want]) -> Result<HashMap<String, GroupRecord>, Failure> {
+    let mut groups = HashMap::new();
+    for want in wants {
+        let Some(repository) = ctx.settings.repository(want.repository.as_str()) else {
+            continue;
+        };
+        if let Entry::Vacant(place) = groups.entry(repository.group_key()) {
+            let group = quarantine::of_group(ctx.ledger.as_ref(), place.key()).await?;
+            place.insert(group);
+        }
+    }
+    Ok(groups)
+}
+
+/// Until when a job is held because untrusted ones could take its runner.
+fn quarantined_until(ctx: &Context, sight: &Sight, want: &Want) -> Option<DateTime<Utc>> {
+    let repository = ctx.settings.repository(want.repository.as_str())?;
+    let waiter = Waiter::of(repository, want.event.job.id, want.received_at);
+    sight
+        .groups
+        .get(&repository.group_key())?
+        .holds_until(waiter, sight.now)
+}
+
+/// Runners that wait for a job which has another one, or none any more. No idle runner is to stay registered.
+async fn strays(ctx: &Context, sight: &Sight) -> Result<HashSet<String>, Failure> {
+    let mut strays = HashSet::new();
+    for runner in &sight.runners {
+        let idle = matches!(runner.state, RunnerState::Booting | RunnerState::Online) && runner.taken_by.is_none();
+        let settled = runner.since().is_some_and(|since| sight.now - since > SETTLED_AFTER);
+        if !idle || !settled {
+            continue;
+        }
+        let job = load_job(ctx, runner.job).await?;
+        let waits = |job: &JobRecord| job.service == Service::Serving && job.runner.as_deref() == Some(&runner.name);
+        if !job.as_ref().is_some_and(waits) {
+            strays.insert(runner.name.clone());
+        }
+    }
+    Ok(strays)
+}
+
+fn runner_tasks(ctx: &Context, sight: &Sight, strays: &HashSet<String>) -> Vec<Task> {
+    let mut tasks = Vec::new();
+    for runner in &sight.runners {
+        let is_its = |slot: &&Slot| slot.id.0 == runner.slot && slot.runner.as_ref() == Some(&runner.name);
+        let slot = sight.slots.iter().find(is_its);
+        let watched = WatchedRunner {
+            state: runner.state,
+            taken_at: runner.taken_at,
+            slot,
+        };
+        let task = if strays.contains(&runner.name) {
+            let why = slot.and_then(|slot| slot.state.boot_failure());
+            Some(RunnerTask::End(Outcome::Cancelled, why))
+        } else {
+            runner_task::next_task(watched, &ctx.settings.deadlines, sight.now)
+        };
+        tasks.extend(task.map(|task| Task::Runner(task, Box::new(runner.clone()))));
+    }
+    tasks
+}
+
+/// Returns the use of each slot. A slot that belongs to nothing is discarded.
+fn pool_slots(ctx: &Context, sight: &Sight, tasks: &mut Vec<Task>) -> Vec<PoolSlot> {
+    let mut slots = Vec::new();
+    for slot in &sight.slots {
+        let owner = sight.runners.iter().find(|runner| runner.slot == slot.id.0);
+        let being_taken = sight.memory.taken_for(&slot_key(&slot.id.0));
+        let boots = slot.state == SlotState::Booting && sight.now - slot.since <= ctx.settings.deadlines.boot;
+        let usage = match (owner, being_taken) {
+            (Some(owner), _) => Usage::Taken(Some(owner.repository.to_string())),
+            (None, Some(repository)) => Usage::Taken(repository),
+            (None, None) if boots => Usage::Booting,
+            (None, None) if slot.state == SlotState::Ready => Usage::Free,
+            (None, None) => {
+                tasks.push(Task::Discard(slot.id.clone(), slot.state.boot_failure()));
+                Usage::Taken(None)
+            }
+        };
+        let id = slot.id.clone();
+        slots.push(PoolSlot { id, usage });
+    }
+    slots
+}
+
+/// The jobs that wait. One whose runner never came to be is let go of first.
+fn waiting(ctx: &Context, sight: &Sight, tasks: &mut Vec<Task>) -> Vec<WaitingJob> {
+    let mut waiting = Vec::new();
+    let overdue = ctx.settings.deadlines.boot + ctx.settings.deadlines.gate;
+    for want in &sight.wants {
+        let job = want.event.job.id;
+        let lives = |name: &str| sight.runners.iter().any(|runner| runner.name == name);
+        match &want.holder {
+            None if !sight.memory.is_busy(&job_key(job)) => waiting.push(WaitingJob {
+                job,
+                repository: want.repository.to_string(),
+                since: want.since,
+                not_before: want.not_before.max(quarantined_until(ctx, sight, want)),
+            }),
+            Some(holder) if holder.instance == ctx.settings.instance && !lives(&holder.runner) => {
+                tasks.push(Task::Release(job, holder.runner.clone()));
+            }
+            // Whoever holds it has had all the time a runner has, and more.
+            Some(holder) if sight.now - holder.since > overdue && holder.instance != ctx.settings.instance => {
+                tasks.push(Task::TakeOver(Box::new(want.clone()), holder.clone()));
+            }
+            _ => {}
+        }
+    }
+    waiting
+}
+
+fn task(step: PlanStep, wants: &[Want]) -> Task {
+    let repository_of = |job: JobId| {
+        let want = wants.iter().find(|want| want.event.job.id == job);
+        want.map_or_else(String::new, |want| want.repository.to_string())
+    };
+    match step {
+        PlanStep::Boot => Task::Boot,
+        PlanStep::Discard(slot) => Task::Discard(slot, None),
+        PlanStep::Serve { job, slot } => Task::Serve {
+            job,
+            slot,
+            repository: repository_of(job),
+        },
+    }
+}

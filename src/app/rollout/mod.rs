@@ -1,0 +1,3 @@
+//! Routing of trusted jobs to self-hosted runners, and the return from it.
+
+pub mod rollback;

@@ -1,0 +1,79 @@
+//! Rollback: self-hosted routing is switched off after a job was sent where it does not belong.
+
+use crate::app::context::Context;
+use crate::app::events::refusal::passing;
+use crate::app::records::{self, RepositoryRecord, RolledBack, RunRecord};
+use crate::app::settings::Repository;
+use crate::domain::alert::{AlertKey, AlertKind};
+use crate::domain::decision::Decision;
+use crate::domain::facts::Facts;
+use crate::ports::Failure;
+
+/// Switches self-hosted routing off, once for a run: late events of it don't undo what a person did since. Recorded first,
+/// so that a job in the queue is not served in between.
+pub(in crate::app) async fn roll_back(
+    ctx: &Context,
+    repository: &Repository,
+    decision: &Decision,
+) -> Result<(), Failure> {
+    let (ledger, retention) = (ctx.ledger.as_ref(), ctx.settings.retention);
+    let (name, job, run) = (&repository.name, decision.job.id, decision.job.run_id.to_string());
+    let done: Option<RunRecord> = records::load(ledger, &run).await?;
+    if done.is_some_and(|record| record.rolled_back) {
+        return Ok(());
+    }
+    let at = ctx.clock.now();
+    records::update(ledger, name.as_str(), retention, |old: Option<RepositoryRecord>| {
+        let mut record = old.unwrap_or_default();
+        record.rolled_back.get_or_insert(RolledBack { at, job });
+        Some(record)
+    })
+    .await?;
+    let set = ctx.github.set_variable(name, &repository.variable, "false").await;
+    set.map_err(passing)?;
+    ctx.github_cache.forget_variable(name);
+    tracing::error!(repository = %name, job = job.0, "self-hosted routing of {name} was switched off");
+    ctx.alerts.raise(decision.alert(AlertKind::Rollback)).await?;
+    records::update(ledger, &run, retention, |old: Option<RunRecord>| {
+        let mut record = old.unwrap_or_default();
+        record.rolled_back = true;
+        Some(record)
+    })
+    .await?;
+    Ok(())
+}
+
+/// Once a person has switched routing on again, what jitgate did before is over: switched off later, it drains.
+pub(in crate::app) async fn forget_rollback(
+    ctx: &Context,
+    repository: &Repository,
+    facts: &Facts,
+) -> Result<(), Failure> {
+    let switched_on = facts.variable.known().filter(|variable| variable.is_true());
+    let (true, Some(on_since)) = (facts.ledger.rolled_back, switched_on.and_then(|on| on.updated_at)) else {
+        return Ok(());
+    };
+    // An answer from before the rollback says nothing about what came after it.
+    let is_over = |record: &RepositoryRecord| record.rolled_back.as_ref().is_some_and(|it| it.at < on_since);
+    let (ledger, name) = (ctx.ledger.as_ref(), &repository.name);
+    if !records::load(ledger, name.as_str())
+        .await?
+        .is_some_and(|record| is_over(&record))
+    {
+        return Ok(());
+    }
+    let key = AlertKey::new(AlertKind::Rollback, Some(name));
+    ctx.alerts.over(&key, None).await?;
+    records::update(
+        ledger,
+        name.as_str(),
+        ctx.settings.retention,
+        |old: Option<RepositoryRecord>| {
+            let mut record = old.filter(is_over)?;
+            record.rolled_back = None;
+            Some(record)
+        },
+    )
+    .await?;
+    Ok(())
+}
