@@ -1,4 +1,4 @@
-//! `[alerts]`: who is told when something is wrong.
+//! `[alerts]`: the receivers of alerts.
 
 use super::check::{Check, Reported};
 use super::mask::masked;
@@ -11,87 +11,77 @@ use std::time::Duration;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawAlerts {
-    /// Prometheus Alertmanager.
+    /// URL of a Prometheus Alertmanager.
     #[schemars(extend("format" = "uri"))]
     alertmanager_url: Option<String>,
-    /// Slack's incoming webhook; the URL is the secret.
+    /// URL of a Slack incoming webhook. The URL is a secret.
     #[schemars(extend("writeOnly" = true))]
     slack_webhook_url: Option<String>,
-    /// File that holds it.
+    /// File with the URL of the Slack webhook.
     slack_webhook_url_file: Option<PathBuf>,
-    /// Any other receiver.
+    /// URL of a receiver of signed alerts.
     #[schemars(extend("format" = "uri"))]
     webhook_url: Option<String>,
-    /// What alerts to it are signed with.
+    /// Secret that signs the alerts to `webhook_url`.
     #[schemars(extend("writeOnly" = true))]
     webhook_secret: Option<String>,
-    /// File that holds it.
+    /// File with the secret of the webhook.
     webhook_secret_file: Option<PathBuf>,
-    /// Time for an alert to be acknowledged.
+    /// Time in which an operator must acknowledge an alert.
     #[schemars(range(min = 1, max = 604_800))]
     ack_deadline_s: u64,
-    /// Time for the service to be restored.
+    /// Time in which the service must be restored.
     #[schemars(range(min = 1, max = 604_800))]
     restore_deadline_s: u64,
-    /// Who is told.
+    /// Owners of the service.
     owners: RawOwners,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RawOwners {
-    /// Who is told first.
+    /// First owner.
     primary: Option<String>,
-    /// Who is told next.
+    /// Second owner.
     secondary: Option<String>,
 }
 
-/// Who is told when something is wrong.
+/// The receivers of alerts.
 #[derive(Debug, Clone)]
 pub struct Alerts {
-    /// Prometheus Alertmanager.
     pub alertmanager_url: Option<String>,
-    /// Slack's incoming webhook.
     pub slack_webhook_url: Option<SecretString>,
-    /// Any other receiver.
     pub webhook: Option<AlertWebhook>,
-    /// Time for an alert to be acknowledged.
     pub ack_deadline: Duration,
-    /// Time for the service to be restored.
     pub restore_deadline: Duration,
-    /// Who is told first, and who next.
     pub owners: Owners,
 }
 
 /// A receiver of signed alerts.
 #[derive(Debug, Clone)]
 pub struct AlertWebhook {
-    /// Where to post.
     pub url: String,
-    /// What the posts are signed with.
     pub secret: SecretString,
 }
 
-/// Who answers for the service.
+/// The owners of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owners {
-    /// Told first.
     pub primary: Option<String>,
-    /// Told next.
     pub secondary: Option<String>,
 }
 
-/// Somewhere alerts go, as it may be shown.
+/// A destination of alerts, in displayable form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AlertPlace {
-    /// The sink's name in records and metrics.
+    /// The name of the sink in records and metrics.
     pub sink: &'static str,
-    /// Where that is, without what could be secret.
+    /// The address without secret parts.
     pub to: String,
 }
 
 impl Alerts {
-    /// Where alerts go, besides the store.
+    /// Returns the destinations of alerts, without the store.
     #[must_use]
     pub fn places(&self) -> Vec<AlertPlace> {
         let place = |sink, to| AlertPlace { sink, to };

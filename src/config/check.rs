@@ -1,4 +1,4 @@
-//! What the sections' validation shares: reporting with key, value and origin, and the formats several of them use.
+//! Shared validation of the sections: problems with key, value and origin, and common formats.
 
 use super::mask::{MASK, masked};
 use super::problem::{Origin, Problem};
@@ -12,28 +12,27 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// One setting as it may be shown.
+/// A setting in displayable form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Setting {
-    /// Its value as JSON, secrets masked. None when nothing is set.
+    /// The value as JSON with masked secrets; `None` if it is not set.
     pub value: Option<String>,
-    /// Where it came from.
     pub origin: Option<Origin>,
 }
 
-/// Proof that a problem was reported. A validation that fails with it has nothing to add.
+/// Proof that a problem was reported. A validation that fails with it reports nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reported;
 
-/// Collects what is wrong while the sections are validated.
+/// Collects problems while the sections are validated.
 pub(super) struct Check<'a> {
     settings: &'a BTreeMap<String, Setting>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
-    /// Files that secrets were asked from.
+    /// The files that secrets were read from.
     pub(super) secret_files: Vec<PathBuf>,
     pub(super) environment: Environment,
-    /// What GitHub's proxy is by the environment, as it may be shown.
+    /// GitHub's proxy from the environment, in displayable form.
     pub(super) github_proxy: Option<Setting>,
 }
 
@@ -49,7 +48,6 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// The proxies for GitHub.
     pub(super) fn github_proxies(&mut self, setting: Option<&str>, api_url: &str) -> Proxies {
         let environment = self.environment.clone();
         let (proxies, shown) = environment.for_github(self, setting, api_url);
@@ -57,14 +55,14 @@ impl<'a> Check<'a> {
         proxies
     }
 
-    /// Reports what is wrong with a setting.
+    /// Reports a problem with a setting.
     pub(super) fn problem(&mut self, key: &str, what: impl Into<String>, remedy: impl Into<String>) -> Reported {
         let problem = self.describe(key, what.into(), remedy.into());
         self.problems.push(problem);
         Reported
     }
 
-    /// Says what is allowed but risky about a setting.
+    /// Reports a permitted but risky setting.
     pub(super) fn warn(&mut self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
         let warning = self.describe(key, what.into(), remedy.into());
         self.warnings.push(warning);
@@ -81,13 +79,13 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Whether nobody has set it.
+    /// Returns true if the setting has its default value.
     pub(super) fn is_default(&self, key: &str) -> bool {
         let origin = self.settings.get(key).and_then(|setting| setting.origin.as_ref());
         origin.is_none_or(|origin| *origin == Origin::Default)
     }
 
-    /// Reads `HOST:PORT`.
+    /// Parses `HOST:PORT`.
     pub(super) fn address(&mut self, key: &str, text: &str) -> Result<SocketAddr, Reported> {
         text.parse().map_err(|_| {
             let remedy = "give IP:PORT such as 127.0.0.1:8080, or [::1]:8080 (host names are not looked up)";
@@ -95,7 +93,7 @@ impl<'a> Check<'a> {
         })
     }
 
-    /// Reads an `http://` or `https://` URL; a slash at its end is dropped.
+    /// Parses an `http://` or `https://` URL and removes a slash at its end.
     pub(super) fn url(&mut self, key: &str, text: &str) -> Result<String, Reported> {
         let uri = text.parse::<http::Uri>().ok();
         let web = |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https"));
@@ -113,7 +111,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Checks that a text, some name, holds nothing but `letters, digits` and `extra`, and is not too long.
+    /// Checks that a name contains only letters, digits and the characters in `extra`, and is not too long.
     pub(super) fn name(&mut self, key: &str, text: &str, extra: &str, longest: usize) -> Result<(), Reported> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
         if text.len() > longest {
@@ -129,7 +127,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// A secret given directly or as a file, but not both.
+    /// Returns a secret that is given either directly or as a file.
     pub(super) fn secret(
         &mut self,
         (key, inline): (&str, Option<String>),
@@ -147,7 +145,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Reports that both forms of a secret are there.
+    /// Reports a secret that is given in both forms.
     pub(super) fn given_twice(&mut self, key: &str, file_key: &str) -> Reported {
         let other = self.settings.get(file_key).and_then(|setting| setting.origin.as_ref());
         let other = other.map_or_else(String::new, |origin| format!(" (from {origin})"));
@@ -162,8 +160,8 @@ impl<'a> Check<'a> {
         Ok(secret)
     }
 
-    /// Warns of what is not seen in a secret, and so is most likely not in the secret of the other side: a second line end,
-    /// blanks at an end, tabs, a byte order mark. Quotes nothing of it.
+    /// Warns of invisible characters in a secret, which are most likely absent on the other side: a second line end,
+    /// blanks at an end, tabs, a byte order mark. It does not quote the secret.
     pub(super) fn look_for_unseen(&mut self, key: &str, path: Option<&Path>, secret: &SecretString) {
         let secret = secret.expose_secret();
         let what = if secret.contains(['\n', '\r']) {
@@ -182,7 +180,8 @@ impl<'a> Check<'a> {
         self.warn(key, format!("holds {what}{place}"), remedy);
     }
 
-    /// Reports a secret's file. A word that is no path and names no file may be the secret itself, and is not quoted.
+    /// Reports a problem with a secret's file. A word that is no path of a file may be the secret itself and is not
+    /// quoted.
     pub(super) fn bad_secret_file(&mut self, key: &str, path: &Path, error: &SecretFileError) -> Reported {
         let mut problem = self.describe(key, error.to_string(), error.remedy(path));
         let is_path = path.components().count() > 1 || path.exists();

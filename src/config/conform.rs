@@ -1,7 +1,7 @@
-//! Holds one layer against the schema: unknown keys, wrong types, values out of bounds.
+//! Compares one layer with the schema: unknown keys, wrong types, values out of bounds.
 //!
-//! What does not conform is reported and taken out, so that the rest can be judged in the same go: whatever is left is
-//! sure to fit the raw types.
+//! Non-conforming settings are reported and removed, so that the rest can be validated in the same run. The remaining
+//! settings fit the raw types.
 
 use super::layer::Layer;
 use super::mask::shown;
@@ -10,7 +10,7 @@ use super::schema::Node;
 use super::spelling::{nearest, same_words};
 use serde_json::{Map, Value};
 
-/// Returns the layer with only what conforms to `root`, and what was wrong with the rest.
+/// Returns the conforming part of the layer, and the problems of the rest.
 pub(super) fn conform(layer: Layer, root: Node<'_>) -> (Layer, Vec<Problem>) {
     let mut walk = Walk {
         origin: &layer.origin,
@@ -51,7 +51,7 @@ impl Walk<'_> {
         }
     }
 
-    /// None when something required is missing, so that the table cannot be used at all.
+    /// Returns `None` if a required key is missing, because the table is then not usable.
     fn table(&mut self, path: &str, table: Map<String, Value>, node: Node<'_>) -> Option<Map<String, Value>> {
         for name in node.required().filter(|name| !table.contains_key(*name)) {
             self.report(join(path, name), None, "is missing".to_owned(), "set it".to_owned());
@@ -103,8 +103,8 @@ impl Walk<'_> {
         Some(value)
     }
 
-    /// Reports a value that is not what the schema wants. Tables and lists in a wrong place are not quoted: who knows
-    /// what is in them.
+    /// Reports a value that does not match the schema. Tables and lists in a wrong place are not quoted, because they
+    /// can contain secrets.
     fn wrong(&mut self, path: &str, value: &Value, node: Node<'_>, what: &str) -> Option<Value> {
         let quotable = node.properties().is_none() && !value.is_object() && !value.is_array();
         let remedy = format!("give {}", expected(node));
@@ -117,7 +117,7 @@ impl Walk<'_> {
         None
     }
 
-    /// Reports a key that nobody knows. Its value is not quoted: it may be a secret under a misspelt name.
+    /// Reports an unknown key. Its value is not quoted, because it can be a secret under a misspelt name.
     fn unknown(&mut self, path: String, name: &str, node: Node<'_>) {
         let siblings = node.properties().into_iter().flatten().map(|(name, _)| name.as_str());
         let section = path.strip_suffix(name).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `[github]`: how to reach GitHub, and as whom.
+//! `[github]`: the address of GitHub and the credentials.
 
 use super::check::{Check, Reported};
 use super::proxy::Proxies;
@@ -10,35 +10,35 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Longer than any client id.
+/// Maximum length of a client id.
 const LONGEST_APP_ID: usize = 64;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawGithub {
-    /// GitHub's REST API. On GitHub Enterprise Server `https://HOST/api/v3`.
+    /// URL of GitHub's REST API. On GitHub Enterprise Server `https://HOST/api/v3`.
     #[schemars(extend("format" = "uri"))]
     api_url: String,
-    /// Where people look at GitHub. By default made from `api_url`.
+    /// URL of GitHub's web interface. By default derived from `api_url`.
     #[schemars(extend("format" = "uri"))]
     web_url: Option<String>,
-    /// The GitHub App jitgate acts as: its client id, or the number that is its app id.
+    /// Client id or numeric app id of the GitHub App.
     #[schemars(extend("type" = ["integer", "string", "null"], "minimum" = 1))]
     app_id: Option<RawAppId>,
-    /// The app's private key: a PEM file outside of any git work tree, mode 0600.
+    /// File with the private key of the app: PEM, outside of any git work tree, mode 0600.
     private_key_file: Option<PathBuf>,
-    /// The app's installation. By default asked for, for each owner.
+    /// Installation of the app. By default jitgate looks it up for each owner.
     #[schemars(range(min = 1))]
     installation_id: Option<u64>,
-    /// Break-glass: file with a token used instead of the app.
+    /// File with a token that is used instead of the app, for emergencies.
     token_file: Option<PathBuf>,
-    /// Proxy that GitHub is reached by, or `none`. By default what `HTTPS_PROXY` and `NO_PROXY` say.
+    /// Proxy for requests to GitHub, or `none`. By default `HTTPS_PROXY` and `NO_PROXY` apply.
     #[schemars(extend("format" = "uri"))]
     proxy: Option<String>,
-    /// Time for a connection to be made.
+    /// Timeout for the connection.
     #[schemars(range(min = 1, max = 600))]
     connect_timeout_s: u64,
-    /// Time for a whole request, connecting included.
+    /// Timeout for a whole request, including the connection.
     #[schemars(range(min = 1, max = 600))]
     timeout_s: u64,
 }
@@ -50,38 +50,34 @@ enum RawAppId {
     Text(String),
 }
 
-/// How to reach GitHub, and as whom.
+/// The address of GitHub and the credentials.
 #[derive(Debug, Clone)]
 pub struct Github {
-    /// The REST API, without a slash at the end.
+    /// URL of the REST API, without a slash at the end.
     pub api_url: String,
-    /// Where people look at GitHub, without a slash at the end.
+    /// URL of the web interface, without a slash at the end.
     pub web_url: String,
-    /// As whom.
     pub credentials: Credentials,
-    /// By which proxies.
     pub proxies: Proxies,
-    /// Time for a connection to be made.
     pub connect_timeout: Duration,
-    /// Time for a whole request, connecting included.
     pub timeout: Duration,
 }
 
-/// As whom jitgate speaks to GitHub.
+/// The credentials for GitHub.
 #[derive(Debug, Clone)]
 pub enum Credentials {
-    /// As a GitHub App.
+    /// A GitHub App.
     App {
-        /// Client id or id of the app: who issues its JWTs.
+        /// Client id or app id, the issuer of the JWTs.
         app_id: String,
-        /// Its private key, the text of a PEM file.
+        /// The private key in PEM form.
         private_key: SecretString,
-        /// Its installation. None means the one of each owner, asked for.
+        /// The installation; `None` looks up the one of each owner.
         installation_id: Option<u64>,
     },
-    /// With a token.
+    /// A token.
     Token(SecretString),
-    /// As nobody: not enough to serve.
+    /// No credentials, which is not sufficient for `serve`.
     None,
 }
 
@@ -149,7 +145,7 @@ impl RawGithub {
     }
 }
 
-/// A client id, as `Iv23liEXAMPLE0123456`, or a number, between quotes or not.
+/// Parses a client id such as `Iv23liEXAMPLE0123456`, or a number with or without quotes.
 fn app_id(check: &mut Check<'_>, id: &RawAppId) -> Result<String, Reported> {
     let text = match id {
         RawAppId::Number(number) => return Ok(number.to_string()),
@@ -175,14 +171,14 @@ fn private_key(check: &mut Check<'_>, path: &Path) -> Result<SecretString, Repor
     Ok(key)
 }
 
-/// Tries the key: what merely looks like one would fail much later, at the first request.
+/// Checks the key by using it. An invalid key would otherwise fail at the first request.
 fn can_sign(key: &SecretString) -> bool {
     EncodingKey::from_rsa_pem(key.expose_secret().as_bytes())
         .and_then(|key| jsonwebtoken::crypto::sign(b"jitgate", &key, Algorithm::RS256))
         .is_ok()
 }
 
-/// Where people look at the GitHub whose API this is.
+/// Returns the URL of the web interface for this API.
 fn web_url_of(api_url: &str) -> String {
     match api_url.split_once("://api.") {
         Some((scheme, host)) => format!("{scheme}://{host}"),
@@ -190,7 +186,7 @@ fn web_url_of(api_url: &str) -> String {
     }
 }
 
-/// Why this is most likely no root of GitHub's API, and what to write instead.
+/// Returns the problem and its remedy if the URL is most likely not the root of GitHub's API.
 fn other_than_the_api(url: &str) -> Option<(&'static str, String)> {
     let uri = url.parse::<http::Uri>().ok()?;
     let host = uri.host()?.to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! One source of settings as a tree, with where it came from: the defaults, a file, one environment variable, overrides.
+//! One source of settings as a tree with origins: the defaults, a file, an environment variable or overrides.
 
 use super::problem::{Origin, Problem};
 use super::schema::Node;
@@ -6,10 +6,10 @@ use super::spelling::same_words;
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// Starts the name of every environment variable that is a setting; `__` again separates section and key.
+/// Prefix of every environment variable that is a setting. `__` also separates section and key.
 const ENV_PREFIX: &str = "JITGATE__";
 
-/// Settings from one source, as nested tables.
+/// The settings from one source, as nested tables.
 #[derive(Debug, Clone)]
 pub(super) struct Layer {
     pub(super) origin: Origin,
@@ -17,12 +17,12 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// The embedded defaults.
+    /// Returns the embedded defaults.
     pub(super) fn defaults() -> Result<Self, Box<Problem>> {
         Self::from_toml(Origin::Default, include_str!("default.toml"))
     }
 
-    /// Reads a file.
+    /// Parses a file.
     pub(super) fn from_file(path: &Path) -> Result<Self, Box<Problem>> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let what = format!("cannot be read: {error}");
@@ -31,7 +31,7 @@ impl Layer {
         Self::from_toml(Origin::File(path.to_owned()), &text)
     }
 
-    /// Reads TOML. The error says where it stops being TOML and quotes nothing: there could be a secret on that line.
+    /// Parses TOML. The error contains the position, but no quotation, because the line can contain a secret.
     pub(super) fn from_toml(origin: Origin, text: &str) -> Result<Self, Box<Problem>> {
         let table: toml::Table = toml::from_str(text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start);
@@ -48,7 +48,7 @@ impl Layer {
         Ok(Self { origin, tree })
     }
 
-    /// Reads one environment variable. None when it is not meant for us.
+    /// Parses one environment variable. Returns `None` if it is not a setting of jitgate.
     pub(super) fn from_env(name: &str, text: &str, root: Node<'_>) -> Option<Self> {
         let path: Vec<String> = name
             .strip_prefix(ENV_PREFIX)?
@@ -69,7 +69,7 @@ impl Layer {
     }
 }
 
-/// The variable that `name` was probably meant to be, when its underscores are not ours: `JITGATE_STORE_URL`.
+/// Returns the variable that `name` probably means if its underscores differ: `JITGATE_STORE_URL`.
 pub(super) fn intended_variable(name: &str, root: Node<'_>) -> Option<String> {
     if !name.starts_with("JITGATE_") || name.starts_with(ENV_PREFIX) {
         return None;
@@ -79,8 +79,8 @@ pub(super) fn intended_variable(name: &str, root: Node<'_>) -> Option<String> {
     Some(format!("{ENV_PREFIX}{}", key.replace('.', "__").to_ascii_uppercase()))
 }
 
-/// Reads the text of an environment variable as what the schema wants there. What cannot be read stays text, and is
-/// reported as of the wrong type later.
+/// Parses the text of an environment variable as the type in the schema. An invalid text stays text and is reported
+/// later as a wrong type.
 fn typed(text: &str, node: Node<'_>) -> Value {
     let as_text = || Value::String(text.to_owned());
     if let Some(items) = node.items() {
@@ -94,7 +94,7 @@ fn typed(text: &str, node: Node<'_>) -> Value {
     as_text()
 }
 
-/// An element of a list. A list of tables takes the names of plain repositories.
+/// Parses an element of a list. A list of tables accepts plain repository names.
 fn element_of(text: &str, items: Node<'_>) -> Value {
     if items.property("full_name").is_some() {
         return Value::Object(Map::from_iter([("full_name".to_owned(), Value::from(text))]));
@@ -114,7 +114,7 @@ fn to_json(value: toml::Value) -> Value {
     }
 }
 
-/// The parser's words, as one line.
+/// Returns the parser's message as one line.
 fn describe(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,4 +1,4 @@
-//! From sources to a validated configuration: layers, conformed one by one, laid over each other, then validated.
+//! Loads a configuration: reads the layers, compares each with the schema, merges and validates them.
 
 use super::AdminListen;
 use super::check::{Check, Setting};
@@ -16,49 +16,46 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Where configuration is looked for when no file is named: the first that exists.
+/// Default locations of the configuration file. The first existing one is used.
 const SEARCHED: [&str; 2] = ["./jitgate.toml", "/etc/jitgate/jitgate.toml"];
 
-/// What a configuration is read from. Each wins over the one before, and over the defaults.
+/// The sources of a configuration. Each overrides the previous one and the defaults.
 #[derive(Debug, Default)]
 pub struct Sources {
-    /// The file.
     pub file: FileSource,
-    /// The environment: variables that do not start with `JITGATE_` are ignored.
+    /// The environment. Variables that do not start with `JITGATE_` are ignored.
     pub env: BTreeMap<String, String>,
-    /// Sections with keys as in a file.
+    /// Sections with keys, as in a file.
     pub overrides: Map<String, Value>,
 }
 
-/// Which file.
+/// The configuration file.
 #[derive(Debug, Default)]
 pub enum FileSource {
-    /// None at all.
+    /// No file.
     #[default]
     Nothing,
-    /// This one; it has to be there.
+    /// This file, which must exist.
     Path(PathBuf),
-    /// `./jitgate.toml`, else `/etc/jitgate/jitgate.toml`, else none.
+    /// `./jitgate.toml`, otherwise `/etc/jitgate/jitgate.toml`, otherwise no file.
     Search,
 }
 
-/// A configuration, and how it came about.
+/// A validated configuration with its origins.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The configuration.
     pub config: Config,
-    /// Every key with its value, secrets masked, and where it came from.
+    /// Every key with its value, with masked secrets, and its origin.
     pub settings: BTreeMap<String, Setting>,
-    /// What is allowed but risky.
+    /// Permitted but risky settings.
     pub warnings: Vec<Problem>,
-    /// The file that was read.
     pub file: Option<PathBuf>,
 }
 
-/// Reads and validates a configuration.
+/// Loads and validates a configuration.
 ///
 /// # Errors
-/// With everything that is wrong with it.
+/// With all its problems.
 pub fn load(sources: Sources) -> Result<Loaded, Problems> {
     let schema = schema();
     let root = Node(&schema);
@@ -108,7 +105,7 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
     }
 }
 
-/// The admin listener's default depends on the host of runners.
+/// The default of the admin listener depends on the runner host.
 fn show_admin_socket(config: &Config, settings: &mut BTreeMap<String, Setting>) {
     let setting = settings.get_mut("server.admin_listen");
     if let (AdminListen::Unix(path), Some(setting)) = (&config.server.admin_listen, setting)
@@ -118,7 +115,7 @@ fn show_admin_socket(config: &Config, settings: &mut BTreeMap<String, Setting>) 
     }
 }
 
-/// Every source as a layer, the strongest last.
+/// Returns every source as a layer, in ascending order of precedence.
 fn layers(sources: Sources, root: Node<'_>, problems: &mut Vec<Problem>) -> Vec<Layer> {
     let mut read = vec![Layer::defaults()];
     let path = match sources.file {
@@ -152,15 +149,15 @@ fn layers(sources: Sources, root: Node<'_>, problems: &mut Vec<Problem>) -> Vec<
     layers
 }
 
-/// Lays the layers over each other. Tables are merged, lists replaced.
+/// Merges the layers. Tables are merged, lists are replaced.
 fn merge(layers: Vec<Layer>) -> Result<RawConfig, Box<Problem>> {
     let mut builder = ::config::Config::builder();
     for layer in layers {
         builder = builder.add_source(layer);
     }
     let merged = builder.build().and_then(::config::Config::try_deserialize);
-    // Every layer fits the schema that was made from the raw types, so this is not the operator's mistake. The error is
-    // not quoted: it quotes values.
+    // Every layer fits the schema of the raw types, so this is no mistake of the operator. The error quotes values and
+    // is therefore not shown.
     merged.map_err(|_| {
         Problem::new(
             "configuration",
@@ -170,7 +167,7 @@ fn merge(layers: Vec<Layer>) -> Result<RawConfig, Box<Problem>> {
     })
 }
 
-/// What each key is set to, by the strongest layer that sets it.
+/// Returns the value of each key from the layer with the highest precedence.
 fn settings(layers: &[Layer], root: Node<'_>) -> BTreeMap<String, Setting> {
     let unset = Setting {
         value: None,
@@ -217,7 +214,7 @@ fn setting(value: &Value, node: Node<'_>, origin: &Origin) -> Setting {
     }
 }
 
-/// Warns of a file that holds secrets and is open to others.
+/// Warns of a file that contains secrets and is readable by others.
 fn exposed_file(file: Option<&Path>, settings: &BTreeMap<String, Setting>) -> Option<Problem> {
     let path = file?;
     let mode = path.metadata().ok()?.permissions().mode();

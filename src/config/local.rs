@@ -6,42 +6,41 @@ use serde::Deserialize;
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
-/// The longest user name Linux takes.
+/// Maximum length of a user name on Linux.
 const LONGEST_USER: usize = 32;
-/// With less not even a runner program comes up.
+/// Minimum that a runner program needs to start.
 const LEAST_MEMORY_MIB: u64 = 64;
 const LEAST_PIDS: u64 = 16;
-/// Replaced in every sandbox, with everything below.
+/// Paths that every sandbox replaces, with everything below.
 const RESERVED: &[&str] = &["/dev", "/proc", "/runner"];
-/// Every job has its own. Paths below can be exposed.
+/// Paths that every job has of its own. Paths below them can be exposed.
 const PRIVATE: &[&str] = &["/tmp", "/var/tmp"];
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawLocal {
-    /// Where actions/runner is unpacked.
+    /// Directory of the unpacked actions/runner.
     runner_home: PathBuf,
-    /// What separates jobs from the machine: bubblewrap, or nothing.
+    /// Separation of jobs from the machine: bubblewrap or none.
     sandbox: RawSandbox,
-    /// Account jobs run as. By default jitgate's own, unless that is root, which has to be named.
+    /// Account that jobs run as. By default the account of jitgate; root must be named explicitly.
     user: Option<String>,
-    /// Further paths of this machine that jobs can read, beside the system's own.
     expose: Vec<PathBuf>,
-    /// The network jobs have: their own, with the internet alone; that of this machine; or none.
+    /// Network of jobs: isolated with internet access only, that of this machine, or none.
     network: RawNetwork,
-    /// Addresses and networks that an isolated job reaches all the same, in spite of being private.
+    /// Private addresses and networks that an isolated job can reach.
     network_allow: Vec<String>,
-    /// Addresses and networks that an isolated job does not reach either, although they are public.
+    /// Public addresses and networks that an isolated job cannot reach.
     network_deny: Vec<String>,
-    /// Memory of a job, in MiB. By default without a limit.
+    /// Memory limit of a job in MiB. By default there is no limit.
     memory_mib: Option<u64>,
-    /// Processes and threads of a job.
+    /// Maximum number of processes and threads of a job.
     pids: Option<u64>,
-    /// Processors a job may keep busy.
+    /// Maximum number of processors that a job can use.
     cpus: Option<u64>,
-    /// Disk that a job may fill, in MiB.
+    /// Disk limit of a job in MiB.
     disk_mib: Option<u64>,
-    /// Whether jobs of public repositories may run here.
+    /// Permits jobs of public repositories on this machine.
     public_repositories: bool,
 }
 
@@ -60,52 +59,42 @@ enum RawNetwork {
     None,
 }
 
-/// Runners on this machine.
+/// Settings of runners on this machine.
 #[derive(Debug, Clone)]
 pub struct Local {
-    /// Where actions/runner is unpacked.
     pub runner_home: PathBuf,
-    /// What separates jobs from the machine.
     pub sandbox: Sandbox,
-    /// Account jobs run as; jitgate's own when None.
+    /// Account that jobs run as; `None` is the account of jitgate.
     pub user: Option<String>,
     /// Further paths of this machine that jobs can read.
     pub expose: Vec<PathBuf>,
-    /// The network jobs have.
     pub network: Network,
-    /// Reached from an isolated network all the same.
     pub network_allow: Vec<String>,
-    /// Not reached from an isolated network either.
     pub network_deny: Vec<String>,
-    /// Memory of a job, where it is limited.
     pub memory_mib: Option<u64>,
-    /// Processes of a job, where they are limited.
     pub pids: Option<u64>,
-    /// Processors of a job, where they are limited.
     pub cpus: Option<u64>,
-    /// Disk that a job may fill, where it is limited.
     pub disk_mib: Option<u64>,
-    /// Whether jobs of public repositories may run here.
     pub public_repositories: bool,
 }
 
-/// What separates jobs from the machine.
+/// Separation of jobs from the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sandbox {
-    /// bubblewrap: their own processes and mounts.
+    /// bubblewrap: separate processes and mounts.
     Bwrap,
-    /// Nothing.
+    /// No separation.
     None,
 }
 
-/// The network jobs have.
+/// Network of jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
-    /// Their own, with the internet and nothing of this machine.
+    /// A separate network with internet access, but without access to this machine.
     Isolated,
-    /// That of this machine.
+    /// The network of this machine.
     Host,
-    /// None.
+    /// No network.
     None,
 }
 
@@ -153,7 +142,7 @@ impl RawLocal {
         }
         user.transpose()?;
         exposed?;
-        // Root is no change of account, but has to be meant.
+        // root is not a change of the account, but it must be explicit.
         if self.user.as_deref().is_some_and(|user| user != "root") && sandbox == Sandbox::None {
             let remedy = "use local.sandbox = \"bwrap\", or run jitgate itself as that account";
             return Err(check.problem("local.user", "is of no use without a sandbox", remedy));
@@ -175,7 +164,7 @@ impl RawLocal {
     }
 }
 
-/// Addresses such as `10.1.2.3` and networks such as `10.1.0.0/16`, as the packet filter writes them.
+/// Returns addresses such as `10.1.2.3` and networks such as `10.1.0.0/16` in the notation of the packet filter.
 fn check_networks(check: &mut Check<'_>, key: &str, given: &[String]) -> Result<Vec<String>, Reported> {
     let read = |text: &String| {
         let (address, length) = text
@@ -194,7 +183,7 @@ fn check_networks(check: &mut Check<'_>, key: &str, given: &[String]) -> Result<
     Ok(networks.into_iter().flatten().collect())
 }
 
-/// A path that is all of the machine, or that every environment has of its own, is a mistake.
+/// Rejects a path that is the whole machine or that every sandbox replaces.
 fn check_exposed(check: &mut Check<'_>, paths: &[PathBuf]) -> Result<(), Reported> {
     let is_plain = |path: &Path| {
         let mut parts = path.components();

@@ -1,19 +1,19 @@
-//! Showing settings without giving secrets away.
+//! Displays settings without their secrets.
 
 use super::schema::Node;
 use serde_json::Value;
 
-/// What stands for a secret.
+/// The replacement for a secret.
 pub(super) const MASK: &str = "****";
 
-/// A setting as one line of JSON: secrets masked, passwords in URLs too.
+/// Returns a setting as one line of JSON with masked secrets, including passwords in URLs.
 pub(super) fn shown(value: &Value, node: Node<'_>) -> String {
     match value {
         Value::Array(list) if node.is_secret() => Value::from(vec![MASK; list.len()]).to_string(),
         _ if node.is_secret() => Value::from(MASK).to_string(),
         Value::String(text) if node.is_url() => Value::from(masked_url(text)).to_string(),
         Value::String(text) => Value::from(masked(text)).to_string(),
-        // Each element by itself: one of them may be a secret in the wrong place.
+        // Each element is masked separately, because one of them can be a misplaced secret.
         Value::Array(list) if list.iter().all(Value::is_string) => {
             let shown = list.iter().filter_map(Value::as_str).map(masked);
             Value::from(shown.collect::<Vec<_>>()).to_string()
@@ -22,9 +22,9 @@ pub(super) fn shown(value: &Value, node: Node<'_>) -> String {
     }
 }
 
-/// A URL without the parts that can be secret: user information, the values of the query, the fragment. One that is not
-/// well-formed can have its password anywhere, and is not shown. Other text is left alone, unless it looks like a key, a
-/// token or a user with a password itself.
+/// Returns a URL without its secret parts: user information, values of the query, fragment. A malformed URL can have
+/// its password anywhere and is not shown. Other text is unchanged, unless it looks like a key, a token or a user with
+/// a password.
 pub(super) fn masked(text: &str) -> String {
     let text = text.trim();
     let is_token = ["ghp_", "ghs_", "gho_", "ghu_", "ghr_", "github_pat_"]
@@ -49,7 +49,7 @@ pub(super) fn masked(text: &str) -> String {
     format!("{scheme}://{user}{}", without_query(rest))
 }
 
-/// A value of a setting that is a URL. What does not even begin as one of ours is not shown at all.
+/// Masks the value of a URL setting. A text that does not start like a supported URL is not shown.
 fn masked_url(text: &str) -> String {
     let (text, is_url) = (text.trim(), text.contains("://"));
     let is_plain = text == "memory:" || text.starts_with("sqlite:") || text.starts_with("unix:");
@@ -60,7 +60,7 @@ fn masked_url(text: &str) -> String {
     }
 }
 
-/// Whether this is `HOST`, `HOST:PORT`, or nothing, as before the path of a socket.
+/// Returns true for `HOST`, `HOST:PORT`, or an empty text, as before the path of a socket.
 fn is_place(place: &str) -> bool {
     let (host, port) = match place.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port),

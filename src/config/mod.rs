@@ -1,8 +1,8 @@
 //! Configuration: raw types as written, validated types as used.
 //!
-//! [`load`] reads the defaults, a file, the environment and overrides, holds each against the [`schema`], lays them over
-//! each other and validates the result. Everything wrong is reported at once. A validated [`Config`] needs no further
-//! checks, and prints no secret.
+//! [`load`] reads the defaults, a file, the environment and overrides, compares each with the [`schema`], merges and
+//! validates them. All problems are reported together. A validated [`Config`] needs no further checks and prints no
+//! secret.
 
 mod alerts;
 mod check;

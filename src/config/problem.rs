@@ -1,13 +1,13 @@
-//! What is wrong with a configuration, told so that an operator can act: key, value, where it came from, remedy.
+//! Problems of a configuration, each with key, value, origin and remedy.
 //!
-//! Values are masked before they get here, so a problem can be printed anywhere. What is quoted is escaped: it is one line.
+//! Values are masked beforehand, so a problem can be printed anywhere. Quoted text is escaped and fits on one line.
 
 use crate::domain::finding::{Finding, Severity, Subject};
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a setting came from.
+/// The origin of a setting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
@@ -17,7 +17,7 @@ pub enum Origin {
     File(PathBuf),
     /// An environment variable, by name.
     Environment(String),
-    /// Given by the caller, as the `settings` of a fixture.
+    /// The caller, such as the `settings` of a fixture.
     Overrides,
 }
 
@@ -32,23 +32,20 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One thing that is wrong, or risky.
+/// A wrong or risky setting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// The setting, as `section.key`; the variable or file when there is no setting to name.
+    /// The setting as `section.key`, or the variable or file if no setting is concerned.
     pub key: String,
-    /// Its value as JSON, masked when it is a secret. None when nothing is set.
+    /// The value as JSON, masked if it is a secret; `None` if it is not set.
     pub value: Option<String>,
-    /// Where the value came from.
     pub origin: Option<Origin>,
-    /// What is wrong with it.
     pub what: String,
-    /// What to do about it.
     pub remedy: String,
 }
 
 impl Problem {
-    /// A problem with something that has no value to show.
+    /// Returns a problem without a displayable value.
     pub(super) fn new(key: impl fmt::Display, what: impl Into<String>, remedy: impl Into<String>) -> Box<Self> {
         Box::new(Self {
             key: key.to_string(),
@@ -85,7 +82,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a configuration.
+/// All problems of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
 

@@ -1,4 +1,4 @@
-//! How the machine gets out: the proxies that the environment names, as every program reads them, and `github.proxy`.
+//! Outgoing proxies: those of the environment, and `github.proxy`.
 
 use super::check::{Check, Setting};
 use super::mask::masked;
@@ -8,21 +8,21 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Never reached by a proxy, since its loopback is not ours.
+/// Hosts that are never reached by a proxy, because its loopback is a different one.
 const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
-/// The word of `github.proxy` for no proxy at all.
+/// The value of `github.proxy` that disables proxies.
 const NONE: &str = "none";
 
-/// Proxies by the scheme of what is asked.
+/// The proxies by the scheme of the requested URL.
 #[derive(Debug, Clone, Default)]
 pub struct Proxies {
     http: Option<SecretString>,
     https: Option<SecretString>,
-    /// Hosts that are reached without, comma-separated.
+    /// Hosts that are reached without a proxy, separated by commas.
     exempt: String,
 }
 
-/// Proxies, and which variables they come from.
+/// The proxies with their environment variables.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Environment {
     pub(super) proxies: Proxies,
@@ -32,7 +32,7 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// Reads the variables. One that names a proxy that cannot be used is ignored with a warning.
+    /// Reads the environment variables. An unusable proxy is ignored with a warning.
     pub(super) fn read(env: &BTreeMap<String, String>, warnings: &mut Vec<Problem>) -> Self {
         let get = |names: [&str; 2]| {
             names.into_iter().find_map(|name| {
@@ -75,7 +75,7 @@ impl Environment {
         }
     }
 
-    /// The proxies for GitHub, whose own setting wins; and how that is shown.
+    /// Returns the proxies for GitHub and their displayable form. `github.proxy` overrides the environment.
     pub(super) fn for_github(
         &self,
         check: &mut Check<'_>,
@@ -120,7 +120,7 @@ impl Environment {
 }
 
 impl Proxies {
-    /// Whether a URL is reached by one of them.
+    /// Returns true if a URL is reached by a proxy.
     #[must_use]
     pub fn is_used_for(&self, url: &str) -> bool {
         let text = |proxy: &Option<SecretString>| {
@@ -135,10 +135,10 @@ impl Proxies {
         url.parse().is_ok_and(|url| matcher.intercept(&url).is_some())
     }
 
-    /// The same for the HTTP client.
+    /// Returns the proxies in the form of the HTTP client.
     ///
     /// # Errors
-    /// When a URL is none, which validation does not let through.
+    /// If a URL is invalid, which validation excludes.
     pub fn for_client(&self) -> reqwest::Result<Vec<reqwest::Proxy>> {
         let exempt = || reqwest::NoProxy::from_string(&self.exempt);
         let http = self.http.as_ref().map(|url| reqwest::Proxy::http(url.expose_secret()));
@@ -153,7 +153,7 @@ impl Proxies {
     }
 }
 
-/// The URL of a proxy, where `HOST:PORT` is one as well.
+/// Returns the URL of a proxy. `HOST:PORT` is also accepted.
 fn proxy_of(text: &str) -> Option<SecretString> {
     let url = if text.contains("://") {
         text.to_owned()

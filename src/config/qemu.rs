@@ -9,26 +9,25 @@ use std::path::PathBuf;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawQemu {
-    /// Read-only base image. The machine writes to a throwaway overlay.
+    /// Read-only base image. The virtual machine writes to a temporary overlay.
     image: Option<PathBuf>,
-    /// Kernel to boot, when the image does not bring its own.
+    /// Kernel to boot if the image has none.
     kernel: Option<PathBuf>,
-    /// Initial RAM disk for that kernel.
+    /// Initial RAM disk of the kernel.
     initrd: Option<PathBuf>,
-    /// Machine type.
     machine: String,
-    /// What runs the machine's instructions; `auto` is KVM where there is one.
+    /// Accelerator: `auto` selects KVM if it is available.
     accel: RawAccel,
-    /// Memory of a machine.
+    /// Memory of a virtual machine.
     #[schemars(range(min = 128, max = 16_777_216))]
     memory_mib: NonZeroU32,
-    /// Processors of a machine.
+    /// Number of processors of a virtual machine.
     #[schemars(range(min = 1, max = 1024))]
     cpus: NonZeroU32,
-    /// Disk of a machine.
+    /// Disk size of a virtual machine.
     #[schemars(range(min = 1, max = 1_048_576))]
     disk_gib: NonZeroU32,
-    /// Network the machines are put into. By default each gets its own.
+    /// Network of the virtual machines. By default each has its own.
     network: Option<String>,
 }
 
@@ -40,42 +39,36 @@ enum RawAccel {
     Tcg,
 }
 
-/// Runners in virtual machines.
+/// Settings of runners in virtual machines.
 #[derive(Debug, Clone)]
 pub struct Qemu {
-    /// Read-only base image; there when the host is `qemu`.
+    /// Read-only base image; present if the host is `qemu`.
     pub image: Option<PathBuf>,
-    /// Kernel to boot, when the image does not bring its own.
     pub kernel: Option<PathBuf>,
-    /// Initial RAM disk for that kernel.
     pub initrd: Option<PathBuf>,
     /// Machine type.
     pub machine: String,
-    /// What runs the machine's instructions.
     pub accel: Accel,
-    /// Memory of a machine.
     pub memory_mib: NonZeroU32,
-    /// Processors of a machine.
     pub cpus: NonZeroU32,
-    /// Disk of a machine.
     pub disk_gib: NonZeroU32,
-    /// Network the machines are put into; one of their own when None.
+    /// Network of the virtual machines; with `None` each has its own.
     pub network: Option<String>,
 }
 
-/// What runs a machine's instructions.
+/// The accelerator of a virtual machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accel {
-    /// KVM where there is one, else emulation.
+    /// KVM if available, otherwise emulation.
     Auto,
-    /// The processor.
+    /// KVM.
     Kvm,
     /// Emulation.
     Tcg,
 }
 
 impl RawQemu {
-    /// `needed` when runners are made with it.
+    /// Validates the section. `needed` is true if `runners.host` is `qemu`.
     pub(super) fn validate(self, check: &mut Check<'_>, needed: bool) -> Result<Qemu, Reported> {
         let machine = check.name("qemu.machine", &self.machine, "-_.", 64);
         let network = self

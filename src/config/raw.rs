@@ -1,4 +1,4 @@
-//! The configuration as it is written. Everything here fits the schema and nothing is checked beyond that.
+//! The configuration as written in a file. The values fit the schema, and nothing else is checked.
 
 use super::alerts::RawAlerts;
 use super::github::RawGithub;
@@ -23,34 +23,34 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "jitgate.toml")]
 pub(super) struct RawConfig {
-    /// The two listeners, and where this instance keeps its state.
+    /// The two listeners and the state directory.
     pub(super) server: RawServer,
     /// Signatures of deliveries.
     pub(super) webhook: RawWebhook,
-    /// How to reach GitHub, and as whom.
+    /// The address of GitHub and the credentials.
     pub(super) github: RawGithub,
-    /// The repositories served.
+    /// The served repositories.
     #[serde(default)]
     pub(super) repositories: Vec<RawRepository>,
-    /// Which jobs belong on self-hosted runners.
+    /// The jobs that belong on self-hosted runners.
     pub(super) routing: RawRouting,
-    /// Whose pull requests are trusted.
+    /// The rules for trusted pull requests.
     pub(super) trust: RawTrust,
     /// The durable queue and ledger.
     pub(super) store: RawStore,
-    /// The pool of runner environments.
+    /// The pool of runners.
     pub(super) runners: RawRunners,
     /// Runners on this machine.
     pub(super) local: RawLocal,
     /// Runners in virtual machines.
     pub(super) qemu: RawQemu,
-    /// Runners that are only pretended.
+    /// Simulated runners.
     pub(super) synthetic: RawSynthetic,
-    /// The canary, and what rolls it back.
+    /// The canary and its rollback triggers.
     pub(super) rollout: RawRollout,
     /// Service level objectives.
     pub(super) slo: RawSlo,
-    /// Who is told when something is wrong.
+    /// The receivers of alerts.
     pub(super) alerts: RawAlerts,
     /// Logs and traces.
     pub(super) telemetry: RawTelemetry,

@@ -1,4 +1,4 @@
-//! `[[repositories]]`: what is served, each with the policy its jobs are decided by.
+//! `[[repositories]]`: the served repositories, each with its policy.
 
 use super::check::{Check, Reported};
 use super::mask::masked;
@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// The group every repository has, and the only one outside of organizations.
+/// The default runner group, and the only one outside of organizations.
 const DEFAULT_RUNNER_GROUP: u64 = 1;
 
 #[derive(Deserialize, JsonSchema)]
@@ -19,35 +19,36 @@ const DEFAULT_RUNNER_GROUP: u64 = 1;
 pub(super) struct RawRepository {
     /// `OWNER/NAME`.
     full_name: String,
-    /// GitHub's id of it; another repository under this name gets no runner. By default the one that is seen first.
+    /// GitHub's id of the repository. A different repository with this name gets no runner. By default the first id
+    /// that GitHub shows.
     #[schemars(range(min = 1))]
     id: Option<u64>,
-    /// GitHub's id of the account that owns it. By default the one that is seen first.
+    /// GitHub's id of the owner. By default the first id that GitHub shows.
     #[schemars(range(min = 1))]
     owner_id: Option<u64>,
-    /// Where its runners are registered.
+    /// Registration scope of the runners.
     #[serde(default)]
     scope: RawScope,
-    /// Runner group they go into; needed with `scope = "org"`. By default 1.
+    /// Runner group; required with `scope = "org"`. By default 1.
     #[schemars(range(min = 1), extend("default" = 1))]
     runner_group_id: Option<u64>,
-    /// Actions variable that switches trusted routing on (`true`) and off.
+    /// Actions variable that switches self-hosted routing on (`true`) and off.
     #[serde(default = "default_variable")]
     variable: String,
-    /// Instead of `routing.labels`.
+    /// Overrides `routing.labels`.
     #[schemars(length(min = 1))]
     labels: Option<Vec<String>>,
-    /// Instead of `routing.trust_label`.
+    /// Overrides `routing.trust_label`.
     trust_label: Option<String>,
-    /// Instead of `routing.run_label_prefix`.
+    /// Overrides `routing.run_label_prefix`.
     run_label_prefix: Option<String>,
-    /// Instead of `routing.workflows`.
+    /// Overrides `routing.workflows`.
     workflows: Option<Vec<String>>,
-    /// Instead of `routing.branches`.
+    /// Overrides `routing.branches`.
     branches: Option<Vec<String>>,
-    /// Instead of `routing.hosted_jobs`.
+    /// Overrides `routing.hosted_jobs`.
     hosted_jobs: Option<Vec<String>>,
-    /// Instead of `routing.quarantine_s`.
+    /// Overrides `routing.quarantine_s`.
     #[schemars(range(max = 3600))]
     quarantine_s: Option<u64>,
 }
@@ -64,49 +65,44 @@ fn default_variable() -> String {
     "CI_SELF_HOSTED_TRUSTED_ROUTING".to_owned()
 }
 
-/// A repository that is served.
+/// A served repository.
 #[derive(Debug, Clone)]
 pub struct Repository {
-    /// Its name.
     pub name: RepositoryName,
-    /// The ids it must have, as far as they are given.
+    /// The configured ids.
     pub ids: RepositoryIds,
-    /// Where its runners are registered.
     pub scope: Scope,
-    /// Runner group they go into.
     pub runner_group_id: u64,
-    /// Actions variable that switches trusted routing on and off.
     pub variable: String,
-    /// What its jobs are decided by.
     pub policy: Policy,
-    /// Longest time that an untrusted job keeps runners from being made.
+    /// Maximum time that an untrusted job delays the creation of runners.
     pub quarantine: Duration,
 }
 
-/// Where runners are registered.
+/// The registration scope of runners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// At the repository.
+    /// The repository.
     Repository,
-    /// At the organization that owns it.
+    /// The organization that owns the repository.
     Organization,
 }
 
-/// What every repository's policy has from other sections.
+/// The parts of every repository's policy that other sections define.
 pub(super) struct Shared {
-    /// `[routing]` as written, for repositories that override some of it.
+    /// The raw `[routing]` section, for repositories that override a part of it.
     pub(super) raw_routing: RawRouting,
     pub(super) routing: Result<Routing, Reported>,
     pub(super) trust: Result<TrustPolicy, Reported>,
     pub(super) rollout: Result<Rollout, Reported>,
 }
 
-/// What keys of a repository begin with. Its name may turn out to be a URL with a token in it.
+/// Returns the prefix of a repository's keys. Its name is not used, because it can be a URL with a token.
 pub(super) fn section(full_name: &str) -> String {
     format!("repositories[{}]", masked(full_name))
 }
 
-/// Validates all of them, and that none is there twice.
+/// Validates all repositories and rejects duplicates.
 pub(super) fn validate(
     repositories: Vec<RawRepository>,
     shared: &Shared,
@@ -188,7 +184,7 @@ impl RawRepository {
         }
     }
 
-    /// `[routing]` with what this repository overrides. Without overrides, what is wrong with it was reported there.
+    /// Returns `[routing]` with the overrides of this repository. Without overrides, its problems are already reported.
     fn routing(&self, section: &str, shared: &Shared, check: &mut Check<'_>) -> Result<Routing, Reported> {
         let overrides = self.labels.is_some()
             || self.trust_label.is_some()
@@ -214,7 +210,7 @@ impl RawRepository {
     }
 }
 
-/// GitHub's rule for names of variables.
+/// Checks a name against GitHub's rule for variables.
 fn check_variable(check: &mut Check<'_>, key: &str, name: &str) -> Result<(), Reported> {
     let reserved = name.to_ascii_uppercase().starts_with("GITHUB_");
     if reserved || name.starts_with(|c: char| c.is_ascii_digit()) {

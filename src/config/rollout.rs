@@ -1,4 +1,4 @@
-//! `[rollout]`: the canary, and what rolls it back.
+//! `[rollout]`: the canary and its rollback triggers.
 
 use super::check::{Check, Reported};
 use crate::domain::policy::Mode;
@@ -12,28 +12,28 @@ use std::time::Duration;
 pub(super) struct RawRollout {
     /// `observe` writes nothing to GitHub except runners; `enforce` also cancels runs and switches routing off.
     mode: RawMode,
-    /// How many trusted pull requests each canary stage takes.
+    /// Number of trusted pull requests in each canary stage.
     #[schemars(inner(range(min = 1, max = 1_000_000)))]
     stages: Vec<NonZeroU32>,
-    /// Whether a good stage is followed by the next one by itself or by a person.
+    /// Start of the next stage: automatic or by an operator.
     advance: RawAdvance,
-    /// Boot failures in a row that roll back.
+    /// Number of consecutive boot failures that trigger a rollback.
     #[schemars(range(min = 1, max = 10_000))]
     boot_failures: NonZeroU32,
-    /// 95th percentile of the queue wait that rolls back.
+    /// 95th percentile of the queue wait that triggers a rollback.
     #[schemars(range(min = 1, max = 604_800))]
     queue_wait_p95_s: u64,
-    /// Over how many of the latest trusted pull requests it is taken.
+    /// Number of the latest trusted pull requests in this percentile.
     #[schemars(range(min = 1, max = 10_000))]
     queue_wait_window: NonZeroU32,
-    /// Whether the time GitHub took to tell us is left out of it.
+    /// Excludes GitHub's delivery lag from the queue wait.
     exclude_delivery_lag: bool,
-    /// Time without any runner that rolls back.
+    /// Time without any runner that triggers a rollback.
     #[schemars(range(min = 1, max = 604_800))]
     offline_s: u64,
-    /// Whether an outsider's contained attempt rolls back too.
+    /// A contained attempt by an outsider also triggers a rollback.
     rollback_on_attempt: bool,
-    /// Whether jobs stuck behind a rollback have their run cancelled and re-run.
+    /// Cancels and re-runs the runs of jobs that wait after a rollback.
     rerun_stuck: bool,
 }
 
@@ -51,37 +51,28 @@ enum RawAdvance {
     Manual,
 }
 
-/// The canary, and what rolls it back.
+/// Settings of the canary and its rollback triggers.
 #[derive(Debug, Clone)]
 pub struct Rollout {
-    /// Whether GitHub is written to.
     pub mode: Mode,
-    /// How many trusted pull requests each canary stage takes; growing.
+    /// Number of trusted pull requests in each canary stage, in ascending order.
     pub stages: Vec<NonZeroU32>,
-    /// What follows a good stage.
     pub advance: Advance,
-    /// Boot failures in a row that roll back.
     pub boot_failures: NonZeroU32,
-    /// 95th percentile of the queue wait that rolls back.
     pub queue_wait_p95: Duration,
-    /// Over how many of the latest trusted pull requests it is taken.
     pub queue_wait_window: NonZeroU32,
-    /// Whether the time GitHub took to tell us is left out of it.
     pub exclude_delivery_lag: bool,
-    /// Time without any runner that rolls back.
     pub offline: Duration,
-    /// Whether an outsider's contained attempt rolls back too.
     pub rollback_on_attempt: bool,
-    /// Whether jobs stuck behind a rollback have their run cancelled and re-run.
     pub rerun_stuck: bool,
 }
 
-/// What follows a good canary stage.
+/// The step after a successful canary stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advance {
-    /// The next stage.
+    /// The next stage starts automatically.
     Auto,
-    /// The next stage, when a person says so.
+    /// An operator starts the next stage.
     Manual,
 }
 

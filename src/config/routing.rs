@@ -1,4 +1,4 @@
-//! `[routing]`: which jobs belong on self-hosted runners. Each key can be overridden for a repository.
+//! `[routing]`: the jobs that belong on self-hosted runners. A repository can override each key.
 
 use super::check::{Check, Reported};
 use crate::domain::labels::LabelPolicy;
@@ -8,46 +8,44 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// GitHub takes 100 labels for a runner; one is the run label.
+/// GitHub accepts 100 labels for a runner; one is the run label.
 const MOST_LABELS: usize = 99;
 const LONGEST_LABEL: usize = 100;
-/// Besides letters and digits. Commas separate labels in too many tools, and `$` or quotes hint at a template.
+/// Permitted characters in addition to letters and digits. Many tools separate labels by commas, and `$` or quotes
+/// indicate a template.
 const LABEL_PUNCTUATION: &str = "-_.:/";
 
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRouting {
-    /// Every label a runner of ours carries, its run label aside.
+    /// Labels of every runner, without the run label.
     #[schemars(length(min = 1))]
     pub(super) labels: Vec<String>,
-    /// The one of them that asks for a trusted runner.
+    /// Label that only trusted jobs may use; one of `labels`.
     pub(super) trust_label: String,
-    /// What a run label starts with. The run's id follows, or `RUN-ATTEMPT-JOB-INDEX`.
+    /// Prefix of run labels. The run's id follows, or `RUN-ATTEMPT-JOB-INDEX`.
     pub(super) run_label_prefix: String,
     /// Globs of the workflow files that follow the routing variable.
     pub(super) workflows: Vec<String>,
-    /// Globs of branches beside the default one whose pull requests follow the routing rule.
+    /// Globs of base branches, in addition to the default branch, that the routing rule covers.
     pub(super) branches: Vec<String>,
-    /// Globs of names of jobs in them that stay hosted by design.
+    /// Globs of names of jobs in these workflows that stay on hosted runners by design.
     pub(super) hosted_jobs: Vec<String>,
-    /// Longest time that an untrusted job in a runner group keeps runners from being made there.
+    /// Maximum time that an untrusted job delays the creation of runners in its runner group.
     #[schemars(range(max = 3600))]
     pub(super) quarantine_s: u64,
 }
 
-/// Which jobs belong on self-hosted runners.
+/// The jobs that belong on self-hosted runners.
 #[derive(Debug, Clone)]
 pub struct Routing {
-    /// Which labels are ours.
     pub labels: LabelPolicy,
-    /// Which runs follow the routing variable.
     pub runs: RoutingPolicy,
-    /// Longest time that an untrusted job in a runner group keeps runners from being made there.
     pub quarantine: Duration,
 }
 
 impl RawRouting {
-    /// `section` is `routing`, or the repository that overrides something in it.
+    /// Validates the section. `section` is `routing` or the overriding repository.
     pub(super) fn validate(self, check: &mut Check<'_>, section: &str) -> Result<Routing, Reported> {
         let key = |name: &str| format!("{section}.{name}");
         let labels = self.check_labels(check, &key);
@@ -101,7 +99,7 @@ impl RawRouting {
             let remedy = format!("add it to {}", key("labels"));
             result = Err(check.problem(&key("trust_label"), "is not among the labels", remedy));
         }
-        // Room is left for the digits of a run's id.
+        // The rest of the label is reserved for the digits of a run's id.
         let longest_prefix = LONGEST_LABEL - 20;
         result.and(check.name(
             &key("run_label_prefix"),
@@ -129,7 +127,7 @@ impl RawRouting {
     }
 }
 
-/// Builds one matcher. With `paths`, `*` and `?` stop at a slash.
+/// Builds one matcher. With `paths`, `*` and `?` do not match a slash.
 pub(super) fn globs(check: &mut Check<'_>, key: &str, patterns: &[String], paths: bool) -> Result<GlobSet, Reported> {
     let mut set = GlobSet::builder();
     let mut result = Ok(());

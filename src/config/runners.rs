@@ -1,4 +1,4 @@
-//! `[runners]`: the pool of runner environments.
+//! `[runners]`: the pool of runners.
 
 use super::check::{Check, Reported};
 use super::routing::globs;
@@ -8,44 +8,45 @@ use serde::Deserialize;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// GitHub takes 64 characters for a runner's name; instance, job id, attempt and dashes need the rest.
+/// Maximum length of the prefix. GitHub accepts 64 characters for a runner's name, and instance, job id, attempt and
+/// dashes need the rest.
 const LONGEST_PREFIX: usize = 30;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRunners {
-    /// What makes the environments.
+    /// Runner host.
     host: RawHost,
-    /// Runners are called `PREFIX-INSTANCE-JOB-ATTEMPT`.
+    /// Prefix of runner names: `PREFIX-INSTANCE-JOB-ATTEMPT`.
     name_prefix: String,
-    /// Never fewer environments than this.
+    /// Minimum number of slots.
     #[schemars(range(max = 10_000))]
     min: u32,
-    /// Never more.
+    /// Maximum number of slots.
     #[schemars(range(max = 10_000))]
     max: u32,
-    /// How many are wanted. By default `max`.
+    /// Target number of slots. By default `max`.
     #[schemars(range(max = 10_000))]
     target: Option<u32>,
-    /// Bound for one repository. By default none.
+    /// Maximum number of slots for one repository. By default there is no limit.
     #[schemars(range(min = 1, max = 10_000))]
     max_per_repository: Option<NonZeroU32>,
-    /// How often the pool looks around when nothing wakes it.
+    /// Interval between passes of the pool without an event.
     #[schemars(range(min = 1, max = 3600))]
     interval_s: u64,
-    /// Time for an environment to boot.
+    /// Timeout for the boot of a slot.
     #[schemars(range(min = 1, max = 3600))]
     boot_deadline_s: u64,
-    /// Time a job waits at the job gate before its environment is killed.
+    /// Time that a job waits at the job gate before its slot is destroyed.
     #[schemars(range(min = 1, max = 3600))]
     gate_deadline_s: u64,
-    /// Time for a whole job.
+    /// Maximum duration of a job.
     #[schemars(range(min = 1, max = 604_800))]
     job_deadline_s: u64,
-    /// How often a runner is made for one job before giving up.
+    /// Maximum number of runners for one job.
     #[schemars(range(min = 1, max = 100))]
     attempts: NonZeroU32,
-    /// Globs of names of self-hosted runners that are meant to be there beside jitgate's.
+    /// Globs of names of other self-hosted runners that are permitted.
     known: Vec<String>,
 }
 
@@ -57,43 +58,32 @@ enum RawHost {
     Synthetic,
 }
 
-/// The pool of runner environments.
+/// Settings of the pool of runners.
 #[derive(Debug, Clone)]
 pub struct Runners {
     /// What makes the environments.
     pub host: Host,
-    /// What the names of runners start with.
     pub name_prefix: String,
-    /// Never fewer environments than this.
     pub min: u32,
-    /// Never more.
     pub max: u32,
-    /// How many are wanted: between the two.
     pub target: u32,
-    /// Bound for one repository.
     pub max_per_repository: Option<NonZeroU32>,
-    /// How often the pool looks around when nothing wakes it.
     pub interval: Duration,
-    /// Time for an environment to boot.
     pub boot_deadline: Duration,
-    /// Time a job waits at the job gate before its environment is killed.
     pub gate_deadline: Duration,
-    /// Time for a whole job.
     pub job_deadline: Duration,
-    /// How often a runner is made for one job before giving up.
     pub attempts: NonZeroU32,
-    /// Names of self-hosted runners that are meant to be there beside jitgate's.
     pub known: GlobSet,
 }
 
-/// What makes runner environments.
+/// The runner host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host {
     /// Directories and namespaces on this machine.
     Local,
     /// Virtual machines.
     Qemu,
-    /// Nothing: it pretends.
+    /// Simulated runners.
     Synthetic,
 }
 

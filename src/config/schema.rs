@@ -1,14 +1,14 @@
-//! The JSON Schema of the configuration, and the reading of it that the rest of this module needs.
+//! The JSON Schema of the configuration.
 //!
-//! The schema is made from the raw types, the defaults in it from `default.toml`. It says which keys there are, their types
-//! and bounds, and which of them are secret (`writeOnly`); nothing else repeats that.
+//! The schema is derived from the raw types, and its defaults from `default.toml`. It is the only definition of the
+//! keys, their types and bounds, and the secrets among them (`writeOnly`).
 
 use super::layer::Layer;
 use super::raw::RawConfig;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
-/// JSON Schema (draft 2020-12) of a configuration file.
+/// Returns the JSON Schema (draft 2020-12) of a configuration file.
 #[must_use]
 pub fn schema() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
@@ -19,7 +19,7 @@ pub fn schema() -> Value {
     schema
 }
 
-/// Adds defaults. Nothing is required of the one who writes a file, where there is a default to fall back to.
+/// Adds the defaults. A key with a default is not required.
 fn complete(schema: &mut Value, default: Option<&Value>) {
     let Some(object) = schema.as_object_mut() else {
         return;

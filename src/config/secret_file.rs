@@ -1,7 +1,7 @@
-//! Files that hold one secret each. One that others can read is refused: it is no secret any more.
+//! Files with one secret each. A file that others can read is rejected, because its content is no secret.
 //!
-//! Kubernetes mounts the files of a Secret as links into a read-only volume: owned by root, and readable for the group that
-//! `fsGroup` names. Such a file is as closed as one of our own.
+//! Kubernetes mounts the files of a Secret as links into a read-only volume. They belong to root and are readable for
+//! the group in `fsGroup`. Such a file counts as closed.
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use rustix::process::{Gid, getegid, geteuid, getgroups};
@@ -11,34 +11,34 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// More than any key or token has.
+/// Maximum size of a key or token.
 const LARGEST_BYTES: u64 = 65_536;
 
-/// Why a secret was not taken from a file.
+/// An unusable secret file.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFileError {
-    /// It is not there, or not for us.
+    /// The file is missing or not readable.
     #[error("cannot be read: {0}")]
     Unreadable(#[source] std::io::Error),
-    /// A directory, a pipe, a device.
+    /// The path is a directory, a pipe or a device.
     #[error("is no plain file")]
     NotAFile,
-    /// Group or others may open it.
+    /// The group or others can open the file.
     #[error("can be opened by others (mode {0:04o})")]
     Exposed(u32),
-    /// A commit away from being published.
+    /// The file could be committed by mistake.
     #[error("lies inside the git work tree {0}")]
     InGitWorkTree(PathBuf),
-    /// Nothing in it.
+    /// The file is empty.
     #[error("is empty")]
     Empty,
-    /// Too large, or not text.
+    /// The file is too large or contains no text.
     #[error("holds no text of at most {LARGEST_BYTES} bytes")]
     NotText,
 }
 
 impl SecretFileError {
-    /// What an operator does about it.
+    /// Returns the remedy.
     #[must_use]
     pub fn remedy(&self, path: &Path) -> String {
         let is_read_only = statvfs(path).is_ok_and(|volume| volume.f_flag.contains(StatVfsMountFlags::RDONLY));
@@ -62,12 +62,12 @@ impl SecretFileError {
     }
 }
 
-/// Reads a secret. The line end after it is not part of it.
+/// Reads a secret. Its last line end is not a part of it.
 ///
 /// # Errors
-/// When the file cannot be read, is open to others, is empty, or holds something else than one short text.
+/// If the file cannot be read, is open to others, is empty, or contains anything but one short text.
 pub fn read(path: &Path) -> Result<SecretString, SecretFileError> {
-    // Asked for before opening: opening a pipe would wait for a writer.
+    // The type is checked before opening, because opening a pipe would wait for a writer.
     let metadata = std::fs::metadata(path).map_err(SecretFileError::Unreadable)?;
     if !metadata.is_file() {
         return Err(SecretFileError::NotAFile);
@@ -93,25 +93,26 @@ pub fn read(path: &Path) -> Result<SecretString, SecretFileError> {
     Ok(SecretString::from(secret))
 }
 
-/// Whether nobody reads or writes a file but its owner, root and, where root has given it to a group of ours, that group.
+/// Returns true if only the owner, root and, if root assigned one of our groups, that group can read or write the file.
 fn is_closed(file: &Metadata, path: &Path) -> bool {
     let others = file.permissions().mode() & 0o077;
     let is_of_our_group = || {
         let group = Gid::from_raw(file.gid());
         getegid() == group || getgroups().is_ok_and(|groups| groups.contains(&group))
     };
-    // What systemd's LoadCredential= makes: one reader beside root, let in by an access list that shows as the group's.
+    // systemd's LoadCredential= permits one reader in addition to root by an access list, which appears as the group's
+    // permission.
     let is_credential = || file.gid() == 0 && path.starts_with("/run/credentials");
-    // Where we are root, we could have closed a file that can be changed.
+    // As root, jitgate requires that a changeable file is closed.
     let cannot_be_closed = || file.permissions().mode() & 0o222 == 0 || !geteuid().is_root();
     let is_roots = others == 0o040 && file.uid() == 0;
     others == 0 || is_roots && (is_credential() || is_of_our_group() && cannot_be_closed())
 }
 
-/// Reads a private key: a secret that must not lie in a git work tree either.
+/// Reads a private key: a secret that must also be outside of any git work tree.
 ///
 /// # Errors
-/// As [`read`], and when the file, or what it links to, is inside a git work tree.
+/// As for [`read`], and if the file or its link target is inside a git work tree.
 pub(super) fn read_private_key(path: &Path) -> Result<SecretString, SecretFileError> {
     let real = path.canonicalize().map_err(SecretFileError::Unreadable)?;
     // `.git` is a directory, or a file in linked work trees and submodules.

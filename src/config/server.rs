@@ -1,4 +1,4 @@
-//! `[server]`: the two listeners, and where this instance keeps its state.
+//! `[server]`: the two listeners and the state directory.
 
 use super::check::{Check, Reported};
 use schemars::JsonSchema;
@@ -8,55 +8,50 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The longest path of a Unix socket that Linux takes, in bytes.
+/// Maximum length of a Unix socket's path on Linux, in bytes.
 const LONGEST_SOCKET_PATH: usize = 107;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawServer {
-    /// Address GitHub's deliveries arrive at, `IP:PORT`.
+    /// Address of the public listener for GitHub's deliveries, `IP:PORT`.
     listen: String,
-    /// Address of metrics, dashboard and API: `IP:PORT`, or `unix:PATH`.
+    /// Address of the admin listener for metrics, dashboard and API: `IP:PORT` or `unix:PATH`.
     admin_listen: String,
-    /// Further names by which the admin listener may be called: `HOST`, or `HOST:PORT`.
+    /// Further host names of the admin listener: `HOST` or `HOST:PORT`.
     admin_hosts: Vec<String>,
-    /// File with the admin listener's bearer token, made on first start. By default `admin-token` in `state_dir`.
+    /// File with the bearer token of the admin listener. It is created at the first start, by default as `admin-token`
+    /// in `state_dir`.
     admin_token_file: Option<PathBuf>,
-    /// Directory for what outlives a restart.
+    /// Directory for persistent state.
     state_dir: PathBuf,
-    /// Threads that serve HTTP. By default one for each processor.
+    /// Number of HTTP threads. By default one for each processor.
     #[schemars(range(min = 1, max = 512))]
     http_workers: Option<NonZeroUsize>,
-    /// Largest request body taken, in bytes.
+    /// Maximum size of a request body, in bytes.
     #[schemars(range(min = 1, max = 1_073_741_824))]
     body_limit_bytes: usize,
-    /// Time a whole request has to arrive in.
+    /// Timeout for the arrival of a whole request.
     #[schemars(range(min = 1, max = 3600))]
     read_timeout_s: u64,
 }
 
-/// The two listeners, and where this instance keeps its state.
+/// The two listeners and the state directory.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// The listener GitHub reaches.
     pub listen: SocketAddr,
-    /// The listener for metrics, dashboard and API.
     pub admin_listen: AdminListen,
-    /// Further names by which the admin listener may be called: hosts, some with a port.
+    /// Further host names of the admin listener, with or without a port.
     pub admin_hosts: Vec<String>,
-    /// Holds the admin listener's bearer token; made on first start.
     pub admin_token_file: PathBuf,
-    /// Where this instance keeps what outlives a restart.
     pub state_dir: PathBuf,
-    /// Threads that serve HTTP. None means one for each processor.
+    /// Number of HTTP threads; `None` is one for each processor.
     pub http_workers: Option<NonZeroUsize>,
-    /// Largest request body taken.
     pub body_limit_bytes: usize,
-    /// Time a whole request has to arrive in.
     pub read_timeout: Duration,
 }
 
-/// Where the admin listener is.
+/// The address of the admin listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdminListen {
     /// A TCP address.
@@ -66,7 +61,7 @@ pub enum AdminListen {
 }
 
 impl Server {
-    /// Moves the admin listener where no job of this machine can take its place: to a socket in the state directory.
+    /// Moves the admin listener to a socket in the state directory, so that no job of this machine can take its place.
     pub(super) fn listen_for_admins_in_state_dir(&mut self, check: &mut Check<'_>) -> Result<(), Reported> {
         let path = self.state_dir.join("admin.sock");
         if path.as_os_str().len() > LONGEST_SOCKET_PATH {
@@ -120,7 +115,7 @@ fn admin_listen(check: &mut Check<'_>, text: &str) -> Result<AdminListen, Report
     }
 }
 
-/// A host as a `Host` header names it: without a scheme or a path.
+/// Returns true for a host as in a `Host` header: without a scheme or a path.
 fn check_host(check: &mut Check<'_>, host: &str) -> Result<(), Reported> {
     let authority = host.parse::<http::uri::Authority>();
     let is_host = authority.is_ok_and(|authority| !authority.host().is_empty() && !authority.as_str().contains('@'));
@@ -131,7 +126,7 @@ fn check_host(check: &mut Check<'_>, host: &str) -> Result<(), Reported> {
     Err(check.problem("server.admin_hosts", "holds what is no host", remedy))
 }
 
-/// The listeners must differ. Port 0 is given out by the system, and never twice.
+/// Checks that the listeners differ. The system assigns port 0, and never the same port twice.
 fn check_apart(check: &mut Check<'_>, public: SocketAddr, admin: SocketAddr) {
     let same_ip = public.ip() == admin.ip() || public.ip().is_unspecified() || admin.ip().is_unspecified();
     if same_ip && public.port() == admin.port() && public.port() != 0 {

@@ -1,4 +1,4 @@
-//! The validated configuration, and what a command needs of it beyond being valid.
+//! The validated configuration, and the additional requirements of `serve`.
 
 use super::check::{Check, Reported};
 use super::raw::RawConfig;
@@ -11,56 +11,44 @@ use secrecy::{ExposeSecret, SecretString};
 use std::mem;
 use std::path::PathBuf;
 
-/// Everything an operator can choose, checked.
+/// The validated configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The two listeners, and where this instance keeps its state.
     pub server: Server,
-    /// What deliveries are signed with.
     pub webhook: Webhook,
-    /// How to reach GitHub, and as whom.
     pub github: Github,
-    /// The repositories served; each name is there once.
+    /// The served repositories, with distinct names.
     pub repositories: Vec<Repository>,
-    /// What holds for repositories that override nothing.
+    /// The policy of repositories without overrides.
     pub routing: Routing,
-    /// The durable queue and ledger.
     pub store: Store,
-    /// The pool of runner environments.
     pub runners: Runners,
-    /// Runners on this machine.
     pub local: Local,
-    /// Runners in virtual machines.
     pub qemu: Qemu,
-    /// Runners that are only pretended.
     pub synthetic: Synthetic,
-    /// The canary, and what rolls it back.
     pub rollout: Rollout,
-    /// Service level objectives.
     pub slo: Slo,
-    /// Who is told when something is wrong.
     pub alerts: Alerts,
-    /// Logs and traces.
     pub telemetry: Telemetry,
-    /// How everything but GitHub is reached.
+    /// The proxies for everything except GitHub.
     pub proxies: Proxies,
-    /// Files that hold secrets: the configuration's own, and those it names.
+    /// The files with secrets: the configuration file and those that it names.
     pub secret_files: Vec<PathBuf>,
 }
 
-/// Which half of jitgate a process is.
+/// The role of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Both.
+    /// Ingress and worker.
     All,
-    /// Takes deliveries.
+    /// Receives deliveries.
     Ingress,
-    /// Decides and makes runners.
+    /// Decides and creates runners.
     Worker,
 }
 
 impl RawConfig {
-    /// Validates every section, whatever is wrong with the others.
+    /// Validates every section, independent of problems in the others.
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Config, Reported> {
         let mut server = self.server.validate(check);
         let webhook = self.webhook.validate(check);
@@ -93,7 +81,7 @@ impl RawConfig {
         if let (Ok(store), Ok(runners), Ok(local)) = (&store, &runners, &local)
             && runners.host == Host::Local
         {
-            // What is wrong is among the problems.
+            // The problem is already reported.
             store.closed_to_jobs(check, local.sandbox == Sandbox::Bwrap).ok();
         }
         let shared = Shared {
@@ -125,8 +113,8 @@ impl RawConfig {
 }
 
 impl Config {
-    /// Secrets that differ, by their settings, other than the webhook's: their values are not shown, so that no difference is
-    /// seen in what is.
+    /// Returns the secrets by their settings, except those of the webhook. Their values are masked in the displayed
+    /// settings, so a comparison of these finds no change.
     #[must_use]
     pub fn changed_secrets(&self, other: &Self) -> Vec<&'static str> {
         let text = |secret: &SecretString| secret.expose_secret().to_owned();
@@ -155,10 +143,10 @@ impl Config {
             .collect()
     }
 
-    /// Whether `serve` can run with it.
+    /// Checks that `serve` can run with this configuration.
     ///
     /// # Errors
-    /// With everything that is missing.
+    /// With all missing settings.
     pub fn for_serve(&self, role: Role) -> Result<(), Problems> {
         let takes_deliveries = role != Role::Worker;
         let makes_runners = role != Role::Ingress;

@@ -8,19 +8,19 @@ use std::time::Duration;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSlo {
-    /// Over how many of the latest trusted pull requests they are measured.
+    /// Number of the latest trusted pull requests that the objectives are measured over.
     #[schemars(range(min = 1, max = 10_000))]
     window: NonZeroU32,
-    /// Share of runners that went through their whole life.
+    /// Minimum share of runners with a complete life cycle.
     #[schemars(range(min = 0, max = 1))]
     lifecycle_success: f64,
-    /// Share of jobs that were sent where they belong.
+    /// Minimum share of correctly routed jobs.
     #[schemars(range(min = 0, max = 1))]
     routing_correctness: f64,
-    /// 95th percentile of the queue wait.
+    /// Maximum 95th percentile of the queue wait.
     #[schemars(range(min = 1, max = 604_800))]
     queue_wait_p95_s: u64,
-    /// 95th percentile of the time from a job's start to its first step.
+    /// Maximum 95th percentile of the time from a job's start to its first step.
     #[schemars(range(min = 1, max = 604_800))]
     setup_latency_p95_s: u64,
 }
@@ -28,15 +28,12 @@ pub(super) struct RawSlo {
 /// Service level objectives.
 #[derive(Debug, Clone)]
 pub struct Slo {
-    /// Over how many of the latest trusted pull requests they are measured.
     pub window: NonZeroU32,
-    /// Share of runners that went through their whole life, 0 to 1.
+    /// Minimum share of runners with a complete life cycle, 0 to 1.
     pub lifecycle_success: f64,
-    /// Share of jobs that were sent where they belong, 0 to 1.
+    /// Minimum share of correctly routed jobs, 0 to 1.
     pub routing_correctness: f64,
-    /// 95th percentile of the queue wait.
     pub queue_wait_p95: Duration,
-    /// 95th percentile of the time from a job's start to its first step.
     pub setup_latency_p95: Duration,
 }
 

@@ -1,6 +1,6 @@
-//! Guessing which word was meant.
+//! Suggestions for misspelt words.
 
-/// The candidate most like `word`, if one is like it enough to have been meant.
+/// Returns the candidate that is most similar to `word`, if it is similar enough.
 pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let tolerance = (word.chars().count() / 3).max(2);
@@ -11,14 +11,14 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>)
         .map(|(_, candidate)| candidate)
 }
 
-/// Whether two keys differ only in case and in what separates their words.
+/// Returns true if two keys differ only in case and separators.
 pub(super) fn same_words(a: &str, b: &str) -> bool {
     let letters = |text: &str| text.replace(['_', '.'], "").to_ascii_lowercase();
     letters(a) == letters(b)
 }
 
-/// How unlike two words are: the letters to insert, delete, replace or swap. A word that only goes on (`secret`,
-/// `secrets_file`) counts as one letter off.
+/// Returns the distance of two words: the number of letters to insert, delete, replace or swap. A word that only
+/// continues (`secret`, `secrets_file`) has a distance of one.
 fn unlikeness(a: &str, b: &str) -> usize {
     let long_enough = a.len().min(b.len()) >= 3;
     if a != b && long_enough && (a.starts_with(b) || b.starts_with(a)) {

@@ -8,9 +8,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// GitHub redelivers for this long.
+/// Period in which GitHub permits redeliveries.
 const REDELIVERY: Duration = Duration::from_secs(3 * 24 * 3600);
-/// Queues of a cluster, unless told otherwise: enough to spread over its nodes.
+/// Default number of queues in a cluster, which spreads them over its nodes.
 const CLUSTER_SHARDS: NonZeroU32 = NonZeroU32::new(16).unwrap();
 
 #[derive(Deserialize, JsonSchema)]
@@ -19,36 +19,32 @@ pub(super) struct RawStore {
     /// `sqlite:PATH`, `redis://`, `rediss://`, `redis+unix://`, `redis+cluster://` or `memory:`.
     #[schemars(extend("format" = "uri"))]
     url: String,
-    /// File that holds the URL, since it can carry a password.
+    /// File with the URL, which can contain a password.
     url_file: Option<PathBuf>,
-    /// Queues the repositories are spread over. Unless set, 16 for a Redis cluster.
+    /// Number of queues that the repositories are distributed over. By default 16 for a Redis cluster, otherwise 1.
     #[schemars(range(min = 1, max = 1024))]
     shards: NonZeroU32,
-    /// How long finished jobs and delivery ids are kept.
+    /// Retention period of finished jobs and delivery ids.
     #[schemars(range(min = 1, max = 315_360_000))]
     retention_s: u64,
-    /// Bodies of deliveries are kept up to this many bytes in all.
+    /// Maximum total size of stored delivery bodies, in bytes.
     #[schemars(range(min = 1))]
     bodies_max_bytes: u64,
 }
 
-/// The durable queue and ledger.
+/// Settings of the durable queue and ledger.
 #[derive(Debug, Clone)]
 pub struct Store {
-    /// Which engine, and where.
     pub url: StoreUrl,
-    /// Queues the repositories are spread over.
     pub shards: NonZeroU32,
-    /// How long finished jobs and delivery ids are kept.
     pub retention: Duration,
-    /// Bodies of deliveries are kept up to this many bytes in all.
     pub bodies_max_bytes: u64,
 }
 
-/// A store engine, and where it is.
+/// A store engine and its address.
 #[derive(Debug, Clone)]
 pub enum StoreUrl {
-    /// In this process, gone at exit.
+    /// Memory of this process, lost at exit.
     Memory,
     /// A database file.
     Sqlite(PathBuf),
@@ -59,7 +55,7 @@ pub enum StoreUrl {
 }
 
 impl StoreUrl {
-    /// Whether whoever reaches the place is asked for a password.
+    /// Returns true if the server requires a password.
     fn has_password(&self) -> bool {
         let (Self::Redis(url) | Self::RedisCluster(url)) = self else {
             return true;
@@ -72,15 +68,15 @@ impl StoreUrl {
             || pairs.any(|pair| pair.strip_prefix("pass=").is_some_and(|password| !password.is_empty()))
     }
 
-    /// Whether it is reached by a socket of this machine, which can be kept from jobs.
+    /// Returns true if the address is a socket of this machine, which can be hidden from jobs.
     fn is_socket(&self) -> bool {
         matches!(self, Self::Redis(url) if url.expose_secret().starts_with("redis+unix:"))
     }
 }
 
 impl Store {
-    /// Refuses a store that jobs on this machine could write to as we do: whoever writes the ledger has any job admitted.
-    /// A socket can be kept from them, if there are walls around them (`are_walled`).
+    /// Rejects a store that jobs on this machine could write to. A writer of the ledger can have any job admitted. A
+    /// socket is hidden from jobs if they run in a sandbox (`are_walled`).
     pub(super) fn closed_to_jobs(&self, check: &mut Check<'_>, are_walled: bool) -> Result<(), Reported> {
         if self.url.has_password() || (self.url.is_socket() && are_walled) {
             return Ok(());
@@ -156,7 +152,7 @@ fn engine(check: &mut Check<'_>, key: &str, url: &SecretString) -> Result<StoreU
     })
 }
 
-/// `sqlite:PATH`, where other programs also write `sqlite://PATH`. A database in memory has a URL of its own.
+/// Parses `sqlite:PATH` or, as in other programs, `sqlite://PATH`. A database in memory has a separate URL.
 fn sqlite(path: &str) -> Option<StoreUrl> {
     let path = path.strip_prefix("//").unwrap_or(path);
     let is_path = !path.is_empty() && !path.starts_with(':') && !path.contains('?');

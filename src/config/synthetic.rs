@@ -1,4 +1,4 @@
-//! `[synthetic]`: how runners that are only pretended behave, for `runners.host = "synthetic"`.
+//! `[synthetic]`: the behaviour of simulated runners, for `runners.host = "synthetic"`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -7,36 +7,30 @@ use std::time::Duration;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSynthetic {
-    /// How long an environment boots.
+    /// Boot time of a slot.
     #[schemars(range(max = 3600))]
     boot_s: u64,
-    /// How long a runner takes from its configuration to its connection.
+    /// Time from a runner's configuration to its connection.
     #[schemars(range(max = 3600))]
     start_s: u64,
-    /// So many environments do not come up, from the first on.
+    /// Number of first slots that fail to boot.
     failing_boots: u32,
-    /// So many runners never connect.
+    /// Number of first runners that never connect.
     failing_starts: u32,
-    /// So many runners have a hook that never calls at the job gate.
+    /// Number of first runners that never call at the job gate.
     silent_hooks: u32,
-    /// So many runners let their job begin without asking.
+    /// Number of first runners that start their job without asking.
     open_gates: u32,
 }
 
-/// How pretended runners behave.
+/// The behaviour of simulated runners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Synthetic {
-    /// How long an environment boots.
     pub boot: Duration,
-    /// How long a runner takes from its configuration to its connection.
     pub start: Duration,
-    /// So many environments do not come up, from the first on.
     pub failing_boots: u32,
-    /// So many runners never connect.
     pub failing_starts: u32,
-    /// So many runners have a hook that never calls at the job gate.
     pub silent_hooks: u32,
-    /// So many runners let their job begin without asking.
     pub open_gates: u32,
 }
 

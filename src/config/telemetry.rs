@@ -12,9 +12,9 @@ use tracing_subscriber::filter::Targets;
 pub(super) struct RawTelemetry {
     /// Log level, or levels by module: `info,jitgate::app=debug`.
     log: String,
-    /// `auto` is text on a terminal, JSON elsewhere.
+    /// Format of log lines: `auto` selects text on a terminal, JSON otherwise.
     log_format: RawLogFormat,
-    /// OpenTelemetry collector (OTLP over HTTP).
+    /// URL of an OpenTelemetry collector (OTLP over HTTP).
     #[schemars(extend("format" = "uri"))]
     otlp_endpoint: Option<String>,
 }
@@ -27,37 +27,35 @@ enum RawLogFormat {
     Text,
 }
 
-/// Logs and traces.
+/// Settings of logs and traces.
 #[derive(Debug, Clone)]
 pub struct Telemetry {
     /// Levels by module.
     pub log: Targets,
-    /// How log lines are written.
     pub log_format: LogFormat,
-    /// OpenTelemetry collector.
     pub otlp_endpoint: Option<String>,
 }
 
-/// How log lines are written.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
+    /// Text on a terminal, JSON otherwise.
     Auto,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
     /// One line of text.
     Text,
 }
 
-/// Why a text is no log filter.
+/// An invalid log filter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is neither a level (off, error, warn, info, debug, trace) nor MODULE=LEVEL")]
 pub struct BadLogFilter(String);
 
-/// Reads a log filter: a level, or levels by module.
+/// Parses a log filter: a level, or levels by module.
 ///
 /// # Errors
-/// When a part of it is neither. A lone word that is no level would otherwise be taken for a module, and silence the rest.
+/// If a part of it is neither. An unknown word is not accepted as a module, because it would silence all other modules.
 pub fn parse_log(text: &str) -> Result<Targets, BadLogFilter> {
     for part in text.split(',') {
         let level = part.rsplit('=').next().unwrap_or(part);

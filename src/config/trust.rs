@@ -1,4 +1,4 @@
-//! `[trust]`: whose pull requests are trusted.
+//! `[trust]`: the rules for trusted pull requests.
 
 use super::check::{Check, Reported};
 use super::routing::globs;
@@ -9,27 +9,27 @@ use serde::{Deserialize, Serialize};
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTrust {
-    /// Author associations that pass the routing rule, in GitHub's words.
+    /// Author associations that pass the routing rule, by GitHub's names.
     #[schemars(length(min = 1))]
     associations: Vec<RawAssociation>,
-    /// What author, actor and triggering actor need on the repository before a runner is made.
+    /// Permission that author, actor and triggering actor need before a runner is created.
     min_permission: RawPermission,
-    /// Bots exempt from the bot and permission rules.
+    /// Bots that are exempt from the bot and permission rules.
     allow_bots: Vec<RawBot>,
-    /// Whether GitHub must have verified the signature of every commit of the pull request.
+    /// Requires a verified signature on every commit of the pull request.
     require_verified_commits: bool,
 }
 
-/// A bot exempt from the bot and permission rules.
+/// A bot that is exempt from the bot and permission rules.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RawBot {
-    /// Its login, such as `dependabot[bot]`.
+    /// Login of the bot, such as `dependabot[bot]`.
     login: String,
-    /// Globs of the repository's branches that it may run code from.
+    /// Globs of the repository's branches that the bot may run code from.
     #[schemars(length(min = 1))]
     branches: Vec<String>,
-    /// Authors that the commits of its pull requests may have.
+    /// Permitted authors of the commits in its pull requests.
     commits_by: RawCommitsBy,
 }
 

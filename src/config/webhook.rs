@@ -1,4 +1,4 @@
-//! `[webhook]`: what deliveries are signed with.
+//! `[webhook]`: the secrets that sign deliveries.
 
 use super::check::{Check, Reported};
 use schemars::JsonSchema;
@@ -6,24 +6,24 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::path::PathBuf;
 
-/// Shorter ones can be guessed by trying, from one recorded delivery.
+/// Minimum length of a secret that cannot be guessed from one recorded delivery.
 const SHORTEST_GOOD_SECRET: usize = 16;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawWebhook {
-    /// Secrets of the webhook; the first is current, the others are on their way out.
+    /// Secrets of the webhook. The first one is current, the others are old.
     #[schemars(extend("writeOnly" = true), length(min = 1))]
     secrets: Option<Vec<String>>,
-    /// Files that hold them, in the same order.
+    /// Files with the secrets, in the same order.
     #[schemars(length(min = 1))]
     secret_files: Option<Vec<PathBuf>>,
 }
 
-/// What deliveries are signed with.
+/// The secrets that sign deliveries.
 #[derive(Debug, Clone)]
 pub struct Webhook {
-    /// The first is current, the others are on their way out. Can be empty: see [`super::Config::for_serve`].
+    /// The current secret, followed by old ones. Can be empty: see [`super::Config::for_serve`].
     pub secrets: Vec<SecretString>,
 }
 
@@ -61,7 +61,7 @@ impl RawWebhook {
     }
 }
 
-/// Reads every file before giving up, so that all that is wrong with them is said at once.
+/// Reads every file, so that all problems are reported together.
 fn read_all(check: &mut Check<'_>, paths: &[PathBuf]) -> Result<Vec<SecretString>, Reported> {
     let read: Vec<_> = paths
         .iter()
