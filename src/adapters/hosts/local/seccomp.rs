@@ -124,8 +124,8 @@ impl Program {
 mod tests {
     use super::*;
 
-    /// The answer of a filter to a call, as the kernel reads the program.
-    fn answer(program: &Program, kind: u32, number: u32, argument: u32) -> u32 {
+    /// Runs the program on a call as the kernel does, and returns its answer.
+    fn answer(program: &Program, architecture: u32, number: u32, argument: u32) -> u32 {
         let (mut at, mut loaded) = (0, 0);
         loop {
             let step = program.0[at];
@@ -136,9 +136,9 @@ mod tests {
                 LOAD => {
                     loaded = match value {
                         NUMBER => number,
-                        KIND => kind,
+                        ARCHITECTURE => architecture,
                         ARGUMENT => argument,
-                        other => panic!("there is nothing at {other}"),
+                        other => panic!("no field at offset {other}"),
                     };
                     0
                 }
@@ -147,7 +147,7 @@ mod tests {
                 IF_AT_LEAST => skipped(loaded >= value),
                 IF_ANY_BIT => skipped(loaded & value != 0),
                 RETURN => return value,
-                other => panic!("no instruction has the code {other}"),
+                other => panic!("unknown instruction {other}"),
             };
         }
     }
@@ -161,14 +161,18 @@ mod tests {
 
     #[cfg(target_arch = "x86_64")]
     #[test]
-    fn calls_with_pointers_of_32_bits_are_not_there() {
+    fn x32_calls_are_unknown() {
         const X32: u32 = 0x4000_0000;
         let program = program();
         for number in [39, X86_64.unshare, 512, 547] {
-            assert_eq!(answer(&program, X86_64.kind, X32 + number, 0), NO_SUCH_CALL, "{number}");
+            assert_eq!(
+                answer(&program, X86_64.architecture, X32 + number, 0),
+                NO_SUCH_CALL,
+                "{number}"
+            );
         }
         assert_eq!(
-            answer(&program, X86_64.kind, 39, 0),
+            answer(&program, X86_64.architecture, 39, 0),
             ALLOW,
             "`getpid` of an ordinary program"
         );
@@ -176,25 +180,29 @@ mod tests {
 
     #[cfg(target_arch = "x86_64")]
     #[test]
-    fn programs_of_32_bits_are_held_by_their_own_numbers() {
+    fn programs_of_32_bits_are_filtered_by_their_own_numbers() {
         let program = program();
         for number in I386.refused.into_iter().chain(IO_URING) {
-            assert_eq!(answer(&program, I386.kind, number, 0), NOT_PERMITTED, "{number}");
-        }
-        for number in [I386.clone, I386.unshare] {
             assert_eq!(
-                answer(&program, I386.kind, number, CLONE_NEWUSER),
+                answer(&program, I386.architecture, number, 0),
                 NOT_PERMITTED,
                 "{number}"
             );
-            assert_eq!(answer(&program, I386.kind, number, 0), ALLOW, "{number}");
         }
-        assert_eq!(answer(&program, I386.kind, CLONE3, 0), NO_SUCH_CALL);
-        assert_eq!(answer(&program, I386.kind, 20, 0), ALLOW, "`getpid`");
+        for number in [I386.clone, I386.unshare] {
+            assert_eq!(
+                answer(&program, I386.architecture, number, CLONE_NEWUSER),
+                NOT_PERMITTED,
+                "{number}"
+            );
+            assert_eq!(answer(&program, I386.architecture, number, 0), ALLOW, "{number}");
+        }
+        assert_eq!(answer(&program, I386.architecture, CLONE3, 0), NO_SUCH_CALL);
+        assert_eq!(answer(&program, I386.architecture, 20, 0), ALLOW, "`getpid`");
     }
 
     #[test]
-    fn programs_of_an_unknown_kind_can_call_nothing() {
+    fn programs_of_an_unknown_architecture_can_make_no_call() {
         let program = program();
         assert_eq!(answer(&program, 0x4000_0028, 20, 0), NO_SUCH_CALL);
     }
