@@ -1,4 +1,5 @@
-//! A delivery comes in: verified, read, and durably queued before it is answered. Nothing here talks to GitHub.
+//! Ingest: verifies and parses a delivery and stores it in the durable queue before it is answered. Nothing here calls
+//! GitHub.
 
 use super::alerts::{Alerts, OldSecret};
 use super::repositories::renamed::Renamed;
@@ -18,7 +19,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What the ingress needs.
+/// The ingress.
 pub struct Ingest {
     queue: Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
@@ -30,14 +31,14 @@ pub struct Ingest {
     renamed: Renamed,
 }
 
-/// What deliveries are signed with, and how often each was.
+/// The webhook secrets with their use counts.
 struct Secrets {
     all: Vec<SecretString>,
     used: Vec<AtomicU64>,
 }
 
 impl Secrets {
-    /// Counts go on for secrets that stay.
+    /// Creates the new secrets and keeps the counts of those that remain.
     fn after(before: Option<&Self>, all: Vec<SecretString>) -> Arc<Self> {
         let known = |secret: &SecretString| {
             let before = before?;
@@ -53,7 +54,7 @@ impl Secrets {
     }
 }
 
-/// The headers that matter, as they came.
+/// The relevant headers, unchanged.
 #[derive(Debug, Clone, Copy)]
 pub struct Headers<'a> {
     /// `X-GitHub-Event`.
@@ -66,36 +67,35 @@ pub struct Headers<'a> {
     pub content_type: Option<&'a str>,
 }
 
-/// A delivery that was taken, or needs no taking.
+/// An accepted or ignored delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// Its GUID.
     pub delivery: DeliveryId,
-    /// What became of it.
     pub status: Status,
 }
 
-/// What became of a delivery.
+/// The result of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// Durable, and will take effect.
+    /// The delivery is in the durable queue.
     Queued,
-    /// Its GUID was seen before.
+    /// The GUID is already known.
     Duplicate,
-    /// An event we don't read.
+    /// jitgate does not use this kind of event.
     IgnoredEvent,
-    /// A `workflow_job` action we don't know.
+    /// The action of the `workflow_job` event is unknown.
     IgnoredAction,
-    /// Signed, perhaps ours, and unreadable for this version: a dead letter now, that can be retried.
+    /// The signed delivery may concern us, but this version cannot parse it. It is stored as a dead letter and can be
+    /// retried.
     Unreadable,
-    /// A repository that is not configured.
+    /// The repository is not configured.
     IgnoredRepository,
-    /// GitHub's greeting of a new hook.
+    /// The event is GitHub's test of a new webhook.
     Pong,
 }
 
 impl Status {
-    /// The word used in answers and metrics.
+    /// Returns the name used in answers and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -108,40 +108,40 @@ impl Status {
     }
 }
 
-/// What of a delivery is counted, as far as it was read.
+/// The measured parts of a delivery, as far as it was parsed.
 #[derive(Default)]
 struct Seen {
     action: Option<Action>,
     lag: Option<Duration>,
-    /// The repository, where it is not configured.
+    /// The repository, if it is not configured.
     elsewhere: Option<(RepositoryIds, String)>,
 }
 
-/// Why a delivery was turned away.
+/// The reason for a rejected delivery.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejected {
-    /// A header GitHub always sends is absent or unreadable.
+    /// A header that GitHub always sends is missing or not readable.
     #[error("the header {0} is missing or malformed")]
     MissingHeader(&'static str),
-    /// No configured secret signed the body, or nobody signed it at all.
+    /// The body has no signature by a configured secret.
     #[error("the signature is missing or does not fit the body")]
     Signature,
-    /// Not JSON by its content type.
+    /// The content type is not JSON.
     #[error("only application/json is taken; set the content type in the webhook's settings")]
     MediaType,
-    /// Signed, and still not JSON.
+    /// The body is signed, but it is not JSON.
     #[error("{0}")]
     Malformed(#[from] payload::Malformed),
-    /// The queue is at its bound.
+    /// The queue is full.
     #[error("the queue is full; redeliver later")]
     Full,
-    /// The store gave no answer; nothing is half-done.
+    /// The store did not answer. No partial change remains.
     #[error("the store is not available; redeliver later")]
     Store(#[source] Failure),
 }
 
 impl Rejected {
-    /// The code used in answers and metrics.
+    /// Returns the code used in answers and metrics.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -156,8 +156,9 @@ impl Rejected {
 }
 
 impl Ingest {
-    /// Deliveries signed by one of `secrets` (the first is current, and the others raise one of `alerts`) about one of
-    /// `repositories` go to `queue`; `renamed` is told of those about others.
+    /// Creates the ingress. It accepts deliveries about `repositories` that one of `secrets` signed (the first one is
+    /// current, the use of others raises an alert), and stores them in `queue`. It reports deliveries about other
+    /// repositories to `renamed`.
     #[must_use]
     pub fn new(
         queue: Arc<dyn Queue>,
@@ -180,7 +181,7 @@ impl Ingest {
         }
     }
 
-    /// From now on deliveries are signed by one of these.
+    /// Replaces the webhook secrets.
     pub fn replace_secrets(&self, secrets: Vec<SecretString>) {
         let mut held = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
         let replaced = Secrets::after(Some(&held), secrets);
@@ -191,10 +192,10 @@ impl Ingest {
         self.secrets.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes one delivery. The order of the checks is the contract's.
+    /// Processes one delivery. The contract defines the order of the checks.
     ///
     /// # Errors
-    /// [`Rejected`], which says what the sender must change.
+    /// [`Rejected`] with the fault of the request.
     pub async fn receive(&self, headers: Headers<'_>, body: &[u8]) -> Result<Received, Rejected> {
         let began = Instant::now();
         let mut seen = Seen::default();
@@ -274,7 +275,7 @@ impl Ingest {
         }
     }
 
-    /// How often each secret was used since the start, in configured order.
+    /// Returns the number of uses of each secret since the start, in configured order.
     #[must_use]
     pub fn secrets_used(&self) -> Vec<u64> {
         self.secrets().used.iter().map(|n| n.load(Ordering::Relaxed)).collect()
@@ -286,7 +287,7 @@ impl Ingest {
             Parsed::UnknownAction => return (Work::Remember, Status::IgnoredAction),
         };
         seen.action = Some(event.action);
-        // Clocks differ: what came before it happened came at once.
+        // Clocks differ, so a delivery can arrive before the time of its event. Its lag counts as zero.
         seen.lag = happened_at(&event).map(|then| (at - then).to_std().unwrap_or_default());
         let Some(repository) = self.repository(&event.repository) else {
             seen.elsewhere = Some((event.ids, event.repository));
@@ -303,8 +304,8 @@ impl Ingest {
         (work, Status::Queued)
     }
 
-    /// One that cannot be read. GitHub is not to send it again, since it would come as it is; what may be ours is kept until
-    /// a version comes that reads it.
+    /// Handles a delivery that cannot be parsed. A redelivery would be equal, so GitHub must not send it again. If it
+    /// may concern us, it is kept for a version that can parse it.
     fn give_up(&self, error: &payload::Malformed, body: &[u8], seen: &mut Seen) -> Result<(Work, Status), Rejected> {
         payload::check_json(body)?;
         let outline = payload::outline(body);
@@ -347,7 +348,8 @@ impl Ingest {
     }
 }
 
-/// When the event happened, by GitHub's own account. The payload does not say when a job ended or began to wait.
+/// Returns the time of the event by GitHub's clock. The payload has no time for the end of a job or the start of its
+/// wait.
 fn happened_at(event: &JobEvent) -> Option<DateTime<Utc>> {
     match event.action {
         Action::Queued => event.job.created_at,

@@ -1,5 +1,5 @@
-//! What is measured of jobs, runners and environments, each thing once: events come twice and in any order, and the
-//! records say what is known already.
+//! Measurements of jobs, runners and slots. Each is taken once although events arrive twice and in any order, because
+//! the records show what is already known.
 
 use super::records::{Entry, JobRecord, RunnerRecord};
 use crate::domain::event::{Action, JobEvent};
@@ -12,10 +12,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// After so long nobody waits for an environment that the host does not list.
+/// Time after which a requested slot that the host does not list is forgotten.
 const FORGOTTEN_AFTER: TimeDelta = TimeDelta::hours(1);
 
-/// What an event says for the first time about a trusted job of the pool.
+/// The durations that an event shows for the first time about a trusted job of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Heard {
     queue_wait: Option<Duration>,
@@ -23,7 +23,7 @@ pub(super) struct Heard {
 }
 
 impl Heard {
-    /// Compares an event and the decision on it with what is known of the job.
+    /// Compares an event and its decision with the record of the job.
     pub(super) fn of(known: Option<&JobRecord>, event: &JobEvent, entry: &Entry) -> Self {
         let is_new = |action: Action, counts: fn(&Entry) -> bool| {
             let known = known.into_iter().flat_map(|record| &record.decisions);
@@ -61,7 +61,7 @@ fn ran_on_ours(entry: &Entry) -> bool {
     is_of_the_pool(entry) && entry.facts.ledger.taken_by.is_some()
 }
 
-/// How long a runner was there before GitHub gave it a job or one was at its gate; none while there was none.
+/// Returns the time between the registration of a runner and its first job; `None` if it had no job.
 pub(super) fn pickup(runner: &RunnerRecord) -> Option<Duration> {
     let came_to = |state| {
         let mut entered = runner.history.iter().filter(|entered| entered.state == state);
@@ -71,22 +71,22 @@ pub(super) fn pickup(runner: &RunnerRecord) -> Option<Duration> {
     (had_a_job - came_to(RunnerState::Minted)?).to_std().ok()
 }
 
-/// Environments that were asked for and were not seen ready yet. Those of before a restart are not measured.
+/// The requested slots that are not ready yet. Those of before a restart are not measured.
 #[derive(Debug, Default)]
 pub(super) struct Boots(HashMap<SlotId, DateTime<Utc>>);
 
 impl Boots {
-    /// One was asked for.
+    /// Records the request of a slot.
     pub(super) fn asked(&mut self, slot: SlotId, at: DateTime<Utc>) {
         self.0.insert(slot, at);
     }
 
-    /// Looks at what the host lists. Gives how long those took that are ready now.
+    /// Compares with the host's list. Returns the boot times of the slots that are ready now.
     pub(super) fn seen(&mut self, slots: &[Slot], now: DateTime<Utc>) -> Vec<Duration> {
         let mut took = Vec::new();
         self.0
             .retain(|id, asked| match slots.iter().find(|slot| slot.id == *id) {
-                // Listed before it was asked for, or lost.
+                // The slot is not listed yet, or it is lost.
                 None => now - *asked < FORGOTTEN_AFTER,
                 Some(slot) if slot.state == SlotState::Ready => {
                     took.extend((slot.since - *asked).to_std());

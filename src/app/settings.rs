@@ -1,4 +1,4 @@
-//! What the operator chose, as plain values: the application does not see the configuration.
+//! The operator's settings as plain values. The application does not import the configuration.
 
 use crate::domain::ids::RepositoryName;
 use crate::domain::pin::RepositoryIds;
@@ -9,54 +9,53 @@ use crate::ports::github::RunnerScope;
 use chrono::TimeDelta;
 use globset::GlobSet;
 
-/// Settings of the worker.
+/// The settings of a worker.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The repositories that are served; deliveries of others are ignored.
+    /// The served repositories. Deliveries of other repositories are ignored.
     pub repositories: Vec<Repository>,
-    /// First part of every runner's name.
+    /// The prefix of every runner's name.
     pub name_prefix: String,
-    /// Eight characters that tell this instance's runners from others'.
+    /// Eight characters that identify the runners of this instance.
     pub instance: String,
-    /// How many environments there may be.
+    /// The bounds of the number of slots.
     pub pool: Bounds,
-    /// How often the pool is looked after when nothing wakes it.
+    /// The interval between passes of the pool without an event.
     pub pool_interval: std::time::Duration,
-    /// How long a runner may take, part by part.
+    /// The time limits of a runner.
     pub deadlines: Deadlines,
-    /// How often a runner is asked for, for one job.
+    /// Maximum number of runners for one job.
     pub attempts: u32,
-    /// Names of self-hosted runners that are meant to be there beside ours.
+    /// Names of other self-hosted runners that are permitted.
     pub known_runners: GlobSet,
-    /// Where GitHub's API is; shown in the status.
+    /// The URL of GitHub's API, for the status.
     pub api_url: String,
-    /// Whether GitHub is written to; shown in the status.
+    /// The rollout mode, for the status.
     pub mode: Mode,
-    /// How long finished records are kept.
+    /// The retention of finished records.
     pub retention: std::time::Duration,
 }
 
-/// A repository that is served.
+/// A served repository.
 #[derive(Debug, Clone)]
 pub struct Repository {
     /// `owner/name`.
     pub name: RepositoryName,
-    /// Where its runners are registered.
+    /// The registration scope of its runners.
     pub scope: RunnerScope,
-    /// Runner group of its runners.
+    /// The runner group of its runners.
     pub runner_group_id: u64,
-    /// Name of the routing variable.
+    /// The name of the routing variable.
     pub variable: String,
-    /// Labels, trust and routing.
     pub policy: Policy,
-    /// The ids that the configuration gives it.
+    /// The configured ids.
     pub configured_ids: RepositoryIds,
-    /// How long an untrusted job can hold up the runner group.
+    /// Maximum time that an untrusted job can delay the runner group.
     pub quarantine: TimeDelta,
 }
 
 impl Repository {
-    /// Names the runner group, for quarantine: nothing is minted where an untrusted job waits.
+    /// Returns the key of the runner group for quarantine.
     #[must_use]
     pub fn group_key(&self) -> String {
         match &self.scope {
@@ -67,7 +66,7 @@ impl Repository {
 }
 
 impl Settings {
-    /// The configured repository a payload names, by GitHub's case-blind comparison.
+    /// Returns the configured repository with the name in a payload. GitHub's names ignore case.
     #[must_use]
     pub fn repository(&self, full_name: &str) -> Option<&Repository> {
         self.repositories

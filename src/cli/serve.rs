@@ -4,9 +4,9 @@ use super::args::Global;
 use super::exit::{Exit, Failure, Outcome};
 use super::reload::reload;
 use super::{logging, signals};
+use crate::config::Role;
 use crate::runtime::{self, Ended, StartError};
 use anyhow::anyhow;
-use clap::ValueEnum;
 use std::pin::pin;
 
 /// Arguments of `serve`.
@@ -23,31 +23,10 @@ pub struct Args {
     pub role: Role,
 }
 
-/// Which half of jitgate a process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Role {
-    /// Both
-    All,
-    /// Takes deliveries
-    Ingress,
-    /// Decides and makes runners
-    Worker,
-}
-
-impl From<Role> for crate::config::Role {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::All => Self::All,
-            Role::Ingress => Self::Ingress,
-            Role::Worker => Self::Worker,
-        }
-    }
-}
-
 /// Runs `serve`.
 pub(super) fn run(args: Args, global: &Global) -> Outcome {
     let mut loaded = super::sources::configuration(global)?;
-    let role = args.role.into();
+    let role = args.role;
     loaded.config.for_serve(role)?;
     let level = logging::configured(global, &loaded.config.telemetry);
     for warning in &loaded.warnings {
@@ -74,7 +53,7 @@ pub(super) fn run(args: Args, global: &Global) -> Outcome {
         match ended {
             None => Ok(Exit::Done),
             Some(Ended::Open(place)) => Err(StartError::Open(place).into()),
-            Some(Ended::Usurped) => {
+            Some(Ended::NameTaken) => {
                 let what = anyhow!("another worker on this store goes by the instance name of this one");
                 let remedy =
                     "start again: this one takes another name then; server.state_dir is a copy of another machine's";

@@ -53,7 +53,7 @@ impl From<WiringError> for Failure {
         let exit = match &error {
             WiringError::Sqlite(OpenError::Held { .. }) => Exit::Locked,
             WiringError::Sqlite(_) | WiringError::InsideServe => Exit::Store,
-            WiringError::Listen(error) if error.will_pass() => Exit::AddressInUse,
+            WiringError::Listen(error) if error.is_temporary() => Exit::AddressInUse,
             WiringError::Redis(_)
             | WiringError::NoCredentials
             | WiringError::GitHub(_)

@@ -1,9 +1,9 @@
-//! Reads the body of a delivery within its limits of size, time and memory.
+//! Reads the body of a delivery within limits of size, time and memory.
 //!
-//! Nothing of a body is signed for before its last byte is there, so anybody can begin as many as there are connections.
-//! The first part of each is free and holds all that GitHub usually sends; what goes beyond shares one room. Where the
-//! room is full, the body that has been on its way for the longest makes place: GitHub's come at once, and only one that
-//! stalls or trickles gets old.
+//! The signature covers the whole body, so any client can begin as many bodies as there are connections. The first part
+//! of each body is free and holds all that GitHub usually sends. The parts beyond it share one memory limit. If that is
+//! used up, the body that has been arriving for the longest is dropped: GitHub's bodies arrive at once, and only a body
+//! that stalls or trickles gets old.
 
 use super::problem::Problem;
 use actix_web::HttpRequest;
@@ -18,25 +18,25 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-/// What is free of each body.
+/// The bytes of each body that do not count against the shared memory.
 const FREE_BYTES: usize = 64 * 1024;
-/// Room for what goes beyond, of all bodies, in KiB.
-const ROOM_KIB: usize = 256 * 1024;
-/// Longest pause between two reads of a body.
+/// The shared memory for the other bytes of all bodies, in KiB.
+const MAX_SHARED_KIB: usize = 256 * 1024;
+/// The longest pause between two reads of a body.
 const MAX_PAUSE: Duration = Duration::from_secs(3);
-/// A body of this age makes place for others.
-const MAX_UNDISTURBED: Duration = Duration::from_secs(1);
-/// How long a body waits for room.
-const ROOM_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often it is looked whether another one is old enough to make place.
-const ROOM_INTERVAL: Duration = Duration::from_millis(100);
+/// A body of this age can be dropped in favour of others.
+const MAX_AGE: Duration = Duration::from_secs(1);
+/// The time for which a body waits for memory.
+const MEMORY_TIMEOUT: Duration = Duration::from_secs(3);
+/// The interval at which a waiting body checks for one that can be dropped.
+const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A sender that pauses this long waits for the answer.
-const QUIET: Duration = Duration::from_millis(250);
-/// What is read at most of a body that is refused.
-const HEARD_OUT_BYTES: usize = 64 << 20;
+const QUIET_DELAY: Duration = Duration::from_millis(250);
+/// The most bytes that are drained from a rejected body.
+const MAX_DRAINED_BYTES: usize = 64 << 20;
 
-/// The limits of bodies, and the room they share.
+/// The limits of bodies and their shared memory.
 pub(super) struct Bodies {
     limit_bytes: usize,
     timeout: Duration,
@@ -45,13 +45,13 @@ pub(super) struct Bodies {
     next: AtomicU64,
 }
 
-/// A body beyond what is free.
+/// A body that uses shared memory.
 struct Large {
     since: Instant,
-    make_place: Notify,
+    dropped: Notify,
 }
 
-/// A body that is there, and the room it takes until it is dropped.
+/// A complete body, and the shared memory that it uses until it is dropped.
 #[derive(Default)]
 pub(super) struct Body {
     pub(super) bytes: Vec<u8>,
@@ -67,7 +67,7 @@ impl Body {
 impl Bodies {
     pub(super) fn new(limit_bytes: usize, timeout: Duration) -> Self {
         // One body of the largest size always fits.
-        let room = ROOM_KIB.max(limit_bytes / 1024 + 1);
+        let room = MAX_SHARED_KIB.max(limit_bytes / 1024 + 1);
         Self {
             limit_bytes,
             timeout,
@@ -91,14 +91,14 @@ impl Bodies {
 
     async fn read_within(&self, payload: &mut Payload) -> Result<Body, Problem> {
         let mut body = Body::default();
-        // Leaves with this call, however that ends.
-        let mut place: Option<Place<'_>> = None;
+        // The entry is removed when this call returns, for any reason.
+        let mut entry: Option<Entry<'_>> = None;
         let pause = MAX_PAUSE.min(self.timeout);
         loop {
             let chunk = tokio::select! {
                 chunk = timeout(pause, payload.next()) => chunk,
-                () = told_to_make_place(place.as_ref()) => {
-                    return Err(too_slow("soon enough, and others need its room".to_owned()));
+                () = wait_until_dropped(entry.as_ref()) => {
+                    return Err(too_slow("in time, and other deliveries need the memory".to_owned()));
                 }
             };
             let chunk = match chunk {
@@ -113,8 +113,8 @@ impl Bodies {
             }
             let needed_kib = length.saturating_sub(FREE_BYTES).div_ceil(1024);
             if let Some(more @ 1..) = needed_kib.checked_sub(body.room_kib()) {
-                let place = place.get_or_insert_with(|| self.place());
-                let more = self.make_room(place, more).await?;
+                let entry = entry.get_or_insert_with(|| self.entry());
+                let more = self.make_room(entry, more).await?;
                 match &mut body.room {
                     Some(room) => room.merge(more),
                     None => body.room = Some(more),
@@ -124,35 +124,35 @@ impl Bodies {
         }
     }
 
-    fn place(&self) -> Place<'_> {
+    fn entry(&self) -> Entry<'_> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let large = Arc::new(Large {
             since: Instant::now(),
-            make_place: Notify::new(),
+            dropped: Notify::new(),
         });
         self.large().insert(number, large.clone());
-        Place {
+        Entry {
             bodies: self,
             number,
             large,
         }
     }
 
-    /// Room for so much more of a body.
-    async fn make_room(&self, place: &Place<'_>, kib: usize) -> Result<OwnedSemaphorePermit, Problem> {
+    /// Waits for shared memory for this many more KiB of a body.
+    async fn make_room(&self, entry: &Entry<'_>, kib: usize) -> Result<OwnedSemaphorePermit, Problem> {
         let kib = u32::try_from(kib).unwrap_or(u32::MAX);
         let began = Instant::now();
         loop {
-            if let Ok(Ok(permit)) = timeout(ROOM_INTERVAL, self.room.clone().acquire_many_owned(kib)).await {
+            if let Ok(Ok(permit)) = timeout(MEMORY_INTERVAL, self.room.clone().acquire_many_owned(kib)).await {
                 return Ok(permit);
             }
-            if began.elapsed() > ROOM_TIMEOUT {
+            if began.elapsed() > MEMORY_TIMEOUT {
                 return Err(busy());
             }
             let large = self.large();
-            let oldest = large.iter().find(|(number, _)| **number != place.number);
-            if let Some((_, oldest)) = oldest.filter(|(_, oldest)| oldest.since.elapsed() > MAX_UNDISTURBED) {
-                oldest.make_place.notify_one();
+            let oldest = large.iter().find(|(number, _)| **number != entry.number);
+            if let Some((_, oldest)) = oldest.filter(|(_, oldest)| oldest.since.elapsed() > MAX_AGE) {
+                oldest.dropped.notify_one();
             }
         }
     }
@@ -171,22 +171,22 @@ impl Bodies {
     }
 }
 
-/// The place of a large body among the others, by age.
-struct Place<'a> {
+/// The entry of a large body among the others, ordered by age.
+struct Entry<'a> {
     bodies: &'a Bodies,
     number: u64,
     large: Arc<Large>,
 }
 
-impl Drop for Place<'_> {
+impl Drop for Entry<'_> {
     fn drop(&mut self) {
         self.bodies.large().remove(&self.number);
     }
 }
 
-async fn told_to_make_place(place: Option<&Place<'_>>) {
-    match place {
-        Some(place) => place.large.make_place.notified().await,
+async fn wait_until_dropped(entry: Option<&Entry<'_>>) {
+    match entry {
+        Some(entry) => entry.large.dropped.notified().await,
         None => std::future::pending().await,
     }
 }
@@ -214,22 +214,22 @@ fn busy() -> Problem {
         StatusCode::SERVICE_UNAVAILABLE,
         "busy",
         "Service unavailable",
-        "too many deliveries are being read; redeliver later",
+        "too many deliveries are being received; redeliver later",
     )
 }
 
-/// Reads on and forgets, while the sender keeps sending: a connection that is closed under it takes the answer along.
-pub(super) async fn hear_out(payload: &mut Payload, at_most: Duration) {
+/// Drains the rest of the body, since closing early could reset the connection before the response is read.
+pub(super) async fn drain(payload: &mut Payload, at_most: Duration) {
     let until_quiet = async {
-        let mut heard_bytes = 0;
-        while let Ok(Some(Ok(chunk))) = timeout(QUIET, payload.next()).await {
-            heard_bytes += chunk.len();
-            if heard_bytes > HEARD_OUT_BYTES {
+        let mut drained_bytes = 0;
+        while let Ok(Some(Ok(chunk))) = timeout(QUIET_DELAY, payload.next()).await {
+            drained_bytes += chunk.len();
+            if drained_bytes > MAX_DRAINED_BYTES {
                 break;
             }
         }
     };
-    // Whoever sends longer than that has had its chance.
+    // A sender that needs longer may lose the response.
     drop(timeout(at_most, until_quiet).await);
 }
 

@@ -1,10 +1,10 @@
-//! Connections: how many there may be, and how long one lives that has no request under way.
+//! Connections: their number, and the lifetime of one without a request in flight.
 //!
-//! actix bounds the time for the head of a connection's first request, and of no later one; and where a chunked body was
-//! not read to its end it answers and then keeps the connection for ever. Anybody could hold connections that way, since
-//! both come before the signature. Here one rule holds for every connection, whatever state it is in: without a request
-//! under way it is dropped after a while. Each costs one descriptor, which is why actix's own `HttpServer`, which lends a
-//! connection to nobody, is not used.
+//! actix limits the time for the head of the first request of a connection only. If a chunked body was not read to its
+//! end, actix answers and then keeps the connection for ever. Any client could hold connections that way, since both
+//! come before the signature. Here one rule holds for every connection in every state: without a request in flight it
+//! is dropped after a timeout. Each connection costs one descriptor. actix's own `HttpServer` does not give access to
+//! its connections, so it is not used.
 
 use super::listener::Listener;
 use actix_http::{HttpService, Protocol, Request};
@@ -25,21 +25,22 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-/// How long a sender may go on after it was refused, to hear the answer instead of a broken connection.
-const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long requests under way may take after a stop.
+/// The time for which the rest of a rejected request is accepted, so that the sender reads the response instead of a
+/// reset.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time that requests in flight may take after a stop.
 const SHUTDOWN_TIMEOUT_S: u64 = 10;
-/// More threads than actix takes.
+/// More threads than actix accepts.
 const MAX_WORKERS: usize = 512;
 
-/// What connections of one listener may cost.
+/// The bounds of the connections of one listener.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// At the same time.
+    /// The most concurrent connections.
     pub(super) connections: usize,
-    /// Longest time without a request under way, and for the head of a request.
+    /// The timeout without a request in flight, and for the head of a request.
     pub(super) idle_timeout: Duration,
-    /// Threads.
+    /// The number of threads.
     pub(super) workers: usize,
 }
 
@@ -54,7 +55,7 @@ where
     B: MessageBody + 'static,
 {
     let workers = bounds.workers.clamp(1, MAX_WORKERS);
-    // The bound is one of each worker. There is always room for one.
+    // actix applies the bound to each worker, which needs at least one.
     let of_each = (bounds.connections / workers).max(1);
     let builder = Server::build()
         .workers(workers)
@@ -75,7 +76,7 @@ where
     Ok(builder?.run())
 }
 
-/// The service of each connection: HTTP, for as long as it is not idle for too long.
+/// Creates the service of each connection: HTTP, until the connection is idle for too long.
 fn connections<T, I, S, B>(
     app: I,
     idle_timeout: Duration,
@@ -90,7 +91,7 @@ where
     S::Service: 'static,
     B: MessageBody + 'static,
 {
-    // actix makes the data of a connection while its service is called, on this thread, and takes it along.
+    // actix creates the data of a connection while its service is called, on this thread, and moves it.
     let newest: Rc<Cell<Option<watch::Receiver<usize>>>> = Rc::default();
     let made = newest.clone();
     let http = HttpService::build()
@@ -99,10 +100,10 @@ where
             async move { stopping.notified().await }
         })
         .client_request_timeout(idle_timeout)
-        .client_disconnect_timeout(LINGER_TIMEOUT)
+        .client_disconnect_timeout(DRAIN_TIMEOUT)
         .on_connect_ext(move |_: &T, data| {
             let (sender, receiver) = watch::channel(0);
-            data.insert(UnderWay(Arc::new(sender)));
+            data.insert(InFlight(Arc::new(sender)));
             made.set(Some(receiver));
         })
         .finish(map_config(
@@ -112,28 +113,28 @@ where
     apply_fn_factory(http, move |stream: T, http: &_| {
         let peer = peer(&stream);
         let connection = Service::call(http, (stream, Protocol::Http1, peer));
-        let under_way = newest.take();
+        let in_flight = newest.take();
         async move {
             tokio::select! {
                 ended = connection => ended,
-                () = idle_too_long(under_way, idle_timeout) => Ok(()),
+                () = idle_too_long(in_flight, idle_timeout) => Ok(()),
             }
         }
     })
 }
 
-/// Requests under way on a connection.
-struct UnderWay(Arc<watch::Sender<usize>>);
+/// The number of requests in flight on a connection.
+struct InFlight(Arc<watch::Sender<usize>>);
 
-/// Returns once no request was under way for that long.
-async fn idle_too_long(under_way: Option<watch::Receiver<usize>>, idle_timeout: Duration) {
-    let Some(mut under_way) = under_way else {
+/// Returns when no request was in flight for `idle_timeout`.
+async fn idle_too_long(in_flight: Option<watch::Receiver<usize>>, idle_timeout: Duration) {
+    let Some(mut in_flight) = in_flight else {
         return tokio::time::sleep(idle_timeout).await;
     };
     loop {
-        let is_idle = *under_way.borrow_and_update() == 0;
-        let patience = if is_idle { idle_timeout } else { Duration::MAX };
-        match tokio::time::timeout(patience, under_way.changed()).await {
+        let is_idle = *in_flight.borrow_and_update() == 0;
+        let timeout = if is_idle { idle_timeout } else { Duration::MAX };
+        match tokio::time::timeout(timeout, in_flight.changed()).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return tokio::time::sleep(idle_timeout).await,
             Err(_) => return,
@@ -141,19 +142,19 @@ async fn idle_too_long(under_way: Option<watch::Receiver<usize>>, idle_timeout: 
     }
 }
 
-/// Middleware that counts a request as under way until it is answered or given up.
+/// Middleware that counts a request as in flight until it is answered or cancelled.
 pub(super) async fn count<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<B>, Error> {
-    let under_way = request.conn_data::<UnderWay>().map(|under_way| under_way.0.clone());
-    let _counted = under_way.map(Counted::new);
+    let in_flight = request.conn_data::<InFlight>().map(|in_flight| in_flight.0.clone());
+    let _counted = in_flight.map(Counted::new);
     next.call(request).await
 }
 
 struct Counted(Arc<watch::Sender<usize>>);
 
 impl Counted {
-    fn new(under_way: Arc<watch::Sender<usize>>) -> Self {
-        under_way.send_modify(|count| *count += 1);
-        Self(under_way)
+    fn new(in_flight: Arc<watch::Sender<usize>>) -> Self {
+        in_flight.send_modify(|count| *count += 1);
+        Self(in_flight)
     }
 }
 

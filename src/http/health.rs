@@ -1,7 +1,7 @@
 //! `/healthz` and `/readyz`, on both listeners.
 //!
-//! A request for readiness asks nothing: it is answered from memory, which one task of the process refreshes. So nobody
-//! who reaches the public listener can make calls to GitHub or to the store, or wait for one.
+//! A request for readiness is answered from memory, which one task of the process refreshes. A client of the public
+//! listener therefore cannot cause calls to GitHub or to the store, or wait for one.
 
 use crate::ports::{GitHub, Queue};
 use actix_web::HttpResponse;
@@ -13,14 +13,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-/// How long the store or GitHub may take to answer.
+/// The timeout for a check of the store or of GitHub.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often the store is asked.
+/// The interval between two checks of the store.
 const STORE_INTERVAL: Duration = Duration::from_millis(500);
-/// How often GitHub is asked. The question counts against no quota.
+/// The interval between two checks of GitHub. The check counts against no quota.
 const GITHUB_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What is known of the store and of GitHub.
+/// The last known state of the store and of GitHub.
 pub struct Health {
     queue: Arc<dyn Queue>,
     github: Arc<dyn GitHub>,
@@ -29,17 +29,16 @@ pub struct Health {
     refreshing: OnceLock<AbortHandle>,
 }
 
-/// Whether the gate can take deliveries.
+/// The readiness to accept deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Readiness {
-    /// The store answers.
     pub store: bool,
-    /// GitHub answers.
     pub github: bool,
 }
 
 impl Health {
-    /// The store makes the gate ready or not. GitHub is reported and makes no difference: deliveries are taken without it.
+    /// Creates the health state. Only the store decides readiness: deliveries are accepted without GitHub, which is
+    /// reported.
     #[must_use]
     pub fn new(queue: Arc<dyn Queue>, github: Arc<dyn GitHub>) -> Arc<Self> {
         Arc::new(Self {
@@ -51,7 +50,7 @@ impl Health {
         })
     }
 
-    /// Begins to keep the memory fresh, if it is not kept fresh already. Must be called inside a tokio runtime.
+    /// Starts the refreshing task, unless it runs already. It must be called inside a tokio runtime.
     pub fn begin(&self) {
         self.refreshing.get_or_init(|| {
             let (queue, github) = (self.queue.clone(), self.github.clone());
@@ -68,7 +67,7 @@ impl Health {
         });
     }
 
-    /// What is remembered. Only the very first answers are waited for.
+    /// Returns the last known state. It waits only for the first results.
     pub async fn readiness(&self) -> Readiness {
         self.begin();
         let (store, github) = futures::join!(known(&self.store_answers), known(&self.github_answers));
@@ -100,17 +99,17 @@ async fn known(memory: &watch::Sender<Option<bool>>) -> bool {
     let mut memory = memory.subscribe();
     match memory.wait_for(Option::is_some).await {
         Ok(known) => known.unwrap_or(false),
-        // The sender lives as long as the health does.
+        // The sender lives as long as [`Health`].
         Err(_) => false,
     }
 }
 
-/// The process answers.
+/// Answers that the process runs.
 pub(super) async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "ok"}))
 }
 
-/// The store answered when it was last asked.
+/// Answers with the result of the last check.
 pub(super) async fn readyz(health: Data<Health>) -> HttpResponse {
     let readiness = health.readiness().await;
     let word = |good| if good { "ok" } else { "unavailable" };

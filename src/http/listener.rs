@@ -1,4 +1,4 @@
-//! Where a listener comes from: an address, a unix socket, or the service manager, which holds it over a restart.
+//! The source of a listener: an address, a unix socket, or the service manager, which keeps it open over a restart.
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
@@ -7,17 +7,16 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-/// Connections that wait to be taken.
+/// The connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// Where to listen.
+/// The place to listen on.
 #[derive(Debug)]
 pub enum Bind {
-    /// An address.
     Tcp(SocketAddr),
-    /// A unix socket, mode 0600.
+    /// A unix socket with mode 0600.
     Unix(PathBuf),
-    /// One that is open already.
+    /// A listener that is open already.
     Open(Listener),
 }
 
@@ -27,16 +26,12 @@ impl From<SocketAddr> for Bind {
     }
 }
 
-/// An open listener.
 #[derive(Debug)]
 pub enum Listener {
-    /// On an address.
     Tcp(TcpListener),
-    /// On a path.
     Unix(UnixListener),
 }
 
-/// A listener could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {place}")]
 pub struct ListenError {
@@ -53,15 +48,15 @@ impl ListenError {
         }
     }
 
-    /// Whether the place belongs to another process or is not there yet, so that a later try may succeed.
+    /// Returns true if the place belongs to another process or does not exist yet, so that a later attempt may succeed.
     #[must_use]
-    pub fn will_pass(&self) -> bool {
+    pub fn is_temporary(&self) -> bool {
         matches!(self.source.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable)
     }
 }
 
 impl Bind {
-    /// The place, for people.
+    /// Returns the place as text.
     pub(super) fn place(&self) -> String {
         match self {
             Self::Tcp(address) => address.to_string(),
@@ -74,7 +69,7 @@ impl Bind {
         match self {
             Self::Tcp(address) => {
                 let listener = TcpListener::bind(address)?;
-                // More than std asks for: what is beyond the bound of connections waits there for its turn.
+                // Longer than the default of std: connections beyond the bound wait here.
                 rustix::net::listen(&listener, BACKLOG)?;
                 Ok(Listener::Tcp(listener))
             }
@@ -85,7 +80,7 @@ impl Bind {
 }
 
 impl Listener {
-    /// The bound address; none for a unix socket.
+    /// Returns the bound address; none for a unix socket.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
@@ -94,7 +89,7 @@ impl Listener {
         }
     }
 
-    /// The path of a unix socket.
+    /// Returns the path of a unix socket.
     #[must_use]
     pub fn path(&self) -> Option<PathBuf> {
         match self {
@@ -103,7 +98,7 @@ impl Listener {
         }
     }
 
-    /// The place, for people.
+    /// Returns the place as text.
     #[must_use]
     pub fn place(&self) -> String {
         let address = self.address().map(|address| address.to_string());
@@ -114,12 +109,12 @@ impl Listener {
     }
 }
 
-/// Only a socket that a process left behind is replaced. Anything else at the path is somebody's.
+/// Binds a unix socket. It replaces only the socket of a process that has ended, and no other file.
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
-            let what = "there is a file that is no socket: remove it, or give another path";
-            return Err(io::Error::new(ErrorKind::AlreadyExists, what));
+            let text = "a file that is not a socket exists; remove it or configure another path";
+            return Err(io::Error::new(ErrorKind::AlreadyExists, text));
         }
         Ok(_) => match UnixStream::connect(path) {
             Ok(_) => return Err(io::Error::new(ErrorKind::AddrInUse, "another process listens there")),

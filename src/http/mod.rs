@@ -1,4 +1,4 @@
-//! The two listeners: the public one takes deliveries, the admin one answers questions.
+//! The two listeners: the public one accepts deliveries, the admin one serves the admin API.
 
 mod admin;
 mod alerts;

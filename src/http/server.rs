@@ -20,20 +20,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a sender may do.
+/// The limits of a listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Largest body.
+    /// The largest body.
     pub body_limit_bytes: usize,
-    /// Longest time for headers, and again for the body.
+    /// The timeout for the headers, and again for the body.
     pub read_timeout: Duration,
-    /// HTTP workers; none for one a core.
+    /// The number of HTTP workers; none for one per core.
     pub workers: Option<usize>,
-    /// Most connections.
+    /// The most connections.
     pub connections: usize,
 }
 
-/// A listener at work.
+/// A running listener.
 pub struct Running {
     address: Option<SocketAddr>,
     handle: ServerHandle,
@@ -49,16 +49,16 @@ impl Running {
         }
     }
 
-    /// The bound address; none for a unix socket.
+    /// Returns the bound address; none for a unix socket.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// Takes no new connection, lets requests under way end, and returns.
+    /// Accepts no new connection, waits for the requests in flight, and returns.
     pub async fn stop(self) {
         self.handle.stop(true).await;
-        // The task ends with the server; it has nothing more to say.
+        // The task ends with the server and its result is known.
         drop(self.task.await);
     }
 }
@@ -66,7 +66,7 @@ impl Running {
 /// Opens the public listener.
 ///
 /// # Errors
-/// When the address cannot be bound.
+/// Fails if the address cannot be bound.
 pub fn serve_public(
     bind: Bind,
     limits: Limits,
@@ -97,10 +97,10 @@ pub fn serve_public(
     Ok(Running::of(server.map_err(failed)?, address))
 }
 
-/// Opens the admin listener, for so many connections.
+/// Opens the admin listener.
 ///
 /// # Errors
-/// When the address or socket cannot be bound.
+/// Fails if the address or the socket cannot be bound.
 pub fn serve_admin(
     bind: Bind,
     limits: Limits,
@@ -149,7 +149,7 @@ pub fn serve_admin(
     Ok(Running::of(server.map_err(failed)?, address))
 }
 
-/// What the admin listener may be called. None for a unix socket: no web page reaches one.
+/// Returns the accepted `Host` values of the admin listener. A unix socket has none, because no web page reaches it.
 fn hosts(listener: &Listener, configured: Vec<String>) -> Vec<String> {
     let Some(bound) = listener.address() else {
         return Vec::new();
@@ -163,7 +163,7 @@ fn hosts(listener: &Listener, configured: Vec<String>) -> Vec<String> {
     hosts
 }
 
-/// What is read: HEAD is answered as GET is, without the body.
+/// Returns a resource for reading. HEAD is answered like GET, without the body.
 fn get(path: &str) -> actix_web::Resource {
     web::resource(path).default_service(web::to(|| other_method("GET, HEAD")))
 }

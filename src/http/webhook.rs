@@ -1,6 +1,6 @@
-//! `POST /webhooks/github`: reads the body within its limits, has it received, and answers.
+//! `POST /webhooks/github`: reads the body within its limits, passes it on, and answers.
 
-use super::body::{Bodies, hear_out};
+use super::body::{Bodies, drain};
 use super::problem::Problem;
 use crate::app::Ingest;
 use crate::app::ingest::{Headers, Received, Rejected, Status};
@@ -12,10 +12,10 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Seconds a sender is asked to wait when nothing can be taken.
+/// The seconds after which a sender may retry when nothing can be accepted.
 const RETRY_AFTER_S: &str = "30";
 
-/// What the handler needs.
+/// The state of the handler.
 pub(super) struct Webhook {
     ingest: Arc<Ingest>,
     bodies: Bodies,
@@ -32,16 +32,16 @@ impl Webhook {
     }
 }
 
-/// A delivery.
+/// Receives a delivery.
 pub(super) async fn receive(request: HttpRequest, mut payload: Payload, state: Data<Webhook>) -> HttpResponse {
     let body = match state.bodies.read(&request, &mut payload).await {
         Ok(body) => body,
         Err(problem) => {
-            // A slow sender has had its time.
+            // A slow sender has used its time.
             if problem.status != StatusCode::REQUEST_TIMEOUT {
-                hear_out(&mut payload, state.read_timeout).await;
+                drain(&mut payload, state.read_timeout).await;
             }
-            return cut_off(&problem);
+            return answer_and_close(&problem);
         }
     };
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
@@ -52,13 +52,13 @@ pub(super) async fn receive(request: HttpRequest, mut payload: Payload, state: D
         content_type: header(CONTENT_TYPE.as_str()),
     };
     match state.ingest.receive(headers, &body.bytes).await {
-        Ok(received) => taken(&received),
-        Err(rejected) => turned_away(&rejected),
+        Ok(received) => accepted_response(&received),
+        Err(rejected) => rejected_response(&rejected),
     }
 }
 
-/// An answer before the body was read to its end: the connection cannot be used again.
-fn cut_off(problem: &Problem) -> HttpResponse {
+/// Answers before the body was read to its end. The connection cannot be used again.
+fn answer_and_close(problem: &Problem) -> HttpResponse {
     let mut builder = problem.builder();
     builder.insert_header((CONNECTION, "close"));
     if problem.status == StatusCode::SERVICE_UNAVAILABLE {
@@ -67,7 +67,7 @@ fn cut_off(problem: &Problem) -> HttpResponse {
     builder.force_close().body(problem.body())
 }
 
-fn taken(received: &Received) -> HttpResponse {
+fn accepted_response(received: &Received) -> HttpResponse {
     let guid = received.delivery.as_str();
     let ignored =
         |reason: &str| HttpResponse::Ok().json(json!({"delivery": guid, "status": "ignored", "reason": reason}));
@@ -86,14 +86,14 @@ fn taken(received: &Received) -> HttpResponse {
     }
 }
 
-fn turned_away(rejected: &Rejected) -> HttpResponse {
+fn rejected_response(rejected: &Rejected) -> HttpResponse {
     let (status, title) = match rejected {
         Rejected::MissingHeader(_) | Rejected::Malformed(_) => (StatusCode::BAD_REQUEST, "Bad request"),
         Rejected::Signature => (StatusCode::UNAUTHORIZED, "Unauthorized"),
         Rejected::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type"),
         Rejected::Full => (StatusCode::SERVICE_UNAVAILABLE, "Service unavailable"),
         Rejected::Store(failure) => {
-            tracing::error!(%failure, "cannot queue a delivery");
+            tracing::error!(%failure, "failed to queue a delivery");
             (StatusCode::SERVICE_UNAVAILABLE, "Service unavailable")
         }
     };

@@ -1,5 +1,5 @@
-//! Listeners that the service manager holds and hands over (`sd_listen_fds(3)`): while the gate is not there, nothing else
-//! can listen in its place, and who connects waits.
+//! Listeners that the service manager holds and hands over (`sd_listen_fds(3)`). While jitgate is down, no other
+//! process can listen in its place, and connections wait.
 
 use crate::config::{AdminListen, Config, Role};
 use crate::http::Listener;
@@ -10,17 +10,17 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::absolute;
 
-/// Sockets that were handed over cannot be used.
+/// The sockets that were handed over cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ActivationError {
-    /// The variables make no sense, or there is no socket behind them.
-    #[error("the sockets that the service manager hands over cannot be used: {0}")]
+    /// The variables are invalid, or no socket is behind them.
+    #[error("cannot use the sockets of the service manager: {0}")]
     Unusable(String),
-    /// It is on none of our addresses.
-    #[error("the service manager hands over a socket on {0}, which is neither server.listen nor server.admin_listen")]
+    /// The socket is on no configured address.
+    #[error("unknown socket of the service manager on {0}: it is neither server.listen nor server.admin_listen")]
     Unknown(String),
-    /// It is needed by nothing.
-    #[error("the service manager hands over a socket on {0}, for which this process has no use")]
+    /// The role does not need the socket.
+    #[error("unneeded socket of the service manager on {0}: the role of this process does not use it")]
     Unneeded(String),
 }
 
@@ -31,10 +31,10 @@ pub(super) struct Given {
     pub(super) admin: Option<Listener>,
 }
 
-/// Takes what was handed over to this process. To be called once.
+/// Takes the listeners that were handed over to this process. It must be called only once.
 ///
 /// # Errors
-/// When something was handed over that cannot be used.
+/// Fails if a socket was handed over that cannot be used.
 pub(super) fn take(config: &Config, role: Role) -> Result<Given, ActivationError> {
     let unusable = |error: &dyn std::error::Error| ActivationError::Unusable(error.to_string());
     let mut given = Given::default();

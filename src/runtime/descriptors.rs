@@ -1,23 +1,23 @@
-//! File descriptors: as many as the system lets this process have, and a share of them for connections, so that whoever
-//! opens connections takes none from runners, the store and GitHub.
+//! File descriptors: the most that the system allows, and a part of them for connections, so that clients cannot take
+//! descriptors from runners, the store and GitHub.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Most connections of the public listener, whatever the system allows: each can hold some memory.
+/// The most connections of the public listener, whatever the system allows, because each can hold memory.
 const MAX_PUBLIC: u64 = 4096;
-/// Most connections of the admin listener.
+/// The most connections of the admin listener.
 const MAX_ADMIN: u64 = 256;
-/// What the system has where it names no limit.
+/// The system's maximum if it reports no limit.
 const MAX_DESCRIPTORS: u64 = 1 << 20;
 
-/// How many connections each listener may have.
+/// The most connections of each listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Connections {
     pub(super) public: usize,
     pub(super) admin: usize,
 }
 
-/// Raises the soft limit of open files to the hard one.
+/// Raises the soft limit of open files to the hard limit.
 pub(super) fn raise() {
     let Rlimit { maximum, current } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -27,16 +27,16 @@ pub(super) fn raise() {
     if current != maximum
         && let Err(error) = setrlimit(Resource::Nofile, raised)
     {
-        tracing::warn!(%error, soft = current, hard = maximum, "cannot raise the limit of open files");
+        tracing::warn!(%error, soft = current, hard = maximum, "failed to raise the limit of open files");
     }
 }
 
-/// The bounds that the present limit allows.
+/// Returns the bounds for the current limit.
 pub(super) fn connections() -> Connections {
     share(getrlimit(Resource::Nofile).current.unwrap_or(MAX_DESCRIPTORS))
 }
 
-/// Half of all for connections of the public, a sixteenth for those of the admin listener, the rest for the work.
+/// Reserves half of the descriptors for public connections and a sixteenth for admin connections.
 fn share(descriptors: u64) -> Connections {
     let bound = |wanted: u64, most: u64| usize::try_from(wanted.clamp(1, most)).unwrap_or(1);
     Connections {

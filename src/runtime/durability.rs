@@ -1,4 +1,4 @@
-//! Tells people what the store promises, and what its settings can lose.
+//! Reports the durability of the store: its settings, and the data that they can lose.
 
 use super::wiring::{self, WiringError};
 use crate::adapters::clock::SystemClock;
@@ -8,26 +8,26 @@ use crate::ports::{Durability, Failure};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a store may take to say what it promises.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long until a store that did not answer is asked again.
-const AGAIN: Duration = Duration::from_secs(60);
+/// The timeout for an answer of the store.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The interval at which a store that did not answer is asked again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The store was not asked what it promises.
+/// The reason why the store could not be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum Unasked {
-    /// It did not open.
+    /// The store could not be opened.
     #[error(transparent)]
     Closed(#[from] WiringError),
-    /// It did not answer.
+    /// The store did not answer.
     #[error(transparent)]
     Silent(#[from] Failure),
 }
 
-/// What the configured store promises. It may be in use by a process that serves.
+/// Returns the durability settings of the configured store, which may be in use by a process that serves.
 ///
 /// # Errors
-/// When the store does not open, or does not answer in time.
+/// Fails if the store cannot be opened, or does not answer in time.
 pub async fn promises(config: &Config) -> Result<Vec<Promise>, Unasked> {
     let clock = Arc::new(SystemClock);
     let store = match &config.store.url {
@@ -39,53 +39,59 @@ pub async fn promises(config: &Config) -> Result<Vec<Promise>, Unasked> {
     Ok(ask(store?.durability.as_ref()).await?)
 }
 
-/// Has the configured store do once what serving asks of it, beside a process that serves.
+/// Performs every operation of a serving process once on the configured store, beside a process that serves.
 ///
 /// # Errors
-/// When the store does not open, does not do it, or not in time.
+/// Fails if the store cannot be opened, rejects an operation, or does not answer in time.
 pub async fn try_out_store(config: &Config) -> Result<(), Unasked> {
     if matches!(config.store.url, StoreUrl::Memory) {
         return Ok(());
     }
     let store = wiring::open_store_beside(config, Arc::new(SystemClock))?;
-    Ok(in_time(store.durability.try_out()).await?)
+    Ok(with_timeout(store.durability.try_out()).await?)
 }
 
-/// Where the configured store obeys those who bring no password, though jobs run on this machine; none where it does not.
+/// Returns the place of a configured store that accepts clients without a password although jobs run on this machine;
+/// otherwise none.
 ///
 /// # Errors
-/// When the store does not open, or does not answer in time.
+/// Fails if the store cannot be opened, or does not answer in time.
 pub async fn open_place(config: &Config) -> Result<Option<String>, Unasked> {
     if config.runners.host != Host::Local || matches!(config.store.url, StoreUrl::Memory | StoreUrl::Sqlite(_)) {
         return Ok(None);
     }
     let store = wiring::open_store_beside(config, Arc::new(SystemClock))?;
-    Ok(in_time(store.durability.open_place()).await?)
+    Ok(with_timeout(store.durability.open_place()).await?)
 }
 
 async fn ask(durability: &dyn Durability) -> Result<Vec<Promise>, Failure> {
-    in_time(durability.promises()).await
+    with_timeout(durability.promises()).await
 }
 
-async fn in_time<T>(answer: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let late = |_| Failure::Transient(format!("the store did not answer within {} s", PATIENCE.as_secs()));
-    tokio::time::timeout(PATIENCE, answer).await.map_err(late)?
+async fn with_timeout<T>(answer: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let late = |_| {
+        Failure::Transient(format!(
+            "the store did not answer within {} s",
+            ANSWER_TIMEOUT.as_secs()
+        ))
+    };
+    tokio::time::timeout(ANSWER_TIMEOUT, answer).await.map_err(late)?
 }
 
-/// Logs what the store promises, as soon as it answers.
-pub(super) async fn tell(durability: Arc<dyn Durability>) {
+/// Logs the durability of the store as soon as it answers.
+pub(super) async fn report(durability: Arc<dyn Durability>) {
     let promises = loop {
         match ask(durability.as_ref()).await {
             Ok(promises) => break promises,
-            Err(failure) => tracing::warn!(%failure, "the store does not say what it promises"),
+            Err(failure) => tracing::warn!(%failure, "failed to read the durability settings of the store"),
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(RETRY_INTERVAL).await;
     };
     for promise in promises {
         let (place, setting) = (promise.place, promise.setting);
         let value = promise.value.as_deref().unwrap_or("unknown");
         match promise.weakness {
-            None => tracing::info!(place, setting, value, "the store loses nothing by {setting}"),
+            None => tracing::info!(place, setting, value, "the store loses no data because of {setting}"),
             Some(weakness) => tracing::warn!(
                 place,
                 setting,

@@ -1,8 +1,8 @@
-//! What a gate keeps about itself in `state_dir`: its instance name and its admin token.
+//! The identity of an installation in `state_dir`: its instance name and its admin token.
 //!
-//! Both are made on first start and stay. The directory is 0700 and the token 0600; others' access is refused, not mended,
-//! and so is a file that others may have planted.
-//! Workers that share the directory have a name each, or they would take each other's runners for their own.
+//! Both are created at the first start and kept. The directory has mode 0700 and the token 0600. If other users have
+//! access, or could have planted a file, the start fails; nothing is repaired silently. Workers that share a directory
+//! have different names; otherwise they would treat each other's runners as their own.
 
 use crate::config::read_secret_file;
 use rustix::fs::{Mode, OFlags};
@@ -13,61 +13,59 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Characters of an instance name.
+/// The characters of an instance name.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-/// Length of an instance name.
 const INSTANCE_LENGTH: usize = 8;
-/// Workers that can share a directory.
-const INSTANCES: u32 = 64;
-/// More than is kept in any file.
-const MAX_KEPT_BYTES: u64 = 4096;
-/// Random bytes of an admin token.
+/// The most workers that can share a directory.
+const MAX_INSTANCES: u32 = 64;
+/// More than any of the files contains.
+const MAX_FILE_BYTES: u64 = 4096;
+/// The number of random bytes in an admin token.
 const TOKEN_BYTES: usize = 32;
 
 /// The state directory, or a file in it, cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// Reading or writing failed.
     #[error("cannot use {}", path.display())]
     Io {
-        /// Which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// What happened.
         #[source]
         source: io::Error,
     },
-    /// Others may read a secret.
-    #[error("{} can be opened by others; run: chmod 600 {}", .0.display(), .0.display())]
+    /// Other users may read a secret.
+    #[error("{} can be opened by other users; run: chmod 600 {}", .0.display(), .0.display())]
     Exposed(PathBuf),
-    /// Others may plant files.
-    #[error("{} can be written by others (mode {mode:04o})", .0.display(), mode = .1)]
+    /// Other users may create files in it.
+    #[error("{} can be written by other users (mode {mode:04o})", .0.display(), mode = .1)]
     Shared(PathBuf, u32),
-    /// Not made by us.
-    #[error("{} belongs to user {owner}, who is neither this one nor root", .0.display(), owner = .1)]
+    /// Another user created it.
+    #[error("{} belongs to user {owner}; expected this user or root", .0.display(), owner = .1)]
     Foreign(PathBuf, u32),
-    /// A link, or something else that is no file.
-    #[error("{} is no plain file", .0.display())]
+    /// It is a link or another kind of non-regular file.
+    #[error("{} is not a regular file", .0.display())]
     NotAFile(PathBuf),
-    /// A process that has ended still holds a lock: one that it had just begun to start has it for a moment longer.
-    #[error("{} is held by what is left of a process that has ended", .0.display())]
+    /// A lock of a process that has ended is still held: a child process that it had just forked holds it a moment
+    /// longer.
+    #[error("{} is still locked by a process that has ended; retry", .0.display())]
     Lingering(PathBuf),
-    /// The file does not hold what it should.
-    #[error("{} is damaged; remove it, and a new one is made", .0.display())]
+    /// The contents are invalid.
+    #[error("{} is damaged; remove it so that a new one is created", .0.display())]
     Damaged(PathBuf),
 }
 
 impl IdentityError {
-    /// What an operator does about it; none where the error says it.
+    /// Returns the operator's remedy; none if the error contains it.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         Some(match self {
-            Self::Io { .. } => "make server.state_dir a place that this user can write to".to_owned(),
+            Self::Io { .. } => "set server.state_dir to a folder that this user can write to".to_owned(),
             Self::Shared(path, _) => format!(
-                "run `chmod go-w {0}`, or name a folder in it as server.state_dir, for example {0}/jitgate",
+                "run `chmod go-w {0}`, or set server.state_dir to a folder in it, for example {0}/jitgate",
                 path.display()
             ),
             Self::Foreign(path, _) | Self::NotAFile(path) => format!(
-                "see who made {0}; remove it, and it is made anew, or name another place",
+                "check the origin of {0}; remove it so that it is created again, or configure another place",
                 path.display()
             ),
             Self::Exposed(_) | Self::Lingering(_) | Self::Damaged(_) => return None,
@@ -75,8 +73,8 @@ impl IdentityError {
     }
 }
 
-/// Whether a file or directory is ours or root's, and nobody else can write to it.
-fn check_ours(path: &Path, metadata: &Metadata) -> Result<(), IdentityError> {
+/// Checks that a file or directory belongs to this user or root, and that no other user can write to it.
+fn check_owner(path: &Path, metadata: &Metadata) -> Result<(), IdentityError> {
     let (owner, mode) = (metadata.uid(), metadata.permissions().mode() & 0o7777);
     if owner != 0 && owner != geteuid().as_raw() {
         return Err(IdentityError::Foreign(path.to_owned(), owner));
@@ -88,10 +86,10 @@ fn check_ours(path: &Path, metadata: &Metadata) -> Result<(), IdentityError> {
     }
 }
 
-/// Makes the state directory if it is missing.
+/// Creates the state directory if it is missing.
 ///
 /// # Errors
-/// When it cannot be made, or others can write to it.
+/// Fails if it cannot be created, or other users can write to it.
 pub fn prepare_state_dir(path: &Path) -> Result<(), IdentityError> {
     let failed = |source| IdentityError::Io {
         path: path.to_owned(),
@@ -105,13 +103,13 @@ pub fn prepare_state_dir(path: &Path) -> Result<(), IdentityError> {
     check_state_dir(path)
 }
 
-/// Whether a state directory that is there belongs to us alone.
+/// Checks that an existing state directory belongs to this user alone.
 ///
 /// # Errors
-/// When others can write to it.
+/// Fails if other users can write to it.
 pub fn check_state_dir(path: &Path) -> Result<(), IdentityError> {
     match std::fs::metadata(path) {
-        Ok(metadata) => check_ours(path, &metadata),
+        Ok(metadata) => check_owner(path, &metadata),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(source) => Err(IdentityError::Io {
             path: path.to_owned(),
@@ -120,22 +118,21 @@ pub fn check_state_dir(path: &Path) -> Result<(), IdentityError> {
     }
 }
 
-/// This instance's name: eight characters that tell its runners from others'.
+/// The identity of an instance. The name has eight characters and distinguishes its runners from others.
 #[derive(Debug)]
 pub struct Instance {
-    /// The name.
     pub name: String,
-    /// Of this directory on this machine since it was started, and of nothing else: a copy of the directory has another one.
+    /// The identity of this directory on this machine since its boot. A copy of the directory has another one.
     pub place: String,
     path: PathBuf,
-    /// Locked for as long as a worker goes by that name; the system lets go of it with the process.
+    /// The lock, which is held while a worker uses the name. The system releases it with the process.
     _lock: Option<File>,
 }
 
-/// The first instance name of this directory, which is nobody's alone: for processes that make no runners.
+/// Returns the first instance name of this directory without a lock, for processes that create no runners.
 ///
 /// # Errors
-/// When the file cannot be read, written or understood.
+/// Fails if the file cannot be read or written, or is damaged.
 pub fn shared_instance(state_dir: &Path) -> Result<Instance, IdentityError> {
     let path = state_dir.join("instance");
     let name = instance_name(&path)?;
@@ -147,10 +144,10 @@ pub fn shared_instance(state_dir: &Path) -> Result<Instance, IdentityError> {
     })
 }
 
-/// The first instance name of this directory that no other worker goes by.
+/// Returns the first instance name of this directory that no other worker uses, and locks it.
 ///
 /// # Errors
-/// When a file cannot be read, written, locked or understood.
+/// Fails if a file cannot be read, written or locked, or is damaged.
 pub fn own_instance(state_dir: &Path) -> Result<Instance, IdentityError> {
     let mut path = state_dir.join("instance");
     for number in 2.. {
@@ -175,7 +172,7 @@ pub fn own_instance(state_dir: &Path) -> Result<Instance, IdentityError> {
                     _lock: Some(lock),
                 });
             }
-            Err(TryLockError::WouldBlock) if number <= INSTANCES => {
+            Err(TryLockError::WouldBlock) if number <= MAX_INSTANCES => {
                 let mut pid = String::new();
                 lock.read_to_string(&mut pid).map_err(failed)?;
                 if pid.trim().parse().is_ok_and(has_ended) {
@@ -189,10 +186,10 @@ pub fn own_instance(state_dir: &Path) -> Result<Instance, IdentityError> {
     Err(IdentityError::Damaged(path))
 }
 
-/// Gives up a name that turned out to be somebody else's. The next [`own_instance`] finds another one in its place.
+/// Discards a name that another worker uses. The next [`own_instance`] creates a new one in its place.
 ///
 /// # Errors
-/// When the file cannot be replaced.
+/// Fails if the file cannot be replaced.
 pub(super) fn rename(instance: Instance) -> Result<(), IdentityError> {
     let failed = |source| IdentityError::Io {
         path: instance.path.clone(),
@@ -202,10 +199,10 @@ pub(super) fn rename(instance: Instance) -> Result<(), IdentityError> {
     instance_name(&instance.path).map(drop)
 }
 
-/// A word for a process that no other one has.
+/// Returns a random word that identifies a process.
 ///
 /// # Errors
-/// When the system gives no random numbers.
+/// Fails if the system returns no random numbers.
 pub(super) fn process_word() -> Result<String, IdentityError> {
     let mut bytes = [0_u8; 16];
     random(&mut bytes).map_err(|source| IdentityError::Io {
@@ -215,15 +212,15 @@ pub(super) fn process_word() -> Result<String, IdentityError> {
     Ok(hex::encode(bytes))
 }
 
-/// Whoever holds a lock on the same file on the same running machine comes after whoever held it before. A disk that is
-/// copied is another file, and a machine that is copied is started by itself.
+/// Two holders of a lock on the same file of the same boot follow each other. A copy of a disk has other files, and a
+/// copy of a machine has another boot.
 fn place_of(lock: &File) -> io::Result<String> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     let file = lock.metadata()?;
     Ok(format!("{}/{}/{}", boot.trim(), file.dev(), file.ino()))
 }
 
-/// Whether there is no process of this id.
+/// Returns true if no process has this id.
 pub(super) fn has_ended(pid: u32) -> bool {
     !Path::new("/proc").join(pid.to_string()).exists()
 }
@@ -247,12 +244,12 @@ fn instance_name(path: &Path) -> Result<String, IdentityError> {
     }
 }
 
-/// The admin API's bearer token.
+/// Returns the bearer token of the admin API.
 ///
 /// # Errors
-/// When the file cannot be read or written, is empty, or can be read by others.
+/// Fails if the file cannot be read or written, is empty, or can be read by other users.
 pub fn admin_token(path: &Path) -> Result<SecretString, IdentityError> {
-    // Kubernetes mounts a Secret as links of its own.
+    // Kubernetes mounts a Secret as links.
     let is_mounted = std::fs::read_link(path).is_ok_and(|to| to.starts_with("..data"));
     if is_mounted {
         return read_secret_file(path).map_err(|error| IdentityError::Io {
@@ -274,13 +271,14 @@ pub fn admin_token(path: &Path) -> Result<SecretString, IdentityError> {
     Ok(SecretString::from(token.text))
 }
 
-/// A small file of ours.
+/// The contents of a small file.
 struct Kept {
     text: String,
     metadata: Metadata,
 }
 
-/// Reads a small file, or makes it with mode 0600. Of two that make it at once, one wins and both read the same.
+/// Reads a small file, or creates it with mode 0600. If two processes create it concurrently, one wins and both read
+/// the same text.
 fn kept(path: &Path, make: impl FnOnce() -> io::Result<String>) -> Result<Kept, IdentityError> {
     let failed = |source| IdentityError::Io {
         path: path.to_owned(),
@@ -292,7 +290,7 @@ fn kept(path: &Path, make: impl FnOnce() -> io::Result<String>) -> Result<Kept, 
     let text = make().map_err(failed)?;
     let draft = path.with_extension(format!("{}.new", std::process::id()));
     remove_leftover(&draft)?;
-    // Follows no link, and opens nothing that is there.
+    // `create_new` follows no link and opens no existing file.
     let mut options = OpenOptions::new();
     let file = options.write(true).create_new(true).mode(0o600).open(&draft);
     let mut file = file.map_err(failed)?;
@@ -307,7 +305,7 @@ fn kept(path: &Path, make: impl FnOnce() -> io::Result<String>) -> Result<Kept, 
     }
 }
 
-/// What a process of our id left behind, which was killed. Anything else was planted.
+/// Removes the draft of a killed process with the same id. Anything else at this path was planted.
 fn remove_leftover(draft: &Path) -> Result<(), IdentityError> {
     let metadata = match std::fs::symlink_metadata(draft) {
         Ok(metadata) => metadata,
@@ -316,14 +314,14 @@ fn remove_leftover(draft: &Path) -> Result<(), IdentityError> {
     if !metadata.is_file() {
         return Err(IdentityError::NotAFile(draft.to_owned()));
     }
-    check_ours(draft, &metadata)?;
+    check_owner(draft, &metadata)?;
     std::fs::remove_file(draft).map_err(|source| IdentityError::Io {
         path: draft.to_owned(),
         source,
     })
 }
 
-/// None if it is not there. A link, a pipe or a device is opened by nobody.
+/// Returns none if the file does not exist. A link, a pipe or a device is not opened.
 fn read_kept(path: &Path) -> Result<Option<Kept>, IdentityError> {
     let failed = |source| IdentityError::Io {
         path: path.to_owned(),
@@ -339,9 +337,9 @@ fn read_kept(path: &Path) -> Result<Option<Kept>, IdentityError> {
     let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
     let file = File::from(opened);
     let metadata = file.metadata().map_err(failed)?;
-    check_ours(path, &metadata)?;
+    check_owner(path, &metadata)?;
     let mut text = String::new();
-    file.take(MAX_KEPT_BYTES).read_to_string(&mut text).map_err(failed)?;
+    file.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
     let text = text.trim().to_owned();
     Ok(Some(Kept { text, metadata }))
 }
@@ -356,7 +354,7 @@ mod tests {
     use secrecy::ExposeSecret;
 
     #[test]
-    fn both_are_made_once_and_kept() {
+    fn name_and_token_are_created_once_and_kept() {
         let dir = tempfile::tempdir().expect("a directory");
         let state = dir.path().join("state");
         prepare_state_dir(&state).expect("made");
@@ -374,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_of_one_directory_have_a_name_each_and_have_it_again() {
+    fn workers_of_one_directory_have_different_names_and_keep_them() {
         let dir = tempfile::tempdir().expect("a directory");
         let one = own_instance(dir.path()).expect("a name");
         let two = own_instance(dir.path()).expect("another");
@@ -389,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_others_can_read_is_refused() {
+    fn a_token_that_others_can_read_is_rejected() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("admin-token");
         admin_token(&path).expect("made");

@@ -1,37 +1,26 @@
-//! Whether a gate runs with a configuration: asked at its admin listener.
+//! The check for a running jitgate with a configuration, through its admin listener.
 
 use crate::config::{AdminListen, Config};
 use serde_json::Value;
 use std::time::Duration;
 
-/// How long a gate may take to say that it is there.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// No gate answered.
+/// No healthy jitgate answered.
 #[derive(Debug, thiserror::Error)]
 pub enum Silent {
-    /// Nobody is there, or not in time.
-    #[error("nobody answers at {place}")]
-    Nobody {
-        /// Where was asked.
-        place: String,
-        /// Why not.
-        source: reqwest::Error,
-    },
-    /// Somebody is there who does not say what a gate says.
-    #[error("what answers at {place} is no healthy gate (status {status})")]
-    Somebody {
-        /// Where was asked.
-        place: String,
-        /// What was answered.
-        status: u16,
-    },
+    /// Nothing listens there, or it did not answer in time.
+    #[error("no answer at {place}")]
+    NoAnswer { place: String, source: reqwest::Error },
+    /// The answer does not come from a healthy jitgate.
+    #[error("the answer at {place} is not from a healthy jitgate (status {status})")]
+    Unhealthy { place: String, status: u16 },
 }
 
-/// Asks the gate of this configuration whether it and its store are well. Gives where it listens.
+/// Returns the place where the jitgate of this configuration listens, if it and its store are healthy.
 ///
 /// # Errors
-/// When none answers in time, or it is not well.
+/// Returns [`Silent`] if it does not answer in time or is not healthy.
 pub async fn running_gate(config: &Config) -> Result<String, Silent> {
     let (place, url, client) = match &config.server.admin_listen {
         AdminListen::Tcp(address) => (
@@ -44,18 +33,18 @@ pub async fn running_gate(config: &Config) -> Result<String, Silent> {
             (path.display().to_string(), "http://localhost/readyz".to_owned(), client)
         }
     };
-    let nobody = |source| Silent::Nobody {
+    let no_answer = |source| Silent::NoAnswer {
         place: place.clone(),
         source,
     };
-    let client = client.no_proxy().timeout(PATIENCE).build().map_err(nobody)?;
-    let answer = client.get(url).send().await.map_err(nobody)?;
+    let client = client.no_proxy().timeout(TIMEOUT).build().map_err(no_answer)?;
+    let answer = client.get(url).send().await.map_err(no_answer)?;
     let status = answer.status().as_u16();
-    // Anything can answer 200.
-    let said: Value = answer.json().await.unwrap_or_default();
-    if status == 200 && said["store"] == "ok" {
+    // Any server can answer 200.
+    let body: Value = answer.json().await.unwrap_or_default();
+    if status == 200 && body["store"] == "ok" {
         Ok(place)
     } else {
-        Err(Silent::Somebody { place, status })
+        Err(Silent::Unhealthy { place, status })
     }
 }

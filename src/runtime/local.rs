@@ -1,4 +1,4 @@
-//! From a configuration to the host of runners on this machine.
+//! Selects and configures the runner host of this machine.
 
 use crate::adapters::hosts::local::{self, Settings};
 use crate::config::{AdminListen, Config, Host, StoreUrl};
@@ -6,14 +6,14 @@ use crate::domain::finding::{Finding, Subject};
 use secrecy::ExposeSecret;
 use std::path::PathBuf;
 
-/// Checks whether this machine can make runners as configured.
+/// Checks that this machine can run runners with the configured host.
 #[must_use]
 pub fn inspect_host(config: &Config) -> Vec<Finding> {
     match config.runners.host {
         Host::Local => local::inspect(&settings(config, "")),
         Host::Qemu => vec![Finding::problem(
             Subject::Host,
-            "runners.host = \"qemu\": this version makes no virtual machines",
+            "runners.host = \"qemu\": this version does not support virtual machines",
             "use \"local\"",
         )],
         Host::Synthetic => vec![Finding::warning(
@@ -28,7 +28,7 @@ pub(super) fn settings(config: &Config, instance: &str) -> Settings {
     Settings {
         state_dir: config.server.state_dir.clone(),
         instance: instance.to_owned(),
-        // The path it was started by is as good where the system does not tell.
+        // If the system does not report the path, the name that the process was started by is used.
         program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("jitgate")),
         local: config.local.clone(),
         gate_deadline: config.runners.gate_deadline,
@@ -37,7 +37,7 @@ pub(super) fn settings(config: &Config, instance: &str) -> Settings {
     }
 }
 
-/// Everything of ours that no job may see, wherever it lies.
+/// Returns every file of jitgate that no job may see, wherever it is.
 fn hidden(config: &Config) -> Vec<PathBuf> {
     let mut hidden = config.secret_files.clone();
     hidden.push(config.server.admin_token_file.clone());
@@ -45,7 +45,7 @@ fn hidden(config: &Config) -> Vec<PathBuf> {
         hidden.push(path.clone());
     }
     match &config.store.url {
-        // Others beside it come and go.
+        // The other files of the database beside it come and go.
         StoreUrl::Sqlite(path) => hidden.push(path.clone()),
         StoreUrl::Redis(url) => hidden.extend(socket_of(url.expose_secret())),
         StoreUrl::Memory | StoreUrl::RedisCluster(_) => {}
@@ -53,7 +53,7 @@ fn hidden(config: &Config) -> Vec<PathBuf> {
     hidden
 }
 
-/// The socket of a Redis that is reached by one.
+/// Returns the socket of a Redis URL, if it has one.
 fn socket_of(url: &str) -> Option<PathBuf> {
     let place = url.strip_prefix("redis+unix://")?;
     let path = place.split('?').next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Wiring only: ports get their adapters here, listeners and worker are started and stopped.
+//! Wiring only: connects ports and adapters, and starts and stops the listeners and the worker.
 
 mod activation;
 mod descriptors;

@@ -1,8 +1,8 @@
-//! The person who runs a command, for records of what was changed by whom.
+//! The name of the person who runs a command, for the records of manual changes.
 
 use std::process::Command;
 
-/// The login name: that of the session, else that of the account.
+/// Returns the login name of the session, or else of the account.
 #[must_use]
 pub fn login_name() -> String {
     let ask = |command: &mut Command| {

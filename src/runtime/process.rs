@@ -1,4 +1,4 @@
-//! `jitgate serve`: listeners and worker, from start to a clean stop.
+//! `jitgate serve`: the listeners and the worker, from the start to a clean stop.
 
 use super::activation::{self, ActivationError, Given};
 use super::descriptors;
@@ -25,42 +25,41 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// The gate could not start.
+/// The reason why jitgate could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The state directory.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// Store, GitHub or listeners.
+    /// The store, the GitHub client or a listener.
     #[error(transparent)]
     Wiring(#[from] WiringError),
-    /// What the service manager handed over.
+    /// The sockets of the service manager.
     #[error(transparent)]
     Activation(#[from] ActivationError),
-    /// Runners cannot be made on this machine.
+    /// This machine cannot run runners.
     #[error("{}", .0.what)]
     Host(Finding),
     /// Jobs on this machine could write to the store.
-    #[error("the Redis server at {0} obeys those who bring no password, and the jobs on this machine can reach it")]
+    #[error("the Redis server at {0} accepts clients without a password, and jobs on this machine can reach it")]
     Open(String),
 }
 
-/// What to do about [`StartError::Open`].
-pub const CLOSE_STORE: &str = "switch its default user off (`user default off` in its configuration, as deploy/redis.conf \
-     has it), or give it a password (requirepass)";
+/// The remedy for [`StartError::Open`].
+pub const CLOSE_STORE: &str = "disable its default user (`user default off` in its configuration, as in \
+     deploy/redis.conf), or set a password (requirepass)";
 
-/// Why a process stops by itself.
+/// The reason why a process stops by itself.
 #[derive(Debug, Clone)]
 pub enum Ended {
-    /// Another worker goes by its name.
-    Usurped,
-    /// The store turned out to be open to jobs, at this place.
+    /// Another worker uses its instance name.
+    NameTaken,
+    /// Jobs can access the store, at this place.
     Open(String),
 }
 
 impl StartError {
-    /// Whether a process that was killed holds a lock for a moment longer, so that the next try may succeed.
-    fn will_pass(&self) -> bool {
+    /// Returns true if a killed process may hold a lock a moment longer, so that a retry may succeed.
+    fn is_temporary(&self) -> bool {
         match self {
             Self::Identity(IdentityError::Lingering(_)) => true,
             Self::Wiring(WiringError::Sqlite(OpenError::Held { pid: Some(pid), .. })) => identity::has_ended(*pid),
@@ -69,19 +68,19 @@ impl StartError {
     }
 }
 
-/// How long a start waits for the store to say whose the instance name is. Longer than it takes to be told of a worker
-/// elsewhere, or of its end.
+/// The time for which a start waits for the store to confirm the instance name. It is longer than the store needs to
+/// report a worker elsewhere, or the end of one.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long until a store that did not say it is asked again.
+/// The delay before a store that did not answer is asked again.
 const CLAIM_RETRY_DELAY: Duration = Duration::from_secs(1);
-/// How long locks of a process that was killed are waited for.
-const LINGER: Duration = Duration::from_secs(5);
-/// How often they are looked at.
-const LOOK: Duration = Duration::from_millis(50);
-/// How long the worker may take after a stop; longer than it needs, unless the store hangs.
-const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// The time for which a start waits for the locks of a killed process.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// The interval at which these locks are checked.
+const LOCK_INTERVAL: Duration = Duration::from_millis(50);
+/// The time that the worker may take after a stop; longer than it needs, unless the store hangs.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A running gate.
+/// A running jitgate.
 pub struct Process {
     public: Option<Running>,
     admin: Running,
@@ -89,21 +88,23 @@ pub struct Process {
     worker: Option<JoinHandle<()>>,
     stop: watch::Sender<bool>,
     ended: watch::Receiver<Option<Ended>>,
-    /// Given up with the process.
+    /// The instance name is released with the process.
     _instance: Instance,
 }
 
 /// Starts the parts of a role.
 ///
 /// # Errors
-/// When the state directory, the store, GitHub's client, the runner host or a listener cannot be set up.
+/// Fails if the state directory, the store, the GitHub client, the runner host or a listener cannot be set up.
 pub async fn serve(config: &Config, role: Role) -> Result<Process, StartError> {
     descriptors::raise();
     let mut given = activation::take(config, role)?;
     let began = tokio::time::Instant::now();
     loop {
         match start(config, role, &mut given).await {
-            Err(error) if error.will_pass() && began.elapsed() < LINGER => tokio::time::sleep(LOOK).await,
+            Err(error) if error.is_temporary() && began.elapsed() < LOCK_TIMEOUT => {
+                tokio::time::sleep(LOCK_INTERVAL).await
+            }
             outcome => return outcome,
         }
     }
@@ -119,12 +120,12 @@ async fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process
     let token = identity::admin_token(&server.admin_token_file)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store: Store = wiring::open_store(config, clock.clone())?;
-    let is_walled_off = role == Role::Ingress || is_walled_off(config).await?;
+    let is_store_closed = role == Role::Ingress || is_store_closed(config).await?;
     let (instance, claim) = match role {
         Role::All | Role::Worker => claimed(&server.state_dir, first, &store).await?,
         Role::Ingress => (first, None),
     };
-    tokio::spawn(durability::tell(store.durability.clone()));
+    tokio::spawn(durability::report(store.durability.clone()));
     let metrics = Arc::new(Metrics::default());
     let ctx = wiring::build_context(
         config,
@@ -156,18 +157,19 @@ async fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process
         metrics,
     )?;
     let (stop, stopped) = watch::channel(false);
-    let (tell_ended, ended) = watch::channel(None);
+    let (report_ended, ended) = watch::channel(None);
     let worker = claim.map(|claim| {
         let durability = store.durability.clone();
         tokio::spawn(async move {
             let worked = async {
-                if !is_walled_off && let Some(place) = until_told(durability.as_ref(), stopped.clone()).await {
+                if !is_store_closed && let Some(place) = wait_for_open_place(durability.as_ref(), stopped.clone()).await
+                {
                     return Some(Ended::Open(place));
                 }
                 work(ctx, &claim, stopped).await
             };
             if let Some(ended) = worked.await {
-                tell_ended.send_replace(Some(ended));
+                report_ended.send_replace(Some(ended));
             }
         })
     });
@@ -190,20 +192,20 @@ async fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process
     })
 }
 
-/// Whether no job of this machine gets into the store. False if that is not known yet.
-async fn is_walled_off(config: &Config) -> Result<bool, StartError> {
+/// Returns true if jobs on this machine cannot access the store, and false if that is not known yet.
+async fn is_store_closed(config: &Config) -> Result<bool, StartError> {
     match durability::open_place(config).await {
         Ok(None) => Ok(true),
         Ok(Some(place)) => Err(StartError::Open(place)),
         Err(failure) => {
-            tracing::warn!(%failure, "it is not known yet whether jobs of this machine get into the store: none begins");
+            tracing::warn!(%failure, "cannot check yet whether jobs on this machine can access the store; no job starts before that");
             Ok(false)
         }
     }
 }
 
-/// Asks the store until it answers where it is open to strangers.
-async fn until_told(durability: &dyn Durability, mut stopped: watch::Receiver<bool>) -> Option<String> {
+/// Asks the store until it answers, and returns the place that accepts clients without a password.
+async fn wait_for_open_place(durability: &dyn Durability, mut stopped: watch::Receiver<bool>) -> Option<String> {
     loop {
         if let Ok(told) = durability.open_place().await {
             return told;
@@ -215,8 +217,8 @@ async fn until_told(durability: &dyn Durability, mut stopped: watch::Receiver<bo
     }
 }
 
-/// An instance name that no worker elsewhere goes by, and the claim on it. `first` is given up if one does: then this
-/// directory is a copy of theirs. A store that does not answer is no reason not to start; the worker waits for it.
+/// Claims an instance name that no worker elsewhere uses. If one uses `first`, this directory is a copy of its
+/// directory and gets a new name. A store that does not answer does not prevent the start; the worker waits for it.
 async fn claimed(state_dir: &Path, first: Instance, store: &Store) -> Result<(Instance, Option<Claim>), StartError> {
     let process = identity::process_word()?;
     let mut instance = first;
@@ -228,13 +230,13 @@ async fn claimed(state_dir: &Path, first: Instance, store: &Store) -> Result<(In
                 identity::rename(instance)?;
                 instance = identity::own_instance(state_dir)?;
                 tracing::warn!(
-                    "a worker elsewhere goes by instance name {name}, of which this directory has a copy; this one is {} now",
+                    "the state directory is a copy: another worker uses instance name {name}; the new instance name is {}",
                     instance.name
                 );
             }
             Ok(Ok(Claimed::Ours)) => return Ok((instance, Some(claim))),
             Ok(Err(failure)) => {
-                tracing::warn!(%failure, "the store does not say whose instance name {} is", instance.name);
+                tracing::warn!(%failure, "failed to claim instance name {}; the worker retries", instance.name);
                 return Ok((instance, Some(claim)));
             }
             Err(_) => return Ok((instance, Some(claim))),
@@ -243,26 +245,26 @@ async fn claimed(state_dir: &Path, first: Instance, store: &Store) -> Result<(In
 }
 
 impl Process {
-    /// Takes over what of a configuration can be changed while it runs: the webhook's secrets.
+    /// Applies the settings that can be changed at run time: the webhook's secrets.
     pub fn reload(&self, config: &Config) {
         if let Some(ingest) = &self.ingest {
             ingest.replace_secrets(config.webhook.secrets.clone());
         }
     }
 
-    /// The public address.
+    /// Returns the public address.
     #[must_use]
     pub fn public_address(&self) -> Option<std::net::SocketAddr> {
         self.public.as_ref().and_then(Running::address)
     }
 
-    /// The admin address; none for a unix socket.
+    /// Returns the admin address; none for a unix socket.
     #[must_use]
     pub fn admin_address(&self) -> Option<std::net::SocketAddr> {
         self.admin.address()
     }
 
-    /// Returns once the worker has given up, and says why.
+    /// Waits until the worker stops by itself, and returns the reason.
     pub async fn ended(&self) -> Ended {
         let mut ended = self.ended.clone();
         let told = ended
@@ -277,25 +279,28 @@ impl Process {
         }
     }
 
-    /// Takes nothing new, lets what is in flight end, and returns. What did not end in time comes back after a restart.
+    /// Accepts no new work, waits for the work in flight, and returns. Unfinished work is resumed after a restart.
     pub async fn stop(self) {
         if let Some(public) = self.public {
             public.stop().await;
         }
         self.stop.send_replace(true);
         if let Some(worker) = self.worker
-            && tokio::time::timeout(STOP_WITHIN, worker).await.is_err()
+            && tokio::time::timeout(STOP_TIMEOUT, worker).await.is_err()
         {
-            tracing::warn!("some deliveries were still worked on after {} s", STOP_WITHIN.as_secs());
+            tracing::warn!(
+                "stopped before all deliveries were processed, after {} s",
+                STOP_TIMEOUT.as_secs()
+            );
         }
         self.admin.stop().await;
     }
 }
 
-/// Works under a name for as long as it is this worker's. Gives why it ended, unless it was stopped.
+/// Works while the claim on the instance name is held. Returns the reason for the end, unless it was stopped.
 async fn work(ctx: Arc<Context>, claim: &Claim, stopped: watch::Receiver<bool>) -> Option<Ended> {
     let stop = |mut stopped: watch::Receiver<bool>| async move {
-        // An error means the process is going away: as good as a stop.
+        // An error means that the process is ending, which is also a stop.
         drop(stopped.wait_for(|stop| *stop).await);
     };
     if !claim.is_held().await {
@@ -303,14 +308,14 @@ async fn work(ctx: Arc<Context>, claim: &Claim, stopped: watch::Receiver<bool>) 
             loop {
                 match claim.take().await {
                     Ok(claimed) => return claimed,
-                    Err(failure) => tracing::debug!(%failure, "cannot claim instance name {}", claim.name()),
+                    Err(failure) => tracing::debug!(%failure, "failed to claim instance name {}", claim.name()),
                 }
                 tokio::time::sleep(CLAIM_RETRY_DELAY).await;
             }
         };
         tokio::select! {
             () = stop(stopped.clone()) => return None,
-            claimed = taken => if claimed == Claimed::Elsewhere { return Some(Ended::Usurped) },
+            claimed = taken => if claimed == Claimed::Elsewhere { return Some(Ended::NameTaken) },
         }
     }
     let deliveries = worker::run(&ctx, claim.name(), stop(stopped.clone()));
@@ -319,10 +324,10 @@ async fn work(ctx: Arc<Context>, claim: &Claim, stopped: watch::Receiver<bool>) 
     let telling = ctx.alerts.run(stop(stopped));
     tokio::select! {
         _ = async { tokio::join!(deliveries, pool, repositories, telling) } => {}
-        () = claim.until_lost() => return Some(Ended::Usurped),
+        () = claim.until_lost() => return Some(Ended::NameTaken),
     }
     if let Err(failure) = claim.release().await {
-        tracing::debug!(%failure, "the claim on instance name {} ends by itself", claim.name());
+        tracing::debug!(%failure, "failed to release instance name {}; the claim expires", claim.name());
     }
     None
 }
@@ -344,7 +349,9 @@ fn host(
             Ok(Some(Arc::new(host)))
         }
         Host::Qemu => {
-            tracing::warn!("this version decides and records, and makes no virtual machines yet");
+            tracing::warn!(
+                "runners.host = \"qemu\" is not supported yet: jitgate decides and records, but starts no runners"
+            );
             Ok(None)
         }
     }

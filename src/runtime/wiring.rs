@@ -1,4 +1,4 @@
-//! From a validated configuration to ports with adapters behind them.
+//! Builds the ports and their adapters from a validated configuration.
 
 use super::descriptors;
 use crate::adapters::alerts::{self, Alertmanager, LogSink, Post, Slack, Webhook};
@@ -26,14 +26,11 @@ use secrecy::SecretString;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
-/// The engine behind queue and ledger.
+/// The engine of the queue and the ledger.
 #[derive(Clone)]
 pub struct Store {
-    /// The queue.
     pub queue: Arc<dyn Queue>,
-    /// The ledger.
     pub ledger: Arc<dyn Ledger>,
-    /// What it promises.
     pub durability: Arc<dyn Durability>,
 }
 
@@ -48,42 +45,40 @@ impl Store {
     }
 }
 
-/// Something could not be put together.
+/// The reason why a part could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum WiringError {
-    /// The store is inside another process.
-    #[error("store.url is memory:, and such a store lives inside the process that serves")]
+    /// The store is in the memory of another process.
+    #[error("store.url is memory:; such a store exists only inside the process that serves")]
     InsideServe,
     /// The database was not opened.
     #[error(transparent)]
     Sqlite(#[from] OpenError),
-    /// The Redis URL is none.
+    /// The Redis URL is invalid.
     #[error(transparent)]
     Redis(Failure),
-    /// Nobody to speak as.
-    #[error("no credentials for GitHub: set github.app_id with github.private_key_file, or github.token_file")]
+    /// No credentials are configured.
+    #[error("missing GitHub credentials; set github.app_id with github.private_key_file, or github.token_file")]
     NoCredentials,
-    /// The GitHub client could not be built.
-    #[error("cannot set up the GitHub client")]
+    #[error("failed to build the GitHub client")]
     GitHub(#[source] github::SetupError),
-    /// The client that posts alerts could not be built.
     #[error(transparent)]
     Alerts(#[from] alerts::SetupError),
-    /// A listener could not be opened.
     #[error(transparent)]
     Listen(#[from] http::ListenError),
 }
 
-/// Most deliveries the queue holds; the last tenth is kept for those that could reach a runner. At GitHub's largest bodies
-/// that is `store.bodies_max_bytes` long before, and at usual ones hours of a busy organization.
-const QUEUE_BOUND: u64 = 100_000;
-/// Most records of finished jobs of outsiders: each is small, and outsiders make as many as they like.
+/// The most deliveries in the queue; the last tenth is reserved for those that could reach a runner. With the largest
+/// bodies `store.bodies_max_bytes` is reached long before; with usual bodies this is hours of a busy organization.
+const MAX_QUEUE_ENTRIES: u64 = 100_000;
+/// The most records of finished jobs of outsiders. Each is small, but outsiders can create any number of them.
 const MAX_SPARE_RECORDS: u64 = 10_000;
 
-/// Opens the configured store to work its queue.
+/// Opens the configured store to serve it.
 ///
 /// # Errors
-/// When it does not open. A Redis server that is down is no error: it is connected to when it is used.
+/// Fails if the store cannot be opened. A Redis server that is down is not an error: the connection is made at the
+/// first use.
 pub fn open_store(config: &Config, clock: Arc<dyn Clock>) -> Result<Store, WiringError> {
     match &config.store.url {
         StoreUrl::Memory => Ok(Store::of(MemoryStore::new(clock, bounds(config)))),
@@ -94,7 +89,7 @@ pub fn open_store(config: &Config, clock: Arc<dyn Clock>) -> Result<Store, Wirin
 /// Opens the configured store for a command, beside a process that serves.
 ///
 /// # Errors
-/// When the store is inside that process, or does not open.
+/// Fails if the store is in the memory of that process, or cannot be opened.
 pub fn open_store_beside(config: &Config, clock: Arc<dyn Clock>) -> Result<Store, WiringError> {
     open_shared(config, clock, OpenMode::Command)
 }
@@ -112,18 +107,18 @@ fn open_shared(config: &Config, clock: Arc<dyn Clock>, mode: OpenMode) -> Result
 
 fn bounds(config: &Config) -> Bounds {
     Bounds {
-        max_entries: QUEUE_BOUND,
-        max_entries_other: QUEUE_BOUND - QUEUE_BOUND / 10,
+        max_entries: MAX_QUEUE_ENTRIES,
+        max_entries_other: MAX_QUEUE_ENTRIES - MAX_QUEUE_ENTRIES / 10,
         bodies_max_bytes: config.store.bodies_max_bytes,
         retention: config.store.retention,
         max_spare_records: MAX_SPARE_RECORDS,
     }
 }
 
-/// Puts the worker's side together.
+/// Builds the worker's side.
 ///
 /// # Errors
-/// When the GitHub client cannot be built.
+/// Fails if the GitHub client cannot be built.
 pub fn build_context(
     config: &Config,
     clock: &Arc<dyn Clock>,
@@ -152,10 +147,10 @@ pub fn build_context(
     }))
 }
 
-/// The alerts in a store, and whoever is configured to be told of them.
+/// Opens the alerts of a store with the configured sinks.
 ///
 /// # Errors
-/// When the client that posts them cannot be built.
+/// Fails if the HTTP client for alerts cannot be built.
 pub fn open_alerts(
     config: &Config,
     clock: &Arc<dyn Clock>,
@@ -177,10 +172,10 @@ pub fn open_alerts(
     Ok(Arc::new(Alerts::new(ledger, clock.clone(), observer, retention, sinks)))
 }
 
-/// The client of the configured GitHub.
+/// Creates the client of the configured GitHub.
 ///
 /// # Errors
-/// When there are no credentials, or they make no client.
+/// Fails if no credentials are configured, or the client cannot be built.
 pub fn open_github(
     config: &Config,
     clock: &Arc<dyn Clock>,
@@ -190,7 +185,7 @@ pub fn open_github(
     connect(config, credentials, clock, observer)
 }
 
-/// Whom to speak as; none for an ingress, which asks GitHub nothing.
+/// Returns the credentials; none for an ingress, which sends no requests to GitHub.
 fn credentials(config: &Config) -> Option<github::Credentials> {
     match &config.github.credentials {
         Credentials::App {
@@ -253,7 +248,7 @@ fn seconds(duration: std::time::Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
-/// The repositories as the worker sees them.
+/// Returns the repositories with the settings that the worker uses.
 pub fn repositories(config: &Config) -> Vec<Repository> {
     let public = config.runners.host != Host::Local || config.local.public_repositories;
     let repository = |configured: &crate::config::Repository| Repository {
@@ -271,15 +266,15 @@ pub fn repositories(config: &Config) -> Vec<Repository> {
     config.repositories.iter().map(repository).collect()
 }
 
-/// The policy of a repository on this kind of host: a machine of one's own is no place for what strangers propose,
-/// unless somebody says so.
+/// Returns the policy of a repository on this kind of host. The local host does not run code that outsiders propose,
+/// unless the configuration allows it.
 fn policy(configured: &crate::config::Repository, public: bool) -> Policy {
     let mut policy = configured.policy.clone();
     policy.trust.public_repositories = public;
     policy
 }
 
-/// What both listeners of a process know of its store and of GitHub.
+/// Creates the health state that both listeners of a process share.
 #[must_use]
 pub fn health(ctx: &Context) -> Arc<Health> {
     Health::new(ctx.queue.clone(), ctx.github.clone())
@@ -288,7 +283,7 @@ pub fn health(ctx: &Context) -> Arc<Health> {
 /// Opens the public listener on `listen`.
 ///
 /// # Errors
-/// When the address cannot be bound.
+/// Fails if the address cannot be bound.
 pub fn open_ingress(
     config: &Config,
     ctx: &Context,
@@ -319,7 +314,7 @@ pub fn open_ingress(
     Ok((running, ingest))
 }
 
-/// Where the admin listener is by the configuration.
+/// Returns the configured place of the admin listener.
 #[must_use]
 pub fn admin_bind(config: &Config) -> Bind {
     match &config.server.admin_listen {
@@ -331,7 +326,7 @@ pub fn admin_bind(config: &Config) -> Bind {
 /// Opens the admin listener.
 ///
 /// # Errors
-/// When the address or socket cannot be bound.
+/// Fails if the address or the socket cannot be bound.
 pub fn open_admin(
     config: &Config,
     ctx: Arc<Context>,

@@ -1,13 +1,13 @@
-//! Whether files can be made in a place, before anybody needs one there.
+//! A check that files can be created in a place, before they are needed.
 
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Whether this user can make `folder`, or files in it if it is there. Tries with a file that is removed at once.
+/// Checks that this user can create `folder`, or files in it if it exists. It creates a file and removes it at once.
 ///
 /// # Errors
-/// What the system says against it.
+/// Returns the error of the system.
 pub fn can_write(folder: &Path) -> io::Result<()> {
     let there = folder
         .ancestors()
@@ -25,13 +25,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_made_leaves_nothing_and_what_cannot_says_why() {
+    fn a_check_leaves_no_file_and_returns_the_error() {
         let folder = tempfile::TempDir::new().expect("a folder");
         let file = folder.path().join("file");
         fs::write(&file, "").expect("a file");
         assert!(can_write(folder.path()).is_ok());
         assert!(can_write(&folder.path().join("not/yet")).is_ok());
-        let refusal = can_write(&file).expect_err("a file is no folder");
+        let refusal = can_write(&file).expect_err("a file is not a folder");
         assert_eq!(refusal.kind(), io::ErrorKind::NotADirectory);
         assert!(can_write(Path::new("/proc/jitgate")).is_err());
         assert_eq!(fs::read_dir(folder.path()).expect("a list").count(), 1);

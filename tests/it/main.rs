@@ -2,6 +2,7 @@
 //! `support`.
 #![cfg(test)]
 
+mod alert_dispatch;
 mod api_calls;
 mod commands;
 mod config;
@@ -15,4 +16,3 @@ mod serve;
 mod simulator;
 mod store_contract;
 mod support;
-mod telling;

@@ -1,45 +1,41 @@
-//! What GitHub delivers in a storm: a world of many jobs, and signed deliveries about them, some of them twice, shuffled.
+//! The deliveries of a storm: a world of many jobs, and shuffled deliveries about them, some of them twice.
 
 use crate::payload::{guid, job};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// Hosted jobs of one run.
-const JOBS_A_RUN: usize = 25;
-/// Runs of hosted jobs: a third each of members, of outsiders and of pushes.
+const HOSTED_JOBS_PER_RUN: usize = 25;
+/// A third each is of members, of outsiders and of pushes.
 const HOSTED_RUNS: usize = 20;
-/// Trusted jobs that get a runner, each in a run of its own.
+/// Trusted jobs that get a runner. Each is in a run of its own.
 const POOL_JOBS: usize = 40;
-/// Jobs of outsiders that ask for a runner.
+/// Jobs of outsiders that request a runner.
 const ATTEMPTS: usize = 60;
-/// Of all deliveries so many are there once more under the same GUID, and as many under another one.
+/// The number of deliveries that are repeated under the same GUID, and the number that are repeated under another one.
 const REPEATS: usize = 200;
 
 const FIRST_HOSTED_RUN: u64 = 1_000;
 const FIRST_POOL_RUN: u64 = 2_000;
 const FIRST_ATTEMPT_RUN: u64 = 3_000;
 
-/// Random numbers from a seed, by splitmix64.
-pub(crate) struct Dice(u64);
+/// A random number generator (splitmix64) with a seed.
+pub(crate) struct SeededRng(u64);
 
-/// Has a storm of before blow again.
+/// The variable that repeats an earlier storm.
 const SEED: &str = "JITGATE_TEST_SEED";
 
-impl Dice {
-    /// Says its seed, so that a storm can be told again.
+impl SeededRng {
+    /// Prints the seed, so that a developer can repeat the storm.
     pub(crate) fn new() -> Self {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "how somebody who looks for a bug sets the seed"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "a developer who looks for a bug sets the seed")]
         let given = std::env::var(SEED).ok().map(|seed| seed.parse().expect("a number"));
         let seed = given.unwrap_or_else(|| RandomState::new().build_hasher().finish());
         println!("{SEED}={seed}");
         Self(seed)
     }
 
-    /// Less than `bound`.
+    /// Returns a number below `bound`.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -55,7 +51,7 @@ impl Dice {
     }
 }
 
-/// A delivery on its way.
+/// A delivery that is not yet accepted.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
     pub(crate) guid: String,
@@ -63,27 +59,27 @@ pub(crate) struct Delivery {
     pub(crate) body: String,
 }
 
-/// All that is delivered in a storm.
+/// The world of a storm and all of its deliveries.
 pub(crate) struct Storm {
     pub(crate) world: Value,
     pub(crate) deliveries: Vec<Delivery>,
-    /// The trusted jobs that ask for a runner.
+    /// The trusted jobs that request a runner.
     pub(crate) pool: BTreeSet<u64>,
 }
 
 impl Storm {
-    pub(crate) fn brew(dice: &mut Dice) -> Self {
-        let mut brewing = Brewing::default();
+    pub(crate) fn generate(rng: &mut SeededRng) -> Self {
+        let mut builder = Builder::default();
         for run in (FIRST_HOSTED_RUN..).take(HOSTED_RUNS) {
-            brewing.hosted_run(run);
+            builder.hosted_run(run);
         }
         let pool = (FIRST_POOL_RUN..).take(POOL_JOBS);
-        let pool = pool.map(|run| brewing.pool_run(run, 7)).collect();
+        let pool = pool.map(|run| builder.pool_run(run, 7)).collect();
         for run in (FIRST_ATTEMPT_RUN..).take(ATTEMPTS) {
-            brewing.pool_run(run, 8);
+            builder.pool_run(run, 8);
         }
-        let Brewing { runs, mut bodies } = brewing;
-        dice.shuffle(&mut bodies);
+        let Builder { runs, mut bodies } = builder;
+        rng.shuffle(&mut bodies);
         let again: Vec<_> = bodies.iter().take(REPEATS).cloned().collect();
         let numbered = bodies.into_iter().chain(again).enumerate();
         let mut deliveries: Vec<Delivery> = numbered
@@ -93,10 +89,10 @@ impl Storm {
                 body,
             })
             .collect();
-        dice.shuffle(&mut deliveries);
+        rng.shuffle(&mut deliveries);
         let again: Vec<_> = deliveries.iter().take(REPEATS).cloned().collect();
         deliveries.extend(again);
-        dice.shuffle(&mut deliveries);
+        rng.shuffle(&mut deliveries);
         Self {
             world: world(&runs),
             deliveries,
@@ -104,7 +100,7 @@ impl Storm {
         }
     }
 
-    /// The GUIDs that are delivered about each job.
+    /// Returns the GUIDs of the deliveries about each job.
     pub(crate) fn guids_by_job(&self) -> BTreeMap<u64, BTreeSet<String>> {
         let mut jobs: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
         for delivery in &self.deliveries {
@@ -115,14 +111,14 @@ impl Storm {
 }
 
 #[derive(Default)]
-struct Brewing {
+struct Builder {
     runs: Vec<Value>,
     bodies: Vec<(u64, String)>,
 }
 
-impl Brewing {
+impl Builder {
     fn hosted_run(&mut self, run: u64) {
-        let jobs: Vec<u64> = (run * 100..).take(JOBS_A_RUN).collect();
+        let jobs: Vec<u64> = (run * 100..).take(HOSTED_JOBS_PER_RUN).collect();
         let listed: Vec<Value> = jobs
             .iter()
             .map(|id| json!({"id": id, "labels": ["ubuntu-latest"]}))
@@ -143,7 +139,7 @@ impl Brewing {
         }
     }
 
-    /// A run of one job that only a runner of its own can take; gives the job.
+    /// Adds a run with one job that only a runner of its own can take. Returns the job.
     fn pool_run(&mut self, run: u64, pull: u64) -> u64 {
         let id = run * 100;
         let labels = json!([
@@ -168,7 +164,8 @@ impl Brewing {
 }
 
 fn world(runs: &[Value]) -> Value {
-    // The commit that payloads name.
+    // The payloads name this commit.
+
     let head = "c0ffee00".repeat(5);
     json!({
         "pulls": [

@@ -1,4 +1,4 @@
-//! GitHub in a storm: the simulated one, what it delivers of its own accord, and a sender that does not give up.
+//! The simulated GitHub of a storm, with the deliveries that it makes itself and a sender that does not give up.
 
 use crate::deliveries::Delivery;
 use crate::gate::SECRET;
@@ -15,23 +15,25 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// Deliveries on their way at the same time.
-const SENDERS: usize = 24;
+/// The number of concurrent deliveries.
+const MAX_SENDING: usize = 24;
 
-/// GitHub, and everything it talks to.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The simulated GitHub, and the ingresses that it delivers to.
 pub(crate) struct GitHub {
     pub(crate) client: Client,
     pub(crate) url: String,
     http: reqwest::Client,
-    /// Deliveries come at the rate of a big organization on a busy day, so that there is time for much to happen.
+    /// Deliveries arrive at the rate of a big organization on a busy day, which leaves time for many kills.
     rate: tokio::sync::Mutex<Interval>,
-    /// Where the ingresses are that live.
+    /// The addresses of the ingresses that run.
     pub(crate) ingresses: watch::Sender<Vec<String>>,
-    /// Deliveries that were sent, in vain or not.
+    /// The number of attempts to deliver, failed ones included.
     pub(crate) sent: watch::Sender<usize>,
-    /// GUIDs that were answered 202.
+    /// The GUIDs of the deliveries that were answered 202.
     taken: Mutex<BTreeSet<String>>,
-    /// GUIDs of GitHub's own accord, by job.
+    /// The GUIDs of the deliveries that the simulator made itself, by job.
     told: Mutex<BTreeMap<u64, BTreeSet<String>>>,
     // Stops when dropped.
     _simulator: Simulator,
@@ -41,9 +43,10 @@ impl GitHub {
     pub(crate) async fn of(world: &Value) -> Arc<Self> {
         let listen = ([127, 0, 0, 1], 0).into();
         let simulator = Simulator::start(Arc::new(SystemClock), listen).expect("a simulator");
-        let patience = Duration::from_secs(10);
-        // A connection for each request: one that is kept can be closed by the other side just when it is used again.
-        let http = reqwest::Client::builder().timeout(patience).pool_max_idle_per_host(0);
+        // One connection for each request: the other side can close an idle connection when it is used again.
+        let http = reqwest::Client::builder()
+            .timeout(REQUEST_TIMEOUT)
+            .pool_max_idle_per_host(0);
         let http = http.build().expect("a client");
         let client = Client::new(simulator.url(), http.clone());
         client.apply(world).await.expect("a world");
@@ -60,14 +63,14 @@ impl GitHub {
         })
     }
 
-    /// Sends all of them, many at a time, each until somebody takes it.
+    /// Sends all deliveries concurrently, each until an ingress accepts it.
     pub(crate) async fn deliver_all(&self, deliveries: Vec<Delivery>) {
         iter(deliveries)
-            .for_each_concurrent(SENDERS, async |delivery| self.deliver(&delivery).await)
+            .for_each_concurrent(MAX_SENDING, async |delivery| self.deliver(&delivery).await)
             .await;
     }
 
-    /// Sends a delivery to one ingress or another until it is taken, as somebody who redelivers would.
+    /// Sends a delivery to one ingress after the other until one of them accepts it.
     pub(crate) async fn deliver(&self, delivery: &Delivery) {
         for turn in 0.. {
             self.rate.lock().await.tick().await;
@@ -78,7 +81,7 @@ impl GitHub {
             };
             self.sent.send_modify(|sent| *sent += 1);
             match answer {
-                Some(202) => drop(self.taken.lock().expect("unharmed").insert(delivery.guid.clone())),
+                Some(202) => drop(self.taken.lock().expect("no panic").insert(delivery.guid.clone())),
                 Some(200) => {}
                 Some(503) | None => continue,
                 Some(other) => panic!("{} was answered {other}", delivery.guid),
@@ -87,7 +90,7 @@ impl GitHub {
         }
     }
 
-    /// Posts a delivery once; gives the status, if there was an answer.
+    /// Posts a delivery once. Returns the status, or `None` without an answer.
     async fn post(&self, address: &str, delivery: &Delivery) -> Option<u16> {
         let request = self
             .http
@@ -100,8 +103,8 @@ impl GitHub {
         Some(request.send().await.ok()?.status().as_u16())
     }
 
-    /// Lives on: jobs run and end, and that is delivered. Gives whether nothing happened.
-    pub(crate) async fn live(&self) -> bool {
+    /// Runs and ends jobs, and delivers the events of that. Returns true if there were none.
+    pub(crate) async fn go_on(&self) -> bool {
         let changes = self.client.settle().await.expect("settled");
         let outbox = self.client.outbox().await.expect("deliveries");
         let is_quiet = changes == 0 && outbox.is_empty();
@@ -127,17 +130,17 @@ impl GitHub {
     }
 
     fn note(&self, job: u64, guid: &str) {
-        let mut told = self.told.lock().expect("unharmed");
+        let mut told = self.told.lock().expect("no panic");
         told.entry(job).or_default().insert(guid.to_owned());
     }
 
-    /// The machine of this instance went down, and its runners with it.
+    /// Takes the runners of an instance offline, as if its machine had crashed.
     pub(crate) async fn lose_runners_of(&self, instance: &str) {
         for runner in self.runners().await {
             let is_its = runner["name"].as_str().is_some_and(|name| name.contains(instance));
             if is_its && runner["status"] == "online" {
                 let url = format!("{}/_runner/{}/offline", self.url, runner["id"]);
-                // One that has done its job meanwhile is gone by itself.
+                // A runner that completed its job meanwhile has no record any more; that answer is fine too.
                 self.http.post(url).send().await.expect("an answer");
             }
         }
@@ -156,18 +159,18 @@ impl GitHub {
         serde_json::from_value(body["runners"].take()).expect("runners")
     }
 
-    /// GUIDs that were answered 202.
+    /// Returns the GUIDs of the deliveries that were answered 202.
     pub(crate) fn taken(&self) -> BTreeSet<String> {
-        self.taken.lock().expect("unharmed").clone()
+        self.taken.lock().expect("no panic").clone()
     }
 
-    /// GUIDs of GitHub's own accord, by job.
+    /// Returns the GUIDs of the deliveries that the simulator made itself, by job.
     pub(crate) fn told(&self) -> BTreeMap<u64, BTreeSet<String>> {
-        self.told.lock().expect("unharmed").clone()
+        self.told.lock().expect("no panic").clone()
     }
 }
 
-/// Beats for those who have to try again and again.
+/// Returns the ticks of a polling loop.
 pub(crate) fn pace(millis: u64) -> Interval {
     let mut pace = interval(Duration::from_millis(millis));
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);

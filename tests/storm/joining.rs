@@ -1,6 +1,6 @@
-//! Workers that join and leave while deliveries are worked on, and the ways to tell a process where Redis is and who asks.
+//! Workers that join and leave during work, and the ways to configure the address and the user of Redis.
 
-use crate::fleet::Fleet;
+use crate::cluster::Cluster;
 use crate::gate::{Gate, Place};
 use crate::github::GitHub;
 use crate::payload::{body, guid};
@@ -9,7 +9,7 @@ use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Jobs of a push, whose facts GitHub holds back for so long.
+/// Starts a GitHub with jobs of a push, which delays its answer about their run.
 async fn slow_github(delay_s: u32) -> std::sync::Arc<GitHub> {
     let jobs: Vec<_> = (101..=120).map(|id| json!({"id": id})).collect();
     let world = json!({
@@ -19,10 +19,10 @@ async fn slow_github(delay_s: u32) -> std::sync::Arc<GitHub> {
     GitHub::of(&world).await
 }
 
-async fn deliver(fleet: &Fleet, jobs: std::ops::RangeInclusive<u64>) {
+async fn deliver(cluster: &Cluster, jobs: std::ops::RangeInclusive<u64>) {
     for job in jobs {
         let number = usize::try_from(job).expect("small");
-        let answer = fleet
+        let answer = cluster
             .gate(0)
             .deliver("workflow_job", &guid(number), body("queued", job))
             .await;
@@ -31,57 +31,60 @@ async fn deliver(fleet: &Fleet, jobs: std::ops::RangeInclusive<u64>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_told_to_stop_hands_back_what_it_works_on() {
-    // Longer than a worker that stops waits.
+async fn a_worker_that_stops_returns_its_leases() {
+    // Longer than the shutdown timeout of a worker.
     let github = slow_github(12).await;
-    let mut fleet = Fleet::on_redis(&github, &["ingress", "worker"]).await;
-    deliver(&fleet, 101..=110).await;
+    let mut cluster = Cluster::on_redis(&github, &["ingress", "worker"]).await;
+    deliver(&cluster, 101..=110).await;
     let held = |status: &serde_json::Value| status["queue"]["leased"] == 10;
-    fleet.gate(0).ask_until("/api/v1/status", held).await;
+    cluster.gate(0).ask_until("/api/v1/status", held).await;
 
     let asked = Instant::now();
-    let leaving = &mut fleet.gate_mut(1).process;
+    let leaving = &mut cluster.gate_mut(1).process;
     leaving.terminate();
     assert_eq!(leaving.code().await, Some(0), "{}", leaving.err.text());
     assert!(asked.elapsed() < Duration::from_secs(10), "after {:?}", asked.elapsed());
-    let queue = fleet.gate(0).ask("/api/v1/status").await.body["queue"].clone();
-    assert_eq!(queue["leased"], 0, "nothing has to wait for a lease to end: {queue}");
+    let queue = cluster.gate(0).ask("/api/v1/status").await.body["queue"].clone();
+    assert_eq!(queue["leased"], 0, "no delivery waits for the end of a lease: {queue}");
     let waiting = queue["ready"].as_u64().zip(queue["delayed"].as_u64());
     assert_eq!(waiting.map(|(ready, delayed)| ready + delayed), Some(10), "{queue}");
 
     let quick = json!({"faults": [{"endpoint": "get-run", "times": 0}]});
     github.client.apply(&quick).await.expect("a change");
-    fleet.join("worker").await;
-    all_done(&fleet, 101..=110).await;
+    cluster.add("worker").await;
+    all_done(&cluster, 101..=110).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_joins_shares_the_work_and_takes_nothing_from_a_slow_one() {
+async fn a_worker_that_joins_shares_the_work_and_takes_no_lease_of_a_slow_one() {
     // Longer than a lease.
     let github = slow_github(17).await;
-    let mut fleet = Fleet::on_redis(&github, &["ingress", "worker"]).await;
-    deliver(&fleet, 101..=101).await;
+    let mut cluster = Cluster::on_redis(&github, &["ingress", "worker"]).await;
+    deliver(&cluster, 101..=101).await;
     let held = |status: &serde_json::Value| status["queue"]["leased"] == 1;
-    fleet.gate(0).ask_until("/api/v1/status", held).await;
+    cluster.gate(0).ask_until("/api/v1/status", held).await;
     let quick = json!({"faults": [{"endpoint": "get-run", "times": 0}]});
     github.client.apply(&quick).await.expect("a change");
 
-    fleet.join("worker").await;
-    deliver(&fleet, 102..=120).await;
-    all_done(&fleet, 102..=120).await;
-    all_done(&fleet, 101..=101).await;
-    let slow = fleet
+    cluster.add("worker").await;
+    deliver(&cluster, 102..=120).await;
+    all_done(&cluster, 102..=120).await;
+    all_done(&cluster, 101..=101).await;
+    let slow = cluster
         .gate(0)
         .ask(&format!("/api/v1/deliveries/{}", guid(101)))
         .await
         .body;
-    assert_eq!(slow["delivery"]["attempts"], 1, "it was left to whoever had it: {slow}");
+    assert_eq!(
+        slow["delivery"]["attempts"], 1,
+        "the slow worker keeps its lease: {slow}"
+    );
 }
 
-async fn all_done(fleet: &Fleet, jobs: std::ops::RangeInclusive<u64>) {
+async fn all_done(cluster: &Cluster, jobs: std::ops::RangeInclusive<u64>) {
     for job in jobs {
         let path = format!("/api/v1/deliveries/{}", guid(usize::try_from(job).expect("small")));
-        let told = fleet
+        let told = cluster
             .gate(0)
             .ask_until(&path, |told| told["delivery"]["state"] == "done")
             .await;
@@ -89,7 +92,7 @@ async fn all_done(fleet: &Fleet, jobs: std::ops::RangeInclusive<u64>) {
     }
 }
 
-/// A delivery goes through the store of a gate with these settings.
+/// Starts jitgate with these settings and waits until a delivery is done.
 async fn serves_on(place: Place, number: usize, settings: &[(&str, &str)]) {
     let github = slow_github(0).await;
     let gate = Gate::start_in(place, &github.url, settings, &[]).await;
@@ -100,7 +103,7 @@ async fn serves_on(place: Place, number: usize, settings: &[(&str, &str)]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gate_finds_redis_by_socket_and_as_a_user_named_in_url_or_file() {
+async fn redis_is_reached_by_socket_and_as_the_user_of_a_url_or_file() {
     let server = Server::start(&[DURABLE, &["--unixsocket", "redis.sock"]].concat());
     let rules = "on >p@ss ~{jitgate:* ~jitgate:* &jitgate:* +@all -@admin -@dangerous +info +config|get";
     let mut command = vec!["ACL", "SETUSER", "gate"];
@@ -118,7 +121,8 @@ async fn a_gate_finds_redis_by_socket_and_as_a_user_named_in_url_or_file() {
         &format!("redis://gate:p%40ss@{}\n", server.address()),
         0o600,
     );
-    // `store.url` has to be left alone for that.
+    // `store.url_file` requires that `store.url` is absent.
+
     place.without_a_store();
     serves_on(place, 2, &[("store.url_file", "redis-url")]).await;
 }

@@ -1,8 +1,8 @@
-//! Tells sinks of alerts, at least once and until they take it. Sinks wait for nobody but themselves: each is told of one
-//! alert at a time, and one that hangs holds up neither the others nor any decision.
+//! Sends alerts to sinks, at least once and until each sink accepts them. Sinks are independent: each receives one
+//! alert at a time, and a sink that hangs delays neither the others nor any decision.
 //!
-//! Several workers can do this on one store. Whoever is about to tell notes it first, by compare-and-set; so something is
-//! told twice only where a worker died, or a sink answered too late.
+//! Several workers can send alerts of one store. A worker first records its attempt by compare-and-set, so an alert is
+//! sent twice only if a worker dies or a sink answers too late.
 
 use super::store::Alerts;
 use crate::domain::alert::Alert;
@@ -16,23 +16,23 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// How long nobody looks when nothing wakes it: others on the same store raise alerts too.
+/// Interval between two checks without an event. Other workers on the same store also raise alerts.
 const IDLE: TimeDelta = TimeDelta::seconds(5);
-/// Shortest time between two looks, however much is raised.
+/// Minimum time between two checks.
 const BREATH: Duration = Duration::from_millis(100);
-/// Alerts a sink is told of before somebody looks whether there is a more urgent one.
+/// Number of alerts that a sink receives before more urgent ones are looked for.
 const IN_A_ROW: usize = 8;
-/// How long sinks that are being told may take after a stop.
+/// Time that sinks have to answer after a stop.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Who is to be told of what at once, and when somebody is to be told next.
+/// The messages that are due, and the time of the next one.
 struct Plan {
     due: Vec<(usize, Vec<Alert>)>,
     next_at: Option<DateTime<Utc>>,
 }
 
 impl Alerts {
-    /// Tells sinks of alerts until `stop` resolves.
+    /// Sends alerts to the sinks until `stop` resolves.
     pub async fn run(self: &Arc<Self>, stop: impl Future<Output = ()>) {
         let mut busy = vec![false; self.sinks.len()];
         let mut telling = JoinSet::new();
@@ -94,10 +94,10 @@ impl Alerts {
         }
     }
 
-    /// Tells what is due now, one after the other, until nothing is. Gives how often somebody took it.
+    /// Sends all due messages, one after the other. Returns the number of accepted messages.
     ///
     /// # Errors
-    /// The ledger's failure.
+    /// The failure of the ledger.
     pub async fn run_until_idle(&self) -> Result<usize, Failure> {
         self.look_around().await?;
         let mut taken = 0;
@@ -115,7 +115,7 @@ impl Alerts {
         }
     }
 
-    /// The live alerts. Those that are done with go out of sight.
+    /// Returns the live alerts and removes the settled ones from the index.
     async fn gather(&self) -> Result<Vec<Alert>, Failure> {
         let mut live = self.live().await?;
         for alert in &live {
@@ -155,7 +155,8 @@ impl Alerts {
         plan
     }
 
-    /// Tells a sink of one alert as it is now, if it is still to be told, and notes what came of it. Gives whether it took it.
+    /// Sends the current state of an alert to a sink if this is still due, and records the result. Returns true if the
+    /// sink accepted it.
     async fn tell_one(&self, sink: &dyn AlertSink, id: &str) -> Result<bool, Failure> {
         let (name, pace, now) = (sink.name(), sink.pace(), self.clock.now());
         let mut is_ours = false;

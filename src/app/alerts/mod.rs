@@ -1,5 +1,5 @@
-//! Alerts: stored first (`store`), told afterwards (`dispatch`), so that no decision waits for a chat; and those that the
-//! ingress raises (`old_secret`, `unreadable`).
+//! Alerts: stored first (`store`) and sent afterwards (`dispatch`), so that no decision waits for a receiver; and the
+//! alerts of the ingress (`old_secret`, `unreadable`).
 
 mod dispatch;
 mod old_secret;

@@ -1,4 +1,5 @@
-//! That a webhook secret on its way out was used. The ingress finds out, and its answer waits for nothing of this.
+//! The alert about the use of an old webhook secret. The ingress detects the use, and its answer does not wait for the
+//! alert.
 
 use super::store::Alerts;
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
@@ -6,10 +7,10 @@ use chrono::TimeDelta;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// Between two alerts, whoever sends how much.
+/// Minimum time between two alerts, independent of the number of deliveries.
 const PAUSE: TimeDelta = TimeDelta::seconds(60);
 
-/// Raises the alert, now and then, in the background.
+/// Raises the alert in the background, at most once per interval.
 pub struct OldSecret {
     alerts: Arc<Alerts>,
     /// Milliseconds since 1970.
@@ -17,7 +18,7 @@ pub struct OldSecret {
 }
 
 impl OldSecret {
-    /// Raises it with `alerts`.
+    /// Creates the reporter.
     #[must_use]
     pub fn new(alerts: Arc<Alerts>) -> Self {
         Self {
@@ -26,7 +27,7 @@ impl OldSecret {
         }
     }
 
-    /// The secret at this position, which is not the current one, signed a delivery.
+    /// Records that the old secret at this position signed a delivery.
     pub(in crate::app) fn used(&self, position: usize) {
         let now = self.alerts.clock.now();
         let (at, next_at) = (now.timestamp_millis(), self.next_at.load(Ordering::Relaxed));

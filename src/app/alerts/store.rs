@@ -1,8 +1,8 @@
-//! What is open, who looks at it, and what is over. Everything here is a write to the ledger and nothing else.
+//! The store of alerts: open, acknowledged and resolved ones. All operations only write to the ledger.
 //!
-//! The record of an alert is the truth. Beside it lies a `live-alert` record for as long as it is not over or somebody has
-//! yet to be told, so that nobody has to look at all alerts there ever were to find those. It is written after the alert
-//! and removed before a last look at it; what a crash in between leaves out is put right at the next start.
+//! The record of an alert is authoritative. A `live-alert` record exists as long as the alert is not resolved or a sink
+//! has not been notified, so that live alerts are found without a scan of all alerts. It is written after the alert and
+//! deleted before a final check. The next start repairs the effect of a crash in between.
 
 use crate::app::records::{self, Record};
 use crate::domain::alert::{Alert, AlertKey, AlertKind, AlertState, ITSELF, Told};
@@ -15,14 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Alerts that are told apart; with that many, whoever is new is one of the others. Outsiders have many accounts.
+/// Maximum number of live alerts that are kept apart. Beyond it, further persons are combined into one alert, because
+/// outsiders can have many accounts.
 const TOLD_APART: usize = 500;
-/// Records read at once.
+/// Number of records in one read.
 const PAGE: usize = 500;
-/// Characters of an id that are enough to ask for it.
+/// Minimum length of the beginning of an id in a request.
 const SHORTEST_ID: usize = 4;
 
-/// Alerts in the ledger, and those who are told of them.
+/// The alerts in the ledger and their sinks.
 pub struct Alerts {
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) clock: Arc<dyn Clock>,
@@ -32,7 +33,7 @@ pub struct Alerts {
     pub(super) changed: Notify,
 }
 
-/// That an alert is live.
+/// The mark of a live alert.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct LiveAlert {
     id: String,
@@ -45,14 +46,14 @@ impl Record for LiveAlert {
     }
 }
 
-/// Which alerts are listed.
+/// A filter of alerts.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
-    /// In one of these states; in any if there are none.
+    /// The states; empty for all.
     pub states: Vec<AlertState>,
-    /// Of one of these kinds; of any if there are none.
+    /// The kinds; empty for all.
     pub kinds: Vec<AlertKind>,
-    /// Of this repository, whatever the case.
+    /// The repository, independent of case.
     pub repository: Option<String>,
 }
 
@@ -65,19 +66,19 @@ impl Asked {
     }
 }
 
-/// What became of what a person said about an alert.
+/// The result of an operator's change of an alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
-    /// It is so now.
+    /// The change is stored.
     Done(Box<Alert>),
-    /// It is over, so nobody needs to look at it.
+    /// The alert is already resolved.
     Over(Box<Alert>),
-    /// There is no such alert.
+    /// The alert does not exist.
     Unknown,
 }
 
 impl Alerts {
-    /// Alerts that `sinks` are told of. Those that are over are kept for `retention`.
+    /// Creates the store. Alerts are sent to `sinks`, and resolved ones are kept for `retention`.
     #[must_use]
     pub fn new(
         ledger: Arc<dyn Ledger>,
@@ -96,11 +97,11 @@ impl Alerts {
         }
     }
 
-    /// Raises an alert: it is stored, and told by [`Alerts::run`], of this or another process. To be repeated after a failure
-    /// or a crash; raising the same for the same job again changes nothing.
+    /// Raises an alert. [`Alerts::run`] of this or another process sends it. The call can be repeated after a failure
+    /// or a crash: raising the same alert for the same job again changes nothing.
     ///
     /// # Errors
-    /// The ledger's failure.
+    /// The failure of the ledger.
     pub async fn raise(&self, alert: Alert) -> Result<(), Failure> {
         let ledger = self.ledger.as_ref();
         let is_new = records::load::<Alert>(ledger, &alert.id).await?.is_none();
@@ -121,11 +122,11 @@ impl Alerts {
         }
     }
 
-    /// Raises an alert that says again and again what is so, unless that was said already. Whoever resolved it has seen it;
-    /// what was over by itself is back.
+    /// Raises an alert about a persisting fact, unless it was already raised for the same fact. An alert that an
+    /// operator resolved stays resolved, and one that ended by itself reopens.
     ///
     /// # Errors
-    /// The ledger's failure.
+    /// The failure of the ledger.
     pub async fn raise_once(&self, alert: Alert) -> Result<(), Failure> {
         let known: Option<Alert> = records::load(self.ledger.as_ref(), &alert.id).await?;
         let is_told = |known: &Alert| {
@@ -143,7 +144,7 @@ impl Alerts {
     /// over for every job that it was raised for. Costs one read if there is no such alert.
     ///
     /// # Errors
-    /// The ledger's failure.
+    /// The failure of the ledger.
     pub async fn over(&self, key: &AlertKey, job: Option<JobId>) -> Result<(), Failure> {
         let now = self.clock.now();
         self.change(&key.id(), |old| Some(old?.over_for(job.map(|job| job.0), now)))
@@ -151,10 +152,10 @@ impl Alerts {
         Ok(())
     }
 
-    /// Somebody looks at an alert.
+    /// Acknowledges an alert.
     ///
     /// # Errors
-    /// The ledger's failure.
+    /// The failure of the ledger.
     pub async fn ack(&self, id: &str, by: &str) -> Result<Settled, Failure> {
         let now = self.clock.now();
         let changed = self.change(id, |old| old?.acked(by, now)).await?;
@@ -165,20 +166,20 @@ impl Alerts {
         })
     }
 
-    /// Somebody says that an alert is over.
+    /// Resolves an alert.
     ///
     /// # Errors
-    /// The ledger's failure.
+    /// The failure of the ledger.
     pub async fn resolve(&self, id: &str, by: &str) -> Result<Settled, Failure> {
         let now = self.clock.now();
         let changed = self.change(id, |old| Some(old?.resolved(by, now))).await?;
         Ok(changed.map_or(Settled::Unknown, |alert| Settled::Done(Box::new(alert))))
     }
 
-    /// The alerts whose id begins with `id`, at most two.
+    /// Returns the alerts whose id begins with `id`, at most two.
     ///
     /// # Errors
-    /// The ledger's failure.
+    /// The failure of the ledger.
     pub async fn find(&self, id: &str) -> Result<Vec<Alert>, Failure> {
         let ledger = self.ledger.as_ref();
         if let Some(alert) = records::load(ledger, id).await? {
@@ -191,10 +192,10 @@ impl Alerts {
         Ok(readable(page).filter(|alert| alert.id.starts_with(id)).collect())
     }
 
-    /// The alerts that are meant, those first that were raised last; at most `limit`.
+    /// Returns at most `limit` alerts that match the filter, most recently raised first.
     ///
     /// # Errors
-    /// The ledger's failure.
+    /// The failure of the ledger.
     pub async fn list(&self, asked: &Asked, limit: usize) -> Result<Vec<Alert>, Failure> {
         let mut listed: Vec<Alert> = Vec::new();
         let mut after = None;
@@ -210,10 +211,10 @@ impl Alerts {
         }
     }
 
-    /// The alerts that are not over, and those that somebody has yet to be told of.
+    /// Returns the alerts that are not resolved or that a sink has not been notified of.
     ///
     /// # Errors
-    /// The ledger's failure.
+    /// The failure of the ledger.
     pub async fn live(&self) -> Result<Vec<Alert>, Failure> {
         let mut live = Vec::new();
         let mut after = None;
@@ -222,7 +223,7 @@ impl Alerts {
             for LiveAlert { id } in readable(page) {
                 match records::load(self.ledger.as_ref(), &id).await {
                     Ok(Some(alert)) => live.push(alert),
-                    // It was over for so long that it is forgotten.
+                    // The alert was resolved so long ago that it has expired.
                     Ok(None) => self.lose_sight(&id).await?,
                     Err(Failure::Permanent(why)) => unreadable(&why),
                     Err(failure) => return Err(failure),
@@ -235,7 +236,8 @@ impl Alerts {
         }
     }
 
-    /// Changes an alert, and wakes who tells of it; `change` gives none to leave it alone. Gives the alert as it is then.
+    /// Changes an alert and wakes the dispatcher. `change` returns `None` to leave it unchanged. Returns the alert
+    /// afterwards.
     async fn change(
         &self,
         id: &str,
@@ -246,7 +248,7 @@ impl Alerts {
         Ok(changed)
     }
 
-    /// The same without waking anybody.
+    /// Changes an alert without waking the dispatcher.
     pub(super) async fn note(
         &self,
         id: &str,
@@ -254,7 +256,8 @@ impl Alerts {
     ) -> Result<Option<Alert>, Failure> {
         records::update(self.ledger.as_ref(), id, self.retention, |old: Option<Alert>| {
             let mut new = change(old.clone())?;
-            // Whoever is to be told is known from the start, so that nobody takes it for settled before.
+            // The sinks are recorded from the start, so that the alert does not count as settled before they are
+            // notified.
             for sink in &self.sinks {
                 new.told.entry(sink.name().to_owned()).or_insert_with(Told::default);
             }
@@ -263,8 +266,8 @@ impl Alerts {
         .await
     }
 
-    /// Resolves what has not happened again for as long as anything is kept: it would stay for ever otherwise, and outsiders
-    /// can make ever more of it.
+    /// Resolves alerts that were not raised again during the retention. Otherwise they would stay forever, and
+    /// outsiders can cause any number of them.
     pub(super) async fn bury(&self, alert: &Alert) -> Result<(), Failure> {
         let (now, after) = (self.clock.now(), chrono::TimeDelta::from_std(self.retention));
         let is_outlived = |alert: &Alert| after.is_ok_and(|after| alert.is_outlived(after, now));
@@ -275,7 +278,7 @@ impl Alerts {
         Ok(())
     }
 
-    /// Makes sure that a live alert is found.
+    /// Adds a live alert to the index.
     pub(super) async fn keep_in_sight(&self, id: &str) -> Result<(), Failure> {
         let live = LiveAlert { id: id.to_owned() };
         records::update(
@@ -291,7 +294,7 @@ impl Alerts {
         Ok(())
     }
 
-    /// Looks no longer at an alert that is settled; unless it is open again just now.
+    /// Removes a settled alert from the index, unless it has just reopened.
     pub(super) async fn lose_sight(&self, id: &str) -> Result<(), Failure> {
         self.ledger.remove(&Key::new(Kind::LiveAlert, id)).await?;
         let alert: Option<Alert> = records::load(self.ledger.as_ref(), id).await?;
@@ -301,7 +304,7 @@ impl Alerts {
         }
     }
 
-    /// Puts right what a crash left out of sight.
+    /// Adds live alerts to the index that a crash left out.
     pub(super) async fn look_around(&self) -> Result<(), Failure> {
         let mut after = None;
         loop {
@@ -317,7 +320,7 @@ impl Alerts {
     }
 }
 
-/// One record that another version wrote must not hide the others.
+/// A record by another version must not hide the others.
 fn readable<R>(page: records::Page<R>) -> impl Iterator<Item = R> {
     page.into_iter()
         .filter_map(|record| record.map_err(|failure| unreadable(&failure.to_string())).ok())

@@ -1,4 +1,4 @@
-//! That trust was undecided for too long, or a trusted job not admitted, is over once it is decided.
+//! Ends alerts about undecided trust or a stuck job once the job is decided.
 
 use super::store::Alerts;
 use crate::app::records::{Entry, JobRecord};
@@ -9,8 +9,9 @@ use crate::domain::trust::Trust;
 use crate::ports::Failure;
 
 impl Alerts {
-    /// Ends what an earlier decision on the job raised as undecided or stuck, once it is decided or the job is over. Asks the
-    /// ledger nothing where that never happened. To be called before the new decision takes the place of the earlier one.
+    /// Ends the alerts about undecided trust and a stuck job that an earlier decision raised, once the job is decided
+    /// or over. Without such an alert it does not access the ledger. Must be called before the new decision replaces
+    /// the earlier one.
     pub(in crate::app) async fn settle_trust(
         &self,
         record: Option<&JobRecord>,

@@ -1,11 +1,11 @@
-//! That a signed delivery cannot be read. The alert is there when the delivery is answered.
+//! The alert about a signed delivery that cannot be parsed. It is stored before the delivery is answered.
 
 use super::store::Alerts;
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::ids::RepositoryName;
 
 impl Alerts {
-    /// A delivery of this repository, or of one that is not known, cannot be read.
+    /// Raises the alert for a delivery of this repository, or of an unknown one.
     pub(in crate::app) async fn unreadable(&self, repository: Option<&RepositoryName>, cause: &str) {
         let key = AlertKey::new(AlertKind::UnreadableDelivery, repository);
         let summary = format!("a signed delivery cannot be read, and is kept as a dead letter: {cause}");

@@ -1,7 +1,7 @@
-//! What became of a job: every delivery about it that is remembered, what was decided, and what is still to be done.
+//! The history of a job: every known delivery about it, the decisions, and the pending actions.
 //!
-//! `jitgate why --json` and `/api/v1/jobs/ID` give this very value. It is found by ids alone, so it costs the same
-//! however much the store remembers.
+//! `jitgate why --json` and `/api/v1/jobs/ID` show this value. It is found by ids alone, so its cost does not depend on
+//! the size of the store.
 
 use crate::app::records::{self, JobRecord, Moment, RunnerRecord, Want};
 use crate::app::runners::record::load_runner;
@@ -16,62 +16,60 @@ use crate::ports::{Failure, Ledger, Queue};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-/// Undecided deliveries of one job that are told of.
+/// Maximum number of undecided deliveries in a history.
 const UNDECIDED_TOLD: usize = 16;
 
-/// A job's newest decision record (contract 3) with everything around it.
+/// A job's newest decision record with its context.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Story {
-    /// The newest decision; none before the first.
+    /// The newest decision; `None` before the first.
     #[serde(flatten)]
     pub newest: Option<Decision>,
-    /// How far the job has come at GitHub.
+    /// The progress of the job at GitHub.
     pub progress: Progress,
-    /// How far we have come with serving it.
+    /// The state of jitgate's service for it.
     pub service: Service,
-    /// What it waits for, while it does.
+    /// The reason for its wait, if it waits.
     pub waits: Option<Wait>,
-    /// Its runner.
     pub runner: Option<RunnerRecord>,
-    /// What was heard of it, decided and done, its runners included, oldest first.
+    /// All events, decisions and actions, including those of its runners, oldest first.
     pub timeline: Vec<Moment>,
-    /// What was decided, oldest first.
+    /// The decisions, oldest first.
     pub history: Vec<Chapter>,
-    /// Deliveries that nothing was decided on yet, oldest first.
+    /// The undecided deliveries, oldest first.
     pub undecided: Vec<Delivery>,
-    /// Whether a part of it is forgotten: the job is over, and never was trusted.
+    /// True if a part was discarded, because the job is over and never was trusted.
     pub is_shrunk: bool,
 }
 
-/// Why a job that may have a runner has none yet.
+/// The reason why an admitted job has no runner yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Wait {
-    /// Since when it waits.
+    /// The start of the wait.
     pub since: DateTime<Utc>,
-    /// Why it was put off; empty when it only waits for its turn.
+    /// The reasons of the delay; empty if the job waits for its turn.
     pub reasons: Vec<Reason>,
-    /// Before then it is left alone.
+    /// The earliest time of the next attempt.
     pub not_before: Option<DateTime<Utc>>,
-    /// The runner that is being made for it.
+    /// The runner that is being created for it.
     pub runner: Option<String>,
 }
 
-/// One delivery and what was decided on it.
+/// A delivery with its decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Chapter {
-    /// The decision record.
     #[serde(flatten)]
     pub decision: Decision,
-    /// Actions of it that are not done yet.
+    /// The pending actions.
     pub pending: Vec<Action>,
-    /// The delivery as the queue knows it; none when it is forgotten.
+    /// The delivery in the queue; `None` if it has expired.
     pub queue: Option<Delivery>,
 }
 
-/// Tells what became of a job; none when nothing is known of it.
+/// Returns the history of a job, or `None` if the job is unknown.
 ///
 /// # Errors
-/// The store's failure.
+/// The failure of the store.
 pub async fn tell(queue: &dyn Queue, ledger: &dyn Ledger, job: JobId) -> Result<Option<Story>, Failure> {
     let record: Option<JobRecord> = records::load(ledger, &job.to_string()).await?;
     let mut undecided = queue.deliveries(&Filter::unfinished_of(job), UNDECIDED_TOLD).await?;
@@ -119,7 +117,7 @@ pub async fn tell(queue: &dyn Queue, ledger: &dyn Ledger, job: JobId) -> Result<
     }))
 }
 
-/// What the job waits for: its turn in the pool, or another look at what it was put off for.
+/// Returns the reason for the job's wait: its turn in the pool, or the next attempt of a delayed delivery.
 fn waits(want: Option<Want>, newest: Option<&Chapter>) -> Option<Wait> {
     let held = newest.filter(|chapter| chapter.decision.admission.verdict == AdmissionVerdict::Hold);
     let reasons = held.map_or_else(Vec::new, |chapter| chapter.decision.admission.reasons.clone());
@@ -151,7 +149,7 @@ fn heard(at: DateTime<Utc>, action: &str, delivery: &DeliveryId) -> Moment {
     Moment { at, what }
 }
 
-/// When a delivery came in, and what was decided on it.
+/// Returns the arrival of a delivery and its decision.
 fn told_of(chapter: &Chapter) -> Vec<Moment> {
     let decision = &chapter.decision;
     let because = |verdict: &str, reasons: &[Reason]| match reasons {
@@ -180,14 +178,14 @@ fn told_of(chapter: &Chapter) -> Vec<Moment> {
 }
 
 impl Chapter {
-    /// Whether it was the job gate that asked, and no delivery.
+    /// Returns true if the decision was made for the job gate and not for a delivery.
     #[must_use]
     pub fn is_of_the_gate(&self) -> bool {
         self.queue.is_none() && self.decision.delivery.as_str().starts_with("gate-")
     }
 }
 
-/// The job's runner, and what happened to each that it had.
+/// Returns the job's runner and the events of each of its runners.
 async fn runners_of(ledger: &dyn Ledger, job: &JobRecord) -> Result<(Option<RunnerRecord>, Vec<Moment>), Failure> {
     let mut own = None;
     let mut moments = Vec::new();
@@ -212,7 +210,7 @@ async fn runners_of(ledger: &dyn Ledger, job: &JobRecord) -> Result<(Option<Runn
     Ok((own, moments))
 }
 
-/// What it means that a runner came to a state; none where its job tells.
+/// Returns the description of a runner's state, or `None` if the history of the job contains it.
 fn came_to(runner: &RunnerRecord, state: RunnerState) -> Option<String> {
     Some(match state {
         RunnerState::Minting => return None,

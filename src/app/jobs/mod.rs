@@ -1,4 +1,4 @@
-//! Jobs: those that wait for a runner, and the history of one.
+//! Jobs: waiting jobs, and the history of a job.
 
 pub mod history;
 pub mod record;

@@ -1,7 +1,8 @@
-//! The jobs that wait for a runner: admitted, durable, and not begun yet. The pool takes them from here.
+//! The waiting jobs: admitted, durable and not started. The pool serves them from here.
 //!
-//! A want is written before its delivery is acknowledged and removed when its job has begun or is over, so listing the
-//! wants finds every job that is still owed something, and costs the same however much the ledger remembers.
+//! The record of a waiting job is written before its delivery is acknowledged, and deleted when the job has started or
+//! is over. The list of these records therefore contains every job that needs a runner, and its cost does not depend on
+//! the size of the ledger.
 
 use super::record::{change_job, load_job};
 use crate::app::context::Context;
@@ -12,7 +13,7 @@ use crate::domain::job::{Service, ServiceEvent};
 use crate::ports::Failure;
 use chrono::{DateTime, Utc};
 
-/// Puts an admitted job among those that wait. One that waits already, or has a runner, stays as it is.
+/// Adds an admitted job to the waiting jobs. A job that already waits or has a runner is unchanged.
 pub(in crate::app) async fn begin(
     ctx: &Context,
     event: &JobEvent,
@@ -29,7 +30,8 @@ pub(in crate::app) async fn begin(
     if !record.as_ref().is_some_and(asks) {
         return Ok(());
     }
-    // The want goes first: one without a job that is wanted is found and removed; a wanted job without one would not be.
+    // The waiting record is written first. One without a job record is found and deleted, but a waiting job without
+    // this record would be lost.
     records::update(ledger, &job.to_string(), ctx.settings.retention, |old: Option<Want>| {
         old.is_none().then(|| Want {
             event: event.clone(),
@@ -51,7 +53,7 @@ pub(in crate::app) async fn begin(
     Ok(())
 }
 
-/// Changes a want, if there is one.
+/// Changes a waiting record, if there is one.
 pub(in crate::app) async fn change(
     ctx: &Context,
     job: JobId,
@@ -66,12 +68,12 @@ pub(in crate::app) async fn change(
     Ok(())
 }
 
-/// The job is owed nothing any more.
+/// Deletes the waiting record.
 pub(in crate::app) async fn forget(ctx: &Context, job: JobId) -> Result<(), Failure> {
     records::remove::<Want>(ctx.ledger.as_ref(), &job.to_string()).await
 }
 
-/// Closes a job that is over, or not entitled any more.
+/// Closes a job that is over or no longer admitted.
 pub(in crate::app) async fn close(ctx: &Context, job: JobId, why: &str) -> Result<(), Failure> {
     let now = ctx.clock.now();
     change_job(ctx, job, |record| record.advance(ServiceEvent::Close, now, why)).await?;

@@ -1,4 +1,4 @@
-//! Reading and changing records, whatever they are about.
+//! Access to the records in the ledger, independent of their type.
 
 use crate::domain::alert::{Alert, AlertState};
 use crate::ports::ledger::{Keep, Key, Kind, Put, Stored};
@@ -7,22 +7,21 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Layout version of all payloads.
+/// The layout version of all payloads.
 const LAYOUT: u32 = 1;
-/// Records in one page of a listing.
+/// Number of records in one page of a list.
 const PAGE: usize = 500;
-/// How often a lost compare-and-set is tried again before the caller hears of it.
+/// Maximum number of attempts of a compare-and-set that loses to another writer.
 const CONFLICTS: u32 = 50;
 
-/// A record type: where it lives and for how long.
+/// A type of record, with its kind of key and its retention.
 pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync {
-    /// The kind of its key.
     const KIND: Kind;
 
-    /// Whether it must outlive `retention_s`.
+    /// Returns true if the record must outlive `retention_s`.
     fn is_unfinished(&self) -> bool;
 
-    /// How long it is kept, where records that are finished are kept for `retention`.
+    /// Returns the retention of the record. Finished records are kept for `retention`.
     fn keep(&self, retention: Duration) -> Keep {
         if self.is_unfinished() {
             Keep::Forever
@@ -31,7 +30,7 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync {
         }
     }
 
-    /// What of it is stored.
+    /// Returns the stored form of the record.
     #[must_use]
     fn shrunk(self) -> Self {
         self
@@ -52,10 +51,10 @@ struct Versioned<T> {
     record: T,
 }
 
-/// Reads a record.
+/// Returns a record.
 ///
 /// # Errors
-/// The ledger's failure; [`Failure::Permanent`] for a payload this version cannot read.
+/// The failure of the ledger, or [`Failure::Permanent`] if this version cannot parse the payload.
 pub async fn load<R: Record>(ledger: &dyn Ledger, id: &str) -> Result<Option<R>, Failure> {
     Ok(load_versioned(ledger, &Key::new(R::KIND, id))
         .await?
@@ -66,7 +65,7 @@ pub async fn load<R: Record>(ledger: &dyn Ledger, id: &str) -> Result<Option<R>,
 /// record, and returning none leaves everything as it is. Gives the record as it is afterwards.
 ///
 /// # Errors
-/// The ledger's failure.
+/// The failure of the ledger.
 pub async fn update<R: Record>(
     ledger: &dyn Ledger,
     id: &str,
@@ -93,23 +92,23 @@ pub async fn update<R: Record>(
     Err(Failure::Transient(format!("record {key} keeps changing under us")))
 }
 
-/// Lists records of one type, at most `limit`.
+/// Returns at most `limit` records of one type.
 ///
 /// # Errors
-/// The ledger's failure.
+/// The failure of the ledger.
 pub async fn list<R: Record>(ledger: &dyn Ledger, limit: usize) -> Result<Vec<R>, Failure> {
     let (records, _) = page(ledger, None, limit).await?;
     records.into_iter().collect()
 }
 
-/// Records of one type, each as far as this version can read it.
+/// Returns the records of one type, each with the result of parsing it.
 pub type Page<R> = Vec<Result<R, Failure>>;
 
-/// Lists records of one type in ascending order of id, after `after`, at most `limit`; and the id to go on after, if there
-/// may be more.
+/// Returns at most `limit` records of one type in ascending order of id, starting after `after`, and the id for the
+/// next page if there can be more.
 ///
 /// # Errors
-/// The ledger's failure.
+/// The failure of the ledger.
 pub async fn page<R: Record>(
     ledger: &dyn Ledger,
     after: Option<&str>,
@@ -125,19 +124,19 @@ pub async fn page<R: Record>(
     ))
 }
 
-/// Removes a record.
+/// Deletes a record.
 ///
 /// # Errors
-/// The ledger's failure.
+/// The failure of the ledger.
 pub async fn remove<R: Record>(ledger: &dyn Ledger, id: &str) -> Result<(), Failure> {
     ledger.remove(&Key::new(R::KIND, id)).await
 }
 
-/// Every record of one type, a page at a time; for types of which there are never many. One that this version cannot read
-/// is told of, and holds up no other.
+/// Returns every record of one type, read in pages. It is meant for types with few records. A record that this version
+/// cannot parse is logged and skipped.
 ///
 /// # Errors
-/// The ledger's failure.
+/// The failure of the ledger.
 pub async fn all<R: Record>(ledger: &dyn Ledger) -> Result<Vec<R>, Failure> {
     let mut found = Vec::new();
     let mut after: Option<String> = None;

@@ -1,18 +1,18 @@
-//! The record of who goes by an instance name.
+//! The record of the worker that uses an instance name.
 
 use super::access::Record;
 use crate::ports::ledger::Kind;
 use serde::{Deserialize, Serialize};
 
-/// A worker that goes by the name. The record is gone soon after that worker is.
+/// The worker that uses the name. The record expires soon after this worker ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceRecord {
-    /// Where it runs: the same for whoever comes after it in the same directory of the same running machine, and of nobody
-    /// else.
+    /// The place of the worker: equal for its successors in the same directory since the same boot of the machine, and
+    /// different for all other workers.
     pub place: String,
-    /// Which process it is.
+    /// The process id.
     pub process: String,
-    /// How often it was heard of.
+    /// The number of renewals.
     pub beat: u64,
 }
 

@@ -13,71 +13,69 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Decisions kept per job, the newest ones.
+/// Number of decisions kept for each job; the newest ones are kept.
 const DECISIONS_KEPT: usize = 16;
-/// Names of runners kept per job, the newest ones.
+/// Number of runner names kept for each job; the newest ones are kept.
 const RUNNERS_KEPT: usize = 16;
-/// How long GitHub may make no runner for a job before people are told. What passes by itself takes seconds.
+/// Time without a runner from GitHub before an alert. Temporary faults last for seconds.
 const REFUSED_FOR_LONG: TimeDelta = TimeDelta::seconds(60);
-/// Moments kept per job, the newest ones.
+/// Number of history entries kept for each job; the newest ones are kept.
 const MOMENTS_KEPT: usize = 64;
-/// How long a finished job is kept that never was trusted.
+/// Retention of a finished job that never was trusted.
 pub const KEPT_OF_OUTSIDERS: Duration = Duration::from_secs(6 * 3600);
-/// How long after its latest event one is kept that is not finished. GitHub fails a job that waits for a day.
+/// Retention, after its latest event, of an unfinished job that never was trusted. GitHub fails a job that waits for a
+/// day.
 const UNFINISHED_KEPT_OF_OUTSIDERS: Duration = Duration::from_secs(48 * 3600);
-/// How long after its latest event any other job is kept that is not finished. No run of GitHub's lasts longer than 35 days.
+/// Retention, after its latest event, of any other unfinished job. A run at GitHub lasts 35 days at most.
 const UNFINISHED_KEPT: Duration = Duration::from_secs(36 * 24 * 3600);
-/// Moments kept of a finished job of outsiders, the newest ones.
+/// Number of history entries kept for a finished job of an outsider.
 const MOMENTS_KEPT_OF_OUTSIDERS: usize = 4;
-/// Decisions kept of it, the newest ones.
+/// Number of decisions kept for such a job.
 const DECISIONS_KEPT_OF_OUTSIDERS: usize = 4;
-/// Labels kept of it, the first ones.
+/// Number of labels kept for such a job.
 const LABELS_KEPT_OF_OUTSIDERS: usize = 6;
-/// Characters kept of its name, and of each label.
+/// Number of characters kept of its name and of each label.
 const LONGEST_KEPT_OF_OUTSIDERS: usize = 40;
 
-/// A workflow job.
+/// The record of a workflow job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRecord {
-    /// Its id.
     pub id: JobId,
-    /// Its repository.
     pub repository: RepositoryName,
-    /// Its run.
     pub run_id: RunId,
-    /// How far it has come at GitHub.
+    /// Its progress at GitHub.
     pub progress: Progress,
-    /// How far we have come with serving it.
+    /// The state of jitgate's service for it.
     #[serde(default)]
     pub service: Service,
-    /// Name of the runner that is, or was, there for it.
+    /// The name of its current or last runner.
     pub runner: Option<String>,
-    /// Names of the runners it had so far, the newest last.
+    /// The names of its runners in order of their assignment.
     #[serde(default)]
     pub runners: Vec<String>,
-    /// Runners asked for so far; numbers their names.
+    /// Number of requested runners. It is a part of their names.
     pub mints: u32,
-    /// How many of them don't count as attempts: they were taken by somebody else.
+    /// Number of these that do not count as attempts, because another job took the runner.
     pub mints_stolen: u32,
-    /// Runners in a row that came to nothing by a fault, after which it waits longer each time.
+    /// Number of consecutive runners that failed by a fault. Each extends the delay before the next one.
     #[serde(default)]
     pub faults: u32,
-    /// When the first of these faults was.
+    /// Time of the first of these faults.
     #[serde(default)]
     pub faults_since: Option<DateTime<Utc>>,
-    /// Whether `job-stuck` was raised because it got no runner.
+    /// True if `job-stuck` was raised because the job got no runner.
     #[serde(default)]
     pub was_given_up: bool,
-    /// The verdict with which it passed its gate.
+    /// The verdict with which it passed its job gate.
     #[serde(default)]
     pub admitted: Option<Admitted>,
-    /// What happened to it with us, oldest first.
+    /// The history of its service, oldest first.
     #[serde(default)]
     pub moments: Vec<Moment>,
-    /// Whether decisions or facts of it are forgotten, since it is over and never was trusted.
+    /// True if decisions or facts were discarded, because the job is over and never was trusted.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_shrunk: bool,
-    /// Decisions with the facts behind them, oldest first.
+    /// The decisions with their facts, oldest first.
     pub decisions: Vec<Entry>,
 }
 
@@ -90,29 +88,27 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// A decision, what it was made from, and what of it is still to do.
+/// A decision with its facts and pending actions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The decision.
     pub decision: Decision,
-    /// The facts it was made from; nothing of them where they are forgotten.
+    /// The facts; empty if they were discarded.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub facts: Facts,
-    /// Its actions that have not been done yet.
+    /// The actions that are not executed yet.
     pub pending: Vec<Action>,
 }
 
-/// Something that happened, and when.
+/// An entry of the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {
-    /// When.
     pub at: DateTime<Utc>,
-    /// What; a fragment for people, of our own words only.
+    /// A sentence fragment for people, without text by outsiders.
     pub what: String,
 }
 
 impl JobRecord {
-    /// A job nothing is known of yet.
+    /// Returns the record of a job without any event.
     #[must_use]
     pub fn new(id: JobId, repository: RepositoryName, run_id: RunId) -> Self {
         Self {
@@ -135,7 +131,7 @@ impl JobRecord {
         }
     }
 
-    /// Whether a runner is there for the job, or was.
+    /// Returns true if the job has or had a runner.
     #[must_use]
     pub fn is_served(&self) -> bool {
         match self.service {
@@ -145,7 +141,7 @@ impl JobRecord {
         }
     }
 
-    /// Has a runner from now on.
+    /// Assigns a runner to the job.
     pub fn take_runner(&mut self, name: &str) {
         self.runner = Some(name.to_owned());
         self.runners.retain(|known| known != name);
@@ -154,7 +150,7 @@ impl JobRecord {
         self.runners.drain(..surplus);
     }
 
-    /// Advances how far we have come with it. False where the event changes nothing.
+    /// Applies a service event. Returns false if it changes nothing.
     pub fn advance(&mut self, event: ServiceEvent, at: DateTime<Utc>, what: impl Into<String>) -> bool {
         let Some(next) = self.service.after(event) else {
             return false;
@@ -166,13 +162,14 @@ impl JobRecord {
         true
     }
 
-    /// Its runner, named at `named_at`, came to nothing. Returns how long it waits before it has another: longer with each fault
-    /// in a row, longer still if that used an attempt at once, and not at all after a theft, or the first time a name was taken.
+    /// Records that the runner, named at `named_at`, failed. Returns the delay before the next one: it grows with each
+    /// consecutive fault and is longer if the runner used an attempt at once. After a theft, and after the first
+    /// conflict of a name, there is no delay.
     pub fn lose_runner(&mut self, outcome: Outcome, named_at: DateTime<Utc>, now: DateTime<Utc>) -> Option<TimeDelta> {
         self.runner = None;
         self.mints_stolen += u32::from(!outcome.uses_an_attempt());
         match outcome {
-            // Runners come up, and others want them.
+            // Runners start successfully, and other jobs wait for them.
             Outcome::Stolen | Outcome::GateRefused => {
                 self.faults = 0;
                 self.faults_since = None;
@@ -191,19 +188,19 @@ impl JobRecord {
         }
     }
 
-    /// Whether GitHub has made no runner for it for so long that a person should know.
+    /// Returns true if GitHub has created no runner for so long that an operator must know.
     #[must_use]
     pub fn is_refused_for_long(&self, now: DateTime<Utc>) -> bool {
         self.faults_since.is_some_and(|since| now - since >= REFUSED_FOR_LONG)
     }
 
-    /// How often a runner may still be asked for.
+    /// Returns the number of runners that may still be requested.
     #[must_use]
     pub fn attempts_left(&self, attempts: u32) -> u32 {
         attempts.saturating_add(self.mints_stolen).saturating_sub(self.mints)
     }
 
-    /// Whether it never was trusted and never had a runner: somebody made it who may be anybody.
+    /// Returns true if the job never was trusted and never had a runner, so that any outsider could have created it.
     #[must_use]
     pub fn is_of_outsiders(&self) -> bool {
         let verdicts = self.decisions.iter().map(|entry| entry.decision.trust.verdict);
@@ -218,7 +215,7 @@ impl JobRecord {
         self.decisions.iter().any(|entry| !entry.pending.is_empty())
     }
 
-    /// Adds a decision, or replaces an earlier one on the same delivery.
+    /// Adds a decision or replaces an earlier one on the same delivery.
     pub fn note(&mut self, entry: Entry) {
         self.decisions
             .retain(|old| old.decision.delivery != entry.decision.delivery);
@@ -227,13 +224,13 @@ impl JobRecord {
         self.decisions.drain(..surplus);
     }
 
-    /// The entry of a delivery.
+    /// Returns the entry of a delivery.
     #[must_use]
     pub fn entry(&self, delivery: &DeliveryId) -> Option<&Entry> {
         self.decisions.iter().find(|entry| entry.decision.delivery == *delivery)
     }
 
-    /// Crosses one action off a delivery's list.
+    /// Removes an executed action from the entry of a delivery.
     pub fn cross_off(&mut self, delivery: &DeliveryId, done: Action) {
         for entry in &mut self.decisions {
             if entry.decision.delivery == *delivery {
@@ -255,15 +252,15 @@ impl Record for JobRecord {
             (true, _) => Keep::Forever,
             (false, true) if is_over && !self.has_pending() => Keep::Spare(KEPT_OF_OUTSIDERS.min(retention)),
             (false, true) if is_over => Keep::For(retention),
-            // Its `completed` may never come.
+            // The `completed` event may be lost.
             (false, true) => Keep::For(UNFINISHED_KEPT_OF_OUTSIDERS),
             (false, false) if is_over => Keep::For(retention),
             (false, false) => Keep::For(UNFINISHED_KEPT.max(retention)),
         }
     }
 
-    /// A finished job of outsiders keeps its newest decisions, without what GitHub said: they make as many jobs as they like,
-    /// and write names and labels as long as they like.
+    /// Reduces the record of an outsider's finished job to its newest decisions without facts. Outsiders can create any
+    /// number of jobs with names and labels of any length.
     fn shrunk(mut self) -> Self {
         if self.progress != Progress::Completed || !self.is_of_outsiders() || self.has_pending() {
             return self;
@@ -273,7 +270,7 @@ impl Record for JobRecord {
         self.decisions.drain(..surplus);
         self.decisions.iter_mut().for_each(Entry::shrink);
         if let Some((_, earlier)) = self.decisions.split_last_mut() {
-            // They are those of the newest one.
+            // The labels are those of the newest decision.
             earlier.iter_mut().for_each(|entry| entry.decision.job.labels.clear());
         }
         let surplus = self.moments.len().saturating_sub(MOMENTS_KEPT_OF_OUTSIDERS);

@@ -1,4 +1,4 @@
-//! What the ledger's records say. Every payload carries `v`, the version of its own layout.
+//! The records of the ledger. Every payload has a field `v`, the version of its layout.
 //!
 //! | kind | id | holds | kept |
 //! |---|---|---|---|

@@ -1,4 +1,4 @@
-//! The record of which repository is meant by a configured name.
+//! The record of the repository behind a configured name.
 
 use super::access::Record;
 use crate::domain::ids::RepositoryName;
@@ -7,26 +7,24 @@ use crate::ports::ledger::Kind;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// The ids that a name has had since it was first seen, or accepted.
+/// The ids of a repository since it was first seen or accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PinRecord {
     /// The name, `owner/name`.
     pub name: RepositoryName,
-    /// GitHub's ids.
     #[serde(flatten)]
     pub ids: RepositoryIds,
-    /// Since when.
     pub at: DateTime<Utc>,
-    /// The person who accepted them; none where they were seen first.
+    /// The operator who accepted them; `None` if they were pinned at first sight.
     pub by: Option<String>,
-    /// Why, in the words of that person.
+    /// The operator's explanation.
     pub why: Option<String>,
-    /// What they took the place of.
+    /// The previous ids.
     pub before: Option<RepositoryIds>,
 }
 
 impl PinRecord {
-    /// Its id in the ledger. Case means nothing in names.
+    /// Returns the id of the record. GitHub's names ignore case.
     #[must_use]
     pub fn key(name: &RepositoryName) -> String {
         name.as_str().to_ascii_lowercase()

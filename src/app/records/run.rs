@@ -1,4 +1,4 @@
-//! The records of what jitgate did to a run, and to a repository's routing.
+//! The records of jitgate's changes to runs and to the routing of repositories.
 
 use super::access::Record;
 use crate::domain::ids::JobId;
@@ -6,16 +6,17 @@ use crate::ports::ledger::Kind;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// What was already done to a run, per attempt.
+/// The executed actions on a run, by attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// The latest attempt that was cancelled.
+    /// The latest cancelled attempt.
     pub cancelled_attempt: Option<u32>,
-    /// The latest attempt that was force-cancelled.
+    /// The latest force-cancelled attempt.
     pub force_cancelled_attempt: Option<u32>,
-    /// The latest attempt that was followed by a re-run of ours.
+    /// The latest attempt that jitgate re-ran.
     pub rerun_attempt: Option<u32>,
-    /// Whether it has switched routing off. Late events of it don't do so again once a person has switched it on.
+    /// True if the run has switched routing off. Its late events do not do so again after an operator has switched
+    /// routing on.
     #[serde(default)]
     pub rolled_back: bool,
 }
@@ -27,19 +28,18 @@ impl Record for RunRecord {
     }
 }
 
-/// What jitgate did to a repository's routing.
+/// jitgate's changes to the routing of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RepositoryRecord {
-    /// Set while routing is off because jitgate switched it off.
+    /// The rollback, while routing is off because of it.
     pub rolled_back: Option<RolledBack>,
 }
 
 /// A rollback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolledBack {
-    /// When.
     pub at: DateTime<Utc>,
-    /// Because of which job.
+    /// The job that caused it.
     pub job: JobId,
 }
 

@@ -1,4 +1,4 @@
-//! The records of runners: those of which anything is left, and those that are past.
+//! The records of runners: current ones, and past ones without any remains.
 
 use super::access::Record;
 use crate::domain::ids::{JobId, RepositoryName, RunnerId};
@@ -7,50 +7,45 @@ use crate::ports::ledger::Kind;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// A runner of ours.
+/// A runner of jitgate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunnerRecord {
-    /// Its name, recorded before GitHub is asked for it.
+    /// Its name, recorded before the request to GitHub.
     pub name: String,
-    /// The instance that made it.
+    /// The instance that created it.
     pub instance: String,
-    /// The repository it was made for.
     pub repository: RepositoryName,
-    /// The job it was made for. Only that one was admitted for it.
+    /// The job that it was created for. Only this job was admitted for it.
     pub made_for: JobId,
-    /// The job it is there for, which can be another one since.
+    /// The job that it is assigned to now.
     pub job: JobId,
-    /// Its environment on the host.
+    /// Its slot on the host.
     pub slot: String,
-    /// GitHub's id, once known.
+    /// GitHub's id, if known.
     pub id: Option<RunnerId>,
-    /// Where it stands.
     pub state: RunnerState,
-    /// Why it ended.
     pub outcome: Option<Outcome>,
-    /// More about that, for people.
+    /// Details of the outcome for people.
     pub detail: Option<String>,
-    /// The job that GitHub gave it to, where we heard of it.
+    /// The job that GitHub gave it to, if known.
     pub taken_by: Option<JobId>,
-    /// When.
+    /// Time of this event.
     pub taken_at: Option<DateTime<Utc>>,
-    /// Whether the host let its job begin.
+    /// True if the host let its job start.
     pub passed_gate: bool,
-    /// When it came to each of its states.
+    /// The time of each state.
     pub history: Vec<Entered>,
 }
 
-/// A state of a runner, and when it came to it.
+/// A state of a runner with its time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entered {
-    /// The state.
     pub state: RunnerState,
-    /// When.
     pub at: DateTime<Utc>,
 }
 
 impl RunnerRecord {
-    /// A runner that has nothing but a name yet.
+    /// Returns the record of a runner that only has a name.
     #[must_use]
     pub fn named(
         name: String,
@@ -79,7 +74,7 @@ impl RunnerRecord {
         }
     }
 
-    /// Advances it. False where the event changes nothing.
+    /// Applies an event. Returns false if it changes nothing.
     pub fn advance(&mut self, event: RunnerEvent, at: DateTime<Utc>) -> bool {
         let Some(state) = self.state.after(event) else {
             return false;
@@ -90,31 +85,31 @@ impl RunnerRecord {
         true
     }
 
-    /// Whether the job it is there for was let through its gate, and not another one that swapped runners.
+    /// Returns true if its assigned job, and not another job that swapped runners, passed the job gate.
     #[must_use]
     pub fn has_served_its_job(&self) -> bool {
         self.passed_gate && self.taken_by.is_none_or(|by| by == self.job)
     }
 
-    /// Whether a job took it that had no right to it, whatever it ended of then.
+    /// Returns true if a job without a right to the runner took it, independent of the outcome.
     #[must_use]
     pub fn was_stolen(&self) -> bool {
         let by_another = self.taken_by.is_some_and(|by| by != self.job) && !self.passed_gate;
         match self.outcome {
             Some(Outcome::Stolen) => true,
-            // Its own job needs none any more, whoever has it.
+            // Its own job no longer needs a runner.
             Some(Outcome::Cancelled) | None => false,
             Some(_) => by_another,
         }
     }
 
-    /// When its name was recorded.
+    /// Returns the time when its name was recorded.
     #[must_use]
     pub fn named_at(&self) -> Option<DateTime<Utc>> {
         self.history.first().map(|entered| entered.at)
     }
 
-    /// Since when it is where it is.
+    /// Returns the time of its current state.
     #[must_use]
     pub fn since(&self) -> Option<DateTime<Utc>> {
         self.history.last().map(|entered| entered.at)
@@ -128,7 +123,7 @@ impl Record for RunnerRecord {
     }
 }
 
-/// A runner of which nothing is left.
+/// A runner without any remains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PastRunner(pub RunnerRecord);

@@ -7,35 +7,30 @@ use crate::ports::ledger::Kind;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// A job that was admitted and did not begin yet.
+/// An admitted job that has not started yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Want {
-    /// The event that asks for a runner. It is decided on again when there is an environment for it.
+    /// The event that asks for a runner. It is decided again when a slot is free.
     pub event: JobEvent,
-    /// Its delivery.
     pub delivery: DeliveryId,
-    /// When that came in.
+    /// The arrival time of the delivery.
     pub received_at: DateTime<Utc>,
-    /// Its repository.
     pub repository: RepositoryName,
-    /// Since when it waits.
+    /// The start of the wait.
     pub since: DateTime<Utc>,
-    /// How often it could not be decided on, in a row.
+    /// Number of consecutive attempts without a decision.
     pub tries: u32,
-    /// Before then it is left alone.
+    /// The earliest time of the next attempt.
     pub not_before: Option<DateTime<Utc>>,
-    /// The runner that is being made for it, and by which instance.
+    /// The runner that is being created for the job, and the instance that creates it.
     pub holder: Option<Holder>,
 }
 
-/// Who makes a runner for a job.
+/// The instance that creates a runner for a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    /// The instance.
     pub instance: String,
-    /// The runner's name.
     pub runner: String,
-    /// Since when.
     pub since: DateTime<Utc>,
 }
 

@@ -1,4 +1,4 @@
-//! Which repository a configured name means.
+//! The repositories behind the configured names.
 
 pub mod pins;
 pub mod renamed;

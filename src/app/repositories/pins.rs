@@ -1,6 +1,5 @@
-//! Pins: which repository a configured name means, by GitHub's ids. They are pinned when GitHub first shows them, and change
-//! only by the word of a person (`jitgate repository accept`, or the configuration): whoever takes over the name of a
-//! renamed repository or account gets nothing.
+//! Pinned repository ids. They are pinned when GitHub first shows them, and change only by an operator (`jitgate
+//! repository accept` or the configuration). A new owner of the name of a renamed repository or account gets no runner.
 
 use crate::app::context::Context;
 use crate::app::records::{self, PinRecord};
@@ -14,47 +13,47 @@ use crate::ports::{Failure, Ledger};
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 
-/// How often GitHub is asked whether the names still mean the same, apart from each time a runner is made.
+/// Interval between checks of the names at GitHub, in addition to the check before each runner.
 const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
-/// How soon after GitHub or the ledger did not answer.
+/// Delay of the next check if GitHub or the ledger did not answer.
 const RETRY_DELAY: Duration = Duration::from_secs(60);
-/// Pins are kept until they are replaced.
+/// Retention of pins: they are kept until they are replaced.
 const RETENTION: Duration = Duration::MAX;
 
-/// The alert of another repository under a configured name.
+/// Returns the alert about a different repository with a configured name.
 #[must_use]
 pub fn taken_over(name: &RepositoryName) -> AlertKey {
     AlertKey::new(AlertKind::RepositoryChanged, Some(name))
 }
 
-/// The alert of a configured repository under another name.
+/// Returns the alert about a configured repository with a different name.
 #[must_use]
 pub fn renamed(name: &RepositoryName) -> AlertKey {
     taken_over(name).caused_by("renamed")
 }
 
-/// What a look at GitHub says of a name.
+/// The result of a check at GitHub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::app) enum Meaning {
     /// The pinned repository.
     Same,
-    /// Another repository, or the same one of another account.
+    /// A different repository, or the same one with a different owner.
     Changed,
-    /// GitHub shows none.
+    /// GitHub shows no repository.
     Nothing,
 }
 
-/// The ids that a name must have: those of the configuration first, then those in the ledger.
+/// Returns the required ids of a name: the configured ones, completed by those in the ledger.
 ///
 /// # Errors
-/// The ledger's failure.
+/// The failure of the ledger.
 pub async fn pinned(ledger: &dyn Ledger, repository: &Repository) -> Result<RepositoryIds, Failure> {
     let record: Option<PinRecord> = records::load(ledger, &PinRecord::key(&repository.name)).await?;
     let seen = record.map(|record| record.ids).unwrap_or_default();
     Ok(repository.configured_ids.or(seen))
 }
 
-/// Pins what GitHub shows, where nothing else was pinned before.
+/// Pins the ids that GitHub shows, unless others are pinned.
 async fn pin_first(
     ledger: &dyn Ledger,
     name: &RepositoryName,
@@ -84,7 +83,7 @@ async fn pin_first(
     Ok(())
 }
 
-/// Pins the repository of a run that GitHub has shown, at first sight.
+/// Pins the repository of GitHub's run at first sight.
 pub(in crate::app) async fn see(ctx: &Context, repository: &Repository, facts: &Facts) -> Result<(), Failure> {
     let Some(run) = facts.run.known() else { return Ok(()) };
     let (pinned, shown) = (facts.ledger.pinned, run.of());
@@ -94,7 +93,7 @@ pub(in crate::app) async fn see(ctx: &Context, repository: &Repository, facts: &
     pin_first(ctx.ledger.as_ref(), &repository.name, shown, ctx.clock.now()).await
 }
 
-/// Asks GitHub which repository a name means now. One that is not the pinned one is told of.
+/// Asks GitHub for the current repository of a name and raises an alert if it is not the pinned one.
 pub(in crate::app) async fn look(ctx: &Context, repository: &Repository) -> Result<Meaning, Failure> {
     let name = &repository.name;
     let Some(shown) = ctx.github.repository(name, Purpose::Admit).await? else {
@@ -119,10 +118,10 @@ fn changed(name: &RepositoryName, pinned: &RepositoryIds, shown: &Shown, now: Da
     Alert::new(&taken_over(name), None, &what, now)
 }
 
-/// Replaces what is pinned, by the word of a person. Gives the record as it is then.
+/// Replaces the pinned ids on an operator's request. Returns the new record.
 ///
 /// # Errors
-/// The ledger's failure.
+/// The failure of the ledger.
 pub async fn accept(
     ledger: &dyn Ledger,
     name: &RepositoryName,
@@ -144,7 +143,7 @@ pub async fn accept(
     .await
 }
 
-/// Looks at start and from time to time whether the names of repositories still mean the same, until `stop` resolves.
+/// Checks the names of repositories at the start and in intervals, until `stop` resolves.
 pub async fn watch(ctx: &Context, stop: impl Future<Output = ()>) {
     let watching = async {
         loop {
@@ -155,15 +154,15 @@ pub async fn watch(ctx: &Context, stop: impl Future<Output = ()>) {
             tokio::time::sleep(rest).await;
         }
     };
-    // A look that is broken off has changed nothing, or all it had to.
+    // An interrupted check has changed either nothing or everything that it had to.
     tokio::select! {
         () = stop => {}
         () = watching => {}
     }
 }
 
-/// One look at each name: pins what was never seen, tells of what has changed, and that it is over. Gives false when
-/// GitHub or the ledger left one open.
+/// Checks each name once: pins new ids, and raises or ends alerts about changes. Returns false if GitHub or the ledger
+/// did not answer for a name.
 pub async fn check_all(ctx: &Context) -> bool {
     let mut all = true;
     for repository in &ctx.settings.repositories {
@@ -179,7 +178,7 @@ async fn look_at(ctx: &Context, repository: &Repository) -> Result<(), Failure> 
     if look(ctx, repository).await? != Meaning::Same {
         return Ok(());
     }
-    // GitHub answers under this name, so it is the repository's own, and no name before it matters any more.
+    // GitHub answers for this name, so it is the current name of the repository, and earlier names no longer matter.
     let id = pinned(ctx.ledger.as_ref(), repository).await?.id;
     let pins: Vec<PinRecord> = records::all(ctx.ledger.as_ref()).await?;
     let former = pins

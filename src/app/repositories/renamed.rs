@@ -1,5 +1,5 @@
-//! Deliveries of a repository that is configured under another name: it was renamed or transferred, and what GitHub tells of
-//! it is ignored from then on, unless somebody hears of it.
+//! Deliveries of a repository that is configured with a different name. It was renamed or transferred, and its
+//! deliveries are ignored until the operator changes the configuration.
 
 use super::pins;
 use crate::app::alerts::Alerts;
@@ -13,31 +13,31 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How long pins are remembered: most deliveries that are ignored are of repositories that never were configured.
+/// Time that pins are cached. Most ignored deliveries belong to repositories that were never configured.
 const PINS_INTERVAL: TimeDelta = TimeDelta::seconds(10);
-/// Between two words about one repository.
+/// Minimum time between two alerts about one repository.
 const TELL_INTERVAL: TimeDelta = TimeDelta::seconds(60);
 
-/// Tells of renamed repositories.
+/// Reports renamed repositories.
 pub struct Renamed {
     ledger: Arc<dyn Ledger>,
     alerts: Arc<Alerts>,
     clock: Arc<dyn Clock>,
-    /// The configured names, with the ids that the configuration gives them.
+    /// The configured names and ids.
     configured: Vec<(RepositoryName, RepositoryIds)>,
     memory: Mutex<Memory>,
 }
 
 #[derive(Default)]
 struct Memory {
-    /// Configured names by the id that is pinned, and when that was read.
+    /// The configured names by pinned id, with the time of reading.
     pins: HashMap<RepositoryId, RepositoryName>,
     read_at: Option<DateTime<Utc>>,
     told_at: HashMap<RepositoryId, DateTime<Utc>>,
 }
 
 impl Renamed {
-    /// Looks for the ids of `repositories` in `ledger`, and tells `alerts`.
+    /// Creates the reporter. It reads the ids of `repositories` from `ledger` and raises its alerts in `alerts`.
     #[must_use]
     pub fn new(
         ledger: Arc<dyn Ledger>,
@@ -55,7 +55,7 @@ impl Renamed {
         }
     }
 
-    /// A delivery of a repository was ignored, since its name is not configured. A failure costs the word about this one.
+    /// Reports an ignored delivery, whose repository name is not configured. A failure loses only this report.
     pub(in crate::app) async fn heard(&self, ids: RepositoryIds, full_name: &str) {
         let Some(id) = ids.id else { return };
         if let Err(failure) = self.compare(id, full_name).await {
@@ -88,7 +88,7 @@ impl Renamed {
         self.alerts.raise_once(alert).await
     }
 
-    /// Pins of names that are configured: others are of no concern any more.
+    /// Only pins of configured names matter.
     async fn read(&self) -> Result<HashMap<RepositoryId, RepositoryName>, Failure> {
         let mut pins = HashMap::new();
         for (name, configured) in &self.configured {

@@ -89,6 +89,9 @@ fn print(loaded: &Loaded, found: &[Finding]) -> Result<(), Failure> {
         findings::print(out, found)?;
         let places: Vec<String> = loaded.config.alerts.places().into_iter().map(shown).collect();
         writeln!(out, "alerts: {}", one_line(&places.join("; ")))?;
+        if found.iter().any(Finding::is_problem) {
+            writeln!(out, "not ready for `jitgate serve` here: see the problems above")?;
+        }
         let repositories = loaded.config.repositories.len();
         writeln!(out, "ok: {}, repositories: {repositories}", one_line(&file))
     })

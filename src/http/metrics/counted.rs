@@ -1,4 +1,4 @@
-//! What is counted and measured while it happens.
+//! The metrics that are updated when events happen.
 
 use crate::domain::decision::Decision;
 use crate::domain::event::Action;
@@ -11,27 +11,27 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::time::Duration;
 
-/// Events that deliveries are counted by; every other is `other`.
+/// The event names of deliveries; every other event is `other`.
 const EVENTS: [&str; 2] = ["workflow_job", "ping"];
-/// GitHub promises nothing on its deliveries: usually 2 s, 160 s at the 95th percentile, 40 min in incidents.
+/// GitHub guarantees nothing about its deliveries: usually 2 s, 160 s at the 95th percentile, 40 min in incidents.
 const LAG_S: [f64; 12] = [
     0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 7200.0,
 ];
-/// GitHub gives up on an answer after 10 s.
+/// GitHub's timeout for an answer is 10 s.
 const RECEIVE_S: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 2.5, 10.0];
-/// A worker is free at once, or everything waits for GitHub.
+/// Either a worker is free at once, or all wait for GitHub.
 const DELIVERY_WAIT_S: [f64; 11] = [0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0];
-/// A handful of calls to GitHub.
+/// A few calls to GitHub.
 const DECIDE_S: [f64; 11] = [0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
-/// Around the service level of 120 s, and up to the hours of a pool that is full or an incident at GitHub.
+/// Around the service level of 120 s, and up to the hours of a full pool or an incident at GitHub.
 const QUEUE_WAIT_S: [f64; 15] = [
     2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1800.0, 3600.0, 10800.0, 43200.0,
 ];
-/// One call to GitHub, up to its time-out.
+/// One call to GitHub, up to its timeout.
 const MINT_S: [f64; 10] = [0.1, 0.25, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0];
-/// A directory is there at once, a machine takes a while.
+/// A directory is ready at once, a virtual machine takes longer.
 const BOOT_S: [f64; 12] = [0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0];
-/// The runner program starts, connects and is given a job; `boot_deadline_s` ends the waiting.
+/// The runner program starts, connects and gets a job; `boot_deadline_s` is the timeout.
 const PICKUP_S: [f64; 11] = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0, 300.0];
 /// Around the service level of 180 s; GitHub's times of steps are whole seconds.
 const SETUP_S: [f64; 12] = [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0];
@@ -144,7 +144,7 @@ impl Default for Metrics {
             setup: Histogram::new(SETUP_S),
         };
         for outcome in Outcome::ALL {
-            // Present from the start: an outcome that never came before shows as an increase.
+            // Every outcome exists from the start, so that the first one shows as an increase.
             drop(metrics.outcomes.get_or_create(&OutcomeLabels::from(*outcome)));
         }
         metrics.registered()
@@ -154,71 +154,67 @@ impl Default for Metrics {
 impl Metrics {
     fn registered(mut self) -> Self {
         let to = &mut self.registry;
-        to.register("deliveries", "Deliveries answered", self.deliveries.clone());
+        to.register("deliveries", "Answered deliveries", self.deliveries.clone());
         to.register(
             "webhook_secret_used",
-            "Deliveries by the configured secret that signed them; 0 is the current one",
+            "Deliveries by the position of the secret that signed them; 0 is the current secret",
             self.secrets.clone(),
         );
-        to.register("decisions", "Decisions made", self.decisions.clone());
+        to.register("decisions", "Decisions", self.decisions.clone());
         to.register(
             "github_requests",
-            "Requests to GitHub by the status of the answer, none without one",
+            "Requests to GitHub by the status of the answer; none without an answer",
             self.requests.clone(),
         );
         to.register(
             "alert_deliveries",
-            "Times a sink was told of an alert, by whether it took it",
+            "Messages about alerts by sink and result",
             self.alerts.clone(),
         );
         to.register(
             "delivery_lag_seconds",
-            "From an event, by GitHub's own time of it, to its delivery",
+            "Time from an event, by GitHub's clock, to its delivery",
             self.lag.clone(),
         );
         to.register(
             "receive_seconds",
-            "From a delivery's last byte to its answer",
+            "Time from a delivery's last byte to its answer",
             self.receive.clone(),
         );
         to.register(
             "delivery_wait_seconds",
-            "From a delivery's arrival to a worker's first look at it",
+            "Time from a delivery's arrival to its first claim by a worker",
             self.delivery_wait.clone(),
         );
         to.register(
             "decide_seconds",
-            "Gathering the facts of a delivery and deciding on it",
+            "Time to gather the facts of a delivery and to decide",
             self.decide.clone(),
         );
-        to.register(
-            "runner_outcomes",
-            "Runners that ended, by the reason",
-            self.outcomes.clone(),
-        );
+        to.register("runner_outcomes", "Ended runners by outcome", self.outcomes.clone());
         to.register(
             "queue_wait_seconds",
-            "From a trusted pool job's creation to its start, by GitHub's own times",
+            "Time from a trusted pool job's creation to its start, by GitHub's clock",
             self.queue_wait.clone(),
         );
         to.register(
             "mint_seconds",
-            "Asking GitHub for a runner, whatever the answer",
+            "Time of a request to GitHub for a runner, with any answer",
             self.mint.clone(),
         );
         to.register(
             "boot_seconds",
-            "From the asking for an environment to its readiness",
+            "Time from a request for a slot to its readiness",
             self.boot.clone(),
         );
         to.register(
             "pickup_seconds",
-            "From the making of a runner at GitHub to a job on it",
+            "Time from a runner's registration at GitHub to its first job",
             self.pickup.clone(),
         );
         to.register(
             "setup_latency_seconds",
-            "From a trusted pool job's start to its first step, on a runner of ours",
+            "Time from a trusted pool job's start to its first step, on a runner of jitgate",
             self.setup.clone(),
         );
         self

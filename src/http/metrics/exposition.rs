@@ -1,10 +1,10 @@
-//! The text format that Prometheus reads by default (0.0.4), made from OpenMetrics.
+//! The text format that Prometheus reads by default (0.0.4), converted from OpenMetrics.
 
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::registry::Registry;
 use std::fmt;
 
-/// `Content-Type` of the text.
+/// The `Content-Type` of the text.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Writes registries one after the other.
@@ -16,7 +16,7 @@ pub(super) fn text(registries: &[&Registry]) -> Result<String, fmt::Error> {
     Ok(with_classic_headings(&text))
 }
 
-/// OpenMetrics heads the samples `x_total` of a counter with `x`, the older format with their own name.
+/// Renames the headings of counters. OpenMetrics heads the samples `x_total` with `x`, the older format with `x_total`.
 fn with_classic_headings(text: &str) -> String {
     let mut classic = String::with_capacity(text.len() + 256);
     let mut lines = text.lines().peekable();

@@ -245,12 +245,14 @@ fn risky_settings_are_warned_of() {
     assert!(
         answer
             .out
-            .contains("warning: rollout.rollback_on_attempt = true (from ./jitgate.toml): lets"),
+            .contains("warning  configuration  rollout.rollback_on_attempt = true (from ./jitgate.toml): lets"),
         "{}",
         answer.out
     );
     assert!(
-        answer.out.ends_with("ok: ./jitgate.toml, repositories: 0\n"),
+        answer.out.ends_with(
+            "not ready for `jitgate serve` here: see the problems above\nok: ./jitgate.toml, repositories: 0\n"
+        ),
         "{}",
         answer.out
     );

@@ -1,23 +1,23 @@
-//! A fixed address in front of servers that change: the balancer or proxy that operators put before Redis.
+//! A fixed address in front of servers that change, like a load balancer or a proxy in front of Redis.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// What the door does with those who come.
+/// The behaviour of the door.
 #[derive(Clone)]
 pub(crate) enum Behind {
-    /// Lets them through to this address; who is inside stays where they are.
+    /// New connections lead to this address; open ones stay where they are.
     Server(String),
-    /// Answers every command with this error, also to those who are inside.
+    /// Every command is answered with this error, also on open connections.
     Error(&'static str),
 }
 
-/// The door. Connections that it let through outlive what it does next.
+/// The door. Open connections outlive a change of its behaviour.
 pub(crate) struct Door {
     address: SocketAddr,
     behind: Arc<Mutex<Behind>>,
-    inside: Arc<Mutex<Vec<TcpStream>>>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Door {
@@ -26,17 +26,16 @@ impl Door {
         let door = Self {
             address: listener.local_addr().expect("an address"),
             behind: Arc::new(Mutex::new(Behind::Server(server))),
-            inside: Arc::default(),
+            open: Arc::default(),
         };
-        let (behind, inside) = (door.behind.clone(), door.inside.clone());
+        let (behind, open) = (door.behind.clone(), door.open.clone());
         std::thread::spawn(move || {
-            for visitor in listener.incoming().map_while(Result::ok) {
-                inside
-                    .lock()
+            for client in listener.incoming().map_while(Result::ok) {
+                open.lock()
                     .expect("no panic")
-                    .push(visitor.try_clone().expect("a handle"));
+                    .push(client.try_clone().expect("a handle"));
                 let behind = behind.clone();
-                std::thread::spawn(move || receive(visitor, &behind));
+                std::thread::spawn(move || receive(client, &behind));
             }
         });
         door
@@ -46,25 +45,25 @@ impl Door {
         format!("redis://{}", self.address)
     }
 
-    /// How many have come so far.
-    pub(crate) fn visitors(&self) -> usize {
-        self.inside.lock().expect("no panic").len()
+    /// Returns the number of connections so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.open.lock().expect("no panic").len()
     }
 
     pub(crate) fn put_behind(&self, behind: Behind) {
         *self.behind.lock().expect("no panic") = behind;
     }
 
-    /// Ends every connection.
+    /// Closes every connection.
     pub(crate) fn cut(&self) {
-        for visitor in self.inside.lock().expect("no panic").iter() {
-            // It may have left by itself.
-            visitor.shutdown(Shutdown::Both).ok();
+        for client in self.open.lock().expect("no panic").iter() {
+            // The client may have closed it already.
+            client.shutdown(Shutdown::Both).ok();
         }
     }
 }
 
-fn receive(mut visitor: TcpStream, behind: &Mutex<Behind>) {
+fn receive(mut client: TcpStream, behind: &Mutex<Behind>) {
     let now = || behind.lock().expect("no panic").clone();
     let mut server = match now() {
         Behind::Server(address) => {
@@ -73,7 +72,7 @@ fn receive(mut visitor: TcpStream, behind: &Mutex<Behind>) {
             };
             let (mut answers, mut out) = (
                 server.try_clone().expect("a handle"),
-                visitor.try_clone().expect("a handle"),
+                client.try_clone().expect("a handle"),
             );
             std::thread::spawn(move || {
                 std::io::copy(&mut answers, &mut out).ok();
@@ -85,25 +84,27 @@ fn receive(mut visitor: TcpStream, behind: &Mutex<Behind>) {
     };
     let mut buffer = vec![0; 1 << 16];
     loop {
-        let heard = match visitor.read(&mut buffer) {
+        let received = match client.read(&mut buffer) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Ok(0) | Err(_) => break,
             Ok(length) => &buffer[..length],
         };
         let done = match (now(), &mut server) {
             (Behind::Error(error), _) => {
-                // Commands begin a line with an asterisk, and none of ours has another one there.
-                let commands = heard.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"*"));
-                visitor.write_all(format!("-{error}\r\n").repeat(commands.count()).as_bytes())
+                // A command begins with an asterisk at the start of a line, and no argument of jitgate does.
+                let commands = received
+                    .split(|byte| *byte == b'\n')
+                    .filter(|line| line.starts_with(b"*"));
+                client.write_all(format!("-{error}\r\n").repeat(commands.count()).as_bytes())
             }
-            (Behind::Server(_), Some(server)) => server.write_all(heard),
+            (Behind::Server(_), Some(server)) => server.write_all(received),
             (Behind::Server(_), None) => break,
         };
         if done.is_err() {
             break;
         }
     }
-    visitor.shutdown(Shutdown::Both).ok();
+    client.shutdown(Shutdown::Both).ok();
     if let Some(server) = server {
         server.shutdown(Shutdown::Both).ok();
     }

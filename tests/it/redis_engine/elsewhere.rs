@@ -1,4 +1,4 @@
-//! Stories of an address that leads to the wrong server for a while: fail-overs, proxies, passwords that are rotated.
+//! An address that leads to the wrong server for a while: failovers, proxies, rotated passwords.
 
 use super::door::{Behind, Door};
 use super::failing::soon;
@@ -8,7 +8,7 @@ use jitgate::ports::Ledger;
 use jitgate::ports::ledger::{Keep, Key, Kind, Put};
 use std::collections::BTreeSet;
 
-/// Whatever a server, or what stands before it, can say for a while instead of an answer.
+/// The errors that a server, or a proxy in front of it, can answer for a while.
 const PASSING: [&str; 10] = [
     "WRONGPASS invalid username-password pair or user is disabled.",
     "NOAUTH Authentication required.",
@@ -22,53 +22,55 @@ const PASSING: [&str; 10] = [
     "ERR no upstream host",
 ];
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_error_while_it_connects_keeps_nobody_out_for_good() {
+/// Starts a server, a door that leads to it, and a store that knows only the door.
+fn behind_a_door() -> (Server, Door, RedisStore) {
     let server = Server::start(DURABLE);
     let door = Door::to(server.address());
     let store = open(&door.url());
+    (server, door, store)
+}
+
+/// Checks that a delivery is refused for now while the door answers with an error, and accepted afterwards.
+async fn is_refused_for_now(
+    server: &Server,
+    door: &Door,
+    store: &RedisStore,
+    id: &str,
+    error: &'static str,
+    times: usize,
+) {
+    for _ in 0..times {
+        assert_transient(&soon(store.accept(delivery(id))).await);
+    }
+    door.put_behind(Behind::Server(server.address()));
+    assert_eq!(soon(store.accept(delivery(id))).await, Ok(Accepted::Taken), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_during_connect_is_transient() {
+    let (server, door, store) = behind_a_door();
     enters(&store, "before").await;
     for (n, error) in PASSING.into_iter().enumerate() {
         door.put_behind(Behind::Error(error));
         door.cut();
-        for _ in 0..3 {
-            assert_transient(&soon(store.accept(delivery(&format!("{n}")))).await);
-        }
-        door.put_behind(Behind::Server(server.address()));
-        assert_eq!(
-            soon(store.accept(delivery(&format!("{n}")))).await,
-            Ok(Accepted::Taken),
-            "{error}"
-        );
+        is_refused_for_now(&server, &door, &store, &format!("{n}"), error, 3).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_error_on_a_connection_that_stays_open_keeps_nobody_out_for_good() {
-    let server = Server::start(DURABLE);
-    let door = Door::to(server.address());
-    let store = open(&door.url());
+async fn an_error_on_an_open_connection_is_transient() {
+    let (server, door, store) = behind_a_door();
     for (n, error) in PASSING.into_iter().enumerate() {
         enters(&store, &format!("before-{n}")).await;
         door.put_behind(Behind::Error(error));
-        assert_transient(&soon(store.accept(delivery(&format!("{n}")))).await);
-        door.put_behind(Behind::Server(server.address()));
-        assert_eq!(
-            soon(store.accept(delivery(&format!("{n}")))).await,
-            Ok(Accepted::Taken),
-            "{error}"
-        );
+        is_refused_for_now(&server, &door, &store, &format!("{n}"), error, 1).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_calls_on_a_server_that_refuses_are_few_attempts_to_connect() {
-    let server = Server::start(DURABLE);
-    let door = Door::to(server.address());
-    door.put_behind(Behind::Error(
-        "WRONGPASS invalid username-password pair or user is disabled.",
-    ));
-    let store = open(&door.url());
+async fn many_calls_to_a_server_that_refuses_make_few_attempts_to_connect() {
+    let (_server, door, store) = behind_a_door();
+    door.put_behind(Behind::Error(PASSING[0]));
     let begin = tokio::time::Instant::now();
     for _ in 0..5 {
         let calls = (0..100).map(|_| store.depth());
@@ -77,11 +79,16 @@ async fn many_calls_on_a_server_that_refuses_are_few_attempts_to_connect() {
         }
     }
     let most = 2 + usize::try_from(begin.elapsed().as_millis() / 100).expect("a short test");
-    assert!(door.visitors() <= most, "{} in {:?}", door.visitors(), begin.elapsed());
+    assert!(
+        door.connections() <= most,
+        "{} in {:?}",
+        door.connections(),
+        begin.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_password_that_was_wrong_for_a_while_is_tried_again() {
+async fn a_password_that_is_wrong_for_a_while_is_tried_again() {
     let server = Server::start(&[DURABLE, &["--requirepass", "one"]].concat());
     let cli =
         |password: &str, command: &[&str]| server.cli(&[&["--no-auth-warning", "-a", password], command].concat());
@@ -98,7 +105,7 @@ async fn a_password_that_was_wrong_for_a_while_is_tried_again() {
     enters(&store, "c").await;
 }
 
-/// The old primary, the new one, and the address of the first that leads to the second afterwards.
+/// The old primary, the new one, and a door that leads to the new one after the failover.
 struct FailOver {
     old: Server,
     new: Server,
@@ -115,7 +122,7 @@ impl FailOver {
         Self { old, new, door }
     }
 
-    /// Waits until the new one has all, and makes it the primary. The old one goes on as its replica.
+    /// Waits until the new server has all data, and makes it the primary. The old one becomes its replica.
     fn happen(&self) {
         self.old.cli(&["WAIT", "1", "0"]);
         self.new.cli(&["REPLICAOF", "NO", "ONE"]);
@@ -130,7 +137,7 @@ fn own((host, port): (&str, &str)) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_fail_over_behind_one_address_deliveries_are_taken_at_once_and_none_is_lost() {
+async fn after_a_failover_behind_one_address_deliveries_are_accepted_at_once_and_none_is_lost() {
     let over = FailOver::prepare();
     let (ingress, worker) = (open(&over.door.url()), open(&over.door.url()));
     for id in ["a", "b"] {
@@ -148,7 +155,7 @@ async fn after_a_fail_over_behind_one_address_deliveries_are_taken_at_once_and_n
     assert_eq!(
         soon(ingress.accept(delivery("c"))).await,
         Ok(Accepted::Taken),
-        "the first call finds the new one"
+        "the first call finds the new primary"
     );
     assert_eq!(
         soon(worker.put(&key, "two", Some(1), Keep::Forever)).await,
@@ -163,7 +170,7 @@ async fn after_a_fail_over_behind_one_address_deliveries_are_taken_at_once_and_n
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_that_lost_its_primary_is_left() {
+async fn a_store_leaves_a_replica_that_lost_its_primary() {
     let over = FailOver::prepare();
     let store = open(&over.door.url());
     enters(&store, "a").await;
@@ -175,12 +182,16 @@ async fn a_replica_that_lost_its_primary_is_left() {
         .cli(&["INFO", "replication"])
         .contains("master_link_status:down")
     {}
-    assert_eq!(soon(store.get(&Key::new(Kind::Job, 1))).await, Ok(None), "reading, too");
+    assert_eq!(
+        soon(store.get(&Key::new(Kind::Job, 1))).await,
+        Ok(None),
+        "reads find it, too"
+    );
     enters(&store, "b").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_primary_that_is_cut_off_from_its_replicas_is_left() {
+async fn a_store_leaves_a_primary_without_replicas() {
     let over = FailOver::prepare();
     let store = open(&over.door.url());
     enters(&store, "a").await;

@@ -1,11 +1,11 @@
 //! What is special to the Redis engine: servers that die, hang, fill up or forget scripts, and processes that share one.
 
+mod alert_dispatch;
 mod door;
 mod elsewhere;
 mod failing;
 mod model;
 mod sharing;
-mod telling;
 
 use jitgate::adapters::redis::{RedisStore, Settings};
 use jitgate::domain::event::Action;

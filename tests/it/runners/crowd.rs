@@ -1,7 +1,8 @@
 //! More jobs than environments.
 
-use super::stage::{Stage, needs, on_redis};
+use super::stage::{Stage, needs};
 use crate::support::gate::Settings;
+use crate::support::stores::on_each_store;
 use serde_json::{Value, json};
 
 /// Jobs of one run, each with an id of its own.
@@ -11,17 +12,9 @@ fn jobs(from: u64, count: u64) -> Vec<Value> {
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_jobs_share_four_environments_and_the_second_repository_does_not_starve() {
-    two_hundred_jobs_are_served(&[]).await;
-}
+on_each_store!(two_hundred_jobs_share_four_slots_and_no_repository_starves);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn so_it_is_on_redis() {
-    on_redis(two_hundred_jobs_are_served).await;
-}
-
-async fn two_hundred_jobs_are_served(store: Settings<'_>) {
+async fn two_hundred_jobs_share_four_slots_and_no_repository_starves(store: Settings<'_>) {
     needs("bwrap", "bubblewrap");
     needs("curl", "curl");
     let first = "octo-org/chem-model";

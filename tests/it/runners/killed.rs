@@ -1,7 +1,8 @@
 //! The gate is killed at any moment, with jobs in every state.
 
-use super::stage::{Stage, needs, on_redis, world};
+use super::stage::{Stage, needs, world};
 use crate::support::gate::Settings;
+use crate::support::stores::on_each_store;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -20,17 +21,9 @@ fn moments() -> impl Iterator<Item = Duration> {
     })
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_fifty_times_it_leaves_nothing_behind_and_serves_every_job_once() {
-    is_killed_again_and_again(&[]).await;
-}
+on_each_store!(a_worker_that_is_killed_fifty_times_serves_every_job_once_and_leaves_nothing_behind);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn so_it_is_on_redis() {
-    on_redis(is_killed_again_and_again).await;
-}
-
-async fn is_killed_again_and_again(store: Settings<'_>) {
+async fn a_worker_that_is_killed_fifty_times_serves_every_job_once_and_leaves_nothing_behind(store: Settings<'_>) {
     needs("bwrap", "bubblewrap");
     needs("curl", "curl");
     let jobs: Vec<Value> = (0..24)

@@ -1,7 +1,8 @@
 //! What GitHub can answer to a request for a runner: each ends in one runner or in a clear denial, never in two.
 
-use super::stage::{Stage, needs, on_redis, world};
+use super::stage::{Stage, needs, world};
 use crate::support::gate::Settings;
+use crate::support::stores::on_each_store;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -17,78 +18,43 @@ async fn with_faults(faults: Value, store: Settings<'_>) -> Stage {
     stage
 }
 
-/// What happens to a request, and how many runners are made in the end.
-fn faults() -> [(Value, u64); 7] {
-    [
-        (json!({"drop": "after"}), 2),
-        (json!({"drop": "before"}), 1),
-        (json!({"status": 409}), 1),
-        (json!({"status": 503}), 1),
-        // More often than a runner may fail: it is GitHub that fails here.
-        (json!({"status": 500, "times": 4}), 1),
-        (json!({"status": 429, "headers": {"retry-after": "2"}}), 1),
-        (json!({"malformed": true}), 1),
-    ]
-}
+on_each_store!(a_lost_or_limited_request_still_ends_in_one_runner:
+    answer_lost = (json!({"drop": "after"}), 2);
+    request_lost = (json!({"drop": "before"}), 1);
+    conflict = (json!({"status": 409}), 1);
+    unavailable = (json!({"status": 503}), 1);
+    // More often than a runner may fail: it is GitHub that fails here.
+    server_error = (json!({"status": 500, "times": 4}), 1);
+    rate_limited = (json!({"status": 429, "headers": {"retry-after": "2"}}), 1);
+    malformed = (json!({"malformed": true}), 1);
+);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_gets_lost_or_limited_the_job_has_one_runner_in_the_end() {
-    for (fault, made) in faults() {
-        a_fault_costs_no_job(fault, made, &[]).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn so_it_is_with_faults_on_redis() {
-    for (fault, made) in faults() {
-        on_redis(async |store| a_fault_costs_no_job(fault, made, store).await).await;
-    }
-}
-
-async fn a_fault_costs_no_job(mut fault: Value, made: u64, store: Settings<'_>) {
+async fn a_lost_or_limited_request_still_ends_in_one_runner(store: Settings<'_>, (mut fault, made): (Value, u64)) {
     fault["endpoint"] = json!("jit");
     let stage = with_faults(json!([fault]), store).await;
     let tally = stage.until_nothing_is_left().await;
-    assert!(tally.jobs[&101].ran, "{fault}: {tally:?}");
-    assert_eq!((tally.minted, tally.ran), (made, 1), "{fault}");
-    assert!(stage.most_runners() <= 2, "{fault}");
+    assert!(tally.jobs[&101].ran, "{tally:?}");
+    assert_eq!((tally.minted, tally.ran), (made, 1));
+    assert!(stage.most_runners() <= 2);
     let is_closed = |story: &Value| story["service"] == "closed";
     stage.gate.ask_until("/api/v1/jobs/101", is_closed).await;
 }
 
-/// What passes within seconds at GitHub: a token, a permission or a group that is not known everywhere yet, and a page that
-/// is not GitHub's.
-fn refusals() -> [Value; 5] {
-    [
-        json!({"status": 401, "times": 2}),
-        json!({"status": 403, "message": "Resource not accessible by integration"}),
-        json!({"status": 404}),
-        json!({"status": 422}),
-        json!({"status": 404, "page": true}),
-    ]
-}
+// GitHub gives these answers for seconds: to a token, a permission or a group that is not known everywhere yet.
+on_each_store!(a_refusal_that_passes_costs_no_job_its_runner:
+    unauthorized = json!({"status": 401, "times": 2});
+    forbidden = json!({"status": 403, "message": "Resource not accessible by integration"});
+    not_found = json!({"status": 404});
+    unprocessable = json!({"status": 422});
+    page_of_a_proxy = json!({"status": 404, "page": true});
+);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_that_passes_costs_no_job_its_runner() {
-    for refusal in refusals() {
-        a_refusal_costs_no_job(refusal, &[]).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_that_passes_costs_no_job_its_runner_on_redis() {
-    for refusal in refusals() {
-        on_redis(async |store| a_refusal_costs_no_job(refusal, store).await).await;
-    }
-}
-
-async fn a_refusal_costs_no_job(refusal: Value, store: Settings<'_>) {
-    let mut fault = refusal.clone();
-    fault["endpoint"] = json!("jit");
-    let stage = with_faults(json!([fault]), store).await;
+async fn a_refusal_that_passes_costs_no_job_its_runner(store: Settings<'_>, mut refusal: Value) {
+    refusal["endpoint"] = json!("jit");
+    let stage = with_faults(json!([refusal]), store).await;
     let tally = stage.until_nothing_is_left().await;
-    assert_eq!((tally.minted, tally.ran), (1, 1), "{refusal}");
-    assert_eq!(stage.gate.alerts().await, [""; 0], "{refusal}");
+    assert_eq!((tally.minted, tally.ran), (1, 1));
+    assert_eq!(stage.gate.alerts().await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,17 +72,9 @@ async fn a_runner_program_that_dies_at_once_does_not_use_up_all_attempts_at_once
     assert!(apart > Duration::from_secs(10), "the next one came {apart:?} later");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_job_has_one_runner_however_often_it_is_told_of() {
-    told_of_often_it_has_one_runner(&[]).await;
-}
+on_each_store!(repeated_deliveries_of_one_job_make_one_runner);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn so_it_is_with_repetitions_on_redis() {
-    on_redis(told_of_often_it_has_one_runner).await;
-}
-
-async fn told_of_often_it_has_one_runner(store: Settings<'_>) {
+async fn repeated_deliveries_of_one_job_make_one_runner(store: Settings<'_>) {
     needs("bwrap", "bubblewrap");
     let run = json!({"id": 20, "pull": 7, "jobs": [{"id": 101, "duration_s": 2}]});
     let mut stage = Stage::set(world(json!([run]), json!([{"number": 7}])), store).await;

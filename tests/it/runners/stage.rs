@@ -2,7 +2,6 @@
 
 use crate::support::gate::{Gate, Place, Settings};
 use crate::support::payload::guid;
-use crate::support::redis::{DURABLE, Server};
 use jitgate::adapters::clock::SystemClock;
 use jitgate::simulator::{Client, Simulator, Tally};
 use serde_json::{Value, json};
@@ -271,12 +270,6 @@ impl Deliver {
             }
         }
     }
-}
-
-/// Plays a story on a Redis server of its own, which it reaches by these settings.
-pub(crate) async fn on_redis(story: impl AsyncFnOnce(Settings<'_>)) {
-    let server = Server::start(&[DURABLE, &["--requirepass", "p@ss"]].concat());
-    story(&[("store.url", &format!("redis://:p%40ss@{}", server.address()))]).await;
 }
 
 /// Two members and an outsider; routing is on.

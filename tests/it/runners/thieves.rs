@@ -1,7 +1,8 @@
 //! A JIT runner is bound to no job: whoever asks for its labels can be given it. The job gate is what stops a thief.
 
-use super::stage::{RUNNER_PROGRAM, Stage, needs, on_redis, world};
+use super::stage::{RUNNER_PROGRAM, Stage, needs, world};
 use crate::support::gate::Settings;
+use crate::support::stores::on_each_store;
 use chrono::{DateTime, TimeDelta, Utc};
 use jitgate::adapters::clock::SystemClock;
 use jitgate::ports::Clock;
@@ -44,17 +45,9 @@ pub(crate) async fn the_thief_gets_nothing(stage: &Stage) {
     assert!(story.contains("stolen"), "{story}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_thief_runs_no_step_and_the_victim_gets_another_runner() {
-    a_thief_comes(&[]).await;
-}
+on_each_store!(a_stolen_runner_executes_no_step_and_its_job_gets_another);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn so_it_is_on_redis() {
-    on_redis(a_thief_comes).await;
-}
-
-async fn a_thief_comes(store: Settings<'_>) {
+async fn a_stolen_runner_executes_no_step_and_its_job_gets_another(store: Settings<'_>) {
     let mut stage = robbed(RUNNER_PROGRAM, store).await;
     stage.go_on();
     the_thief_gets_nothing(&stage).await;
@@ -122,18 +115,10 @@ fn entered(runner: &Value, state: &str) -> DateTime<Utc> {
     at.expect("a time").parse().expect("a time")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_event_is_needed_to_stop_a_thief_and_all_of_it_is_dead_within_a_second() {
-    a_thief_is_stopped_at_the_gate(&[]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn so_dead_it_is_on_redis() {
-    on_redis(a_thief_is_stopped_at_the_gate).await;
-}
+on_each_store!(a_stolen_runner_is_dead_within_a_second_without_any_event);
 
 /// Nothing that GitHub tells arrives: the gate finds out at the gate.
-async fn a_thief_is_stopped_at_the_gate(store: Settings<'_>) {
+async fn a_stolen_runner_is_dead_within_a_second_without_any_event(store: Settings<'_>) {
     let stage = robbed(RUNNER_PROGRAM, store).await;
     let ended = |answer: &Value| first_of(answer).is_some_and(|runner| runner["outcome"] == "stolen");
     let answer = stage.gate.ask_until("/api/v1/runners?all=true", ended).await;

@@ -1,20 +1,13 @@
 //! Everything but a trusted pool job makes no request for a runner.
 
-use super::stage::{Stage, needs, on_redis, world};
+use super::stage::{Stage, needs, world};
 use crate::support::gate::Settings;
+use crate::support::stores::on_each_store;
 use serde_json::json;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_but_an_admitted_job_makes_a_request() {
-    the_others_make_none(&[]).await;
-}
+on_each_store!(only_an_admitted_job_makes_a_request);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn so_it_is_on_redis() {
-    on_redis(the_others_make_none).await;
-}
-
-async fn the_others_make_none(store: Settings<'_>) {
+async fn only_an_admitted_job_makes_a_request(store: Settings<'_>) {
     needs("bwrap", "bubblewrap");
     let pulls = json!([
         {"number": 1, "author": "mallory", "association": "NONE", "files": [".github/workflows/ci.yml"],

@@ -67,7 +67,7 @@ async fn an_admin_token_that_others_could_have_planted_is_refused() {
     fs::set_permissions(place.path("jitgate-state"), Permissions::from_mode(0o700)).expect("a mode");
     symlink(place.path("elsewhere"), place.path("jitgate-state/admin-token")).expect("a link");
     let said = refused(&place, &[]).await;
-    assert!(said.contains("admin-token is no plain file"), "{said}");
+    assert!(said.contains("admin-token is not a regular file"), "{said}");
     // Only root can give a file to another account.
     let place = Place::new();
     place.file("jitgate-state/admin-token", token, 0o600);
@@ -89,7 +89,7 @@ async fn a_planted_draft_of_the_token_is_not_written_through() {
     let plant = "ln -s ../victim jitgate-state/admin-token.$$.new";
     let mut process = place.start_after(&format!("PATH=/usr/bin:/bin {plant}"), &["serve"], &[]);
     let said = ended(&mut process).await;
-    assert!(said.contains(".new is no plain file"), "{said}");
+    assert!(said.contains(".new is not a regular file"), "{said}");
     assert_eq!(fs::read_to_string(place.path("victim")).expect("the file"), "as it was");
     assert!(!place.path("jitgate-state/admin-token").exists());
     // What a process of the same id left, when it was killed, is in nobody's way.
@@ -116,5 +116,5 @@ async fn the_check_tells_of_a_state_directory_that_others_can_write() {
         .output()
         .expect("jitgate runs");
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("can be written by others"), "{said}");
+    assert!(said.contains("can be written by other users"), "{said}");
 }

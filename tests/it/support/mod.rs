@@ -5,4 +5,6 @@ pub(crate) mod payload;
 pub(crate) mod receiver;
 pub(crate) mod redis;
 pub(crate) mod simulator;
+pub(crate) mod sink;
+pub(crate) mod stores;
 pub(crate) mod world;

@@ -1,51 +1,31 @@
-//! Alerts that several workers raise and tell at once, over one server.
+//! Alerts that several workers raise and dispatch concurrently, over one server.
 
 use super::*;
 use crate::support::redis::{DURABLE, Server};
-use async_trait::async_trait;
+use crate::support::sink::RecordingSink;
 use futures::future::join_all;
 use jitgate::adapters::clock::SystemClock;
 use jitgate::app::Alerts;
 use jitgate::app::alerts::Asked;
 use jitgate::domain::alert::{Alert, AlertKey, AlertKind, Pace};
 use jitgate::ports::Clock;
-use jitgate::ports::alert_sink::AlertSink;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-/// A sink that keeps whose alerts it was told of, and how many jobs they stood for.
-#[derive(Default)]
-struct Ear(Mutex<Vec<(String, u64)>>);
-
-#[async_trait]
-impl AlertSink for Ear {
-    fn name(&self) -> &'static str {
-        "ear"
-    }
-
-    fn pace(&self) -> Pace {
-        Pace {
-            quiet: chrono::TimeDelta::hours(1),
-            refresh: None,
-        }
-    }
-
-    async fn send(&self, alert: &Alert) -> Result<(), Failure> {
-        let mut heard = self.0.lock().expect("nobody panicked");
-        heard.push((alert.key.clone(), alert.count));
-        Ok(())
-    }
-}
+const PACE: Pace = Pace {
+    quiet: chrono::TimeDelta::hours(1),
+    refresh: None,
+};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_that_share_a_server_lose_no_alert_and_tell_each_once() {
+async fn workers_that_share_a_server_lose_no_alert_and_dispatch_each_once() {
     let server = Server::start(DURABLE);
     let url = format!("redis://{}", server.address());
-    let ear = Arc::new(Ear::default());
+    let sink = RecordingSink::new(PACE);
     let workers: Vec<Arc<Alerts>> = (0..4)
         .map(|_| {
             let store = Arc::new(RedisStore::new(settings(&url, 16)).expect("a good URL"));
             let clock = Arc::new(SystemClock);
-            Arc::new(Alerts::new(store, clock, Arc::new(()), LONG, vec![ear.clone()]))
+            Arc::new(Alerts::new(store, clock, Arc::new(()), LONG, vec![sink.clone()]))
         })
         .collect();
     let alert = |author: u64, job: u64| {
@@ -66,10 +46,14 @@ async fn workers_that_share_a_server_lose_no_alert_and_tell_each_once() {
     for told in join_all(telling).await {
         told.expect("it ends").expect("the store answers");
     }
-    let mut heard = ear.0.lock().expect("nobody panicked").clone();
-    heard.sort_unstable();
+    let mut received: Vec<_> = sink
+        .received()
+        .into_iter()
+        .map(|alert| (alert.key, alert.count))
+        .collect();
+    received.sort_unstable();
     let expected: Vec<(String, u64)> = (0..10).map(|n| (format!("-/stolen-runner/author-{n}"), 3)).collect();
-    assert_eq!(heard, expected);
+    assert_eq!(received, expected);
     let listed = workers[0]
         .list(&Asked::default(), 100)
         .await

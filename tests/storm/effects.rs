@@ -1,4 +1,4 @@
-//! What must be true once a storm is over: every delivery that was taken has had its effect, once, and nothing is left.
+//! The checks after a storm: every delivery that was accepted took effect once, and no work is left.
 
 use crate::deliveries::Storm;
 use crate::gate::{Answer, Gate};
@@ -10,18 +10,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long what is left may take: leases have to end, and what waits has to come due.
-const CALM: Duration = Duration::from_secs(60);
-/// Questions to the admin API at the same time.
-const AT_ONCE: usize = 16;
+/// Leases have to expire and delayed deliveries have to become due within this time.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The number of concurrent requests to the admin API.
+const MAX_REQUESTS: usize = 16;
 
-/// Lets GitHub and the gates live on until neither has anything left to do.
-pub(crate) async fn calm(github: &GitHub, gate: &Gate) {
-    let calming = async {
+/// Lets GitHub and the processes go on until none of them has work left.
+pub(crate) async fn wait_until_idle(github: &GitHub, gate: &Gate) {
+    let waiting = async {
         let mut pace = pace(100);
         loop {
             pace.tick().await;
-            let is_quiet = github.live().await;
+            let is_quiet = github.go_on().await;
             let queue = &gate.ask("/api/v1/status").await.body["queue"];
             let nothing_left = ["ready", "delayed", "leased"].iter().all(|state| queue[state] == 0);
             let runners = github.client.tally().await.expect("a tally").runners_left;
@@ -30,19 +30,19 @@ pub(crate) async fn calm(github: &GitHub, gate: &Gate) {
             }
         }
     };
-    if timeout(CALM, calming).await.is_err() {
+    if timeout(IDLE_TIMEOUT, waiting).await.is_err() {
         let status = gate.ask("/api/v1/status").await.body;
         let left = gate.ask("/api/v1/deliveries?state=queued,leased&limit=20").await.body;
         let tally = github.client.tally().await.expect("a tally");
-        panic!("something is left: {status}\n{left}\n{} runners", tally.runners_left);
+        panic!("work is left: {status}\n{left}\n{} runners", tally.runners_left);
     }
 }
 
-/// Holds the ledger and GitHub against what was delivered.
-pub(crate) async fn reckon(storm: &Storm, github: &GitHub, gate: &Gate) {
+/// Compares the ledger and GitHub with the deliveries.
+pub(crate) async fn verify_effects(storm: &Storm, github: &GitHub, gate: &Gate) {
     let queue = gate.ask("/api/v1/status").await.body["queue"].clone();
     let dead = gate.ask("/api/v1/deliveries?state=dead").await.body;
-    assert_eq!(queue["dead"], 0, "nothing here is hopeless: {dead}");
+    assert_eq!(queue["dead"], 0, "no delivery is given up: {dead}");
 
     let mut guids = storm.guids_by_job();
     for (job, told) in github.told() {
@@ -52,11 +52,11 @@ pub(crate) async fn reckon(storm: &Storm, github: &GitHub, gate: &Gate) {
         let answer = gate.ask(&format!("/api/v1/jobs/{job}")).await;
         of_one_job(*job, guids, &answer);
     });
-    asked.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+    asked.buffer_unordered(MAX_REQUESTS).collect::<Vec<()>>().await;
     let all: BTreeSet<&String> = guids.values().flatten().collect();
     let taken = github.taken();
-    let strangers: Vec<_> = taken.iter().filter(|guid| !all.contains(guid)).collect();
-    assert!(strangers.is_empty(), "{strangers:?}");
+    let unknown: Vec<_> = taken.iter().filter(|guid| !all.contains(guid)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
 
     let tally = github.client.tally().await.expect("a tally");
     for job in &storm.pool {
@@ -66,7 +66,7 @@ pub(crate) async fn reckon(storm: &Storm, github: &GitHub, gate: &Gate) {
         assert!(runner.contains(&format!("-{job}-")), "job {job} ran on {runner:?}");
     }
     let served: BTreeMap<_, _> = tally.jobs.iter().filter(|(_, job)| job.runner.is_some()).collect();
-    assert_eq!(served.len(), storm.pool.len(), "runners for others: {served:?}");
+    assert_eq!(served.len(), storm.pool.len(), "runners for other jobs: {served:?}");
     println!(
         "{} GUIDs, {} answered 202, {} attempts to send, {} jobs; {} runners made for {} jobs, {} of which ran to the end",
         all.len(),
@@ -79,11 +79,11 @@ pub(crate) async fn reckon(storm: &Storm, github: &GitHub, gate: &Gate) {
     );
 }
 
-/// Every delivery about the job is done, and decided on once.
+/// Checks that every delivery about the job is done and has one decision.
 fn of_one_job(job: u64, guids: &BTreeSet<String>, answer: &Answer) {
     assert_eq!(answer.status, 200, "job {job}: {}", answer.body);
     let history = answer.body["history"].as_array().expect("a history");
-    // What was decided at the gate of its runner is no delivery.
+    // Decisions at the job gate belong to no delivery.
     let of_a_delivery = |chapter: &&Value| chapter["delivery"].as_str().is_some_and(|id| !id.starts_with("gate-"));
     let history: Vec<&Value> = history.iter().filter(of_a_delivery).collect();
     assert_eq!(answer.body["undecided"], Value::Array(Vec::new()), "job {job}");
@@ -94,7 +94,8 @@ fn of_one_job(job: u64, guids: &BTreeSet<String>, answer: &Answer) {
     decided.sort_unstable();
     let wanted: Vec<&str> = guids.iter().map(String::as_str).collect();
     if answer.body["is_shrunk"] == true {
-        // Of an outsider's job that is over only the newest decisions are kept.
+        // The ledger keeps only the newest decisions of an outsider's completed job.
+
         assert!(decided.len() >= wanted.len().min(4), "job {job}: {decided:?}");
         assert!(
             decided.iter().all(|guid| wanted.contains(guid)),
