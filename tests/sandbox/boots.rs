@@ -66,7 +66,10 @@ async fn a_runner_program_that_cannot_be_copied_fails_the_boot() {
     let SlotState::Ended(Ending::BootFailed(why)) = seen.state else {
         panic!("{seen:?}");
     };
-    assert!(why.contains("pipe") && why.contains("no file, folder or link"), "{why}");
+    assert!(
+        why.contains("pipe") && why.contains("expected a file, a folder or a link"),
+        "{why}"
+    );
     host.destroy(&slot).await.expect("destroyed");
     assert_eq!(host.list().await.expect("a list"), []);
 }
