@@ -22,13 +22,13 @@ pub(super) struct RawLocal {
     /// Directory of the unpacked actions/runner.
     runner_home: PathBuf,
     /// Separation of jobs from the machine: bubblewrap or none.
-    sandbox: RawSandbox,
+    sandbox: Sandbox,
     /// Account that jobs run as. By default the account of jitgate; root must be named explicitly.
     user: Option<String>,
     /// Further paths of this machine that jobs can read.
     expose: Vec<PathBuf>,
     /// Network of jobs: isolated with internet access only, that of this machine, or none.
-    network: RawNetwork,
+    network: Network,
     /// Private addresses and networks that an isolated job can reach.
     network_allow: Vec<String>,
     /// Public addresses and networks that an isolated job cannot reach.
@@ -43,21 +43,6 @@ pub(super) struct RawLocal {
     disk_mib: Option<u64>,
     /// Permits jobs of public repositories on this machine.
     public_repositories: bool,
-}
-
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawSandbox {
-    Bwrap,
-    None,
-}
-
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawNetwork {
-    Isolated,
-    Host,
-    None,
 }
 
 /// Settings of runners on this machine.
@@ -79,32 +64,26 @@ pub struct Local {
     pub public_repositories: bool,
 }
 
-/// Separation of jobs from the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The separation of jobs from the machine: bubblewrap, with separate processes and mounts, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Sandbox {
-    /// bubblewrap: separate processes and mounts.
     Bwrap,
-    /// No separation.
     None,
 }
 
-/// Network of jobs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The network of jobs: a separate one with access to the internet but not to this machine, that of this machine, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Network {
-    /// A separate network with internet access, but without access to this machine.
     Isolated,
-    /// The network of this machine.
     Host,
-    /// No network.
     None,
 }
 
 impl RawLocal {
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Local, Reported> {
-        let sandbox = match self.sandbox {
-            RawSandbox::Bwrap => Sandbox::Bwrap,
-            RawSandbox::None => Sandbox::None,
-        };
+        let (sandbox, network) = (self.sandbox, self.network);
         if sandbox == Sandbox::None {
             let remedy = "use \"bwrap\"";
             check.warn(
@@ -118,11 +97,6 @@ impl RawLocal {
             .as_deref()
             .map(|user| check.name("local.user", user, "-_", LONGEST_USER));
         let exposed = check_exposed(check, &self.expose);
-        let network = match self.network {
-            RawNetwork::Isolated => Network::Isolated,
-            RawNetwork::Host => Network::Host,
-            RawNetwork::None => Network::None,
-        };
         if network == Network::Host && sandbox == Sandbox::Bwrap {
             let what = "lets jobs reach what listens on this machine and around it";
             check.warn("local.network", what, "use \"isolated\"");

@@ -18,7 +18,7 @@ pub(super) struct RawQemu {
     /// Machine type of QEMU.
     machine: String,
     /// Accelerator: `auto` selects KVM if it is available.
-    accel: RawAccel,
+    accel: Accel,
     /// Memory of a virtual machine.
     #[schemars(range(min = 128, max = 16_777_216))]
     memory_mib: NonZeroU32,
@@ -30,14 +30,6 @@ pub(super) struct RawQemu {
     disk_gib: NonZeroU32,
     /// Network of the virtual machines. By default each has its own.
     network: Option<String>,
-}
-
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawAccel {
-    Auto,
-    Kvm,
-    Tcg,
 }
 
 /// Settings of runners in virtual machines.
@@ -57,14 +49,12 @@ pub struct Qemu {
     pub network: Option<String>,
 }
 
-/// The accelerator of a virtual machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The accelerator of a virtual machine: KVM, emulation (TCG), or KVM if it is available.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Accel {
-    /// KVM if available, otherwise emulation.
     Auto,
-    /// KVM.
     Kvm,
-    /// Emulation.
     Tcg,
 }
 
@@ -93,11 +83,7 @@ impl RawQemu {
             kernel: self.kernel,
             initrd: self.initrd,
             machine: self.machine,
-            accel: match self.accel {
-                RawAccel::Auto => Accel::Auto,
-                RawAccel::Kvm => Accel::Kvm,
-                RawAccel::Tcg => Accel::Tcg,
-            },
+            accel: self.accel,
             memory_mib: self.memory_mib,
             cpus: self.cpus,
             disk_gib: self.disk_gib,

@@ -28,7 +28,7 @@ pub(super) struct RawRepository {
     owner_id: Option<u64>,
     /// Registration scope of the runners.
     #[serde(default)]
-    scope: RawScope,
+    scope: Scope,
     /// Runner group; required with `scope = "org"`. By default 1.
     #[schemars(range(min = 1), extend("default" = 1))]
     runner_group_id: Option<u64>,
@@ -53,14 +53,6 @@ pub(super) struct RawRepository {
     quarantine_s: Option<u64>,
 }
 
-#[derive(Clone, Copy, Default, Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawScope {
-    #[default]
-    Repo,
-    Org,
-}
-
 fn default_variable() -> String {
     "CI_SELF_HOSTED_TRUSTED_ROUTING".to_owned()
 }
@@ -79,12 +71,13 @@ pub struct Repository {
     pub quarantine: Duration,
 }
 
-/// The registration scope of runners.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The registration scope of runners: the repository, or the organization that owns it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize, JsonSchema)]
 pub enum Scope {
-    /// The repository.
+    #[default]
+    #[serde(rename = "repo")]
     Repository,
-    /// The organization that owns the repository.
+    #[serde(rename = "org")]
     Organization,
 }
 
@@ -141,10 +134,7 @@ impl RawRepository {
                 id: self.id.map(RepositoryId),
                 owner_id: self.owner_id.map(AccountId),
             },
-            scope: match self.scope {
-                RawScope::Repo => Scope::Repository,
-                RawScope::Org => Scope::Organization,
-            },
+            scope: self.scope,
             runner_group_id: runner_group_id?,
             variable: self.variable,
             policy: Policy {
@@ -161,12 +151,12 @@ impl RawRepository {
 
     fn runner_group_id(&self, check: &mut Check<'_>, key: &str) -> Result<u64, Reported> {
         match (self.scope, self.runner_group_id) {
-            (RawScope::Repo, None | Some(DEFAULT_RUNNER_GROUP)) => Ok(DEFAULT_RUNNER_GROUP),
-            (RawScope::Repo, Some(_)) => {
+            (Scope::Repository, None | Some(DEFAULT_RUNNER_GROUP)) => Ok(DEFAULT_RUNNER_GROUP),
+            (Scope::Repository, Some(_)) => {
                 let what = format!("is not {DEFAULT_RUNNER_GROUP}, the only group a repository has");
                 Err(check.problem(key, what, "remove it, or set scope = \"org\""))
             }
-            (RawScope::Org, Some(group)) => {
+            (Scope::Organization, Some(group)) => {
                 if group == DEFAULT_RUNNER_GROUP {
                     let remedy = "create a group that only this repository can use";
                     check.warn(
@@ -177,7 +167,7 @@ impl RawRepository {
                 }
                 Ok(group)
             }
-            (RawScope::Org, None) => {
+            (Scope::Organization, None) => {
                 let remedy = "set it to a group that only this repository can use (its id is in the group's URL)";
                 Err(check.problem(key, "is required if scope is \"org\"", remedy))
             }

@@ -11,12 +11,12 @@ use std::time::Duration;
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRollout {
     /// `observe` writes nothing to GitHub except runners; `enforce` also cancels runs and switches routing off.
-    mode: RawMode,
+    mode: Mode,
     /// Number of trusted pull requests in each canary stage.
     #[schemars(inner(range(min = 1, max = 1_000_000)))]
     stages: Vec<NonZeroU32>,
     /// Start of the next stage: automatic or by an operator.
-    advance: RawAdvance,
+    advance: Advance,
     /// Number of consecutive boot failures that trigger a rollback.
     #[schemars(range(min = 1, max = 10_000))]
     boot_failures: NonZeroU32,
@@ -37,20 +37,6 @@ pub(super) struct RawRollout {
     rerun_stuck: bool,
 }
 
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawMode {
-    Observe,
-    Enforce,
-}
-
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawAdvance {
-    Auto,
-    Manual,
-}
-
 /// Settings of the canary and its rollback triggers.
 #[derive(Debug, Clone)]
 pub struct Rollout {
@@ -67,12 +53,11 @@ pub struct Rollout {
     pub rerun_stuck: bool,
 }
 
-/// The step after a successful canary stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The start of the next canary stage: automatic or by an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Advance {
-    /// The next stage starts automatically.
     Auto,
-    /// An operator starts the next stage.
     Manual,
 }
 
@@ -91,15 +76,9 @@ impl RawRollout {
             );
         }
         Ok(Rollout {
-            mode: match self.mode {
-                RawMode::Observe => Mode::Observe,
-                RawMode::Enforce => Mode::Enforce,
-            },
+            mode: self.mode,
             stages: self.stages,
-            advance: match self.advance {
-                RawAdvance::Auto => Advance::Auto,
-                RawAdvance::Manual => Advance::Manual,
-            },
+            advance: self.advance,
             boot_failures: self.boot_failures,
             queue_wait_p95: Duration::from_secs(self.queue_wait_p95_s),
             queue_wait_window: self.queue_wait_window,

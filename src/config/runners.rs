@@ -16,7 +16,7 @@ const LONGEST_PREFIX: usize = 30;
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRunners {
     /// Runner host.
-    host: RawHost,
+    pub(super) host: Host,
     /// Prefix of runner names: `PREFIX-INSTANCE-JOB-ATTEMPT`.
     name_prefix: String,
     /// Minimum number of slots.
@@ -50,14 +50,6 @@ pub(super) struct RawRunners {
     known: Vec<String>,
 }
 
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawHost {
-    Local,
-    Qemu,
-    Synthetic,
-}
-
 /// Settings of the pool of runners.
 #[derive(Debug, Clone)]
 pub struct Runners {
@@ -76,22 +68,16 @@ pub struct Runners {
     pub known: GlobSet,
 }
 
-/// The runner host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The kind of slots: sandboxes on this machine, virtual machines, or simulated ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Host {
-    /// Directories and namespaces on this machine.
     Local,
-    /// Virtual machines.
     Qemu,
-    /// Simulated runners.
     Synthetic,
 }
 
 impl RawRunners {
-    pub(super) fn uses_qemu(&self) -> bool {
-        matches!(self.host, RawHost::Qemu)
-    }
-
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Runners, Reported> {
         let name = check.name("runners.name_prefix", &self.name_prefix, "-_.", LONGEST_PREFIX);
         let bounds = self.check_bounds(check);
@@ -99,11 +85,7 @@ impl RawRunners {
         name?;
         bounds?;
         Ok(Runners {
-            host: match self.host {
-                RawHost::Local => Host::Local,
-                RawHost::Qemu => Host::Qemu,
-                RawHost::Synthetic => Host::Synthetic,
-            },
+            host: self.host,
             name_prefix: self.name_prefix,
             min: self.min,
             max: self.max,

@@ -36,14 +36,14 @@ pub struct Config {
     pub secret_files: Vec<PathBuf>,
 }
 
-/// The role of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The part of jitgate that a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Role {
-    /// Ingress and worker.
+    /// Ingress and worker
     All,
-    /// Receives deliveries.
+    /// Accepts deliveries
     Ingress,
-    /// Decides and creates runners.
+    /// Decides and makes runners
     Worker,
 }
 
@@ -57,7 +57,7 @@ impl RawConfig {
         let routing = self.routing.validate(check, "routing");
         let trust = self.trust.validate(check);
         let store = self.store.validate(check);
-        let qemu_needed = self.runners.uses_qemu();
+        let qemu_needed = self.runners.host == Host::Qemu;
         let runners = self.runners.validate(check);
         let jobs_are_local = runners.as_ref().is_ok_and(|runners| runners.host == Host::Local);
         if let Ok(found) = &mut server

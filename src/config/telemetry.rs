@@ -13,18 +13,10 @@ pub(super) struct RawTelemetry {
     /// Log level, or levels by module: `info,jitgate::app=debug`.
     log: String,
     /// Format of log lines: `auto` selects text on a terminal, JSON otherwise.
-    log_format: RawLogFormat,
+    log_format: LogFormat,
     /// URL of an OpenTelemetry collector (OTLP over HTTP).
     #[schemars(extend("format" = "uri"))]
     otlp_endpoint: Option<String>,
-}
-
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RawLogFormat {
-    Auto,
-    Json,
-    Text,
 }
 
 /// Settings of logs and traces.
@@ -36,14 +28,12 @@ pub struct Telemetry {
     pub otlp_endpoint: Option<String>,
 }
 
-/// Format of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The format of log lines; `Auto` is text on a terminal and JSON elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    /// Text on a terminal, JSON otherwise.
     Auto,
-    /// One JSON object per line.
     Json,
-    /// One line of text.
     Text,
 }
 
@@ -80,11 +70,7 @@ impl RawTelemetry {
             .map(|url| check.url("telemetry.otlp_endpoint", url));
         Ok(Telemetry {
             log: log?,
-            log_format: match self.log_format {
-                RawLogFormat::Auto => LogFormat::Auto,
-                RawLogFormat::Json => LogFormat::Json,
-                RawLogFormat::Text => LogFormat::Text,
-            },
+            log_format: self.log_format,
             otlp_endpoint: otlp_endpoint.transpose()?,
         })
     }

@@ -30,14 +30,7 @@ struct RawBot {
     #[schemars(length(min = 1))]
     branches: Vec<String>,
     /// Permitted authors of the commits in its pull requests.
-    commits_by: RawCommitsBy,
-}
-
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum RawCommitsBy {
-    Bot,
-    PeopleWithPermission,
+    commits_by: CommitsBy,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -108,10 +101,7 @@ impl RawBot {
         Ok(AllowedBot {
             login: self.login,
             branches,
-            commits_by: match self.commits_by {
-                RawCommitsBy::Bot => CommitsBy::Bot,
-                RawCommitsBy::PeopleWithPermission => CommitsBy::PeopleWithPermission,
-            },
+            commits_by: self.commits_by,
         })
     }
 }

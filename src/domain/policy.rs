@@ -2,6 +2,7 @@
 
 use super::labels::LabelPolicy;
 use globset::GlobSet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Everything that a decision depends on, except facts and time.
@@ -41,12 +42,12 @@ pub struct AllowedBot {
     pub commits_by: CommitsBy,
 }
 
-/// The permitted authors of the commits in an allowed bot's pull request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The permitted authors of the commits of an allowed bot's pull request: the bot alone, or also people with
+/// `min_permission`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum CommitsBy {
-    /// Only the bot.
     Bot,
-    /// The bot and users with `min_permission`.
     PeopleWithPermission,
 }
 
@@ -82,13 +83,12 @@ impl RoutingPolicy {
     }
 }
 
-/// The extent of jitgate's changes at GitHub.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The writes to GitHub. In `observe` jitgate makes runners and reports which other actions it would take; in `enforce` it
+/// also cancels runs and switches routing off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Creates runners only, and records the other actions that it would take.
     Observe,
-    /// Also cancels runs and switches routing off.
     Enforce,
 }
 
