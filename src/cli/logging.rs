@@ -1,6 +1,6 @@
 //! Logging as `--log` and the configuration say.
 
-use super::global::Global;
+use super::args::Global;
 use crate::config::{LogFormat, Telemetry};
 use crate::telemetry::{self, LogLevel};
 

@@ -5,7 +5,6 @@ mod alerts;
 mod body;
 mod connections;
 mod health;
-mod list;
 mod listener;
 mod metrics;
 mod problem;

@@ -346,8 +346,9 @@ pub fn open_admin(
         ctx,
         ingest,
         token,
+        metrics,
         hosts: config.server.admin_hosts.clone(),
         simulated: OnceCell::new(),
     };
-    Ok(http::serve_admin(bind, limits, state, metrics, health)?)
+    Ok(http::serve_admin(bind, limits, state, health)?)
 }

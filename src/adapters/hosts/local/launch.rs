@@ -38,7 +38,7 @@ const MAX_MESSAGE_BYTES: usize = 2000;
 /// Longest description of a sandbox by bubblewrap.
 const MAX_INFO_BYTES: u64 = 4096;
 
-/// The parameters of a sandbox.
+/// How to start the sandbox of a slot.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Plan {
     pub(super) command: Command,
@@ -76,7 +76,7 @@ pub(super) struct LocalGuest {
     group: Group,
 }
 
-/// The report of bubblewrap.
+/// What bubblewrap reports.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Info {

@@ -4,7 +4,7 @@ use crate::config::Local;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The settings of the local host.
+/// How runners are made on this machine.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The folder of this instance's state.
@@ -15,9 +15,9 @@ pub struct Settings {
     pub program: PathBuf,
     /// The section `[local]` of the configuration.
     pub local: Local,
-    /// The time that a job may wait at its gate.
+    /// How long a job may wait at its gate.
     pub gate_deadline: Duration,
-    /// The time limit of a job.
+    /// How long a job may take.
     pub job_deadline: Duration,
     /// Files, folders and sockets that no job may see, wherever they are.
     pub hidden: Vec<PathBuf>,

@@ -1,0 +1,7 @@
+//! `jitgate alert`: what is wrong, who looks at it, and what is over.
+
+mod args;
+mod list;
+mod settle;
+
+pub(super) use args::{Args, run};
