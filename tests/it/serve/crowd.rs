@@ -94,17 +94,23 @@ async fn an_idle_admin_connection_is_dropped() {
     }
 }
 
-/// Senders of bodies of the largest size, who fill the room for large bodies and then send a byte now and then, for as
-/// long as they are let.
-async fn trickle_large_bodies(gate: &Gate, senders: usize) -> Vec<tokio::task::JoinHandle<()>> {
-    const SENT: usize = 24 << 20;
+/// Senders who fill the room for large bodies to its last KiB, and then send a byte now and then, for as long as they are
+/// let.
+async fn trickle_large_bodies(gate: &Gate) -> Vec<tokio::task::JoinHandle<()>> {
+    const ROOM: usize = 256 << 20;
+    const FREE: usize = 64 << 10;
+    const LARGE: usize = 24 << 20;
+    /// The last KiB of each is taken by its first byte, so that what trickles in needs no more room.
+    const LEFT: usize = 1023;
     let framing = format!("Content-Length: {}", 25 << 20);
-    let sent = (0..senders).map(|number| {
+    let (many, rest) = (ROOM / (LARGE - FREE), ROOM % (LARGE - FREE));
+    let sizes = std::iter::repeat_n(LARGE, many).chain([rest + FREE]);
+    let sent = sizes.enumerate().map(|(number, size)| {
         let head = head(&guid(1000 + number), b"", &framing);
         async move {
             let mut wire = Wire::to(&gate.public).await;
             assert!(wire.send(head.as_bytes()).await);
-            wire.send(&vec![b' '; SENT]).await;
+            assert!(wire.send(&vec![b' '; size - LEFT]).await);
             wire
         }
     });
@@ -118,10 +124,10 @@ async fn trickle_large_bodies(gate: &Gate, senders: usize) -> Vec<tokio::task::J
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stalled_large_bodies_cost_no_honest_delivery() {
     let github = Hanging::start().await;
-    let gate = &Gate::start(&github.url, &[]).await;
-    let stalled = trickle_large_bodies(gate, 12).await;
+    let gate = &Gate::start(&github.url, &[("server.read_timeout_s", "60")]).await;
+    let stalled = trickle_large_bodies(gate).await;
     // The first is free; the others need room that is taken.
-    for (number, size) in [(1, 20 << 10), (2, 100 << 10), (3, 1 << 20), (4, 5 << 20)] {
+    for (number, size) in [(1, 20 << 10), (2, 100 << 10), (3, 1 << 20), (4, 20 << 20)] {
         let mut body = body("queued", number as u64);
         body.resize(size, b' ');
         let answer = gate.deliver("workflow_job", &guid(number), body).await;

@@ -92,6 +92,15 @@ async fn a_planted_draft_of_the_token_is_not_written_through() {
     assert!(said.contains(".new is not a regular file"), "{said}");
     assert_eq!(fs::read_to_string(place.path("victim")).expect("the file"), "as it was");
     assert!(!place.path("jitgate-state/admin-token").exists());
+    // Neither is a draft taken that others could have written.
+    let place = Place::new();
+    fs::create_dir(place.path("jitgate-state")).expect("a folder");
+    fs::set_permissions(place.path("jitgate-state"), Permissions::from_mode(0o700)).expect("a mode");
+    place.file("jitgate-state/instance", "abcdefgh", 0o600);
+    let open = "umask 0; echo planted > jitgate-state/admin-token.$$.new";
+    let said = ended(&mut place.start_after(open, &["serve"], &[])).await;
+    assert!(said.contains(".new can be opened by others"), "{said}");
+    assert!(!place.path("jitgate-state/admin-token").exists());
     // What a process of the same id left, when it was killed, is in nobody's way.
     let place = Place::new();
     fs::create_dir(place.path("jitgate-state")).expect("a folder");
