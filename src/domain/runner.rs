@@ -137,12 +137,6 @@ impl RunnerState {
         self < Self::Ended
     }
 
-    /// Parses the word of [`Self::as_str`].
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == word)
-    }
-
     /// Returns the word that records and metrics contain.
     #[must_use]
     pub fn as_str(self) -> &'static str {
