@@ -863,7 +863,9 @@ async fn it_listens_on_loopback_only_and_stops_when_told() {
     world.simulator.stop().await;
     let error = control.tally().await.expect_err("nobody is there");
     assert!(
-        error.to_string().starts_with(&format!("no answer from a simulator at {url}")),
+        error
+            .to_string()
+            .starts_with(&format!("no answer from a simulator at {url}")),
         "{error}"
     );
 }
