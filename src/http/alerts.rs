@@ -1,4 +1,4 @@
-//! `/api/v1/alerts`: what is wrong, and who looks at it.
+//! `/api/v1/alerts`: lists, acknowledges and resolves alerts.
 
 use super::admin::AdminState;
 use super::list;
@@ -12,24 +12,24 @@ use actix_web::{Error, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
-/// Largest body.
-const BODY_LIMIT: usize = 4096;
-/// Who says so, when the request does not tell.
-const SOMEBODY: &str = "admin API";
+/// The largest body.
+const MAX_BODY_BYTES: usize = 4096;
+/// The name in the record if the request has none.
+const DEFAULT_NAME: &str = "admin API";
 
 /// The query of `GET /api/v1/alerts`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AlertsQuery {
-    /// States, comma-separated.
+    /// The states, separated by commas.
     state: Option<String>,
-    /// Kinds, comma-separated.
+    /// The kinds, separated by commas.
     kind: Option<String>,
     repository: Option<String>,
     limit: Option<usize>,
 }
 
-/// `GET /api/v1/alerts`: those raised last first, at most 1000.
+/// `GET /api/v1/alerts`: returns the alerts, the last raised first, at most 1000.
 pub(super) async fn list(state: Data<AdminState>, query: Result<Query<AlertsQuery>, Error>) -> HttpResponse {
     list::answer(query, async |query: AlertsQuery| {
         let asked = Asked {
@@ -43,52 +43,52 @@ pub(super) async fn list(state: Data<AdminState>, query: Result<Query<AlertsQuer
     .await
 }
 
-/// Who says so.
+/// The body of a request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Says {
+struct Settlement {
     by: Option<String>,
 }
 
-/// `POST /api/v1/alerts/ID/ack`, with nothing or `{"by": NAME}`.
+/// `POST /api/v1/alerts/ID/ack` with an empty body or `{"by": NAME}`.
 pub(super) async fn ack(state: Data<AdminState>, id: Path<String>, body: Bytes) -> HttpResponse {
-    match somebody(&body) {
+    match name(&body) {
         Ok(by) => answer(state.ctx.alerts.ack(&id, &by).await),
         Err(problem) => problem.answer(),
     }
 }
 
-/// `POST /api/v1/alerts/ID/resolve`, with nothing or `{"by": NAME}`.
+/// `POST /api/v1/alerts/ID/resolve` with an empty body or `{"by": NAME}`.
 pub(super) async fn resolve(state: Data<AdminState>, id: Path<String>, body: Bytes) -> HttpResponse {
-    match somebody(&body) {
+    match name(&body) {
         Ok(by) => answer(state.ctx.alerts.resolve(&id, &by).await),
         Err(problem) => problem.answer(),
     }
 }
 
-fn somebody(body: &Bytes) -> Result<String, Problem> {
+fn name(body: &Bytes) -> Result<String, Problem> {
     let refused = |status, detail: String| Problem::new(status, "body", "Bad request", detail);
-    if body.len() > BODY_LIMIT {
-        let detail = format!("the body has more than {BODY_LIMIT} bytes");
+    if body.len() > MAX_BODY_BYTES {
+        let detail = format!("the body is larger than {MAX_BODY_BYTES} bytes");
         return Err(refused(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
     if body.is_empty() {
-        return Ok(SOMEBODY.to_owned());
+        return Ok(DEFAULT_NAME.to_owned());
     }
-    let says: Says = serde_json::from_slice(body).map_err(|error| {
+    let settlement: Settlement = serde_json::from_slice(body).map_err(|error| {
         refused(
             StatusCode::BAD_REQUEST,
-            format!("send {{\"by\": NAME}}, or nothing: {error}"),
+            format!("invalid body: {error}; send {{\"by\": NAME}} or an empty body"),
         )
     })?;
-    Ok(says.by.unwrap_or_else(|| SOMEBODY.to_owned()))
+    Ok(settlement.by.unwrap_or_else(|| DEFAULT_NAME.to_owned()))
 }
 
 fn answer(settled: Result<Settled, Failure>) -> HttpResponse {
     match settled {
         Ok(Settled::Done(alert)) => HttpResponse::Ok().json(json!({"alert": alert})),
         Ok(Settled::Over(_)) => {
-            let detail = "the alert is resolved, so nobody needs to look at it";
+            let detail = "the alert is already resolved";
             Problem::new(StatusCode::CONFLICT, "resolved", "Conflict", detail).answer()
         }
         Ok(Settled::Unknown) => Problem::not_found().answer(),

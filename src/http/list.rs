@@ -8,7 +8,7 @@ use actix_web::web::Query;
 use actix_web::{Error, HttpResponse};
 use serde::Serialize;
 
-/// Number of items in one answer, unless the query names another.
+/// The number of items in one answer, unless the query sets another.
 pub(super) const DEFAULT_LIMIT: usize = 200;
 const MAX_LISTED: usize = 1000;
 
@@ -50,7 +50,7 @@ pub(super) fn limit(asked: Option<usize>, default: usize) -> usize {
     asked.unwrap_or(default).min(MAX_LISTED)
 }
 
-/// Reads comma-separated words.
+/// Parses words that are separated by commas.
 pub(super) fn words<T: Copy>(text: Option<&str>, all: &[T], as_str: fn(T) -> &'static str) -> Result<Vec<T>, String> {
     let words = text.into_iter().flat_map(|text| text.split(','));
     let read = |word| one_of(all, as_str, word).map_err(|expected| format!("unknown word {word:?}: {expected}"));

@@ -25,12 +25,7 @@ impl Problem {
     }
 
     pub(super) fn not_found() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "not-found",
-            "Not found",
-            "there is nothing at this path",
-        )
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", "unknown path")
     }
 
     pub(super) fn method() -> Self {
@@ -64,7 +59,7 @@ impl Problem {
 }
 
 pub(super) fn store_failed(failure: &Failure) -> HttpResponse {
-    tracing::error!(%failure, "cannot answer from the store");
+    tracing::error!(%failure, "failed to answer from the store");
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "store-unavailable",

@@ -12,14 +12,14 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RunnersQuery {
-    /// States, comma-separated.
+    /// The states, separated by commas.
     state: Option<String>,
     repository: Option<String>,
     all: Option<bool>,
     limit: Option<usize>,
 }
 
-/// `GET /api/v1/runners`: those that changed last, at most 1000.
+/// `GET /api/v1/runners`: returns the runners, the last changed first, at most 1000.
 pub(super) async fn runners(state: Data<AdminState>, query: Result<Query<RunnersQuery>, Error>) -> HttpResponse {
     list::answer(query, async |query: RunnersQuery| {
         let asked = Asked {

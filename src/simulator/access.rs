@@ -1,6 +1,6 @@
-//! Who may call: an App's JWT, and installation tokens with the permissions they were asked for.
+//! Access control: an App's JWT, and installation tokens with their permissions.
 //!
-//! A JWT's signature is not checked, since the simulator holds no key; everything else about it is.
+//! The signature of a JWT is not checked, since the simulator holds no key; all its other parts are.
 
 use super::call::{PERSONAL, Refused, Request};
 use base64::Engine as _;
@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What the App was given, and so all that a token of it can have.
+/// The permissions of the App, which limit the permissions of its tokens.
 pub(super) const INSTALLED: [(&str, Level); 7] = [
     ("actions", Level::Write),
     ("actions_variables", Level::Write),
@@ -20,8 +20,8 @@ pub(super) const INSTALLED: [(&str, Level); 7] = [
     ("pull_requests", Level::Read),
 ];
 const TOKEN_LIFETIME: TimeDelta = TimeDelta::hours(1);
-const JWT_AT_MOST: TimeDelta = TimeDelta::minutes(10);
-/// Clocks differ a little.
+const MAX_JWT_LIFETIME: TimeDelta = TimeDelta::minutes(10);
+/// The tolerated difference between clocks.
 const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,42 +39,41 @@ impl Level {
     }
 }
 
-/// What a call needs.
+/// The access that an endpoint requires.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Access {
     Anyone,
-    /// The App's own JWT.
+    /// The JWT of the App.
     App,
-    /// Any token.
     Token,
-    /// A token with a permission.
+    /// A token with this permission.
     Needs(&'static str, Level),
 }
 
-/// Tokens that were made here.
+/// The tokens that this simulator issued.
 #[derive(Default)]
 pub(super) struct Tokens {
-    made: BTreeMap<String, Token>,
+    issued: BTreeMap<String, Token>,
 }
 
 struct Token {
     expires_at: DateTime<Utc>,
     permissions: BTreeMap<String, Level>,
-    /// Lower-case names without owner; none: every repository.
+    /// Lower-case names without owner; none for every repository.
     repositories: Option<Vec<String>>,
 }
 
 impl Tokens {
-    /// Makes a token; returns it with its end.
-    pub(super) fn make(
+    /// Issues a token and returns it with its expiry.
+    pub(super) fn issue(
         &mut self,
         now: DateTime<Utc>,
         permissions: BTreeMap<String, Level>,
         repositories: Option<Vec<String>>,
     ) -> (String, DateTime<Utc>) {
-        let text = format!("ghs_{:036}", self.made.len() + 1);
+        let text = format!("ghs_{:036}", self.issued.len() + 1);
         let expires_at = now + TOKEN_LIFETIME;
-        self.made.insert(
+        self.issued.insert(
             text.clone(),
             Token {
                 expires_at,
@@ -85,7 +84,7 @@ impl Tokens {
         (text, expires_at)
     }
 
-    /// Whether a request may be served, as far as its credentials go. `repository` is the name of the one it is about.
+    /// Checks the credentials of a request. `repository` is the name of the repository that it concerns.
     pub(super) fn admit(
         &self,
         request: &Request,
@@ -105,7 +104,7 @@ impl Tokens {
         if credential.starts_with(PERSONAL) {
             return Ok(());
         }
-        let token = self.made.get(credential).filter(|token| now < token.expires_at);
+        let token = self.issued.get(credential).filter(|token| now < token.expires_at);
         let Some(token) = token else {
             return Err(Refused::new(401, "Bad credentials"));
         };
@@ -125,7 +124,7 @@ impl Tokens {
     }
 }
 
-/// Everything about a JWT but its signature.
+/// Checks all parts of a JWT except its signature.
 fn check_jwt(token: &str, now: DateTime<Utc>) -> Result<(), &'static str> {
     const UNDECODABLE: &str = "A JSON web token could not be decoded";
     let parts: Vec<&str> = token.split('.').collect();
@@ -153,7 +152,7 @@ fn check_jwt(token: &str, now: DateTime<Utc>) -> Result<(), &'static str> {
                     the assertion expires",
         );
     }
-    if expires > now + JWT_AT_MOST {
+    if expires > now + MAX_JWT_LIFETIME {
         return Err("'Expiration time' claim ('exp') is too far in the future");
     }
     Ok(())

@@ -1,6 +1,6 @@
-//! The way of every REST call: fault, credentials, quota, the endpoint's own answer, `ETag`.
+//! Serves a REST call: fault, credentials, quota, the endpoint's answer, `ETag`.
 //!
-//! No server and no I/O here: a request goes in, an exchange comes out. The server carries it.
+//! This file does no I/O: it turns a request into an exchange, which the server executes.
 
 use super::access::Access;
 use super::call::{Answer, Call, Refused, Reply, Request};
@@ -12,19 +12,18 @@ use http::StatusCode;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
-/// The page of a fault.
+/// The web page that a fault returns.
 const PAGE: &[u8] = b"<!DOCTYPE html><html><title>Not this way</title></html>";
 
-/// What to do on the wire.
+/// The answer of the server, and its timing.
 pub(super) struct Exchange {
-    /// Wait so long first. Whatever the call did has been done.
+    /// The delay before the answer. The call has taken effect already.
     pub(super) delay: Duration,
-    /// The answer; none: close the connection without one.
+    /// The answer; none to close the connection without one.
     pub(super) reply: Option<Reply>,
 }
 
 impl Simulation {
-    /// Serves one REST call.
     pub(super) fn serve(&mut self, request: &Request) -> Exchange {
         let Some((route, args)) = routes::find(&request.method, &request.path) else {
             let Refused(reply) = Refused::not_found();
@@ -54,7 +53,7 @@ impl Simulation {
         }
     }
 
-    /// The answer a fault puts in the place of the real one.
+    /// Returns the answer that a fault puts in place of the real one.
     fn faulty(&self, fault: &Fault) -> Option<Reply> {
         let reason = |status: u16| {
             let status = StatusCode::from_u16(status).ok()?;
@@ -102,12 +101,12 @@ impl Simulation {
         }
         let reply = (route.handler)(self, &call)?;
         let (reply, unchanged) = tag(call.request, reply);
-        // An unchanged answer costs nothing.
+        // A 304 answer costs no quota.
         self.quota.used += u64::from(counts && !unchanged);
         Ok(reply)
     }
 
-    /// The headers every answer has, unless a fault set them.
+    /// Adds the headers that every answer has, unless a fault set them.
     fn finish(&mut self, mut reply: Reply) -> Reply {
         let (limit, used, remaining, reset) = self.quota.figures(self.state.now());
         let calls: u64 = self.calls.values().sum();
@@ -128,7 +127,7 @@ impl Simulation {
     }
 }
 
-/// Gives the answer to a `GET` an `ETag`, or a 304 in its place when the caller has it already.
+/// Adds an `ETag` to the answer to a `GET`, or replaces it with a 304 if the caller has it already.
 fn tag(request: &Request, reply: Reply) -> (Reply, bool) {
     let Some(body) = reply
         .body

@@ -1,4 +1,5 @@
-//! Applying a change to the world. What is new gets defaults; what is known changes only where the change says so.
+//! Applies a change to the world. New entries get defaults; a known entry changes only in the fields that the change
+//! sets.
 
 use super::faults::UnknownEndpoint;
 use super::routes;
@@ -12,12 +13,12 @@ use crate::domain::ids::RepositoryName;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeMap;
 
-/// Labels of a job that names none: what the routed workflow asks for.
+/// The labels of a job without labels in the fixture: those of the routed workflow.
 const POOL_LABELS: [&str; 4] = ["self-hosted", "linux", "x64", "chem-trusted-pr"];
 const DEFAULT_AUTHOR: &str = "alice";
 
 impl Simulation {
-    /// Applies a change. Faults are checked first, so that a refused change leaves nothing behind.
+    /// Applies a change. Faults are checked first, so that a rejected change has no effect.
     pub(super) fn apply(&mut self, change: Change) -> Result<(), UnknownEndpoint> {
         let endpoints = routes::endpoints().map(|(name, _, _)| name).collect();
         self.faults.set(change.faults, endpoints)?;
@@ -35,7 +36,7 @@ impl Simulation {
             set(&mut known.kind, user.kind);
             set(&mut known.deleted, user.deleted);
         }
-        // A variable given along with runs was there before them.
+        // A variable in the same change as runs existed before the runs.
         let first_run = change
             .runs
             .iter()
@@ -149,7 +150,7 @@ impl State {
             let (head, actor) = from_pull
                 .clone()
                 .unwrap_or_else(|| (base.clone(), DEFAULT_AUTHOR.to_owned()));
-            // `pull_request_target` runs the base's code.
+            // `pull_request_target` runs the code of the base.
             let head = if event == "pull_request_target" { base } else { head };
             self.mention(&actor, None);
             let run = Run {
@@ -306,7 +307,7 @@ impl Repository {
         }
     }
 
-    /// Sets a variable, made if need be.
+    /// Sets a variable, and creates it if it is missing.
     pub(super) fn set_variable(&mut self, name: &str, value: String, now: DateTime<Utc>) {
         let variable = self.variables.entry(name.to_ascii_uppercase()).or_insert(Variable {
             value: String::new(),
@@ -330,7 +331,7 @@ impl Head {
     }
 }
 
-/// Takes over what the change gives.
+/// Sets a field to a given value, if any.
 fn set<T>(field: &mut T, given: Option<T>) {
     if let Some(value) = given {
         *field = value;

@@ -7,7 +7,7 @@ const DOCUMENTATION: &str = "https://docs.github.com/rest";
 /// Tokens with this prefix belong to a person, have every permission and do not expire.
 pub(super) const PERSONAL: &str = "sim-";
 
-/// A request, as far as the model looks at it.
+/// The parts of a request that the model uses.
 pub(super) struct Request {
     pub(super) method: String,
     pub(super) path: String,
@@ -18,13 +18,13 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// The token of the `Authorization` header.
+    /// Returns the token of the `Authorization` header.
     pub(super) fn credential(&self) -> Option<&str> {
         let (scheme, token) = self.authorization.as_deref()?.split_once(' ')?;
         (scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token")).then_some(token)
     }
 
-    /// Login of the account that sends the request.
+    /// Returns the login of the account that sends the request.
     pub(super) fn caller(&self) -> &'static str {
         match self.credential() {
             Some(token) if token.starts_with(PERSONAL) => "operator",
@@ -33,12 +33,11 @@ impl Request {
     }
 }
 
-/// An answer.
 #[derive(Default)]
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
-    /// None: no body at all.
+    /// The body; none for an answer without one.
     pub(super) body: Option<Vec<u8>>,
 }
 
@@ -96,7 +95,7 @@ impl Call<'_> {
         self.args.get(at).copied().unwrap_or_default()
     }
 
-    /// A number in the path. What is none names nothing there is.
+    /// Returns a number in the path. Any other text refers to an object that does not exist.
     pub(super) fn number(&self, at: usize) -> Result<u64, Refused> {
         self.arg(at).parse().map_err(|_| Refused::not_found())
     }
@@ -112,7 +111,7 @@ impl Call<'_> {
         serde_json::from_slice(&self.request.body).map_err(|_| Refused::new(400, "Problems parsing JSON"))
     }
 
-    /// One page of `items`, with `Link` where there are more.
+    /// Returns one page of `items`, and the `Link` header if there are more.
     pub(super) fn page<T>(&self, items: Vec<T>, url: &str) -> (Vec<T>, Option<String>) {
         let number = |name: &str, default: usize| self.query(name).and_then(|n| n.parse().ok()).unwrap_or(default);
         let (per_page, page) = (number("per_page", 30).clamp(1, 100), number("page", 1).max(1));

@@ -1,20 +1,20 @@
-//! Faults on demand: what goes wrong, at which endpoint, how many more times.
+//! Configured faults: their kind, their endpoint and their remaining number.
 
 use super::world::{DeliveryFault, Fault};
 
-/// The pseudo endpoint of faults that strike deliveries.
+/// The pseudo endpoint of faults that affect deliveries.
 const DELIVERY: &str = "delivery";
 const EVERY: &str = "*";
 
 #[derive(Default)]
 pub(super) struct Faults {
-    /// In the order they were given; the first that fits strikes.
+    /// The faults in the order in which they were set; the first that matches is used.
     pending: Vec<Fault>,
 }
 
-/// A fault names an endpoint the simulator does not have.
+/// A fault for an unknown endpoint.
 #[derive(Debug, thiserror::Error)]
-#[error("no endpoint is called {name:?}; there are {known}, delivery and *")]
+#[error("unknown endpoint {name:?}; expected one of {known}, delivery, *")]
 pub(super) struct UnknownEndpoint {
     name: String,
     known: String,
@@ -43,27 +43,27 @@ impl Faults {
         Ok(())
     }
 
-    /// What goes wrong with a call.
+    /// Returns the fault of a call, if any.
     pub(super) fn next_call(&mut self, endpoint: &str) -> Option<Fault> {
-        self.strike(|fault| fault.endpoint == endpoint || fault.endpoint == EVERY)
+        self.take(|fault| fault.endpoint == endpoint || fault.endpoint == EVERY)
     }
 
-    /// What goes wrong with a delivery. One that is to overtake another waits until there is another.
+    /// Returns the fault of a delivery, if any. A reordering waits until another delivery waits.
     pub(super) fn next_delivery(&mut self, another_waits: bool) -> Option<DeliveryFault> {
         let fits = |fault: &Fault| {
             fault.endpoint == DELIVERY && (another_waits || fault.delivery != Some(DeliveryFault::Reorder))
         };
-        self.strike(fits)?.delivery
+        self.take(fits)?.delivery
     }
 
-    fn strike(&mut self, fits: impl Fn(&Fault) -> bool) -> Option<Fault> {
+    fn take(&mut self, fits: impl Fn(&Fault) -> bool) -> Option<Fault> {
         let at = self.pending.iter().position(fits)?;
         let fault = self.pending.get_mut(at)?;
         fault.times -= 1;
-        let striking = fault.clone();
-        if striking.times == 0 {
+        let taken = fault.clone();
+        if taken.times == 0 {
             self.pending.remove(at);
         }
-        Some(striking)
+        Some(taken)
     }
 }

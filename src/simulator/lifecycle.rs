@@ -1,14 +1,14 @@
-//! How jobs and runners live: assignment, settling, cancelling, re-running.
+//! The life of jobs and runners: assignment, settling, cancelling, re-running.
 //!
 //! ```text
 //!  queued ──assign──> in_progress ──settle──> completed
-//!    │  (any idle online runner        │  success: the runner stayed, and the job took as long as it takes
-//!    │   that has all its labels)      │  failure: the runner went away; no step ran
+//!    │  (any idle online runner        │  success: the runner stayed for the duration of the job
+//!    │   that has all its labels)      │  failure: the runner was lost; no step ran
 //!    └──settle, run cancelled──────────┴──> completed, cancelled
 //! ```
 //!
-//! Steps run when the world settles and not before, so that a gate that destroys a runner in time prevents them; on a
-//! runner with a job gate not before that is open.
+//! Steps run only when the world settles, so that jitgate can prevent them by destroying the runner in time. On a runner
+//! with a job gate, they run only after the gate is open.
 
 use super::simulation::Simulation;
 use super::state::{Job, JobRunner, Repository, Run, Runner, Scope, State};
@@ -16,24 +16,24 @@ use super::world::{Conclusion, RunnerStatus, Status};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-/// GitHub fails a job that found no runner for so long.
-const QUEUED_AT_MOST: TimeDelta = TimeDelta::hours(24);
-/// A runner that has to look and does not for so long is gone.
-const SEEN_WITHIN: TimeDelta = TimeDelta::seconds(5);
-/// Steps of a job that names none.
+/// GitHub fails a job that has found no runner for this time.
+const MAX_QUEUED_TIME: TimeDelta = TimeDelta::hours(24);
+/// A runner that must report and has not for this time is considered lost.
+const REPORT_TIMEOUT: TimeDelta = TimeDelta::seconds(5);
+/// The steps of a job without steps in the fixture.
 const STEPS: [&str; 4] = ["Set up job", "Check out", "Run tests", "Complete job"];
 
-/// Why a run can't be cancelled or re-run.
+/// The reason why a run cannot be cancelled or re-run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RunRefusal {
-    /// There is no such run.
+    /// The run does not exist.
     Gone,
-    /// It is over, or not over yet.
+    /// The run is completed, or not completed yet.
     WrongState,
 }
 
 impl Simulation {
-    /// Gives queued jobs to idle runners, the oldest job first.
+    /// Assigns queued jobs to idle runners, the oldest job first.
     pub(super) fn assign(&mut self) {
         let mut queued: Vec<(DateTime<Utc>, u64)> = (self.state.jobs.values())
             .filter(|job| job.status == Status::Queued && self.state.is_current(job))
@@ -68,7 +68,7 @@ impl Simulation {
         self.announce(job, Status::InProgress);
     }
 
-    /// A runner connects. Returns the job it was given, or none if there is no such runner.
+    /// Connects a runner. Returns the job it was given, or none if the runner does not exist.
     pub(super) fn come_online(&mut self, runner: u64, gated: bool, looks: bool) -> Option<Option<u64>> {
         let now = self.state.now();
         let connecting = self.state.runners.get_mut(&runner)?;
@@ -79,11 +79,11 @@ impl Simulation {
         Some(self.state.runners.get(&runner).and_then(|runner| runner.job))
     }
 
-    /// Lets everything happen that is due. Returns how many jobs changed.
+    /// Applies everything that is due. Returns the number of changed jobs.
     pub(super) fn settle(&mut self) -> usize {
         let now = self.state.now();
         for runner in self.state.runners.values_mut() {
-            if runner.seen_at.is_some_and(|at| now - at > SEEN_WITHIN) {
+            if runner.seen_at.is_some_and(|at| now - at > REPORT_TIMEOUT) {
                 runner.status = RunnerStatus::Offline;
             }
         }
@@ -116,7 +116,7 @@ impl Simulation {
         }
         if let Some(runner) = runner {
             runner.job = None;
-            // An ephemeral runner takes its record along; one that was killed leaves it behind.
+            // The record of an ephemeral runner is removed with it; the record of a killed runner stays.
             if runner.jit && online {
                 let gone = runner.id;
                 self.state.runners.remove(&gone);
@@ -128,8 +128,8 @@ impl Simulation {
         self.announce(id, Status::Completed);
     }
 
-    /// Starts a run over: new job ids, a higher attempt. With `failed_only` the others keep their result, and GitHub tells
-    /// it once more.
+    /// Re-runs a run, with new job ids and a higher attempt. With `failed_only` the other jobs keep their result, and
+    /// GitHub sends their deliveries again.
     pub(super) fn rerun(&mut self, repository: u64, id: u64, by: &str, failed_only: bool) -> Result<(), RunRefusal> {
         let now = self.state.now();
         let run = self.state.run(repository, id).ok_or(RunRefusal::Gone)?;
@@ -172,7 +172,7 @@ impl Simulation {
 }
 
 impl State {
-    /// Whether a job is still to be worked on: its run exists and was neither cancelled nor re-run.
+    /// Returns true if a job can still run: its run exists and was neither cancelled nor re-run.
     fn is_current(&self, job: &Job) -> bool {
         let run = self.runs.get(&job.run);
         !job.deleted && run.is_some_and(|run| !run.deleted && !run.cancel_requested && run.attempt == job.attempt)
@@ -188,7 +188,7 @@ impl State {
         runner.is_online() && !runner.is_busy() && repository.is_some_and(in_scope) && runner.matches(&job.labels)
     }
 
-    /// What the hook of a runner's job would say.
+    /// Returns the values that the hook of a runner's job would report.
     pub(super) fn look_at(&mut self, runner: u64) -> Option<Value> {
         let now = self.now();
         let looking = self.runners.get_mut(&runner)?;
@@ -204,13 +204,13 @@ impl State {
         }))
     }
 
-    /// The gate of a runner opens: its job goes on.
+    /// Opens the job gate of a runner, so that its job continues.
     pub(super) fn open_gate(&mut self, runner: u64) -> Option<()> {
         self.runners.get_mut(&runner)?.gated = false;
         Some(())
     }
 
-    /// A runner is gone. Its job does not know yet.
+    /// Disconnects a runner. Its job does not change before the world settles.
     pub(super) fn go_offline(&mut self, runner: u64) -> Option<()> {
         self.runners.get_mut(&runner)?.status = RunnerStatus::Offline;
         Some(())
@@ -220,7 +220,7 @@ impl State {
         self.jobs.values().filter(|job| job.status == status).count()
     }
 
-    /// How a job ends now; none if it does not.
+    /// Returns the conclusion of a job that ends now; none if it does not end.
     fn due(&self, job: &Job, now: DateTime<Utc>) -> Option<Conclusion> {
         if job.status == Status::Completed || job.deleted {
             return None;
@@ -231,7 +231,7 @@ impl State {
         }
         match job.status {
             Status::InProgress => {
-                // A runner this world has no record of is somebody else's, and somebody else's story.
+                // A runner without a record belongs to another system, which reports its result.
                 let runner = job.runner.as_ref()?;
                 let record = self.runners.get(&runner.id);
                 if record.is_some_and(|r| !r.is_online()) || (record.is_none() && runner.jit) {
@@ -243,12 +243,12 @@ impl State {
                 let over = now - job.started_at? >= TimeDelta::seconds(job.duration_s.into());
                 (record.is_some() && over).then(|| job.conclusion.unwrap_or(Conclusion::Success))
             }
-            Status::Queued => (now - job.created_at >= QUEUED_AT_MOST).then_some(Conclusion::Failure),
+            Status::Queued => (now - job.created_at >= MAX_QUEUED_TIME).then_some(Conclusion::Failure),
             Status::Waiting | Status::Completed => None,
         }
     }
 
-    /// Asks for a run to be cancelled; it happens when the world settles.
+    /// Requests the cancellation of a run; it takes effect when the world settles.
     pub(super) fn cancel(&mut self, repository: u64, run: u64) -> Result<(), RunRefusal> {
         if self.run_status(self.run(repository, run).ok_or(RunRefusal::Gone)?) == Status::Completed {
             return Err(RunRefusal::WrongState);
@@ -259,14 +259,14 @@ impl State {
         Ok(())
     }
 
-    /// A run that exists, of this repository.
+    /// Returns an existing run of this repository.
     pub(super) fn run(&self, repository: u64, id: u64) -> Option<&Run> {
         self.runs
             .get(&id)
             .filter(|run| run.repository == repository && !run.deleted)
     }
 
-    /// What the jobs of its current attempt make of a run.
+    /// Returns the status of a run, which follows from the jobs of its current attempt.
     pub(super) fn run_status(&self, run: &Run) -> Status {
         let mut jobs = self.jobs_of(run.id, run.attempt).map(|job| job.status).peekable();
         if jobs.peek().is_none() {

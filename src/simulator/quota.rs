@@ -5,7 +5,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 const HOURLY_LIMIT: u64 = 5000;
 
-/// The primary rate limit: so many calls an hour.
 pub(super) struct Quota {
     limit: u64,
     pub(super) used: u64,
@@ -31,7 +30,7 @@ impl Quota {
         }
     }
 
-    /// Starts a new hour when the old one is over.
+    /// Starts a new hour if the old one is over, and returns its end.
     fn renew(&mut self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self.resets_at {
             Some(at) if now < at => at,
@@ -42,7 +41,7 @@ impl Quota {
         }
     }
 
-    /// Limit, used, remaining, and when it starts anew.
+    /// Returns the limit, the used and the remaining calls, and the time of the reset.
     pub(super) fn figures(&mut self, now: DateTime<Utc>) -> (u64, u64, u64, i64) {
         let resets_at = self.renew(now).timestamp();
         (self.limit, self.used, self.limit.saturating_sub(self.used), resets_at)

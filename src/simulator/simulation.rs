@@ -1,4 +1,4 @@
-//! Everything a simulator holds: the world, and what GitHub keeps about its callers.
+//! The state of a simulator: the world, and the data that GitHub keeps about its callers.
 
 use super::access::Tokens;
 use super::faults::Faults;
@@ -17,7 +17,6 @@ pub(super) struct Simulation {
     pub(super) quota: Quota,
     pub(super) faults: Faults,
     pub(super) outbox: Outbox,
-    /// Calls by endpoint.
     pub(super) calls: BTreeMap<String, u64>,
 }
 
@@ -37,12 +36,12 @@ impl Simulation {
         }
     }
 
-    /// Back to an empty world. Ids and GUIDs go on counting: a gate that lives on must not see one twice.
+    /// Empties the world. Ids and GUIDs continue, because a jitgate that keeps running must not see one twice.
     pub(super) fn reset(&mut self) {
         *self = Self::of(self.state.emptied(), self.outbox.emptied());
     }
 
-    /// Tells what happened to a job.
+    /// Sends the delivery about a change of a job.
     pub(super) fn announce(&mut self, job: u64, action: Status) {
         if let Some(payload) = webhook::workflow_job(&self.state, action, job) {
             let fault = self.faults.next_delivery(self.outbox.has_waiting());

@@ -708,7 +708,7 @@ async fn payloads_show_the_job_as_the_event_would() {
         .render("workflow_job", "queued", 5, None)
         .await
         .expect_err("no such job");
-    assert_eq!(missing.to_string(), "the world has no job 5");
+    assert_eq!(missing.to_string(), "unknown job 5");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -785,7 +785,7 @@ async fn a_typo_is_refused_by_name_and_leaves_nothing_behind() {
         ),
         (
             json!({"runs": [{"id": 1}], "faults": [{"endpoint": "get-runs"}]}),
-            "no endpoint is called \"get-runs\"",
+            "unknown endpoint \"get-runs\"",
         ),
     ] {
         match world.control.apply(&change).await {

@@ -1,4 +1,4 @@
-//! The App: itself, its installations and tokens, its deliveries; and what GitHub says about itself.
+//! The App: its data, installations, tokens and deliveries; and GitHub's metadata.
 
 use super::path;
 use crate::simulator::access::{INSTALLED, Level};
@@ -50,7 +50,7 @@ pub(in crate::simulator) fn app(Simulation { state, .. }: &mut Simulation, _: &C
     Ok(Reply::json(200, &body))
 }
 
-/// Every owner has an installation; its number is the owner's id.
+/// Every owner has an installation, whose id is the owner's id.
 pub(in crate::simulator) fn installation(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     path::repository(state, call)?;
     let account = user(state, call.arg(0));
@@ -125,7 +125,7 @@ pub(in crate::simulator) fn token(Simulation { state, tokens, .. }: &mut Simulat
         .map(|(name, level)| (name.clone(), json!(level.as_str())))
         .collect();
     let all = names.is_empty();
-    let (text, expires_at) = tokens.make(state.now(), permissions, (!all).then_some(names));
+    let (text, expires_at) = tokens.issue(state.now(), permissions, (!all).then_some(names));
     let mut body = json!({
         "token": text,
         "expires_at": date(expires_at),
@@ -153,7 +153,7 @@ fn granted(name: &str, level: &Value) -> Result<Level, Refused> {
         .ok_or_else(|| Refused::new(422, "The permissions requested are not granted to this installation."))
 }
 
-/// Deliveries, newest first, by cursor.
+/// Lists deliveries, the newest first, with a cursor.
 pub(in crate::simulator) fn deliveries(Simulation { state, outbox, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let per_page = call
         .query("per_page")
@@ -212,7 +212,7 @@ fn installed() -> Value {
         .into()
 }
 
-/// The account the App belongs to: the default repository's owner.
+/// Returns the owner of the App, who is the default repository's owner.
 fn owner(state: &mut State) -> String {
     let default = state.default_repository();
     state

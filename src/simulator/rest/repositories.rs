@@ -1,4 +1,4 @@
-//! Repositories: themselves, who may do what, their variables and pull requests.
+//! Repositories, permissions, variables and pull requests.
 
 use super::path::repository;
 use crate::simulator::call::{Answer, Call, Refused, Reply};
@@ -9,8 +9,8 @@ use crate::simulator::state::{Pull, Repository, State, Variable};
 use crate::simulator::world::Role;
 use serde_json::{Value, json};
 
-/// GitHub lists no more files of a pull request than this.
-const FILES_AT_MOST: usize = 3000;
+/// The most files that GitHub lists for a pull request.
+const MAX_LISTED_FILES: usize = 3000;
 
 pub(in crate::simulator) fn repository_itself(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let id = repository(state, call)?;
@@ -39,7 +39,7 @@ pub(in crate::simulator) fn permission(Simulation { state, .. }: &mut Simulation
 pub(in crate::simulator) fn list_pulls(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let id = repository(state, call)?;
     let wanted = call.query("state").unwrap_or("open");
-    // A head without an owner is no filter at all.
+    // A head without an owner is ignored as a filter.
     let head = call.query("head").and_then(|head| head.split_once(':'));
     let fits = |pull: &Pull| {
         let owner = pulls::head_owner(state, &pull.head).unwrap_or_default();
@@ -58,7 +58,7 @@ pub(in crate::simulator) fn commit_pulls(Simulation { state, .. }: &mut Simulati
     Ok(listed(state, call, found))
 }
 
-/// A page of pull requests, the newest first.
+/// Returns a page of pull requests, the newest first.
 fn listed(state: &State, call: &Call<'_>, mut found: Vec<&Pull>) -> Reply {
     found.sort_by_key(|pull| std::cmp::Reverse(pull.number));
     let (found, link) = call.page(found, &state.url);
@@ -72,7 +72,7 @@ pub(in crate::simulator) fn get_pull(Simulation { state, .. }: &mut Simulation, 
 
 pub(in crate::simulator) fn pull_files(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let pull = pull(state, call)?;
-    let paths = pull.files.iter().take(FILES_AT_MOST).collect();
+    let paths = pull.files.iter().take(MAX_LISTED_FILES).collect();
     let (paths, link) = call.page(paths, &state.url);
     let items: Vec<Value> = paths.into_iter().map(|path| pulls::file(state, pull, path)).collect();
     Ok(linked(Reply::json(200, &json!(items)), link))

@@ -9,8 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-const LABELS_AT_MOST: usize = 100;
-/// Repository runners are always in it.
+const MAX_LABELS: usize = 100;
+/// The group of all runners of repositories.
 const DEFAULT_GROUP: u64 = 1;
 
 pub(in crate::simulator) fn jit_for_repository(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
@@ -78,7 +78,7 @@ fn jit(state: &mut State, call: &Call<'_>, scope: Scope) -> Answer {
         .map(|label| label.as_str().map(str::to_owned))
         .collect();
     let labels = labels
-        .filter(|labels| (1..=LABELS_AT_MOST).contains(&labels.len()))
+        .filter(|labels| (1..=MAX_LABELS).contains(&labels.len()))
         .ok_or_else(|| Refused::new(422, "Invalid Argument - Between 1 and 100 labels are needed."))?;
     let group = body["runner_group_id"].as_u64();
     let group = group.ok_or_else(|| Refused::new(422, "Invalid Argument - runner_group_id is needed."))?;
@@ -113,8 +113,8 @@ fn jit(state: &mut State, call: &Call<'_>, scope: Scope) -> Answer {
     Ok(Reply::json(201, &body))
 }
 
-/// What the runner program reads: base64 of an object of base64 files. There is no key in it: the synthetic host talks to
-/// `serverUrl` without.
+/// Returns the configuration for the runner program: base64 of an object of base64 files. It contains no key, because
+/// the synthetic host calls `serverUrl` without one.
 fn configuration(url: &str, runner: &Runner) -> String {
     let settings = json!({
         "agentId": runner.id,
