@@ -1,14 +1,13 @@
 //! The admin API: what jitgate knows and did. Everything asks for the bearer token, on loopback too, and for a `Host` and
 //! `Origin` that fit, so that no web page can reach it through somebody's browser.
 
-use super::metrics::Metrics;
-use super::problem::Problem;
+use super::list;
+use super::problem::{Problem, store_failed};
 use crate::app::jobs::history;
 use crate::app::jobs::record::load_job;
 use crate::app::pool::pass;
 use crate::app::{Context, Ingest};
 use crate::domain::ids::{DeliveryId, JobId};
-use crate::ports::Failure;
 use crate::ports::queue::{DeliveryState, Filter};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -27,11 +26,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
-/// Deliveries or alerts in one answer.
-pub(super) const LISTED: usize = 200;
-/// Deliveries or alerts in one answer, whatever is asked for.
-pub(super) const LISTED_AT_MOST: usize = 1000;
-
 /// How long GitHub may take to say whether it is simulated. The status must not wait for a GitHub that hangs.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -41,8 +35,6 @@ pub struct AdminState {
     pub ctx: Arc<Context>,
     /// The ingress, where this process has one.
     pub ingest: Option<Arc<Ingest>>,
-    /// What was counted.
-    pub metrics: Arc<Metrics>,
     /// The bearer token.
     pub token: SecretString,
     /// Host names and addresses the listener may be called by; empty for a unix socket.
@@ -118,21 +110,6 @@ fn is_same_host(ours: &str, host: &str) -> bool {
     ours.eq_ignore_ascii_case(host) || authority.is_ok_and(|authority| authority.host().eq_ignore_ascii_case(ours))
 }
 
-pub(super) fn store_failed(failure: &Failure) -> HttpResponse {
-    tracing::error!(%failure, "cannot answer from the store");
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "store-unavailable",
-        "Service unavailable",
-        failure.to_string(),
-    )
-    .answer()
-}
-
-pub(super) fn bad_query(detail: String) -> HttpResponse {
-    Problem::new(StatusCode::BAD_REQUEST, "query", "Bad request", detail).answer()
-}
-
 /// `GET /api/v1/status`.
 pub(super) async fn status(state: Data<AdminState>) -> HttpResponse {
     let ctx = &state.ctx;
@@ -159,10 +136,10 @@ pub(super) async fn status(state: Data<AdminState>) -> HttpResponse {
     }))
 }
 
-/// What `GET /api/v1/deliveries` can be asked for.
+/// The query of `GET /api/v1/deliveries`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct DeliveriesQuery {
     /// States, comma-separated.
     state: Option<String>,
     repository: Option<String>,
@@ -171,34 +148,20 @@ pub(super) struct Asked {
     limit: Option<usize>,
 }
 
-impl Asked {
-    fn filter(self) -> Result<Filter, String> {
-        let words = self.state.iter().flat_map(|words| words.split(','));
-        let state = |word: &str| DeliveryState::parse(word).ok_or_else(|| format!("there is no state {word:?}"));
-        Ok(Filter {
-            states: words.map(state).collect::<Result<_, _>>()?,
-            repository: self.repository,
-            job: self.job.map(JobId),
-            since: self.since,
-        })
-    }
-}
-
 /// `GET /api/v1/deliveries`: the newest, at most 1000.
-pub(super) async fn deliveries(state: Data<AdminState>, asked: Result<Query<Asked>, Error>) -> HttpResponse {
-    let asked = match asked {
-        Ok(asked) => asked.into_inner(),
-        Err(error) => return bad_query(error.to_string()),
-    };
-    let limit = asked.limit.unwrap_or(LISTED).min(LISTED_AT_MOST);
-    let filter = match asked.filter() {
-        Ok(filter) => filter,
-        Err(detail) => return bad_query(detail),
-    };
-    match state.ctx.queue.deliveries(&filter, limit).await {
-        Ok(deliveries) => HttpResponse::Ok().json(json!({"deliveries": deliveries})),
-        Err(failure) => store_failed(&failure),
-    }
+pub(super) async fn deliveries(state: Data<AdminState>, query: Result<Query<DeliveriesQuery>, Error>) -> HttpResponse {
+    list::answer(query, async |query: DeliveriesQuery| {
+        let filter = Filter {
+            states: list::words(query.state.as_deref(), &DeliveryState::ALL, DeliveryState::as_str)?,
+            repository: query.repository,
+            job: query.job.map(JobId),
+            since: query.since,
+        };
+        let limit = list::limit(query.limit, list::DEFAULT_LIMIT);
+        let deliveries = state.ctx.queue.deliveries(&filter, limit).await?;
+        Ok(json!({"deliveries": deliveries}))
+    })
+    .await
 }
 
 /// `GET /api/v1/deliveries/GUID`: the delivery and the decision it led to.

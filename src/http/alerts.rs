@@ -1,9 +1,10 @@
 //! `/api/v1/alerts`: what is wrong, and who looks at it.
 
-use super::admin::{AdminState, LISTED, LISTED_AT_MOST, bad_query, store_failed};
-use super::problem::Problem;
+use super::admin::AdminState;
+use super::list;
+use super::problem::{Problem, store_failed};
 use crate::app::alerts::{Asked, Settled};
-use crate::domain::alert::AlertKind;
+use crate::domain::alert::{AlertKind, AlertState};
 use crate::ports::Failure;
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data, Path, Query};
@@ -16,10 +17,10 @@ const BODY_LIMIT: usize = 4096;
 /// Who says so, when the request does not tell.
 const SOMEBODY: &str = "admin API";
 
-/// What `GET /api/v1/alerts` can be asked for.
+/// The query of `GET /api/v1/alerts`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
+pub(super) struct AlertsQuery {
     /// States, comma-separated.
     state: Option<String>,
     /// Kinds, comma-separated.
@@ -28,36 +29,18 @@ pub(super) struct Wanted {
     limit: Option<usize>,
 }
 
-impl Wanted {
-    fn asked(self) -> Result<Asked, String> {
-        fn each<T>(words: Option<&str>, read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
-            words.into_iter().flat_map(|words| words.split(',')).map(read).collect()
-        }
-        let kind = |word: &str| AlertKind::parse(word).ok_or_else(|| format!("there is no kind {word:?}"));
-        let state = |word: &str| word.parse().map_err(|_| format!("there is no state {word:?}"));
-        Ok(Asked {
-            states: each(self.state.as_deref(), state)?,
-            kinds: each(self.kind.as_deref(), kind)?,
-            repository: self.repository,
-        })
-    }
-}
-
 /// `GET /api/v1/alerts`: those raised last first, at most 1000.
-pub(super) async fn list(state: Data<AdminState>, wanted: Result<Query<Wanted>, Error>) -> HttpResponse {
-    let wanted = match wanted {
-        Ok(wanted) => wanted.into_inner(),
-        Err(error) => return bad_query(error.to_string()),
-    };
-    let limit = wanted.limit.unwrap_or(LISTED).min(LISTED_AT_MOST);
-    let asked = match wanted.asked() {
-        Ok(asked) => asked,
-        Err(detail) => return bad_query(detail),
-    };
-    match state.ctx.alerts.list(&asked, limit).await {
-        Ok(alerts) => HttpResponse::Ok().json(json!({"alerts": alerts})),
-        Err(failure) => store_failed(&failure),
-    }
+pub(super) async fn list(state: Data<AdminState>, query: Result<Query<AlertsQuery>, Error>) -> HttpResponse {
+    list::answer(query, async |query: AlertsQuery| {
+        let asked = Asked {
+            states: list::words(query.state.as_deref(), &AlertState::ALL, AlertState::as_str)?,
+            kinds: list::words(query.kind.as_deref(), AlertKind::ALL, AlertKind::as_str)?,
+            repository: query.repository,
+        };
+        let limit = list::limit(query.limit, list::DEFAULT_LIMIT);
+        Ok(json!({"alerts": state.ctx.alerts.list(&asked, limit).await?}))
+    })
+    .await
 }
 
 /// Who says so.

@@ -2,8 +2,7 @@
 //!
 //! A JWT's signature is not checked, since the simulator holds no key; everything else about it is.
 
-use super::api::{Refused, Request};
-use super::state::State;
+use super::call::{PERSONAL, Refused, Request};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -20,8 +19,6 @@ pub(super) const INSTALLED: [(&str, Level); 7] = [
     ("organization_self_hosted_runners", Level::Write),
     ("pull_requests", Level::Read),
 ];
-/// Tokens that start so are a person's, with every permission and without an end.
-const PERSONAL: &str = "sim-";
 const TOKEN_LIFETIME: TimeDelta = TimeDelta::hours(1);
 const JWT_AT_MOST: TimeDelta = TimeDelta::minutes(10);
 /// Clocks differ a little.
@@ -87,11 +84,15 @@ impl Tokens {
         );
         (text, expires_at)
     }
-}
 
-impl State {
     /// Whether a request may be served, as far as its credentials go. `repository` is the name of the one it is about.
-    pub(super) fn admit(&self, request: &Request, access: Access, repository: Option<&str>) -> Result<(), Refused> {
+    pub(super) fn admit(
+        &self,
+        request: &Request,
+        access: Access,
+        repository: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Refused> {
         if matches!(access, Access::Anyone) {
             return Ok(());
         }
@@ -99,16 +100,12 @@ impl State {
             return Err(Refused::new(401, "Requires authentication"));
         };
         if matches!(access, Access::App) {
-            return check_jwt(credential, self.now()).map_err(|problem| Refused::new(401, problem));
+            return check_jwt(credential, now).map_err(|problem| Refused::new(401, problem));
         }
         if credential.starts_with(PERSONAL) {
             return Ok(());
         }
-        let token = self
-            .tokens
-            .made
-            .get(credential)
-            .filter(|token| self.now() < token.expires_at);
+        let token = self.made.get(credential).filter(|token| now < token.expires_at);
         let Some(token) = token else {
             return Err(Refused::new(401, "Bad credentials"));
         };
@@ -124,14 +121,6 @@ impl State {
                 Err(Refused::new(403, "Resource not accessible by integration"))
             }
             _ => Ok(()),
-        }
-    }
-
-    /// Who a request comes from, by login.
-    pub(super) fn caller(request: &Request) -> &'static str {
-        match request.credential() {
-            Some(token) if token.starts_with(PERSONAL) => "operator",
-            _ => "jitgate[bot]",
         }
     }
 }

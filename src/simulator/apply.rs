@@ -1,6 +1,8 @@
 //! Applying a change to the world. What is new gets defaults; what is known changes only where the change says so.
 
 use super::faults::UnknownEndpoint;
+use super::routes;
+use super::simulation::Simulation;
 use super::state::{Head, Job, JobRunner, Pull, Repository, Run, Runner, Scope, State, Variable, sha};
 use super::world::{
     Association, Change, HeadChange, JobChange, PullChange, PullState, RepositoryChange, Role, RunChange, RunnerChange,
@@ -14,19 +16,21 @@ use std::collections::BTreeMap;
 const POOL_LABELS: [&str; 4] = ["self-hosted", "linux", "x64", "chem-trusted-pr"];
 const DEFAULT_AUTHOR: &str = "alice";
 
-impl State {
+impl Simulation {
     /// Applies a change. Faults are checked first, so that a refused change leaves nothing behind.
     pub(super) fn apply(&mut self, change: Change) -> Result<(), UnknownEndpoint> {
-        self.faults.set(change.faults)?;
+        let endpoints = routes::endpoints().map(|(name, _, _)| name).collect();
+        self.faults.set(change.faults, endpoints)?;
+        let state = &mut self.state;
         for repository in change.repositories {
-            self.apply_repository(repository, false);
+            state.apply_repository(repository, false);
         }
         for fork in change.forks {
-            self.apply_repository(fork, true);
+            state.apply_repository(fork, true);
         }
-        let default = self.default_repository();
+        let default = state.default_repository();
         for user in change.users {
-            let known = self.mention(&user.login, user.kind);
+            let known = state.mention(&user.login, user.kind);
             set(&mut known.id, user.id);
             set(&mut known.kind, user.kind);
             set(&mut known.deleted, user.deleted);
@@ -36,33 +40,35 @@ impl State {
             .runs
             .iter()
             .filter_map(|run| run.created_at)
-            .map(|moment| moment.at(self.now()))
+            .map(|moment| moment.at(state.now()))
             .min();
         let variables_from = if change.runs.is_empty() {
-            self.now()
+            state.now()
         } else {
-            first_run.unwrap_or_else(|| self.now()) - TimeDelta::minutes(1)
+            first_run.unwrap_or_else(|| state.now()) - TimeDelta::minutes(1)
         };
-        if let Some(repository) = self.repository_mut(default) {
+        if let Some(repository) = state.repository_mut(default) {
             repository.configure(change.permissions, change.variables, variables_from);
         }
         for pull in change.pulls {
-            self.apply_pull(pull);
+            state.apply_pull(pull);
         }
         for run in change.runs {
-            self.apply_run(run);
+            state.apply_run(run);
         }
         for runner in change.runners {
-            self.apply_runner(runner);
+            state.apply_runner(runner);
         }
         if let Some(limits) = change.rate_limit {
-            self.quota.set(limits, self.now());
+            self.quota.set(limits, state.now());
         }
         set(&mut self.outbox.delivers, change.delivers);
         self.assign();
         Ok(())
     }
+}
 
+impl State {
     fn apply_repository(&mut self, change: RepositoryChange, fork: bool) {
         let now = self.now();
         let id = self.repository_id(change.full_name, change.id, fork);

@@ -1,8 +1,8 @@
 //! The control API: how a fixture builds the world, moves it on, and asks what became of it.
 
-use super::api::{Reply, Request};
+use super::call::{Reply, Request};
 use super::render::webhook;
-use super::state::State;
+use super::simulation::Simulation;
 use super::world::{Change, Status};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -23,7 +23,7 @@ struct Rendering {
 
 type Answer = Result<Value, String>;
 
-impl State {
+impl Simulation {
     /// Serves a call of the control API; `path` is what follows its prefix.
     pub(super) fn control(&mut self, path: &str, request: &Request) -> Reply {
         let answer = match (request.method.as_str(), path) {
@@ -59,17 +59,18 @@ impl State {
             let job = job.ok_or("a workflow_job needs the id of a job")?;
             // An action GitHub does not have yet looks like `queued` in all but its name.
             let known = serde_json::from_value(json!(action)).unwrap_or(Status::Queued);
-            let mut payload = webhook::workflow_job(self, known, job);
+            let mut payload = webhook::workflow_job(&self.state, known, job);
             if let Some(payload) = &mut payload {
                 payload["action"] = json!(action);
             }
             payload.ok_or_else(|| format!("the world has no job {job}"))?
         } else {
-            let default = self.default_repository();
+            let default = self.state.default_repository();
             let owner = self
+                .state
                 .repository(default)
                 .map_or("", |repository| repository.name.owner());
-            let mut payload = webhook::about(self, default, owner);
+            let mut payload = webhook::about(&self.state, default, owner);
             if let Some(action) = wanted.action {
                 payload["action"] = json!(action);
             }
@@ -82,7 +83,8 @@ impl State {
     }
 
     fn tally(&self) -> Value {
-        let jobs: Map<String, Value> = (self.jobs.values())
+        let state = &self.state;
+        let jobs: Map<String, Value> = (state.jobs.values())
             .map(|job| {
                 let completed = job.status == Status::Completed;
                 let tally = json!({
@@ -94,13 +96,13 @@ impl State {
                 (job.id.to_string(), tally)
             })
             .collect();
-        let default = self
+        let default = state
             .repositories
             .iter()
             .find(|repository| !repository.fork)
             .map(|repository| repository.id);
         let mut variables = Map::new();
-        for repository in &self.repositories {
+        for repository in &state.repositories {
             for (name, variable) in &repository.variables {
                 let is_default = default == Some(repository.id);
                 let key = if is_default {
@@ -112,9 +114,9 @@ impl State {
             }
         }
         json!({
-            "minted": self.minted,
-            "ran": self.ran,
-            "runners_left": self.runners.values().filter(|runner| runner.jit).count(),
+            "minted": state.minted,
+            "ran": state.ran,
+            "runners_left": state.runners.values().filter(|runner| runner.jit).count(),
             "jobs": jobs,
             "variables": variables,
             "calls": self.calls,

@@ -1,6 +1,5 @@
 //! Faults on demand: what goes wrong, at which endpoint, how many more times.
 
-use super::routes;
 use super::world::{DeliveryFault, Fault};
 
 /// The pseudo endpoint of faults that strike deliveries.
@@ -22,9 +21,8 @@ pub(super) struct UnknownEndpoint {
 }
 
 impl Faults {
-    /// Adds faults; one with `times: 0` takes its endpoint's away.
-    pub(super) fn set(&mut self, faults: Vec<Fault>) -> Result<(), UnknownEndpoint> {
-        let mut names: Vec<&str> = routes::endpoints().map(|(name, _, _)| name).collect();
+    /// Adds faults; one with `times: 0` removes those of its endpoint. `names` are the names of all endpoints.
+    pub(super) fn set(&mut self, faults: Vec<Fault>, mut names: Vec<&str>) -> Result<(), UnknownEndpoint> {
         for fault in &faults {
             let name = fault.endpoint.as_str();
             if name != EVERY && name != DELIVERY && !names.contains(&name) {

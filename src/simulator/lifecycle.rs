@@ -10,6 +10,7 @@
 //! Steps run when the world settles and not before, so that a gate that destroys a runner in time prevents them; on a
 //! runner with a job gate not before that is open.
 
+use super::simulation::Simulation;
 use super::state::{Job, JobRunner, Repository, Run, Runner, Scope, State};
 use super::world::{Conclusion, RunnerStatus, Status};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -31,19 +32,20 @@ pub(super) enum RunRefusal {
     WrongState,
 }
 
-impl State {
+impl Simulation {
     /// Gives queued jobs to idle runners, the oldest job first.
     pub(super) fn assign(&mut self) {
-        let mut queued: Vec<(DateTime<Utc>, u64)> = (self.jobs.values())
-            .filter(|job| job.status == Status::Queued && self.is_current(job))
+        let mut queued: Vec<(DateTime<Utc>, u64)> = (self.state.jobs.values())
+            .filter(|job| job.status == Status::Queued && self.state.is_current(job))
             .map(|job| (job.created_at, job.id))
             .collect();
         queued.sort_unstable();
         for (_, id) in queued {
             let idle = self
+                .state
                 .runners
                 .values()
-                .find(|runner| self.could_take(runner, id))
+                .find(|runner| self.state.could_take(runner, id))
                 .map(|runner| runner.id);
             if let Some(runner) = idle {
                 self.start(id, runner);
@@ -51,25 +53,9 @@ impl State {
         }
     }
 
-    /// Whether a job is still to be worked on: its run exists and was neither cancelled nor re-run.
-    fn is_current(&self, job: &Job) -> bool {
-        let run = self.runs.get(&job.run);
-        !job.deleted && run.is_some_and(|run| !run.deleted && !run.cancel_requested && run.attempt == job.attempt)
-    }
-
-    fn could_take(&self, runner: &Runner, job: u64) -> bool {
-        let Some(job) = self.jobs.get(&job) else { return false };
-        let repository = self.runs.get(&job.run).and_then(|run| self.repository(run.repository));
-        let in_scope = |r: &Repository| match &runner.scope {
-            Scope::Repository(id) => r.id == *id,
-            Scope::Organization(login) => r.name.owner().eq_ignore_ascii_case(login),
-        };
-        runner.is_online() && !runner.is_busy() && repository.is_some_and(in_scope) && runner.matches(&job.labels)
-    }
-
     fn start(&mut self, job: u64, runner: u64) {
-        let now = self.now();
-        if let (Some(job), Some(runner)) = (self.jobs.get_mut(&job), self.runners.get_mut(&runner)) {
+        let now = self.state.now();
+        if let (Some(job), Some(runner)) = (self.state.jobs.get_mut(&job), self.state.runners.get_mut(&runner)) {
             runner.job = Some(job.id);
             job.runner = Some(JobRunner {
                 id: runner.id,
@@ -84,13 +70,122 @@ impl State {
 
     /// A runner connects. Returns the job it was given, or none if there is no such runner.
     pub(super) fn come_online(&mut self, runner: u64, gated: bool, looks: bool) -> Option<Option<u64>> {
-        let now = self.now();
-        let connecting = self.runners.get_mut(&runner)?;
+        let now = self.state.now();
+        let connecting = self.state.runners.get_mut(&runner)?;
         connecting.status = RunnerStatus::Online;
         connecting.gated = gated;
         connecting.seen_at = looks.then_some(now);
         self.assign();
-        Some(self.runners.get(&runner).and_then(|runner| runner.job))
+        Some(self.state.runners.get(&runner).and_then(|runner| runner.job))
+    }
+
+    /// Lets everything happen that is due. Returns how many jobs changed.
+    pub(super) fn settle(&mut self) -> usize {
+        let now = self.state.now();
+        for runner in self.state.runners.values_mut() {
+            if runner.seen_at.is_some_and(|at| now - at > SEEN_WITHIN) {
+                runner.status = RunnerStatus::Offline;
+            }
+        }
+        let ended: Vec<(u64, Conclusion)> = self
+            .state
+            .jobs
+            .values()
+            .filter_map(|job| Some((job.id, self.state.due(job, now)?)))
+            .collect();
+        for (job, conclusion) in &ended {
+            self.end(*job, *conclusion, now);
+        }
+        let before = self.state.count(Status::InProgress);
+        self.assign();
+        ended.len() + self.state.count(Status::InProgress) - before
+    }
+
+    fn end(&mut self, id: u64, conclusion: Conclusion, now: DateTime<Utc>) {
+        let Some(job) = self.state.jobs.get_mut(&id) else {
+            return;
+        };
+        let runner = job
+            .runner
+            .as_ref()
+            .and_then(|runner| self.state.runners.get_mut(&runner.id));
+        let online = runner.as_ref().is_some_and(|runner| runner.is_online());
+        if online && job.status == Status::InProgress && conclusion != Conclusion::Cancelled {
+            job.steps = STEPS.map(str::to_owned).to_vec();
+            self.state.ran += u64::from(job.runner.as_ref().is_some_and(|runner| runner.jit));
+        }
+        if let Some(runner) = runner {
+            runner.job = None;
+            // An ephemeral runner takes its record along; one that was killed leaves it behind.
+            if runner.jit && online {
+                let gone = runner.id;
+                self.state.runners.remove(&gone);
+            }
+        }
+        job.status = Status::Completed;
+        job.conclusion = Some(conclusion);
+        job.completed_at = Some(now);
+        self.announce(id, Status::Completed);
+    }
+
+    /// Starts a run over: new job ids, a higher attempt. With `failed_only` the others keep their result, and GitHub tells
+    /// it once more.
+    pub(super) fn rerun(&mut self, repository: u64, id: u64, by: &str, failed_only: bool) -> Result<(), RunRefusal> {
+        let now = self.state.now();
+        let run = self.state.run(repository, id).ok_or(RunRefusal::Gone)?;
+        if self.state.run_status(run) != Status::Completed {
+            return Err(RunRefusal::WrongState);
+        }
+        let jobs: Vec<Job> = self.state.jobs_of(id, run.attempt).cloned().collect();
+        let attempt = run.attempt + 1;
+        self.state.mention(by, None);
+        if let Some(run) = self.state.runs.get_mut(&id) {
+            run.attempt = attempt;
+            run.cancel_requested = false;
+            run.triggering_actors.insert(attempt, by.to_owned());
+        }
+        for job in jobs {
+            let failed = !matches!(job.conclusion, Some(Conclusion::Success | Conclusion::Skipped));
+            if failed_only && !failed {
+                self.announce(job.id, Status::Completed);
+                continue;
+            }
+            let id = self.state.new_job_id();
+            let fresh = Job {
+                id,
+                attempt,
+                status: Status::Queued,
+                conclusion: None,
+                created_at: now,
+                started_at: None,
+                completed_at: None,
+                runner: None,
+                steps: Vec::new(),
+                ..job
+            };
+            self.state.jobs.insert(id, fresh);
+            self.announce(id, Status::Queued);
+        }
+        self.assign();
+        Ok(())
+    }
+}
+
+impl State {
+    /// Whether a job is still to be worked on: its run exists and was neither cancelled nor re-run.
+    fn is_current(&self, job: &Job) -> bool {
+        let run = self.runs.get(&job.run);
+        !job.deleted && run.is_some_and(|run| !run.deleted && !run.cancel_requested && run.attempt == job.attempt)
+    }
+
+    fn could_take(&self, runner: &Runner, job: u64) -> bool {
+        let Some(job) = self.jobs.get(&job) else { return false };
+        let repository = self.runs.get(&job.run).and_then(|run| self.repository(run.repository));
+        let in_scope = |r: &Repository| match &runner.scope {
+            Scope::Repository(id) => r.id == *id,
+            Scope::Organization(login) => r.name.owner().eq_ignore_ascii_case(login),
+        };
+        runner.is_online() && !runner.is_busy() && repository.is_some_and(in_scope) && runner.matches(&job.labels)
     }
 
     /// What the hook of a runner's job would say.
@@ -119,27 +214,6 @@ impl State {
     pub(super) fn go_offline(&mut self, runner: u64) -> Option<()> {
         self.runners.get_mut(&runner)?.status = RunnerStatus::Offline;
         Some(())
-    }
-
-    /// Lets everything happen that is due. Returns how many jobs changed.
-    pub(super) fn settle(&mut self) -> usize {
-        let now = self.now();
-        for runner in self.runners.values_mut() {
-            if runner.seen_at.is_some_and(|at| now - at > SEEN_WITHIN) {
-                runner.status = RunnerStatus::Offline;
-            }
-        }
-        let ended: Vec<(u64, Conclusion)> = self
-            .jobs
-            .values()
-            .filter_map(|job| Some((job.id, self.due(job, now)?)))
-            .collect();
-        for (job, conclusion) in &ended {
-            self.end(*job, *conclusion, now);
-        }
-        let before = self.count(Status::InProgress);
-        self.assign();
-        ended.len() + self.count(Status::InProgress) - before
     }
 
     fn count(&self, status: Status) -> usize {
@@ -174,28 +248,6 @@ impl State {
         }
     }
 
-    fn end(&mut self, id: u64, conclusion: Conclusion, now: DateTime<Utc>) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        let runner = job.runner.as_ref().and_then(|runner| self.runners.get_mut(&runner.id));
-        let online = runner.as_ref().is_some_and(|runner| runner.is_online());
-        if online && job.status == Status::InProgress && conclusion != Conclusion::Cancelled {
-            job.steps = STEPS.map(str::to_owned).to_vec();
-            self.ran += u64::from(job.runner.as_ref().is_some_and(|runner| runner.jit));
-        }
-        if let Some(runner) = runner {
-            runner.job = None;
-            // An ephemeral runner takes its record along; one that was killed leaves it behind.
-            if runner.jit && online {
-                let gone = runner.id;
-                self.runners.remove(&gone);
-            }
-        }
-        job.status = Status::Completed;
-        job.conclusion = Some(conclusion);
-        job.completed_at = Some(now);
-        self.announce(id, Status::Completed);
-    }
-
     /// Asks for a run to be cancelled; it happens when the world settles.
     pub(super) fn cancel(&mut self, repository: u64, run: u64) -> Result<(), RunRefusal> {
         if self.run_status(self.run(repository, run).ok_or(RunRefusal::Gone)?) == Status::Completed {
@@ -204,48 +256,6 @@ impl State {
         if let Some(run) = self.runs.get_mut(&run) {
             run.cancel_requested = true;
         }
-        Ok(())
-    }
-
-    /// Starts a run over: new job ids, a higher attempt. With `failed_only` the others keep their result, and GitHub tells
-    /// it once more.
-    pub(super) fn rerun(&mut self, repository: u64, id: u64, by: &str, failed_only: bool) -> Result<(), RunRefusal> {
-        let now = self.now();
-        let run = self.run(repository, id).ok_or(RunRefusal::Gone)?;
-        if self.run_status(run) != Status::Completed {
-            return Err(RunRefusal::WrongState);
-        }
-        let jobs: Vec<Job> = self.jobs_of(id, run.attempt).cloned().collect();
-        let attempt = run.attempt + 1;
-        self.mention(by, None);
-        if let Some(run) = self.runs.get_mut(&id) {
-            run.attempt = attempt;
-            run.cancel_requested = false;
-            run.triggering_actors.insert(attempt, by.to_owned());
-        }
-        for job in jobs {
-            let failed = !matches!(job.conclusion, Some(Conclusion::Success | Conclusion::Skipped));
-            if failed_only && !failed {
-                self.announce(job.id, Status::Completed);
-                continue;
-            }
-            let id = self.new_job_id();
-            let fresh = Job {
-                id,
-                attempt,
-                status: Status::Queued,
-                conclusion: None,
-                created_at: now,
-                started_at: None,
-                completed_at: None,
-                runner: None,
-                steps: Vec::new(),
-                ..job
-            };
-            self.jobs.insert(id, fresh);
-            self.announce(id, Status::Queued);
-        }
-        self.assign();
         Ok(())
     }
 

@@ -17,16 +17,19 @@
 mod access;
 mod api;
 mod apply;
+mod call;
 mod client;
 mod control;
 mod faults;
 mod lifecycle;
 mod moment;
 mod outbox;
+mod quota;
 mod render;
 mod rest;
 mod routes;
 mod server;
+mod simulation;
 mod state;
 mod world;
 

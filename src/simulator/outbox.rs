@@ -3,9 +3,7 @@
 //! They wait here until somebody takes them and posts them. Every one is on record, the lost ones too, for
 //! `GET /app/hook/deliveries` and for redelivery.
 
-use super::render::webhook;
-use super::state::State;
-use super::world::{DeliveryFault, Status};
+use super::world::DeliveryFault;
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, Mac};
 use serde::Serialize;
@@ -66,7 +64,7 @@ impl Outbox {
     }
 
     /// Whether a delivery waits that another one could overtake.
-    fn has_waiting(&self) -> bool {
+    pub(super) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
@@ -101,30 +99,22 @@ impl Outbox {
         self.send(guid, &event, payload, now, true, self.delivers);
         Some(())
     }
-}
 
-impl State {
-    /// Tells what happened to a job.
-    pub(super) fn announce(&mut self, job: u64, action: Status) {
-        let Some(payload) = webhook::workflow_job(self, action, job) else {
-            return;
-        };
-        let now = self.now();
-        let fault = self.faults.next_delivery(self.outbox.has_waiting());
-        let outbox = &mut self.outbox;
-        let guid = outbox.new_guid();
-        let arrives = outbox.delivers && fault != Some(DeliveryFault::Drop);
-        outbox.send(guid.clone(), "workflow_job", payload.clone(), now, false, arrives);
+    /// Sends a `workflow_job` delivery, or does with it what the fault says.
+    pub(super) fn announce(&mut self, payload: Value, now: DateTime<Utc>, fault: Option<DeliveryFault>) {
+        let guid = self.new_guid();
+        let arrives = self.delivers && fault != Some(DeliveryFault::Drop);
+        self.send(guid.clone(), "workflow_job", payload.clone(), now, false, arrives);
         match fault {
-            Some(DeliveryFault::Duplicate) => outbox.send(guid, "workflow_job", payload, now, true, arrives),
+            Some(DeliveryFault::Duplicate) => self.send(guid, "workflow_job", payload, now, true, arrives),
             Some(DeliveryFault::Repeat) => {
-                let guid = outbox.new_guid();
-                outbox.send(guid, "workflow_job", payload, now, false, arrives);
+                let guid = self.new_guid();
+                self.send(guid, "workflow_job", payload, now, false, arrives);
             }
             Some(DeliveryFault::Reorder) => {
-                let last = outbox.waiting.len();
+                let last = self.waiting.len();
                 if last >= 2 {
-                    outbox.waiting.swap(last - 1, last - 2);
+                    self.waiting.swap(last - 1, last - 2);
                 }
             }
             Some(DeliveryFault::Drop) | None => {}

@@ -2,8 +2,11 @@
 
 use super::access::Access::{self, Anyone, App, Needs, Token};
 use super::access::Level::{Read, Write};
-use super::api::Handler;
+use super::call::{Answer, Call};
 use super::rest::{actions, app, repositories, runners};
+use super::simulation::Simulation;
+
+type Handler = fn(&mut Simulation, &Call<'_>) -> Answer;
 
 pub(super) struct Route {
     /// The name faults and tallies use. Endpoints that do the same in two scopes share one.

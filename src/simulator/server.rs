@@ -1,7 +1,8 @@
 //! The HTTP side: carries requests to the model and exchanges to the wire. On loopback only.
 
-use super::api::{Exchange, Reply, Request};
-use super::state::State;
+use super::api::Exchange;
+use super::call::{Reply, Request};
+use super::simulation::Simulation;
 use crate::ports::Clock;
 use actix_web::dev::ServerHandle;
 use actix_web::http::StatusCode;
@@ -50,7 +51,7 @@ impl Simulator {
         let failed = |e| StartError::Listen(listen, e);
         let listener = std::net::TcpListener::bind(listen).map_err(failed)?;
         let url = format!("http://{}", listener.local_addr().map_err(failed)?);
-        let world = Data::new(World(Mutex::new(State::new(clock, url.clone()))));
+        let world = Data::new(World(Mutex::new(Simulation::new(clock, url.clone()))));
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(world.clone())
@@ -87,11 +88,11 @@ impl Drop for Simulator {
     }
 }
 
-struct World(Mutex<State>);
+struct World(Mutex<Simulation>);
 
 impl World {
     /// A panic while the lock was held has shown itself already; the world stays readable.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Simulation> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -108,13 +109,13 @@ async fn serve(world: Data<World>, http: HttpRequest, body: Bytes) -> HttpRespon
     }
 }
 
-fn exchange(state: &mut State, request: &Request) -> Exchange {
+fn exchange(simulation: &mut Simulation, request: &Request) -> Exchange {
     let reply = if let Some(path) = request.path.strip_prefix(CONTROL) {
-        state.control(path, request)
+        simulation.control(path, request)
     } else if let Some(path) = request.path.strip_prefix(RUNNER) {
-        runner(state, path)
+        runner(simulation, path)
     } else {
-        return state.serve(request);
+        return simulation.serve(request);
     };
     Exchange {
         delay: Duration::ZERO,
@@ -125,15 +126,15 @@ fn exchange(state: &mut State, request: &Request) -> Exchange {
 /// The runner program's side: `ID/online` answers with the job it was given, `ID/offline` takes it away. One that comes
 /// with `ID/connect` has a job gate: its job waits until `ID/open`, and `ID/look` tells which it is. One that comes with
 /// `ID/attach` has one too, and has to look every few seconds or is taken to be gone.
-fn runner(state: &mut State, path: &str) -> Reply {
+fn runner(simulation: &mut Simulation, path: &str) -> Reply {
     let (id, what) = path.split_once('/').unwrap_or_default();
     let answer = id.parse().ok().and_then(|id| match what {
-        "online" => state.come_online(id, false, false).map(|job| json!({"job": job})),
-        "connect" => state.come_online(id, true, false).map(|job| json!({"job": job})),
-        "attach" => state.come_online(id, true, true).map(|job| json!({"job": job})),
-        "look" => state.look_at(id),
-        "open" => state.open_gate(id).map(|()| json!({})),
-        "offline" => state.go_offline(id).map(|()| json!({})),
+        "online" => simulation.come_online(id, false, false).map(|job| json!({"job": job})),
+        "connect" => simulation.come_online(id, true, false).map(|job| json!({"job": job})),
+        "attach" => simulation.come_online(id, true, true).map(|job| json!({"job": job})),
+        "look" => simulation.state.look_at(id),
+        "open" => simulation.state.open_gate(id).map(|()| json!({})),
+        "offline" => simulation.state.go_offline(id).map(|()| json!({})),
         _ => None,
     });
     match answer {

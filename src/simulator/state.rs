@@ -1,9 +1,5 @@
 //! The world as it is. Plain data and look-ups; what changes it lives in `apply` and `lifecycle`.
 
-use super::access::Tokens;
-use super::api::Quota;
-use super::faults::Faults;
-use super::outbox::Outbox;
 use super::world::{Association, CommitChange, Conclusion, PullState, Role, RunnerStatus, Status, UserKind};
 use crate::domain::ids::RepositoryName;
 use crate::ports::Clock;
@@ -35,16 +31,10 @@ pub(super) struct State {
     pub(super) runs: BTreeMap<u64, Run>,
     pub(super) jobs: BTreeMap<u64, Job>,
     pub(super) runners: BTreeMap<u64, Runner>,
-    pub(super) tokens: Tokens,
-    pub(super) quota: Quota,
-    pub(super) faults: Faults,
-    pub(super) outbox: Outbox,
     /// JIT runners made.
     pub(super) minted: u64,
     /// Jobs that ran their steps on a JIT runner.
     pub(super) ran: u64,
-    /// Calls by endpoint.
-    pub(super) calls: BTreeMap<String, u64>,
     next_job: u64,
     next_runner: u64,
 }
@@ -201,27 +191,20 @@ impl State {
             runs: BTreeMap::new(),
             jobs: BTreeMap::new(),
             runners: BTreeMap::new(),
-            tokens: Tokens::default(),
-            quota: Quota::default(),
-            faults: Faults::default(),
-            outbox: Outbox::default(),
             minted: 0,
             ran: 0,
-            calls: BTreeMap::new(),
             next_job: FIRST_JOB_ID,
             next_runner: FIRST_RUNNER_ID,
         }
     }
 
-    /// Back to an empty world. Ids and GUIDs go on counting: a gate that lives on must not see one twice.
-    pub(super) fn reset(&mut self) {
-        let empty = Self::new(Arc::clone(&self.clock), std::mem::take(&mut self.url));
-        *self = Self {
-            outbox: self.outbox.emptied(),
+    /// An empty world whose ids go on from here.
+    pub(super) fn emptied(&self) -> Self {
+        Self {
             next_job: self.next_job,
             next_runner: self.next_runner,
-            ..empty
-        };
+            ..Self::new(Arc::clone(&self.clock), self.url.clone())
+        }
     }
 
     /// GitHub's dates have whole seconds.

@@ -1,12 +1,12 @@
 //! The scrape: what is counted, and what store and GitHub say at this moment. What they don't say is left out, so that no
 //! old figure passes for a new one.
 
+use super::counted::Metrics;
 use super::exposition::{CONTENT_TYPE, text};
 use crate::app::records::{RunnerRecord, Want};
 use crate::app::{Context, records};
 use crate::domain::alert::{Alert, AlertState, Severity};
 use crate::domain::runner::RunnerState;
-use crate::http::admin::AdminState;
 use crate::ports::Failure;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
@@ -14,6 +14,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 /// GitHub's rate limits; every other is `other`.
@@ -49,14 +50,20 @@ struct ResourceLabels {
     resource: &'static str,
 }
 
+/// The sources of a scrape.
+pub(in crate::http) struct Scrape {
+    pub(in crate::http) ctx: Arc<Context>,
+    pub(in crate::http) metrics: Arc<Metrics>,
+}
+
 /// `GET /metrics`.
-pub(in crate::http) async fn scrape(state: Data<AdminState>) -> HttpResponse {
+pub(in crate::http) async fn scrape(from: Data<Scrape>) -> HttpResponse {
     let mut asked = Registry::with_prefix("jitgate");
-    ask_queue(&state.ctx, &mut asked).await;
-    ask_runners(&state.ctx, &mut asked).await;
-    ask_alerts(&state.ctx, &mut asked).await;
-    ask_github(&state.ctx, &mut asked);
-    match text(&[&state.metrics.registry, &asked]) {
+    ask_queue(&from.ctx, &mut asked).await;
+    ask_runners(&from.ctx, &mut asked).await;
+    ask_alerts(&from.ctx, &mut asked).await;
+    ask_github(&from.ctx, &mut asked);
+    match text(&[&from.metrics.registry, &asked]) {
         Ok(text) => HttpResponse::Ok().content_type(CONTENT_TYPE).body(text),
         // Writing to memory does not fail; were it to, a scrape is lost and nothing else.
         Err(_) => HttpResponse::InternalServerError().finish(),

@@ -7,5 +7,5 @@ mod asked;
 mod counted;
 mod exposition;
 
-pub(super) use asked::scrape;
+pub(super) use asked::{Scrape, scrape};
 pub use counted::Metrics;

@@ -1,6 +1,6 @@
 //! What a path is about.
 
-use crate::simulator::api::{Call, Refused};
+use crate::simulator::call::{Call, Refused};
 use crate::simulator::state::State;
 
 /// The repository a path under `/repos/{owner}/{repo}` names.

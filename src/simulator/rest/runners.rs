@@ -1,7 +1,8 @@
 //! Self-hosted runners of repositories and organizations: just-in-time configurations, lists, removal.
 
 use super::path::repository;
-use crate::simulator::api::{Answer, Call, Refused, Reply};
+use crate::simulator::call::{Answer, Call, Refused, Reply};
+use crate::simulator::simulation::Simulation;
 use crate::simulator::state::{Runner, Scope, State};
 use crate::simulator::world::RunnerStatus;
 use base64::Engine as _;
@@ -12,42 +13,45 @@ const LABELS_AT_MOST: usize = 100;
 /// Repository runners are always in it.
 const DEFAULT_GROUP: u64 = 1;
 
-pub(in crate::simulator) fn jit_for_repository(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn jit_for_repository(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let scope = of_repository(state, call)?;
     jit(state, call, scope)
 }
 
-pub(in crate::simulator) fn jit_for_organization(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn jit_for_organization(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let scope = of_organization(state, call)?;
     jit(state, call, scope)
 }
 
-pub(in crate::simulator) fn list_of_repository(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn list_of_repository(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let scope = of_repository(state, call)?;
     Ok(list(state, call, &scope))
 }
 
-pub(in crate::simulator) fn list_of_organization(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn list_of_organization(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let scope = of_organization(state, call)?;
     Ok(list(state, call, &scope))
 }
 
-pub(in crate::simulator) fn get_of_repository(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn get_of_repository(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let scope = of_repository(state, call)?;
     Ok(Reply::json(200, &show(runner(state, &scope, call.number(2)?)?)))
 }
 
-pub(in crate::simulator) fn get_of_organization(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn get_of_organization(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let scope = of_organization(state, call)?;
     Ok(Reply::json(200, &show(runner(state, &scope, call.number(1)?)?)))
 }
 
-pub(in crate::simulator) fn delete_of_repository(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn delete_of_repository(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let scope = of_repository(state, call)?;
     delete(state, &scope, call.number(2)?)
 }
 
-pub(in crate::simulator) fn delete_of_organization(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn delete_of_organization(
+    Simulation { state, .. }: &mut Simulation,
+    call: &Call<'_>,
+) -> Answer {
     let scope = of_organization(state, call)?;
     delete(state, &scope, call.number(1)?)
 }
