@@ -56,24 +56,23 @@ pub async fn begin(
     length: TimeDelta,
     retention: Duration,
 ) -> Result<(), Failure> {
-    records::update(ledger, group, retention, |old: Option<GroupRecord>| {
-        let mut record = old.unwrap_or_default();
-        record.entries.retain(|held| now - held.since < AUTHOR_WINDOW);
-        let known = record.entries.iter().any(|held| held.job == job);
-        let by_author = record.entries.iter().filter(|held| held.author == author).count();
-        if known || by_author >= PER_AUTHOR {
-            return None;
+    records::update(ledger, group, retention, |record: &mut Option<GroupRecord>| {
+        let record = record.get_or_insert_default();
+        let is_recent = |held: &Held| now - held.since < AUTHOR_WINDOW;
+        let recent = || record.entries.iter().filter(|held| is_recent(held));
+        let is_known = recent().any(|held| held.job == job);
+        if is_known || recent().filter(|held| held.author == author).count() >= PER_AUTHOR {
+            return;
         }
+        record.entries.retain(is_recent);
         record.entries.push(Held {
             job,
             author: author.to_owned(),
             since: now,
             until: now + length,
         });
-        Some(record)
     })
-    .await?;
-    Ok(())
+    .await
 }
 
 /// Ends what `job` held: it is over, cancelled, or turned out to be trusted. Gives whether it held anything.
@@ -87,20 +86,12 @@ pub async fn end(
     now: DateTime<Utc>,
     retention: Duration,
 ) -> Result<bool, Failure> {
-    let mut held_it = false;
-    records::update(ledger, group, retention, |old: Option<GroupRecord>| {
-        held_it = false;
-        let mut record = old?;
-        let held = record
-            .entries
-            .iter_mut()
-            .find(|held| held.job == job && held.until > now)?;
-        held.until = now;
-        held_it = true;
-        Some(record)
-    })
-    .await?;
-    Ok(held_it)
+    let held = records::change(ledger, group, retention, |record: &mut GroupRecord| {
+        let mut entries = record.entries.iter_mut();
+        let held = entries.find(|held| held.job == job && held.until > now);
+        held.map(|held| held.until = now)
+    });
+    Ok(held.await?.flatten().is_some())
 }
 
 impl GroupRecord {
@@ -129,16 +120,17 @@ pub(in crate::app) async fn count_theft(ctx: &Context, runner: &RunnerRecord) ->
     };
     let (group, now) = (repository.group_key(), ctx.clock.now());
     let shortest = thefts::shortest(repository.quarantine);
-    let retention = ctx.settings.retention;
-    let record = records::update(ctx.ledger.as_ref(), &group, retention, |old: Option<GroupRecord>| {
-        let mut record = old.unwrap_or_default();
-        record.thefts.note(&runner.name, shortest, now).then_some(record)
-    })
-    .await?;
-    let Some((thefts, pause)) = record.and_then(|record| {
-        let pause = record.thefts.pause_at(now)?;
-        Some((record.thefts.count, pause))
-    }) else {
+    let paused = records::update(
+        ctx.ledger.as_ref(),
+        &group,
+        ctx.settings.retention,
+        |record: &mut Option<GroupRecord>| {
+            let thefts = &mut record.get_or_insert_default().thefts;
+            thefts.note(&runner.name, shortest, now);
+            thefts.pause_at(now).map(|pause| (thefts.count, pause))
+        },
+    );
+    let Some((thefts, pause)) = paused.await? else {
         return Ok(());
     };
     let pause_s = (pause.until - pause.since).num_seconds();

@@ -4,6 +4,7 @@
 
 mod alert_dispatch;
 mod api_calls;
+mod assignment;
 mod commands;
 mod config;
 mod decision;

@@ -159,12 +159,10 @@ impl Alerts {
     /// sink accepted it.
     async fn tell_one(&self, sink: &dyn AlertSink, id: &str) -> Result<bool, Failure> {
         let (name, pace, now) = (sink.name(), sink.pace(), self.clock.now());
-        let mut is_ours = false;
-        let alert = self
+        let (alert, is_ours) = self
             .note(id, |old| {
-                let old = old?;
-                is_ours = old.due_at(name, &pace).is_some_and(|due_at| due_at <= now);
-                is_ours.then(|| old.being_told(name, now, TimeDelta::seconds(SEND_TIMEOUT_S)))
+                let due = old.filter(|old| old.due_at(name, &pace).is_some_and(|due_at| due_at <= now))?;
+                Some(due.being_told(name, now, TimeDelta::seconds(SEND_TIMEOUT_S)))
             })
             .await?;
         let Some(alert) = alert.filter(|_| is_ours) else {

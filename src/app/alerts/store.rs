@@ -34,7 +34,7 @@ pub struct Alerts {
 }
 
 /// The mark of a live alert.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct LiveAlert {
     id: String,
 }
@@ -243,25 +243,27 @@ impl Alerts {
         id: &str,
         change: impl FnMut(Option<Alert>) -> Option<Alert> + Send,
     ) -> Result<Option<Alert>, Failure> {
-        let changed = self.note(id, change).await?;
+        let (changed, _) = self.note(id, change).await?;
         self.changed.notify_one();
         Ok(changed)
     }
 
-    /// Changes an alert without waking the dispatcher.
+    /// Changes an alert without waking the dispatcher. Also returns whether `change` gave an alert.
     pub(super) async fn note(
         &self,
         id: &str,
         mut change: impl FnMut(Option<Alert>) -> Option<Alert> + Send,
-    ) -> Result<Option<Alert>, Failure> {
-        records::update(self.ledger.as_ref(), id, self.retention, |old: Option<Alert>| {
-            let mut new = change(old.clone())?;
+    ) -> Result<(Option<Alert>, bool), Failure> {
+        records::update(self.ledger.as_ref(), id, self.retention, |alert: &mut Option<Alert>| {
+            let Some(mut new) = change(alert.clone()) else {
+                return (alert.clone(), false);
+            };
             // The sinks are recorded from the start, so that the alert does not count as settled before they are
             // notified.
             for sink in &self.sinks {
                 new.told.entry(sink.name().to_owned()).or_insert_with(Told::default);
             }
-            (old.as_ref() != Some(&new)).then_some(new)
+            (Some(alert.insert(new).clone()), true)
         })
         .await
     }
@@ -280,18 +282,10 @@ impl Alerts {
 
     /// Adds a live alert to the index.
     pub(super) async fn keep_in_sight(&self, id: &str) -> Result<(), Failure> {
-        let live = LiveAlert { id: id.to_owned() };
-        records::update(
-            self.ledger.as_ref(),
-            id,
-            self.retention,
-            |old: Option<LiveAlert>| match old {
-                Some(_) => None,
-                None => Some(live.clone()),
-            },
-        )
-        .await?;
-        Ok(())
+        records::update(self.ledger.as_ref(), id, self.retention, |live| {
+            live.get_or_insert_with(|| LiveAlert { id: id.to_owned() });
+        })
+        .await
     }
 
     /// Removes a settled alert from the index, unless it has just reopened.

@@ -2,17 +2,17 @@
 
 use super::refusal::passing;
 use crate::app::context::Context;
-use crate::app::jobs::record::{change_job, load_job};
-use crate::app::jobs::waiting;
+use crate::app::jobs::record::load_job;
+use crate::app::jobs::{assignment, waiting};
 use crate::app::records::{self, Entry, JobRecord, RunRecord, RunnerRecord};
 use crate::app::rollout::rollback;
 use crate::app::runners::lifecycle;
-use crate::app::runners::record::{change_runner, load_runner, note_job, runner_of_event};
+use crate::app::runners::record::{note_job, runner_of_event};
 use crate::app::settings::Repository;
 use crate::domain::alert::{AlertKey, AlertKind};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event::{Action as EventAction, JobEvent, JobStatus};
-use crate::domain::job::{Service, ServiceEvent};
+use crate::domain::job::Service;
 use crate::domain::runner::{Outcome, RunnerState};
 use crate::ports::Failure;
 use crate::ports::github::{Purpose, RunCommand};
@@ -99,19 +99,17 @@ async fn command_run(
         ctx.ledger.as_ref(),
         &key,
         ctx.settings.retention,
-        |old: Option<RunRecord>| {
-            let mut record = old.unwrap_or_default();
+        |record: &mut Option<RunRecord>| {
+            let record = record.get_or_insert_default();
             let field = match action {
                 Action::CancelRun => &mut record.cancelled_attempt,
                 Action::ForceCancelRun => &mut record.force_cancelled_attempt,
                 _ => &mut record.rerun_attempt,
             };
             *field = (*field).max(Some(attempt));
-            Some(record)
         },
     )
-    .await?;
-    Ok(())
+    .await
 }
 
 /// Whether what GitHub says against a command is borne out by the job that it is for: a run that GitHub does not find, or takes
@@ -159,79 +157,16 @@ fn how_it_ended(runner: &RunnerRecord) -> Outcome {
     }
 }
 
-/// A trusted job took the runner that was made for another one: the runner is this job's now, and the other job gets this
-/// job's runner, or waits for a new one. The runner's own record changes last, so that a repetition still knows the other.
+/// A trusted job took the runner that was made for another one.
 async fn rebind(ctx: &Context, event: &JobEvent) -> Result<(), Failure> {
     let Some(on) = &event.job.runner else {
         return Ok(());
     };
-    let (job, now) = (event.job.id, ctx.clock.now());
-    let Some(runner) = runner_of_event(ctx, on).await? else {
-        return Ok(());
-    };
-    let (name, other) = (runner.name.as_str(), runner.job);
-    if other == job {
-        return Ok(());
+    let (runner, job) = (runner_of_event(ctx, on).await?, load_job(ctx, event.job.id).await?);
+    match (runner, job) {
+        (Some(runner), Some(job)) if runner.job != job.id => assignment::swap(ctx, &runner, &job).await,
+        _ => Ok(()),
     }
-    let spare = match load_job(ctx, job).await?.and_then(|record| record.runner) {
-        Some(spare) if spare != name => load_runner(ctx.ledger.as_ref(), &spare).await?,
-        _ => None,
-    };
-    let spare = spare.filter(|spare| spare.state.is_alive()).map(|spare| spare.name);
-    let left = change_job(ctx, other, |record| {
-        if record.runner.as_deref() != Some(name) {
-            return false;
-        }
-        record.runner = None;
-        if let Some(spare) = &spare {
-            record.take_runner(spare);
-        }
-        if spare.is_none() && record.advance(ServiceEvent::Lose, now, format!("job {job} took its runner {name}")) {
-            // What was taken from it does not count as its attempt.
-            record.mints_stolen += 1;
-        }
-        true
-    })
-    .await?;
-    waiting::change(ctx, other, |want| {
-        let Some(holder) = want.holder.as_mut().filter(|holder| holder.runner == name) else {
-            return false;
-        };
-        match &spare {
-            Some(spare) => holder.runner.clone_from(spare),
-            None => want.holder = None,
-        }
-        true
-    })
-    .await?;
-    if left.is_some_and(|record| record.service == Service::Wanted && record.progress.is_past_queued()) {
-        waiting::close(ctx, other, "is over").await?;
-    }
-    if let Some(spare) = &spare {
-        change_runner(ctx, spare, |record| std::mem::replace(&mut record.job, other) != other).await?;
-    }
-    change_job(ctx, job, |record| {
-        record.take_runner(name);
-        record.advance(
-            ServiceEvent::Name,
-            now,
-            format!("took runner {name}, made for job {other}"),
-        );
-        true
-    })
-    .await?;
-    waiting::change(ctx, job, |want| {
-        want.holder = Some(records::Holder {
-            instance: runner.instance.clone(),
-            runner: name.to_owned(),
-            since: now,
-        });
-        true
-    })
-    .await?;
-    change_runner(ctx, name, |record| std::mem::replace(&mut record.job, job) != job).await?;
-    ctx.pool.wake();
-    Ok(())
 }
 
 /// Notes what an event says about runners of ours: a job runs on one, or is over and its runner goes. The event says where
@@ -297,9 +232,9 @@ pub(in crate::app) async fn follow_runner(
             }
         }
         let why = if over { "is over" } else { "runs elsewhere" };
-        waiting::close(ctx, job, why).await?;
+        assignment::close(ctx, job, why).await?;
     } else if over && record.service == Service::Served {
-        waiting::close(ctx, job, "is over").await?;
+        assignment::close(ctx, job, "is over").await?;
     }
     Ok(())
 }

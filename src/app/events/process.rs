@@ -5,7 +5,7 @@
 
 use super::{actions, gather};
 use crate::app::context::Context;
-use crate::app::jobs::record::load_job;
+use crate::app::jobs::record::{change_job, load_job};
 use crate::app::measure::Heard;
 use crate::app::pool::capacity;
 use crate::app::quarantine;
@@ -176,17 +176,16 @@ async fn ledger_facts(
 async fn store_decision(ctx: &Context, repository: &Repository, event: &JobEvent, entry: Entry) -> Result<(), Failure> {
     let shown = Progress::shown_by(event);
     let job = &event.job;
-    let mut heard = Heard::default();
-    records::update(
+    let heard = records::update(
         ctx.ledger.as_ref(),
         &job.id.to_string(),
         ctx.settings.retention,
-        |old: Option<JobRecord>| {
-            heard = Heard::of(old.as_ref(), event, &entry);
-            let mut record = old.unwrap_or_else(|| JobRecord::new(job.id, repository.name.clone(), job.run_id));
+        |record: &mut Option<JobRecord>| {
+            let heard = Heard::of(record.as_ref(), event, &entry);
+            let record = record.get_or_insert_with(|| JobRecord::new(job.id, repository.name.clone(), job.run_id));
             record.progress = record.progress.max(shown);
             record.note(entry.clone());
-            Some(record)
+            heard
         },
     )
     .await?;
@@ -251,16 +250,9 @@ async fn carry_out(
             first_failure.get_or_insert(failure);
             continue;
         }
-        records::update(
-            ctx.ledger.as_ref(),
-            &event.job.id.to_string(),
-            ctx.settings.retention,
-            |old: Option<JobRecord>| {
-                let mut record = old?;
-                record.cross_off(&decision.delivery, *action);
-                Some(record)
-            },
-        )
+        change_job(ctx, event.job.id, |record| {
+            record.cross_off(&decision.delivery, *action)
+        })
         .await?;
     }
     first_failure.map_or(Ok(()), Err)

@@ -10,16 +10,11 @@ pub async fn load_job(ctx: &Context, job: JobId) -> Result<Option<JobRecord>, Fa
     records::load(ctx.ledger.as_ref(), &job.to_string()).await
 }
 
-/// Changes the record of a job if there is one. `change` returns whether it changed anything. Returns the record afterwards.
-pub(in crate::app) async fn change_job(
+/// Changes the record of a job and returns the value of `change`, or none if nothing is known of the job.
+pub(in crate::app) async fn change_job<T>(
     ctx: &Context,
     job: JobId,
-    mut change: impl FnMut(&mut JobRecord) -> bool + Send,
-) -> Result<Option<JobRecord>, Failure> {
-    let (ledger, retention) = (ctx.ledger.as_ref(), ctx.settings.retention);
-    records::update(ledger, &job.to_string(), retention, |old: Option<JobRecord>| {
-        let mut record = old?;
-        change(&mut record).then_some(record)
-    })
-    .await
+    change: impl FnMut(&mut JobRecord) -> T + Send,
+) -> Result<Option<T>, Failure> {
+    records::change(ctx.ledger.as_ref(), &job.to_string(), ctx.settings.retention, change).await
 }

@@ -32,8 +32,8 @@ pub(in crate::app) async fn begin(
     }
     // The waiting record is written first. One without a job record is found and deleted, but a waiting job without
     // this record would be lost.
-    records::update(ledger, &job.to_string(), ctx.settings.retention, |old: Option<Want>| {
-        old.is_none().then(|| Want {
+    records::update(ledger, &job.to_string(), ctx.settings.retention, |waiting| {
+        waiting.get_or_insert_with(|| Want {
             event: event.clone(),
             delivery: delivery.clone(),
             received_at,
@@ -42,7 +42,7 @@ pub(in crate::app) async fn begin(
             tries: 0,
             not_before: None,
             holder: None,
-        })
+        });
     })
     .await?;
     change_job(ctx, job, |record| {
@@ -53,16 +53,20 @@ pub(in crate::app) async fn begin(
     Ok(())
 }
 
-/// Changes a waiting record, if there is one.
-pub(in crate::app) async fn change(
+/// Changes a waiting job and returns the value of `change`, or none if the job does not wait.
+pub(in crate::app) async fn change<T>(
     ctx: &Context,
     job: JobId,
-    mut change: impl FnMut(&mut Want) -> bool + Send,
-) -> Result<(), Failure> {
-    let retention = ctx.settings.retention;
-    records::update(ctx.ledger.as_ref(), &job.to_string(), retention, |old: Option<Want>| {
-        let mut want = old?;
-        change(&mut want).then_some(want)
+    change: impl FnMut(&mut Want) -> T + Send,
+) -> Result<Option<T>, Failure> {
+    records::change(ctx.ledger.as_ref(), &job.to_string(), ctx.settings.retention, change).await
+}
+
+/// Leaves a job alone until a time, after one more try that came to nothing.
+pub(in crate::app) async fn put_off(ctx: &Context, job: JobId, until: DateTime<Utc>) -> Result<(), Failure> {
+    change(ctx, job, |waiting| {
+        waiting.tries += 1;
+        waiting.not_before = Some(until);
     })
     .await?;
     Ok(())
@@ -71,11 +75,4 @@ pub(in crate::app) async fn change(
 /// Deletes the waiting record.
 pub(in crate::app) async fn forget(ctx: &Context, job: JobId) -> Result<(), Failure> {
     records::remove::<Want>(ctx.ledger.as_ref(), &job.to_string()).await
-}
-
-/// Closes a job that is over or no longer admitted.
-pub(in crate::app) async fn close(ctx: &Context, job: JobId, why: &str) -> Result<(), Failure> {
-    let now = ctx.clock.now();
-    change_job(ctx, job, |record| record.advance(ServiceEvent::Close, now, why)).await?;
-    forget(ctx, job).await
 }

@@ -1,7 +1,7 @@
 //! What the pool remembers from pass to pass: what tasks are about, and what did not work out. Nothing of it matters after
 //! a crash.
 
-use super::task::{BOOT, Task};
+use super::task::{BOOT, Effect, Task};
 use crate::app::measure::Boots;
 use crate::domain::retry::backoff;
 use crate::domain::slot::{Slot, SlotId};
@@ -144,7 +144,7 @@ impl Pool {
     }
 
     /// Lets go of what a task was about, and remembers what became of it. Gives whether it did something.
-    pub(super) fn end(&self, task: &Task, outcome: Result<bool, Failure>, now: DateTime<Utc>) -> bool {
+    pub(super) fn end(&self, task: &Task, effect: Result<Effect, Failure>, now: DateTime<Utc>) -> bool {
         let mut memory = self.lock();
         memory.count += 1;
         let count = memory.count;
@@ -159,19 +159,19 @@ impl Pool {
             memory.booted.retain(|over| count - *over < REMEMBERED);
         }
         if *task == Task::Sweep {
-            let cleanly = outcome.is_ok();
+            let cleanly = effect.is_ok();
             memory.swept = Some(Swept { at: now, cleanly });
         }
         let about = task.about();
-        match outcome {
-            Ok(true) => {
+        match effect {
+            Ok(Effect::Done) => {
                 // That a boot has begun does not say that it succeeds.
                 if *task != Task::Boot {
                     memory.later.remove(&about);
                 }
                 true
             }
-            Ok(false) => {
+            Ok(Effect::None) => {
                 memory.later.insert(about, (0, now + ASK_AGAIN));
                 false
             }

@@ -1,20 +1,20 @@
 //! Doing what a pass has planned. Everything here can be broken off and done again.
 
-use super::task::Task;
+use super::task::{Effect, Task};
 use crate::app::context::Context;
-use crate::app::jobs::record::change_job;
-use crate::app::jobs::waiting;
-use crate::app::records::{self, RunnerRecord};
+use crate::app::jobs::assignment;
+use crate::app::records::{self, Holder, RunnerRecord};
+use crate::app::runners::job_gate::Judged;
 use crate::app::runners::record::advance_runner;
+use crate::app::runners::sweep::Swept;
 use crate::app::runners::{job_gate, lifecycle, provision, sweep};
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::ids::JobId;
-use crate::domain::job::ServiceEvent;
 use crate::domain::runner_task::RunnerTask;
 use crate::ports::{Failure, RunnerHost};
 
-/// Gives false when there was nothing to be done yet.
-pub(super) async fn perform(ctx: &Context, host: &dyn RunnerHost, task: &Task) -> Result<bool, Failure> {
+/// Does what a task says.
+pub(super) async fn perform(ctx: &Context, host: &dyn RunnerHost, task: &Task) -> Result<Effect, Failure> {
     match task {
         Task::Boot => boot(ctx, host).await?,
         Task::Discard(slot, why) => {
@@ -25,25 +25,35 @@ pub(super) async fn perform(ctx: &Context, host: &dyn RunnerHost, task: &Task) -
             }
         }
         Task::Serve { job, slot, .. } => provision::serve(ctx, host, *job, slot).await?,
-        Task::Release(job, runner) => release(ctx, *job, runner).await?,
+        Task::Release(job, holder) => release(ctx, *job, holder).await?,
         Task::TakeOver(want, holder) => sweep::take_over(ctx, want, holder).await?,
-        Task::Sweep => return sweep::sweep(ctx).await,
+        Task::Sweep => {
+            return Ok(match sweep::sweep(ctx).await? {
+                Swept::Leftovers => Effect::Done,
+                Swept::Nothing => Effect::None,
+            });
+        }
         Task::Runner(what, record) => return perform_for(ctx, what, record).await,
     }
-    Ok(true)
+    Ok(Effect::Done)
 }
 
-async fn perform_for(ctx: &Context, what: &RunnerTask, record: &RunnerRecord) -> Result<bool, Failure> {
+async fn perform_for(ctx: &Context, what: &RunnerTask, record: &RunnerRecord) -> Result<Effect, Failure> {
     let name = record.name.as_str();
     match what {
         RunnerTask::Note(event) => drop(advance_runner(ctx, name, *event).await?),
-        RunnerTask::Judge(hello) => return job_gate::judge(ctx, name, hello).await,
+        RunnerTask::Judge(hello) => {
+            return Ok(match job_gate::judge(ctx, name, hello).await? {
+                Judged::Answered => Effect::Done,
+                Judged::Unknown => Effect::None,
+            });
+        }
         RunnerTask::Open => job_gate::open(ctx, record).await?,
-        RunnerTask::Ask => return sweep::ask_about(ctx, record).await,
+        RunnerTask::Ask => sweep::ask_about(ctx, record).await?,
         RunnerTask::End(outcome, why) => lifecycle::end(ctx, name, *outcome, why.as_deref()).await?,
         RunnerTask::TearDown => lifecycle::tear_down(ctx, name).await?,
     }
-    Ok(true)
+    Ok(Effect::Done)
 }
 
 async fn boot(ctx: &Context, host: &dyn RunnerHost) -> Result<(), Failure> {
@@ -67,30 +77,11 @@ async fn tell_boot_failed(ctx: &Context, why: &str) -> Result<(), Failure> {
     ctx.alerts.raise(Alert::new(&key, None, &what, ctx.clock.now())).await
 }
 
-/// A crash came between naming a runner and recording it: nobody was asked for it.
-async fn release(ctx: &Context, job: JobId, runner: &str) -> Result<(), Failure> {
-    if records::load::<RunnerRecord>(ctx.ledger.as_ref(), runner)
-        .await?
-        .is_some()
-    {
+/// Frees a job whose runner has no record: the worker died before it wrote that down, so GitHub was not asked for it.
+async fn release(ctx: &Context, job: JobId, holder: &Holder) -> Result<(), Failure> {
+    let runner: Option<RunnerRecord> = records::load(ctx.ledger.as_ref(), &holder.runner).await?;
+    if runner.is_some() {
         return Ok(());
     }
-    let now = ctx.clock.now();
-    change_job(ctx, job, |record| {
-        let is_its = record.runner.as_deref() == Some(runner);
-        let lost = is_its && record.advance(ServiceEvent::Lose, now, format!("runner {runner} is gone"));
-        if lost {
-            record.runner = None;
-        }
-        lost
-    })
-    .await?;
-    waiting::change(ctx, job, |want| {
-        let held = want.holder.as_ref().is_some_and(|holder| holder.runner == runner);
-        if held {
-            want.holder = None;
-        }
-        held
-    })
-    .await
+    assignment::take_over(ctx, job, holder, &format!("runner {} is gone", holder.runner)).await
 }

@@ -181,7 +181,7 @@ fn waiting(ctx: &Context, sight: &Sight, tasks: &mut Vec<Task>) -> Vec<WaitingJo
                 not_before: want.not_before.max(quarantined_until(ctx, sight, want)),
             }),
             Some(holder) if holder.instance == ctx.settings.instance && !lives(&holder.runner) => {
-                tasks.push(Task::Release(job, holder.runner.clone()));
+                tasks.push(Task::Release(job, holder.clone()));
             }
             // Whoever holds it has had all the time a runner has, and more.
             Some(holder) if sight.now - holder.since > overdue && holder.instance != ctx.settings.instance => {

@@ -25,13 +25,22 @@ pub(super) enum Task {
         repository: String,
     },
     /// Let go of a job whose runner, of this name, never came to be.
-    Release(JobId, String),
+    Release(JobId, Holder),
     /// Look whether a job still waits whose runner another instance does not bring up.
     TakeOver(Box<Want>, Holder),
     /// Do something for a runner.
     Runner(RunnerTask, Box<RunnerRecord>),
     /// Look for runners at GitHub that belong to nothing.
     Sweep,
+}
+
+/// The effect of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// The task did its work.
+    Done,
+    /// There was nothing to do yet.
+    None,
 }
 
 /// The key of tasks about a slot.

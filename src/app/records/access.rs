@@ -12,10 +12,10 @@ const LAYOUT: u32 = 1;
 /// Number of records in one page of a list.
 const PAGE: usize = 500;
 /// Maximum number of attempts of a compare-and-set that loses to another writer.
-const CONFLICTS: u32 = 50;
+const MAX_CONFLICTS: u32 = 50;
 
 /// A type of record, with its kind of key and its retention.
-pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync {
+pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync {
     const KIND: Kind;
 
     /// Returns true if the record must outlive `retention_s`.
@@ -61,35 +61,51 @@ pub async fn load<R: Record>(ledger: &dyn Ledger, id: &str) -> Result<Option<R>,
         .map(|(record, _)| record))
 }
 
-/// Changes a record by compare-and-set, again if somebody else was faster. `change` starts from nothing when there is no
-/// record, and returning none leaves everything as it is. Gives the record as it is afterwards.
+/// Changes a record by compare-and-set and returns the value of `change`. `change` receives the record, or none if there is
+/// none, and runs again if another writer was faster: only the value of the run whose result is stored is returned. A record
+/// that `change` leaves as it is, or takes away, is not written.
 ///
 /// # Errors
 /// The failure of the ledger.
-pub async fn update<R: Record>(
+pub async fn update<R: Record, T>(
     ledger: &dyn Ledger,
     id: &str,
     retention: Duration,
-    mut change: impl FnMut(Option<R>) -> Option<R> + Send,
-) -> Result<Option<R>, Failure> {
+    mut change: impl FnMut(&mut Option<R>) -> T + Send,
+) -> Result<T, Failure> {
     let key = Key::new(R::KIND, id);
-    for _ in 0..CONFLICTS {
+    for _ in 0..MAX_CONFLICTS {
         let (old, version) = load_versioned::<R>(ledger, &key).await?.unzip();
-        let Some(new) = change(old.clone()) else {
-            return Ok(old);
+        let mut new = old.clone();
+        let value = change(&mut new);
+        let Some(new) = new.filter(|new| old.as_ref() != Some(new)) else {
+            return Ok(value);
         };
         let new = new.shrunk();
         let keep = new.keep(retention);
-        let text = serde_json::to_string(&Versioned {
-            v: LAYOUT,
-            record: new.clone(),
-        })
-        .map_err(|error| Failure::Permanent(format!("cannot write record {key}: {error}")))?;
+        let text = serde_json::to_string(&Versioned { v: LAYOUT, record: new })
+            .map_err(|error| Failure::Permanent(format!("cannot write record {key}: {error}")))?;
         if let Put::Written(_) = ledger.put(&key, &text, version, keep).await? {
-            return Ok(Some(new));
+            return Ok(value);
         }
     }
     Err(Failure::Transient(format!("record {key} keeps changing under us")))
+}
+
+/// Changes a record if there is one, like [`update`]. Returns none if there is none.
+///
+/// # Errors
+/// The failure of the ledger.
+pub async fn change<R: Record, T>(
+    ledger: &dyn Ledger,
+    id: &str,
+    retention: Duration,
+    mut change: impl FnMut(&mut R) -> T + Send,
+) -> Result<Option<T>, Failure> {
+    update(ledger, id, retention, |record: &mut Option<R>| {
+        record.as_mut().map(&mut change)
+    })
+    .await
 }
 
 /// Returns at most `limit` records of one type.

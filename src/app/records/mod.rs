@@ -23,7 +23,7 @@ mod run;
 mod runner;
 mod want;
 
-pub use access::{Page, Record, all, list, load, page, remove, update};
+pub use access::{Page, Record, all, change, list, load, page, remove, update};
 pub use instance::InstanceRecord;
 pub use job::{Entry, JobRecord, KEPT_OF_OUTSIDERS, Moment};
 pub use pin::PinRecord;

@@ -103,6 +103,12 @@ impl RunnerRecord {
         }
     }
 
+    /// Returns the detail of its end as the rest of a sentence.
+    #[must_use]
+    pub fn more(&self) -> String {
+        self.detail.as_ref().map_or_else(String::new, |why| format!(" ({why})"))
+    }
+
     /// Returns the time when its name was recorded.
     #[must_use]
     pub fn named_at(&self) -> Option<DateTime<Utc>> {

@@ -60,22 +60,29 @@ async fn pin_first(
     shown: RepositoryIds,
     now: DateTime<Utc>,
 ) -> Result<(), Failure> {
-    let mut is_new = false;
-    records::update(ledger, &PinRecord::key(name), RETENTION, |old: Option<PinRecord>| {
-        is_new = old.is_none();
-        let mut record = old.unwrap_or_else(|| PinRecord {
-            name: name.clone(),
-            ids: RepositoryIds::default(),
-            at: now,
-            by: None,
-            why: None,
-            before: None,
-        });
-        let all = record.ids.or(shown);
-        let changed = all != record.ids && !record.ids.contradict(&shown);
-        record.ids = all;
-        changed.then_some(record)
-    })
+    let is_new = records::update(
+        ledger,
+        &PinRecord::key(name),
+        RETENTION,
+        |pin: &mut Option<PinRecord>| {
+            let ids = pin.as_ref().map(|pin| pin.ids).unwrap_or_default();
+            let all = ids.or(shown);
+            if all == ids || ids.contradict(&shown) {
+                return false;
+            }
+            let is_new = pin.is_none();
+            let pin = pin.get_or_insert_with(|| PinRecord {
+                name: name.clone(),
+                ids,
+                at: now,
+                by: None,
+                why: None,
+                before: None,
+            });
+            pin.ids = all;
+            is_new
+        },
+    )
     .await?;
     if is_new {
         tracing::info!(repository = %name, "{name} is {shown} from now on");
@@ -128,18 +135,23 @@ pub async fn accept(
     shown: RepositoryIds,
     (by, why): (&str, &str),
     now: DateTime<Utc>,
-) -> Result<Option<PinRecord>, Failure> {
-    records::update(ledger, &PinRecord::key(name), RETENTION, |old: Option<PinRecord>| {
-        let before = old.map(|old| old.ids);
-        Some(PinRecord {
-            name: name.clone(),
-            ids: shown,
-            at: now,
-            by: Some(by.to_owned()),
-            why: Some(why.to_owned()),
-            before,
-        })
-    })
+) -> Result<PinRecord, Failure> {
+    records::update(
+        ledger,
+        &PinRecord::key(name),
+        RETENTION,
+        |pin: &mut Option<PinRecord>| {
+            let accepted = PinRecord {
+                name: name.clone(),
+                ids: shown,
+                at: now,
+                by: Some(by.to_owned()),
+                why: Some(why.to_owned()),
+                before: pin.as_ref().map(|old| old.ids),
+            };
+            pin.insert(accepted).clone()
+        },
+    )
     .await
 }
 

@@ -23,24 +23,25 @@ pub(in crate::app) async fn roll_back(
         return Ok(());
     }
     let at = ctx.clock.now();
-    records::update(ledger, name.as_str(), retention, |old: Option<RepositoryRecord>| {
-        let mut record = old.unwrap_or_default();
-        record.rolled_back.get_or_insert(RolledBack { at, job });
-        Some(record)
-    })
+    records::update(
+        ledger,
+        name.as_str(),
+        retention,
+        |record: &mut Option<RepositoryRecord>| {
+            let rolled_back = &mut record.get_or_insert_default().rolled_back;
+            rolled_back.get_or_insert(RolledBack { at, job });
+        },
+    )
     .await?;
     let set = ctx.github.set_variable(name, &repository.variable, "false").await;
     set.map_err(passing)?;
     ctx.github_cache.forget_variable(name);
     tracing::error!(repository = %name, job = job.0, "self-hosted routing of {name} was switched off");
     ctx.alerts.raise(decision.alert(AlertKind::Rollback)).await?;
-    records::update(ledger, &run, retention, |old: Option<RunRecord>| {
-        let mut record = old.unwrap_or_default();
-        record.rolled_back = true;
-        Some(record)
+    records::update(ledger, &run, retention, |record: &mut Option<RunRecord>| {
+        record.get_or_insert_default().rolled_back = true;
     })
-    .await?;
-    Ok(())
+    .await
 }
 
 /// Once a person has switched routing on again, what jitgate did before is over: switched off later, it drains.
@@ -64,16 +65,12 @@ pub(in crate::app) async fn forget_rollback(
     }
     let key = AlertKey::new(AlertKind::Rollback, Some(name));
     ctx.alerts.over(&key, None).await?;
-    records::update(
-        ledger,
-        name.as_str(),
-        ctx.settings.retention,
-        |old: Option<RepositoryRecord>| {
-            let mut record = old.filter(is_over)?;
+    let retention = ctx.settings.retention;
+    records::change(ledger, name.as_str(), retention, |record: &mut RepositoryRecord| {
+        if is_over(record) {
             record.rolled_back = None;
-            Some(record)
-        },
-    )
+        }
+    })
     .await?;
     Ok(())
 }

@@ -125,9 +125,14 @@ impl Claim {
     async fn write_over(&self, found: Option<&InstanceRecord>) -> Result<bool, Failure> {
         let mut held = self.held.lock().await;
         let ours = self.record(found.map_or(0, |found| found.beat.wrapping_add(1)));
-        let change = |old: Option<InstanceRecord>| (old.as_ref() == found).then(|| ours.clone());
-        let written = records::update(self.ledger.as_ref(), &self.name, LEASE, change).await?;
-        let is_ours = written.as_ref() == Some(&ours);
+        let is_ours = records::update(self.ledger.as_ref(), &self.name, LEASE, |record| {
+            let is_unchanged = record.as_ref() == found;
+            if is_unchanged {
+                *record = Some(ours.clone());
+            }
+            is_unchanged
+        })
+        .await?;
         if is_ours {
             *held = Held::At(ours.beat);
         }
@@ -142,30 +147,27 @@ impl Claim {
             Held::Perhaps(beat) => (beat, true),
         };
         *held = Held::Perhaps(last);
-        let mut beat = None;
-        let change = |old: Option<InstanceRecord>| {
-            let next = match &old {
-                // The store was away for longer than the lease, or has lost it.
-                None => last.wrapping_add(2),
-                // The beat tells a process from its own copy in the snapshot of a running machine.
-                Some(old) if old.process == self.process && old.beat == last => last.wrapping_add(1),
-                Some(old) if old.process == self.process && lost_answer && old.beat == last.wrapping_add(1) => {
-                    last.wrapping_add(2)
-                }
-                Some(_) => {
-                    beat = None;
-                    return None;
-                }
-            };
-            beat = Some(next);
-            Some(self.record(next))
-        };
-        records::update(self.ledger.as_ref(), &self.name, LEASE, change).await?;
-        if let Some(beat) = beat {
-            *held = Held::At(beat);
-        } else {
-            *held = Held::Not;
-        }
+        let beat = records::update(
+            self.ledger.as_ref(),
+            &self.name,
+            LEASE,
+            |record: &mut Option<InstanceRecord>| {
+                let next = match record {
+                    // The store was away for longer than the lease, or has lost it.
+                    None => last.wrapping_add(2),
+                    // The beat tells a process from its own copy in the snapshot of a running machine.
+                    Some(old) if old.process == self.process && old.beat == last => last.wrapping_add(1),
+                    Some(old) if old.process == self.process && lost_answer && old.beat == last.wrapping_add(1) => {
+                        last.wrapping_add(2)
+                    }
+                    Some(_) => return None,
+                };
+                *record = Some(self.record(next));
+                Some(next)
+            },
+        )
+        .await?;
+        *held = beat.map_or(Held::Not, Held::At);
         Ok(beat.is_some())
     }
 

@@ -5,11 +5,11 @@
 //! that is admitted right now goes on, and keeps its verdict. Everything else loses the runner with all that is in it.
 
 use super::lifecycle;
-use super::record::{advance_runner, change_runner, note_job};
+use super::record::{advance_runner, note_job};
 use crate::app::context::Context;
 use crate::app::events::process::{Processed, Request, Stage, process_event};
+use crate::app::jobs::assignment;
 use crate::app::jobs::record::change_job;
-use crate::app::jobs::waiting;
 use crate::app::records::{Entered, RunnerRecord};
 use crate::app::settings::Repository;
 use crate::domain::admission::AdmissionVerdict;
@@ -18,7 +18,7 @@ use crate::domain::decision::Action;
 use crate::domain::event::{self, Job, JobEvent, JobStatus};
 use crate::domain::facts::Admitted;
 use crate::domain::ids::{DeliveryId, RunId};
-use crate::domain::job::{Progress, ServiceEvent};
+use crate::domain::job::Progress;
 use crate::domain::pin::RepositoryIds;
 use crate::domain::reason;
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
@@ -26,56 +26,59 @@ use crate::domain::slot::{Hello, SlotId};
 use crate::ports::Failure;
 use crate::ports::github::{Purpose, RunnerScope};
 
-/// Finds out who is at the gate and answers. Gives false while GitHub does not show any job on the runner.
-pub(in crate::app) async fn judge(ctx: &Context, name: &str, hello: &Hello) -> Result<bool, Failure> {
+/// The result of [`judge`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::app) enum Judged {
+    /// The gate was opened, the runner was ended, or the runner is at no gate any more.
+    Answered,
+    /// GitHub shows no job on the runner yet.
+    Unknown,
+}
+
+/// Finds out which job waits at the gate of a runner, and answers.
+pub(in crate::app) async fn judge(ctx: &Context, name: &str, hello: &Hello) -> Result<Judged, Failure> {
     let Some(runner) = advance_runner(ctx, name, RunnerEvent::Knocked).await? else {
-        return Ok(true);
+        return Ok(Judged::Answered);
     };
     let Some((repository, job)) = find(ctx, &runner, hello).await? else {
-        return Ok(false);
+        return Ok(Judged::Unknown);
     };
     if let Some(on) = &job.runner {
         note_job(ctx, on, job.id).await?;
     }
-    let Some(admitted) = admit(ctx, repository, &runner, &job).await? else {
-        let why = format!("job {} of {} has no right to it", job.id, repository.name);
-        if job.id == runner.job {
-            // GitHub fails it once its runner is gone: it runs nowhere else.
-            change_job(ctx, job.id, |record| {
-                let before = record.progress;
-                record.progress = before.max(Progress::InProgress);
-                record.progress != before
-            })
-            .await?;
-        }
-        lifecycle::end(ctx, name, Outcome::GateRefused, Some(&why)).await?;
-        return Ok(true);
-    };
-    let now = ctx.clock.now();
-    // On record before it is done: a crash in between opens the gate again, and a theft found later knows of it.
-    let passed = change_runner(ctx, name, |record| record.advance(RunnerEvent::Admitted, now)).await?;
-    if passed.is_none_or(|record| !record.passed_gate || !record.state.is_alive()) {
-        return Ok(true);
+    match admit(ctx, repository, &runner, &job).await? {
+        Some(admitted) => let_through(ctx, &runner, &job, &admitted).await?,
+        None => refuse(ctx, repository, &runner, &job).await?,
     }
-    change_job(ctx, job.id, |record| {
-        record.progress = record.progress.max(Progress::InProgress);
-        record.admitted = Some(admitted.clone());
-        record.advance(
-            ServiceEvent::Begin,
-            now,
-            format!("let through the gate of runner {name}"),
-        );
-        true
-    })
-    .await?;
-    waiting::forget(ctx, job.id).await?;
-    open(ctx, &runner).await?;
+    Ok(Judged::Answered)
+}
+
+async fn refuse(ctx: &Context, repository: &Repository, runner: &RunnerRecord, job: &Job) -> Result<(), Failure> {
+    if job.id == runner.job {
+        // GitHub fails it once its runner is gone: it runs nowhere else.
+        change_job(ctx, job.id, |record| {
+            record.progress = record.progress.max(Progress::InProgress)
+        })
+        .await?;
+    }
+    let why = format!("job {} of {} has no right to it", job.id, repository.name);
+    lifecycle::end(ctx, &runner.name, Outcome::GateRefused, Some(&why)).await
+}
+
+async fn let_through(ctx: &Context, runner: &RunnerRecord, job: &Job, admitted: &Admitted) -> Result<(), Failure> {
+    // On record before it is done: a crash in between opens the gate again, and a theft found later knows of it.
+    let passed = advance_runner(ctx, &runner.name, RunnerEvent::Admitted).await?;
+    if passed.is_none_or(|record| !record.passed_gate || !record.state.is_alive()) {
+        return Ok(());
+    }
+    assignment::start(ctx, runner, job.id, admitted).await?;
+    open(ctx, runner).await?;
     // Runners come up here, whatever was wrong before.
     for of in [None, Some(&runner.repository)] {
         let key = AlertKey::new(AlertKind::RunnerBootFailure, of);
         ctx.alerts.over(&key, None).await?;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Opens the gate of a runner whose job was let through.

@@ -9,9 +9,10 @@ use super::record::{advance_runner, change_runner};
 use crate::app::context::Context;
 use crate::app::events::github_cache::PULLS_AT_ADMISSION;
 use crate::app::events::process::{Processed, Request, Stage, process_event};
+use crate::app::jobs::assignment::{self, Assigned};
 use crate::app::jobs::record::{change_job, load_job};
 use crate::app::jobs::waiting;
-use crate::app::records::{self, Holder, JobRecord, RunnerRecord, Want};
+use crate::app::records::{self, JobRecord, Want};
 use crate::app::repositories::pins::{self, Meaning};
 use crate::app::settings::Repository;
 use crate::domain::admission::AdmissionVerdict;
@@ -20,7 +21,7 @@ use crate::domain::ids::JobId;
 use crate::domain::job::{Service, ServiceEvent};
 use crate::domain::reason::{self, Reason};
 use crate::domain::retry::backoff;
-use crate::domain::runner::{Outcome, RunnerEvent, runner_name};
+use crate::domain::runner::{Outcome, RunnerEvent};
 use crate::domain::slot::SlotId;
 use crate::ports::github::{JitOutcome, JitRequest, JitRunner};
 use crate::ports::{Event, Failure, RunnerHost};
@@ -58,35 +59,46 @@ pub(in crate::app) async fn serve(
             return waiting::forget(ctx, job).await;
         }
     }
-    if !is_admitted(ctx, repository, &want, &record).await? {
+    if clear_admission(ctx, repository, &want, &record).await? == Clearance::Withheld {
         return Ok(());
     }
     if let Some(until) = ctx.github.jit_not_before() {
         // A request would be refused, and its name used up for nothing.
-        return waiting::change(ctx, job, |want| {
-            want.not_before = Some(until);
-            true
-        })
-        .await;
-    }
-    if !is_in_the_pinned_repository(ctx, repository, &want).await? {
+        waiting::change(ctx, job, |want| want.not_before = Some(until)).await?;
         return Ok(());
     }
-    let Some(name) = take_name(ctx, &want, &record, slot).await? else {
+    if clear_repository(ctx, repository, &want).await? == Clearance::Withheld {
         return Ok(());
-    };
-    make(ctx, host, repository, &want, &name, slot).await
+    }
+    match assignment::assign(ctx, &want, &record, slot).await? {
+        Assigned::Runner(name) => make(ctx, host, repository, &want, &name, slot).await,
+        Assigned::Overtaken(name) => lifecycle::end(ctx, &name, Outcome::Cancelled, None).await,
+        Assigned::Held => Ok(()),
+    }
 }
 
-/// Whether the job may have a runner now. If not, it is put off or closed.
-async fn is_admitted(ctx: &Context, repository: &Repository, want: &Want, record: &JobRecord) -> Result<bool, Failure> {
+/// The result of a check before a runner is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Clearance {
+    Granted,
+    /// The job was put off or closed.
+    Withheld,
+}
+
+/// Checks that the job is admitted now.
+async fn clear_admission(
+    ctx: &Context,
+    repository: &Repository,
+    want: &Want,
+    record: &JobRecord,
+) -> Result<Clearance, Failure> {
     let job = want.event.job.id;
     let fresh = |decision: &Decision| {
         let age = ctx.clock.now() - decision.decided_at;
         decision.actions.contains(&Action::Provision) && age < PULLS_AT_ADMISSION
     };
     if record.entry(&want.delivery).is_some_and(|entry| fresh(&entry.decision)) {
-        return Ok(true);
+        return Ok(Clearance::Granted);
     }
     let request = Request {
         delivery: &want.delivery,
@@ -95,41 +107,34 @@ async fn is_admitted(ctx: &Context, repository: &Repository, want: &Want, record
         stage: Stage::Provision,
     };
     let Processed { decision, not_before } = process_event(ctx, &request, repository, &want.event).await?;
-    let now = ctx.clock.now();
     match decision.admission.verdict {
         AdmissionVerdict::Admit => {
-            waiting::change(ctx, job, |want| std::mem::take(&mut want.tries) > 0).await?;
-            Ok(true)
+            waiting::change(ctx, job, |want| want.tries = 0).await?;
+            return Ok(Clearance::Granted);
         }
         // The pool sees for itself when that is over.
-        AdmissionVerdict::Hold if decision.admission.reasons == [Reason::Quarantined] => Ok(false),
+        AdmissionVerdict::Hold if decision.admission.reasons == [Reason::Quarantined] => {}
         AdmissionVerdict::Hold => {
-            let until = not_before.max(Some(now + backoff(want.tries, 0.0)));
-            waiting::change(ctx, job, |want| {
-                want.tries += 1;
-                want.not_before = until;
-                true
-            })
-            .await?;
-            Ok(false)
+            let next = ctx.clock.now() + backoff(want.tries, 0.0);
+            waiting::put_off(ctx, job, not_before.map_or(next, |until| until.max(next))).await?;
         }
         AdmissionVerdict::Deny | AdmissionVerdict::None => {
             let reasons = reason::join(&decision.admission.reasons);
-            waiting::close(ctx, job, &format!("gets no runner: {reasons}")).await?;
-            Ok(false)
+            assignment::close(ctx, job, &format!("gets no runner: {reasons}")).await?;
         }
     }
+    Ok(Clearance::Withheld)
 }
 
-/// Whether the name still means the pinned repository, by GitHub's word of this moment: the request for a runner goes to
-/// whoever has the name. If not, the job is put off or closed.
-async fn is_in_the_pinned_repository(ctx: &Context, repository: &Repository, want: &Want) -> Result<bool, Failure> {
+/// Checks that the name still means the pinned repository, by GitHub's word of this moment: the request for a runner goes to
+/// the owner of the name.
+async fn clear_repository(ctx: &Context, repository: &Repository, want: &Want) -> Result<Clearance, Failure> {
     let job = want.event.job.id;
     let until = match pins::look(ctx, repository).await {
-        Ok(Meaning::Same) => return Ok(true),
+        Ok(Meaning::Same) => return Ok(Clearance::Granted),
         Ok(Meaning::Changed) => {
-            waiting::close(ctx, job, &format!("gets no runner: {}", Reason::RepositoryChanged)).await?;
-            return Ok(false);
+            assignment::close(ctx, job, &format!("gets no runner: {}", Reason::RepositoryChanged)).await?;
+            return Ok(Clearance::Withheld);
         }
         Ok(Meaning::Nothing) => {
             tracing::warn!(job = job.0, "GitHub shows no repository {}", repository.name);
@@ -142,62 +147,8 @@ async fn is_in_the_pinned_repository(ctx: &Context, repository: &Repository, wan
         }
     };
     let next = ctx.clock.now() + backoff(want.tries, 0.0);
-    waiting::change(ctx, job, |want| {
-        want.tries += 1;
-        want.not_before = until.max(Some(next));
-        true
-    })
-    .await?;
-    Ok(false)
-}
-
-/// Records the job's next runner: who makes it, its name, and that the job has it. None when somebody else was faster or
-/// no attempt is left.
-async fn take_name(ctx: &Context, want: &Want, record: &JobRecord, slot: &SlotId) -> Result<Option<String>, Failure> {
-    let (settings, now, job) = (&ctx.settings, ctx.clock.now(), record.id);
-    let number = record.mints + 1;
-    let name = runner_name(&settings.name_prefix, &settings.instance, job, number);
-    let mut is_ours = false;
-    waiting::change(ctx, job, |want| {
-        is_ours = want.holder.is_none();
-        if is_ours {
-            want.holder = Some(Holder {
-                instance: settings.instance.clone(),
-                runner: name.clone(),
-                since: now,
-            });
-        }
-        is_ours
-    })
-    .await?;
-    if !is_ours {
-        return Ok(None);
-    }
-    let runner = RunnerRecord::named(
-        name.clone(),
-        &settings.instance,
-        want.repository.clone(),
-        job,
-        &slot.0,
-        now,
-    );
-    records::update(ctx.ledger.as_ref(), &name, settings.retention, |_| Some(runner.clone())).await?;
-    let mut named = false;
-    change_job(ctx, job, |record| {
-        named = record.mints + 1 == number && record.advance(ServiceEvent::Name, now, format!("runner {name} is made"));
-        if named {
-            record.mints = number;
-            record.take_runner(&name);
-        }
-        named
-    })
-    .await?;
-    if !named {
-        // Events were faster: the job is over, or has another runner.
-        lifecycle::end(ctx, &name, Outcome::Cancelled, None).await?;
-        return Ok(None);
-    }
-    Ok(Some(name))
+    waiting::put_off(ctx, job, until.map_or(next, |until| until.max(next))).await?;
+    Ok(Clearance::Withheld)
 }
 
 async fn make(
@@ -245,9 +196,9 @@ async fn put_off(ctx: &Context, job: JobId, until: DateTime<Utc>) -> Result<(), 
     let latest = ctx.clock.now() + TimeDelta::hours(1);
     waiting::change(ctx, job, |want| {
         want.not_before = want.not_before.max(Some(until.min(latest)));
-        true
     })
-    .await
+    .await?;
+    Ok(())
 }
 
 async fn start(
@@ -261,12 +212,13 @@ async fn start(
 ) -> Result<(), Failure> {
     let now = ctx.clock.now();
     let (id, config) = (runner.id, runner.config);
-    let record = change_runner(ctx, name, |record| {
-        record.id = Some(id);
-        record.advance(RunnerEvent::Made, now)
-    })
-    .await?;
-    if record.is_none_or(|record| !record.state.is_alive()) {
+    let is_alive = change_runner(ctx, name, |record| {
+        if record.advance(RunnerEvent::Made, now) {
+            record.id = Some(id);
+        }
+        record.state.is_alive()
+    });
+    if is_alive.await? != Some(true) {
         // The job was cancelled meanwhile, and nothing of its runner was there yet to be removed.
         ctx.github.delete_runner(&repository.scope, id).await?;
         return lifecycle::tear_down(ctx, name).await;

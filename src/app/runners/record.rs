@@ -29,53 +29,53 @@ pub(in crate::app) async fn runner_of_event(
     Ok(known.filter(|known| known.id.is_none_or(|id| id == runner.id)))
 }
 
-/// Changes the record of a runner of which something is left. Gives it as it is afterwards.
-pub(in crate::app) async fn change_runner(
+/// Changes the record of a runner that is not destroyed and returns the value of `change`, or none if there is no such
+/// runner. The first change that shows a job on the runner is its pick-up.
+pub(in crate::app) async fn change_runner<T>(
     ctx: &Context,
     name: &str,
-    mut change: impl FnMut(&mut RunnerRecord) -> bool + Send,
-) -> Result<Option<RunnerRecord>, Failure> {
+    mut change: impl FnMut(&mut RunnerRecord) -> T + Send,
+) -> Result<Option<T>, Failure> {
     let retention = ctx.settings.retention;
-    let mut picked_up = None;
-    let changed = records::update(ctx.ledger.as_ref(), name, retention, |old: Option<RunnerRecord>| {
-        let mut record = old?;
-        let known = measure::pickup(&record);
-        let changed = change(&mut record);
-        picked_up = measure::pickup(&record).filter(|_| changed && known.is_none());
-        changed.then_some(record)
+    let changed = records::change(ctx.ledger.as_ref(), name, retention, |record| {
+        let before = measure::pickup(record);
+        let value = change(record);
+        (value, measure::pickup(record).filter(|_| before.is_none()))
     })
     .await?;
+    let Some((value, picked_up)) = changed else {
+        return Ok(None);
+    };
     if let Some(took) = picked_up {
         ctx.observer.observe(&Event::RunnerPickedUp { took });
     }
-    Ok(changed)
+    Ok(Some(value))
 }
 
-/// Advances a runner.
+/// Advances a runner and returns its record.
 pub(in crate::app) async fn advance_runner(
     ctx: &Context,
     name: &str,
     event: RunnerEvent,
 ) -> Result<Option<RunnerRecord>, Failure> {
     let now = ctx.clock.now();
-    change_runner(ctx, name, |record| record.advance(event, now)).await
+    change_runner(ctx, name, |record| {
+        record.advance(event, now);
+        record.clone()
+    })
+    .await
 }
 
-/// Notes which job GitHub gave a runner to.
+/// Notes the job that GitHub gave a runner to.
 pub(in crate::app) async fn note_job(ctx: &Context, runner: &event::JobRunner, job: JobId) -> Result<(), Failure> {
     let now = ctx.clock.now();
     change_runner(ctx, &runner.name, |record| {
-        let mut changed = record.advance(RunnerEvent::Connected, now);
+        record.advance(RunnerEvent::Connected, now);
         if record.taken_by.is_none() {
             record.taken_by = Some(job);
             record.taken_at.get_or_insert(now);
-            changed = true;
         }
-        if record.id.is_none() {
-            record.id = Some(runner.id);
-            changed = true;
-        }
-        changed
+        record.id.get_or_insert(runner.id);
     })
     .await?;
     Ok(())
@@ -85,11 +85,9 @@ pub(in crate::app) async fn note_job(ctx: &Context, runner: &event::JobRunner, j
 pub(in crate::app) async fn note_busy(ctx: &Context, name: &str) -> Result<(), Failure> {
     let now = ctx.clock.now();
     change_runner(ctx, name, |record| {
-        let idle = record.taken_at.is_none() && record.state < RunnerState::Gated;
-        if idle {
-            record.taken_at = Some(now);
+        if record.state < RunnerState::Gated {
+            record.taken_at.get_or_insert(now);
         }
-        idle
     })
     .await?;
     Ok(())

@@ -7,30 +7,36 @@
 use super::record::{note_busy, note_job};
 use super::{lifecycle, ungated};
 use crate::app::context::Context;
-use crate::app::jobs::record::change_job;
-use crate::app::jobs::waiting;
+use crate::app::jobs::{assignment, waiting};
 use crate::app::records::{Holder, RunnerRecord, Want};
 use crate::app::settings::Repository;
 use crate::domain::event::{JobRunner, JobStatus};
-use crate::domain::job::ServiceEvent;
 use crate::domain::runner::{Outcome, is_job_and_attempt, runners_of};
 use crate::ports::Failure;
 use crate::ports::github::{Deletion, Purpose, RunnerScope};
 use crate::ports::ledger::{Key, Kind};
 use std::collections::BTreeSet;
 
-/// Lists runners, tells of those that nobody knows, and removes GitHub's records of this instance's runners that are in no ledger. Gives whether there were any.
-pub(in crate::app) async fn sweep(ctx: &Context) -> Result<bool, Failure> {
+/// The result of [`sweep`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::app) enum Swept {
+    /// GitHub had runners of this instance that are in no ledger.
+    Leftovers,
+    Nothing,
+}
+
+/// Lists runners, reports unknown ones, and removes GitHub's records of this instance's runners that are in no ledger.
+pub(in crate::app) async fn sweep(ctx: &Context) -> Result<Swept, Failure> {
     let ours = runners_of(&ctx.settings.name_prefix, &ctx.settings.instance);
-    let mut found = false;
+    let mut swept = Swept::Nothing;
     let mut failed = None;
     for scope in scopes(ctx) {
-        if let Err(failure) = sweep_scope(ctx, &scope, &ours, &mut found).await {
+        if let Err(failure) = sweep_scope(ctx, &scope, &ours, &mut swept).await {
             // One that cannot be listed holds up no other.
             failed.get_or_insert(failure);
         }
     }
-    failed.map_or(Ok(found), Err)
+    failed.map_or(Ok(swept), Err)
 }
 
 fn scopes(ctx: &Context) -> Vec<RunnerScope> {
@@ -48,7 +54,7 @@ fn scopes(ctx: &Context) -> Vec<RunnerScope> {
         .collect()
 }
 
-async fn sweep_scope(ctx: &Context, scope: &RunnerScope, ours: &str, found: &mut bool) -> Result<(), Failure> {
+async fn sweep_scope(ctx: &Context, scope: &RunnerScope, ours: &str, swept: &mut Swept) -> Result<(), Failure> {
     let mut busy = None;
     let listed = ctx.github.runners(scope).await?;
     ungated::tell(ctx, scope, &listed, ours).await?;
@@ -68,7 +74,7 @@ async fn sweep_scope(ctx: &Context, scope: &RunnerScope, ours: &str, found: &mut
                 "GitHub still has runner {}, which is over",
                 runner.name
             );
-            *found = true;
+            *swept = Swept::Leftovers;
             if ctx.github.delete_runner(scope, runner.id).await? == Deletion::Busy {
                 busy.get_or_insert(runner.name);
             }
@@ -80,12 +86,10 @@ async fn sweep_scope(ctx: &Context, scope: &RunnerScope, ours: &str, found: &mut
     }
 }
 
-/// No job took a runner in time, as far as we heard: asks GitHub what became of the job it is there for. Gives false when
-/// it has to be asked again.
-pub(in crate::app) async fn ask_about(ctx: &Context, runner: &RunnerRecord) -> Result<bool, Failure> {
+/// No job took a runner in time, as far as we heard: asks GitHub what became of the job it is there for.
+pub(in crate::app) async fn ask_about(ctx: &Context, runner: &RunnerRecord) -> Result<(), Failure> {
     let Some(repository) = ctx.settings.repository(runner.repository.as_str()) else {
-        lifecycle::end(ctx, &runner.name, Outcome::Cancelled, None).await?;
-        return Ok(true);
+        return lifecycle::end(ctx, &runner.name, Outcome::Cancelled, None).await;
     };
     let job = ctx.github.job(&repository.name, runner.job, Purpose::Admit).await?;
     let outcome = match job {
@@ -96,18 +100,16 @@ pub(in crate::app) async fn ask_about(ctx: &Context, runner: &RunnerRecord) -> R
         Some(job) if job.status == JobStatus::InProgress => {
             let here = |on: &&JobRunner| on.name == runner.name;
             if let Some(on) = job.runner.as_ref().filter(here) {
-                note_job(ctx, on, job.id).await?;
-                return Ok(true);
+                return note_job(ctx, on, job.id).await;
             }
             Outcome::Cancelled
         }
         Some(_) => Outcome::Cancelled,
     };
     if outcome == Outcome::Cancelled {
-        waiting::close(ctx, runner.job, "GitHub says that it is over, or runs elsewhere").await?;
+        assignment::close(ctx, runner.job, "GitHub says that it is over, or runs elsewhere").await?;
     }
-    lifecycle::end(ctx, &runner.name, outcome, None).await?;
-    Ok(true)
+    lifecycle::end(ctx, &runner.name, outcome, None).await
 }
 
 /// Whether GitHub shows a job on a runner, though it is not the one that the runner is there for.
@@ -132,28 +134,18 @@ pub(in crate::app) async fn take_over(ctx: &Context, want: &Want, holder: &Holde
         None | Some(JobStatus::Queued) => {
             let what = format!("runner {} of another instance does not come up", holder.runner);
             tracing::warn!(job = job.0, runner = holder.runner, "{what}: job {job} is taken over");
-            change_job(ctx, job, |record| {
-                let is_its = record.runner.as_ref() == Some(&holder.runner);
-                let lost = is_its && record.advance(ServiceEvent::Lose, now, what.clone());
-                if lost {
-                    record.runner = None;
-                }
-                lost
-            })
-            .await?;
-            waiting::change(ctx, job, |want| want.holder.take_if(|held| held == holder).is_some()).await
+            assignment::take_over(ctx, job, holder, &what).await
         }
         Some(JobStatus::InProgress) if on.is_some_and(|on| on.name == holder.runner) => {
             // It is alive after all, and its instance the only one that can open its gate.
-            waiting::change(ctx, job, |want| match want.holder.as_mut() {
-                Some(held) if held == holder => {
+            waiting::change(ctx, job, |want| {
+                if let Some(held) = want.holder.as_mut().filter(|held| *held == holder) {
                     held.since = now;
-                    true
                 }
-                _ => false,
             })
-            .await
+            .await?;
+            Ok(())
         }
-        _ => waiting::close(ctx, job, "GitHub says that it is over, or runs elsewhere").await,
+        _ => assignment::close(ctx, job, "GitHub says that it is over, or runs elsewhere").await,
     }
 }

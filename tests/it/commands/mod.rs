@@ -9,6 +9,6 @@ mod export;
 mod metrics;
 mod repository;
 mod runners;
-mod stage;
+pub(crate) mod stage;
 mod verify;
 mod why;

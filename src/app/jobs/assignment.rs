@@ -1,0 +1,262 @@
+//! The assignment: the relation between a job and the runner that serves it. Every change of it is made here.
+//!
+//! The assignment lies in three records: the waiting job names the holder that serves it, the job names its runner, and the
+//! runner names the job that it serves. No store changes them together, so each operation writes them one after the other,
+//! and a crash can come between any two writes. Three rules keep what a crash leaves repairable:
+//!
+//! - The holder of a waiting job is a lock: it is set first and freed last, so no two runners are made for one job.
+//! - The job changes before the runner does, and the runner is destroyed last: listing the runners finds every unfinished
+//!   operation, and its repetition finds the done writes done.
+//! - A job that is still owed a runner always has its waiting job, which the pool lists.
+//!
+//! | operation | order of writes | after a crash |
+//! |---|---|---|
+//! | [`assign`] | 1. holder, 2. runner, 3. job | after 1 no such runner exists: the pool frees the holder ([`take_over`]); after 2 the runner ends at its deadline, and its [`release`] frees the holder |
+//! | [`swap`] | 1. spare runner, 2. the other job, 3. its holder, 4. job, 5. holder, 6. runner | the delivery comes again, and the runner still names the other job; a spare that no job names by then is a stray, which the pool ends |
+//! | [`start`] | 1. job, 2. waiting job is removed | the pool finds a waiting job that is served, and removes it |
+//! | [`release`] | 1. job, 2. holder, or the waiting job is removed | the runner is not destroyed yet: its tear-down comes again |
+//! | [`take_over`] | 1. job, 2. holder | the holder is still there: the pool comes again |
+//! | [`close`] | 1. job, 2. waiting job is removed | the pool finds a waiting job that is closed, and removes it |
+
+use super::record::change_job;
+use super::waiting;
+use crate::app::context::Context;
+use crate::app::records::{self, Holder, JobRecord, RunnerRecord, Want};
+use crate::app::runners::record::change_runner;
+use crate::domain::facts::Admitted;
+use crate::domain::ids::JobId;
+use crate::domain::job::{Progress, Service, ServiceEvent};
+use crate::domain::runner::{Outcome, runner_name};
+use crate::domain::slot::SlotId;
+use crate::ports::Failure;
+
+/// The result of [`assign`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::app) enum Assigned {
+    /// The job has this runner, which is not made yet.
+    Runner(String),
+    /// Another worker makes a runner for the job.
+    Held,
+    /// The job ended or got another runner meanwhile. This runner has a record and no job: the caller ends it.
+    Overtaken(String),
+}
+
+/// Assigns the next runner to a job: records its name before GitHub is asked for it.
+pub(in crate::app) async fn assign(
+    ctx: &Context,
+    want: &Want,
+    job: &JobRecord,
+    slot: &SlotId,
+) -> Result<Assigned, Failure> {
+    let (settings, now) = (&ctx.settings, ctx.clock.now());
+    let number = job.mints + 1;
+    let name = runner_name(&settings.name_prefix, &settings.instance, job.id, number);
+    let holder = Holder {
+        instance: settings.instance.clone(),
+        runner: name.clone(),
+        since: now,
+    };
+    let is_ours = waiting::change(ctx, job.id, |want| {
+        let is_free = want.holder.is_none();
+        want.holder.get_or_insert_with(|| holder.clone());
+        is_free
+    });
+    if is_ours.await? != Some(true) {
+        return Ok(Assigned::Held);
+    }
+    let repository = want.repository.clone();
+    let runner = RunnerRecord::named(name.clone(), &settings.instance, repository, job.id, &slot.0, now);
+    records::update(ctx.ledger.as_ref(), &name, settings.retention, |record| {
+        *record = Some(runner.clone());
+    })
+    .await?;
+    let is_named = change_job(ctx, job.id, |job| {
+        let is_next = job.mints + 1 == number;
+        let is_named = is_next && job.advance(ServiceEvent::Name, now, format!("runner {name} is made"));
+        if is_named {
+            job.mints = number;
+            job.take_runner(&name);
+        }
+        is_named
+    });
+    match is_named.await? {
+        Some(true) => Ok(Assigned::Runner(name)),
+        Some(false) | None => Ok(Assigned::Overtaken(name)),
+    }
+}
+
+/// Assigns a runner to the trusted job that took it from another job. The other job receives the runner of this job, if that
+/// one is free, or waits for a new one.
+pub(in crate::app) async fn swap(ctx: &Context, runner: &RunnerRecord, job: &JobRecord) -> Result<(), Failure> {
+    let (name, other, now) = (runner.name.as_str(), runner.job, ctx.clock.now());
+    let (job, own) = (job.id, job.runner.as_deref());
+    let spare = match own.filter(|own| *own != name) {
+        Some(own) if hand_over(ctx, own, job, other).await? => Some(own),
+        _ => None,
+    };
+    let is_over = change_job(ctx, other, |record| {
+        if record.runner.as_deref() == Some(name) {
+            record.runner = None;
+            if let Some(spare) = spare {
+                record.take_runner(spare);
+            } else if record.advance(ServiceEvent::Lose, now, format!("job {job} took its runner {name}")) {
+                // The runner was taken from it, which costs it no attempt.
+                record.mints_stolen += 1;
+            }
+        }
+        record.service == Service::Wanted && record.progress.is_past_queued()
+    })
+    .await?;
+    waiting::change(ctx, other, |want| {
+        if let Some(holder) = want.holder.take_if(|holder| holder.runner == name) {
+            want.holder = spare.map(|spare| Holder {
+                runner: spare.to_owned(),
+                ..holder
+            });
+        }
+    })
+    .await?;
+    if is_over == Some(true) {
+        close(ctx, other, "is over").await?;
+    }
+    change_job(ctx, job, |record| {
+        record.take_runner(name);
+        let what = format!("took runner {name}, made for job {other}");
+        record.advance(ServiceEvent::Name, now, what);
+    })
+    .await?;
+    waiting::change(ctx, job, |want| {
+        want.holder = Some(Holder {
+            instance: runner.instance.clone(),
+            runner: name.to_owned(),
+            since: now,
+        });
+    })
+    .await?;
+    change_runner(ctx, name, |record| record.job = job).await?;
+    ctx.pool.wake();
+    Ok(())
+}
+
+/// Hands a runner from its job to another job. Returns false if the runner has ended, serves a third job or was taken by one:
+/// then it stays as it is. A repetition finds it handed over.
+async fn hand_over(ctx: &Context, runner: &str, from: JobId, to: JobId) -> Result<bool, Failure> {
+    let handed_over = change_runner(ctx, runner, |runner| {
+        let is_free = runner.state.is_alive()
+            && [from, to].contains(&runner.job)
+            && runner.taken_by.is_none_or(|taken_by| taken_by == to);
+        if is_free {
+            runner.job = to;
+        }
+        is_free
+    });
+    Ok(handed_over.await? == Some(true))
+}
+
+/// Records that a job passed the gate of its runner, and with which verdict.
+pub(in crate::app) async fn start(
+    ctx: &Context,
+    runner: &RunnerRecord,
+    job: JobId,
+    admitted: &Admitted,
+) -> Result<(), Failure> {
+    let now = ctx.clock.now();
+    change_job(ctx, job, |record| {
+        record.progress = record.progress.max(Progress::InProgress);
+        record.admitted = Some(admitted.clone());
+        let what = format!("let through the gate of runner {}", runner.name);
+        record.advance(ServiceEvent::Begin, now, what);
+    })
+    .await?;
+    waiting::forget(ctx, job).await
+}
+
+/// The result of [`release`].
+#[derive(Debug, Clone, Copy)]
+pub(in crate::app) struct Released {
+    /// The outcome of the runner, as far as its job is concerned.
+    pub(in crate::app) outcome: Outcome,
+    /// The job has no attempt left.
+    pub(in crate::app) gave_up: bool,
+    /// GitHub has made no runner for the job for so long that an operator should know.
+    pub(in crate::app) refused_for_long: bool,
+}
+
+/// Releases the job of a runner that has ended: the job is closed, waits for its next runner, or is given up. Returns none if
+/// nothing is known of the job.
+pub(in crate::app) async fn release(ctx: &Context, runner: &RunnerRecord) -> Result<Option<Released>, Failure> {
+    let (now, settings) = (ctx.clock.now(), &ctx.settings);
+    let served = runner.has_served_its_job();
+    // A thief can have a runner end in more than one way; none is a fault of the job that it was made for, or of the host.
+    // Neither is it one that a swap gave it away, though that is no theft.
+    let taken = runner.was_stolen() || (runner.passed_gate && !served);
+    let stolen = taken.then_some(Outcome::Stolen);
+    let outcome = stolen.or(runner.outcome).unwrap_or(Outcome::Died);
+    let changed = change_job(ctx, runner.job, |job| {
+        let mut released = Released {
+            outcome,
+            gave_up: false,
+            refused_for_long: false,
+        };
+        let mut wait = None;
+        let is_its = job.runner.as_deref() == Some(&runner.name);
+        let what = format!(
+            "runner {} has ended: {}{}",
+            runner.name,
+            outcome.as_str(),
+            runner.more()
+        );
+        let is_over = job.progress.is_past_queued() || outcome == Outcome::Cancelled || served;
+        if is_its && is_over {
+            job.advance(ServiceEvent::Close, now, what);
+        } else if is_its && job.advance(ServiceEvent::Lose, now, what) {
+            wait = job.lose_runner(outcome, runner.named_at().unwrap_or(now), now);
+            if job.attempts_left(settings.attempts) == 0 {
+                let what = format!("got no runner in {} attempts", settings.attempts);
+                released.gave_up = job.advance(ServiceEvent::GiveUp, now, what);
+            }
+            released.refused_for_long = outcome.is_no_runner_from_github() && job.is_refused_for_long(now);
+            job.was_given_up |= released.gave_up || released.refused_for_long;
+        }
+        let has_no_other = job.runner.as_ref().is_none_or(|name| *name == runner.name);
+        (released, job.service == Service::Wanted, has_no_other, wait)
+    })
+    .await?;
+    let Some((released, is_wanted, has_no_other, wait)) = changed else {
+        return Ok(None);
+    };
+    if is_wanted {
+        waiting::change(ctx, runner.job, |want| {
+            if want.holder.take_if(|holder| holder.runner == runner.name).is_some() {
+                want.not_before = wait.map(|wait| now + wait);
+            }
+        })
+        .await?;
+    } else if has_no_other {
+        waiting::forget(ctx, runner.job).await?;
+    }
+    Ok(Some(released))
+}
+
+/// Takes a job from a holder whose runner never comes up, so that any worker can make another runner for it.
+pub(in crate::app) async fn take_over(ctx: &Context, job: JobId, holder: &Holder, why: &str) -> Result<(), Failure> {
+    let now = ctx.clock.now();
+    change_job(ctx, job, |record| {
+        if record.runner.as_ref() == Some(&holder.runner) && record.advance(ServiceEvent::Lose, now, why) {
+            record.runner = None;
+        }
+    })
+    .await?;
+    waiting::change(ctx, job, |want| {
+        want.holder.take_if(|held| held == holder);
+    })
+    .await?;
+    Ok(())
+}
+
+/// Closes a job that is over, or has no right to a runner any more.
+pub(in crate::app) async fn close(ctx: &Context, job: JobId, why: &str) -> Result<(), Failure> {
+    let now = ctx.clock.now();
+    change_job(ctx, job, |record| record.advance(ServiceEvent::Close, now, why)).await?;
+    waiting::forget(ctx, job).await
+}

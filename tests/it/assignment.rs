@@ -1,0 +1,153 @@
+//! The assignment of runners to jobs, when events and workers meet at the worst moment.
+
+use crate::commands::stage::Stage;
+use async_trait::async_trait;
+use jitgate::app::Context;
+use jitgate::app::events::worker;
+use jitgate::app::records::{self, JobRecord, RunnerRecord};
+use jitgate::domain::ids::JobId;
+use jitgate::domain::job::Service;
+use jitgate::ports::ledger::{Keep, Key, Kind, Put, Stored};
+use jitgate::ports::{Event, Failure, Ledger, Observer};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// The runners of jobs 101 and 201.
+const OF_101: &str = "chem-jit-commands-101-1";
+const OF_201: &str = "chem-jit-commands-201-1";
+
+/// Jobs 101 and 201, each with a runner that starts and has no job yet.
+async fn two_jobs_with_runners() -> Stage {
+    let stage = Stage::set_with("[synthetic]\nstart_s = 3600").await;
+    change_job(&stage, json!({"id": 201, "name": "e2e"})).await;
+    for job in [101, 201] {
+        stage.deliver(&format!("queued-{job}"), "queued", job).await;
+    }
+    stage.work().await;
+    stage
+}
+
+async fn change_job(stage: &Stage, job: Value) {
+    stage.world(json!({"runs": [{"id": 20, "jobs": [job]}]})).await;
+}
+
+async fn runner(stage: &Stage, name: &str) -> RunnerRecord {
+    let record = records::load(stage.gate.ledger.as_ref(), name).await;
+    record.expect("the store answers").expect("a runner")
+}
+
+/// GitHub has job 101 run on a runner, and delivers that.
+async fn start_101_on(stage: &Stage, name: &str) {
+    let id = runner(stage, name).await.id.expect("an id").0;
+    let running = json!({"id": 101, "status": "in_progress", "runner_id": id, "runner_name": name});
+    change_job(stage, running).await;
+    stage.deliver("running-101", "in_progress", 101).await;
+}
+
+/// Job 101 takes the runner of job 201 after a third job was given the runner of job 101, as far as the ledger knows. Returns
+/// the runner that job 201 has then.
+async fn swap_while_taken_by(third: Option<JobId>) -> Option<String> {
+    let stage = two_jobs_with_runners().await;
+    let (ledger, retention) = (stage.gate.ledger.as_ref(), stage.gate.settings.retention);
+    let taken = records::change(ledger, OF_101, retention, |runner: &mut RunnerRecord| {
+        runner.taken_by = third
+    });
+    taken.await.expect("the store answers").expect("a runner");
+    start_101_on(&stage, OF_201).await;
+    worker::run_until_idle(&stage.gate, "test")
+        .await
+        .expect("the store answers");
+
+    assert_eq!(runner(&stage, OF_201).await.job, JobId(101));
+    let job: Option<JobRecord> = records::load(ledger, "201").await.expect("the store answers");
+    let job = job.expect("a job");
+    let expected = job
+        .runner
+        .as_ref()
+        .map_or((Service::Wanted, JobId(101)), |_| (Service::Serving, JobId(201)));
+    assert_eq!((job.service, runner(&stage, OF_101).await.job), expected);
+    job.runner
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swap_hands_over_a_spare_runner_only_if_no_third_job_has_it() {
+    assert_eq!(swap_while_taken_by(None).await.as_deref(), Some(OF_101));
+    assert_eq!(swap_while_taken_by(Some(JobId(999))).await, None);
+}
+
+/// A ledger in which the first change of a runner comes too late: another worker has just removed that runner.
+struct Overtaken {
+    inner: Arc<dyn Ledger>,
+    has_happened: AtomicBool,
+}
+
+#[async_trait]
+impl Ledger for Overtaken {
+    async fn get(&self, key: &Key) -> Result<Option<Stored>, Failure> {
+        self.inner.get(key).await
+    }
+
+    async fn put(&self, key: &Key, value: &str, expected: Option<u64>, keep: Keep) -> Result<Put, Failure> {
+        if key.kind == Kind::Runner && !self.has_happened.swap(true, Ordering::SeqCst) {
+            self.inner.remove(key).await?;
+            return Ok(Put::Conflict);
+        }
+        self.inner.put(key, value, expected, keep).await
+    }
+
+    async fn remove(&self, key: &Key) -> Result<(), Failure> {
+        self.inner.remove(key).await
+    }
+
+    async fn list(&self, kind: Kind, after: Option<&str>, limit: usize) -> Result<Vec<(String, Stored)>, Failure> {
+        self.inner.list(kind, after, limit).await
+    }
+}
+
+#[derive(Default)]
+struct PickUps(AtomicU32);
+
+impl Observer for PickUps {
+    fn observe(&self, event: &Event<'_>) {
+        if matches!(event, Event::RunnerPickedUp { .. }) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// The same worker with another ledger and another observer.
+fn with(gate: &Context, ledger: Arc<dyn Ledger>, observer: Arc<dyn Observer>) -> Context {
+    Context {
+        queue: gate.queue.clone(),
+        ledger,
+        github: gate.github.clone(),
+        host: gate.host.clone(),
+        alerts: gate.alerts.clone(),
+        observer,
+        clock: gate.clock.clone(),
+        settings: gate.settings.clone(),
+        github_cache: Default::default(),
+        budget: Default::default(),
+        pool: Default::default(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pick_up_is_counted_only_if_it_is_stored() {
+    for (is_overtaken, counted) in [(false, 1), (true, 0)] {
+        let stage = two_jobs_with_runners().await;
+        start_101_on(&stage, OF_101).await;
+        let ledger = Arc::new(Overtaken {
+            inner: stage.gate.ledger.clone(),
+            has_happened: AtomicBool::new(!is_overtaken),
+        });
+        let pick_ups = Arc::new(PickUps::default());
+        let worker = with(&stage.gate, ledger.clone(), pick_ups.clone());
+        worker::run_until_idle(&worker, "test")
+            .await
+            .expect("the store answers");
+        assert!(ledger.has_happened.load(Ordering::SeqCst));
+        assert_eq!(pick_ups.0.load(Ordering::SeqCst), counted, "overtaken: {is_overtaken}");
+    }
+}
