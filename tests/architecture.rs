@@ -87,9 +87,9 @@ fn is_a_module_file_with_logic(file: &Source) -> bool {
     let is_plain = |item: &str| {
         // What is left behind attributes and visibility.
         let item = item.rsplit(']').next().unwrap_or_default().trim();
-        let item = item
-            .strip_prefix("pub")
-            .map_or(item, |rest| rest.trim_start_matches(|c| c != ' ').trim_start());
+        let item = item.strip_prefix("pub").map_or(item, |rest| {
+            rest.split_once(')').map_or(rest, |(_, rest)| rest).trim_start()
+        });
         item.is_empty() || item.starts_with("use ") || item.starts_with("mod ") && !item.contains('{')
     };
     file.names_modules() && file.is_production() && !file.code.split(';').all(is_plain)

@@ -1,10 +1,8 @@
-//! What can be typed: the global flags and the commands.
+//! The command line: the global flags and the commands.
 
+use super::global::Global;
 use super::{alert, config, dead_letter, delivery, internal, replay, repository, runner, serve, simulate, verify, why};
-use crate::config::parse_log;
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
-use tracing_subscriber::filter::Targets;
 
 /// Just-in-time GitHub Actions runners for trusted pull requests, and for nothing else.
 ///
@@ -30,20 +28,6 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Flags of every command.
-#[derive(Debug, clap::Args)]
-pub struct Global {
-    /// Configuration file. By default ./jitgate.toml, else /etc/jitgate/jitgate.toml, else defaults
-    #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Print JSON instead of text
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// Log level, or levels by module: `debug`, or `info,jitgate::app=trace`. Wins over the configuration
-    #[arg(long, global = true, value_name = "LEVEL", value_parser = parse_log)]
-    pub log: Option<Targets>,
 }
 
 /// What jitgate can do.

@@ -1,11 +1,11 @@
 //! `jitgate dead-letter`: deliveries that were given up on, for a reported reason.
 
-use super::args::Global;
-use super::delivery::{FilterArgs, guid, known, print_list, requeue};
+use super::delivery::{FilterArgs, guid, known, list, requeue};
 use super::exit::{Exit, Failure, Outcome};
-use super::{output, store};
+use super::output;
+use super::session::Session;
 use crate::domain::ids::DeliveryId;
-use crate::ports::queue::{DeliveryState, Filter};
+use crate::ports::queue::DeliveryState;
 use crate::runtime::Store;
 use anyhow::anyhow;
 use clap::Subcommand;
@@ -56,39 +56,35 @@ pub struct Which {
 }
 
 /// Runs `dead-letter`.
-pub(super) fn run(args: Args, global: &Global) -> Outcome {
-    store::with(global, async |_, store| match args.command {
-        Command::List(filter) => {
-            print_list(store, &dead(&filter), filter.limit, global).await?;
-            Ok(Exit::Done)
-        }
+pub(super) async fn run(args: Args, session: &Session) -> Outcome {
+    let store = session.store()?;
+    match args.command {
+        Command::List(filter) => list(session, vec![DeliveryState::Dead], &filter).await,
         Command::Retry(which) => {
             let chosen = choose(store, &which).await?;
-            settle("queued again", &chosen, global, async |id| requeue(store, id).await).await
+            settle("queued again", &chosen, session, async |id| requeue(store, id).await).await
         }
         Command::Drop(which) => {
             let chosen = choose(store, &which).await?;
-            settle("dropped", &chosen, global, async |id| {
-                // False: somebody else settled it meanwhile, which is as good.
-                store.queue.forget_dead(id).await.map(drop).map_err(store::failed)
+            settle("dropped", &chosen, session, async |id| {
+                // False: another command settled it meanwhile, which is as good.
+                store.queue.forget_dead(id).await.map(drop).map_err(Failure::of_store)
             })
             .await
         }
-    })
-}
-
-fn dead(filter: &FilterArgs) -> Filter {
-    filter.in_states(vec![DeliveryState::Dead])
+    }
 }
 
 /// The dead letters that are meant. One that is named and is none is an error before anything is done.
 async fn choose(store: &Store, which: &Which) -> Result<Vec<DeliveryId>, Failure> {
     if which.all {
-        let listed = store
-            .queue
-            .deliveries(&dead(&which.filter), which.filter.limit.into())
-            .await;
-        return Ok(listed.map_err(store::failed)?.into_iter().map(|dead| dead.id).collect());
+        let filter = which.filter.in_states(vec![DeliveryState::Dead]);
+        let listed = store.queue.deliveries(&filter, which.filter.list.limit).await;
+        return Ok(listed
+            .map_err(Failure::of_store)?
+            .into_iter()
+            .map(|dead| dead.id)
+            .collect());
     }
     for id in &which.guids {
         let state = known(store, id).await?.state;
@@ -104,7 +100,7 @@ async fn choose(store: &Store, which: &Which) -> Result<Vec<DeliveryId>, Failure
 async fn settle(
     word: &str,
     chosen: &[DeliveryId],
-    global: &Global,
+    session: &Session,
     each: impl AsyncFn(&DeliveryId) -> Result<(), Failure>,
 ) -> Outcome {
     let mut settled = Vec::new();
@@ -121,13 +117,9 @@ async fn settle(
             }
         }
     }
-    if global.json {
-        output::print_json(&json!({"result": word, "deliveries": settled}))?;
-    } else {
-        output::print(|out| {
-            settled.iter().try_for_each(|id| writeln!(out, "{id} {word}"))?;
-            writeln!(out, "{} of {} {word}", settled.len(), chosen.len())
-        })?;
-    }
+    session.answer(&json!({"result": word, "deliveries": settled}), |out| {
+        settled.iter().try_for_each(|id| writeln!(out, "{id} {word}"))?;
+        writeln!(out, "{} of {} {word}", settled.len(), chosen.len())
+    })?;
     Ok(worst)
 }

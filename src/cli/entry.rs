@@ -1,12 +1,15 @@
 //! From the command line to an exit code.
 
 use super::args::{Cli, Command};
-use super::exit::{Exit, Outcome};
+use super::exit::{Exit, Failure, Outcome};
+use super::session::Session;
 use super::{
-    alert, config, dead_letter, delivery, internal, output, replay, repository, runner, serve, simulate, verify, why,
+    alert, config, dead_letter, delivery, internal, logging, output, replay, repository, runner, serve, simulate,
+    verify, why,
 };
 use crate::telemetry::one_line;
 use clap::Parser;
+use futures::future::LocalBoxFuture;
 use std::panic;
 use std::process::ExitCode;
 
@@ -31,21 +34,27 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Outcome {
-    let global = cli.global;
-    match cli.command {
-        Command::Serve(args) => serve::run(args, &global),
-        Command::Why(args) => why::run(args, &global),
-        Command::Runner(args) => runner::run(args, &global),
-        Command::Delivery(args) => delivery::run(args, &global),
-        Command::DeadLetter(args) => dead_letter::run(args, &global),
-        Command::Alert(args) => alert::run(args, &global),
-        Command::Replay(args) => replay::run(args, &global),
-        Command::Simulate(args) => simulate::run(args, &global),
-        Command::Repository(args) => repository::run(args, &global),
-        Command::Verify(args) => verify::run(args, &global),
-        Command::Config(args) => config::run(args, &global),
-        Command::Internal(args) => internal::run(args),
+    // The server logs as configured, and the parts of a slot do not log.
+    if !matches!(cli.command, Command::Serve(_) | Command::Internal(_)) {
+        logging::on_request(&cli.global);
     }
+    let session = Session::new(cli.global);
+    let command: LocalBoxFuture<'_, Outcome> = match cli.command {
+        Command::Serve(args) => Box::pin(serve::run(args, &session)),
+        Command::Why(args) => Box::pin(why::run(args, &session)),
+        Command::Runner(args) => Box::pin(runner::run(args, &session)),
+        Command::Delivery(args) => Box::pin(delivery::run(args, &session)),
+        Command::DeadLetter(args) => Box::pin(dead_letter::run(args, &session)),
+        Command::Alert(args) => Box::pin(alert::run(args, &session)),
+        Command::Replay(args) => Box::pin(replay::run(args, &session)),
+        Command::Simulate(args) => Box::pin(simulate::run(args, &session)),
+        Command::Repository(args) => Box::pin(repository::run(args, &session)),
+        Command::Verify(args) => Box::pin(verify::run(args, &session)),
+        Command::Config(args) => Box::pin(config::run(args, &session)),
+        Command::Internal(args) => return internal::run(args),
+    };
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
+    runtime.block_on(command)
 }
 
 fn finish(outcome: Outcome) -> Exit {

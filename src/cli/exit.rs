@@ -1,6 +1,9 @@
 //! How a command ends: its exit code and, when it failed, what failed and what to do next.
 
+use crate::adapters::sqlite::OpenError;
 use crate::config::Problems;
+use crate::ports;
+use crate::runtime::WiringError;
 use crate::telemetry::one_line;
 use std::fmt;
 use std::process::ExitCode;
@@ -63,6 +66,12 @@ impl Failure {
         }
     }
 
+    /// A failure of the store to answer.
+    pub(super) fn of_store(failure: ports::Failure) -> Self {
+        Self::new(Exit::Store, failure)
+            .remedy("see that the server of store.url runs and can be reached; `jitgate config check` asks it")
+    }
+
     /// Adds what to do next.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
@@ -79,6 +88,30 @@ impl From<Problems> for Failure {
             what: format!("the configuration has {count} {noun}"),
             details: problems.iter().map(ToString::to_string).collect(),
             remedy: Some("correct it, and try `jitgate config check`".to_owned()),
+        }
+    }
+}
+
+impl From<WiringError> for Failure {
+    fn from(error: WiringError) -> Self {
+        let exit = match &error {
+            WiringError::Sqlite(OpenError::Held { .. }) => Exit::Locked,
+            WiringError::Sqlite(_) | WiringError::InsideServe => Exit::Store,
+            WiringError::Listen(error) if error.is_temporary() => Exit::AddressInUse,
+            WiringError::Redis(_)
+            | WiringError::NoCredentials
+            | WiringError::GitHub(_)
+            | WiringError::Alerts(_)
+            | WiringError::Listen(_) => Exit::Configuration,
+        };
+        let is_listener = matches!(error, WiringError::Listen(_));
+        let failure = Self::new(exit, error);
+        match exit {
+            _ if is_listener => {
+                failure.remedy("stop what listens there, or change server.listen or server.admin_listen")
+            }
+            Exit::Locked => failure.remedy("stop that one first; commands such as `jitgate why` work beside it"),
+            _ => failure,
         }
     }
 }

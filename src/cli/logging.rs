@@ -1,6 +1,6 @@
 //! Logging as `--log` and the configuration say.
 
-use super::args::Global;
+use super::global::Global;
 use crate::config::{LogFormat, Telemetry};
 use crate::telemetry::{self, LogLevel};
 

@@ -1,7 +1,7 @@
 //! `SIGHUP`: what of the configuration can be changed while the gate runs is taken over, and the rest is told of.
 
-use super::args::Global;
-use super::sources::try_configuration;
+use super::global::Global;
+use super::sources::configuration;
 use crate::config::{Loaded, Problems, Role};
 use crate::runtime::Process;
 use crate::telemetry::LogLevel;
@@ -11,7 +11,7 @@ const TAKEN_OVER: [&str; 3] = ["webhook.secrets", "webhook.secret_files", "telem
 
 /// Reads the configuration again. One that is wrong changes nothing. Gives what holds afterwards.
 pub(super) fn reload(global: &Global, role: Role, before: Loaded, process: &Process, level: &LogLevel) -> Loaded {
-    let read = try_configuration(global).and_then(|loaded| loaded.config.for_serve(role).map(|()| loaded));
+    let read = configuration(global).and_then(|loaded| loaded.config.for_serve(role).map(|()| loaded));
     let after = match read {
         Ok(after) => after,
         Err(Problems(problems)) => {

@@ -1,9 +1,9 @@
 //! `jitgate serve`.
 
-use super::args::Global;
 use super::exit::{Exit, Failure, Outcome};
 use super::reload::reload;
-use super::{logging, signals};
+use super::session::Session;
+use super::{logging, signals, sources};
 use crate::config::Role;
 use crate::runtime::{self, Ended, StartError};
 use anyhow::anyhow;
@@ -24,8 +24,9 @@ pub struct Args {
 }
 
 /// Runs `serve`.
-pub(super) fn run(args: Args, global: &Global) -> Outcome {
-    let mut loaded = super::sources::configuration(global)?;
+pub(super) async fn run(args: Args, session: &Session) -> Outcome {
+    let global = &session.global;
+    let mut loaded = sources::configuration(global)?;
     let role = args.role;
     loaded.config.for_serve(role)?;
     let level = logging::configured(global, &loaded.config.telemetry);
@@ -35,32 +36,29 @@ pub(super) fn run(args: Args, global: &Global) -> Outcome {
     if loaded.config.repositories.is_empty() {
         tracing::warn!("no repository is configured, so every delivery is ignored: add a [[repositories]] table");
     }
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
-    runtime.block_on(async {
-        let no_signals = |error| Failure::new(Exit::Bug, error);
-        let mut hangups = signals::hangups().map_err(no_signals)?;
-        let process = runtime::serve(&loaded.config, role).await?;
-        let mut stop = pin!(signals::stop());
-        let ended = loop {
-            tokio::select! {
-                stopped = &mut stop => break stopped.map(|()| None).map_err(no_signals)?,
-                ended = process.ended() => break Some(ended),
-                Some(()) = hangups.recv() => loaded = reload(global, role, loaded, &process, &level),
-            }
-        };
-        tracing::info!("stopping");
-        process.stop().await;
-        match ended {
-            None => Ok(Exit::Done),
-            Some(Ended::Open(place)) => Err(StartError::Open(place).into()),
-            Some(Ended::NameTaken) => {
-                let what = anyhow!("another worker on this store goes by the instance name of this one");
-                let remedy =
-                    "start again: this one takes another name then; server.state_dir is a copy of another machine's";
-                Err(Failure::new(Exit::Locked, what).remedy(remedy))
-            }
+    let no_signals = |error| Failure::new(Exit::Bug, error);
+    let mut hangups = signals::hangups().map_err(no_signals)?;
+    let process = runtime::serve(&loaded.config, role).await?;
+    let mut stop = pin!(signals::stop());
+    let ended = loop {
+        tokio::select! {
+            stopped = &mut stop => break stopped.map(|()| None).map_err(no_signals)?,
+            ended = process.ended() => break Some(ended),
+            Some(()) = hangups.recv() => loaded = reload(global, role, loaded, &process, &level),
         }
-    })
+    };
+    tracing::info!("stopping");
+    process.stop().await;
+    match ended {
+        None => Ok(Exit::Done),
+        Some(Ended::Open(place)) => Err(StartError::Open(place).into()),
+        Some(Ended::NameTaken) => {
+            let what = anyhow!("another worker on this store goes by the instance name of this one");
+            let remedy =
+                "start again: this one takes another name then; server.state_dir is a copy of another machine's";
+            Err(Failure::new(Exit::Locked, what).remedy(remedy))
+        }
+    }
 }
 
 impl From<StartError> for Failure {

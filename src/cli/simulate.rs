@@ -1,13 +1,11 @@
 //! `jitgate simulate`.
 
-use super::args::Global;
 use super::exit::{Exit, Failure, Outcome};
-use super::{logging, output, signals};
-use crate::adapters::clock::SystemClock;
+use super::session::Session;
+use super::signals;
 use crate::simulator::Simulator;
 use serde_json::json;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 /// Arguments of `simulate`.
 #[derive(Debug, clap::Args)]
@@ -23,19 +21,13 @@ pub struct Args {
 }
 
 /// Runs `simulate`.
-pub(super) fn run(args: Args, global: &Global) -> Outcome {
-    logging::on_request(global);
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
-    runtime.block_on(async {
-        let simulator = Simulator::start(Arc::new(SystemClock), args.listen)
-            .map_err(|error| Failure::new(Exit::Usage, error).remedy("give another --listen address"))?;
-        if global.json {
-            output::print_json(&json!({"url": simulator.url()}))?;
-        } else {
-            output::print(|out| writeln!(out, "{}", simulator.url()))?;
-        }
-        signals::stop().await.map_err(|error| Failure::new(Exit::Bug, error))?;
-        simulator.stop().await;
-        Ok(Exit::Done)
-    })
+pub(super) async fn run(args: Args, session: &Session) -> Outcome {
+    let simulator = Simulator::start(session.clock.clone(), args.listen)
+        .map_err(|error| Failure::new(Exit::Usage, error).remedy("give another --listen address"))?;
+    session.answer(&json!({"url": simulator.url()}), |out| {
+        writeln!(out, "{}", simulator.url())
+    })?;
+    signals::stop().await.map_err(|error| Failure::new(Exit::Bug, error))?;
+    simulator.stop().await;
+    Ok(Exit::Done)
 }

@@ -1,17 +1,11 @@
 //! Where the configuration of a command comes from. The only reader of the process environment.
 
-use super::args::Global;
-use super::exit::Failure;
+use super::global::Global;
 use crate::config::{FileSource, Loaded, Problems, Sources, load};
 use std::collections::BTreeMap;
 
 /// Loads the configuration as the global flags say.
-pub(super) fn configuration(global: &Global) -> Result<Loaded, Failure> {
-    try_configuration(global).map_err(Failure::from)
-}
-
-/// The same, for commands that make more of problems than an error.
-pub(super) fn try_configuration(global: &Global) -> Result<Loaded, Problems> {
+pub(super) fn configuration(global: &Global) -> Result<Loaded, Problems> {
     let file = global.config.clone().map_or(FileSource::Search, FileSource::Path);
     load(Sources {
         file,

@@ -1,9 +1,8 @@
 //! `jitgate why`: the whole story of a job, for a person who wonders why it got a runner, or none.
 
-use super::args::Global;
 use super::exit::{Exit, Failure, Outcome};
+use super::session::Session;
 use super::table::{or_dash, time};
-use super::{output, store};
 use crate::app::jobs::history::{self, Chapter, Story, Wait};
 use crate::app::records::{KEPT_OF_OUTSIDERS, RunnerRecord};
 use crate::domain::decision::{Action, Decision};
@@ -28,26 +27,22 @@ pub struct Args {
 }
 
 /// Runs `why`.
-pub(super) fn run(args: Args, global: &Global) -> Outcome {
-    let job = JobId(args.job);
-    store::with(global, async |_, store| {
-        let told = history::tell(store.queue.as_ref(), store.ledger.as_ref(), job).await;
-        let Some(story) = told.map_err(store::failed)? else {
-            let error = anyhow!("nothing is known of job {job}");
-            return Err(Failure::new(Exit::Negative, error).remedy(format!(
-                "see whether GitHub delivered it: `jitgate delivery list --job {job}`, and Settings, Webhooks, Recent \
-                 Deliveries; a job that never was trusted is forgotten {} h after its end, and earlier if there are very many",
-                KEPT_OF_OUTSIDERS.as_secs() / 3600
-            )));
-        };
-        if global.json {
-            output::print_json(&story)?;
-        } else {
-            let lines = lines(job, &story);
-            output::print(|out| lines.iter().try_for_each(|line| writeln!(out, "{}", one_line(line))))?;
-        }
-        Ok(Exit::Done)
-    })
+pub(super) async fn run(args: Args, session: &Session) -> Outcome {
+    let (job, store) = (JobId(args.job), session.store()?);
+    let told = history::tell(store.queue.as_ref(), store.ledger.as_ref(), job).await;
+    let Some(story) = told.map_err(Failure::of_store)? else {
+        let error = anyhow!("nothing is known of job {job}");
+        return Err(Failure::new(Exit::Negative, error).remedy(format!(
+            "see whether GitHub delivered it: `jitgate delivery list --job {job}`, and Settings, Webhooks, Recent \
+             Deliveries; a job that never was trusted is forgotten {} h after its end, and earlier if there are very many",
+            KEPT_OF_OUTSIDERS.as_secs() / 3600
+        )));
+    };
+    let lines = lines(job, &story);
+    session.answer(&story, |out| {
+        lines.iter().try_for_each(|line| writeln!(out, "{}", one_line(line)))
+    })?;
+    Ok(Exit::Done)
 }
 
 fn lines(job: JobId, story: &Story) -> Vec<String> {

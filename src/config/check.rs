@@ -1,24 +1,15 @@
 //! Shared validation of the sections: problems with key, value and origin, and common formats.
 
 use super::mask::{MASK, masked};
-use super::problem::{Origin, Problem};
+use super::problem::{Origin, Problem, Setting};
 use super::proxy::{Environment, Proxies};
 use super::secret_file::{self, SecretFileError};
 use crate::domain::text::is_hidden;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-
-/// A setting in displayable form.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Setting {
-    /// The value as JSON with masked secrets; `None` if it is not set.
-    pub value: Option<String>,
-    pub origin: Option<Origin>,
-}
 
 /// Proof that a problem was reported. A validation that fails with it reports nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,10 +40,13 @@ impl<'a> Check<'a> {
     }
 
     pub(super) fn github_proxies(&mut self, setting: Option<&str>, api_url: &str) -> Proxies {
-        let environment = self.environment.clone();
-        let (proxies, shown) = environment.for_github(self, setting, api_url);
-        self.github_proxy = shown;
-        proxies
+        if let Some((proxies, shown)) = self.environment.for_github(setting, api_url) {
+            self.github_proxy = shown;
+            return proxies;
+        }
+        let remedy = "give http://HOST:PORT or https://HOST:PORT, or none";
+        self.problem("github.proxy", "is no proxy that can be used", remedy);
+        Proxies::default()
     }
 
     /// Reports a problem with a setting.

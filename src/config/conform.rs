@@ -5,8 +5,8 @@
 
 use super::layer::Layer;
 use super::mask::shown;
+use super::node::Node;
 use super::problem::{Origin, Problem};
-use super::schema::Node;
 use super::spelling::{nearest, same_words};
 use serde_json::{Map, Value};
 

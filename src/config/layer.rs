@@ -1,7 +1,7 @@
 //! One source of settings as a tree with origins: the defaults, a file, an environment variable or overrides.
 
+use super::node::Node;
 use super::problem::{Origin, Problem};
-use super::schema::Node;
 use super::spelling::same_words;
 use serde_json::{Map, Value};
 use std::path::Path;

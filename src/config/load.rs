@@ -1,16 +1,18 @@
 //! Loads a configuration: reads the layers, compares each with the schema, merges and validates them.
 
 use super::AdminListen;
-use super::check::{Check, Setting};
+use super::check::Check;
 use super::conform::conform;
 use super::layer::{Layer, intended_variable};
 use super::mask::{MASK, shown};
-use super::problem::{Origin, Problem, Problems};
+use super::node::Node;
+use super::problem::{Origin, Problem, Problems, Setting};
 use super::proxy::Environment;
 use super::raw::RawConfig;
 use super::repositories;
-use super::schema::{Node, schema};
+use super::schema::schema;
 use super::settings::Config;
+use super::without_effect;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -73,6 +75,7 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
         problems.extend(found);
         conforming.push(layer);
     }
+    let defaults = settings(conforming.get(..1).unwrap_or_default(), root);
     let mut settings = settings(&conforming, root);
     let mut check = Check::new(&settings, environment);
     let config = match merge(conforming) {
@@ -85,6 +88,7 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
     problems.extend(check.problems);
     let mut warnings = check.warnings;
     warnings.extend(proxy_warnings);
+    warnings.extend(without_effect::warnings(&settings, &defaults));
     let github_proxy = check.github_proxy;
     warnings.extend(exposed_file(file.as_deref(), &settings));
     match config {

@@ -1,6 +1,6 @@
 //! Displays settings without their secrets.
 
-use super::schema::Node;
+use super::node::Node;
 use serde_json::Value;
 
 /// The replacement for a secret.

@@ -32,6 +32,14 @@ impl fmt::Display for Origin {
     }
 }
 
+/// A setting in displayable form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    /// The value as JSON with masked secrets; `None` if it is not set.
+    pub value: Option<String>,
+    pub origin: Option<Origin>,
+}
+
 /// A wrong or risky setting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {

@@ -1,8 +1,7 @@
 //! Outgoing proxies: those of the environment, and `github.proxy`.
 
-use super::check::{Check, Setting};
 use super::mask::masked;
-use super::problem::{Origin, Problem};
+use super::problem::{Origin, Problem, Setting};
 use hyper_util::client::proxy::matcher::Matcher;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -75,29 +74,21 @@ impl Environment {
         }
     }
 
-    /// Returns the proxies for GitHub and their displayable form. `github.proxy` overrides the environment.
-    pub(super) fn for_github(
-        &self,
-        check: &mut Check<'_>,
-        setting: Option<&str>,
-        api_url: &str,
-    ) -> (Proxies, Option<Setting>) {
+    /// Returns the proxies for GitHub and their displayable form. `github.proxy` overrides the environment; `None` if it is
+    /// no proxy.
+    pub(super) fn for_github(&self, setting: Option<&str>, api_url: &str) -> Option<(Proxies, Option<Setting>)> {
         match setting.map(str::trim) {
-            Some(NONE) => (Proxies::default(), None),
+            Some(NONE) => Some((Proxies::default(), None)),
             Some(text) => {
-                let proxy = proxy_of(text);
-                if proxy.is_none() {
-                    let remedy = "give http://HOST:PORT or https://HOST:PORT, or none";
-                    check.problem("github.proxy", "is no proxy that can be used", remedy);
-                }
+                let proxy = Some(proxy_of(text)?);
                 let proxies = Proxies {
                     http: proxy.clone(),
                     https: proxy,
                     exempt: String::new(),
                 };
-                (proxies, None)
+                Some((proxies, None))
             }
-            None => (self.proxies.clone(), self.shown(api_url)),
+            None => Some((self.proxies.clone(), self.shown(api_url))),
         }
     }
 

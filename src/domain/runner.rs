@@ -1,5 +1,4 @@
-//! How a runner lives, from its name to its end; and its name, derived from what it is for, so that whoever finds one
-//! knows whose it is.
+//! The life cycle of a runner, and its name, which shows the instance and the job that it was made for.
 //!
 //! ```text
 //!  minting ──made──> minted ──started──> booting ──connected──> online ──knocked──> gated ──admitted──> running
@@ -7,24 +6,24 @@
 //!  ended ──torn down──> destroyed
 //! ```
 //!
-//! Events come late, twice and in any order, so a runner only ever advances. [`Outcome`] says why it ended.
+//! Events arrive late, twice and in any order, so a runner only ever advances. [`Outcome`] is the reason why it ended.
 
 use super::ids::JobId;
 use serde::{Deserialize, Serialize};
 
-/// `<prefix>-<instance>-<job id>-<attempt>`.
+/// Returns the name `<prefix>-<instance>-<job id>-<attempt>`.
 #[must_use]
 pub fn runner_name(prefix: &str, instance: &str, job: JobId, attempt: u32) -> String {
     format!("{}{job}-{attempt}", runners_of(prefix, instance))
 }
 
-/// What the names of all runners of an instance begin with.
+/// Returns the prefix of the names of all runners of an instance.
 #[must_use]
 pub fn runners_of(prefix: &str, instance: &str) -> String {
     format!("{prefix}-{instance}-")
 }
 
-/// Whether an instance with this prefix may have made a runner of that name, be it this one or another.
+/// Returns true if an instance with this prefix can have made a runner of that name, this instance or another.
 #[must_use]
 pub fn is_of_prefix(name: &str, prefix: &str) -> bool {
     let rest = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-'));
@@ -32,7 +31,7 @@ pub fn is_of_prefix(name: &str, prefix: &str) -> bool {
     parts.is_some_and(|(instance, of)| !instance.is_empty() && is_job_and_attempt(of))
 }
 
-/// Whether that is how the names of runners made for jobs end: with job and attempt.
+/// Returns true if `rest` has the form of a job and an attempt, with which the name of a runner ends.
 #[must_use]
 pub fn is_job_and_attempt(rest: &str) -> bool {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -40,49 +39,48 @@ pub fn is_job_and_attempt(rest: &str) -> bool {
         .is_some_and(|(job, attempt)| is_number(job) && is_number(attempt))
 }
 
-/// Where a runner stands.
+/// The state of a runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunnerState {
-    /// Its name is recorded; the request may or may not have reached GitHub.
+    /// Its name is stored; the request may or may not have reached GitHub.
     Minting,
-    /// GitHub has its record; the host does not have its configuration yet.
+    /// GitHub has its record; the host does not have its JIT configuration yet.
     Minted,
-    /// The host has its configuration and starts the runner program.
+    /// The host has its JIT configuration and starts the runner program.
     Booting,
-    /// It is connected to GitHub: idle, or just given a job.
+    /// It is connected to GitHub: idle, or with a job that has not reached the job gate.
     Online,
-    /// A job waits at its gate.
+    /// A job waits at its job gate.
     Gated,
     /// The job was let through.
     Running,
-    /// It is over; what is left of it has to go.
+    /// It is over; its slot and GitHub's record must be removed.
     Ended,
-    /// Environment and GitHub's record are gone.
+    /// Its slot and GitHub's record are removed.
     Destroyed,
 }
 
-/// What happens to a runner.
+/// An event in the life of a runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RunnerEvent {
-    /// GitHub made its record.
+    /// GitHub created its record.
     Made,
-    /// The host took its configuration.
+    /// The host accepted its JIT configuration.
     Started,
-    /// GitHub shows it connected, or gave it a job.
+    /// GitHub shows it as connected, or gave it a job.
     Connected,
-    /// The hook of a job called.
+    /// A job called the job gate.
     Knocked,
     /// The job at its gate may begin.
     Admitted,
-    /// It is over, for whatever reason.
+    /// It is over, for any reason.
     Finished,
-    /// Environment and record were removed.
+    /// Its slot and GitHub's record were removed.
     TornDown,
 }
 
 impl RunnerEvent {
-    /// Every event there is.
     pub const ALL: [Self; 7] = [
         Self::Made,
         Self::Started,
@@ -95,7 +93,7 @@ impl RunnerEvent {
 }
 
 impl RunnerState {
-    /// Every state there is, in order.
+    /// Every state, in order.
     pub const ALL: [Self; 8] = [
         Self::Minting,
         Self::Minted,
@@ -107,14 +105,14 @@ impl RunnerState {
         Self::Destroyed,
     ];
 
-    /// The transition table, a row a state; none where the event changes nothing.
+    /// Returns the next state, or none if the event changes nothing. One row for each state.
     #[must_use]
     pub fn after(self, event: RunnerEvent) -> Option<Self> {
         use RunnerEvent::{Admitted, Connected, Finished, Knocked, Made, Started, TornDown};
         match (self, event) {
             (Self::Minting, Made) => Some(Self::Minted),
             (Self::Minted, Started) => Some(Self::Booting),
-            // GitHub's news can be faster than our own note.
+            // GitHub's event can arrive before our own record is updated.
             (Self::Minted | Self::Booting, Connected) => Some(Self::Online),
             (Self::Minted | Self::Booting | Self::Online, Knocked) => Some(Self::Gated),
             (Self::Gated, Admitted) => Some(Self::Running),
@@ -133,19 +131,13 @@ impl RunnerState {
         }
     }
 
-    /// Whether its environment may still run something.
+    /// Returns true if its slot can still run something.
     #[must_use]
     pub fn is_alive(self) -> bool {
         self < Self::Ended
     }
 
-    /// Reads the word.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == word)
-    }
-
-    /// The word used in records and metrics.
+    /// Returns the word that records and metrics contain.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -163,17 +155,16 @@ impl RunnerState {
 
 macro_rules! outcomes {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
-        /// Why a runner ended. A closed set: it becomes a metric label.
+        /// The reason why a runner ended. A closed set, because it is a metric label.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Outcome {
             $($(#[$doc])* #[serde(rename = $text)] $name,)*
         }
 
         impl Outcome {
-            /// Every outcome there is.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// The word used in records and metrics.
+            /// Returns the word that records and metrics contain.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
@@ -185,11 +176,11 @@ macro_rules! outcomes {
 outcomes! {
     /// A job was let through and is over.
     Completed = "completed";
-    /// GitHub would not make it.
+    /// GitHub refused to make it.
     Refused = "refused";
-    /// GitHub has a runner of that name: most likely from a request whose answer was lost.
+    /// GitHub has a runner of that name, most likely from a request whose answer was lost.
     NameTaken = "name-taken";
-    /// The request, its answer or the configuration got lost on the way.
+    /// The request, its answer or the JIT configuration was lost.
     Lost = "lost";
     /// The host could not start it.
     BootFailed = "boot-failed";
@@ -197,40 +188,40 @@ outcomes! {
     NobodyCame = "nobody-came";
     /// It stopped before its job was let through.
     Died = "died";
-    /// A job began on it and its hook was not heard of.
+    /// A job began on it and did not call the job gate.
     HookSilent = "hook-silent";
-    /// The job at its gate had no right to it.
+    /// The job at its gate was refused.
     GateRefused = "gate-refused";
-    /// Nobody could say in time which job was at its gate.
+    /// The job at its gate could not be identified in time.
     GateUnanswered = "gate-unanswered";
-    /// What was said at its gate made no sense.
+    /// The guest broke the protocol of the job gate.
     GateAbused = "gate-abused";
-    /// GitHub gave it to a job that has no right to it.
+    /// GitHub gave it to a job that may not have it.
     Stolen = "stolen";
-    /// Its job took longer than allowed.
+    /// Its job took longer than it may.
     TooLong = "too-long";
-    /// Its job filled more disk than allowed.
+    /// Its job used more disk than it may.
     DiskFull = "disk-full";
     /// Its job was cancelled, or runs elsewhere.
     Cancelled = "cancelled";
 }
 
 impl Outcome {
-    /// Whether the job it was made for had its fair chance with it. Thefts do not use up the victim's attempts, and neither
-    /// does a GitHub that makes no runners for a while.
+    /// Returns true if this outcome counts as an attempt of the job that the runner was made for. A theft does not, and neither
+    /// does a refusal by GitHub.
     #[must_use]
     pub fn uses_an_attempt(self) -> bool {
         !matches!(self, Self::Stolen | Self::GateRefused) && !self.is_no_runner_from_github()
     }
 
-    /// Whether GitHub made no runner, whatever it said. It can pass: a fresh token is unknown to some of GitHub's servers
-    /// for seconds, and a missing permission is put right by a person while the job waits.
+    /// Returns true if GitHub made no runner, for any reason. The reason can be temporary: some of GitHub's servers do not know
+    /// a new token for seconds, and an operator can add a missing permission while the job waits.
     #[must_use]
     pub fn is_no_runner_from_github(self) -> bool {
         matches!(self, Self::Refused | Self::NameTaken | Self::Lost)
     }
 
-    /// Whether it says that runners do not come up here, which a person has to look at.
+    /// Returns true if runners do not come up here, which an operator has to fix.
     #[must_use]
     pub fn is_boot_failure(self) -> bool {
         matches!(
@@ -245,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_runner_only_advances_and_every_event_matters_somewhere() {
+    fn a_runner_only_advances_and_every_event_changes_some_state() {
         for state in RunnerState::ALL {
             for event in RunnerEvent::ALL {
                 assert!(
@@ -263,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_happened_a_runner_can_end_and_be_torn_down_and_nothing_else_destroys_it() {
+    fn every_living_runner_can_end_and_only_an_ended_runner_is_destroyed() {
         for state in RunnerState::ALL.into_iter().filter(|state| state.is_alive()) {
             assert_eq!(
                 state.after(RunnerEvent::Finished),
@@ -284,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_runs_that_was_not_at_the_gate() {
+    fn only_a_gated_runner_starts_to_run() {
         let before: Vec<RunnerState> = RunnerState::ALL
             .into_iter()
             .filter(|state| {
@@ -297,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_is_reached_from_its_name() {
+    fn every_state_is_reachable() {
         let mut reached = vec![RunnerState::Minting];
         let mut next = 0;
         while let Some(state) = reached.get(next).copied() {

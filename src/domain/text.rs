@@ -50,6 +50,18 @@ fn escaped(text: &str, is_unsafe: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(written)
 }
 
+/// Reads one of `all` by its word.
+///
+/// # Errors
+/// With the words that are expected.
+pub fn one_of<T: Copy>(all: &[T], as_str: fn(T) -> &'static str, word: &str) -> Result<T, String> {
+    let found = all.iter().copied().find(|value| as_str(*value) == word);
+    found.ok_or_else(|| {
+        let words: Vec<&str> = all.iter().copied().map(as_str).collect();
+        format!("expected one of {}", words.join(", "))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,14 +1,13 @@
-//! The admin API: what jitgate knows and did. Everything asks for the bearer token, on loopback too, and for a `Host` and
-//! `Origin` that fit, so that no web page can reach it through somebody's browser.
+//! The admin API: the state and the history of jitgate. Every request needs the bearer token, on loopback too, and an
+//! accepted `Host` and `Origin`, so that no web page can reach the API through a browser.
 
-use super::metrics::Metrics;
-use super::problem::Problem;
+use super::list;
+use super::problem::{Problem, store_failed};
 use crate::app::jobs::history;
 use crate::app::jobs::record::load_job;
 use crate::app::pool::pass;
 use crate::app::{Context, Ingest};
 use crate::domain::ids::{DeliveryId, JobId};
-use crate::ports::Failure;
 use crate::ports::queue::{DeliveryState, Filter};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -27,31 +26,23 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
-/// Deliveries or alerts in one answer.
-pub(super) const LISTED: usize = 200;
-/// Deliveries or alerts in one answer, whatever is asked for.
-pub(super) const LISTED_AT_MOST: usize = 1000;
+/// The timeout for the check for a simulated GitHub, so that the status does not wait for a GitHub that hangs.
+const SIMULATED_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long GitHub may take to say whether it is simulated. The status must not wait for a GitHub that hangs.
-const PATIENCE: Duration = Duration::from_millis(500);
-
-/// What the admin API answers from.
+/// The sources of the admin API's answers.
 pub struct AdminState {
-    /// The worker's ports.
+    /// The ports of the worker.
     pub ctx: Arc<Context>,
-    /// The ingress, where this process has one.
+    /// The ingress, if this process has one.
     pub ingest: Option<Arc<Ingest>>,
-    /// What was counted.
-    pub metrics: Arc<Metrics>,
-    /// The bearer token.
     pub token: SecretString,
-    /// Host names and addresses the listener may be called by; empty for a unix socket.
+    /// The accepted `Host` values; empty for a unix socket.
     pub hosts: Vec<String>,
-    /// Whether GitHub is a simulated one, once it has said so.
+    /// True if GitHub is simulated; empty until that is known.
     pub simulated: OnceCell<bool>,
 }
 
-/// Lets a request through that has the token, a fitting `Host`, and no foreign `Origin`.
+/// Passes on a request with the token, an accepted `Host` and no foreign `Origin`.
 pub(super) async fn authorize<B: MessageBody + 'static>(
     state: Data<AdminState>,
     request: ServiceRequest,
@@ -90,7 +81,7 @@ fn check(state: &AdminState, request: &ServiceRequest) -> Result<(), Problem> {
                 StatusCode::FORBIDDEN,
                 "origin",
                 "Forbidden",
-                "requests from other origins are refused",
+                "requests from other origins are rejected",
             ));
         }
     }
@@ -98,7 +89,7 @@ fn check(state: &AdminState, request: &ServiceRequest) -> Result<(), Problem> {
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
-    // Digests have one length, and their comparison tells nothing about the token.
+    // Digests have a fixed length, and their comparison reveals nothing about the token.
     let digest = |text: &str| Sha256::digest(text.as_bytes());
     if given.is_some_and(|given| digest(given) == digest(state.token.expose_secret())) {
         Ok(())
@@ -107,30 +98,15 @@ fn check(state: &AdminState, request: &ServiceRequest) -> Result<(), Problem> {
             StatusCode::UNAUTHORIZED,
             "token",
             "Unauthorized",
-            "send the admin token: Authorization: Bearer ...; it is in server.admin_token_file",
+            "missing or invalid admin token; send Authorization: Bearer TOKEN with the token in server.admin_token_file",
         ))
     }
 }
 
-/// Whether a request's host is one of ours. One of ours without a port stands for any port.
+/// Returns true if a request's host is accepted. An accepted host without a port matches every port.
 fn is_same_host(ours: &str, host: &str) -> bool {
     let authority = host.parse::<Authority>();
     ours.eq_ignore_ascii_case(host) || authority.is_ok_and(|authority| authority.host().eq_ignore_ascii_case(ours))
-}
-
-pub(super) fn store_failed(failure: &Failure) -> HttpResponse {
-    tracing::error!(%failure, "cannot answer from the store");
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "store-unavailable",
-        "Service unavailable",
-        failure.to_string(),
-    )
-    .answer()
-}
-
-pub(super) fn bad_query(detail: String) -> HttpResponse {
-    Problem::new(StatusCode::BAD_REQUEST, "query", "Bad request", detail).answer()
 }
 
 /// `GET /api/v1/status`.
@@ -141,9 +117,9 @@ pub(super) async fn status(state: Data<AdminState>) -> HttpResponse {
         Err(failure) => return store_failed(&failure),
     };
     let simulated = state.simulated.get_or_try_init(|| ctx.github.is_simulated());
-    let simulated = tokio::time::timeout(PATIENCE, simulated).await;
+    let simulated = tokio::time::timeout(SIMULATED_TIMEOUT, simulated).await;
     let simulated = simulated.ok().and_then(Result::ok);
-    // A host that does not answer is no reason to tell nothing.
+    // A runner host that does not answer must not prevent the status.
     let quiet = pass::is_quiet(ctx).await.ok();
     let repositories: Vec<_> = ctx.settings.repositories.iter().map(|r| json!(r.name)).collect();
     HttpResponse::Ok().json(json!({
@@ -159,11 +135,11 @@ pub(super) async fn status(state: Data<AdminState>) -> HttpResponse {
     }))
 }
 
-/// What `GET /api/v1/deliveries` can be asked for.
+/// The query of `GET /api/v1/deliveries`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
-    /// States, comma-separated.
+pub(super) struct DeliveriesQuery {
+    /// The states, separated by commas.
     state: Option<String>,
     repository: Option<String>,
     job: Option<u64>,
@@ -171,37 +147,23 @@ pub(super) struct Asked {
     limit: Option<usize>,
 }
 
-impl Asked {
-    fn filter(self) -> Result<Filter, String> {
-        let words = self.state.iter().flat_map(|words| words.split(','));
-        let state = |word: &str| DeliveryState::parse(word).ok_or_else(|| format!("there is no state {word:?}"));
-        Ok(Filter {
-            states: words.map(state).collect::<Result<_, _>>()?,
-            repository: self.repository,
-            job: self.job.map(JobId),
-            since: self.since,
-        })
-    }
+/// `GET /api/v1/deliveries`: returns the newest deliveries, at most 1000.
+pub(super) async fn deliveries(state: Data<AdminState>, query: Result<Query<DeliveriesQuery>, Error>) -> HttpResponse {
+    list::answer(query, async |query: DeliveriesQuery| {
+        let filter = Filter {
+            states: list::words(query.state.as_deref(), &DeliveryState::ALL, DeliveryState::as_str)?,
+            repository: query.repository,
+            job: query.job.map(JobId),
+            since: query.since,
+        };
+        let limit = list::limit(query.limit, list::DEFAULT_LIMIT);
+        let deliveries = state.ctx.queue.deliveries(&filter, limit).await?;
+        Ok(json!({"deliveries": deliveries}))
+    })
+    .await
 }
 
-/// `GET /api/v1/deliveries`: the newest, at most 1000.
-pub(super) async fn deliveries(state: Data<AdminState>, asked: Result<Query<Asked>, Error>) -> HttpResponse {
-    let asked = match asked {
-        Ok(asked) => asked.into_inner(),
-        Err(error) => return bad_query(error.to_string()),
-    };
-    let limit = asked.limit.unwrap_or(LISTED).min(LISTED_AT_MOST);
-    let filter = match asked.filter() {
-        Ok(filter) => filter,
-        Err(detail) => return bad_query(detail),
-    };
-    match state.ctx.queue.deliveries(&filter, limit).await {
-        Ok(deliveries) => HttpResponse::Ok().json(json!({"deliveries": deliveries})),
-        Err(failure) => store_failed(&failure),
-    }
-}
-
-/// `GET /api/v1/deliveries/GUID`: the delivery and the decision it led to.
+/// `GET /api/v1/deliveries/GUID`: returns the delivery and its decision.
 pub(super) async fn delivery(state: Data<AdminState>, guid: Path<String>) -> HttpResponse {
     let Some(id) = DeliveryId::parse(&guid) else {
         return Problem::not_found().answer();
@@ -222,7 +184,7 @@ pub(super) async fn delivery(state: Data<AdminState>, guid: Path<String>) -> Htt
     HttpResponse::Ok().json(json!({"delivery": delivery, "decision": decision}))
 }
 
-/// `GET /api/v1/jobs/ID`: the newest decision record, with the job's state and its earlier decisions beside it.
+/// `GET /api/v1/jobs/ID`: returns the newest decision record, the job's state and its earlier decisions.
 pub(super) async fn job(state: Data<AdminState>, id: Path<String>) -> HttpResponse {
     let ctx = &state.ctx;
     let Ok(id) = id.parse() else {

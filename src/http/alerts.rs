@@ -1,9 +1,10 @@
-//! `/api/v1/alerts`: what is wrong, and who looks at it.
+//! `/api/v1/alerts`: lists, acknowledges and resolves alerts.
 
-use super::admin::{AdminState, LISTED, LISTED_AT_MOST, bad_query, store_failed};
-use super::problem::Problem;
+use super::admin::AdminState;
+use super::list;
+use super::problem::{Problem, store_failed};
 use crate::app::alerts::{Asked, Settled};
-use crate::domain::alert::AlertKind;
+use crate::domain::alert::{AlertKind, AlertState};
 use crate::ports::Failure;
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data, Path, Query};
@@ -11,101 +12,83 @@ use actix_web::{Error, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
-/// Largest body.
-const BODY_LIMIT: usize = 4096;
-/// Who says so, when the request does not tell.
-const SOMEBODY: &str = "admin API";
+/// The largest body.
+const MAX_BODY_BYTES: usize = 4096;
+/// The name in the record if the request has none.
+const DEFAULT_NAME: &str = "admin API";
 
-/// What `GET /api/v1/alerts` can be asked for.
+/// The query of `GET /api/v1/alerts`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
-    /// States, comma-separated.
+pub(super) struct AlertsQuery {
+    /// The states, separated by commas.
     state: Option<String>,
-    /// Kinds, comma-separated.
+    /// The kinds, separated by commas.
     kind: Option<String>,
     repository: Option<String>,
     limit: Option<usize>,
 }
 
-impl Wanted {
-    fn asked(self) -> Result<Asked, String> {
-        fn each<T>(words: Option<&str>, read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
-            words.into_iter().flat_map(|words| words.split(',')).map(read).collect()
-        }
-        let kind = |word: &str| AlertKind::parse(word).ok_or_else(|| format!("there is no kind {word:?}"));
-        let state = |word: &str| word.parse().map_err(|_| format!("there is no state {word:?}"));
-        Ok(Asked {
-            states: each(self.state.as_deref(), state)?,
-            kinds: each(self.kind.as_deref(), kind)?,
-            repository: self.repository,
-        })
-    }
+/// `GET /api/v1/alerts`: returns the alerts, the last raised first, at most 1000.
+pub(super) async fn list(state: Data<AdminState>, query: Result<Query<AlertsQuery>, Error>) -> HttpResponse {
+    list::answer(query, async |query: AlertsQuery| {
+        let asked = Asked {
+            states: list::words(query.state.as_deref(), &AlertState::ALL, AlertState::as_str)?,
+            kinds: list::words(query.kind.as_deref(), AlertKind::ALL, AlertKind::as_str)?,
+            repository: query.repository,
+        };
+        let limit = list::limit(query.limit, list::DEFAULT_LIMIT);
+        Ok(json!({"alerts": state.ctx.alerts.list(&asked, limit).await?}))
+    })
+    .await
 }
 
-/// `GET /api/v1/alerts`: those raised last first, at most 1000.
-pub(super) async fn list(state: Data<AdminState>, wanted: Result<Query<Wanted>, Error>) -> HttpResponse {
-    let wanted = match wanted {
-        Ok(wanted) => wanted.into_inner(),
-        Err(error) => return bad_query(error.to_string()),
-    };
-    let limit = wanted.limit.unwrap_or(LISTED).min(LISTED_AT_MOST);
-    let asked = match wanted.asked() {
-        Ok(asked) => asked,
-        Err(detail) => return bad_query(detail),
-    };
-    match state.ctx.alerts.list(&asked, limit).await {
-        Ok(alerts) => HttpResponse::Ok().json(json!({"alerts": alerts})),
-        Err(failure) => store_failed(&failure),
-    }
-}
-
-/// Who says so.
+/// The body of a request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Says {
+struct Settlement {
     by: Option<String>,
 }
 
-/// `POST /api/v1/alerts/ID/ack`, with nothing or `{"by": NAME}`.
+/// `POST /api/v1/alerts/ID/ack` with an empty body or `{"by": NAME}`.
 pub(super) async fn ack(state: Data<AdminState>, id: Path<String>, body: Bytes) -> HttpResponse {
-    match somebody(&body) {
+    match name(&body) {
         Ok(by) => answer(state.ctx.alerts.ack(&id, &by).await),
         Err(problem) => problem.answer(),
     }
 }
 
-/// `POST /api/v1/alerts/ID/resolve`, with nothing or `{"by": NAME}`.
+/// `POST /api/v1/alerts/ID/resolve` with an empty body or `{"by": NAME}`.
 pub(super) async fn resolve(state: Data<AdminState>, id: Path<String>, body: Bytes) -> HttpResponse {
-    match somebody(&body) {
+    match name(&body) {
         Ok(by) => answer(state.ctx.alerts.resolve(&id, &by).await),
         Err(problem) => problem.answer(),
     }
 }
 
-fn somebody(body: &Bytes) -> Result<String, Problem> {
+fn name(body: &Bytes) -> Result<String, Problem> {
     let refused = |status, detail: String| Problem::new(status, "body", "Bad request", detail);
-    if body.len() > BODY_LIMIT {
-        let detail = format!("the body has more than {BODY_LIMIT} bytes");
+    if body.len() > MAX_BODY_BYTES {
+        let detail = format!("the body is larger than {MAX_BODY_BYTES} bytes");
         return Err(refused(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
     if body.is_empty() {
-        return Ok(SOMEBODY.to_owned());
+        return Ok(DEFAULT_NAME.to_owned());
     }
-    let says: Says = serde_json::from_slice(body).map_err(|error| {
+    let settlement: Settlement = serde_json::from_slice(body).map_err(|error| {
         refused(
             StatusCode::BAD_REQUEST,
-            format!("send {{\"by\": NAME}}, or nothing: {error}"),
+            format!("invalid body: {error}; send {{\"by\": NAME}} or an empty body"),
         )
     })?;
-    Ok(says.by.unwrap_or_else(|| SOMEBODY.to_owned()))
+    Ok(settlement.by.unwrap_or_else(|| DEFAULT_NAME.to_owned()))
 }
 
 fn answer(settled: Result<Settled, Failure>) -> HttpResponse {
     match settled {
         Ok(Settled::Done(alert)) => HttpResponse::Ok().json(json!({"alert": alert})),
         Ok(Settled::Over(_)) => {
-            let detail = "the alert is resolved, so nobody needs to look at it";
+            let detail = "the alert is already resolved";
             Problem::new(StatusCode::CONFLICT, "resolved", "Conflict", detail).answer()
         }
         Ok(Settled::Unknown) => Problem::not_found().answer(),

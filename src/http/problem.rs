@@ -1,5 +1,6 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
+use crate::ports::Failure;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde_json::json;
@@ -24,12 +25,7 @@ impl Problem {
     }
 
     pub(super) fn not_found() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "not-found",
-            "Not found",
-            "there is nothing at this path",
-        )
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", "unknown path")
     }
 
     pub(super) fn method() -> Self {
@@ -60,4 +56,15 @@ impl Problem {
     pub(super) fn answer(&self) -> HttpResponse {
         self.builder().body(self.body())
     }
+}
+
+pub(super) fn store_failed(failure: &Failure) -> HttpResponse {
+    tracing::error!(%failure, "failed to answer from the store");
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "store-unavailable",
+        "Service unavailable",
+        failure.to_string(),
+    )
+    .answer()
 }

@@ -5,7 +5,7 @@ use super::alerts;
 use super::connections::{self, Bounds};
 use super::health::{self, Health};
 use super::listener::{Bind, ListenError, Listener};
-use super::metrics;
+use super::metrics::{self, Metrics, Scrape};
 use super::problem::Problem;
 use super::runners;
 use super::webhook::{self, Webhook};
@@ -105,6 +105,7 @@ pub fn serve_admin(
     bind: Bind,
     limits: Limits,
     mut state: AdminState,
+    metrics: Arc<Metrics>,
     health: Arc<Health>,
 ) -> Result<Running, ListenError> {
     let place = bind.place();
@@ -112,6 +113,10 @@ pub fn serve_admin(
     let health = Data::from(health);
     let listener = bind.open().map_err(failed)?;
     state.hosts = hosts(&listener, state.hosts);
+    let scrape = Data::new(Scrape {
+        ctx: Arc::clone(&state.ctx),
+        metrics,
+    });
     let state = Data::new(state);
     let address = listener.address();
     let bounds = Bounds {
@@ -123,6 +128,7 @@ pub fn serve_admin(
         App::new()
             .wrap(from_fn(connections::count))
             .app_data(state.clone())
+            .app_data(scrape.clone())
             .app_data(health.clone())
             .service(get("/healthz").route(read().to(health::healthz)))
             .service(get("/readyz").route(read().to(health::readyz)))

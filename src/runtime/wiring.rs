@@ -346,9 +346,8 @@ pub fn open_admin(
         ctx,
         ingest,
         token,
-        metrics,
         hosts: config.server.admin_hosts.clone(),
         simulated: OnceCell::new(),
     };
-    Ok(http::serve_admin(bind, limits, state, health)?)
+    Ok(http::serve_admin(bind, limits, state, metrics, health)?)
 }

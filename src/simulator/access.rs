@@ -1,16 +1,15 @@
-//! Who may call: an App's JWT, and installation tokens with the permissions they were asked for.
+//! Access control: an App's JWT, and installation tokens with their permissions.
 //!
-//! A JWT's signature is not checked, since the simulator holds no key; everything else about it is.
+//! The signature of a JWT is not checked, since the simulator holds no key; all its other parts are.
 
-use super::api::{Refused, Request};
-use super::state::State;
+use super::call::{PERSONAL, Refused, Request};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What the App was given, and so all that a token of it can have.
+/// The permissions of the App, which limit the permissions of its tokens.
 pub(super) const INSTALLED: [(&str, Level); 7] = [
     ("actions", Level::Write),
     ("actions_variables", Level::Write),
@@ -20,11 +19,9 @@ pub(super) const INSTALLED: [(&str, Level); 7] = [
     ("organization_self_hosted_runners", Level::Write),
     ("pull_requests", Level::Read),
 ];
-/// Tokens that start so are a person's, with every permission and without an end.
-const PERSONAL: &str = "sim-";
 const TOKEN_LIFETIME: TimeDelta = TimeDelta::hours(1);
-const JWT_AT_MOST: TimeDelta = TimeDelta::minutes(10);
-/// Clocks differ a little.
+const MAX_JWT_LIFETIME: TimeDelta = TimeDelta::minutes(10);
+/// The tolerated difference between clocks.
 const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,42 +39,41 @@ impl Level {
     }
 }
 
-/// What a call needs.
+/// The access that an endpoint requires.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Access {
     Anyone,
-    /// The App's own JWT.
+    /// The JWT of the App.
     App,
-    /// Any token.
     Token,
-    /// A token with a permission.
+    /// A token with this permission.
     Needs(&'static str, Level),
 }
 
-/// Tokens that were made here.
+/// The tokens that this simulator issued.
 #[derive(Default)]
 pub(super) struct Tokens {
-    made: BTreeMap<String, Token>,
+    issued: BTreeMap<String, Token>,
 }
 
 struct Token {
     expires_at: DateTime<Utc>,
     permissions: BTreeMap<String, Level>,
-    /// Lower-case names without owner; none: every repository.
+    /// Lower-case names without owner; none for every repository.
     repositories: Option<Vec<String>>,
 }
 
 impl Tokens {
-    /// Makes a token; returns it with its end.
-    pub(super) fn make(
+    /// Issues a token and returns it with its expiry.
+    pub(super) fn issue(
         &mut self,
         now: DateTime<Utc>,
         permissions: BTreeMap<String, Level>,
         repositories: Option<Vec<String>>,
     ) -> (String, DateTime<Utc>) {
-        let text = format!("ghs_{:036}", self.made.len() + 1);
+        let text = format!("ghs_{:036}", self.issued.len() + 1);
         let expires_at = now + TOKEN_LIFETIME;
-        self.made.insert(
+        self.issued.insert(
             text.clone(),
             Token {
                 expires_at,
@@ -87,11 +83,15 @@ impl Tokens {
         );
         (text, expires_at)
     }
-}
 
-impl State {
-    /// Whether a request may be served, as far as its credentials go. `repository` is the name of the one it is about.
-    pub(super) fn admit(&self, request: &Request, access: Access, repository: Option<&str>) -> Result<(), Refused> {
+    /// Checks the credentials of a request. `repository` is the name of the repository that it concerns.
+    pub(super) fn admit(
+        &self,
+        request: &Request,
+        access: Access,
+        repository: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Refused> {
         if matches!(access, Access::Anyone) {
             return Ok(());
         }
@@ -99,16 +99,12 @@ impl State {
             return Err(Refused::new(401, "Requires authentication"));
         };
         if matches!(access, Access::App) {
-            return check_jwt(credential, self.now()).map_err(|problem| Refused::new(401, problem));
+            return check_jwt(credential, now).map_err(|problem| Refused::new(401, problem));
         }
         if credential.starts_with(PERSONAL) {
             return Ok(());
         }
-        let token = self
-            .tokens
-            .made
-            .get(credential)
-            .filter(|token| self.now() < token.expires_at);
+        let token = self.issued.get(credential).filter(|token| now < token.expires_at);
         let Some(token) = token else {
             return Err(Refused::new(401, "Bad credentials"));
         };
@@ -126,17 +122,9 @@ impl State {
             _ => Ok(()),
         }
     }
-
-    /// Who a request comes from, by login.
-    pub(super) fn caller(request: &Request) -> &'static str {
-        match request.credential() {
-            Some(token) if token.starts_with(PERSONAL) => "operator",
-            _ => "jitgate[bot]",
-        }
-    }
 }
 
-/// Everything about a JWT but its signature.
+/// Checks all parts of a JWT except its signature.
 fn check_jwt(token: &str, now: DateTime<Utc>) -> Result<(), &'static str> {
     const UNDECODABLE: &str = "A JSON web token could not be decoded";
     let parts: Vec<&str> = token.split('.').collect();
@@ -164,7 +152,7 @@ fn check_jwt(token: &str, now: DateTime<Utc>) -> Result<(), &'static str> {
                     the assertion expires",
         );
     }
-    if expires > now + JWT_AT_MOST {
+    if expires > now + MAX_JWT_LIFETIME {
         return Err("'Expiration time' claim ('exp') is too far in the future");
     }
     Ok(())

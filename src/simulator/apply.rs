@@ -1,6 +1,9 @@
-//! Applying a change to the world. What is new gets defaults; what is known changes only where the change says so.
+//! Applies a change to the world. New entries get defaults; a known entry changes only in the fields that the change
+//! sets.
 
 use super::faults::UnknownEndpoint;
+use super::routes;
+use super::simulation::Simulation;
 use super::state::{Head, Job, JobRunner, Pull, Repository, Run, Runner, Scope, State, Variable, sha};
 use super::world::{
     Association, Change, HeadChange, JobChange, PullChange, PullState, RepositoryChange, Role, RunChange, RunnerChange,
@@ -10,59 +13,63 @@ use crate::domain::ids::RepositoryName;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeMap;
 
-/// Labels of a job that names none: what the routed workflow asks for.
+/// The labels of a job without labels in the fixture: those of the routed workflow.
 const POOL_LABELS: [&str; 4] = ["self-hosted", "linux", "x64", "chem-trusted-pr"];
 const DEFAULT_AUTHOR: &str = "alice";
 
-impl State {
-    /// Applies a change. Faults are checked first, so that a refused change leaves nothing behind.
+impl Simulation {
+    /// Applies a change. Faults are checked first, so that a rejected change has no effect.
     pub(super) fn apply(&mut self, change: Change) -> Result<(), UnknownEndpoint> {
-        self.faults.set(change.faults)?;
+        let endpoints = routes::endpoints().map(|(name, _, _)| name).collect();
+        self.faults.set(change.faults, endpoints)?;
+        let state = &mut self.state;
         for repository in change.repositories {
-            self.apply_repository(repository, false);
+            state.apply_repository(repository, false);
         }
         for fork in change.forks {
-            self.apply_repository(fork, true);
+            state.apply_repository(fork, true);
         }
-        let default = self.default_repository();
+        let default = state.default_repository();
         for user in change.users {
-            let known = self.mention(&user.login, user.kind);
+            let known = state.mention(&user.login, user.kind);
             set(&mut known.id, user.id);
             set(&mut known.kind, user.kind);
             set(&mut known.deleted, user.deleted);
         }
-        // A variable given along with runs was there before them.
+        // A variable in the same change as runs existed before the runs.
         let first_run = change
             .runs
             .iter()
             .filter_map(|run| run.created_at)
-            .map(|moment| moment.at(self.now()))
+            .map(|moment| moment.at(state.now()))
             .min();
         let variables_from = if change.runs.is_empty() {
-            self.now()
+            state.now()
         } else {
-            first_run.unwrap_or_else(|| self.now()) - TimeDelta::minutes(1)
+            first_run.unwrap_or_else(|| state.now()) - TimeDelta::minutes(1)
         };
-        if let Some(repository) = self.repository_mut(default) {
+        if let Some(repository) = state.repository_mut(default) {
             repository.configure(change.permissions, change.variables, variables_from);
         }
         for pull in change.pulls {
-            self.apply_pull(pull);
+            state.apply_pull(pull);
         }
         for run in change.runs {
-            self.apply_run(run);
+            state.apply_run(run);
         }
         for runner in change.runners {
-            self.apply_runner(runner);
+            state.apply_runner(runner);
         }
         if let Some(limits) = change.rate_limit {
-            self.quota.set(limits, self.now());
+            self.quota.set(limits, state.now());
         }
         set(&mut self.outbox.delivers, change.delivers);
         self.assign();
         Ok(())
     }
+}
 
+impl State {
     fn apply_repository(&mut self, change: RepositoryChange, fork: bool) {
         let now = self.now();
         let id = self.repository_id(change.full_name, change.id, fork);
@@ -143,7 +150,7 @@ impl State {
             let (head, actor) = from_pull
                 .clone()
                 .unwrap_or_else(|| (base.clone(), DEFAULT_AUTHOR.to_owned()));
-            // `pull_request_target` runs the base's code.
+            // `pull_request_target` runs the code of the base.
             let head = if event == "pull_request_target" { base } else { head };
             self.mention(&actor, None);
             let run = Run {
@@ -300,7 +307,7 @@ impl Repository {
         }
     }
 
-    /// Sets a variable, made if need be.
+    /// Sets a variable, and creates it if it is missing.
     pub(super) fn set_variable(&mut self, name: &str, value: String, now: DateTime<Utc>) {
         let variable = self.variables.entry(name.to_ascii_uppercase()).or_insert(Variable {
             value: String::new(),
@@ -324,7 +331,7 @@ impl Head {
     }
 }
 
-/// Takes over what the change gives.
+/// Sets a field to a given value, if any.
 fn set<T>(field: &mut T, given: Option<T>) {
     if let Some(value) = given {
         *field = value;

@@ -1,4 +1,4 @@
-//! A client of the control API: the same code for a simulator in this process and for one started by `jitgate simulate`.
+//! A client of the control API, for a simulator in this process and for one that `jitgate simulate` started.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -8,31 +8,29 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Talks to a simulator.
+/// A client of one simulator.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
     url: String,
 }
 
-/// Why a call of the control API failed.
+/// The failure of a call of the control API.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// It does not answer, or not as a simulator would.
-    #[error("no simulator answers at {url}: {source}")]
+    /// It does not answer, or its answer is not a simulator's.
+    #[error("no answer from a simulator at {url}: {source}")]
     Unreachable {
-        /// Where it should be.
         url: String,
-        /// What happened instead.
         #[source]
         source: reqwest::Error,
     },
-    /// It refused: a key it does not know, a job that does not exist.
+    /// It rejected the call, for example because of an unknown key or job.
     #[error("{0}")]
     Refused(String),
 }
 
-/// A delivery of GitHub's own.
+/// A delivery that the simulated GitHub sends.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Delivery {
     /// `X-GitHub-Delivery`.
@@ -43,10 +41,10 @@ pub struct Delivery {
     pub payload: Value,
 }
 
-/// What became of the world.
+/// The final state of a world.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Tally {
-    /// JIT runners made.
+    /// JIT runners that were created.
     pub minted: u64,
     /// Jobs that ran their steps on a JIT runner.
     pub ran: u64,
@@ -54,27 +52,27 @@ pub struct Tally {
     pub runners_left: u64,
     /// Jobs by id.
     pub jobs: BTreeMap<u64, JobTally>,
-    /// Values of variables by name; of a repository that is not the default one, by `owner/name/VARIABLE`.
+    /// The values of variables by name; for other repositories than the default one, by `owner/name/VARIABLE`.
     pub variables: BTreeMap<String, String>,
     /// REST calls by endpoint.
     pub calls: BTreeMap<String, u64>,
 }
 
-/// What became of a job.
+/// The result of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct JobTally {
-    /// GitHub's word for its status.
+    /// The status, in GitHub's word.
     pub status: String,
-    /// GitHub's word for how it ended.
+    /// The conclusion, in GitHub's word.
     pub conclusion: Option<String>,
-    /// Name of the runner it was given to.
+    /// The name of its runner.
     pub runner: Option<String>,
-    /// Whether it ran its steps.
+    /// True if it ran its steps.
     pub ran: bool,
 }
 
 impl Client {
-    /// A client of the simulator at `url`.
+    /// Creates a client of the simulator at `url`.
     #[must_use]
     pub fn new(url: &str, http: reqwest::Client) -> Self {
         Self {
@@ -86,7 +84,7 @@ impl Client {
     /// Empties the world.
     ///
     /// # Errors
-    /// [`ClientError`], as every method here.
+    /// Returns a [`ClientError`], like every method here.
     pub async fn reset(&self) -> Result<(), ClientError> {
         self.post::<Value>("reset", &json!({})).await.map(drop)
     }
@@ -94,15 +92,16 @@ impl Client {
     /// Applies a change: the `github` object of a fixture or of one of its steps.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] names the key that is not known.
+    /// Returns [`ClientError::Refused`] with the name of an unknown key.
     pub async fn apply(&self, change: &Value) -> Result<(), ClientError> {
         self.post::<Value>("apply", change).await.map(drop)
     }
 
-    /// The payload GitHub would send about a job of this world, with a JSON merge patch (RFC 7396) over it.
+    /// Returns the payload that GitHub would send about a job of this world, with a JSON merge patch (RFC 7396)
+    /// applied.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] when the world has no such job.
+    /// Returns [`ClientError::Refused`] if the job does not exist.
     pub async fn render(
         &self,
         event: &str,
@@ -120,10 +119,10 @@ impl Client {
             .map(|rendered| rendered.payload)
     }
 
-    /// Lets everything happen that is due; returns how many jobs changed.
+    /// Applies everything that is due, and returns the number of changed jobs.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// Returns a [`ClientError`].
     pub async fn settle(&self) -> Result<usize, ClientError> {
         #[derive(Deserialize)]
         struct Settled {
@@ -134,10 +133,10 @@ impl Client {
             .map(|settled| settled.changes)
     }
 
-    /// Takes the deliveries that wait.
+    /// Takes the waiting deliveries.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// Returns a [`ClientError`].
     pub async fn outbox(&self) -> Result<Vec<Delivery>, ClientError> {
         #[derive(Deserialize)]
         struct Taken {
@@ -148,10 +147,10 @@ impl Client {
             .map(|taken| taken.deliveries)
     }
 
-    /// What became of the world.
+    /// Returns the state of the world.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// Returns a [`ClientError`].
     pub async fn tally(&self) -> Result<Tally, ClientError> {
         self.send(self.http.get(self.endpoint("tally"))).await
     }

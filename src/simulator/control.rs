@@ -1,21 +1,21 @@
-//! The control API: how a fixture builds the world, moves it on, and asks what became of it.
+//! The control API, through which a fixture builds the world, changes it, and reads the result.
 
-use super::api::{Reply, Request};
+use super::call::{Reply, Request};
 use super::render::webhook;
-use super::state::State;
+use super::simulation::Simulation;
 use super::world::{Change, Status};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-/// A payload to be written.
+/// A request to render a payload.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rendering {
     event: String,
-    /// Left out: the payload's own.
+    /// The action; by default the payload's.
     action: Option<String>,
-    /// The job's id. Left out: the payload's own.
+    /// The job's id; by default the payload's.
     job: Option<u64>,
     #[serde(default)]
     payload: Value,
@@ -23,8 +23,8 @@ struct Rendering {
 
 type Answer = Result<Value, String>;
 
-impl State {
-    /// Serves a call of the control API; `path` is what follows its prefix.
+impl Simulation {
+    /// Serves a call of the control API; `path` is the part after its prefix.
     pub(super) fn control(&mut self, path: &str, request: &Request) -> Reply {
         let answer = match (request.method.as_str(), path) {
             ("POST", "reset") => {
@@ -36,7 +36,7 @@ impl State {
             ("POST", "settle") => Ok(json!({"changes": self.settle()})),
             ("POST", "outbox") => Ok(json!({"deliveries": self.outbox.take()})),
             ("GET", "tally") => Ok(self.tally()),
-            _ => return Reply::json(404, &json!({"error": "the control API has no such endpoint"})),
+            _ => return Reply::json(404, &json!({"error": "unknown endpoint of the control API"})),
         };
         match answer {
             Ok(body) => Reply::json(200, &body),
@@ -54,22 +54,23 @@ impl State {
         let patch = wanted.payload;
         let mut payload = if wanted.event == "workflow_job" {
             let action = wanted.action.as_deref().or_else(|| patch["action"].as_str());
-            let action = action.ok_or("a workflow_job needs an action")?;
+            let action = action.ok_or("a workflow_job requires an action")?;
             let job = wanted.job.or_else(|| patch["workflow_job"]["id"].as_u64());
-            let job = job.ok_or("a workflow_job needs the id of a job")?;
-            // An action GitHub does not have yet looks like `queued` in all but its name.
+            let job = job.ok_or("a workflow_job requires the id of a job")?;
+            // An action that GitHub does not have yet looks like `queued`, except for its name.
             let known = serde_json::from_value(json!(action)).unwrap_or(Status::Queued);
-            let mut payload = webhook::workflow_job(self, known, job);
+            let mut payload = webhook::workflow_job(&self.state, known, job);
             if let Some(payload) = &mut payload {
                 payload["action"] = json!(action);
             }
-            payload.ok_or_else(|| format!("the world has no job {job}"))?
+            payload.ok_or_else(|| format!("unknown job {job}"))?
         } else {
-            let default = self.default_repository();
+            let default = self.state.default_repository();
             let owner = self
+                .state
                 .repository(default)
                 .map_or("", |repository| repository.name.owner());
-            let mut payload = webhook::about(self, default, owner);
+            let mut payload = webhook::about(&self.state, default, owner);
             if let Some(action) = wanted.action {
                 payload["action"] = json!(action);
             }
@@ -82,7 +83,8 @@ impl State {
     }
 
     fn tally(&self) -> Value {
-        let jobs: Map<String, Value> = (self.jobs.values())
+        let state = &self.state;
+        let jobs: Map<String, Value> = (state.jobs.values())
             .map(|job| {
                 let completed = job.status == Status::Completed;
                 let tally = json!({
@@ -94,13 +96,13 @@ impl State {
                 (job.id.to_string(), tally)
             })
             .collect();
-        let default = self
+        let default = state
             .repositories
             .iter()
             .find(|repository| !repository.fork)
             .map(|repository| repository.id);
         let mut variables = Map::new();
-        for repository in &self.repositories {
+        for repository in &state.repositories {
             for (name, variable) in &repository.variables {
                 let is_default = default == Some(repository.id);
                 let key = if is_default {
@@ -112,9 +114,9 @@ impl State {
             }
         }
         json!({
-            "minted": self.minted,
-            "ran": self.ran,
-            "runners_left": self.runners.values().filter(|runner| runner.jit).count(),
+            "minted": state.minted,
+            "ran": state.ran,
+            "runners_left": state.runners.values().filter(|runner| runner.jit).count(),
             "jobs": jobs,
             "variables": variables,
             "calls": self.calls,
@@ -122,7 +124,7 @@ impl State {
     }
 }
 
-/// Reads a body; the error names the place.
+/// Parses a body; the error names the position.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|e| e.to_string())
 }

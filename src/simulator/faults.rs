@@ -1,30 +1,28 @@
-//! Faults on demand: what goes wrong, at which endpoint, how many more times.
+//! Configured faults: their kind, their endpoint and their remaining number.
 
-use super::routes;
 use super::world::{DeliveryFault, Fault};
 
-/// The pseudo endpoint of faults that strike deliveries.
+/// The pseudo endpoint of faults that affect deliveries.
 const DELIVERY: &str = "delivery";
 const EVERY: &str = "*";
 
 #[derive(Default)]
 pub(super) struct Faults {
-    /// In the order they were given; the first that fits strikes.
+    /// The faults in the order in which they were set; the first that matches is used.
     pending: Vec<Fault>,
 }
 
-/// A fault names an endpoint the simulator does not have.
+/// A fault for an unknown endpoint.
 #[derive(Debug, thiserror::Error)]
-#[error("no endpoint is called {name:?}; there are {known}, delivery and *")]
+#[error("unknown endpoint {name:?}; expected one of {known}, delivery, *")]
 pub(super) struct UnknownEndpoint {
     name: String,
     known: String,
 }
 
 impl Faults {
-    /// Adds faults; one with `times: 0` takes its endpoint's away.
-    pub(super) fn set(&mut self, faults: Vec<Fault>) -> Result<(), UnknownEndpoint> {
-        let mut names: Vec<&str> = routes::endpoints().map(|(name, _, _)| name).collect();
+    /// Adds faults; one with `times: 0` removes those of its endpoint. `names` are the names of all endpoints.
+    pub(super) fn set(&mut self, faults: Vec<Fault>, mut names: Vec<&str>) -> Result<(), UnknownEndpoint> {
         for fault in &faults {
             let name = fault.endpoint.as_str();
             if name != EVERY && name != DELIVERY && !names.contains(&name) {
@@ -45,27 +43,27 @@ impl Faults {
         Ok(())
     }
 
-    /// What goes wrong with a call.
+    /// Returns the fault of a call, if any.
     pub(super) fn next_call(&mut self, endpoint: &str) -> Option<Fault> {
-        self.strike(|fault| fault.endpoint == endpoint || fault.endpoint == EVERY)
+        self.take(|fault| fault.endpoint == endpoint || fault.endpoint == EVERY)
     }
 
-    /// What goes wrong with a delivery. One that is to overtake another waits until there is another.
+    /// Returns the fault of a delivery, if any. A reordering waits until another delivery waits.
     pub(super) fn next_delivery(&mut self, another_waits: bool) -> Option<DeliveryFault> {
         let fits = |fault: &Fault| {
             fault.endpoint == DELIVERY && (another_waits || fault.delivery != Some(DeliveryFault::Reorder))
         };
-        self.strike(fits)?.delivery
+        self.take(fits)?.delivery
     }
 
-    fn strike(&mut self, fits: impl Fn(&Fault) -> bool) -> Option<Fault> {
+    fn take(&mut self, fits: impl Fn(&Fault) -> bool) -> Option<Fault> {
         let at = self.pending.iter().position(fits)?;
         let fault = self.pending.get_mut(at)?;
         fault.times -= 1;
-        let striking = fault.clone();
-        if striking.times == 0 {
+        let taken = fault.clone();
+        if taken.times == 0 {
             self.pending.remove(at);
         }
-        Some(striking)
+        Some(taken)
     }
 }

@@ -1,49 +1,51 @@
-//! How jobs and runners live: assignment, settling, cancelling, re-running.
+//! The life of jobs and runners: assignment, settling, cancelling, re-running.
 //!
 //! ```text
 //!  queued ──assign──> in_progress ──settle──> completed
-//!    │  (any idle online runner        │  success: the runner stayed, and the job took as long as it takes
-//!    │   that has all its labels)      │  failure: the runner went away; no step ran
+//!    │  (any idle online runner        │  success: the runner stayed for the duration of the job
+//!    │   that has all its labels)      │  failure: the runner was lost; no step ran
 //!    └──settle, run cancelled──────────┴──> completed, cancelled
 //! ```
 //!
-//! Steps run when the world settles and not before, so that a gate that destroys a runner in time prevents them; on a
-//! runner with a job gate not before that is open.
+//! Steps run only when the world settles, so that jitgate can prevent them by destroying the runner in time. On a runner
+//! with a job gate, they run only after the gate is open.
 
+use super::simulation::Simulation;
 use super::state::{Job, JobRunner, Repository, Run, Runner, Scope, State};
 use super::world::{Conclusion, RunnerStatus, Status};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-/// GitHub fails a job that found no runner for so long.
-const QUEUED_AT_MOST: TimeDelta = TimeDelta::hours(24);
-/// A runner that has to look and does not for so long is gone.
-const SEEN_WITHIN: TimeDelta = TimeDelta::seconds(5);
-/// Steps of a job that names none.
+/// GitHub fails a job that has found no runner for this time.
+const MAX_QUEUED_TIME: TimeDelta = TimeDelta::hours(24);
+/// A runner that must report and has not for this time is considered lost.
+const REPORT_TIMEOUT: TimeDelta = TimeDelta::seconds(5);
+/// The steps of a job without steps in the fixture.
 const STEPS: [&str; 4] = ["Set up job", "Check out", "Run tests", "Complete job"];
 
-/// Why a run can't be cancelled or re-run.
+/// The reason why a run cannot be cancelled or re-run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RunRefusal {
-    /// There is no such run.
+    /// The run does not exist.
     Gone,
-    /// It is over, or not over yet.
+    /// The run is completed, or not completed yet.
     WrongState,
 }
 
-impl State {
-    /// Gives queued jobs to idle runners, the oldest job first.
+impl Simulation {
+    /// Assigns queued jobs to idle runners, the oldest job first.
     pub(super) fn assign(&mut self) {
-        let mut queued: Vec<(DateTime<Utc>, u64)> = (self.jobs.values())
-            .filter(|job| job.status == Status::Queued && self.is_current(job))
+        let mut queued: Vec<(DateTime<Utc>, u64)> = (self.state.jobs.values())
+            .filter(|job| job.status == Status::Queued && self.state.is_current(job))
             .map(|job| (job.created_at, job.id))
             .collect();
         queued.sort_unstable();
         for (_, id) in queued {
             let idle = self
+                .state
                 .runners
                 .values()
-                .find(|runner| self.could_take(runner, id))
+                .find(|runner| self.state.could_take(runner, id))
                 .map(|runner| runner.id);
             if let Some(runner) = idle {
                 self.start(id, runner);
@@ -51,7 +53,126 @@ impl State {
         }
     }
 
-    /// Whether a job is still to be worked on: its run exists and was neither cancelled nor re-run.
+    fn start(&mut self, job: u64, runner: u64) {
+        let now = self.state.now();
+        if let (Some(job), Some(runner)) = (self.state.jobs.get_mut(&job), self.state.runners.get_mut(&runner)) {
+            runner.job = Some(job.id);
+            job.runner = Some(JobRunner {
+                id: runner.id,
+                name: runner.name.clone(),
+                jit: runner.jit,
+            });
+            job.status = Status::InProgress;
+            job.started_at = Some(now);
+        }
+        self.announce(job, Status::InProgress);
+    }
+
+    /// Connects a runner. Returns the job it was given, or none if the runner does not exist.
+    pub(super) fn come_online(&mut self, runner: u64, gated: bool, looks: bool) -> Option<Option<u64>> {
+        let now = self.state.now();
+        let connecting = self.state.runners.get_mut(&runner)?;
+        connecting.status = RunnerStatus::Online;
+        connecting.gated = gated;
+        connecting.seen_at = looks.then_some(now);
+        self.assign();
+        Some(self.state.runners.get(&runner).and_then(|runner| runner.job))
+    }
+
+    /// Applies everything that is due. Returns the number of changed jobs.
+    pub(super) fn settle(&mut self) -> usize {
+        let now = self.state.now();
+        for runner in self.state.runners.values_mut() {
+            if runner.seen_at.is_some_and(|at| now - at > REPORT_TIMEOUT) {
+                runner.status = RunnerStatus::Offline;
+            }
+        }
+        let ended: Vec<(u64, Conclusion)> = self
+            .state
+            .jobs
+            .values()
+            .filter_map(|job| Some((job.id, self.state.due(job, now)?)))
+            .collect();
+        for (job, conclusion) in &ended {
+            self.end(*job, *conclusion, now);
+        }
+        let before = self.state.count(Status::InProgress);
+        self.assign();
+        ended.len() + self.state.count(Status::InProgress) - before
+    }
+
+    fn end(&mut self, id: u64, conclusion: Conclusion, now: DateTime<Utc>) {
+        let Some(job) = self.state.jobs.get_mut(&id) else {
+            return;
+        };
+        let runner = job
+            .runner
+            .as_ref()
+            .and_then(|runner| self.state.runners.get_mut(&runner.id));
+        let online = runner.as_ref().is_some_and(|runner| runner.is_online());
+        if online && job.status == Status::InProgress && conclusion != Conclusion::Cancelled {
+            job.steps = STEPS.map(str::to_owned).to_vec();
+            self.state.ran += u64::from(job.runner.as_ref().is_some_and(|runner| runner.jit));
+        }
+        if let Some(runner) = runner {
+            runner.job = None;
+            // The record of an ephemeral runner is removed with it; the record of a killed runner stays.
+            if runner.jit && online {
+                let gone = runner.id;
+                self.state.runners.remove(&gone);
+            }
+        }
+        job.status = Status::Completed;
+        job.conclusion = Some(conclusion);
+        job.completed_at = Some(now);
+        self.announce(id, Status::Completed);
+    }
+
+    /// Re-runs a run, with new job ids and a higher attempt. With `failed_only` the other jobs keep their result, and
+    /// GitHub sends their deliveries again.
+    pub(super) fn rerun(&mut self, repository: u64, id: u64, by: &str, failed_only: bool) -> Result<(), RunRefusal> {
+        let now = self.state.now();
+        let run = self.state.run(repository, id).ok_or(RunRefusal::Gone)?;
+        if self.state.run_status(run) != Status::Completed {
+            return Err(RunRefusal::WrongState);
+        }
+        let jobs: Vec<Job> = self.state.jobs_of(id, run.attempt).cloned().collect();
+        let attempt = run.attempt + 1;
+        self.state.mention(by, None);
+        if let Some(run) = self.state.runs.get_mut(&id) {
+            run.attempt = attempt;
+            run.cancel_requested = false;
+            run.triggering_actors.insert(attempt, by.to_owned());
+        }
+        for job in jobs {
+            let failed = !matches!(job.conclusion, Some(Conclusion::Success | Conclusion::Skipped));
+            if failed_only && !failed {
+                self.announce(job.id, Status::Completed);
+                continue;
+            }
+            let id = self.state.new_job_id();
+            let fresh = Job {
+                id,
+                attempt,
+                status: Status::Queued,
+                conclusion: None,
+                created_at: now,
+                started_at: None,
+                completed_at: None,
+                runner: None,
+                steps: Vec::new(),
+                ..job
+            };
+            self.state.jobs.insert(id, fresh);
+            self.announce(id, Status::Queued);
+        }
+        self.assign();
+        Ok(())
+    }
+}
+
+impl State {
+    /// Returns true if a job can still run: its run exists and was neither cancelled nor re-run.
     fn is_current(&self, job: &Job) -> bool {
         let run = self.runs.get(&job.run);
         !job.deleted && run.is_some_and(|run| !run.deleted && !run.cancel_requested && run.attempt == job.attempt)
@@ -67,33 +188,7 @@ impl State {
         runner.is_online() && !runner.is_busy() && repository.is_some_and(in_scope) && runner.matches(&job.labels)
     }
 
-    fn start(&mut self, job: u64, runner: u64) {
-        let now = self.now();
-        if let (Some(job), Some(runner)) = (self.jobs.get_mut(&job), self.runners.get_mut(&runner)) {
-            runner.job = Some(job.id);
-            job.runner = Some(JobRunner {
-                id: runner.id,
-                name: runner.name.clone(),
-                jit: runner.jit,
-            });
-            job.status = Status::InProgress;
-            job.started_at = Some(now);
-        }
-        self.announce(job, Status::InProgress);
-    }
-
-    /// A runner connects. Returns the job it was given, or none if there is no such runner.
-    pub(super) fn come_online(&mut self, runner: u64, gated: bool, looks: bool) -> Option<Option<u64>> {
-        let now = self.now();
-        let connecting = self.runners.get_mut(&runner)?;
-        connecting.status = RunnerStatus::Online;
-        connecting.gated = gated;
-        connecting.seen_at = looks.then_some(now);
-        self.assign();
-        Some(self.runners.get(&runner).and_then(|runner| runner.job))
-    }
-
-    /// What the hook of a runner's job would say.
+    /// Returns the values that the hook of a runner's job would report.
     pub(super) fn look_at(&mut self, runner: u64) -> Option<Value> {
         let now = self.now();
         let looking = self.runners.get_mut(&runner)?;
@@ -109,44 +204,23 @@ impl State {
         }))
     }
 
-    /// The gate of a runner opens: its job goes on.
+    /// Opens the job gate of a runner, so that its job continues.
     pub(super) fn open_gate(&mut self, runner: u64) -> Option<()> {
         self.runners.get_mut(&runner)?.gated = false;
         Some(())
     }
 
-    /// A runner is gone. Its job does not know yet.
+    /// Disconnects a runner. Its job does not change before the world settles.
     pub(super) fn go_offline(&mut self, runner: u64) -> Option<()> {
         self.runners.get_mut(&runner)?.status = RunnerStatus::Offline;
         Some(())
-    }
-
-    /// Lets everything happen that is due. Returns how many jobs changed.
-    pub(super) fn settle(&mut self) -> usize {
-        let now = self.now();
-        for runner in self.runners.values_mut() {
-            if runner.seen_at.is_some_and(|at| now - at > SEEN_WITHIN) {
-                runner.status = RunnerStatus::Offline;
-            }
-        }
-        let ended: Vec<(u64, Conclusion)> = self
-            .jobs
-            .values()
-            .filter_map(|job| Some((job.id, self.due(job, now)?)))
-            .collect();
-        for (job, conclusion) in &ended {
-            self.end(*job, *conclusion, now);
-        }
-        let before = self.count(Status::InProgress);
-        self.assign();
-        ended.len() + self.count(Status::InProgress) - before
     }
 
     fn count(&self, status: Status) -> usize {
         self.jobs.values().filter(|job| job.status == status).count()
     }
 
-    /// How a job ends now; none if it does not.
+    /// Returns the conclusion of a job that ends now; none if it does not end.
     fn due(&self, job: &Job, now: DateTime<Utc>) -> Option<Conclusion> {
         if job.status == Status::Completed || job.deleted {
             return None;
@@ -157,7 +231,7 @@ impl State {
         }
         match job.status {
             Status::InProgress => {
-                // A runner this world has no record of is somebody else's, and somebody else's story.
+                // A runner without a record belongs to another system, which reports its result.
                 let runner = job.runner.as_ref()?;
                 let record = self.runners.get(&runner.id);
                 if record.is_some_and(|r| !r.is_online()) || (record.is_none() && runner.jit) {
@@ -169,34 +243,12 @@ impl State {
                 let over = now - job.started_at? >= TimeDelta::seconds(job.duration_s.into());
                 (record.is_some() && over).then(|| job.conclusion.unwrap_or(Conclusion::Success))
             }
-            Status::Queued => (now - job.created_at >= QUEUED_AT_MOST).then_some(Conclusion::Failure),
+            Status::Queued => (now - job.created_at >= MAX_QUEUED_TIME).then_some(Conclusion::Failure),
             Status::Waiting | Status::Completed => None,
         }
     }
 
-    fn end(&mut self, id: u64, conclusion: Conclusion, now: DateTime<Utc>) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        let runner = job.runner.as_ref().and_then(|runner| self.runners.get_mut(&runner.id));
-        let online = runner.as_ref().is_some_and(|runner| runner.is_online());
-        if online && job.status == Status::InProgress && conclusion != Conclusion::Cancelled {
-            job.steps = STEPS.map(str::to_owned).to_vec();
-            self.ran += u64::from(job.runner.as_ref().is_some_and(|runner| runner.jit));
-        }
-        if let Some(runner) = runner {
-            runner.job = None;
-            // An ephemeral runner takes its record along; one that was killed leaves it behind.
-            if runner.jit && online {
-                let gone = runner.id;
-                self.runners.remove(&gone);
-            }
-        }
-        job.status = Status::Completed;
-        job.conclusion = Some(conclusion);
-        job.completed_at = Some(now);
-        self.announce(id, Status::Completed);
-    }
-
-    /// Asks for a run to be cancelled; it happens when the world settles.
+    /// Requests the cancellation of a run; it takes effect when the world settles.
     pub(super) fn cancel(&mut self, repository: u64, run: u64) -> Result<(), RunRefusal> {
         if self.run_status(self.run(repository, run).ok_or(RunRefusal::Gone)?) == Status::Completed {
             return Err(RunRefusal::WrongState);
@@ -207,56 +259,14 @@ impl State {
         Ok(())
     }
 
-    /// Starts a run over: new job ids, a higher attempt. With `failed_only` the others keep their result, and GitHub tells
-    /// it once more.
-    pub(super) fn rerun(&mut self, repository: u64, id: u64, by: &str, failed_only: bool) -> Result<(), RunRefusal> {
-        let now = self.now();
-        let run = self.run(repository, id).ok_or(RunRefusal::Gone)?;
-        if self.run_status(run) != Status::Completed {
-            return Err(RunRefusal::WrongState);
-        }
-        let jobs: Vec<Job> = self.jobs_of(id, run.attempt).cloned().collect();
-        let attempt = run.attempt + 1;
-        self.mention(by, None);
-        if let Some(run) = self.runs.get_mut(&id) {
-            run.attempt = attempt;
-            run.cancel_requested = false;
-            run.triggering_actors.insert(attempt, by.to_owned());
-        }
-        for job in jobs {
-            let failed = !matches!(job.conclusion, Some(Conclusion::Success | Conclusion::Skipped));
-            if failed_only && !failed {
-                self.announce(job.id, Status::Completed);
-                continue;
-            }
-            let id = self.new_job_id();
-            let fresh = Job {
-                id,
-                attempt,
-                status: Status::Queued,
-                conclusion: None,
-                created_at: now,
-                started_at: None,
-                completed_at: None,
-                runner: None,
-                steps: Vec::new(),
-                ..job
-            };
-            self.jobs.insert(id, fresh);
-            self.announce(id, Status::Queued);
-        }
-        self.assign();
-        Ok(())
-    }
-
-    /// A run that exists, of this repository.
+    /// Returns an existing run of this repository.
     pub(super) fn run(&self, repository: u64, id: u64) -> Option<&Run> {
         self.runs
             .get(&id)
             .filter(|run| run.repository == repository && !run.deleted)
     }
 
-    /// What the jobs of its current attempt make of a run.
+    /// Returns the status of a run, which follows from the jobs of its current attempt.
     pub(super) fn run_status(&self, run: &Run) -> Status {
         let mut jobs = self.jobs_of(run.id, run.attempt).map(|job| job.status).peekable();
         if jobs.peek().is_none() {

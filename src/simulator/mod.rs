@@ -1,32 +1,35 @@
-//! A model of GitHub that speaks HTTP: what `jitgate replay`, `jitgate simulate` and tests put in GitHub's place.
+//! A model of GitHub with an HTTP API, for `jitgate replay`, `jitgate simulate` and tests.
 //!
-//! It is a world, not a list of canned answers: repositories, pull requests, runs, jobs and runners that change as GitHub's
-//! do, seen through the REST API and through deliveries. `docs/fixtures.md` describes the world's JSON, the faults and the
-//! control API.
+//! The model is a world, not a list of canned answers. Its repositories, pull requests, runs, jobs and runners change like
+//! GitHub's, and are visible through the REST API and through deliveries. `docs/fixtures.md` describes the world's JSON,
+//! the faults and the control API.
 //!
 //! ```text
-//!  control API ──> apply ──> ┌───────┐ <── rest/  <── the gate's calls (faults, tokens, limits: api)
+//!  control API ──> apply ──> ┌───────┐ <── rest/  <── jitgate's calls (faults, tokens, limits: api)
 //!                            │ State │
 //!  outbox <── deliveries <── └───────┘ <── /_runner/ID/online|offline <── the synthetic host
 //!                                └── lifecycle: assign, settle, cancel, re-run
 //! ```
 //!
-//! Invariants: nothing is random (ids, GUIDs and dates come from counters and the clock); one lock, never held across an
-//! await; bound to loopback only.
+//! Invariants: no value is random (ids, GUIDs and dates come from counters and the clock); one lock is used and never held
+//! across an await; the server is bound to loopback only.
 
 mod access;
 mod api;
 mod apply;
+mod call;
 mod client;
 mod control;
 mod faults;
 mod lifecycle;
 mod moment;
 mod outbox;
+mod quota;
 mod render;
 mod rest;
 mod routes;
 mod server;
+mod simulation;
 mod state;
 mod world;
 

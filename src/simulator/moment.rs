@@ -1,24 +1,24 @@
-//! Points in time as a scenario writes them: relative to its own clock, such as `now-3600s`. A date would be judged by the
-//! clock of whichever gate the scenario is played on, and expire.
+//! Points in time relative to the clock of a scenario, such as `now-3600s`. A fixed date would depend on the clock of
+//! the tested process, and would expire.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::Value;
 
-/// The word every relative time begins with.
+/// The word that every relative time begins with.
 const NOW: &str = "now";
 
-/// A point in time, before the time of the scenario is known.
+/// A point in time of a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
     /// Relative to the scenario's clock.
     Relative(TimeDelta),
-    /// A date, for callers that share a clock with the simulator.
+    /// A date, for callers with the same clock as the simulator.
     Absolute(DateTime<Utc>),
 }
 
 impl Moment {
-    /// The date it stands for at `now`.
+    /// Returns the date at `now`.
     pub(super) fn at(self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self {
             Self::Relative(offset) => now + offset,
@@ -33,12 +33,13 @@ impl<'de> Deserialize<'de> for Moment {
         if let Some(offset) = offset(&text) {
             return Ok(Self::Relative(offset));
         }
-        let date = date(&text).ok_or_else(|| Error::custom(format!("{text:?} is not a time such as \"now-3600s\"")))?;
+        let date = date(&text)
+            .ok_or_else(|| Error::custom(format!("invalid time {text:?}; expected a time such as \"now-3600s\"")))?;
         Ok(Self::Absolute(date))
     }
 }
 
-/// The offset of `now`, `now-5s` or `now+5s`.
+/// Parses `now`, `now-5s` or `now+5s`.
 fn offset(text: &str) -> Option<TimeDelta> {
     let rest = text.strip_prefix(NOW)?;
     if rest.is_empty() {
@@ -57,7 +58,7 @@ fn date(text: &str) -> Option<DateTime<Utc>> {
     Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
 }
 
-/// Replaces every relative time in `value` by the date it stands for at `now`.
+/// Replaces every relative time in `value` by its date at `now`.
 pub fn resolve_times(value: &mut Value, now: DateTime<Utc>) {
     replace_texts(value, &|text| {
         let offset = offset(text)?;
@@ -73,7 +74,7 @@ pub fn relate_times(value: &mut Value, now: DateTime<Utc>) {
     });
 }
 
-/// The first date in `value`.
+/// Returns the first date in `value`.
 #[must_use]
 pub fn first_date(value: &Value) -> Option<&str> {
     match value {
@@ -103,7 +104,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn times_survive_the_way_there_and_back() {
+    fn times_survive_a_round_trip() {
         let now = DateTime::from_timestamp(1_000_000, 0).expect("a date");
         let scenario = json!({"a": ["now-90000s", {"b": "now+5s"}], "c": "nowhere", "d": "now+0s"});
         let mut dated = scenario.clone();

@@ -1,11 +1,9 @@
-//! Deliveries GitHub sends on its own account: what happened to jobs, told under counted GUIDs.
+//! The deliveries that the simulated GitHub sends about jobs, with counted GUIDs.
 //!
-//! They wait here until somebody takes them and posts them. Every one is on record, the lost ones too, for
-//! `GET /app/hook/deliveries` and for redelivery.
+//! They wait here until a client takes and posts them. Every delivery is recorded, lost ones too, for `GET
+//! /app/hook/deliveries` and for redelivery.
 
-use super::render::webhook;
-use super::state::State;
-use super::world::{DeliveryFault, Status};
+use super::world::DeliveryFault;
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, Mac};
 use serde::Serialize;
@@ -14,9 +12,9 @@ use sha2::Sha256;
 
 pub(super) struct Outbox {
     waiting: Vec<Sent>,
-    /// Everything ever sent, oldest first.
+    /// All sent deliveries, the oldest first.
     pub(super) record: Vec<Recorded>,
-    /// Whether deliveries arrive at all.
+    /// True if deliveries arrive.
     pub(super) delivers: bool,
     guids: u64,
 }
@@ -32,7 +30,7 @@ impl Default for Outbox {
     }
 }
 
-/// A delivery on its way.
+/// A delivery that waits to be taken.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Sent {
     guid: String,
@@ -40,7 +38,7 @@ pub(super) struct Sent {
     payload: Value,
 }
 
-/// A delivery as GitHub remembers it.
+/// A delivery as GitHub records it.
 pub(super) struct Recorded {
     pub(super) id: u64,
     pub(super) at: DateTime<Utc>,
@@ -52,7 +50,7 @@ pub(super) struct Recorded {
 }
 
 impl Outbox {
-    /// One without deliveries, whose GUIDs go on from here.
+    /// Returns an empty outbox whose GUIDs continue from here.
     pub(super) fn emptied(&self) -> Self {
         Self {
             guids: self.guids,
@@ -60,13 +58,13 @@ impl Outbox {
         }
     }
 
-    /// Takes everything that waits.
+    /// Takes all waiting deliveries.
     pub(super) fn take(&mut self) -> Vec<Sent> {
         std::mem::take(&mut self.waiting)
     }
 
-    /// Whether a delivery waits that another one could overtake.
-    fn has_waiting(&self) -> bool {
+    /// Returns true if a delivery waits that another one could overtake.
+    pub(super) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
@@ -94,37 +92,29 @@ impl Outbox {
         }
     }
 
-    /// Sends a delivery once more, under its old GUID. None if there is no such delivery.
+    /// Sends a delivery again with its old GUID. Returns none if it does not exist.
     pub(super) fn redeliver(&mut self, id: u64, now: DateTime<Utc>) -> Option<()> {
         let old = self.record.iter().find(|sent| sent.id == id)?;
         let (guid, event, payload) = (old.guid.clone(), old.event.clone(), old.payload.clone());
         self.send(guid, &event, payload, now, true, self.delivers);
         Some(())
     }
-}
 
-impl State {
-    /// Tells what happened to a job.
-    pub(super) fn announce(&mut self, job: u64, action: Status) {
-        let Some(payload) = webhook::workflow_job(self, action, job) else {
-            return;
-        };
-        let now = self.now();
-        let fault = self.faults.next_delivery(self.outbox.has_waiting());
-        let outbox = &mut self.outbox;
-        let guid = outbox.new_guid();
-        let arrives = outbox.delivers && fault != Some(DeliveryFault::Drop);
-        outbox.send(guid.clone(), "workflow_job", payload.clone(), now, false, arrives);
+    /// Sends a `workflow_job` delivery, and applies the fault to it.
+    pub(super) fn announce(&mut self, payload: Value, now: DateTime<Utc>, fault: Option<DeliveryFault>) {
+        let guid = self.new_guid();
+        let arrives = self.delivers && fault != Some(DeliveryFault::Drop);
+        self.send(guid.clone(), "workflow_job", payload.clone(), now, false, arrives);
         match fault {
-            Some(DeliveryFault::Duplicate) => outbox.send(guid, "workflow_job", payload, now, true, arrives),
+            Some(DeliveryFault::Duplicate) => self.send(guid, "workflow_job", payload, now, true, arrives),
             Some(DeliveryFault::Repeat) => {
-                let guid = outbox.new_guid();
-                outbox.send(guid, "workflow_job", payload, now, false, arrives);
+                let guid = self.new_guid();
+                self.send(guid, "workflow_job", payload, now, false, arrives);
             }
             Some(DeliveryFault::Reorder) => {
-                let last = outbox.waiting.len();
+                let last = self.waiting.len();
                 if last >= 2 {
-                    outbox.waiting.swap(last - 1, last - 2);
+                    self.waiting.swap(last - 1, last - 2);
                 }
             }
             Some(DeliveryFault::Drop) | None => {}
@@ -132,10 +122,10 @@ impl State {
     }
 }
 
-/// `X-Hub-Signature-256` of a body.
+/// Returns the `X-Hub-Signature-256` header of a body.
 #[must_use]
 pub fn sign(secret: &str, body: &[u8]) -> String {
-    // HMAC takes a key of any length.
+    // HMAC accepts a key of any length.
     let digest = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map(|mut mac| {
         mac.update(body);
         mac.finalize().into_bytes()
@@ -148,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signatures_are_githubs() {
+    fn signatures_equal_githubs() {
         assert_eq!(
             sign("It's a Secret to Everybody", b"Hello, World!"),
             "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"

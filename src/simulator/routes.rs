@@ -1,12 +1,15 @@
-//! Every endpoint there is: GitHub's own path templates, our short names for them, and who may call.
+//! All endpoints: GitHub's path templates, short names for them, and the required access.
 
 use super::access::Access::{self, Anyone, App, Needs, Token};
 use super::access::Level::{Read, Write};
-use super::api::Handler;
+use super::call::{Answer, Call};
 use super::rest::{actions, app, repositories, runners};
+use super::simulation::Simulation;
+
+type Handler = fn(&mut Simulation, &Call<'_>) -> Answer;
 
 pub(super) struct Route {
-    /// The name faults and tallies use. Endpoints that do the same in two scopes share one.
+    /// The name in faults and tallies. Endpoints with the same purpose in two scopes share a name.
     pub(super) name: &'static str,
     pub(super) method: &'static str,
     pub(super) template: &'static str,
@@ -14,12 +17,12 @@ pub(super) struct Route {
     pub(super) handler: Handler,
 }
 
-/// Name, method and path template (as in GitHub's `OpenAPI` description) of every endpoint.
+/// Returns the name, the method and the path template (as in GitHub's `OpenAPI` description) of every endpoint.
 pub fn endpoints() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     ROUTES.iter().map(|route| (route.name, route.method, route.template))
 }
 
-/// Finds the endpoint for a path, and the path's variable parts in order.
+/// Returns the endpoint for a path, and the path's variable parts in order.
 pub(super) fn find<'p>(method: &str, path: &'p str) -> Option<(&'static Route, Vec<&'p str>)> {
     let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
     ROUTES

@@ -1,7 +1,8 @@
-//! The HTTP side: carries requests to the model and exchanges to the wire. On loopback only.
+//! The HTTP server, on loopback only. It passes requests to the model and executes its exchanges.
 
-use super::api::{Exchange, Reply, Request};
-use super::state::State;
+use super::api::Exchange;
+use super::call::{Reply, Request};
+use super::simulation::Simulation;
 use crate::ports::Clock;
 use actix_web::dev::ServerHandle;
 use actix_web::http::StatusCode;
@@ -15,34 +16,34 @@ use std::time::Duration;
 
 const CONTROL: &str = "/_simulator/";
 const RUNNER: &str = "/_runner/";
-/// Paths of a GitHub Enterprise Server.
+/// The path prefix of a GitHub Enterprise Server.
 const ENTERPRISE: &str = "/api/v3";
-/// Payloads can have 25 MB.
+/// GitHub's payloads have at most 25 MB.
 const BODY_LIMIT_BYTES: usize = 32 << 20;
 
-/// A running simulator. Stops when dropped.
+/// A running simulator, which stops when it is dropped.
 pub struct Simulator {
     url: String,
     handle: ServerHandle,
 }
 
-/// Why a simulator did not start.
+/// The reason why a simulator did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address can be reached from elsewhere.
-    #[error("the simulator asks nobody for a password and listens on loopback only, not on {0}")]
+    /// The address is reachable from other machines.
+    #[error("cannot listen on {0}: the simulator has no authentication and listens on loopback only")]
     NotLoopback(SocketAddr),
-    /// The address can't be listened on.
+    /// The address cannot be bound.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, #[source] std::io::Error),
 }
 
 impl Simulator {
-    /// Starts a simulator with an empty world; port 0 takes a free one. Has to be called inside a multi-thread tokio
-    /// runtime.
+    /// Starts a simulator with an empty world; port 0 selects a free port. It must be called inside a multi-thread
+    /// tokio runtime.
     ///
     /// # Errors
-    /// [`StartError`].
+    /// Returns a [`StartError`].
     pub fn start(clock: Arc<dyn Clock>, listen: SocketAddr) -> Result<Self, StartError> {
         if !listen.ip().is_loopback() {
             return Err(StartError::NotLoopback(listen));
@@ -50,7 +51,7 @@ impl Simulator {
         let failed = |e| StartError::Listen(listen, e);
         let listener = std::net::TcpListener::bind(listen).map_err(failed)?;
         let url = format!("http://{}", listener.local_addr().map_err(failed)?);
-        let world = Data::new(World(Mutex::new(State::new(clock, url.clone()))));
+        let world = Data::new(World(Mutex::new(Simulation::new(clock, url.clone()))));
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(world.clone())
@@ -68,13 +69,13 @@ impl Simulator {
         Ok(Self { url, handle })
     }
 
-    /// Where it answers: `http://ADDRESS:PORT`.
+    /// Returns the URL: `http://ADDRESS:PORT`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Stops it; open connections are closed.
+    /// Stops the simulator and closes open connections.
     pub async fn stop(self) {
         self.handle.stop(false).await;
     }
@@ -82,16 +83,16 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        // The command is sent at once; nobody has to wait for it.
+        // The command is sent at once, without waiting for the end.
         drop(self.handle.stop(false));
     }
 }
 
-struct World(Mutex<State>);
+struct World(Mutex<Simulation>);
 
 impl World {
-    /// A panic while the lock was held has shown itself already; the world stays readable.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    /// A poisoned lock is ignored: the panic was reported, and the world stays readable.
+    fn lock(&self) -> MutexGuard<'_, Simulation> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -108,13 +109,13 @@ async fn serve(world: Data<World>, http: HttpRequest, body: Bytes) -> HttpRespon
     }
 }
 
-fn exchange(state: &mut State, request: &Request) -> Exchange {
+fn exchange(simulation: &mut Simulation, request: &Request) -> Exchange {
     let reply = if let Some(path) = request.path.strip_prefix(CONTROL) {
-        state.control(path, request)
+        simulation.control(path, request)
     } else if let Some(path) = request.path.strip_prefix(RUNNER) {
-        runner(state, path)
+        runner(simulation, path)
     } else {
-        return state.serve(request);
+        return simulation.serve(request);
     };
     Exchange {
         delay: Duration::ZERO,
@@ -122,18 +123,18 @@ fn exchange(state: &mut State, request: &Request) -> Exchange {
     }
 }
 
-/// The runner program's side: `ID/online` answers with the job it was given, `ID/offline` takes it away. One that comes
-/// with `ID/connect` has a job gate: its job waits until `ID/open`, and `ID/look` tells which it is. One that comes with
-/// `ID/attach` has one too, and has to look every few seconds or is taken to be gone.
-fn runner(state: &mut State, path: &str) -> Reply {
+/// Serves the runner program: `ID/online` returns its job, `ID/offline` disconnects it. A runner that uses `ID/connect`
+/// has a job gate: its job waits until `ID/open`, and `ID/look` describes the job. A runner that uses `ID/attach` also
+/// has a job gate, and must call `ID/look` every few seconds; otherwise it is considered lost.
+fn runner(simulation: &mut Simulation, path: &str) -> Reply {
     let (id, what) = path.split_once('/').unwrap_or_default();
     let answer = id.parse().ok().and_then(|id| match what {
-        "online" => state.come_online(id, false, false).map(|job| json!({"job": job})),
-        "connect" => state.come_online(id, true, false).map(|job| json!({"job": job})),
-        "attach" => state.come_online(id, true, true).map(|job| json!({"job": job})),
-        "look" => state.look_at(id),
-        "open" => state.open_gate(id).map(|()| json!({})),
-        "offline" => state.go_offline(id).map(|()| json!({})),
+        "online" => simulation.come_online(id, false, false).map(|job| json!({"job": job})),
+        "connect" => simulation.come_online(id, true, false).map(|job| json!({"job": job})),
+        "attach" => simulation.come_online(id, true, true).map(|job| json!({"job": job})),
+        "look" => simulation.state.look_at(id),
+        "open" => simulation.state.open_gate(id).map(|()| json!({})),
+        "offline" => simulation.state.go_offline(id).map(|()| json!({})),
         _ => None,
     });
     match answer {
@@ -176,7 +177,7 @@ fn write(reply: Reply) -> HttpResponse {
     }
 }
 
-/// Closes the connection without an answer: a body that fails before its first byte takes the head along.
+/// Closes the connection without an answer: a body that fails before its first byte also drops the head.
 fn hang_up() -> HttpResponse {
     let broken = futures::stream::once(async { Err::<Bytes, _>(std::io::Error::from(std::io::ErrorKind::Other)) });
     HttpResponse::Ok().streaming(Box::pin(broken))

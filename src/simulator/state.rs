@@ -1,9 +1,5 @@
-//! The world as it is. Plain data and look-ups; what changes it lives in `apply` and `lifecycle`.
+//! The state of the world: plain data and look-ups. `apply` and `lifecycle` change it.
 
-use super::access::Tokens;
-use super::api::Quota;
-use super::faults::Faults;
-use super::outbox::Outbox;
 use super::world::{Association, CommitChange, Conclusion, PullState, Role, RunnerStatus, Status, UserKind};
 use crate::domain::ids::RepositoryName;
 use crate::ports::Clock;
@@ -12,22 +8,22 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The repository of a world that names none.
+/// The repository of a world without a repository in its fixture.
 const DEFAULT_REPOSITORY: &str = "octo-org/chem-model";
 const DEFAULT_REPOSITORY_ID: u64 = 1_296_269;
 const FIRST_REPOSITORY_ID: u64 = 9_000_001;
-/// Ids of accounts begin after this.
+/// The smallest id of an account.
 const FIRST_USER_ID: u64 = 1001;
-/// So many ids are given to accounts by their logins.
-const USER_IDS: u64 = 100_000_000;
+/// The size of the range of ids that are derived from logins.
+const MAX_USER_IDS: u64 = 100_000_000;
 const FIRST_JOB_ID: u64 = 900_001;
 const FIRST_RUNNER_ID: u64 = 10_001;
 
 pub(super) struct State {
     clock: Arc<dyn Clock>,
-    /// Where this simulator answers, without a slash at the end.
+    /// The URL of this simulator, without a slash at the end.
     pub(super) url: String,
-    /// In the order they were named; the first is the default one.
+    /// In the order of their first mention; the first is the default repository.
     pub(super) repositories: Vec<Repository>,
     /// By lower-case login.
     pub(super) users: BTreeMap<String, User>,
@@ -35,16 +31,10 @@ pub(super) struct State {
     pub(super) runs: BTreeMap<u64, Run>,
     pub(super) jobs: BTreeMap<u64, Job>,
     pub(super) runners: BTreeMap<u64, Runner>,
-    pub(super) tokens: Tokens,
-    pub(super) quota: Quota,
-    pub(super) faults: Faults,
-    pub(super) outbox: Outbox,
-    /// JIT runners made.
+    /// The number of created JIT runners.
     pub(super) minted: u64,
-    /// Jobs that ran their steps on a JIT runner.
+    /// The number of jobs that ran their steps on a JIT runner.
     pub(super) ran: u64,
-    /// Calls by endpoint.
-    pub(super) calls: BTreeMap<String, u64>,
     next_job: u64,
     next_runner: u64,
 }
@@ -58,7 +48,7 @@ pub(super) struct Repository {
     pub(super) default_branch: String,
     /// By lower-case login.
     pub(super) permissions: BTreeMap<String, Role>,
-    /// By upper-case name, as GitHub keeps them.
+    /// By upper-case name, like GitHub.
     pub(super) variables: BTreeMap<String, Variable>,
 }
 
@@ -77,7 +67,7 @@ pub(super) struct User {
 
 #[derive(Clone)]
 pub(super) struct Head {
-    /// Id of the repository.
+    /// The id of the repository.
     pub(super) repository: u64,
     pub(super) branch: String,
     pub(super) sha: String,
@@ -107,7 +97,7 @@ pub(super) struct Run {
     pub(super) name: String,
     pub(super) attempt: u32,
     pub(super) actor: String,
-    /// Who pressed the button, by attempt; an attempt without one was the actor's.
+    /// The account that started each attempt; the actor if there is none.
     pub(super) triggering_actors: BTreeMap<u32, String>,
     pub(super) created_at: DateTime<Utc>,
     pub(super) deleted: bool,
@@ -128,14 +118,14 @@ pub(super) struct Job {
     pub(super) name: String,
     pub(super) labels: Vec<String>,
     pub(super) status: Status,
-    /// How it ended, or how it will.
+    /// The conclusion, which may be set before the end.
     pub(super) conclusion: Option<Conclusion>,
     pub(super) duration_s: u32,
     pub(super) created_at: DateTime<Utc>,
     pub(super) started_at: Option<DateTime<Utc>>,
     pub(super) completed_at: Option<DateTime<Utc>>,
     pub(super) runner: Option<JobRunner>,
-    /// Names of the steps that ran.
+    /// The names of the steps that ran.
     pub(super) steps: Vec<String>,
     pub(super) deleted: bool,
 }
@@ -149,9 +139,9 @@ pub(super) struct JobRunner {
 
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// Id of a repository.
+    /// The id of a repository.
     Repository(u64),
-    /// Lower-case login.
+    /// A lower-case login.
     Organization(String),
 }
 
@@ -162,14 +152,14 @@ pub(super) struct Runner {
     pub(super) group: u64,
     pub(super) labels: Vec<String>,
     pub(super) status: RunnerStatus,
-    /// The job it was given.
+    /// The job that was assigned to it.
     pub(super) job: Option<u64>,
-    /// Works for somebody outside this world.
+    /// True if it runs a job outside of this world.
     pub(super) busy_elsewhere: bool,
     pub(super) jit: bool,
-    /// Whether its job waits at a gate.
+    /// True if its job waits at a job gate.
     pub(super) gated: bool,
-    /// When it last looked, if it has to.
+    /// The time of its last report, if it must report.
     pub(super) seen_at: Option<DateTime<Utc>>,
 }
 
@@ -182,7 +172,7 @@ impl Runner {
         self.busy_elsewhere || self.job.is_some()
     }
 
-    /// GitHub's matching: every label of the job, whatever its case. A job without labels asks for nothing.
+    /// Returns true if the runner has every label of the job, in any case. A job without labels matches every runner.
     pub(super) fn matches(&self, wanted: &[String]) -> bool {
         wanted
             .iter()
@@ -201,35 +191,28 @@ impl State {
             runs: BTreeMap::new(),
             jobs: BTreeMap::new(),
             runners: BTreeMap::new(),
-            tokens: Tokens::default(),
-            quota: Quota::default(),
-            faults: Faults::default(),
-            outbox: Outbox::default(),
             minted: 0,
             ran: 0,
-            calls: BTreeMap::new(),
             next_job: FIRST_JOB_ID,
             next_runner: FIRST_RUNNER_ID,
         }
     }
 
-    /// Back to an empty world. Ids and GUIDs go on counting: a gate that lives on must not see one twice.
-    pub(super) fn reset(&mut self) {
-        let empty = Self::new(Arc::clone(&self.clock), std::mem::take(&mut self.url));
-        *self = Self {
-            outbox: self.outbox.emptied(),
+    /// Returns an empty world whose ids continue from here.
+    pub(super) fn emptied(&self) -> Self {
+        Self {
             next_job: self.next_job,
             next_runner: self.next_runner,
-            ..empty
-        };
+            ..Self::new(Arc::clone(&self.clock), self.url.clone())
+        }
     }
 
-    /// GitHub's dates have whole seconds.
+    /// Returns the current time in whole seconds, like GitHub's dates.
     pub(super) fn now(&self) -> DateTime<Utc> {
         self.clock.now().trunc_subsecs(0)
     }
 
-    /// The default repository; made on first use, so that a world need not name one.
+    /// Returns the default repository. It is created at the first use, so that a world does not have to declare one.
     pub(super) fn default_repository(&mut self) -> u64 {
         if let Some(first) = self.repositories.iter().find(|r| !r.fork) {
             return first.id;
@@ -238,7 +221,7 @@ impl State {
         name.map_or(DEFAULT_REPOSITORY_ID, |name| self.add_repository(name, None, false))
     }
 
-    /// Id of the repository of this name; made on mention.
+    /// Returns the id of the repository of this name, which is created if it is missing.
     pub(super) fn repository_id(&mut self, name: RepositoryName, id: Option<u64>, fork: bool) -> u64 {
         match self.repository_named(name.as_str()) {
             Some(known) => known.id,
@@ -284,7 +267,7 @@ impl State {
         self.repositories.iter().find(|r| r.name.matches(full_name))
     }
 
-    /// Makes sure the account exists.
+    /// Returns an account, which is created if it is missing.
     pub(super) fn mention(&mut self, login: &str, kind: Option<UserKind>) -> &mut User {
         let id = account_id(login);
         self.users.entry(login.to_ascii_lowercase()).or_insert_with(|| User {
@@ -309,7 +292,7 @@ impl State {
             .find(|p| p.repository == repository && p.number == number)
     }
 
-    /// The jobs of a run's attempt, by id.
+    /// Iterates over the jobs of a run's attempt, by id.
     pub(super) fn jobs_of(&self, run: u64, attempt: u32) -> impl Iterator<Item = &Job> {
         self.jobs
             .values()
@@ -325,7 +308,7 @@ impl State {
     }
 
     pub(super) fn new_runner_id(&mut self) -> u64 {
-        // Never one that was used: GitHub does not reuse ids.
+        // A used id is never returned, because GitHub does not reuse ids.
         while self.runners.contains_key(&self.next_runner) {
             self.next_runner += 1;
         }
@@ -334,17 +317,18 @@ impl State {
     }
 }
 
-/// The id of an account. The same in every world, since a gate that lives on remembers whose repository it serves.
+/// Returns the id of an account. It is the same in every world, because a jitgate that keeps running remembers the
+/// owner's id.
 fn account_id(login: &str) -> u64 {
     let digest = Sha256::digest(login.to_ascii_lowercase());
     let number = digest
         .iter()
         .take(8)
         .fold(0, |number, byte| number << 8 | u64::from(*byte));
-    FIRST_USER_ID + number % USER_IDS
+    FIRST_USER_ID + number % MAX_USER_IDS
 }
 
-/// A commit: 40 hex digits stay as they are, any other text stands for a commit of its own.
+/// Returns a commit id: 40 hex digits remain unchanged, any other text stands for its own commit.
 pub(super) fn sha(text: &str) -> String {
     if text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return text.to_ascii_lowercase();

@@ -1,15 +1,15 @@
-//! The JSON a world is written in: the `github` object of a fixture, and of every change to it.
+//! The JSON of a world: the `github` object of a fixture, and of every change to it.
 //!
-//! Everything but the key of an entry may be left out. A key that is not known is refused, so that a typo can't silently
-//! leave a default in place. `docs/fixtures.md` is the reference.
+//! Every field except the key of an entry is optional. An unknown key is rejected, so that a typing error cannot leave
+//! a default in place. `docs/fixtures.md` is the reference.
 
 use super::moment::Moment;
 use crate::domain::ids::RepositoryName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A change to the world; the first one is the world itself. Entries are matched by id, number, name or login, and only
-/// what is given changes.
+/// A change to the world; the first change creates it. Entries are matched by id, number, name or login, and only the
+/// given fields change.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Change {
@@ -73,7 +73,7 @@ pub(super) struct CommitChange {
     pub(super) verified: bool,
 }
 
-/// Where code comes from.
+/// The origin of code.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HeadChange {
@@ -136,36 +136,36 @@ pub(super) struct RateLimitChange {
     pub(super) remaining: Option<u64>,
 }
 
-/// One way an endpoint, or a delivery, goes wrong.
+/// A fault of an endpoint or of a delivery.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fault {
     /// An endpoint's name, `delivery`, or `*` for every endpoint.
     pub(super) endpoint: String,
-    /// How often it strikes; 0 takes the endpoint's faults away.
+    /// The number of times it occurs; 0 removes the faults of the endpoint.
     #[serde(default = "once")]
     pub(super) times: u32,
-    /// Answer with this status instead.
+    /// Answers with this status instead.
     pub(super) status: Option<u16>,
-    /// Hold the answer back for so long, in real seconds.
+    /// Delays the answer, in real seconds.
     #[serde(default)]
     pub(super) delay_s: f64,
-    /// Headers of the answer.
+    /// Adds headers to the answer.
     #[serde(default)]
     pub(super) headers: BTreeMap<String, String>,
-    /// `x-ratelimit-remaining: 0`, and `x-ratelimit-reset` this far ahead of the clock.
+    /// Sets `x-ratelimit-remaining: 0`, and `x-ratelimit-reset` this far ahead of the clock.
     pub(super) reset_s: Option<u32>,
-    /// The `message` of that answer, in place of the usual one.
+    /// Sets the `message` of that answer.
     pub(super) message: Option<String>,
-    /// Answer with a web page, as a proxy or a captive portal does: with `status`, or 200.
+    /// Answers with a web page, like a proxy or a captive portal, with `status` or 200.
     #[serde(default)]
     pub(super) page: bool,
-    /// Answer 200 with a body that breaks off.
+    /// Answers 200 with a truncated body.
     #[serde(default)]
     pub(super) malformed: bool,
-    /// Close the connection without an answer.
+    /// Closes the connection without an answer.
     pub(super) drop: Option<Drop>,
-    /// What happens to a delivery.
+    /// The fault of a delivery.
     pub(super) delivery: Option<DeliveryFault>,
 }
 
@@ -173,7 +173,7 @@ fn once() -> u32 {
     1
 }
 
-/// Whether a lost answer's request took effect.
+/// The moment at which the connection is closed: before or after the request takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Drop {
@@ -184,17 +184,17 @@ pub(super) enum Drop {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum DeliveryFault {
-    /// Comes twice under one GUID.
+    /// Arrives twice with one GUID.
     Duplicate,
-    /// Comes twice under two GUIDs.
+    /// Arrives twice with two GUIDs.
     Repeat,
     /// Overtakes the one before it.
     Reorder,
-    /// Does not come; a redelivery can be asked for.
+    /// Does not arrive; a redelivery can be requested.
     Drop,
 }
 
-/// Words of GitHub's that only have to be written and read.
+/// Defines an enum of GitHub's words.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -242,12 +242,12 @@ words!(Conclusion {
     ActionRequired = "action_required",
 });
 words!(
-    /// A role on a repository, finer than the permission it amounts to.
+    /// A role on a repository, finer than its permission.
     Role { None = "none", Read = "read", Triage = "triage", Write = "write", Maintain = "maintain", Admin = "admin" }
 );
 
 impl Role {
-    /// The word of the permission endpoint, which has no triage and no maintain.
+    /// Returns the word of the permission endpoint, which knows neither triage nor maintain.
     pub(super) fn permission(self) -> &'static str {
         match self {
             Self::None => "none",

@@ -5,7 +5,7 @@ use super::source::{Source, use_trees};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Folders that still have cycles.
-const UNTANGLED_LATER: &[&str] = &["app", "cli", "config", "domain", "simulator"];
+const UNTANGLED_LATER: &[&str] = &["app", "domain"];
 
 /// Which file holds what.
 struct Crate<'a> {

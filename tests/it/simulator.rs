@@ -708,7 +708,7 @@ async fn payloads_show_the_job_as_the_event_would() {
         .render("workflow_job", "queued", 5, None)
         .await
         .expect_err("no such job");
-    assert_eq!(missing.to_string(), "the world has no job 5");
+    assert_eq!(missing.to_string(), "unknown job 5");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -785,7 +785,7 @@ async fn a_typo_is_refused_by_name_and_leaves_nothing_behind() {
         ),
         (
             json!({"runs": [{"id": 1}], "faults": [{"endpoint": "get-runs"}]}),
-            "no endpoint is called \"get-runs\"",
+            "unknown endpoint \"get-runs\"",
         ),
     ] {
         match world.control.apply(&change).await {
@@ -863,7 +863,9 @@ async fn it_listens_on_loopback_only_and_stops_when_told() {
     world.simulator.stop().await;
     let error = control.tally().await.expect_err("nobody is there");
     assert!(
-        error.to_string().starts_with(&format!("no simulator answers at {url}")),
+        error
+            .to_string()
+            .starts_with(&format!("no answer from a simulator at {url}")),
         "{error}"
     );
 }

@@ -37,14 +37,11 @@ async fn what_is_missing_is_said_before_anything_starts() {
     fs::create_dir_all(stage.settings.state_dir.join("inner")).expect("a folder");
     stage.settings.local.expose = vec![stage.settings.state_dir.join("inner")];
     let problem = problems(&stage.settings).remove(0);
-    assert!(problem.what.contains("is to be hidden"), "{problem}");
+    assert!(problem.what.contains("must stay hidden"), "{problem}");
     stage.settings.local.expose.clear();
     stage.settings.local.user = Some("no-such-account".to_owned());
     let problem = problems(&stage.settings).remove(0);
-    assert!(
-        problem.what.contains("there is no account no-such-account"),
-        "{problem}"
-    );
+    assert!(problem.what.contains("unknown account no-such-account"), "{problem}");
     stage.settings.local.user = is_root().then(|| "root".to_owned());
     stage.settings.local.sandbox = Sandbox::None;
     let warnings = inspect(&stage.settings);
@@ -69,7 +66,10 @@ async fn a_runner_program_that_cannot_be_copied_fails_the_boot() {
     let SlotState::Ended(Ending::BootFailed(why)) = seen.state else {
         panic!("{seen:?}");
     };
-    assert!(why.contains("pipe") && why.contains("no file, folder or link"), "{why}");
+    assert!(
+        why.contains("pipe") && why.contains("expected a file, a folder or a link"),
+        "{why}"
+    );
     host.destroy(&slot).await.expect("destroyed");
     assert_eq!(host.list().await.expect("a list"), []);
 }

@@ -27,7 +27,7 @@ fn groups(name: &str) -> Vec<PathBuf> {
 #[tokio::test]
 async fn a_job_that_takes_all_memory_is_killed_and_the_machine_is_not() {
     if !is_root() {
-        return cannot_be_held();
+        return cannot_be_enforced();
     }
     // Kept away from any swap by being touched again and again.
     let mut stage = Stage::new(
@@ -45,7 +45,7 @@ async fn a_job_that_takes_all_memory_is_killed_and_the_machine_is_not() {
 #[tokio::test]
 async fn a_job_that_forks_without_end_is_held_up_and_goes_without_a_trace() {
     if !is_root() {
-        return cannot_be_held();
+        return cannot_be_enforced();
     }
     let mut stage = Stage::new(&format!(
         "for i in $(seq 200); do sleep 3600 & done 2>/dev/null >&2; touch \"$HOME/forked\"{STAYS}"
@@ -70,9 +70,9 @@ async fn a_job_that_forks_without_end_is_held_up_and_goes_without_a_trace() {
 }
 
 #[tokio::test]
-async fn a_limit_that_this_machine_cannot_hold_is_told_of() {
+async fn a_limit_that_this_machine_cannot_enforce_is_reported() {
     if !is_root() {
-        return cannot_be_held();
+        return cannot_be_enforced();
     }
     let stage = Stage::new("");
     let place = stage.path("jitgate.toml");
@@ -94,18 +94,18 @@ async fn a_limit_that_this_machine_cannot_hold_is_told_of() {
     let output = command.output().expect("unshare");
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(
-        told.contains("local.pids") && told.contains("cannot be held"),
+        told.contains("local.pids") && told.contains("cannot be enforced"),
         "{told} {}",
         String::from_utf8_lossy(&output.stderr)
     );
 }
 
 /// An account that may make no group is told so, and no job runs without the limit that was asked for.
-fn cannot_be_held() {
+fn cannot_be_enforced() {
     let mut stage = Stage::new("");
     stage.settings.local.pids = Some(40);
     let found = problems(&stage.settings);
-    let told = found.iter().any(|problem| problem.what.contains("cannot be held"));
+    let told = found.iter().any(|problem| problem.what.contains("cannot be enforced"));
     assert!(told || found.is_empty(), "{found:?}");
 }
 

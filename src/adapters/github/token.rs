@@ -251,7 +251,7 @@ impl App {
     fn refusal(&self, answer: &super::client::Answer) -> Failure {
         match answer.status {
             StatusCode::UNAUTHORIZED => Failure::Permanent(format!(
-                "GitHub rejects the JWT of app {}: {answer}; check its id, its private key and the clock",
+                "GitHub rejects the JWT of app {}; check its id, its private key and the clock: {answer}",
                 self.id
             )),
             _ => answer.unexpected(),

@@ -13,8 +13,6 @@ use std::cmp::Reverse;
 
 /// Runners in one answer, unless another number is asked for.
 pub const LISTED: usize = 50;
-/// Runners in one answer, whatever is asked for.
-pub const LISTED_AT_MOST: usize = 1000;
 /// Past runners that are read at once; there may be many.
 const PAGE: usize = 500;
 

@@ -1,8 +1,8 @@
 //! What can be asked about the configuration.
 
 use super::{check, schema, show};
-use crate::cli::args::Global;
 use crate::cli::exit::Outcome;
+use crate::cli::session::Session;
 use clap::Subcommand;
 
 /// Arguments of `config`.
@@ -32,10 +32,10 @@ pub enum Command {
 }
 
 /// Runs `config`.
-pub(in crate::cli) fn run(args: Args, global: &Global) -> Outcome {
+pub(in crate::cli) async fn run(args: Args, session: &Session) -> Outcome {
     match args.command {
-        Command::Check => check::run(global),
-        Command::Show => show::run(global),
+        Command::Check => check::run(&session.global).await,
+        Command::Show => show::run(session),
         Command::Schema => schema::run(),
     }
 }

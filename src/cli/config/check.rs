@@ -1,9 +1,9 @@
 //! `jitgate config check`: everything that is wrong, or risky, what the store can lose, where alerts go, and whether this
 //! machine can make runners.
 
-use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::sources::try_configuration;
+use crate::cli::global::Global;
+use crate::cli::sources::configuration;
 use crate::cli::{findings, output};
 use crate::config::{AlertPlace, Loaded, Problems, Role};
 use crate::domain::finding::{Finding, Severity, Subject};
@@ -12,8 +12,8 @@ use crate::runtime::{self, Unasked};
 use crate::telemetry::one_line;
 use serde_json::json;
 
-pub(super) fn run(global: &Global) -> Outcome {
-    let loaded = match try_configuration(global) {
+pub(super) async fn run(global: &Global) -> Outcome {
+    let loaded = match configuration(global) {
         Ok(loaded) => loaded,
         Err(problems) if global.json => return print_problems(&problems),
         Err(problems) => return Err(problems.into()),
@@ -23,8 +23,7 @@ pub(super) fn run(global: &Global) -> Outcome {
         .for_serve(Role::All)
         .err()
         .map_or_else(Vec::new, |problems| problems.0);
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
-    let store = runtime.block_on(runtime::promises(&loaded.config));
+    let store = runtime::promises(&loaded.config).await;
     let host = runtime::inspect_host(&loaded.config);
     if global.json {
         let host_findings = |severity| -> Vec<_> {

@@ -3,10 +3,10 @@
 use super::filter::FilterArgs;
 use super::show::guid;
 use super::{export, list, replay, show};
-use crate::cli::args::Global;
 use crate::cli::exit::Outcome;
-use crate::cli::store;
+use crate::cli::session::Session;
 use crate::domain::ids::DeliveryId;
+use crate::domain::text::one_of;
 use crate::ports::queue::DeliveryState;
 use clap::Subcommand;
 use std::path::PathBuf;
@@ -71,18 +71,15 @@ pub enum Command {
 }
 
 fn state(word: &str) -> Result<DeliveryState, String> {
-    DeliveryState::parse(word).ok_or_else(|| {
-        let words = DeliveryState::ALL.map(DeliveryState::as_str);
-        format!("give one of {}", words.join(", "))
-    })
+    one_of(&DeliveryState::ALL, DeliveryState::as_str, word)
 }
 
 /// Runs `delivery`.
-pub(in crate::cli) fn run(args: Args, global: &Global) -> Outcome {
-    store::with(global, async |_, store| match args.command {
-        Command::List { states, filter } => list::run(store, &filter.in_states(states), filter.limit, global).await,
-        Command::Show { guid } => show::run(store, &guid, global).await,
-        Command::Replay { guid } => replay::run(store, &guid, global).await,
-        Command::Export { guid, out } => export::run(store, &guid, out.as_deref(), global).await,
-    })
+pub(in crate::cli) async fn run(args: Args, session: &Session) -> Outcome {
+    match args.command {
+        Command::List { states, filter } => list::run(session, states, &filter).await,
+        Command::Show { guid } => show::run(session, &guid).await,
+        Command::Replay { guid } => replay::run(session, &guid).await,
+        Command::Export { guid, out } => export::run(session, &guid, out.as_deref()).await,
+    }
 }

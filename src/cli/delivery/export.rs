@@ -6,10 +6,10 @@
 use super::show::{known, record};
 use super::world::world;
 use crate::app::records::Entry;
-use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::{output, sources, store};
-use crate::config::Origin;
+use crate::cli::output;
+use crate::cli::session::Session;
+use crate::config::{Loaded, Origin};
 use crate::domain::decision::{self, Action, Decision, Input};
 use crate::domain::event::JobEvent;
 use crate::domain::facts::{Fact, LedgerFacts};
@@ -19,7 +19,6 @@ use crate::domain::policy::{Mode, Policy};
 use crate::domain::retry::backoff;
 use crate::domain::routing::RoutingState;
 use crate::ports::queue::{Delivery, DeliveryState};
-use crate::runtime::Store;
 use crate::simulator::relate_times;
 use anyhow::{Context, anyhow};
 use serde_json::{Map, Value, json};
@@ -31,7 +30,8 @@ const TRIES: u32 = 12;
 const TOKENS: [&str; 6] = ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"];
 const MASK: &str = "***";
 
-pub(super) async fn run(store: &Store, id: &DeliveryId, out: Option<&Path>, global: &Global) -> Outcome {
+pub(super) async fn run(session: &Session, id: &DeliveryId, out: Option<&Path>) -> Outcome {
+    let store = session.store()?;
     let delivery = known(store, id).await?;
     let record = record(store, &delivery).await?;
     let is_shrunk = record.as_ref().is_some_and(|record| record.is_shrunk);
@@ -44,7 +44,7 @@ pub(super) async fn run(store: &Store, id: &DeliveryId, out: Option<&Path>, glob
         }
         return Err(undecided(&delivery));
     };
-    let body = store.queue.body(id).await.map_err(store::failed)?.ok_or_else(|| {
+    let body = store.queue.body(id).await.map_err(Failure::of_store)?.ok_or_else(|| {
         let error = anyhow!("the body of delivery {id} is not kept (store.bodies_max_bytes), and a fixture needs it");
         Failure::new(Exit::Negative, error)
             .remedy("have GitHub redeliver it once it is forgotten here, and export it before it is over")
@@ -55,7 +55,7 @@ pub(super) async fn run(store: &Store, id: &DeliveryId, out: Option<&Path>, glob
     };
     let mut payload: Value = serde_json::from_slice(&body).map_err(|error| unreadable(error.into()))?;
     remove_secrets(&mut payload);
-    let (settings, policy) = settings(&entry, global)?;
+    let (settings, policy) = settings(&entry, session.loaded()?)?;
     let expect = expect(&entry, stands_alone(&entry, &event, &policy));
     let is_partial = expect.get("actions").is_none();
     let mut fixture = fixture(&entry, &event, payload, settings, &expect);
@@ -212,9 +212,8 @@ fn expect(entry: &Entry, stands_alone: bool) -> Value {
 
 /// What of the configuration decisions depend on, where it is not the default, and what it amounts to. None of it is a
 /// secret.
-fn settings(entry: &Entry, global: &Global) -> Result<(Value, Policy), Failure> {
+fn settings(entry: &Entry, loaded: &Loaded) -> Result<(Value, Policy), Failure> {
     let name = &entry.decision.repository;
-    let loaded = sources::configuration(global)?;
     let served = loaded.config.repositories.iter().find(|served| served.name == *name);
     let served = served.ok_or_else(|| {
         Failure::new(Exit::Configuration, anyhow!("{name} is not configured any more"))

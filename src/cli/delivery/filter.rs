@@ -1,36 +1,30 @@
 //! Which deliveries a command is about.
 
 use crate::adapters::clock::SystemClock;
+use crate::cli::list::ListArgs;
 use crate::domain::ids::JobId;
 use crate::ports::Clock;
 use crate::ports::queue::{DeliveryState, Filter};
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Most deliveries one command prints or touches.
-const AT_MOST: u16 = 1000;
-
 /// Which deliveries a command is about.
 #[derive(Debug, Clone, clap::Args)]
 pub struct FilterArgs {
-    /// Of this repository
-    #[arg(long, visible_alias = "repo", value_name = "OWNER/NAME")]
-    pub repository: Option<String>,
-    /// About this job
+    #[command(flatten)]
+    pub(in crate::cli) list: ListArgs,
+    /// Job of the deliveries
     #[arg(long, value_name = "ID")]
     pub job: Option<u64>,
-    /// Received since then: a time such as 2026-11-23T12:00:00Z, or a span back from now such as 90s, 30m, 2h or 3d
+    /// Time since which they were received: a date such as 2026-11-23T12:00:00Z, or a span back from now such as 90s, 30m, 2h or 3d
     #[arg(long, value_name = "TIME", value_parser = Since::parse)]
     pub since: Option<Since>,
-    /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=i64::from(AT_MOST)))]
-    pub limit: u16,
 }
 
 impl FilterArgs {
     pub(in crate::cli) fn in_states(&self, states: Vec<DeliveryState>) -> Filter {
         Filter {
             states,
-            repository: self.repository.clone(),
+            repository: self.list.repository.clone(),
             job: self.job.map(JobId),
             since: self.since.map(|since| since.before(SystemClock.now())),
         }

@@ -1,41 +1,27 @@
 //! `jitgate delivery list`.
 
-use crate::cli::args::Global;
-use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::table::{or_dash, time};
-use crate::cli::{output, store, table};
+use super::filter::FilterArgs;
+use crate::cli::exit::{Failure, Outcome};
+use crate::cli::session::Session;
+use crate::cli::table::{self, or_dash, time};
 use crate::domain::event::Action;
-use crate::ports::queue::{Delivery, Filter};
-use crate::runtime::Store;
+use crate::ports::queue::{Delivery, DeliveryState};
 use serde_json::json;
 use std::io::{self, Write};
 
-pub(super) async fn run(store: &Store, filter: &Filter, limit: u16, global: &Global) -> Outcome {
-    print_list(store, filter, limit, global).await?;
-    Ok(Exit::Done)
-}
-
-/// Prints what the filter means, as `/api/v1/deliveries` does.
-pub(in crate::cli) async fn print_list(
-    store: &Store,
-    filter: &Filter,
-    limit: u16,
-    global: &Global,
-) -> Result<(), Failure> {
-    let listed = store.queue.deliveries(filter, limit.into()).await;
-    let listed = listed.map_err(store::failed)?;
-    if global.json {
-        return output::print_json(&json!({"deliveries": listed}));
-    }
-    output::print(|out| table(out, &listed))?;
-    if listed.len() == usize::from(limit) {
-        output::complain(&format!("jitgate: there may be more than these {limit}: see --limit"));
-    }
-    Ok(())
+/// Prints the deliveries in these states, in the form of `/api/v1/deliveries`.
+pub(in crate::cli) async fn run(session: &Session, states: Vec<DeliveryState>, filter: &FilterArgs) -> Outcome {
+    let queue = &session.store()?.queue;
+    let listed = queue.deliveries(&filter.in_states(states), filter.list.limit).await;
+    let listed = listed.map_err(Failure::of_store)?;
+    let json = json!({"deliveries": listed});
+    filter
+        .list
+        .print(session, &json, listed.len(), |out| table(out, &listed))
 }
 
 /// One line a delivery.
-pub(in crate::cli) fn table(out: &mut dyn Write, deliveries: &[Delivery]) -> io::Result<()> {
+pub(super) fn table(out: &mut dyn Write, deliveries: &[Delivery]) -> io::Result<()> {
     let heading = [
         "RECEIVED",
         "GUID",

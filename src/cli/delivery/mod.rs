@@ -10,6 +10,6 @@ mod world;
 
 pub(super) use args::{Args, run};
 pub(super) use filter::FilterArgs;
-pub(super) use list::print_list;
+pub(super) use list::run as list;
 pub(super) use replay::requeue;
 pub(super) use show::{guid, known};

@@ -2,10 +2,10 @@
 
 use super::list;
 use crate::app::records::{self, JobRecord};
-use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::session::Session;
+use crate::cli::table;
 use crate::cli::why::decision_lines;
-use crate::cli::{output, store, table};
 use crate::domain::ids::DeliveryId;
 use crate::ports::queue::Delivery;
 use crate::runtime::Store;
@@ -20,10 +20,16 @@ pub(in crate::cli) fn guid(text: &str) -> Result<DeliveryId, String> {
 
 /// The delivery, or the error that there is none.
 pub(in crate::cli) async fn known(store: &Store, id: &DeliveryId) -> Result<Delivery, Failure> {
-    store.queue.delivery(id).await.map_err(store::failed)?.ok_or_else(|| {
-        Failure::new(Exit::Negative, anyhow!("no delivery {id} is known here"))
-            .remedy("it may be forgotten by now (store.retention_s); `jitgate delivery list` shows those that are not")
-    })
+    store
+        .queue
+        .delivery(id)
+        .await
+        .map_err(Failure::of_store)?
+        .ok_or_else(|| {
+            Failure::new(Exit::Negative, anyhow!("no delivery {id} is known here")).remedy(
+                "it may be forgotten by now (store.retention_s); `jitgate delivery list` shows those that are not",
+            )
+        })
 }
 
 /// What the ledger has on the job of a delivery.
@@ -32,19 +38,16 @@ pub(super) async fn record(store: &Store, delivery: &Delivery) -> Result<Option<
         return Ok(None);
     };
     let record = records::load(store.ledger.as_ref(), &job.to_string()).await;
-    record.map_err(store::failed)
+    record.map_err(Failure::of_store)
 }
 
-pub(super) async fn run(store: &Store, id: &DeliveryId, global: &Global) -> Outcome {
+pub(super) async fn run(session: &Session, id: &DeliveryId) -> Outcome {
+    let store = session.store()?;
     let delivery = known(store, id).await?;
     let record = record(store, &delivery).await?;
     let entry = record.as_ref().and_then(|record| record.entry(&delivery.id));
-    if global.json {
-        let decision = entry.map(|entry| &entry.decision);
-        output::print_json(&json!({"delivery": delivery, "decision": decision}))?;
-        return Ok(Exit::Done);
-    }
-    output::print(|out| {
+    let json = json!({"delivery": delivery, "decision": entry.map(|entry| &entry.decision)});
+    session.answer(&json, |out| {
         list::table(out, std::slice::from_ref(&delivery))?;
         if let Some(due) = delivery.due_at {
             writeln!(out, "next try at {}", table::time(due))?;

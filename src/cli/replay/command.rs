@@ -5,9 +5,9 @@ use super::local::Local;
 use super::play::{self, Played};
 use super::report::{Colour, Report, Skipped};
 use super::target::{Admin, Target};
-use crate::cli::args::Global;
 use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::{logging, output, sources};
+use crate::cli::output;
+use crate::cli::session::Session;
 use anyhow::{Context, Result, anyhow};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -40,19 +40,15 @@ pub struct Args {
 }
 
 /// Runs `replay`.
-pub(in crate::cli) fn run(args: Args, global: &Global) -> Outcome {
-    logging::on_request(global);
+pub(in crate::cli) async fn run(args: Args, session: &Session) -> Outcome {
     let files = read(&args.paths)?;
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
     let report = match (args.target, args.admin_url) {
-        (Some(target), Some(admin_url)) => {
-            runtime.block_on(against(target, admin_url, args.admin_token_file, &files, global))?
-        }
-        _ => runtime
-            .block_on(locally(&files))
+        (Some(target), Some(admin_url)) => against(target, admin_url, args.admin_token_file, &files, session).await?,
+        _ => locally(&files)
+            .await
             .map_err(|error| Failure::new(Exit::Configuration, error))?,
     };
-    if global.json {
+    if session.global.json {
         output::print_json(&report.to_json())?;
     } else {
         let colour = Colour(std::io::stdout().is_terminal());
@@ -97,14 +93,13 @@ async fn against(
     admin_url: String,
     token_file: Option<PathBuf>,
     files: &[File],
-    global: &Global,
+    session: &Session,
 ) -> Result<Report, Failure> {
-    let loaded = sources::configuration(global)?;
-    let config = loaded.config;
-    let file = token_file.unwrap_or(config.server.admin_token_file);
+    let config = session.config()?;
+    let file = token_file.unwrap_or_else(|| config.server.admin_token_file.clone());
     let token = crate::config::read_secret_file(&file)
         .map_err(|error| Failure::new(Exit::Configuration, anyhow!("{}: {error}", file.display())))?;
-    let secret = config.webhook.secrets.into_iter().next().ok_or_else(|| {
+    let secret = config.webhook.secrets.first().cloned().ok_or_else(|| {
         Failure::new(Exit::Configuration, anyhow!("webhook.secrets is empty")).remedy("configure the target's secret")
     })?;
     let variable = config

@@ -185,12 +185,12 @@ impl Stage for Local {
     async fn remains(&self) -> Result<Remains> {
         // What waits for a job is not left over from one.
         let slots = self.host.list().await?;
-        let environments = slots.iter().filter(|slot| slot.runner.is_some()).count();
+        let claimed = slots.iter().filter(|slot| slot.runner.is_some()).count();
         let alerts: Vec<Alert> = records::list(self.ctx.ledger.as_ref(), ALERTS).await?;
         let kind = |alert: &Alert| alert.kind.as_str().to_owned();
         let is_open = |alert: &&Alert| alert.state != AlertState::Resolved;
         Ok(Remains {
-            environments: environments.try_into()?,
+            slots: claimed.try_into()?,
             alerts: alerts.iter().map(kind).collect(),
             open_alerts: alerts.iter().filter(is_open).map(kind).collect(),
         })

@@ -51,8 +51,8 @@ pub(super) trait Stage: Send {
 /// What a gate has left over.
 #[derive(Debug, Default)]
 pub(super) struct Remains {
-    /// Environments that still exist.
-    pub(super) environments: u64,
+    /// Claimed slots that still exist.
+    pub(super) slots: u64,
     /// Kinds of the alerts raised.
     pub(super) alerts: BTreeSet<String>,
     /// Kinds of those that are not over.
@@ -116,7 +116,7 @@ pub(super) async fn play(name: &str, fixture: &Fixture, stage: &mut dyn Stage) -
     let end = Outcome {
         minted: tally.minted,
         ran: tally.ran,
-        left: tally.runners_left + remains.environments,
+        left: tally.runners_left + remains.slots,
         alerts: remains.alerts,
         open_alerts: remains.open_alerts,
         variable,

@@ -1,10 +1,10 @@
 //! What is looked at, and how it ends.
 
 use super::{look, report};
-use crate::cli::args::Global;
-use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::exit::{Exit, Outcome};
 use crate::cli::one_repository::OneRepository;
-use crate::cli::{findings, logging, output, sources};
+use crate::cli::session::Session;
+use crate::cli::{findings, output};
 use serde_json::json;
 
 /// Arguments of `verify`.
@@ -28,14 +28,11 @@ pub struct Args {
 }
 
 /// Runs `verify`.
-pub(in crate::cli) fn run(args: Args, global: &Global) -> Outcome {
+pub(in crate::cli) async fn run(args: Args, session: &Session) -> Outcome {
     let only = args.only.name()?;
-    logging::on_request(global);
-    let loaded = sources::configuration(global)?;
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Exit::Bug, error))?;
-    let found = runtime.block_on(look::all(&loaded, only.as_ref()));
+    let found = look::all(session.loaded()?, only.as_ref()).await;
     let exit = report::exit(&found);
-    if global.json {
+    if session.global.json {
         output::print_json(&json!({"ok": exit == Exit::Done, "findings": found}))?;
     } else {
         output::print(|out| {

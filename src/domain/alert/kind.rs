@@ -93,14 +93,6 @@ alert_kinds! {
         "see which objective is missed, and what was slow or failed";
 }
 
-impl AlertKind {
-    /// Parses the name.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
-    }
-}
-
 /// The severity of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -12,5 +12,5 @@ pub use key::AlertKey;
 pub(in crate::domain) use key::MAX_NAME_CHARS;
 pub use kind::{AlertKind, Severity};
 pub use life::ITSELF;
-pub use record::{Alert, AlertState, BadState, Told};
+pub use record::{Alert, AlertState, Told};
 pub use telling::Pace;

@@ -25,12 +25,10 @@ pub enum AlertState {
     Resolved,
 }
 
-/// An invalid name of an alert state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("give one of open, acked, resolved")]
-pub struct BadState;
-
 impl AlertState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Open, Self::Acked, Self::Resolved];
+
     /// Returns the name used in records and commands.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -39,14 +37,6 @@ impl AlertState {
             Self::Acked => "acked",
             Self::Resolved => "resolved",
         }
-    }
-}
-
-impl std::str::FromStr for AlertState {
-    type Err = BadState;
-    fn from_str(word: &str) -> Result<Self, BadState> {
-        let all = [Self::Open, Self::Acked, Self::Resolved];
-        all.into_iter().find(|state| state.as_str() == word).ok_or(BadState)
     }
 }
 

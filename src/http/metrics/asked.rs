@@ -1,12 +1,12 @@
-//! The scrape: what is counted, and what store and GitHub say at this moment. What they don't say is left out, so that no
-//! old figure passes for a new one.
+//! The scrape: the counted metrics, and the current state of the store and of GitHub. A source that does not answer is
+//! omitted, so that no old value is reported as current.
 
+use super::counted::Metrics;
 use super::exposition::{CONTENT_TYPE, text};
 use crate::app::records::{RunnerRecord, Want};
 use crate::app::{Context, records};
 use crate::domain::alert::{Alert, AlertState, Severity};
 use crate::domain::runner::RunnerState;
-use crate::http::admin::AdminState;
 use crate::ports::Failure;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
@@ -14,9 +14,10 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-/// GitHub's rate limits; every other is `other`.
+/// The names of GitHub's rate limits; every other is `other`.
 const RESOURCES: [&str; 8] = [
     "core",
     "search",
@@ -28,7 +29,7 @@ const RESOURCES: [&str; 8] = [
     "audit_log",
 ];
 
-/// The state of a runner that is owed to a job and not begun yet.
+/// The state of a runner that a job waits for.
 const WANTED: &str = "wanted";
 
 type Whole = Gauge<u64, AtomicU64>;
@@ -49,16 +50,22 @@ struct ResourceLabels {
     resource: &'static str,
 }
 
+/// The sources of a scrape.
+pub(in crate::http) struct Scrape {
+    pub(in crate::http) ctx: Arc<Context>,
+    pub(in crate::http) metrics: Arc<Metrics>,
+}
+
 /// `GET /metrics`.
-pub(in crate::http) async fn scrape(state: Data<AdminState>) -> HttpResponse {
+pub(in crate::http) async fn scrape(from: Data<Scrape>) -> HttpResponse {
     let mut asked = Registry::with_prefix("jitgate");
-    ask_queue(&state.ctx, &mut asked).await;
-    ask_runners(&state.ctx, &mut asked).await;
-    ask_alerts(&state.ctx, &mut asked).await;
-    ask_github(&state.ctx, &mut asked);
-    match text(&[&state.metrics.registry, &asked]) {
+    ask_queue(&from.ctx, &mut asked).await;
+    ask_runners(&from.ctx, &mut asked).await;
+    ask_alerts(&from.ctx, &mut asked).await;
+    ask_github(&from.ctx, &mut asked);
+    match text(&[&from.metrics.registry, &asked]) {
         Ok(text) => HttpResponse::Ok().content_type(CONTENT_TYPE).body(text),
-        // Writing to memory does not fail; were it to, a scrape is lost and nothing else.
+        // Writing to memory does not fail; if it did, only this scrape would be lost.
         Err(_) => HttpResponse::InternalServerError().finish(),
     }
 }
@@ -66,7 +73,7 @@ pub(in crate::http) async fn scrape(state: Data<AdminState>) -> HttpResponse {
 async fn ask_queue(ctx: &Context, registry: &mut Registry) {
     let depth = match ctx.queue.depth().await {
         Ok(depth) => depth,
-        Err(failure) => return tracing::warn!(%failure, "metrics are without the queue"),
+        Err(failure) => return tracing::warn!(%failure, "the scrape omits the queue"),
     };
     let entries = Family::<StateLabels, Whole>::default();
     let states = [
@@ -78,11 +85,15 @@ async fn ask_queue(ctx: &Context, registry: &mut Registry) {
     for (state, count) in states {
         entries.get_or_create(&StateLabels { state }).set(count);
     }
-    registry.register("queue_entries", "Deliveries in the queue, and dead letters", entries);
+    registry.register(
+        "queue_entries",
+        "Deliveries in the queue and dead letters by state",
+        entries,
+    );
     let age = depth.oldest.and_then(|oldest| (ctx.clock.now() - oldest).to_std().ok());
     let oldest = Seconds::default();
     oldest.set(age.unwrap_or_default().as_secs_f64());
-    let help = "Age of the oldest delivery that is not over, 0 without one";
+    let help = "Age of the oldest unfinished delivery; 0 if there is none";
     registry.register("queue_oldest_seconds", help, oldest);
 }
 
@@ -95,14 +106,14 @@ async fn ask_runners(ctx: &Context, registry: &mut Registry) {
     };
     let (runners, wants) = match found.await {
         Ok(found) => found,
-        Err(failure) => return tracing::warn!(%failure, "metrics are without runners"),
+        Err(failure) => return tracing::warn!(%failure, "the scrape omits the runners"),
     };
     let counts = Family::<StateLabels, Whole>::default();
     let count = |state: &'static str, count: usize| {
         counts.get_or_create(&StateLabels { state }).set(count as u64);
     };
     count(WANTED, wants.iter().filter(|want| want.holder.is_none()).count());
-    // Of a destroyed one nothing is left to be counted.
+    // A destroyed runner is not counted.
     for state in RunnerState::ALL
         .into_iter()
         .filter(|state| *state != RunnerState::Destroyed)
@@ -112,13 +123,17 @@ async fn ask_runners(ctx: &Context, registry: &mut Registry) {
             runners.iter().filter(|runner| runner.state == state).count(),
         );
     }
-    registry.register("runners", "Runners that are there, and jobs that wait for one", counts);
+    registry.register(
+        "runners",
+        "Existing runners by state; wanted counts the jobs that wait for one",
+        counts,
+    );
 }
 
 async fn ask_alerts(ctx: &Context, registry: &mut Registry) {
     let alerts = match ctx.alerts.live().await {
         Ok(alerts) => alerts,
-        Err(failure) => return tracing::warn!(%failure, "metrics are without alerts"),
+        Err(failure) => return tracing::warn!(%failure, "the scrape omits the alerts"),
     };
     let open = Family::<SeverityLabels, Whole>::default();
     for severity in Severity::ALL {
@@ -127,7 +142,7 @@ async fn ask_alerts(ctx: &Context, registry: &mut Registry) {
         let severity = severity.as_str();
         open.get_or_create(&SeverityLabels { severity }).set(count);
     }
-    registry.register("alerts_open", "Alerts that nobody resolved", open);
+    registry.register("alerts_open", "Unresolved alerts by severity", open);
 }
 
 fn ask_github(ctx: &Context, registry: &mut Registry) {
@@ -137,6 +152,6 @@ fn ask_github(ctx: &Context, registry: &mut Registry) {
         let resource = known.unwrap_or("other");
         remaining.get_or_create(&ResourceLabels { resource }).set(calls);
     }
-    let help = "Calls left as GitHub last said, the least of all installations";
+    let help = "Remaining calls as GitHub last reported them; the lowest of all installations";
     registry.register("github_rate_limit_remaining", help, remaining);
 }

@@ -5,16 +5,16 @@ use crate::simulator::state::{Repository, State};
 use crate::simulator::world::UserKind;
 use serde_json::{Map, Value, json};
 
-/// Dates of things whose age nothing depends on.
+/// The date of objects whose age has no effect.
 pub(in crate::simulator) const LONG_AGO: &str = "2024-01-01T00:00:00Z";
 
-/// A user as other objects show it; null when the account is gone.
+/// Returns a user in the format of other objects; null if the account is deleted.
 pub(in crate::simulator) fn user(state: &State, login: &str) -> Value {
     let Some(user) = state.user(login).filter(|user| !user.deleted) else {
         return Value::Null;
     };
     let (web, login) = (&state.url, &user.login);
-    // The brackets of a bot's login.
+    // A bot's login has brackets.
     let path = login.replace('[', "%5B").replace(']', "%5D");
     let api = format!("{web}/users/{path}");
     json!({
@@ -40,7 +40,7 @@ pub(in crate::simulator) fn user(state: &State, login: &str) -> Value {
     })
 }
 
-/// The organization that owns a repository; none if a user does.
+/// Returns the organization that owns a repository; none if a user does.
 pub(in crate::simulator) fn organization(state: &State, repository: &Repository) -> Option<Value> {
     let owner = state
         .user(repository.name.owner())
@@ -62,7 +62,7 @@ pub(in crate::simulator) fn organization(state: &State, repository: &Repository)
     }))
 }
 
-/// Fields of a repository that are addresses below its own.
+/// The fields of a repository that are URLs below its own.
 const BELOW: [(&str, &str); 37] = [
     ("archive_url", "/{archive_format}{/ref}"),
     ("assignees_url", "/assignees{/user}"),
@@ -115,7 +115,7 @@ const COUNTS: [&str; 10] = [
     "watchers_count",
 ];
 
-/// A repository in full; null when it is gone.
+/// Returns a complete repository; null if it is deleted.
 pub(in crate::simulator) fn repository(state: &State, id: u64) -> Value {
     let Some(repository) = state.repository(id).filter(|repository| !repository.deleted) else {
         return Value::Null;

@@ -1,4 +1,4 @@
-//! The world in GitHub's words: the JSON of REST answers and of deliveries, complete enough for GitHub's own schemas.
+//! The JSON of REST answers and of deliveries, complete enough for GitHub's own schemas.
 
 pub(super) mod accounts;
 pub(super) mod pulls;

@@ -6,7 +6,7 @@ use crate::simulator::state::{Head, Pull, State, sha};
 use crate::simulator::world::{CommitChange, PullState};
 use serde_json::{Value, json};
 
-/// A pull request as lists show it.
+/// Returns a pull request in the format of lists.
 pub(in crate::simulator) fn pull(state: &State, pull: &Pull) -> Value {
     let Some(base) = state.repository(pull.repository) else {
         return Value::Null;
@@ -73,12 +73,12 @@ pub(in crate::simulator) fn pull(state: &State, pull: &Pull) -> Value {
     })
 }
 
-/// GitHub's id of a pull request, which is not its number.
+/// Returns GitHub's id of a pull request, which differs from its number.
 pub(super) fn pull_id(pull: &Pull) -> u64 {
     pull.repository.wrapping_mul(1000).wrapping_add(pull.number)
 }
 
-/// A pull request by itself.
+/// Returns a pull request in the format of its own endpoint.
 pub(in crate::simulator) fn full_pull(state: &State, pull_request: &Pull) -> Value {
     let files = pull_request.files.len();
     let mut value = pull(state, pull_request);
@@ -103,7 +103,7 @@ pub(in crate::simulator) fn full_pull(state: &State, pull_request: &Pull) -> Val
     value
 }
 
-/// One end of a pull request. Its owner outlives a deleted repository.
+/// Returns one end of a pull request. The owner is known even if the repository was deleted.
 fn end(state: &State, head: &Head, author: &str) -> Value {
     let owner = head_owner(state, head).unwrap_or(author);
     json!({
@@ -115,14 +115,14 @@ fn end(state: &State, head: &Head, author: &str) -> Value {
     })
 }
 
-/// The account a head belongs to.
+/// Returns the account that owns a head.
 pub(in crate::simulator) fn head_owner<'s>(state: &'s State, head: &Head) -> Option<&'s str> {
     state
         .repository(head.repository)
         .map(|repository| repository.name.owner())
 }
 
-/// The events of a pull request: its retargetings, and nothing else.
+/// Returns the events of a pull request, which are only its retargetings.
 pub(in crate::simulator) fn events(state: &State, pull: &Pull) -> Vec<Value> {
     let name = state
         .repository(pull.repository)
@@ -143,7 +143,7 @@ pub(in crate::simulator) fn events(state: &State, pull: &Pull) -> Vec<Value> {
     (0..pull.base_changes).map(event).collect()
 }
 
-/// The commits of a pull request, the oldest first. The last one is its head.
+/// Returns the commits of a pull request, the oldest first. The last one is its head.
 pub(in crate::simulator) fn commits(state: &State, pull: &Pull) -> Vec<Value> {
     let single = [CommitChange {
         author: None,
@@ -200,7 +200,7 @@ fn shown_commit(state: &State, pull: &Pull, commit: &CommitChange, id: &str) -> 
     })
 }
 
-/// A file of a pull request. `NEW <- OLD` is one that was moved.
+/// Returns a file of a pull request. `NEW <- OLD` is a moved file.
 pub(in crate::simulator) fn file(state: &State, pull: &Pull, path: &str) -> Value {
     let name = state
         .repository(pull.repository)

@@ -1,4 +1,4 @@
-//! Workflow runs and jobs, as the REST API shows them.
+//! Workflow runs and jobs in the format of the REST API.
 
 use super::accounts::{repository, user};
 use super::pulls::pull_id;
@@ -7,7 +7,7 @@ use crate::simulator::state::{Job, Run, State};
 use crate::simulator::world::{Conclusion, PullState, Status};
 use serde_json::{Value, json};
 
-/// A workflow run, as of one of its attempts.
+/// Returns a workflow run at one of its attempts.
 pub(in crate::simulator) fn run(state: &State, run: &Run, attempt: u32) -> Value {
     let name = state
         .repository(run.repository)
@@ -85,7 +85,7 @@ pub(in crate::simulator) fn run(state: &State, run: &Run, attempt: u32) -> Value
         "head_repository": repository(state, run.head.repository),
     });
     if let Value::Object(fields) = &mut value {
-        // An account that is gone is left out.
+        // A deleted account is omitted.
         for (field, login) in [
             ("actor", run.actor.as_str()),
             ("triggering_actor", run.triggering_actor(attempt)),
@@ -112,12 +112,12 @@ fn conclusion(jobs: &[&Job], run: &Run) -> Conclusion {
     }
 }
 
-/// A job as it is now.
+/// Returns the current state of a job.
 pub(in crate::simulator) fn job(state: &State, job: &Job) -> Value {
     job_as(state, job, job.status)
 }
 
-/// A job as it was, or will be, in a given status.
+/// Returns the state of a job at a given status.
 pub(super) fn job_as(state: &State, job: &Job, status: Status) -> Value {
     let Some(run) = state.runs.get(&job.run) else {
         return Value::Null;
@@ -146,7 +146,7 @@ pub(super) fn job_as(state: &State, job: &Job, status: Status) -> Value {
         "status": status.as_str(),
         "conclusion": completed.then(|| job.conclusion.unwrap_or(Conclusion::Success).as_str()),
         "created_at": date(job.created_at),
-        // GitHub fills it while the job is still queued.
+        // GitHub sets this field while the job is still queued.
         "started_at": date(job.started_at.unwrap_or(job.created_at)),
         "completed_at": completed.then(|| date(job.completed_at.unwrap_or_else(|| state.now()))),
         "steps": steps(job, status),

@@ -1,4 +1,4 @@
-//! Payloads of deliveries.
+//! The payloads of deliveries.
 
 use super::accounts::{organization, repository, user};
 use super::runs::job_as;
@@ -7,8 +7,9 @@ use crate::simulator::state::State;
 use crate::simulator::world::Status;
 use serde_json::{Value, json};
 
-/// The `workflow_job` payload for a job, as of now; none if there is no such job. What belongs to a later status than the
-/// action's is not shown yet, and a `queued` event of a job that is held back says `waiting`, as GitHub's does.
+/// Returns the current `workflow_job` payload for a job; none if the job does not exist. Values of a later status than
+/// the action's are not shown yet. The `queued` event of a job that is held back has the status `waiting`, like
+/// GitHub's.
 pub(in crate::simulator) fn workflow_job(state: &State, action: Status, job: u64) -> Option<Value> {
     let job = state.jobs.get(&job)?;
     let run = state.runs.get(&job.run)?;
@@ -22,7 +23,7 @@ pub(in crate::simulator) fn workflow_job(state: &State, action: Status, job: u64
     Some(payload)
 }
 
-/// What every payload about a repository says.
+/// Returns the common part of every payload about a repository.
 pub(in crate::simulator) fn about(state: &State, id: u64, sender: &str) -> Value {
     let mut payload = json!({
         "repository": repository(state, id),
@@ -38,7 +39,7 @@ pub(in crate::simulator) fn about(state: &State, id: u64, sender: &str) -> Value
     payload
 }
 
-/// RFC 7396: objects are merged, null removes, anything else replaces.
+/// Applies a JSON merge patch (RFC 7396): objects are merged, null removes, any other value replaces.
 pub(in crate::simulator) fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();

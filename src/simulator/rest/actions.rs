@@ -1,18 +1,19 @@
 //! Workflow runs and jobs.
 
 use super::path::repository;
-use crate::simulator::api::{Answer, Call, Refused, Reply};
+use crate::simulator::call::{Answer, Call, Refused, Reply};
 use crate::simulator::lifecycle::RunRefusal;
 use crate::simulator::render::runs;
+use crate::simulator::simulation::Simulation;
 use crate::simulator::state::{Job, Run, State};
 use serde_json::{Value, json};
 
-pub(in crate::simulator) fn get_run(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn get_run(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let run = run(state, call)?;
     Ok(Reply::json(200, &runs::run(state, run, run.attempt)))
 }
 
-pub(in crate::simulator) fn get_attempt(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn get_attempt(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let run = run(state, call)?;
     let attempt = u32::try_from(call.number(3)?).map_err(|_| Refused::not_found())?;
     if !(1..=run.attempt).contains(&attempt) {
@@ -21,7 +22,7 @@ pub(in crate::simulator) fn get_attempt(state: &mut State, call: &Call<'_>) -> A
     Ok(Reply::json(200, &runs::run(state, run, attempt)))
 }
 
-pub(in crate::simulator) fn list_jobs(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn list_jobs(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let run = run(state, call)?;
     let every_attempt = call.query("filter") == Some("all");
     let found: Vec<&Job> = (state.jobs.values())
@@ -37,7 +38,7 @@ pub(in crate::simulator) fn list_jobs(state: &mut State, call: &Call<'_>) -> Ans
     })
 }
 
-pub(in crate::simulator) fn get_job(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn get_job(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let repository = repository(state, call)?;
     let job = state
         .jobs
@@ -46,7 +47,7 @@ pub(in crate::simulator) fn get_job(state: &mut State, call: &Call<'_>) -> Answe
     Ok(Reply::json(200, &runs::job(state, job.ok_or_else(Refused::not_found)?)))
 }
 
-pub(in crate::simulator) fn cancel(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn cancel(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let repository = repository(state, call)?;
     match state.cancel(repository, call.number(2)?) {
         Ok(()) => Ok(Reply::json(202, &json!({}))),
@@ -55,17 +56,17 @@ pub(in crate::simulator) fn cancel(state: &mut State, call: &Call<'_>) -> Answer
     }
 }
 
-pub(in crate::simulator) fn rerun(state: &mut State, call: &Call<'_>) -> Answer {
-    start_over(state, call, false)
+pub(in crate::simulator) fn rerun(simulation: &mut Simulation, call: &Call<'_>) -> Answer {
+    start_over(simulation, call, false)
 }
 
-pub(in crate::simulator) fn rerun_failed(state: &mut State, call: &Call<'_>) -> Answer {
-    start_over(state, call, true)
+pub(in crate::simulator) fn rerun_failed(simulation: &mut Simulation, call: &Call<'_>) -> Answer {
+    start_over(simulation, call, true)
 }
 
-fn start_over(state: &mut State, call: &Call<'_>, failed_only: bool) -> Answer {
-    let repository = repository(state, call)?;
-    match state.rerun(repository, call.number(2)?, State::caller(call.request), failed_only) {
+fn start_over(simulation: &mut Simulation, call: &Call<'_>, failed_only: bool) -> Answer {
+    let repository = repository(&simulation.state, call)?;
+    match simulation.rerun(repository, call.number(2)?, call.request.caller(), failed_only) {
         Ok(()) => Ok(Reply::json(201, &json!({}))),
         Err(RunRefusal::Gone) => Err(Refused::not_found()),
         Err(RunRefusal::WrongState) => Err(Refused::new(403, "This workflow is already running")),

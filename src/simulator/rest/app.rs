@@ -1,10 +1,11 @@
-//! The App: itself, its installations and tokens, its deliveries; and what GitHub says about itself.
+//! The App: its data, installations, tokens and deliveries; and GitHub's metadata.
 
 use super::path;
 use crate::simulator::access::{INSTALLED, Level};
-use crate::simulator::api::{Answer, Call, Refused, Reply};
+use crate::simulator::call::{Answer, Call, Refused, Reply};
 use crate::simulator::render::accounts::{LONG_AGO, repository, user};
 use crate::simulator::render::words::date;
+use crate::simulator::simulation::Simulation;
 use crate::simulator::state::State;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -12,15 +13,15 @@ use std::collections::BTreeMap;
 const APP_ID: u64 = 1;
 const APP_SLUG: &str = "jitgate";
 
-pub(in crate::simulator) fn meta(_: &mut State, _: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn meta(_: &mut Simulation, _: &Call<'_>) -> Answer {
     Ok(Reply::json(
         200,
         &json!({"verifiable_password_authentication": false, "simulator": "jitgate"}),
     ))
 }
 
-pub(in crate::simulator) fn rate_limit(state: &mut State, _: &Call<'_>) -> Answer {
-    let (limit, used, remaining, reset) = state.quota.figures(state.now());
+pub(in crate::simulator) fn rate_limit(Simulation { state, quota, .. }: &mut Simulation, _: &Call<'_>) -> Answer {
+    let (limit, used, remaining, reset) = quota.figures(state.now());
     let rate = json!({"limit": limit, "used": used, "remaining": remaining, "reset": reset});
     Ok(Reply::json(
         200,
@@ -28,7 +29,7 @@ pub(in crate::simulator) fn rate_limit(state: &mut State, _: &Call<'_>) -> Answe
     ))
 }
 
-pub(in crate::simulator) fn app(state: &mut State, _: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn app(Simulation { state, .. }: &mut Simulation, _: &Call<'_>) -> Answer {
     let owner = owner(state);
     let body = json!({
         "id": APP_ID,
@@ -49,8 +50,8 @@ pub(in crate::simulator) fn app(state: &mut State, _: &Call<'_>) -> Answer {
     Ok(Reply::json(200, &body))
 }
 
-/// Every owner has an installation; its number is the owner's id.
-pub(in crate::simulator) fn installation(state: &mut State, call: &Call<'_>) -> Answer {
+/// Every owner has an installation, whose id is the owner's id.
+pub(in crate::simulator) fn installation(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     path::repository(state, call)?;
     let account = user(state, call.arg(0));
     let id = &account["id"];
@@ -76,7 +77,7 @@ pub(in crate::simulator) fn installation(state: &mut State, call: &Call<'_>) -> 
     Ok(Reply::json(200, &body))
 }
 
-pub(in crate::simulator) fn token(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn token(Simulation { state, tokens, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let installation = call.number(0)?;
     let account = state
         .users
@@ -124,7 +125,7 @@ pub(in crate::simulator) fn token(state: &mut State, call: &Call<'_>) -> Answer 
         .map(|(name, level)| (name.clone(), json!(level.as_str())))
         .collect();
     let all = names.is_empty();
-    let (text, expires_at) = state.tokens.make(state.now(), permissions, (!all).then_some(names));
+    let (text, expires_at) = tokens.issue(state.now(), permissions, (!all).then_some(names));
     let mut body = json!({
         "token": text,
         "expires_at": date(expires_at),
@@ -152,8 +153,8 @@ fn granted(name: &str, level: &Value) -> Result<Level, Refused> {
         .ok_or_else(|| Refused::new(422, "The permissions requested are not granted to this installation."))
 }
 
-/// Deliveries, newest first, by cursor.
-pub(in crate::simulator) fn deliveries(state: &mut State, call: &Call<'_>) -> Answer {
+/// Lists deliveries, the newest first, with a cursor.
+pub(in crate::simulator) fn deliveries(Simulation { state, outbox, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let per_page = call
         .query("per_page")
         .and_then(|n| n.parse().ok())
@@ -163,13 +164,7 @@ pub(in crate::simulator) fn deliveries(state: &mut State, call: &Call<'_>) -> An
         Some(cursor) => cursor.parse().map_err(|_| Refused::new(400, "Invalid cursor"))?,
         None => u64::MAX,
     };
-    let mut found: Vec<_> = state
-        .outbox
-        .record
-        .iter()
-        .rev()
-        .filter(|sent| sent.id < before)
-        .collect();
+    let mut found: Vec<_> = outbox.record.iter().rev().filter(|sent| sent.id < before).collect();
     let more = found.len() > per_page;
     found.truncate(per_page);
     let items: Vec<Value> = (found.iter())
@@ -203,12 +198,9 @@ pub(in crate::simulator) fn deliveries(state: &mut State, call: &Call<'_>) -> An
     })
 }
 
-pub(in crate::simulator) fn redeliver(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn redeliver(Simulation { state, outbox, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let now = state.now();
-    state
-        .outbox
-        .redeliver(call.number(0)?, now)
-        .ok_or_else(Refused::not_found)?;
+    outbox.redeliver(call.number(0)?, now).ok_or_else(Refused::not_found)?;
     Ok(Reply::json(202, &json!({})))
 }
 
@@ -220,7 +212,7 @@ fn installed() -> Value {
         .into()
 }
 
-/// The account the App belongs to: the default repository's owner.
+/// Returns the owner of the App, who is the default repository's owner.
 fn owner(state: &mut State) -> String {
     let default = state.default_repository();
     state

@@ -1,4 +1,4 @@
-//! The endpoints' own answers, one file per subject.
+//! The answers of the endpoints, one file per subject.
 
 pub(super) mod actions;
 pub(super) mod app;

@@ -1,9 +1,9 @@
-//! What a path is about.
+//! The object that a path refers to.
 
-use crate::simulator::api::{Call, Refused};
+use crate::simulator::call::{Call, Refused};
 use crate::simulator::state::State;
 
-/// The repository a path under `/repos/{owner}/{repo}` names.
+/// Returns the repository of a path under `/repos/{owner}/{repo}`.
 pub(super) fn repository(state: &State, call: &Call<'_>) -> Result<u64, Refused> {
     let name = format!("{}/{}", call.arg(0), call.arg(1));
     let found = state.repository_named(&name).filter(|repository| !repository.deleted);

@@ -1,22 +1,23 @@
-//! Repositories: themselves, who may do what, their variables and pull requests.
+//! Repositories, permissions, variables and pull requests.
 
 use super::path::repository;
-use crate::simulator::api::{Answer, Call, Refused, Reply};
+use crate::simulator::call::{Answer, Call, Refused, Reply};
 use crate::simulator::render::words::date;
 use crate::simulator::render::{accounts, pulls};
+use crate::simulator::simulation::Simulation;
 use crate::simulator::state::{Pull, Repository, State, Variable};
 use crate::simulator::world::Role;
 use serde_json::{Value, json};
 
-/// GitHub lists no more files of a pull request than this.
-const FILES_AT_MOST: usize = 3000;
+/// The most files that GitHub lists for a pull request.
+const MAX_LISTED_FILES: usize = 3000;
 
-pub(in crate::simulator) fn repository_itself(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn repository_itself(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let id = repository(state, call)?;
     Ok(Reply::json(200, &accounts::repository(state, id)))
 }
 
-pub(in crate::simulator) fn permission(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn permission(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let id = repository(state, call)?;
     let login = call.arg(2).to_owned();
     let account = state.mention(&login, None);
@@ -35,10 +36,10 @@ pub(in crate::simulator) fn permission(state: &mut State, call: &Call<'_>) -> An
     Ok(Reply::json(200, &body))
 }
 
-pub(in crate::simulator) fn list_pulls(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn list_pulls(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let id = repository(state, call)?;
     let wanted = call.query("state").unwrap_or("open");
-    // A head without an owner is no filter at all.
+    // A head without an owner is ignored as a filter.
     let head = call.query("head").and_then(|head| head.split_once(':'));
     let fits = |pull: &Pull| {
         let owner = pulls::head_owner(state, &pull.head).unwrap_or_default();
@@ -50,14 +51,14 @@ pub(in crate::simulator) fn list_pulls(state: &mut State, call: &Call<'_>) -> An
     Ok(listed(state, call, found))
 }
 
-pub(in crate::simulator) fn commit_pulls(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn commit_pulls(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let id = repository(state, call)?;
     let fits = |pull: &&Pull| pull.repository == id && pull.head.sha.eq_ignore_ascii_case(call.arg(2));
     let found = state.pulls.iter().filter(fits).collect();
     Ok(listed(state, call, found))
 }
 
-/// A page of pull requests, the newest first.
+/// Returns a page of pull requests, the newest first.
 fn listed(state: &State, call: &Call<'_>, mut found: Vec<&Pull>) -> Reply {
     found.sort_by_key(|pull| std::cmp::Reverse(pull.number));
     let (found, link) = call.page(found, &state.url);
@@ -65,25 +66,25 @@ fn listed(state: &State, call: &Call<'_>, mut found: Vec<&Pull>) -> Reply {
     linked(Reply::json(200, &json!(items)), link)
 }
 
-pub(in crate::simulator) fn get_pull(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn get_pull(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     Ok(Reply::json(200, &pulls::full_pull(state, pull(state, call)?)))
 }
 
-pub(in crate::simulator) fn pull_files(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn pull_files(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let pull = pull(state, call)?;
-    let paths = pull.files.iter().take(FILES_AT_MOST).collect();
+    let paths = pull.files.iter().take(MAX_LISTED_FILES).collect();
     let (paths, link) = call.page(paths, &state.url);
     let items: Vec<Value> = paths.into_iter().map(|path| pulls::file(state, pull, path)).collect();
     Ok(linked(Reply::json(200, &json!(items)), link))
 }
 
-pub(in crate::simulator) fn pull_commits(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn pull_commits(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let commits = pulls::commits(state, pull(state, call)?);
     let (commits, link) = call.page(commits, &state.url);
     Ok(linked(Reply::json(200, &json!(commits)), link))
 }
 
-pub(in crate::simulator) fn issue_events(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn issue_events(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let events = pulls::events(state, pull(state, call)?);
     let (events, link) = call.page(events, &state.url);
     Ok(linked(Reply::json(200, &json!(events)), link))
@@ -102,7 +103,7 @@ fn linked(reply: Reply, link: Option<String>) -> Reply {
     }
 }
 
-pub(in crate::simulator) fn get_variable(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn get_variable(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let id = repository(state, call)?;
     let name = call.arg(2).to_ascii_uppercase();
     let found: Option<&Variable> = known(state, id)?.variables.get(&name);
@@ -116,7 +117,7 @@ pub(in crate::simulator) fn get_variable(state: &mut State, call: &Call<'_>) -> 
     Ok(Reply::json(200, &body))
 }
 
-pub(in crate::simulator) fn set_variable(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn set_variable(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let (id, now) = (repository(state, call)?, state.now());
     let body = call.body()?;
     let repository = state.repository_mut(id).ok_or_else(Refused::not_found)?;
@@ -130,7 +131,7 @@ pub(in crate::simulator) fn set_variable(state: &mut State, call: &Call<'_>) -> 
     Ok(Reply::empty(204))
 }
 
-pub(in crate::simulator) fn create_variable(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn create_variable(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let (id, now) = (repository(state, call)?, state.now());
     let body = call.body()?;
     let (Some(name), Some(value)) = (body["name"].as_str(), body["value"].as_str()) else {
@@ -147,7 +148,7 @@ pub(in crate::simulator) fn create_variable(state: &mut State, call: &Call<'_>) 
     Ok(Reply::json(201, &json!({})))
 }
 
-pub(in crate::simulator) fn delete_variable(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn delete_variable(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let id = repository(state, call)?;
     let repository = state.repository_mut(id).ok_or_else(Refused::not_found)?;
     let removed = repository.variables.remove(&call.arg(2).to_ascii_uppercase());

@@ -1,53 +1,57 @@
 //! Self-hosted runners of repositories and organizations: just-in-time configurations, lists, removal.
 
 use super::path::repository;
-use crate::simulator::api::{Answer, Call, Refused, Reply};
+use crate::simulator::call::{Answer, Call, Refused, Reply};
+use crate::simulator::simulation::Simulation;
 use crate::simulator::state::{Runner, Scope, State};
 use crate::simulator::world::RunnerStatus;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-const LABELS_AT_MOST: usize = 100;
-/// Repository runners are always in it.
+const MAX_LABELS: usize = 100;
+/// The group of all runners of repositories.
 const DEFAULT_GROUP: u64 = 1;
 
-pub(in crate::simulator) fn jit_for_repository(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn jit_for_repository(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let scope = of_repository(state, call)?;
     jit(state, call, scope)
 }
 
-pub(in crate::simulator) fn jit_for_organization(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn jit_for_organization(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let scope = of_organization(state, call)?;
     jit(state, call, scope)
 }
 
-pub(in crate::simulator) fn list_of_repository(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn list_of_repository(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let scope = of_repository(state, call)?;
     Ok(list(state, call, &scope))
 }
 
-pub(in crate::simulator) fn list_of_organization(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn list_of_organization(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let scope = of_organization(state, call)?;
     Ok(list(state, call, &scope))
 }
 
-pub(in crate::simulator) fn get_of_repository(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn get_of_repository(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let scope = of_repository(state, call)?;
     Ok(Reply::json(200, &show(runner(state, &scope, call.number(2)?)?)))
 }
 
-pub(in crate::simulator) fn get_of_organization(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn get_of_organization(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let scope = of_organization(state, call)?;
     Ok(Reply::json(200, &show(runner(state, &scope, call.number(1)?)?)))
 }
 
-pub(in crate::simulator) fn delete_of_repository(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn delete_of_repository(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let scope = of_repository(state, call)?;
     delete(state, &scope, call.number(2)?)
 }
 
-pub(in crate::simulator) fn delete_of_organization(state: &mut State, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn delete_of_organization(
+    Simulation { state, .. }: &mut Simulation,
+    call: &Call<'_>,
+) -> Answer {
     let scope = of_organization(state, call)?;
     delete(state, &scope, call.number(1)?)
 }
@@ -74,7 +78,7 @@ fn jit(state: &mut State, call: &Call<'_>, scope: Scope) -> Answer {
         .map(|label| label.as_str().map(str::to_owned))
         .collect();
     let labels = labels
-        .filter(|labels| (1..=LABELS_AT_MOST).contains(&labels.len()))
+        .filter(|labels| (1..=MAX_LABELS).contains(&labels.len()))
         .ok_or_else(|| Refused::new(422, "Invalid Argument - Between 1 and 100 labels are needed."))?;
     let group = body["runner_group_id"].as_u64();
     let group = group.ok_or_else(|| Refused::new(422, "Invalid Argument - runner_group_id is needed."))?;
@@ -109,8 +113,8 @@ fn jit(state: &mut State, call: &Call<'_>, scope: Scope) -> Answer {
     Ok(Reply::json(201, &body))
 }
 
-/// What the runner program reads: base64 of an object of base64 files. There is no key in it: the synthetic host talks to
-/// `serverUrl` without.
+/// Returns the configuration for the runner program: base64 of an object of base64 files. It contains no key, because
+/// the synthetic host calls `serverUrl` without one.
 fn configuration(url: &str, runner: &Runner) -> String {
     let settings = json!({
         "agentId": runner.id,

@@ -119,7 +119,7 @@ fn whether_this_machine_can_make_runners_is_said() {
     let answer = place.jitgate(&["config", "check"], &[]);
     assert_eq!(answer.code, 0, "it may be meant for another machine: {}", answer.err);
     for line in [
-        "problem  host           local.runner_home: there is no program nowhere/run.sh; remedy: unpack a release",
+        "problem  host           local.runner_home: missing program nowhere/run.sh; remedy: unpack a release",
         "warning  host           local.sandbox = \"none\" hides nothing of this machine from jobs",
     ] {
         assert!(answer.out.contains(line), "{}", answer.out);

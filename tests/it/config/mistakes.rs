@@ -259,6 +259,50 @@ fn risky_settings_are_warned_of() {
 }
 
 #[test]
+fn settings_without_effect_are_warned_of_until_they_are_default() {
+    for (toml, key) in [
+        ("[alerts]\nack_deadline_s = 600", "alerts.ack_deadline_s"),
+        ("[alerts]\nrestore_deadline_s = 3600", "alerts.restore_deadline_s"),
+        ("[alerts.owners]\nprimary = '@o/ci'", "alerts.owners.primary"),
+        ("[alerts.owners]\nsecondary = '@o/ci'", "alerts.owners.secondary"),
+        ("[github]\nweb_url = 'https://github.example.com'", "github.web_url"),
+        ("[qemu]\nimage = '/i'", "qemu.image"),
+        ("[qemu]\ncpus = 4", "qemu.cpus"),
+        ("[rollout]\nadvance = 'manual'", "rollout.advance"),
+        ("[rollout]\nboot_failures = 3", "rollout.boot_failures"),
+        (
+            "[rollout]\nexclude_delivery_lag = false",
+            "rollout.exclude_delivery_lag",
+        ),
+        ("[rollout]\noffline_s = 60", "rollout.offline_s"),
+        ("[rollout]\nqueue_wait_p95_s = 60", "rollout.queue_wait_p95_s"),
+        ("[rollout]\nqueue_wait_window = 20", "rollout.queue_wait_window"),
+        ("[rollout]\nstages = [5, 50]", "rollout.stages"),
+        ("[slo]\nwindow = 100", "slo.window"),
+        (
+            "[telemetry]\notlp_endpoint = 'http://127.0.0.1:4318'",
+            "telemetry.otlp_endpoint",
+        ),
+    ] {
+        let warnings = load(toml).expect(toml).warnings;
+        let warned: Vec<_> = warnings.iter().map(|it| (it.key.as_str(), it.what.as_str())).collect();
+        assert_eq!(warned, [(key, "has no effect yet")], "{toml}");
+    }
+    for default in [
+        "[rollout]\nstages = [1, 10, 25]",
+        "[slo]\nwindow = 50",
+        "[qemu]\naccel = 'auto'",
+    ] {
+        assert_eq!(load(default).expect(default).warnings, [], "{default}");
+    }
+    let place = Place::with("[rollout]\nstages = [5, 50]\n");
+    let checked = place.jitgate(&["config", "check"], &[]);
+    assert_eq!(checked.code, 0);
+    let warning = "rollout.stages = [5,50] (from ./jitgate.toml): has no effect yet; remedy: remove it";
+    assert!(checked.out.contains(warning), "{}", checked.out);
+}
+
+#[test]
 fn an_open_file_with_a_secret_in_it_is_warned_of() {
     for line in [
         format!("[webhook]\nsecrets = ['{SECRET}']\n"),

@@ -221,6 +221,20 @@ fn admission_says_what_it_waits_for() {
                 "triggering-actor-permission:none",
             ],
         ),
+        // And some more times after that.
+        (
+            trusted()
+                .with(|w| {
+                    w.truth.permissions.clear();
+                    w.truth.permissions.insert("ann".to_owned(), Fact::Gone);
+                })
+                .ledger(|l| l.attempts = 3),
+            &[
+                "author-permission:none",
+                "actor-permission:none",
+                "triggering-actor-permission:none",
+            ],
+        ),
         (
             trusted().with(|w| w.truth.live_job = Fact::Failed(Cause::RateLimited)),
             &["rate-limited"],

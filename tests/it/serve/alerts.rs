@@ -182,7 +182,7 @@ async fn an_alert_is_told_though_receivers_fail_and_the_gate_is_killed() {
         .until(|request| {
             request.json()["text"]
                 .as_str()
-                .is_some_and(|text| text.starts_with("Over"))
+                .is_some_and(|text| text.contains("resolved by"))
         })
         .await;
     let is_settled = |alert: &Value| {

@@ -175,7 +175,7 @@ async fn no_job_of_this_machine_begins_beside_a_redis_that_lets_it_in() {
     assert_eq!(gate.code().await, Some(3), "{}", gate.err.text());
     let told = gate.err.text();
     assert!(told.contains("accepts clients without a password"), "{told}");
-    assert!(told.contains("remedy: switch its default user off"), "{told}");
+    assert!(told.contains("remedy: disable its default user"), "{told}");
 
     // One that could not be asked at the start is asked as soon as it is there.
     server.kill();

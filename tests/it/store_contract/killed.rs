@@ -29,7 +29,7 @@ async fn what_was_answered_survives_a_kill() {
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("jitgate.db");
     for (round, answers) in [1, 50, 150, 400, 700].into_iter().enumerate() {
-        let mut child = again("killed::what_was_answered_survives_a_kill", &[]);
+        let mut child = again("store_contract::killed::what_was_answered_survives_a_kill", &[]);
         let mut child = child
             .env(FILE, &file)
             .env(ROUND, format!("r{round}"))
@@ -121,7 +121,7 @@ async fn a_disk_that_gives_out_loses_nothing_and_keeps_no_halves() {
     // No file of the child gets longer than 2 MiB, and writing on is an error instead of a signal.
     let limited = ["sh", "-c", r#"ulimit -f 4096; trap "" XFSZ; exec "$@""#, "sh"];
     let mut child = again(
-        "killed::a_disk_that_gives_out_loses_nothing_and_keeps_no_halves",
+        "store_contract::killed::a_disk_that_gives_out_loses_nothing_and_keeps_no_halves",
         &limited,
     );
     let output = child.env(FILE, &file).output().expect("sh starts");

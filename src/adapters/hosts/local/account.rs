@@ -1,4 +1,4 @@
-//! The account jobs run as.
+//! The account that jobs run as.
 
 use rustix::process::{getegid, geteuid};
 use std::process::Command;
@@ -12,21 +12,21 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// The one jitgate itself runs as.
+    /// Returns the account that jitgate runs as.
     pub(super) fn own() -> Self {
         let uid = geteuid().as_raw();
         Self {
-            // An account without a name, as in a container, can run jobs.
-            name: ask(&["-un"]).unwrap_or_else(|| uid.to_string()),
+            // An account without a name, as in a container, can run jobs too.
+            name: id(&["-un"]).unwrap_or_else(|| uid.to_string()),
             uid,
             gid: getegid().as_raw(),
         }
     }
 
-    /// The one with this name; none if there is none.
+    /// Returns the account with this name, if it exists.
     pub(super) fn named(name: &str) -> Option<Self> {
-        // `id` asks wherever accounts of this machine are kept.
-        let number = |what| ask(&[what, "--", name])?.parse().ok();
+        // `id` reads every source of accounts, such as LDAP.
+        let number = |what| id(&[what, "--", name])?.parse().ok();
         Some(Self {
             name: name.to_owned(),
             uid: number("-u")?,
@@ -43,7 +43,7 @@ impl Account {
     }
 }
 
-fn ask(args: &[&str]) -> Option<String> {
+fn id(args: &[&str]) -> Option<String> {
     let output = Command::new("id").args(args).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())

@@ -1,27 +1,26 @@
-//! The addresses of this machine, as the kernel lists them. Those that are public are in no list of private networks, and
-//! jobs have no business with them either.
+//! The addresses of this machine, as the kernel lists them. No list of private networks contains the public ones, and jobs
+//! must not reach them either.
 
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What an address is good for.
+/// The kind of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
-    /// IPv4.
     V4,
-    /// IPv6, by which the internet is reached.
+    /// An IPv6 address that reaches the internet.
     Global6,
-    /// IPv6, of this link, this site or this machine.
+    /// An IPv6 address of this link, this site or this machine.
     Local6,
 }
 
-/// Every address of this machine's interfaces.
+/// Returns every address of this machine's interfaces.
 pub(super) fn of_this_machine() -> io::Result<Vec<IpAddr>> {
     let mut found = in_routes(&fs::read_to_string("/proc/self/net/fib_trie")?);
     match fs::read_to_string("/proc/self/net/if_inet6") {
         Ok(text) => found.extend(in_interfaces(&text)),
-        // A kernel without IPv6.
+        // The kernel has no IPv6.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
@@ -33,13 +32,13 @@ pub(super) fn of_this_machine() -> io::Result<Vec<IpAddr>> {
 pub(super) fn family(address: &IpAddr) -> Family {
     match address {
         IpAddr::V4(_) => Family::V4,
-        // 2000::/3 is what is given out.
+        // Public addresses are assigned from 2000::/3 only.
         IpAddr::V6(address) if address.segments()[0] & 0xe000 == 0x2000 => Family::Global6,
         IpAddr::V6(_) => Family::Local6,
     }
 }
 
-/// Of the routing table: an address, and below it that it is of this machine.
+/// Parses the routing table: a line with an address, and below it a line that marks an address of this machine.
 fn in_routes(text: &str) -> Vec<IpAddr> {
     let mut found = Vec::new();
     let mut last: Option<Ipv4Addr> = None;
@@ -53,7 +52,7 @@ fn in_routes(text: &str) -> Vec<IpAddr> {
     found
 }
 
-/// Of the list of interfaces: 32 hexadecimal digits come first.
+/// Parses the list of interfaces, whose lines start with 32 hexadecimal digits.
 fn in_interfaces(text: &str) -> Vec<IpAddr> {
     let addresses = text
         .lines()
@@ -66,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernels_lists_are_read() {
+    fn the_lists_of_the_kernel_are_parsed() {
         let routes = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n     |-- 203.0.113.5\n        /32 host LOCAL\n\
                       \x20    |-- 203.0.113.255\n        /32 link BROADCAST\n";
         assert_eq!(

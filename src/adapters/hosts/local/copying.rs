@@ -1,7 +1,8 @@
-//! A job's own copy of actions/runner. Nothing in it leads back: what a job changes, links to or replaces is its own.
+//! The job's own copy of actions/runner. Nothing in it leads back to the original: a job changes, links and replaces only its
+//! own files.
 //!
-//! Large files are linked instead of copied where that is as good: where the job can neither write to the file nor allow
-//! itself to. On a file system that shares blocks a copy costs nothing either.
+//! Large files are hard links if the job can neither write to the file nor change its mode. On a file system that shares
+//! blocks, a copy costs nothing either.
 
 use super::account::Account;
 use std::fs::{self, DirBuilder, Metadata, Permissions};
@@ -10,9 +11,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown, syml
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Of a registration, of earlier jobs, or settings that would win over ours: what the runner reads from `.env` replaces
-/// its environment, the job gate's hook included.
-const LEFT_OUT: &[&str] = &[
+/// Names that are not copied: files of a registration, of earlier jobs, and settings that would override ours. The runner
+/// program replaces its environment variables by those in `.env`, including the one that names the hook of the job gate.
+const EXCLUDED: &[&str] = &[
     ".credentials",
     ".credentials_rsaparams",
     ".env",
@@ -23,20 +24,17 @@ const LEFT_OUT: &[&str] = &[
     "_diag",
     "_work",
 ];
-/// Folders of the runner program that it replaces as a whole and never writes into.
+/// Folders that the runner program replaces as a whole and never writes into.
 const LINKED: &[&str] = &["bin", "externals"];
 
-/// A copy was not finished.
+/// The runner program was not copied.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CopyError {
-    /// Reading or writing failed.
     #[error("cannot copy {path}: {source}")]
     Io { path: String, source: io::Error },
-    /// A pipe, socket or device.
-    #[error("cannot copy {0}: it is no file, folder or link")]
+    #[error("cannot copy {0}: expected a file, a folder or a link")]
     Special(String),
-    /// Nobody wants it any more.
-    #[error("it was destroyed while it booted")]
+    #[error("the slot was destroyed while it booted")]
     Cancelled,
 }
 
@@ -50,7 +48,7 @@ pub(super) fn copy(from: &Path, to: &Path, account: &Account, cancelled: &Atomic
     copying.folder(from, to, true, false)
 }
 
-/// Makes a folder for the account.
+/// Makes a folder that belongs to the account.
 pub(super) fn make_folder(path: &Path, account: &Account) -> io::Result<()> {
     DirBuilder::new().mode(0o755).create(path)?;
     give(path, account)
@@ -64,7 +62,7 @@ fn give(path: &Path, account: &Account) -> io::Result<()> {
 }
 
 struct Copying<'a> {
-    /// What is copied, without links in its path.
+    /// The source folder, without links in its path.
     top: &'a Path,
     account: &'a Account,
     cancelled: &'a AtomicBool,
@@ -81,14 +79,14 @@ impl Copying<'_> {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
             let is_named = |names: &[&str]| is_top && names.iter().any(|given| name == *given);
-            if is_named(LEFT_OUT) {
+            if is_named(EXCLUDED) {
                 continue;
             }
             if self.cancelled.load(Ordering::Relaxed) {
                 return Err(CopyError::Cancelled);
             }
             let mut path = entry.path();
-            // An update of the runner program leaves a link to the folder of its version. A link would lead out of the copy.
+            // An update of the runner program leaves a link to the folder of its version, which would lead out of the copy.
             if is_named(LINKED)
                 && let Ok(real) = path.canonicalize()
                 && real.starts_with(self.top)
@@ -111,7 +109,7 @@ impl Copying<'_> {
             return self.folder(from, to, false, linked);
         }
         if kind.is_symlink() {
-            // The link, not what it leads to.
+            // The link itself, not its target.
             fs::read_link(from)
                 .and_then(|target| symlink(target, to))
                 .map_err(failed)?;
@@ -120,7 +118,7 @@ impl Copying<'_> {
         } else if linked && is_out_of_reach(&metadata, self.account) && fs::hard_link(from, to).is_ok() {
             return Ok(());
         } else {
-            // Shares blocks where the file system can.
+            // Shares blocks if the file system can.
             fs::copy(from, to).map_err(failed)?;
             let mode = metadata.permissions().mode() & 0o777 | 0o600;
             fs::set_permissions(to, Permissions::from_mode(mode)).map_err(failed)?;
@@ -129,7 +127,7 @@ impl Copying<'_> {
     }
 }
 
-/// Whether the account can read and run the file, and neither change it nor its mode.
+/// Returns true if the account can read and run the file, and can change neither the file nor its mode.
 fn is_out_of_reach(metadata: &Metadata, account: &Account) -> bool {
     let mode = metadata.permissions().mode();
     let may_run = mode & 0o100 == 0 || mode & 0o001 != 0;

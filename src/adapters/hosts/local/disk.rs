@@ -1,7 +1,7 @@
-//! How much disk a job has filled, looked at again and again. It ends when that is more than it may: what it writes between
-//! two looks is not held up.
+//! The disk usage of a job, which is measured periodically: a job that exceeds its limit is ended. Writes between two
+//! measurements are not blocked.
 //!
-//! Files that were removed while they are open count as well. A folder that the keeper cannot look into counts as too much.
+//! Removed files that are still open count too. A folder that the keeper cannot read counts as exceeding the limit.
 
 use std::collections::HashSet;
 use std::fs::{self, Metadata};
@@ -12,18 +12,19 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-/// Between two looks, at least; and so many times as long as a look takes.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-const PAUSES_PER_LOOK: u32 = 9;
+/// Minimum interval between two measurements.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
+/// The interval is also this many times as long as a measurement takes.
+const INTERVAL_PER_MEASUREMENT: u32 = 9;
 const MIB: u64 = 1024 * 1024;
 
-/// What is in a folder, in bytes on disk.
+/// Returns the size of the files in a folder, in bytes on disk.
 pub(super) fn used(folder: &Path) -> u64 {
     let mut seen = HashSet::new();
     let mut bytes = 0_u64;
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        match look_into(&folder, &mut folders, &mut seen) {
+        match measure(&folder, &mut folders, &mut seen) {
             Ok(found) => bytes = bytes.saturating_add(found),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(_) => return u64::MAX,
@@ -32,7 +33,7 @@ pub(super) fn used(folder: &Path) -> u64 {
     bytes
 }
 
-fn look_into(folder: &Path, folders: &mut Vec<PathBuf>, seen: &mut HashSet<u64>) -> io::Result<u64> {
+fn measure(folder: &Path, folders: &mut Vec<PathBuf>, seen: &mut HashSet<u64>) -> io::Result<u64> {
     let mut bytes = 0_u64;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -50,13 +51,13 @@ fn look_into(folder: &Path, folders: &mut Vec<PathBuf>, seen: &mut HashSet<u64>)
     Ok(bytes)
 }
 
-/// The size of a file on disk, the first time it is seen.
+/// Returns the size of a file on disk, or 0 if the file was seen before.
 fn once(metadata: &Metadata, seen: &mut HashSet<u64>) -> u64 {
     let is_new = metadata.nlink() == 1 || metadata.is_dir() || seen.insert(metadata.ino());
     if is_new { metadata.blocks() * 512 } else { 0 }
 }
 
-/// What the processes beside `first`, in its namespace, hold open of files that are removed.
+/// Returns the size of the removed files that processes in the namespace of `first` hold open.
 fn held(first: i32, device: u64) -> u64 {
     let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     let Some(own) = namespace(&first.to_string()) else {
@@ -87,19 +88,19 @@ fn held(first: i32, device: u64) -> u64 {
     bytes
 }
 
-/// Tells once what is in the folder has grown by more than this. `first` is the first process of the job.
-pub(super) async fn watch(folder: PathBuf, first: i32, before: u64, most_mib: u64, full: mpsc::Sender<()>) {
-    let most = before.saturating_add(most_mib.saturating_mul(MIB));
+/// Sends on `full` once the folder has grown by more than `limit_mib`. `first` is the first process of the job.
+pub(super) async fn watch(folder: PathBuf, first: i32, before: u64, limit_mib: u64, full: mpsc::Sender<()>) {
+    let limit = before.saturating_add(limit_mib.saturating_mul(MIB));
     let device = fs::metadata(&folder).map(|folder| folder.dev()).unwrap_or_default();
     loop {
         let began = Instant::now();
         let place = folder.clone();
         let found = tokio::task::spawn_blocking(move || used(&place).saturating_add(held(first, device))).await;
-        if found.unwrap_or(u64::MAX) > most {
-            // A keeper that does not listen is ending the job.
+        if found.unwrap_or(u64::MAX) > limit {
+            // Sending fails when the keeper has begun to end the job.
             full.send(()).await.unwrap_or_default();
             return;
         }
-        sleep(LOOK_INTERVAL.max(began.elapsed() * PAUSES_PER_LOOK)).await;
+        sleep(MEASURE_INTERVAL.max(began.elapsed() * INTERVAL_PER_MEASUREMENT)).await;
     }
 }

@@ -1,4 +1,5 @@
-//! Whether this machine can run jobs as configured: asked at start, and by whoever checks a configuration.
+//! The inspection of this machine: reports whether it can run jobs as configured, at start and when a configuration is
+//! checked.
 
 use super::account::Account;
 use super::limits::Limits;
@@ -12,7 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Looks at the machine, and starts a sandbox for a moment. Nothing is left behind.
+/// Inspects the machine, and starts a sandbox as a trial. It leaves nothing behind.
 #[must_use]
 pub fn inspect(settings: &Settings) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -20,8 +21,8 @@ pub fn inspect(settings: &Settings) -> Vec<Finding> {
     if let Some(name) = &settings.local.user {
         account = Account::named(name).ok_or_else(|| {
             problem(
-                format!("local.user: there is no account {name}"),
-                format!("make it (useradd --system {name}), or name another"),
+                format!("local.user: unknown account {name}"),
+                format!("create it (useradd --system {name}), or name another"),
             )
         });
     }
@@ -37,7 +38,7 @@ pub fn inspect(settings: &Settings) -> Vec<Finding> {
         Err(problem) => found.push(problem),
         Ok(account) if !account.is_own() && !own.is_root() => found.push(problem(
             format!(
-                "local.user: only root can run jobs as {}, and this is {}",
+                "local.user: only root can run jobs as {}, and jitgate runs as {}",
                 account.name, own.name
             ),
             format!("run jitgate as root, or as {} itself without local.user", account.name),
@@ -56,13 +57,13 @@ pub fn inspect(settings: &Settings) -> Vec<Finding> {
     }
     if settings.local.network == Network::Host && settings.local.sandbox == Sandbox::Bwrap {
         found.push(warning(
-            "local.network = \"host\" lets jobs reach what listens on this machine and around it",
+            "local.network = \"host\" lets jobs connect to services on this machine and in its network",
             "use \"isolated\"",
         ));
     }
     if settings.local.sandbox == Sandbox::Bwrap && seccomp::filter().is_none() {
         found.push(warning(
-            format!("no filter of system calls is known for {}", std::env::consts::ARCH),
+            format!("there is no filter of system calls for {}", std::env::consts::ARCH),
             "run jobs on x86_64 or aarch64: elsewhere they can leave keys in the kernel",
         ));
     }
@@ -84,20 +85,20 @@ fn warning(what: impl Into<String>, remedy: impl Into<String>) -> Finding {
     Finding::warning(Subject::Host, what, remedy)
 }
 
-/// What is missing of the runner program.
+/// Returns a problem if the runner program is missing.
 pub(super) fn missing_runner(home: &Path) -> Option<Finding> {
     let script = home.join("run.sh");
     let metadata = script.metadata().ok();
     let runs = metadata.is_some_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0);
     (!runs).then(|| {
         problem(
-            format!("local.runner_home: there is no program {}", script.display()),
+            format!("local.runner_home: missing program {}", script.display()),
             "unpack a release of https://github.com/actions/runner there",
         )
     })
 }
 
-/// Makes a network for a moment.
+/// Makes a network as a trial.
 fn try_network(settings: &Settings) -> Result<(), Finding> {
     let Some(rules) = Rules::of(settings) else {
         return Ok(());
@@ -111,18 +112,18 @@ fn try_network(settings: &Settings) -> Result<(), Finding> {
     })
 }
 
-/// Makes a control group for a moment.
+/// Makes a control group as a trial.
 fn try_limits(settings: &Settings) -> Result<(), Finding> {
     limits::try_it(Limits::of(settings)).map_err(|error| {
         problem(
-            format!("local.memory_mib, local.pids and local.cpus cannot be held: {error}"),
+            format!("local.memory_mib, local.pids and local.cpus cannot be enforced: {error}"),
             "run jitgate as root, or as a unit with Delegate=yes and DelegateSubgroup=gate (systemd 254), or remove \
              them",
         )
     })
 }
 
-/// Starts a sandbox with a program that does nothing.
+/// Starts a sandbox with a program that does nothing, as a trial.
 fn try_sandbox(settings: &Settings, account: &Account) -> Result<(), Finding> {
     if settings.local.sandbox == Sandbox::None {
         return Ok(());

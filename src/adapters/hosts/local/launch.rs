@@ -38,7 +38,7 @@ const MAX_MESSAGE_BYTES: usize = 2000;
 /// Longest description of a sandbox by bubblewrap.
 const MAX_INFO_BYTES: u64 = 4096;
 
-/// How to start the sandbox of a slot.
+/// The parameters of a sandbox.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Plan {
     pub(super) command: Command,
@@ -76,7 +76,7 @@ pub(super) struct LocalGuest {
     group: Group,
 }
 
-/// What bubblewrap reports.
+/// The report of bubblewrap.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Info {

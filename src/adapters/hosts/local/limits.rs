@@ -1,8 +1,8 @@
-//! What a job may use of this machine: memory, processes and processors, held by the kernel in a control group of its own
-//! (version 2, or 1 where a controller is there), which goes with the job. Disk is in [`super::disk`].
+//! The limits of a job: memory, processes and processors, which the kernel enforces in the job's own control group (version
+//! 2, or 1 if it has the controller). The group is removed with the job. Disk is in [`super::disk`].
 //!
-//! A group can be made by root, and by an account that systemd has given a part of the tree (`Delegate=yes` and
-//! `DelegateSubgroup=`). Where none can be made no job runs that was to be limited.
+//! Root can make a group, and so can an account to which systemd delegates a part of the tree (`Delegate=yes` and
+//! `DelegateSubgroup=`). If no group can be made, no limited job runs.
 
 use super::settings::Settings;
 use crate::adapters::hosts::slots::{ProcessId, SlotDir, children_of};
@@ -11,14 +11,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where control groups are.
+/// The mount point of control groups.
 const ROOT: &str = "/sys/fs/cgroup";
-/// What the groups of jobs are called, with their slot's name behind it.
+/// The prefix of a group's name, before the name of its slot.
 const PREFIX: &str = "jitgate-";
-/// Length of the turns in which processors are shared out, in microseconds.
-const TURN_US: u64 = 100_000;
+/// The period of the processor quota, in microseconds.
+const PERIOD_US: u64 = 100_000;
 
-/// What the operator has set; what is not set has no limit.
+/// The limits that the operator has set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Limits {
     pub(super) memory_mib: Option<u64>,
@@ -27,14 +27,12 @@ pub(super) struct Limits {
     pub(super) disk_mib: Option<u64>,
 }
 
-/// A limit cannot be held here.
+/// A limit cannot be enforced on this machine.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LimitError {
-    /// The kernel has no such controller for us.
-    #[error("there is no cgroup controller {0} in {1}")]
+    #[error("missing cgroup controller {0} in {1}")]
     NoController(&'static str, String),
-    /// We may not make a group, or not set it up.
-    #[error("{path} cannot be used for a job's limits: {source}")]
+    #[error("cannot use {path} for the limits of a job: {source}")]
     Closed { path: String, source: io::Error },
 }
 
@@ -44,17 +42,17 @@ pub(super) struct Group {
     folders: Vec<PathBuf>,
 }
 
-/// A file, a number that is written into it, and what follows that. One that ends in `?` need not be there.
+/// A file, and the number and text that are written into it. A file whose name ends in `?` is optional.
 type Setting = (&'static str, u64, &'static str);
 
-/// A folder of a group, and what is written into its files.
+/// A folder of a group, and the settings in its files.
 struct Part {
     folder: PathBuf,
     files: Vec<Setting>,
 }
 
 impl Limits {
-    /// Those of a job.
+    /// Returns the configured limits of a job.
     pub(super) fn of(settings: &Settings) -> Self {
         let local = &settings.local;
         Self {
@@ -65,10 +63,10 @@ impl Limits {
         }
     }
 
-    /// What is written for each controller, in version 1 or 2.
+    /// Returns the settings of each controller, in version 1 or 2.
     fn files(self, version: u8) -> Vec<(&'static str, Vec<Setting>)> {
         let bytes = self.memory_mib.map(|mib| mib.saturating_mul(1024 * 1024));
-        let quota = self.cpus.map(|cpus| cpus.saturating_mul(TURN_US));
+        let quota = self.cpus.map(|cpus| cpus.saturating_mul(PERIOD_US));
         let all = if version == 2 {
             [
                 (
@@ -98,7 +96,7 @@ impl Limits {
                 ("pids", self.pids.map(|pids| vec![("pids.max", pids, "")])),
                 (
                     "cpu",
-                    quota.map(|quota| vec![("cpu.cfs_period_us", TURN_US, ""), ("cpu.cfs_quota_us", quota, "")]),
+                    quota.map(|quota| vec![("cpu.cfs_period_us", PERIOD_US, ""), ("cpu.cfs_quota_us", quota, "")]),
                 ),
             ]
         };
@@ -109,7 +107,7 @@ impl Limits {
 }
 
 impl Group {
-    /// Makes the group of this slot, and says in its folder where it is.
+    /// Makes the group of this slot, and writes its path into the folder of the slot.
     pub(super) fn make(limits: Limits, slot: &SlotDir) -> Result<Self, LimitError> {
         let parts = parts(limits, &slot.name())?;
         let folders: Vec<PathBuf> = parts.iter().map(|part| part.folder.clone()).collect();
@@ -119,7 +117,7 @@ impl Group {
         set_up(parts)
     }
 
-    /// Takes processes in, with all that they start from now on.
+    /// Moves processes and their children into the group. Later children are members from the start.
     pub(super) fn take(&self, processes: &[ProcessId]) -> io::Result<()> {
         for process in processes {
             let inner = children_of(process.id());
@@ -136,18 +134,18 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         for folder in &self.folders {
-            // One that is not empty yet is removed with the slot.
+            // A folder that is not empty yet is removed with the slot.
             fs::remove_dir(folder).unwrap_or_default();
         }
     }
 }
 
-/// The file that lists the control groups of a slot.
+/// Returns the path of the file that lists the control groups of a slot.
 fn groups_file(slot: &SlotDir) -> PathBuf {
     slot.0.join("groups")
 }
 
-/// Removes what is left of the group of a slot in which nothing runs any more.
+/// Removes the rest of the group of a slot in which nothing runs any more.
 pub(super) fn clear(slot: &SlotDir) {
     let name = format!("{PREFIX}{}", slot.name());
     for folder in fs::read_to_string(groups_file(slot))
@@ -156,13 +154,13 @@ pub(super) fn clear(slot: &SlotDir) {
         .map(Path::new)
     {
         if folder.starts_with(ROOT) && folder.file_name().is_some_and(|last| *last == *name) {
-            // It may be gone.
+            // It may not exist any more.
             fs::remove_dir(folder).unwrap_or_default();
         }
     }
 }
 
-/// Makes a group and removes it.
+/// Makes a group and removes it again.
 pub(super) fn try_it(limits: Limits) -> Result<(), LimitError> {
     let name = format!("trial-{}", std::process::id());
     set_up(parts(limits, &name)?).map(drop)
@@ -192,7 +190,7 @@ fn closed(path: &Path) -> impl Fn(io::Error) -> LimitError {
     }
 }
 
-/// Where the group of a job is to be: below the group that this process is in, or beside it.
+/// Returns the places for the group of a job: below the group of this process, or beside it.
 fn parts(limits: Limits, name: &str) -> Result<Vec<Part>, LimitError> {
     let own = fs::read_to_string("/proc/self/cgroup").map_err(closed(Path::new("/proc/self/cgroup")))?;
     let name = format!("{PREFIX}{name}");
@@ -200,14 +198,14 @@ fn parts(limits: Limits, name: &str) -> Result<Vec<Part>, LimitError> {
     let mut unified = Vec::new();
     for ((controller, first), (_, second)) in limits.files(1).into_iter().zip(limits.files(2)) {
         // Lines are NUMBER:CONTROLLERS:PATH.
-        let of_it = own.lines().find_map(|line| {
+        let entry = own.lines().find_map(|line| {
             let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
             controllers
                 .split(',')
                 .any(|one| one == controller)
                 .then_some((controllers, path))
         });
-        match of_it {
+        match entry {
             Some((controllers, path)) => parts.push(Part {
                 folder: below(&Path::new(ROOT).join(controllers), path).join(&name),
                 files: first,
@@ -228,11 +226,12 @@ fn parts(limits: Limits, name: &str) -> Result<Vec<Part>, LimitError> {
 
 fn below(tree: &Path, path: &str) -> PathBuf {
     let place = tree.join(path.trim_start_matches('/'));
-    // In a container the path can be of another view than the tree.
+    // In a container, the path can belong to another view than the tree.
     if place.is_dir() { place } else { tree.to_owned() }
 }
 
-/// A place of the unified tree whose groups can have these controllers. A group with processes of its own hands none on.
+/// Returns a place in the unified tree whose groups can have these controllers. A group that contains processes cannot
+/// delegate a controller to its children.
 fn unified_place(own: &str, wanted: &[&'static str]) -> Result<PathBuf, LimitError> {
     let root = Path::new(ROOT);
     let tree = if root.join("cgroup.controllers").exists() {
@@ -247,7 +246,7 @@ fn unified_place(own: &str, wanted: &[&'static str]) -> Result<PathBuf, LimitErr
         .map(Path::to_owned);
     let mut failed = None;
     for place in [Some(own), beside].into_iter().flatten() {
-        match hand_on(&place, wanted) {
+        match delegate(&place, wanted) {
             Ok(()) => return Ok(place),
             Err(error) => drop(failed.get_or_insert(error)),
         }
@@ -255,7 +254,7 @@ fn unified_place(own: &str, wanted: &[&'static str]) -> Result<PathBuf, LimitErr
     Err(failed.unwrap_or_else(|| LimitError::NoController(wanted[0], tree.display().to_string())))
 }
 
-fn hand_on(place: &Path, wanted: &[&'static str]) -> Result<(), LimitError> {
+fn delegate(place: &Path, wanted: &[&'static str]) -> Result<(), LimitError> {
     let has = |file: &str, controller: &str| {
         let text = fs::read_to_string(place.join(file)).unwrap_or_default();
         text.split_whitespace().any(|one| one == controller)

@@ -1,11 +1,11 @@
-//! A network of its own for each job: the internet by way of slirp4netns, and nothing of this machine or what is around it.
+//! The own network of each job: it reaches the internet through slirp4netns, and neither this machine nor its surroundings.
 //!
 //! ```text
 //!  namespace made ──> rules loaded ──> uplink attached ──> bubblewrap starts inside
 //! ```
 //!
-//! The rules are there before anything can be sent. They are held by the kernel, in a namespace in which a job has no
-//! privilege. What remains is no path for packets: sockets that are files, such as the job gate's.
+//! The rules are in place before a packet can be sent. The kernel enforces them, in a namespace in which a job has no
+//! privilege. The only other channels are sockets in the file system, such as that of the job gate.
 
 use super::addresses::{self, Family};
 use super::settings::Settings;
@@ -23,28 +23,28 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-/// Where slirp4netns answers questions of names, by the resolver of this machine. Any other port there would lead to that
-/// resolver's machine, which can be this one.
+/// The address at which slirp4netns resolves names, with the resolver of this machine. Any other port there would lead to
+/// the machine of that resolver, which can be this one.
 pub(super) const RESOLVER: &str = "10.0.2.3";
-/// What belongs to this machine, its surroundings, or to nobody on the internet.
+/// Networks that belong to this machine, to its surroundings, or are not part of the internet.
 const NOT_INTERNET_4: &str = "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, \
                               192.0.0.0/24, 192.168.0.0/16, 198.18.0.0/15, 224.0.0.0/3";
 const NOT_INTERNET_6: &str = "::/127, ::ffff:0:0/96, 64:ff9b::/96, fc00::/7, fe80::/10, ff00::/8";
-/// Runs in a new namespace and keeps it. Nobody else is on the wire of an uplink, so that IPv6 need not ask around for two
-/// seconds before it works; where that cannot be said, it does.
+/// Runs in a new namespace and keeps it alive. An uplink has no other members, so the script turns off duplicate address
+/// detection, which delays IPv6 by two seconds. If it cannot, the delay remains.
 const HOLDER: &str = "for what in dad_transmits router_solicitation_delay; do
   echo 0 >/proc/sys/net/ipv6/conf/default/$what
 done 2>/dev/null
 exec cat";
-/// The name of the uplink inside.
+/// The name of the uplink in the namespace.
 const DEVICE: &str = "tap0";
 
-/// The resolver configuration of a slot.
+/// Returns the path of the resolver configuration of a slot.
 pub(super) fn resolver_file(slot: &SlotDir) -> PathBuf {
     slot.0.join("resolv.conf")
 }
 
-/// What is let through and what is not, beyond what holds for every job. Addresses, or networks as `10.1.0.0/16`.
+/// The rules that are added to those of every job: addresses, or networks such as `10.1.0.0/16`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Rules {
     pub(super) allow: Vec<String>,
@@ -52,7 +52,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// That of a job, if it has a network to itself.
+    /// Returns the rules of a job, if it has its own network.
     pub(super) fn of(settings: &Settings) -> Option<Self> {
         let local = &settings.local;
         let isolated = local.sandbox == Sandbox::Bwrap && local.network == config::Network::Isolated;
@@ -62,7 +62,8 @@ impl Rules {
         })
     }
 
-    /// The rules of the namespace. What is let out is answered through the uplink; nothing comes in by itself.
+    /// Returns the rules of the namespace. The uplink delivers answers to outgoing connections only, so nothing comes in by
+    /// itself.
     fn text(&self, own: &[IpAddr]) -> String {
         let mut text = String::from(
             "table inet jitgate {\n chain output {\n  type filter hook output priority 0; policy drop;\n  oifname \"lo\" accept\n",
@@ -94,50 +95,46 @@ impl Rules {
     }
 }
 
-/// A network cannot be made.
+/// A network cannot be made for a job.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NetworkError {
-    /// A program is not there.
-    #[error("{program} cannot be started: {source}; install the Debian package `{package}`")]
+    #[error("cannot start {program}: {source}; install the Debian package `{package}`")]
     Missing {
         program: &'static str,
         package: &'static str,
         source: io::Error,
     },
-    /// A program says no.
-    #[error("{program} makes no network for jobs: {said}")]
+    #[error("{program} failed to make a network for a job: {said}")]
     Refused { program: &'static str, said: String },
-    /// The addresses of this machine are not known, so they cannot be closed off.
-    #[error("the addresses of this machine cannot be read: {0}")]
+    #[error("cannot read the addresses of this machine: {0}")]
     Addresses(io::Error),
-    /// Something else.
-    #[error("no network for jobs can be made: {0}")]
+    #[error("cannot make a network for a job: {0}")]
     Io(#[from] io::Error),
 }
 
-/// The network of one slot. It ends with whoever made it.
+/// The network of one slot. It ends with the process that made it.
 pub(super) struct Network {
-    /// Keeps the namespace until something else is in it.
+    /// Keeps the namespace until the guest is in it.
     holder: Option<Child>,
     by_root: bool,
     slirp: Option<Child>,
-    /// The uplink ends when this closes, with this process at the latest.
+    /// The uplink ends when this closes, at the latest with this process.
     _alive: Option<PipeWriter>,
 }
 
 impl Network {
-    /// Makes one for this slot.
+    /// Makes the network of a slot.
     pub(super) fn up(rules: &Rules, slot: &str) -> Result<Self, NetworkError> {
         let own = addresses::of_this_machine().map_err(NetworkError::Addresses)?;
         let mut network = Self::namespace(slot)?;
         network.guard(&rules.text(&own))?;
-        // Where this machine has no such address, a job that tried would only wait in vain.
+        // Without such an address on this machine, a connection of a job would only time out.
         let both = own.iter().any(|address| addresses::family(address) == Family::Global6);
         network.connect(slot, both)?;
         Ok(network)
     }
 
-    /// The first words of a command that is to run in it.
+    /// Returns the prefix of a command that runs in this network.
     pub(super) fn enter(&self) -> Vec<String> {
         let Some(holder) = &self.holder else { return Vec::new() };
         let mut words = ["nsenter", "--net", "--target"].map(str::to_owned).to_vec();
@@ -149,9 +146,9 @@ impl Network {
         words
     }
 
-    /// The namespace is somebody else's now.
+    /// Releases the namespace, which the guest keeps alive from now on.
     pub(super) fn set_entered(&mut self) {
-        // It ends when it can read no more, and is reaped as any child is.
+        // It ends when its stdin closes, and the keeper reaps it like any child.
         self.holder = None;
     }
 
@@ -162,8 +159,8 @@ impl Network {
         if !by_root {
             command.args(["--user", "--map-root-user"]);
         }
-        let said = Said::new()?;
-        // It is found by its mark, should whoever made it be killed.
+        let said = ErrorOutput::new()?;
+        // The mark lets the host find it if the keeper is killed.
         command.args(["sh", "-c", HOLDER]).env(SLOT_VARIABLE, slot);
         let spawned = command
             .stdin(Stdio::piped())
@@ -196,7 +193,7 @@ impl Network {
             .split_first()
             .ok_or(io::ErrorKind::NotFound)
             .map_err(io::Error::from)?;
-        let said = Said::new()?;
+        let said = ErrorOutput::new()?;
         let nft = program(first)
             .args(words)
             .args(["nft", "-f", "-"])
@@ -205,13 +202,13 @@ impl Network {
             .stderr(said.writer()?)
             .spawn();
         let mut nft = nft.map_err(missing("nsenter", "util-linux"))?;
-        // One that ends early says why.
+        // If it ends early, its message says why.
         if let Some(mut stdin) = nft.stdin.take() {
             stdin.write_all(rules.as_bytes()).unwrap_or_default();
         }
         match nft.wait()?.code() {
             Some(0) => Ok(()),
-            // What nsenter says of a program that is not there.
+            // The exit codes of nsenter for a missing program.
             Some(126 | 127) => Err(missing("nft", "nftables")(io::Error::from(io::ErrorKind::NotFound))),
             _ => Err(said.refused("nft", "")),
         }
@@ -224,7 +221,7 @@ impl Network {
         let (exit, alive) = io::pipe()?;
         fcntl_setfd(&ready, FdFlags::empty()).map_err(io::Error::from)?;
         fcntl_setfd(&exit, FdFlags::empty()).map_err(io::Error::from)?;
-        let said = Said::new()?;
+        let said = ErrorOutput::new()?;
         let mut command = program("slirp4netns");
         command.args([
             "--configure",
@@ -252,11 +249,14 @@ impl Network {
         if is_ready.read_exact(&mut [0]).is_ok() {
             return Ok(());
         }
-        Err(said.refused("slirp4netns", "; /dev/net/tun has to be there and open to this account"))
+        Err(said.refused(
+            "slirp4netns",
+            "; /dev/net/tun must exist and be accessible to this account",
+        ))
     }
 }
 
-/// Makes one and takes it down again.
+/// Makes a network and removes it again.
 pub(super) fn try_it(rules: &Rules) -> Result<(), NetworkError> {
     Network::up(rules, "trial").map(drop)
 }
@@ -265,7 +265,7 @@ impl Drop for Network {
     fn drop(&mut self) {
         for child in [&mut self.holder, &mut self.slirp].into_iter().flatten() {
             child.kill().unwrap_or_default();
-            // Whoever reaps all its children may have done so.
+            // The keeper may have reaped it already.
             child.wait().map(|_| ()).unwrap_or_default();
         }
     }
@@ -285,13 +285,13 @@ fn missing(program: &'static str, package: &'static str) -> impl Fn(io::Error) -
     }
 }
 
-/// What a program says when something is wrong: kept in memory, so that it is never stuck over it.
-struct Said(File);
+/// The error output of a program, in memory, so that writing never blocks it.
+struct ErrorOutput(File);
 
-/// Most that is passed on.
-const MAX_SAID_BYTES: u64 = 500;
+/// Bytes of the output that an error contains.
+const MAX_OUTPUT_BYTES: u64 = 500;
 
-impl Said {
+impl ErrorOutput {
     fn new() -> io::Result<Self> {
         Ok(Self(File::from(memfd_create("said", MemfdFlags::CLOEXEC)?)))
     }
@@ -303,9 +303,9 @@ impl Said {
     fn refused(mut self, program: &'static str, more: &str) -> NetworkError {
         let mut said = String::new();
         if self.0.rewind().is_ok() {
-            // What is no text says nothing.
+            // Output that is not text is ignored.
             self.0
-                .take(MAX_SAID_BYTES)
+                .take(MAX_OUTPUT_BYTES)
                 .read_to_string(&mut said)
                 .unwrap_or_default();
         }
@@ -319,7 +319,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_allowed_comes_before_what_is_closed_and_the_machine_itself_is_closed_by_name() {
+    fn allowed_networks_come_first_and_the_addresses_of_the_machine_are_closed() {
         let rules = Rules {
             allow: vec!["10.1.0.0/16".to_owned()],
             deny: vec!["2001:db8::/32".to_owned(), "203.0.113.9".to_owned()],

@@ -1,7 +1,7 @@
-//! What a job sees of this machine: an allow-list of the system's own folders, read-only, and in them nothing that others
-//! cannot read. The rest does not exist for it: homes, `/run`, `/var`, the gate's state, other jobs.
+//! The view of a job on this machine: an allow-list of the system's folders, read-only, without the files in them that are
+//! not readable by everyone. Everything else is invisible to it: homes, `/run`, `/var`, the state of jitgate, other jobs.
 //!
-//! Its network is its own unless the operator says otherwise, and with it abstract sockets: see [`super::network`].
+//! Its network, including abstract sockets, is its own unless the operator configures otherwise: see [`super::network`].
 
 use super::account::Account;
 use super::launch::{Command, LAUNCHER};
@@ -15,13 +15,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
-/// Where programs, their libraries and settings are.
+/// Folders with programs, libraries and their settings.
 const SYSTEM: &[&str] = &[
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix",
 ];
-/// What in them is this machine's own, not its packages'. What others cannot read there is hidden, as it is in `local.expose`.
+/// Folders among them with files of this machine instead of its packages. Files that are not readable by everyone are hidden
+/// there, as in `local.expose`.
 const LOCAL: &[&str] = &["/etc", "/opt", "/usr/local"];
-/// What of `/proc` steers the kernel. The id of root may write there without any privilege, and bubblewrap lets it.
+/// Entries of `/proc` that control the kernel. The id of root can write there without a privilege, and bubblewrap does not
+/// prevent it.
 const KERNEL: &[&str] = &[
     "/proc/acpi",
     "/proc/asound",
@@ -36,21 +38,21 @@ const KERNEL: &[&str] = &[
     "/proc/timer_stats",
     "/proc/tty",
 ];
-/// Runs before a job that has the id of root. What bubblewrap shows of `/dev` are the machine's own nodes: they can still be
-/// written to, and their modes and owners cannot be changed.
+/// Runs before a job that has the id of root. The nodes in `/dev` are those of the machine: after this they can still be
+/// written to, but their modes and owners cannot be changed.
 const CLOSE_DEVICES: &str = "for node in null zero full random urandom tty; do
   mount -o remount,bind,ro \"/dev/$node\" || exit 1
 done
 exec \"$@\"";
-/// Hidden besides what is configured: jitgate's own place there.
+/// The settings of jitgate, which are always hidden.
 const OWN_SETTINGS: &str = "/etc/jitgate";
-/// What jobs call their home, their runner program, their gate and jitgate.
+/// Paths in the sandbox: the home directory, the runner program, the job gate and jitgate.
 const HOME: &str = "/runner/home";
 const RUNNER: &str = "/runner/actions-runner";
 const GATE: &str = "/runner/gate";
 const PROGRAM: &str = "/runner/jitgate";
 
-/// Where a job finds what belongs to its gate.
+/// Returns the paths as the job in a slot sees them.
 pub(super) fn seen_paths(settings: &Settings, layout: &Layout, slot: &SlotDir) -> SeenPaths {
     match settings.local.sandbox {
         Sandbox::Bwrap => SeenPaths {
@@ -66,7 +68,7 @@ pub(super) fn seen_paths(settings: &Settings, layout: &Layout, slot: &SlotDir) -
     }
 }
 
-/// How the environment of a slot is started. The text says what is in the way.
+/// Returns the command of a slot, or a message that says why there is none.
 pub(super) fn command(
     settings: &Settings,
     layout: &Layout,
@@ -82,7 +84,7 @@ pub(super) fn command(
             (Some(sandbox), words, [HOME, RUNNER, "/tmp", GATE].map(PathBuf::from))
         }
         Sandbox::None => {
-            // The first process dies with its keeper; of the others the keeper's successor finds the marked ones.
+            // The first process dies with its keeper. The host finds the others by their mark.
             let alone = ["setpriv", "--pdeathsig", "KILL", "--", "setsid", "--"].map(str::to_owned);
             let folders = [slot.home(), slot.runner(), slot.tmp(), slot.gate()];
             (None, [alone.to_vec(), launcher.to_vec()].concat(), folders)
@@ -100,7 +102,7 @@ pub(super) fn command(
         (SLOT_VARIABLE, slot.name()),
     ]);
     if account.is_root() {
-        // actions/runner refuses root otherwise. The operator has asked for it.
+        // actions/runner refuses root otherwise. The operator has configured it.
         variables.insert("RUNNER_ALLOW_RUNASROOT", "1".to_owned());
     }
     Ok(Command {
@@ -114,10 +116,10 @@ pub(super) fn command(
     })
 }
 
-/// The first words of a command that is to run as the account, without any privilege.
+/// Returns the prefix of a command that runs as the account, without any privilege.
 pub(super) fn become_account(account: &Account) -> Vec<String> {
     if !Account::own().is_root() {
-        // What bubblewrap leaves is none.
+        // bubblewrap leaves no privilege.
         return Vec::new();
     }
     let mut words = Vec::new();
@@ -141,8 +143,8 @@ pub(super) fn become_account(account: &Account) -> Vec<String> {
     words
 }
 
-/// bubblewrap's options for what the machine shows to a job. The job's own `/tmp` comes before what is exposed, which may lie
-/// below it.
+/// Returns bubblewrap's options for the view of a job on the machine. The job's `/tmp` comes before the exposed paths, which
+/// may be below it.
 pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<String>, String> {
     let mut options = Options::default();
     for alone in [
@@ -158,7 +160,7 @@ pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<Str
     options.add(&["--cap-drop", "ALL"]);
     let by_root = Account::own().is_root();
     if by_root {
-        // Given up by setpriv before anything of the job starts.
+        // setpriv drops these before anything of the job starts.
         for needed in ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"] {
             options.add(&["--cap-add", needed]);
         }
@@ -166,7 +168,7 @@ pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<Str
             options.add(&["--cap-add", "CAP_SYS_ADMIN"]);
         }
     } else {
-        // In a network of its own it begins as the root of a namespace of ours.
+        // With its own network, it starts as root of a namespace that jitgate made.
         let own = Account::own();
         options.add(&[
             "--unshare-user",
@@ -192,7 +194,7 @@ pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<Str
     for path in KERNEL.iter().map(Path::new).filter(|path| by_root && path.exists()) {
         options.bind("--ro-bind", path, path)?;
     }
-    // Names are looked up in a file that is often a link to /run.
+    // The resolver configuration is often a link to /run.
     if let Some(resolver) = resolver()
         && !exposed.iter().any(|tree| resolver.starts_with(tree))
     {
@@ -203,18 +205,18 @@ pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<Str
     Ok(options.0)
 }
 
-/// Whether this bubblewrap can keep a sandbox from having user namespaces of its own, beside the filter that refuses them.
+/// Returns true if this bubblewrap can forbid user namespaces in the sandbox, in addition to the filter of system calls.
 fn can_close_namespaces() -> bool {
     let help = process::Command::new("bwrap").arg("--help").output();
     help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--disable-userns"))
 }
 
-/// Where programs read how names are looked up.
+/// Returns the path of the resolver configuration.
 fn resolver() -> Option<PathBuf> {
     Path::new("/etc/resolv.conf").canonicalize().ok()
 }
 
-/// Shows the system's folders, and returns them.
+/// Exposes the system's folders, and returns them.
 fn expose_system(options: &mut Options) -> Result<Vec<PathBuf>, String> {
     let mut exposed = Vec::new();
     for path in SYSTEM.iter().map(Path::new) {
@@ -230,15 +232,15 @@ fn expose_system(options: &mut Options) -> Result<Vec<PathBuf>, String> {
     Ok(exposed)
 }
 
-/// Shows what `local.expose` names, and returns it.
+/// Exposes the paths in `local.expose`, and returns them.
 fn expose_configured(settings: &Settings, options: &mut Options) -> Result<Vec<PathBuf>, String> {
     let mut exposed = Vec::new();
     let hidden = hidden(settings);
     for path in &settings.local.expose {
         let real = path.canonicalize();
-        let real = real.map_err(|error| format!("local.expose: {} cannot be shown: {error}", path.display()))?;
+        let real = real.map_err(|error| format!("local.expose: cannot expose {}: {error}", path.display()))?;
         if hidden.iter().any(|hidden| real.starts_with(hidden)) {
-            return Err(format!("local.expose: {} is to be hidden from jobs", path.display()));
+            return Err(format!("local.expose: {} must stay hidden from jobs", path.display()));
         }
         options.folders_above(path)?;
         options.bind("--ro-bind", &real, path)?;
@@ -247,7 +249,7 @@ fn expose_configured(settings: &Settings, options: &mut Options) -> Result<Vec<P
     Ok(exposed)
 }
 
-/// Everything that no job may see: without links, and only what is there.
+/// Returns the paths that no job may see: without links, and only those that exist.
 fn hidden(settings: &Settings) -> Vec<PathBuf> {
     let own = [
         Path::new(OWN_SETTINGS),
@@ -262,11 +264,11 @@ fn hidden(settings: &Settings) -> Vec<PathBuf> {
     real.collect()
 }
 
-/// Hides, in what is seen, what is configured to be hidden, and what others cannot read anyway: a job may run under the
-/// id that owns it.
+/// Hides, in the exposed folders, the configured paths and the files that are not readable by everyone: a job may run under
+/// the id that owns them.
 fn hide(settings: &Settings, exposed: &[PathBuf], options: &mut Options) -> Result<(), String> {
     let mut hidden = hidden(settings);
-    // A file that is replaced would come out from under what hides it; its folder does not.
+    // A file would become visible when it is replaced; its folder is not replaced.
     let files = hidden.iter().filter(|path| !path.is_dir());
     let folders: Vec<PathBuf> = files.filter_map(|path| Some(path.parent()?.to_owned())).collect();
     hidden.extend(folders);
@@ -274,18 +276,18 @@ fn hide(settings: &Settings, exposed: &[PathBuf], options: &mut Options) -> Resu
     for folder in LOCAL.iter().map(PathBuf::from).chain(configured) {
         hidden.extend(closed_below(&folder));
     }
-    // The same file by the name under which it is exposed.
+    // Translates each path to the name under which it is exposed.
     let mut seen: Vec<(PathBuf, bool)> = Vec::new();
     for tree in exposed {
         let Ok(real) = tree.canonicalize() else {
             continue;
         };
-        // The tree itself stays: only of the files in it can be said that they are not needed.
+        // An exposed folder itself is never hidden, only paths in it.
         let inside = |path: &PathBuf| Some(path.strip_prefix(&real).ok()?.to_owned());
         let inner = hidden.iter().filter(|path| **path != real);
         seen.extend(inner.filter_map(|path| Some((tree.join(inside(path)?), path.is_dir()))));
     }
-    // Outer ones first: what lies in a hidden folder is not there to be hidden.
+    // Outer folders first: paths in a hidden folder do not exist for the job.
     seen.sort();
     seen.dedup();
     let mut done: Vec<PathBuf> = Vec::new();
@@ -304,7 +306,7 @@ fn hide(settings: &Settings, exposed: &[PathBuf], options: &mut Options) -> Resu
     Ok(())
 }
 
-/// Files and folders below `folder` that are closed to others.
+/// Returns the files and folders below `folder` that are not readable by everyone.
 fn closed_below(folder: &Path) -> Vec<PathBuf> {
     let mut closed = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -316,7 +318,7 @@ fn closed_below(folder: &Path) -> Vec<PathBuf> {
             let mode = metadata.permissions().mode();
             let needed = if metadata.is_dir() { 0o005 } else { 0o004 };
             if metadata.is_symlink() {
-                // What it leads to is looked at where that lies.
+                // Its target is checked in its own folder.
             } else if mode & needed != needed {
                 closed.push(entry.path());
             } else if metadata.is_dir() {
@@ -327,7 +329,7 @@ fn closed_below(folder: &Path) -> Vec<PathBuf> {
     closed
 }
 
-/// bubblewrap's options for what belongs to one slot.
+/// Returns bubblewrap's options for the files of one slot.
 fn own_places(settings: &Settings, layout: &Layout, slot: &SlotDir) -> Result<Vec<String>, String> {
     let mut options = Options::default();
     if Rules::of(settings).is_some()
@@ -352,7 +354,7 @@ impl Options {
         self.0.extend(words.iter().map(|word| (*word).to_owned()));
     }
 
-    /// bubblewrap by itself would make them for root alone.
+    /// Makes the folders above a path: bubblewrap itself would make them accessible to root only.
     fn folders_above(&mut self, path: &Path) -> Result<(), String> {
         let above: Vec<&Path> = path
             .ancestors()
@@ -373,6 +375,6 @@ impl Options {
 
 fn text(path: &Path) -> Result<String, String> {
     let text = path.to_str();
-    let text = text.ok_or_else(|| format!("{} is no text, and cannot be handed on", path.display()))?;
+    let text = text.ok_or_else(|| format!("{} is not valid UTF-8", path.display()))?;
     Ok(text.to_owned())
 }

@@ -1,53 +1,54 @@
-//! System calls that no job may make, as a program for the kernel's filter: what stays behind in the kernel after a job,
-//! what makes a job an administrator of something, and what is a way into the kernel more than a tool of builds.
+//! The filter of system calls for jobs, as a program for the kernel. It refuses calls that leave state in the kernel after a
+//! job, calls that make a job the administrator of a namespace, and calls that builds do not need but attacks on the kernel
+//! use.
 //!
-//! `clone3` is said not to be there, since a filter cannot read its flags: C libraries fall back to `clone`.
+//! `clone3` fails as an unknown call, because a filter cannot read its flags: C libraries fall back to `clone`.
 
-/// Calls of one kind of program, by number.
+/// The numbers of the calls on one architecture.
 struct Calls {
-    /// How the kernel names the kind.
-    kind: u32,
+    /// The kernel's id of the architecture.
+    architecture: u32,
     clone: u32,
     unshare: u32,
     /// `add_key`, `request_key`, `keyctl`, `bpf`, `perf_event_open`, `userfaultfd`, in this order.
     refused: [u32; 6],
-    /// Numbers from here on are another kind's.
+    /// Numbers from here on belong to another architecture.
     end: u32,
 }
 
-/// The same everywhere: `io_uring_setup`, `io_uring_enter`, `io_uring_register`.
+/// The same on every architecture: `io_uring_setup`, `io_uring_enter`, `io_uring_register`.
 const IO_URING: [u32; 3] = [425, 426, 427];
 const CLONE3: u32 = 435;
 /// The flag for a new user namespace.
 const CLONE_NEWUSER: u32 = 0x1000_0000;
 
 const X86_64: Calls = Calls {
-    kind: 0xc000_003e,
+    architecture: 0xc000_003e,
     clone: 56,
     unshare: 272,
     refused: [248, 249, 250, 321, 298, 323],
-    // What follows are calls with pointers of 32 bits.
+    // The calls of x32 follow.
     end: 0x4000_0000,
 };
 const I386: Calls = Calls {
-    kind: 0x4000_0003,
+    architecture: 0x4000_0003,
     clone: 120,
     unshare: 310,
     refused: [286, 287, 288, 357, 336, 374],
     end: u32::MAX,
 };
 const AARCH64: Calls = Calls {
-    kind: 0xc000_00b7,
+    architecture: 0xc000_00b7,
     clone: 220,
     unshare: 97,
     refused: [217, 218, 219, 280, 241, 282],
     end: u32::MAX,
 };
 
-/// Loads a word of what the kernel says of a call: its number, the kind of program, the low half of the first argument.
+/// Loads a word of the description of a call: its number, the architecture, or the low half of the first argument.
 const LOAD: u16 = 0x20;
 const NUMBER: u32 = 0;
-const KIND: u32 = 4;
+const ARCHITECTURE: u32 = 4;
 const ARGUMENT: u32 = 16;
 const JUMP: u16 = 0x05;
 const IF_EQUAL: u16 = 0x15;
@@ -55,24 +56,24 @@ const IF_AT_LEAST: u16 = 0x35;
 const IF_ANY_BIT: u16 = 0x45;
 const RETURN: u16 = 0x06;
 const ALLOW: u32 = 0x7fff_0000;
-/// An error is this and its number.
+/// Fails the call with the error number in the low bits.
 const ERROR: u32 = 0x0005_0000;
 const NOT_PERMITTED: u32 = ERROR | 1;
 const NO_SUCH_CALL: u32 = ERROR | 38;
 
-/// The filter for this kind of machine, as bubblewrap takes it; none for kinds whose numbers are not known here.
+/// Returns the filter for this architecture in the format of bubblewrap, or none for an unsupported architecture.
 pub(super) fn filter() -> Option<Vec<u8>> {
-    let kinds: &[Calls] = match std::env::consts::ARCH {
+    let architectures: &[Calls] = match std::env::consts::ARCH {
         "x86_64" => &[X86_64, I386],
         "aarch64" => &[AARCH64],
         _ => return None,
     };
     let mut program = Program::default();
-    program.then(LOAD, KIND);
-    for kind in kinds {
-        let block = block(kind);
+    program.then(LOAD, ARCHITECTURE);
+    for calls in architectures {
+        let block = block(calls);
         let length = u32::try_from(block.0.len()).unwrap_or(u32::MAX);
-        program.step(IF_EQUAL, 1, 0, kind.kind);
+        program.step(IF_EQUAL, 1, 0, calls.architecture);
         program.then(JUMP, length);
         program.0.extend(block.0);
     }
@@ -102,15 +103,15 @@ fn block(calls: &Calls) -> Program {
     program
 }
 
-/// Instructions of eight bytes: what to do, how many to skip if so and if not, and a number.
+/// Instructions of eight bytes: an operation, the number of instructions to skip if it is true or false, and an operand.
 #[derive(Default)]
 struct Program(Vec<[u8; 8]>);
 
 impl Program {
-    fn step(&mut self, code: u16, if_so: u8, if_not: u8, number: u32) {
+    fn step(&mut self, code: u16, if_true: u8, if_false: u8, number: u32) {
         let (code, number) = (code.to_ne_bytes(), number.to_ne_bytes());
         self.0.push([
-            code[0], code[1], if_so, if_not, number[0], number[1], number[2], number[3],
+            code[0], code[1], if_true, if_false, number[0], number[1], number[2], number[3],
         ]);
     }
 
@@ -123,8 +124,8 @@ impl Program {
 mod tests {
     use super::*;
 
-    /// The answer of a filter to a call, as the kernel reads the program.
-    fn answer(program: &Program, kind: u32, number: u32, argument: u32) -> u32 {
+    /// Runs the program on a call as the kernel does, and returns its answer.
+    fn answer(program: &Program, architecture: u32, number: u32, argument: u32) -> u32 {
         let (mut at, mut loaded) = (0, 0);
         loop {
             let step = program.0[at];
@@ -135,9 +136,9 @@ mod tests {
                 LOAD => {
                     loaded = match value {
                         NUMBER => number,
-                        KIND => kind,
+                        ARCHITECTURE => architecture,
                         ARGUMENT => argument,
-                        other => panic!("there is nothing at {other}"),
+                        other => panic!("no field at offset {other}"),
                     };
                     0
                 }
@@ -146,7 +147,7 @@ mod tests {
                 IF_AT_LEAST => skipped(loaded >= value),
                 IF_ANY_BIT => skipped(loaded & value != 0),
                 RETURN => return value,
-                other => panic!("no instruction has the code {other}"),
+                other => panic!("unknown instruction {other}"),
             };
         }
     }
@@ -160,14 +161,18 @@ mod tests {
 
     #[cfg(target_arch = "x86_64")]
     #[test]
-    fn calls_with_pointers_of_32_bits_are_not_there() {
+    fn x32_calls_are_unknown() {
         const X32: u32 = 0x4000_0000;
         let program = program();
         for number in [39, X86_64.unshare, 512, 547] {
-            assert_eq!(answer(&program, X86_64.kind, X32 + number, 0), NO_SUCH_CALL, "{number}");
+            assert_eq!(
+                answer(&program, X86_64.architecture, X32 + number, 0),
+                NO_SUCH_CALL,
+                "{number}"
+            );
         }
         assert_eq!(
-            answer(&program, X86_64.kind, 39, 0),
+            answer(&program, X86_64.architecture, 39, 0),
             ALLOW,
             "`getpid` of an ordinary program"
         );
@@ -175,25 +180,29 @@ mod tests {
 
     #[cfg(target_arch = "x86_64")]
     #[test]
-    fn programs_of_32_bits_are_held_by_their_own_numbers() {
+    fn programs_of_32_bits_are_filtered_by_their_own_numbers() {
         let program = program();
         for number in I386.refused.into_iter().chain(IO_URING) {
-            assert_eq!(answer(&program, I386.kind, number, 0), NOT_PERMITTED, "{number}");
-        }
-        for number in [I386.clone, I386.unshare] {
             assert_eq!(
-                answer(&program, I386.kind, number, CLONE_NEWUSER),
+                answer(&program, I386.architecture, number, 0),
                 NOT_PERMITTED,
                 "{number}"
             );
-            assert_eq!(answer(&program, I386.kind, number, 0), ALLOW, "{number}");
         }
-        assert_eq!(answer(&program, I386.kind, CLONE3, 0), NO_SUCH_CALL);
-        assert_eq!(answer(&program, I386.kind, 20, 0), ALLOW, "`getpid`");
+        for number in [I386.clone, I386.unshare] {
+            assert_eq!(
+                answer(&program, I386.architecture, number, CLONE_NEWUSER),
+                NOT_PERMITTED,
+                "{number}"
+            );
+            assert_eq!(answer(&program, I386.architecture, number, 0), ALLOW, "{number}");
+        }
+        assert_eq!(answer(&program, I386.architecture, CLONE3, 0), NO_SUCH_CALL);
+        assert_eq!(answer(&program, I386.architecture, 20, 0), ALLOW, "`getpid`");
     }
 
     #[test]
-    fn programs_of_an_unknown_kind_can_call_nothing() {
+    fn programs_of_an_unknown_architecture_can_make_no_call() {
         let program = program();
         assert_eq!(answer(&program, 0x4000_0028, 20, 0), NO_SUCH_CALL);
     }

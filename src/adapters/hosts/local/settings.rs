@@ -4,7 +4,7 @@ use crate::config::Local;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How runners are made on this machine.
+/// The settings of the local host.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The folder of this instance's state.
@@ -15,9 +15,9 @@ pub struct Settings {
     pub program: PathBuf,
     /// The section `[local]` of the configuration.
     pub local: Local,
-    /// How long a job may wait at its gate.
+    /// The time that a job may wait at its gate.
     pub gate_deadline: Duration,
-    /// How long a job may take.
+    /// The time limit of a job.
     pub job_deadline: Duration,
     /// Files, folders and sockets that no job may see, wherever they are.
     pub hidden: Vec<PathBuf>,

@@ -1,5 +1,5 @@
-//! How the host speaks to a keeper: a connection to its control socket, one command, one line of answer. Every process that
-//! can reach the socket may send commands.
+//! The control protocol between host and keeper: one connection to the control socket, one command, one answer. Every process
+//! that can connect to the socket may send commands.
 
 use super::layout::{SlotDir, SocketPath};
 use std::io;

@@ -64,7 +64,7 @@ pub(super) async fn end(slot: &SlotDir, machine_start: &str) -> Result<Option<Fi
     Ok(keeper_lock)
 }
 
-/// Returns whether a keeper lives in the slot. A lock that cannot be opened does not count as free.
+/// Returns true if a keeper lives in the slot. A lock that cannot be opened does not count as free.
 pub(super) fn has_keeper(slot: &SlotDir) -> bool {
     match File::open(slot.lock()) {
         Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),

@@ -1,4 +1,4 @@
-//! The part of a keeper that differs between hosts: how the sandbox or the virtual machine of a slot is started.
+//! The part of a keeper that differs between hosts: it starts the sandbox or the virtual machine of a slot.
 
 use super::layout::SlotDir;
 use super::process::ProcessId;
@@ -9,13 +9,13 @@ use tokio::net::unix::pipe::Receiver;
 
 /// The sandbox or the virtual machine of one slot. Dropping it releases everything outside of its processes.
 pub(crate) trait Guest: Sized {
-    /// How to start it. The host sends this to the keeper.
+    /// The parameters of the start, which the host sends to the keeper.
     type Plan: DeserializeOwned;
 
     /// Starts the first process, which dies with the thread that calls this.
     fn start(plan: &Self::Plan, slot: &SlotDir) -> io::Result<Self>;
 
-    /// The process id of the first process, a child of the keeper. The guest has ended when it exits.
+    /// Returns the id of the first process, a child of the keeper. The guest has ended when it exits.
     fn first_process(&self) -> u32;
 
     /// Waits until the guest is up. Returns the processes that everything in it dies with, by which the host finds it if the

@@ -49,12 +49,12 @@ pub(crate) struct SlotHost {
     events: JoinHandle<()>,
 }
 
-/// How long a claimed slot may take.
+/// The time limits of a claimed slot.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadlines {
-    /// How long a job may wait at its gate.
+    /// The time that a job may wait at its gate.
     pub(crate) gate: Duration,
-    /// How long everything together may take.
+    /// The time limit for everything together.
     pub(crate) job: Duration,
 }
 
@@ -319,7 +319,7 @@ fn check_configuration(config: &SecretString) -> Result<(), Failure> {
     Err(Failure::Permanent(what.to_owned()))
 }
 
-/// Returns whether the machine is out of descriptors, processes or memory, which is temporary.
+/// Returns true if the machine is out of descriptors, processes or memory, which is temporary.
 fn is_shortage(error: &io::Error) -> bool {
     let short = [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|errno| short.contains(&errno))

@@ -1,4 +1,4 @@
-//! The job gate of a slot: the protocol by which a job asks its keeper whether it may begin, and both sides of it. The
+//! The job gate of a slot: the protocol by which a job asks its keeper whether it may begin, and both its sides. The
 //! guest's side ([`ask`]) runs in the slot, which may be hostile; the keeper's side ([`watch`]) lets one job begin.
 //!
 //! The gate opens for the first connection, which sends one line. A guest that sends anything else, sends more, leaves before
@@ -90,7 +90,7 @@ pub(crate) fn ask(socket: &Path, hello: &Hello) -> Result<(), HookError> {
     ask_as(Lock::Hook, socket, hello)
 }
 
-/// Like [`ask`], for either of the two locks.
+/// Asks like [`ask`], for either of the two locks.
 pub(super) fn ask_as(lock: Lock, socket: &Path, hello: &Hello) -> Result<(), HookError> {
     let answer = send(lock, socket, hello).map_err(HookError::Silent)?;
     if answer == GO { Ok(()) } else { Err(HookError::Refused) }

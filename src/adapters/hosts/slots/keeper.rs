@@ -86,7 +86,7 @@ struct Keeper<'a, G: Guest> {
     _lock: File,
 }
 
-/// A guest that runs, and everything that a keeper hears of it.
+/// A running guest, and the channels that report its events.
 struct Launched<G> {
     guest: G,
     children: Children,

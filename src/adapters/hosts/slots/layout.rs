@@ -23,27 +23,27 @@ impl Layout {
         Ok(layout)
     }
 
-    /// The folder with a folder for each slot.
+    /// Returns the folder with a folder for each slot.
     pub(super) fn slots(&self) -> PathBuf {
         self.0.join("slots")
     }
 
-    /// The folder with the output of runner programs, one file for each runner.
+    /// Returns the folder with the output of runner programs, one file for each runner.
     pub(super) fn output(&self) -> PathBuf {
         self.0.join("output")
     }
 
-    /// jitgate itself as it was when the host started: an upgrade replaces the installed file under running jobs.
+    /// Returns the copy of jitgate from the start of the host: an upgrade replaces the installed file while jobs run.
     pub(crate) fn program(&self) -> PathBuf {
         self.0.join("jitgate")
     }
 
-    /// The socket on which keepers report that something changed.
+    /// Returns the socket on which keepers report that something changed.
     pub(super) fn events(&self) -> PathBuf {
         self.0.join("events")
     }
 
-    /// The folder of a slot; none for an id that is not a plain name.
+    /// Returns the folder of a slot, or none for an id that is not a plain name.
     pub(super) fn slot(&self, id: &SlotId) -> Option<SlotDir> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
         let fits = !id.0.is_empty() && id.0.len() < 100 && id.0.chars().all(is_plain);
@@ -56,7 +56,7 @@ impl Layout {
 pub(crate) struct SlotDir(pub(crate) PathBuf);
 
 impl SlotDir {
-    /// The id of the slot.
+    /// Returns the id of the slot.
     pub(crate) fn name(&self) -> String {
         let name = self.0.file_name().unwrap_or_default();
         name.to_string_lossy().into_owned()
@@ -66,47 +66,47 @@ impl SlotDir {
         self.0.join("status.json")
     }
 
-    /// The keeper locks this file while it lives.
+    /// Returns the file that the keeper locks while it lives.
     pub(super) fn lock(&self) -> PathBuf {
         self.0.join("lock")
     }
 
-    /// The socket on which the keeper takes commands.
+    /// Returns the socket on which the keeper takes commands.
     pub(super) fn control(&self) -> PathBuf {
         self.0.join("control")
     }
 
-    /// The folder of the job gate, which the guest can read.
+    /// Returns the folder of the job gate, which the guest can read.
     pub(crate) fn gate(&self) -> PathBuf {
         self.0.join("gate")
     }
 
-    /// The keeper's socket for the hook.
+    /// Returns the keeper's socket for the hook.
     pub(crate) fn gate_socket(&self) -> PathBuf {
         self.gate().join("socket")
     }
 
-    /// The script that the runner program starts before the first step of a job.
+    /// Returns the script that the runner program starts before the first step of a job.
     pub(crate) fn hook(&self) -> PathBuf {
         self.gate().join("job-started.sh")
     }
 
-    /// The folder with everything that belongs to the job.
+    /// Returns the folder with everything that belongs to the job.
     pub(crate) fn job(&self) -> PathBuf {
         self.0.join("environment")
     }
 
-    /// The job's own copy of the runner program.
+    /// Returns the job's own copy of the runner program.
     pub(crate) fn runner(&self) -> PathBuf {
         self.job().join("actions-runner")
     }
 
-    /// The job's home directory.
+    /// Returns the job's home directory.
     pub(crate) fn home(&self) -> PathBuf {
         self.job().join("home")
     }
 
-    /// The job's `/tmp`, which is on disk and takes no memory.
+    /// Returns the job's `/tmp`, which is on disk and takes no memory.
     pub(crate) fn tmp(&self) -> PathBuf {
         self.job().join("tmp")
     }

@@ -1,5 +1,5 @@
-//! How the host starts a keeper: over its stdin it sends one line of JSON, the order, and one line with the JIT
-//! configuration; over its stdout the keeper answers with one line. Neither line appears on a command line or on disk.
+//! The start of a keeper. The host sends two lines to its stdin: the order as JSON, and the JIT configuration. The keeper
+//! answers with one line on its stdout. Neither line of the host appears on a command line or on disk.
 
 use super::layout::SlotDir;
 use super::process::SYSTEM_PATH;
@@ -17,16 +17,16 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// The answer of a keeper whose guest has started. Any other answer is an error message.
 pub(crate) const STARTED: &str = "started";
 
-/// How to run one job.
+/// The order to run one job.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Order<P> {
     /// Name of the runner.
     pub(crate) runner: String,
-    /// How long a job may wait at its gate.
+    /// The time that a job may wait at its gate.
     pub(crate) gate_deadline: Duration,
-    /// How long everything together may take.
+    /// The time limit for everything together.
     pub(crate) job_deadline: Duration,
-    /// How to start the guest.
+    /// The parameters of the guest.
     pub(crate) plan: P,
     /// The file for the output of the runner program.
     pub(crate) output: PathBuf,

@@ -32,7 +32,7 @@ pub(crate) struct ProcessId {
     started: u64,
 }
 
-/// What `/proc/PID/stat` says of a process.
+/// The fields of `/proc/PID/stat` that are needed.
 struct Stat {
     state: String,
     parent: i32,
@@ -50,7 +50,7 @@ impl ProcessId {
         self.pid
     }
 
-    /// Whether it still runs. A zombie does not.
+    /// Returns true if the process still runs. A zombie does not.
     pub(crate) fn is_alive(self) -> bool {
         stat(self.pid).is_some_and(|stat| stat.started == self.started && !matches!(stat.state.as_str(), "Z" | "X"))
     }

@@ -49,7 +49,7 @@ fn remove_from(top: &OwnedFd, name: &CStr, moved: &mut u64) -> io::Result<()> {
     Ok(unlinkat(top, name, flags)?)
 }
 
-/// Returns whether the error can come from another process that removes the same folder, or from a folder that was moved
+/// Returns true if the error can come from another process that removes the same folder, or from a folder that was moved
 /// into this one meanwhile. Another round handles both.
 fn is_concurrent_change(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty)

@@ -26,7 +26,7 @@ pub(super) struct Status {
 }
 
 impl Status {
-    /// The status of a slot in which nothing has started yet.
+    /// Returns the status of a slot in which nothing has started yet.
     pub(super) fn ready(since: DateTime<Utc>, machine_start: &str) -> Self {
         Self {
             machine_start: machine_start.to_owned(),

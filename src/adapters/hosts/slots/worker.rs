@@ -124,7 +124,7 @@ fn peek(pipe: &OwnedFd) -> io::Result<Vec<u8>> {
     Ok(seen)
 }
 
-/// Returns whether this is a whole message: its kind, its length, and text in UTF-16.
+/// Returns true if this is a whole message: its kind, its length, and text in UTF-16.
 fn is_whole(seen: &[u8]) -> bool {
     let length = seen
         .get(4..8)

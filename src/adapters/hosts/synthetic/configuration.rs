@@ -1,4 +1,4 @@
-//! What a synthetic runner reads of a JIT configuration: where it would connect to.
+//! The part of a JIT configuration that a synthetic runner reads: the URL that it connects to.
 
 use crate::ports::Failure;
 use base64::Engine;
@@ -16,13 +16,13 @@ struct RunnerFile {
     simulated: bool,
 }
 
-/// Reads where a runner would connect to; refuses a real GitHub.
+/// Returns the URL that a runner connects to. Rejects the configuration of a real GitHub.
 pub(super) fn server_of(config: &SecretString) -> Result<String, Failure> {
     let bad = |what: &str| Failure::Permanent(format!("the JIT configuration {what}"));
     let outer = STANDARD
         .decode(config.expose_secret())
-        .map_err(|_| bad("is not base64"))?;
-    let files: HashMap<String, String> = serde_json::from_slice(&outer).map_err(|_| bad("is not JSON"))?;
+        .map_err(|_| bad("is not valid base64"))?;
+    let files: HashMap<String, String> = serde_json::from_slice(&outer).map_err(|_| bad("is not valid JSON"))?;
     let runner = files.get(".runner").ok_or_else(|| bad("has no .runner file"))?;
     let inner = STANDARD
         .decode(runner)
@@ -34,7 +34,7 @@ pub(super) fn server_of(config: &SecretString) -> Result<String, Failure> {
         Ok(file.server_url)
     } else {
         Err(bad(
-            "is of a real GitHub, and synthetic runners work with the simulated one only",
+            "comes from a real GitHub; synthetic runners require the simulated one",
         ))
     }
 }

@@ -1,5 +1,5 @@
-//! Slots that are entries in a map, and runners that are a few HTTP calls to the simulated GitHub. How long they take and
-//! which of them fail is set beforehand.
+//! Slots that are entries in a map, and runners that are a few HTTP calls to the simulated GitHub. The configuration sets
+//! their durations and failures.
 
 use super::configuration::server_of;
 use crate::config::Synthetic;
@@ -17,12 +17,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How often a simulated GitHub is worth a look while there are runners: it does not call.
-const LOOK: Duration = Duration::from_millis(200);
+/// Interval between two polls of the simulated GitHub while there are runners, since it sends no events to them.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Pretends to be a machine full of runners.
+/// A host of simulated runners.
 pub struct SyntheticHost {
-    /// In the names of its slots: the ledger still has those of other processes, and of dead ones, and has them destroyed.
+    /// A random part of the names of its slots, because the ledger can still have slots of other or earlier processes, and
+    /// destroys them.
     start: u64,
     http: reqwest::Client,
     clock: Arc<dyn Clock>,
@@ -35,15 +36,15 @@ pub struct SyntheticHost {
 struct State {
     booted: u64,
     claimed: u32,
-    knocked: u32,
-    slots: BTreeMap<SlotId, Pretended>,
+    called: u32,
+    slots: BTreeMap<SlotId, SyntheticSlot>,
 }
 
-struct Pretended {
+struct SyntheticSlot {
     running: Option<Running>,
     state: SlotState,
     since: DateTime<Utc>,
-    /// What becomes of it by itself.
+    /// The result of its next step.
     fate: Fate,
 }
 
@@ -58,15 +59,15 @@ struct Running {
     name: String,
     server: String,
     connected: bool,
-    /// Its hook never calls.
+    /// Its hook never calls the job gate.
     silent: bool,
-    /// Its job does not wait for an answer either.
+    /// Its job runs without an answer of the job gate.
     ungated: bool,
 }
 
-/// What the hook of a runner's job says.
+/// The job of a runner at the simulated GitHub.
 #[derive(Deserialize, Default)]
-struct Look {
+struct RunnerJob {
     job: Option<u64>,
     run: Option<u64>,
     attempt: Option<u32>,
@@ -74,7 +75,7 @@ struct Look {
 }
 
 impl SyntheticHost {
-    /// An empty host whose runners connect through `http`.
+    /// Returns an empty host whose runners connect through `http`.
     #[must_use]
     pub fn new(http: reqwest::Client, clock: Arc<dyn Clock>, behaviour: Synthetic) -> Self {
         Self {
@@ -91,12 +92,15 @@ impl SyntheticHost {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the simulated GitHub something of a runner. None when it has no such runner any more: an ephemeral one goes by
-    /// itself once its job is over.
-    async fn tell(&self, runner: &Running, what: &str) -> Result<Option<Look>, Failure> {
+    /// Sends an event of a runner to the simulated GitHub. Returns none if it has no such runner any more: an ephemeral runner
+    /// disappears when its job is over.
+    async fn send(&self, runner: &Running, what: &str) -> Result<Option<RunnerJob>, Failure> {
         let name = &runner.name;
-        let failed =
-            |error: reqwest::Error| Failure::Transient(format!("the simulated runner {name} cannot {what}: {error}"));
+        let failed = |error: reqwest::Error| {
+            Failure::Transient(format!(
+                "failed to send \"{what}\" for the simulated runner {name}: {error}"
+            ))
+        };
         let url = format!("{}/{what}", runner.server);
         let answer = self.http.post(url).send().await.map_err(failed)?;
         if answer.status() == StatusCode::NOT_FOUND {
@@ -106,46 +110,48 @@ impl SyntheticHost {
         answer.json().await.map(Some).map_err(failed)
     }
 
-    /// Lets happen to the environments what happens by itself.
-    async fn go_on(&self) -> Result<(), Failure> {
+    /// Advances the slots whose next step is due.
+    async fn advance(&self) -> Result<(), Failure> {
         let now = self.clock.now();
         let (boot, start) = (length(self.behaviour.boot), length(self.behaviour.start));
-        let mut to_look_at = Vec::new();
+        let mut to_poll = Vec::new();
         for (id, slot) in &mut self.lock().slots {
             match (&slot.state, &slot.running) {
                 (SlotState::Booting, _) if now - slot.since >= boot => {
                     slot.since += boot;
                     slot.state = match slot.fate {
                         Fate::Works => SlotState::Ready,
-                        Fate::Fails => SlotState::Ended(Ending::BootFailed("it is told to fail".to_owned())),
+                        Fate::Fails => {
+                            SlotState::Ended(Ending::BootFailed("synthetic.failing_boots is set".to_owned()))
+                        }
                     };
                 }
                 (SlotState::Claimed, Some(running)) if slot.fate == Fate::Works && now - slot.since >= start => {
-                    to_look_at.push((id.clone(), running.clone()));
+                    to_poll.push((id.clone(), running.clone()));
                 }
-                (SlotState::Open, Some(running)) => to_look_at.push((id.clone(), running.clone())),
+                (SlotState::Open, Some(running)) => to_poll.push((id.clone(), running.clone())),
                 _ => {}
             }
         }
-        for (id, running) in to_look_at {
-            self.look_after(&id, running, now).await?;
+        for (id, running) in to_poll {
+            self.poll(&id, running, now).await?;
         }
         Ok(())
     }
 
-    async fn look_after(&self, id: &SlotId, mut running: Running, now: DateTime<Utc>) -> Result<(), Failure> {
+    async fn poll(&self, id: &SlotId, mut running: Running, now: DateTime<Utc>) -> Result<(), Failure> {
         if !running.connected {
             let how = if running.ungated { "online" } else { "connect" };
-            self.tell(&running, how).await?;
+            self.send(&running, how).await?;
             running.connected = true;
         }
-        let look = self.tell(&running, "look").await?;
+        let look = self.send(&running, "look").await?;
         let mut state = self.lock();
         let Some(slot) = state.slots.get_mut(id) else {
             return Ok(());
         };
         let next = match (&slot.state, look) {
-            (SlotState::Open, None | Some(Look { job: None, .. })) => Some(SlotState::Ended(Ending::Exited)),
+            (SlotState::Open, None | Some(RunnerJob { job: None, .. })) => Some(SlotState::Ended(Ending::Exited)),
             (SlotState::Claimed, None) => Some(SlotState::Ended(Ending::Lost)),
             (SlotState::Claimed, Some(look)) if look.job.is_some() && !running.silent => {
                 Some(SlotState::AtGate(Hello {
@@ -185,13 +191,13 @@ impl RunnerHost for SyntheticHost {
         let fate = fate(state.booted, self.behaviour.failing_boots);
         state.booted += 1;
         let id = SlotId(format!("synthetic-{:016x}-{}", self.start, state.booted));
-        let pretended = Pretended {
+        let slot = SyntheticSlot {
             running: None,
             state: SlotState::Booting,
             since,
             fate,
         };
-        state.slots.insert(id.clone(), pretended);
+        state.slots.insert(id.clone(), slot);
         self.changed.notify_one();
         Ok(id)
     }
@@ -201,11 +207,11 @@ impl RunnerHost for SyntheticHost {
         let now = self.clock.now();
         let mut state = self.lock();
         let fate = fate(state.claimed.into(), self.behaviour.failing_starts);
-        let ungated = state.knocked < self.behaviour.open_gates;
-        let silent = ungated || state.knocked < self.behaviour.silent_hooks;
+        let ungated = state.called < self.behaviour.open_gates;
+        let silent = ungated || state.called < self.behaviour.silent_hooks;
         match state.slots.get_mut(slot) {
             Some(free) if free.state == SlotState::Ready => {
-                *free = Pretended {
+                *free = SyntheticSlot {
                     running: Some(Running {
                         name: runner.to_owned(),
                         server,
@@ -222,19 +228,19 @@ impl RunnerHost for SyntheticHost {
             None => return Err(Failure::Permanent(format!("there is no slot {}", slot.0))),
         }
         state.claimed += 1;
-        state.knocked += u32::from(fate == Fate::Works);
+        state.called += u32::from(fate == Fate::Works);
         self.changed.notify_one();
         Ok(())
     }
 
     async fn open_gate(&self, slot: &SlotId) -> Result<(), Failure> {
         let now = self.clock.now();
-        let nobody = || Failure::Permanent(format!("nobody is at the gate of slot {}", slot.0));
+        let no_job = || Failure::Permanent(format!("no job waits at the gate of slot {}", slot.0));
         let running = match self.lock().slots.get(slot) {
             Some(waiting) if matches!(waiting.state, SlotState::AtGate(_)) => waiting.running.clone(),
             _ => None,
         };
-        self.tell(&running.ok_or_else(nobody)?, "open").await?;
+        self.send(&running.ok_or_else(no_job)?, "open").await?;
         if let Some(waiting) = self.lock().slots.get_mut(slot) {
             waiting.state = SlotState::Open;
             waiting.since = now;
@@ -245,7 +251,7 @@ impl RunnerHost for SyntheticHost {
     async fn destroy(&self, slot: &SlotId) -> Result<(), Failure> {
         let running = self.lock().slots.get(slot).and_then(|slot| slot.running.clone());
         if let Some(running) = running.filter(|running| running.connected) {
-            self.tell(&running, "offline").await?;
+            self.send(&running, "offline").await?;
         }
         self.lock().slots.remove(slot);
         self.changed.notify_one();
@@ -253,8 +259,8 @@ impl RunnerHost for SyntheticHost {
     }
 
     async fn list(&self) -> Result<Vec<Slot>, Failure> {
-        self.go_on().await?;
-        let slot = |(id, slot): (&SlotId, &Pretended)| Slot {
+        self.advance().await?;
+        let slot = |(id, slot): (&SlotId, &SyntheticSlot)| Slot {
             id: id.clone(),
             runner: slot.running.as_ref().map(|running| running.name.clone()),
             state: slot.state.clone(),
@@ -269,7 +275,7 @@ impl RunnerHost for SyntheticHost {
             if quiet {
                 std::future::pending::<()>().await;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         };
         tokio::select! {
             () = self.changed.notified() => {}
@@ -291,12 +297,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slot_of_an_earlier_process_is_none_of_ours() {
+    async fn the_slots_of_an_earlier_process_are_not_listed() {
         let host = || SyntheticHost::new(reqwest::Client::new(), Arc::new(Still), Synthetic::default());
         let (before, after) = (host(), host());
         let old = before.boot().await.expect("a slot");
         let new = after.boot().await.expect("a slot");
-        after.destroy(&old).await.expect("it is gone");
+        after.destroy(&old).await.expect("destroyed");
         let left = after.list().await.expect("slots");
         assert_eq!(left.iter().map(|slot| &slot.id).collect::<Vec<_>>(), [&new]);
     }

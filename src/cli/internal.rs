@@ -1,0 +1,103 @@
+//! `jitgate internal`: what jitgate starts itself as, beside and inside slots. Not for people.
+
+use super::exit::{Exit, Failure, Outcome};
+use super::output;
+use crate::adapters::clock::SystemClock;
+use crate::adapters::hosts::{local, slots};
+use crate::domain::slot::Hello;
+use clap::Subcommand;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// Arguments of `internal`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// As what.
+    #[command(subcommand)]
+    pub part: Part,
+}
+
+/// As what.
+#[derive(Debug, Subcommand)]
+pub enum Part {
+    /// Keep the environment in a slot's folder; the order comes over stdin
+    Keep {
+        /// Folder of the slot
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Ask a job gate whether the job of this environment may begin
+    Hook {
+        /// Socket of the gate
+        #[arg(value_name = "SOCKET")]
+        socket: PathBuf,
+    },
+    /// Ask a job gate, then become the worker of the runner program
+    Worker {
+        /// Socket of the gate
+        #[arg(value_name = "SOCKET")]
+        socket: PathBuf,
+        /// The real worker
+        #[arg(value_name = "PROGRAM")]
+        program: PathBuf,
+        /// What it is started with
+        #[arg(value_name = "WORD", last = true)]
+        words: Vec<OsString>,
+    },
+}
+
+/// Runs `internal`.
+pub(super) fn run(args: Args) -> Outcome {
+    match args.part {
+        Part::Keep { folder } => keep(&folder),
+        Part::Hook { socket } => ask_to_begin(&socket),
+        Part::Worker { socket, program, words } => become_worker(&socket, &program, &words),
+    }
+}
+
+/// The keeper of one slot of the local host.
+fn keep(folder: &Path) -> Outcome {
+    // On this thread: environments die with the thread that started them.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, error))?;
+    let kept = runtime.block_on(local::keep(folder, &SystemClock));
+    kept.map_err(|error| Failure::new(Exit::RunnerHost, error))?;
+    Ok(Exit::Done)
+}
+
+/// Runs inside a slot, right before the first step of a job. Its output is in the job's log.
+fn ask_to_begin(socket: &Path) -> Outcome {
+    output::complain("jitgate: asking whether this job may run here");
+    let hello = Hello {
+        repository: variable("GITHUB_REPOSITORY"),
+        run_id: variable("GITHUB_RUN_ID"),
+        run_attempt: variable("GITHUB_RUN_ATTEMPT"),
+    };
+    match slots::ask_gate(socket, &hello) {
+        Ok(()) => {
+            output::complain("jitgate: it may");
+            Ok(Exit::Done)
+        }
+        Err(error) => {
+            output::complain(&format!("jitgate: {error}"));
+            Ok(Exit::Negative)
+        }
+    }
+}
+
+/// What the runner says of the job; none when it says nothing that makes sense.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what actions/runner tells its hooks is in the environment"
+)]
+fn variable<T: FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Stands in the place of the runner program's worker, and becomes it once the job may begin.
+fn become_worker(socket: &Path, program: &Path, words: &[OsString]) -> Outcome {
+    let error = slots::become_worker(socket, program, words);
+    output::complain(&format!("jitgate: {error}"));
+    Ok(Exit::Negative)
+}

@@ -1,0 +1,168 @@
+//! `jitgate repository`: which repository a configured name means.
+
+use super::exit::{Exit, Failure, Outcome};
+use super::one_repository::OneRepository;
+use super::output;
+use super::session::Session;
+use crate::app::repositories::pins;
+use crate::app::settings::Repository;
+use crate::config::Config;
+use crate::domain::alert::inert;
+use crate::domain::ids::RepositoryName;
+use crate::domain::pin::{RepositoryIds, Shown};
+use crate::ports::GitHub;
+use crate::ports::github::Purpose;
+use crate::runtime;
+use crate::telemetry::one_line;
+use anyhow::anyhow;
+use clap::Subcommand;
+use serde_json::json;
+
+/// Longest reason that is kept, in characters.
+const MAX_WHY: usize = 500;
+/// Longest name of a person that is kept, in characters.
+const MAX_NAME: usize = 100;
+
+/// Arguments of `repository`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  jitgate repository accept --repo octo-org/chem-model --why \"transferred to octo-org\"")]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done about repositories.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say that a repository which GitHub shows under a configured name is the one that is meant from now on
+    #[command(
+        after_help = "jitgate pins the ids of a repository and of its owner when GitHub first shows them, and serves no other one under the
+same name. After a transfer of yours, or after you made the repository anew, this command asks GitHub for the ids, shows
+the old and the new ones, and pins the new ones. Look at both before you believe that it is yours.
+
+Examples:
+  jitgate repository accept --why \"the only one that is configured was transferred\"
+  jitgate repository accept --repo octo-org/chem-model --why \"transferred to octo-org\" --by alice --json
+
+Exit codes: 0 these ids are pinned, now or before; 1 the configuration names others, or GitHub shows no such repository;
+4 GitHub did not answer; 5 the store."
+    )]
+    Accept(Accept),
+}
+
+/// Which repository, and who accepts it.
+#[derive(Debug, clap::Args)]
+pub struct Accept {
+    /// The repository; may be left out where only one is configured
+    #[command(flatten)]
+    pub which: OneRepository,
+    /// Why it is right; kept with the ids
+    #[arg(long, value_name = "TEXT", required = true)]
+    pub why: String,
+    /// Who accepts it. By default the login name
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+}
+
+/// Runs `repository`.
+pub(super) async fn run(args: Args, session: &Session) -> Outcome {
+    let Command::Accept(args) = args.command;
+    let named = args.which.name()?;
+    let why = inert(args.why.trim(), MAX_WHY);
+    if why.is_empty() {
+        let error = anyhow!("--why is empty, and it is kept for whoever asks later");
+        return Err(Failure::new(Exit::Usage, error).remedy("say why the repository is right"));
+    }
+    let by = inert(&args.by.clone().unwrap_or_else(runtime::login_name), MAX_NAME);
+    let repository = meant(session.config()?, named.as_ref())?;
+    session.store()?;
+    let shown = ask(session.github()?.as_ref(), &repository.name).await?;
+    let configured = repository.configured_ids;
+    if configured.contradict(&shown.ids) {
+        let error = anyhow!(
+            "{}: GitHub shows {}, and the configuration says {configured}",
+            repository.name,
+            shown.ids
+        );
+        return Err(Failure::new(Exit::Negative, error)
+            .remedy("if GitHub is right, change id and owner_id of that [[repositories]] table"));
+    }
+    pin(session, &repository, &shown, (&by, &why)).await
+}
+
+/// The configured repository that is meant.
+fn meant(config: &Config, named: Option<&RepositoryName>) -> Result<Repository, Failure> {
+    let mut repositories = runtime::repositories(config);
+    repositories.retain(|repository| named.is_none_or(|named| repository.name.matches(named.as_str())));
+    match (repositories.len(), repositories.pop(), named) {
+        (1, Some(only), _) => Ok(only),
+        (0, _, Some(named)) => {
+            let remedy = format!("add a [[repositories]] table with full_name = \"{named}\"");
+            Err(Failure::new(Exit::Configuration, anyhow!("{named} is not configured")).remedy(remedy))
+        }
+        (0, ..) => Err(
+            Failure::new(Exit::Configuration, anyhow!("no repository is configured"))
+                .remedy("add a [[repositories]] table with full_name = \"OWNER/NAME\""),
+        ),
+        _ => Err(
+            Failure::new(Exit::Usage, anyhow!("more than one repository is configured"))
+                .remedy("say which one: --repo OWNER/NAME"),
+        ),
+    }
+}
+
+async fn ask(github: &dyn GitHub, name: &RepositoryName) -> Result<Shown, Failure> {
+    let remedy =
+        "after a rename set repositories.full_name to the new name; otherwise see that the app or token has access";
+    match github.repository(name, Purpose::Judge).await {
+        Ok(Some(shown)) => Ok(shown),
+        Ok(None) => {
+            Err(Failure::new(Exit::Negative, anyhow!("{name}: GitHub shows no such repository")).remedy(remedy))
+        }
+        Err(failure) => Err(Failure::new(Exit::Github, anyhow!("{name}: {failure}")).remedy(remedy)),
+    }
+}
+
+async fn pin(session: &Session, repository: &Repository, shown: &Shown, (by, why): (&str, &str)) -> Outcome {
+    let (ledger, name) = (session.store()?.ledger.as_ref(), &repository.name);
+    let old = pins::pinned(ledger, repository).await.map_err(Failure::of_store)?;
+    let changed = old != shown.ids;
+    if changed {
+        pins::accept(ledger, name, shown.ids, (by, why), session.clock.now())
+            .await
+            .map_err(Failure::of_store)?;
+    }
+    let alerts = session.alerts()?;
+    for key in [pins::taken_over(name), pins::renamed(name)] {
+        alerts.over(&key, None).await.map_err(Failure::of_store)?;
+    }
+    if !name.matches(&shown.full_name) {
+        output::complain(&format!(
+            "jitgate: GitHub calls it {} now; set repositories.full_name to that, or its deliveries are ignored",
+            one_line(&shown.full_name)
+        ));
+    }
+    let json = json!({
+        "repository": name, "old": old, "new": shown.ids, "changed": changed,
+        "by": changed.then_some(by), "why": changed.then_some(why),
+    });
+    session.answer(&json, |out| {
+        writeln!(out, "{name}")?;
+        writeln!(out, "  old  {}", in_words(&old))?;
+        writeln!(out, "  new  {}", in_words(&shown.ids))?;
+        match changed {
+            true => writeln!(out, "accepted by {by}: {why}"),
+            false => writeln!(out, "it is pinned already"),
+        }
+    })?;
+    Ok(Exit::Done)
+}
+
+fn in_words(ids: &RepositoryIds) -> String {
+    match ids.id {
+        Some(_) => ids.to_string(),
+        None => "never seen".to_owned(),
+    }
+}

@@ -1,0 +1,102 @@
+//! `jitgate runner`: runners as the ledger knows them.
+
+use super::exit::{Failure, Outcome};
+use super::list::ListArgs;
+use super::session::Session;
+use super::table::{self, or_dash, time};
+use crate::app::runners::list::{self, Asked, Listed, Roster, Waiting};
+use crate::domain::runner::{Outcome as Ending, RunnerState};
+use crate::domain::text::one_of;
+use clap::Subcommand;
+use std::io::{self, Write};
+
+/// Arguments of `runner`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  jitgate runner list
+  jitgate runner list --all --repo octo-org/chem-model")]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done with runners.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List runners, the one that changed last first, and the jobs that wait for one
+    #[command(after_help = "Examples:
+  jitgate runner list
+  jitgate runner list --state running --state gated
+  jitgate runner list --all --repo octo-org/chem-model --limit 20
+  jitgate runner list --json
+
+`jitgate why JOB_ID` tells what became of one job and its runners.")]
+    List(List),
+}
+
+/// Arguments of `runner list`.
+#[derive(Debug, clap::Args)]
+pub struct List {
+    /// State of the runners; can be given more than once. Jobs that wait are left out then
+    #[arg(long = "state", value_name = "STATE", value_parser = state)]
+    states: Vec<RunnerState>,
+    #[command(flatten)]
+    list: ListArgs,
+    /// Include runners of which nothing is left
+    #[arg(long)]
+    all: bool,
+}
+
+fn state(word: &str) -> Result<RunnerState, String> {
+    one_of(&RunnerState::ALL, RunnerState::as_str, word)
+}
+
+/// Runs `runner`.
+pub(super) async fn run(args: Args, session: &Session) -> Outcome {
+    let Command::List(args) = args.command;
+    let asked = Asked {
+        states: args.states,
+        repository: args.list.repository.clone(),
+        all: args.all,
+        limit: args.list.limit,
+    };
+    let ledger = session.store()?.ledger.as_ref();
+    let roster = list::call(ledger, &asked).await.map_err(Failure::of_store)?;
+    let count = roster.runners.len().max(roster.waiting.len());
+    args.list.print(session, &roster, count, |out| print(out, &roster))
+}
+
+fn print(out: &mut dyn Write, roster: &Roster) -> io::Result<()> {
+    let heading = ["NAME", "STATE", "OUTCOME", "REPOSITORY", "JOB", "SINCE", "ID"];
+    table::print(out, heading, roster.runners.iter().map(runner))?;
+    if roster.waiting.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let heading = ["WAITING JOB", "REPOSITORY", "SINCE", "NOT BEFORE", "RUNNER"];
+    table::print(out, heading, roster.waiting.iter().map(waiting))
+}
+
+fn runner(listed: &Listed) -> [String; 7] {
+    let runner = &listed.runner;
+    [
+        runner.name.clone(),
+        runner.state.as_str().to_owned(),
+        or_dash(runner.outcome.map(Ending::as_str)),
+        runner.repository.to_string(),
+        runner.job.to_string(),
+        or_dash(listed.since.map(time)),
+        or_dash(runner.id),
+    ]
+}
+
+fn waiting(waiting: &Waiting) -> [String; 5] {
+    [
+        waiting.job.to_string(),
+        waiting.repository.to_string(),
+        time(waiting.since),
+        or_dash(waiting.not_before.map(time)),
+        or_dash(waiting.holder.as_ref()),
+    ]
+}
