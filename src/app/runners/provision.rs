@@ -1,8 +1,8 @@
-//! Makes one just-in-time runner for one job, in an environment that is there.
+//! Makes one just-in-time runner for one job, in a ready slot.
 //!
-//! The job is decided on again unless that was done a moment ago: what was true when it was queued need not be true when
-//! its turn comes. The name goes into the ledger before the request goes out. A request without an answer is never
-//! repeated: the runner ends, whatever bears its name is removed, and the job's next runner has another name.
+//! The job is decided on again unless that happened a moment ago, because its facts can have changed in the queue. The
+//! name is stored before the request is sent. A request without an answer is never repeated: the runner ends, any
+//! runner at GitHub with its name is removed, and the next runner of the job has another name.
 
 use super::lifecycle;
 use super::record::{advance_runner, change_runner};
@@ -28,7 +28,7 @@ use crate::ports::{Event, Failure, RunnerHost};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
-/// Makes a runner for a job that waits, in a slot that is ready.
+/// Makes a runner for a waiting job, in a ready slot.
 pub(in crate::app) async fn serve(
     ctx: &Context,
     host: &dyn RunnerHost,
@@ -47,7 +47,7 @@ pub(in crate::app) async fn serve(
     };
     match record.service {
         Service::Wanted => {}
-        // A crash came between the two records: the job is owed a runner, or nothing.
+        // A crash separated the two records. The decision below shows if the job needs a runner.
         Service::Unwanted => {
             let now = ctx.clock.now();
             change_job(ctx, job, |record| {
@@ -63,7 +63,7 @@ pub(in crate::app) async fn serve(
         return Ok(());
     }
     if let Some(until) = ctx.github.jit_not_before() {
-        // A request would be refused, and its name used up for nothing.
+        // GitHub would refuse the request, and the name would be used up.
         waiting::change(ctx, job, |want| want.not_before = Some(until)).await?;
         return Ok(());
     }
@@ -81,7 +81,7 @@ pub(in crate::app) async fn serve(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Clearance {
     Granted,
-    /// The job was put off or closed.
+    /// The job was delayed or closed.
     Withheld,
 }
 
@@ -112,7 +112,7 @@ async fn clear_admission(
             waiting::change(ctx, job, |want| want.tries = 0).await?;
             return Ok(Clearance::Granted);
         }
-        // The pool sees for itself when that is over.
+        // The pool checks the quarantine itself.
         AdmissionVerdict::Hold if decision.admission.reasons == [Reason::Quarantined] => {}
         AdmissionVerdict::Hold => {
             let next = ctx.clock.now() + backoff(want.tries, 0.0);
@@ -126,8 +126,8 @@ async fn clear_admission(
     Ok(Clearance::Withheld)
 }
 
-/// Checks that the name still means the pinned repository, by GitHub's word of this moment: the request for a runner goes to
-/// the owner of the name.
+/// Checks that the name still belongs to the pinned repository, by the current answer of GitHub: the request for a
+/// runner goes to the owner of the name.
 async fn clear_repository(ctx: &Context, repository: &Repository, want: &Want) -> Result<Clearance, Failure> {
     let job = want.event.job.id;
     let until = match pins::look(ctx, repository).await {
@@ -137,12 +137,12 @@ async fn clear_repository(ctx: &Context, repository: &Repository, want: &Want) -
             return Ok(Clearance::Withheld);
         }
         Ok(Meaning::Nothing) => {
-            tracing::warn!(job = job.0, "GitHub shows no repository {}", repository.name);
+            tracing::warn!(job = job.0, "GitHub does not know repository {}", repository.name);
             None
         }
         Err(Failure::RateLimited { until, .. }) => Some(until),
         Err(failure) => {
-            tracing::warn!(job = job.0, %failure, "GitHub does not say which repository {} is", repository.name);
+            tracing::warn!(job = job.0, %failure, "failed to identify repository {}", repository.name);
             None
         }
     };
@@ -172,12 +172,13 @@ async fn make(
     match answer {
         Ok(JitOutcome::Made(runner)) => start(ctx, host, repository, job.id, name, slot, runner).await,
         Ok(JitOutcome::NameTaken) => lifecycle::end(ctx, name, Outcome::NameTaken, None).await,
-        // Asked for again, after the same waits as when there is no answer: a refusal can pass, or be put right by a person.
+        // A refusal can pass, or a person can correct its cause, so the request is repeated after the same delays as a
+        // lost answer.
         Ok(JitOutcome::Refused(why)) | Err(Failure::Permanent(why)) => {
             tracing::warn!(
                 job = job.id.0,
                 why,
-                "GitHub makes no runner for job {}: it is asked again",
+                "GitHub refused a runner for job {}; the request is repeated",
                 job.id
             );
             lifecycle::end(ctx, name, Outcome::Refused, Some(&why)).await
@@ -219,12 +220,12 @@ async fn start(
         record.state.is_alive()
     });
     if is_alive.await? != Some(true) {
-        // The job was cancelled meanwhile, and nothing of its runner was there yet to be removed.
+        // The job was cancelled meanwhile, when its runner could not be removed yet.
         ctx.github.delete_runner(&repository.scope, id).await?;
         return lifecycle::tear_down(ctx, name).await;
     }
     if let Err(failure) = host.claim(slot, name, config).await {
-        // A machine that is short of something for a moment takes no attempt from the job.
+        // A machine with a temporary shortage costs the job no attempt.
         let outcome = match failure {
             Failure::Permanent(_) => Outcome::BootFailed,
             Failure::Transient(_) | Failure::RateLimited { .. } => Outcome::Lost,
