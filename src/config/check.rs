@@ -44,8 +44,8 @@ impl<'a> Check<'a> {
             self.github_proxy = shown;
             return proxies;
         }
-        let remedy = "give http://HOST:PORT or https://HOST:PORT, or none";
-        self.problem("github.proxy", "is no proxy that can be used", remedy);
+        let remedy = "use http://HOST:PORT, https://HOST:PORT or none";
+        self.problem("github.proxy", "is not a usable proxy", remedy);
         Proxies::default()
     }
 

@@ -1,6 +1,6 @@
 //! Facts about a job from GitHub and the ledger, separate from the conclusions.
 
-use super::event::{Job, JobStatus, UNSAID_ATTEMPT};
+use super::event::{Job, JobEvent, JobStatus, UNSAID_ATTEMPT};
 use super::ids::{AccountId, JobId, RepositoryId, RunId, RunnerId};
 use super::pin::RepositoryIds;
 use super::policy::Permission;
@@ -82,6 +82,15 @@ impl Facts {
             Some(None) => Fact::NotAsked,
             Some(Some(fact)) => fact.clone(),
         }
+    }
+
+    /// Returns true if the event or GitHub's run belongs to a repository other than the pinned one. Before the first
+    /// pin, it compares the two with each other.
+    #[must_use]
+    pub fn show_another_repository(&self, event: &JobEvent) -> bool {
+        let run = self.run.known().map(Run::of).unwrap_or_default();
+        let pinned = self.ledger.pinned.or(run);
+        pinned.contradict(&event.ids) || pinned.contradict(&run)
     }
 }
 

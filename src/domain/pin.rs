@@ -1,8 +1,6 @@
 //! Pinned repository ids. Anyone can take over the name of a renamed account or repository, but not its id. The ids are
 //! pinned at first sight from GitHub's own answer, and a different id under the same name is a different repository.
 
-use super::event::JobEvent;
-use super::facts::Facts;
 use super::ids::{AccountId, RepositoryId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -58,15 +56,6 @@ pub struct Shown {
     pub full_name: String,
     /// True if the repository is public.
     pub is_public: bool,
-}
-
-/// Returns true if the event or GitHub's run belongs to a repository other than the pinned one. Before the first pin,
-/// it compares the two with each other.
-#[must_use]
-pub fn is_changed(event: &JobEvent, facts: &Facts) -> bool {
-    let run = facts.run.known().map(|run| run.of()).unwrap_or_default();
-    let pinned = facts.ledger.pinned.or(run);
-    pinned.contradict(&event.ids) || pinned.contradict(&run)
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use super::admission::{self, Missing, asks_for_a_runner, refusals_at_hand};
 use super::event::{Action, JobEvent};
 use super::facts::{Fact, Facts, User};
 use super::labels::LabelsClass;
-use super::pin;
 use super::policy::Policy;
 use super::routing::{self, RoutingState, RoutingVerdict, Situation};
 use super::trust::{self, Trust, pulls_at_head};
@@ -45,7 +44,7 @@ pub fn next(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>
         return Some(Question::LiveJob);
     }
     let mismatch = facts.live_job.known().is_some_and(|live| !live.agrees_with(&event.job));
-    if event.job.was_skipped() || mismatch || pin::is_changed(event, facts) {
+    if event.job.was_skipped() || mismatch || facts.show_another_repository(event) {
         return None;
     }
     if facts.run.is_unasked() {

@@ -4,9 +4,6 @@
 use super::source::{Source, use_trees};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Folders that still have cycles.
-const UNTANGLED_LATER: &[&str] = &["app", "domain"];
-
 /// Which file holds what.
 struct Crate<'a> {
     /// Files and folders by their place in the crate.
@@ -100,17 +97,11 @@ pub(crate) fn cycles(sources: &[Source]) -> Vec<String> {
         };
         let is_in_it = |other: &&&str| way(&imports, file, other).is_some() && way(&imports, other, file).is_some();
         let knot: BTreeSet<&str> = imports.keys().filter(is_in_it).copied().collect();
-        let is_tolerated = |file: &&str| {
-            let folder = file.split('/').nth(1);
-            folder.is_some_and(|folder| UNTANGLED_LATER.contains(&folder))
-        };
-        if !knot.iter().all(is_tolerated) {
-            found.push(format!(
-                "{file}: is one of {} files that import each other: {}",
-                knot.len(),
-                cycle.join(" -> ")
-            ));
-        }
+        found.push(format!(
+            "{file}: is one of {} files that import each other: {}",
+            knot.len(),
+            cycle.join(" -> ")
+        ));
         known.extend(knot);
     }
     found

@@ -8,7 +8,6 @@ use crate::domain::alert::AlertKind;
 use crate::domain::event::Action as EventAction;
 use crate::domain::facts::{Admitted, Facts};
 use crate::domain::labels::LabelsClass;
-use crate::domain::pin;
 use crate::domain::policy::Mode;
 use crate::domain::reason::Reason;
 use crate::domain::routing::{self, RoutingState, RoutingVerdict, Situation};
@@ -39,7 +38,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
         }
         return record(input, not_judged(), RoutingVerdict::Unjudged, none(), steps);
     }
-    if pin::is_changed(event, facts) {
+    if facts.show_another_repository(event) {
         return of_another_repository(input, steps);
     }
     let judgement = judge_trust(input);
