@@ -62,7 +62,7 @@ pub(in crate::app) async fn change<T>(
     records::change(ctx.ledger.as_ref(), &job.to_string(), ctx.settings.retention, change).await
 }
 
-/// Leaves a job alone until a time, after one more try that came to nothing.
+/// Delays a waiting job until a time, after an attempt that failed.
 pub(in crate::app) async fn put_off(ctx: &Context, job: JobId, until: DateTime<Utc>) -> Result<(), Failure> {
     change(ctx, job, |waiting| {
         waiting.tries += 1;
