@@ -3,7 +3,7 @@
 //! The ledger changes before any action and before the acknowledgement. After a crash, the delivery returns when its
 //! lease ends; the worker then does the pending actions and finds the others done.
 
-use super::lease::{self, LEASE};
+use super::lease::{self, LEASE_TIMEOUT};
 use super::process::{self, Request, Stage};
 use crate::app::context::Context;
 use crate::app::jobs::record::load_job;
@@ -63,7 +63,7 @@ pub async fn run(ctx: &Arc<Context>, consumer: &str, stop: impl Future<Output = 
         while let Ok(place) = free.clone().try_acquire_owned() {
             places.push(place);
         }
-        match ctx.queue.claim(consumer, places.len(), LEASE).await {
+        match ctx.queue.claim(consumer, places.len(), LEASE_TIMEOUT).await {
             Ok(leases) if leases.is_empty() => tokio::select! {
                 () = &mut stop => break,
                 () = ctx.queue.wait(CLAIM_INTERVAL) => {}
@@ -101,7 +101,7 @@ pub async fn run(ctx: &Arc<Context>, consumer: &str, stop: impl Future<Output = 
 pub async fn run_until_idle(ctx: &Context, consumer: &str) -> Result<usize, Failure> {
     let mut count = 0;
     loop {
-        let leases = ctx.queue.claim(consumer, 1, LEASE).await?;
+        let leases = ctx.queue.claim(consumer, 1, LEASE_TIMEOUT).await?;
         if leases.is_empty() {
             return Ok(count);
         }

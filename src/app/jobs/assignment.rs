@@ -21,7 +21,7 @@
 use super::record::change_job;
 use super::waiting;
 use crate::app::context::Context;
-use crate::app::records::{self, Holder, JobRecord, RunnerRecord, Want};
+use crate::app::records::{self, Holder, JobRecord, RunnerRecord, WaitingRecord};
 use crate::app::runners::record::change_runner;
 use crate::domain::facts::Admitted;
 use crate::domain::ids::JobId;
@@ -46,7 +46,7 @@ pub(in crate::app) enum Assigned {
 /// Assigns the next runner to a job. The name of the runner is stored before GitHub is asked for it.
 pub(in crate::app) async fn assign(
     ctx: &Context,
-    want: &Want,
+    waiting: &WaitingRecord,
     job: &JobRecord,
     slot: &SlotId,
 ) -> Result<Assigned, Failure> {
@@ -58,15 +58,15 @@ pub(in crate::app) async fn assign(
         runner: name.clone(),
         since: now,
     };
-    let is_ours = waiting::change(ctx, job.id, |want| {
-        let is_free = want.holder.is_none();
-        want.holder.get_or_insert_with(|| holder.clone());
+    let is_ours = waiting::change(ctx, job.id, |waiting| {
+        let is_free = waiting.holder.is_none();
+        waiting.holder.get_or_insert_with(|| holder.clone());
         is_free
     });
     if is_ours.await? != Some(true) {
         return Ok(Assigned::Held);
     }
-    let repository = want.repository.clone();
+    let repository = waiting.repository.clone();
     let runner = RunnerRecord::named(name.clone(), &settings.instance, repository, job.id, &slot.0, now);
     records::update(ctx.ledger.as_ref(), &name, settings.retention, |record| {
         *record = Some(runner.clone());
@@ -109,9 +109,9 @@ pub(in crate::app) async fn swap(ctx: &Context, runner: &RunnerRecord, job: &Job
         record.service == Service::Wanted && record.progress.is_past_queued()
     })
     .await?;
-    waiting::change(ctx, other, |want| {
-        if let Some(holder) = want.holder.take_if(|holder| holder.runner == name) {
-            want.holder = spare.map(|spare| Holder {
+    waiting::change(ctx, other, |waiting| {
+        if let Some(holder) = waiting.holder.take_if(|holder| holder.runner == name) {
+            waiting.holder = spare.map(|spare| Holder {
                 runner: spare.to_owned(),
                 ..holder
             });
@@ -127,8 +127,8 @@ pub(in crate::app) async fn swap(ctx: &Context, runner: &RunnerRecord, job: &Job
         record.advance(ServiceEvent::Name, now, what);
     })
     .await?;
-    waiting::change(ctx, job, |want| {
-        want.holder = Some(Holder {
+    waiting::change(ctx, job, |waiting| {
+        waiting.holder = Some(Holder {
             instance: runner.instance.clone(),
             runner: name.to_owned(),
             since: now,
@@ -228,9 +228,9 @@ pub(in crate::app) async fn release(ctx: &Context, runner: &RunnerRecord) -> Res
         return Ok(None);
     };
     if is_wanted {
-        waiting::change(ctx, runner.job, |want| {
-            if want.holder.take_if(|holder| holder.runner == runner.name).is_some() {
-                want.not_before = wait.map(|wait| now + wait);
+        waiting::change(ctx, runner.job, |waiting| {
+            if waiting.holder.take_if(|holder| holder.runner == runner.name).is_some() {
+                waiting.not_before = wait.map(|wait| now + wait);
             }
         })
         .await?;
@@ -249,8 +249,8 @@ pub(in crate::app) async fn take_over(ctx: &Context, job: JobId, holder: &Holder
         }
     })
     .await?;
-    waiting::change(ctx, job, |want| {
-        want.holder.take_if(|held| held == holder);
+    waiting::change(ctx, job, |waiting| {
+        waiting.holder.take_if(|held| held == holder);
     })
     .await?;
     Ok(())

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// The time after which an unrenewed claim expires.
-const LEASE: Duration = Duration::from_secs(15);
+const LEASE_TIMEOUT: Duration = Duration::from_secs(15);
 /// The interval of renewals. A copy of a worker is detected within this time.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(3);
 /// The interval at which a waiting worker checks the claim.
@@ -124,7 +124,7 @@ impl Claim {
     async fn write_over(&self, found: Option<&InstanceRecord>) -> Result<bool, Failure> {
         let mut held = self.held.lock().await;
         let ours = self.record(found.map_or(0, |found| found.beat.wrapping_add(1)));
-        let is_ours = records::update(self.ledger.as_ref(), &self.name, LEASE, |record| {
+        let is_ours = records::update(self.ledger.as_ref(), &self.name, LEASE_TIMEOUT, |record| {
             let is_unchanged = record.as_ref() == found;
             if is_unchanged {
                 *record = Some(ours.clone());
@@ -149,7 +149,7 @@ impl Claim {
         let beat = records::update(
             self.ledger.as_ref(),
             &self.name,
-            LEASE,
+            LEASE_TIMEOUT,
             |record: &mut Option<InstanceRecord>| {
                 let next = match record {
                     // The store was unreachable for longer than the lease, or has lost the record.

@@ -12,7 +12,7 @@ use crate::app::events::process::{Processed, Request, Stage, process_event};
 use crate::app::jobs::assignment::{self, Assigned};
 use crate::app::jobs::record::{change_job, load_job};
 use crate::app::jobs::waiting;
-use crate::app::records::{self, JobRecord, Want};
+use crate::app::records::{self, JobRecord, WaitingRecord};
 use crate::app::repositories::pins::{self, Meaning};
 use crate::app::settings::Repository;
 use crate::domain::admission::AdmissionVerdict;
@@ -36,11 +36,11 @@ pub(in crate::app) async fn serve(
     slot: &SlotId,
 ) -> Result<(), Failure> {
     let ledger = ctx.ledger.as_ref();
-    let Some(want) = records::load::<Want>(ledger, &job.to_string()).await? else {
+    let Some(waiting) = records::load::<WaitingRecord>(ledger, &job.to_string()).await? else {
         return Ok(());
     };
     let (Some(repository), Some(record)) = (
-        ctx.settings.repository(want.repository.as_str()),
+        ctx.settings.repository(waiting.repository.as_str()),
         load_job(ctx, job).await?,
     ) else {
         return waiting::forget(ctx, job).await;
@@ -59,19 +59,19 @@ pub(in crate::app) async fn serve(
             return waiting::forget(ctx, job).await;
         }
     }
-    if clear_admission(ctx, repository, &want, &record).await? == Clearance::Withheld {
+    if clear_admission(ctx, repository, &waiting, &record).await? == Clearance::Withheld {
         return Ok(());
     }
     if let Some(until) = ctx.github.jit_not_before() {
         // GitHub would refuse the request, and the name would be used up.
-        waiting::change(ctx, job, |want| want.not_before = Some(until)).await?;
+        waiting::change(ctx, job, |waiting| waiting.not_before = Some(until)).await?;
         return Ok(());
     }
-    if clear_repository(ctx, repository, &want).await? == Clearance::Withheld {
+    if clear_repository(ctx, repository, &waiting).await? == Clearance::Withheld {
         return Ok(());
     }
-    match assignment::assign(ctx, &want, &record, slot).await? {
-        Assigned::Runner(name) => make(ctx, host, repository, &want, &name, slot).await,
+    match assignment::assign(ctx, &waiting, &record, slot).await? {
+        Assigned::Runner(name) => make(ctx, host, repository, &waiting, &name, slot).await,
         Assigned::Overtaken(name) => lifecycle::end(ctx, &name, Outcome::Cancelled, None).await,
         Assigned::Held => Ok(()),
     }
@@ -89,33 +89,36 @@ enum Clearance {
 async fn clear_admission(
     ctx: &Context,
     repository: &Repository,
-    want: &Want,
+    waiting: &WaitingRecord,
     record: &JobRecord,
 ) -> Result<Clearance, Failure> {
-    let job = want.event.job.id;
+    let job = waiting.event.job.id;
     let fresh = |decision: &Decision| {
         let age = ctx.clock.now() - decision.decided_at;
         decision.actions.contains(&Action::Provision) && age < PULLS_AT_ADMISSION
     };
-    if record.entry(&want.delivery).is_some_and(|entry| fresh(&entry.decision)) {
+    if record
+        .entry(&waiting.delivery)
+        .is_some_and(|entry| fresh(&entry.decision))
+    {
         return Ok(Clearance::Granted);
     }
     let request = Request {
-        delivery: &want.delivery,
-        received_at: want.received_at,
-        attempts: want.tries,
+        delivery: &waiting.delivery,
+        received_at: waiting.received_at,
+        attempts: waiting.tries,
         stage: Stage::Provision,
     };
-    let Processed { decision, not_before } = process_event(ctx, &request, repository, &want.event).await?;
+    let Processed { decision, not_before } = process_event(ctx, &request, repository, &waiting.event).await?;
     match decision.admission.verdict {
         AdmissionVerdict::Admit => {
-            waiting::change(ctx, job, |want| want.tries = 0).await?;
+            waiting::change(ctx, job, |waiting| waiting.tries = 0).await?;
             return Ok(Clearance::Granted);
         }
         // The pool checks the quarantine itself.
         AdmissionVerdict::Hold if decision.admission.reasons == [Reason::Quarantined] => {}
         AdmissionVerdict::Hold => {
-            let next = ctx.clock.now() + backoff(want.tries, 0.0);
+            let next = ctx.clock.now() + backoff(waiting.tries, 0.0);
             waiting::put_off(ctx, job, not_before.map_or(next, |until| until.max(next))).await?;
         }
         AdmissionVerdict::Deny | AdmissionVerdict::None => {
@@ -128,9 +131,13 @@ async fn clear_admission(
 
 /// Checks that the name still belongs to the pinned repository, by the current answer of GitHub: the request for a
 /// runner goes to the owner of the name.
-async fn clear_repository(ctx: &Context, repository: &Repository, want: &Want) -> Result<Clearance, Failure> {
-    let job = want.event.job.id;
-    let until = match pins::look(ctx, repository).await {
+async fn clear_repository(
+    ctx: &Context,
+    repository: &Repository,
+    waiting: &WaitingRecord,
+) -> Result<Clearance, Failure> {
+    let job = waiting.event.job.id;
+    let until = match pins::check(ctx, repository).await {
         Ok(Meaning::Same) => return Ok(Clearance::Granted),
         Ok(Meaning::Changed) => {
             assignment::close(ctx, job, &format!("gets no runner: {}", Reason::RepositoryChanged)).await?;
@@ -146,7 +153,7 @@ async fn clear_repository(ctx: &Context, repository: &Repository, want: &Want) -
             None
         }
     };
-    let next = ctx.clock.now() + backoff(want.tries, 0.0);
+    let next = ctx.clock.now() + backoff(waiting.tries, 0.0);
     waiting::put_off(ctx, job, until.map_or(next, |until| until.max(next))).await?;
     Ok(Clearance::Withheld)
 }
@@ -155,11 +162,11 @@ async fn make(
     ctx: &Context,
     host: &dyn RunnerHost,
     repository: &Repository,
-    want: &Want,
+    waiting: &WaitingRecord,
     name: &str,
     slot: &SlotId,
 ) -> Result<(), Failure> {
-    let job = &want.event.job;
+    let job = &waiting.event.job;
     let request = JitRequest {
         name: name.to_owned(),
         runner_group_id: repository.runner_group_id,
@@ -195,8 +202,8 @@ async fn make(
 
 async fn put_off(ctx: &Context, job: JobId, until: DateTime<Utc>) -> Result<(), Failure> {
     let latest = ctx.clock.now() + TimeDelta::hours(1);
-    waiting::change(ctx, job, |want| {
-        want.not_before = want.not_before.max(Some(until.min(latest)));
+    waiting::change(ctx, job, |waiting| {
+        waiting.not_before = waiting.not_before.max(Some(until.min(latest)));
     })
     .await?;
     Ok(())
