@@ -14,7 +14,7 @@
 
 use super::recent::Recent;
 use crate::app::settings::Repository;
-use crate::domain::admission::GONE_ATTEMPTS;
+use crate::domain::admission::MIN_GONE_ATTEMPTS;
 use crate::domain::event::JobEvent;
 use crate::domain::facts::{Facts, Pull, Run, Variable};
 use crate::domain::ids::{RepositoryName, RunId};
@@ -102,7 +102,7 @@ pub(super) fn changes_key(repository: &RepositoryName, facts: &Facts, numbers: &
 
 /// Before a runner is made the latest answer counts; a run that is refused by itself gets none.
 pub(super) fn max_age_of_pulls(repository: &Repository, event: &JobEvent, facts: &Facts) -> TimeDelta {
-    if facts.ledger.at_gate || matches!(facts.ledger.attempts, 1..=GONE_ATTEMPTS) {
+    if facts.ledger.at_gate || matches!(facts.ledger.attempts, 1..=MIN_GONE_ATTEMPTS) {
         // Something was missing before, which an answer that is remembered lacks too.
         return TimeDelta::zero();
     }
