@@ -22,13 +22,13 @@ pub(super) struct RunnersQuery {
 /// `GET /api/v1/runners`: returns the runners, the last changed first, at most 1000.
 pub(super) async fn runners(state: Data<AdminState>, query: Result<Query<RunnersQuery>, Error>) -> HttpResponse {
     list::answer(query, async |query: RunnersQuery| {
-        let asked = Asked {
+        let filter = Asked {
             states: list::words(query.state.as_deref(), &RunnerState::ALL, RunnerState::as_str)?,
             repository: query.repository,
             all: query.all.unwrap_or_default(),
             limit: list::limit(query.limit, roster::LISTED),
         };
-        Ok(roster::call(state.ctx.ledger.as_ref(), &asked).await?)
+        Ok(roster::call(state.ctx.ledger.as_ref(), &filter).await?)
     })
     .await
 }

@@ -265,14 +265,14 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// Converts the repository to a fact. `asked` is the name that it was requested by.
-    pub(super) fn into_fact(self, asked: &RepositoryName) -> pin::Shown {
+    /// Converts the repository to a fact. `requested` is the name that it was requested by.
+    pub(super) fn into_fact(self, requested: &RepositoryName) -> pin::Shown {
         pin::Shown {
             ids: RepositoryIds {
                 id: Some(RepositoryId(self.id)),
                 owner_id: self.owner.and_then(|owner| owner.id).map(AccountId),
             },
-            full_name: self.full_name.unwrap_or_else(|| asked.to_string()),
+            full_name: self.full_name.unwrap_or_else(|| requested.to_string()),
             is_public: !self.private,
         }
     }

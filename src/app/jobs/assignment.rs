@@ -29,6 +29,7 @@ use crate::domain::job::{Progress, Service, ServiceEvent};
 use crate::domain::runner::{Outcome, runner_name};
 use crate::domain::slot::SlotId;
 use crate::ports::Failure;
+use chrono::{DateTime, Utc};
 
 /// The result of [`assign`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,8 +160,8 @@ pub(in crate::app) async fn start(
     runner: &RunnerRecord,
     job: JobId,
     admitted: &Admitted,
+    now: DateTime<Utc>,
 ) -> Result<(), Failure> {
-    let now = ctx.clock.now();
     change_job(ctx, job, |record| {
         record.progress = record.progress.max(Progress::InProgress);
         record.admitted = Some(admitted.clone());

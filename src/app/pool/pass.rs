@@ -1,4 +1,4 @@
-//! The loop around a pass.
+//! The loop of passes.
 
 use super::task::Task;
 use super::{perform, plan};
@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// How soon a pass follows while runners live: their events come from machines that may be lost.
+/// Interval between passes while runners are alive, because events of a machine can be lost.
 const CLOSE_WATCH: Duration = Duration::from_secs(1);
-/// How long tasks may take after a stop. What is broken off is taken up again after the next start.
+/// Time for running tasks after a stop. Interrupted tasks are repeated after the next start.
 const GRACE: Duration = Duration::from_secs(5);
-/// Tasks under way at once.
+/// Maximum number of concurrent tasks.
 const CONCURRENCY: usize = 64;
 
-/// Keeps the pool until `stop` resolves; then lets what is under way end, within a bound.
+/// Runs passes until `stop` resolves. Running tasks may then end within a time limit.
 pub async fn run(ctx: &Arc<Context>, stop: impl Future<Output = ()>) {
     let Some(host) = ctx.host.clone() else {
         stop.await;
@@ -56,10 +56,10 @@ pub async fn run(ctx: &Arc<Context>, stop: impl Future<Output = ()>) {
     }
 }
 
-/// One pass, its tasks one after the other. Gives how many did something.
+/// Runs one pass with its tasks in sequence. Returns the number of tasks that did their work.
 ///
 /// # Errors
-/// The ledger's or the host's failure.
+/// The failure of the ledger or of the host.
 pub async fn run_once(ctx: &Context) -> Result<usize, Failure> {
     let Some(host) = ctx.host.clone() else { return Ok(0) };
     let mut done = 0;
@@ -71,10 +71,10 @@ pub async fn run_once(ctx: &Context) -> Result<usize, Failure> {
     Ok(done)
 }
 
-/// Whether nothing is to be done for jobs and runners at this moment, and nobody is about it.
+/// Returns true if no task about jobs or runners is planned or running.
 ///
 /// # Errors
-/// The ledger's or the host's failure.
+/// The failure of the ledger or of the host.
 pub async fn is_quiet(ctx: &Context) -> Result<bool, Failure> {
     let Some(host) = ctx.host.clone() else { return Ok(true) };
     let tasks = plan::look(ctx, host.as_ref()).await?.tasks;

@@ -1,4 +1,4 @@
-//! Doing what a pass has planned. Everything here can be broken off and done again.
+//! Execution of planned tasks. Every task can be interrupted and repeated.
 
 use super::task::{Effect, Task};
 use crate::app::context::Context;
@@ -13,7 +13,7 @@ use crate::domain::ids::JobId;
 use crate::domain::runner_task::RunnerTask;
 use crate::ports::{Failure, RunnerHost};
 
-/// Does what a task says.
+/// Executes a task.
 pub(super) async fn perform(ctx: &Context, host: &dyn RunnerHost, task: &Task) -> Result<Effect, Failure> {
     match task {
         Task::Boot => boot(ctx, host).await?,
@@ -77,7 +77,7 @@ async fn tell_boot_failed(ctx: &Context, why: &str) -> Result<(), Failure> {
     ctx.alerts.raise(Alert::new(&key, None, &what, ctx.clock.now())).await
 }
 
-/// Frees a job whose runner has no record: the worker died before it wrote that down, so GitHub was not asked for it.
+/// Frees a job whose runner has no record: the worker died before it wrote the record, so it did not call GitHub.
 async fn release(ctx: &Context, job: JobId, holder: &Holder) -> Result<(), Failure> {
     let runner: Option<RunnerRecord> = records::load(ctx.ledger.as_ref(), &holder.runner).await?;
     if runner.is_some() {

@@ -1,4 +1,4 @@
-//! What a pass sees, and what follows from it: records and slots in, tasks out.
+//! The plan of a pass: from records and slots to tasks.
 
 use super::memory::View;
 use super::task::{Task, job_key, slot_key};
@@ -18,30 +18,30 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-/// Two records that belong together are no further apart than that, unless a crash came between.
+/// Maximum time between the writes of two related records, unless a crash came in between.
 const SETTLED_AFTER: TimeDelta = TimeDelta::seconds(5);
 
-/// What is to be done.
+/// A plan.
 pub(super) struct Pass {
-    /// The tasks, none about what others are about.
+    /// The tasks, with distinct subjects.
     pub(super) tasks: Vec<Task>,
-    /// Whether runners live or jobs wait, so that the next pass should not be long in coming.
+    /// True if runners are alive or jobs wait, so that the next pass must follow soon.
     pub(super) watch: bool,
 }
 
-/// What there is.
+/// The gathered state.
 struct Sight {
     now: DateTime<Utc>,
     slots: Vec<Slot>,
-    /// Runners of this instance.
+    /// The runners of this instance.
     runners: Vec<RunnerRecord>,
     wants: Vec<Want>,
-    /// The untrusted jobs of the runner groups that are waited for.
+    /// The untrusted jobs of the runner groups of waiting jobs.
     groups: HashMap<String, GroupRecord>,
     memory: View,
 }
 
-/// Gathers and plans.
+/// Gathers the state and plans the tasks.
 pub(super) async fn look(ctx: &Context, host: &dyn RunnerHost) -> Result<Pass, Failure> {
     let now = ctx.clock.now();
     let began = ctx.pool.moment();
@@ -94,7 +94,7 @@ async fn groups_of(ctx: &Context, wants: &[Want]) -> Result<HashMap<String, Grou
     Ok(groups)
 }
 
-/// Until when a job is held because untrusted ones could take its runner.
+/// Returns the end of the hold on a job whose runner an untrusted job could take.
 fn quarantined_until(ctx: &Context, sight: &Sight, want: &Want) -> Option<DateTime<Utc>> {
     let repository = ctx.settings.repository(want.repository.as_str())?;
     let waiter = Waiter::of(repository, want.event.job.id, want.received_at);
@@ -104,7 +104,7 @@ fn quarantined_until(ctx: &Context, sight: &Sight, want: &Want) -> Option<DateTi
         .holds_until(waiter, sight.now)
 }
 
-/// Runners that wait for a job which has another one, or none any more. No idle runner is to stay registered.
+/// Returns the runners whose job has another runner or needs none. No idle runner stays registered.
 async fn strays(ctx: &Context, sight: &Sight) -> Result<HashSet<String>, Failure> {
     let mut strays = HashSet::new();
     for runner in &sight.runners {
@@ -166,7 +166,7 @@ fn pool_slots(ctx: &Context, sight: &Sight, tasks: &mut Vec<Task>) -> Vec<PoolSl
     slots
 }
 
-/// The jobs that wait. One whose runner never came to be is let go of first.
+/// Returns the waiting jobs. A job whose runner was never created is freed first.
 fn waiting(ctx: &Context, sight: &Sight, tasks: &mut Vec<Task>) -> Vec<WaitingJob> {
     let mut waiting = Vec::new();
     let overdue = ctx.settings.deadlines.boot + ctx.settings.deadlines.gate;
@@ -183,7 +183,7 @@ fn waiting(ctx: &Context, sight: &Sight, tasks: &mut Vec<Task>) -> Vec<WaitingJo
             Some(holder) if holder.instance == ctx.settings.instance && !lives(&holder.runner) => {
                 tasks.push(Task::Release(job, holder.clone()));
             }
-            // Whoever holds it has had all the time a runner has, and more.
+            // The holder has had more than the whole time of a runner.
             Some(holder) if sight.now - holder.since > overdue && holder.instance != ctx.settings.instance => {
                 tasks.push(Task::TakeOver(Box::new(want.clone()), holder.clone()));
             }

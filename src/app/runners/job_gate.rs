@@ -5,7 +5,7 @@
 //! that is admitted right now goes on, and keeps its verdict. Everything else loses the runner with all that is in it.
 
 use super::lifecycle;
-use super::record::{advance_runner, note_job};
+use super::record::{advance_runner, change_runner, note_job};
 use crate::app::context::Context;
 use crate::app::events::process::{Processed, Request, Stage, process_event};
 use crate::app::jobs::assignment;
@@ -67,11 +67,15 @@ async fn refuse(ctx: &Context, repository: &Repository, runner: &RunnerRecord, j
 
 async fn let_through(ctx: &Context, runner: &RunnerRecord, job: &Job, admitted: &Admitted) -> Result<(), Failure> {
     // On record before it is done: a crash in between opens the gate again, and a theft found later knows of it.
-    let passed = advance_runner(ctx, &runner.name, RunnerEvent::Admitted).await?;
-    if passed.is_none_or(|record| !record.passed_gate || !record.state.is_alive()) {
+    let now = ctx.clock.now();
+    let may_pass = change_runner(ctx, &runner.name, |runner| {
+        runner.advance(RunnerEvent::Admitted, now);
+        runner.passed_gate && runner.state.is_alive()
+    });
+    if may_pass.await? != Some(true) {
         return Ok(());
     }
-    assignment::start(ctx, runner, job.id, admitted).await?;
+    assignment::start(ctx, runner, job.id, admitted, now).await?;
     open(ctx, runner).await?;
     // Runners come up here, whatever was wrong before.
     for of in [None, Some(&runner.repository)] {

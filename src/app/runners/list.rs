@@ -1,7 +1,7 @@
-//! Which runners there are, or were, and which jobs wait for one: as the ledger knows it, for people and programs.
+//! The list of runners and waiting jobs in the ledger, for people and programs.
 //!
-//! `jitgate runner list --json` and `/api/v1/runners` give this very value. No secret is in it: a runner's configuration
-//! is never stored.
+//! `jitgate runner list --json` and `/api/v1/runners` show this value. It contains no secret, because the configuration
+//! of a runner is never stored.
 
 use crate::app::records::{self, PastRunner, RunnerRecord, Want};
 use crate::domain::ids::{JobId, RepositoryName};
@@ -11,55 +11,51 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::cmp::Reverse;
 
-/// Runners in one answer, unless another number is asked for.
+/// Default number of runners in one answer.
 pub const LISTED: usize = 50;
-/// Past runners that are read at once; there may be many.
+/// Number of past runners in one read.
 const PAGE: usize = 500;
 
-/// Which runners are meant.
+/// A filter of runners.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Asked {
-    /// In one of these states; any without one. Jobs that wait are in none of them.
+    /// The states; empty for all. Waiting jobs have none of them.
     pub states: Vec<RunnerState>,
-    /// Of this repository.
     pub repository: Option<String>,
-    /// Also those of which nothing is left.
+    /// Includes past runners.
     pub all: bool,
-    /// The newest ones, at most so many; and the first of the jobs that wait.
+    /// Maximum number of runners (newest first) and of waiting jobs (oldest first).
     pub limit: usize,
 }
 
-/// Runners and jobs.
+/// Runners and waiting jobs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Roster {
-    /// Runners, the one that changed last first.
+    /// The runners, most recently changed first.
     pub runners: Vec<Listed>,
-    /// Jobs that were admitted and did not begin, in the order they came.
+    /// The waiting jobs in the order of their arrival.
     pub waiting: Vec<Waiting>,
 }
 
 /// A runner in the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listed {
-    /// The runner.
     #[serde(flatten)]
     pub runner: RunnerRecord,
-    /// Since when it is in its state.
+    /// The time of its current state.
     pub since: Option<DateTime<Utc>>,
 }
 
-/// A job that waits.
+/// A waiting job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Waiting {
-    /// The job.
     pub job: JobId,
-    /// Its repository.
     pub repository: RepositoryName,
-    /// Since when it waits.
+    /// The start of the wait.
     pub since: DateTime<Utc>,
-    /// Before then it is left alone.
+    /// The earliest time of the next attempt.
     pub not_before: Option<DateTime<Utc>>,
-    /// The runner that is being made for it.
+    /// The runner that is being created for it.
     pub holder: Option<String>,
 }
 
@@ -73,10 +69,10 @@ impl Asked {
     }
 }
 
-/// Lists runners and the jobs that wait.
+/// Returns runners and waiting jobs.
 ///
 /// # Errors
-/// The ledger's failure.
+/// The failure of the ledger.
 pub async fn call(ledger: &dyn Ledger, asked: &Asked) -> Result<Roster, Failure> {
     let mut runners: Vec<RunnerRecord> = records::all(ledger).await?;
     runners.retain(|runner| asked.means(runner));
@@ -90,7 +86,7 @@ pub async fn call(ledger: &dyn Ledger, asked: &Asked) -> Result<Roster, Failure>
                     runners.push(runner);
                 }
             }
-            // However many there were, no more than two pages of them are held.
+            // At most two pages of past runners are in memory.
             keep_newest(&mut runners, asked.limit);
             after = next;
             if after.is_none() {
