@@ -9,7 +9,7 @@ use crate::app::context::Context;
 use crate::app::jobs::record::load_job;
 use crate::app::jobs::waiting;
 use crate::app::settings::Repository;
-use crate::domain::decision::{Action, Decision, UNDECIDED_AFTER};
+use crate::domain::decision::{Action, Decision, UNDECIDED_ALERT_DELAY};
 use crate::domain::event::JobEvent;
 use crate::domain::payload::{self, Parsed};
 use crate::domain::reason::{self, Reason};
@@ -152,7 +152,7 @@ fn wait_before_retry(ctx: &Context, lease: &Lease, after: Option<DateTime<Utc>>)
     let jitter = f64::from(u16::try_from(hasher.finish() % 1000).unwrap_or_default()) / 1000.0;
     // Asking a limited GitHub costs nothing, since the adapter knows; what lasts has to be looked at to be told.
     let limit = after.map_or(TimeDelta::zero(), |until| until - ctx.clock.now());
-    let wait = backoff(lease.attempts, jitter).max(limit.min(UNDECIDED_AFTER));
+    let wait = backoff(lease.attempts, jitter).max(limit.min(UNDECIDED_ALERT_DELAY));
     wait.to_std().unwrap_or_default()
 }
 
