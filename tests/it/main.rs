@@ -17,3 +17,4 @@ mod serve;
 mod simulator;
 mod store_contract;
 mod support;
+mod takeover;
