@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_logged_an_event_is_one_line_of_text() {
+    fn every_logged_event_is_one_line_of_text() {
         for json in [false, true] {
             let log = log_of("trace", json, log_hostile_text);
             assert_eq!(log.lines().count(), 2, "{log}");
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn dependencies_stay_quiet_whatever_the_filter_says() {
+    fn dependencies_log_nothing_below_info_with_any_filter() {
         let log = log_of("trace,hyper=trace,octocrab::service=trace", false, || {
             trace!(target: "hyper::client", "authorization: secret");
             debug!(target: "octocrab::service", "authorization: secret");
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_holds_for_modules() {
+    fn the_filter_applies_to_modules() {
         let log = log_of("warn,jitgate::app=debug", false, || {
             info!(target: "jitgate::http", "hidden");
             debug!(target: "jitgate::app::ingest", "shown");

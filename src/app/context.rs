@@ -1,4 +1,4 @@
-//! The dependencies of the worker. Every use case receives them as its first argument.
+//! The dependencies of the worker. Each use case receives them as its first argument.
 
 use super::alerts::Alerts;
 use super::events::budget::Budget;
@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 /// The ports, settings and memory of one worker process.
 pub struct Context {
-    /// Deliveries to be processed.
+    /// The queue of deliveries.
     pub queue: Arc<dyn Queue>,
-    /// Records of jobs, runners, alerts and repositories.
+    /// The records of jobs, runners, alerts and repositories.
     pub ledger: Arc<dyn Ledger>,
     /// GitHub API client.
     pub github: Arc<dyn GitHub>,
-    /// Host on which runners run; none if this worker makes no runners.
+    /// The runner host; `None` if this worker creates no runners.
     pub host: Option<Arc<dyn RunnerHost>>,
     /// Alert store.
     pub alerts: Arc<Alerts>,

@@ -1,8 +1,8 @@
-//! Quarantine: while an untrusted job that could reach us waits in a runner group, nothing is minted there.
+//! Quarantine: while an untrusted job that could reach us waits in a runner group, no runner is created there.
 //!
-//! It narrows the window for theft and is no boundary: the job gate is. So it ends by itself, one author can only hold it a
-//! few times in a row, and no job is held longer than one quarantine lasts, whoever causes the next one: a flood of pull
-//! requests starves nobody (ADR 0015).
+//! Quarantine reduces the window for theft. The security boundary is the job gate. A quarantine therefore ends by
+//! itself, one author can cause only a few in a row, and no job is held longer than the duration of one quarantine,
+//! independent of their causes: a flood of pull requests starves no job (ADR 0015).
 
 use super::context::Context;
 use super::records::{self, Record, RunnerRecord};
@@ -15,12 +15,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Quarantines one author can cause within [`AUTHOR_WINDOW`].
-const PER_AUTHOR: usize = 3;
-/// The window for [`PER_AUTHOR`].
+/// Maximum number of quarantines by one author within [`AUTHOR_WINDOW`].
+const MAX_PER_AUTHOR: usize = 3;
+/// The window for [`MAX_PER_AUTHOR`].
 const AUTHOR_WINDOW: TimeDelta = TimeDelta::hours(1);
 
-/// The untrusted jobs of one runner group, and the runners that were stolen in it.
+/// The untrusted jobs of one runner group and the runners stolen in it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct GroupRecord {
     entries: Vec<Held>,
@@ -43,10 +43,10 @@ impl Record for GroupRecord {
     }
 }
 
-/// Puts a group under quarantine because of `job`; a job holds it once, however often its events come.
+/// Starts a quarantine of a group because of `job`. A job holds it once, independent of the number of its events.
 ///
 /// # Errors
-/// The ledger's failure.
+/// The failure of the ledger.
 pub async fn begin(
     ledger: &dyn Ledger,
     group: &str,
@@ -61,7 +61,7 @@ pub async fn begin(
         let is_recent = |held: &Held| now - held.since < AUTHOR_WINDOW;
         let recent = || record.entries.iter().filter(|held| is_recent(held));
         let is_known = recent().any(|held| held.job == job);
-        if is_known || recent().filter(|held| held.author == author).count() >= PER_AUTHOR {
+        if is_known || recent().filter(|held| held.author == author).count() >= MAX_PER_AUTHOR {
             return;
         }
         record.entries.retain(is_recent);
@@ -75,10 +75,10 @@ pub async fn begin(
     .await
 }
 
-/// Ends what `job` held: it is over, cancelled, or turned out to be trusted. Gives whether it held anything.
+/// Ends the quarantine by `job`, which is over, cancelled or trusted. Returns true if there was one.
 ///
 /// # Errors
-/// The ledger's failure.
+/// The failure of the ledger.
 pub async fn end(
     ledger: &dyn Ledger,
     group: &str,
@@ -95,7 +95,7 @@ pub async fn end(
 }
 
 impl GroupRecord {
-    /// Until when a job is held by others, as far as is known, or by thefts; none if it is not.
+    /// Returns the end of the hold on a job by others or by thefts, or `None` if it is not held.
     pub(in crate::app) fn holds_until(&self, waiter: Waiter, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let by_others = self.entries.iter().filter(|held| held.job != waiter.job);
         let until = by_others.map(|held| held.until).max();
@@ -104,16 +104,16 @@ impl GroupRecord {
     }
 }
 
-/// The untrusted jobs of a group.
+/// Returns the untrusted jobs of a group.
 ///
 /// # Errors
-/// The ledger's failure.
+/// The failure of the ledger.
 pub(in crate::app) async fn of_group(ledger: &dyn Ledger, group: &str) -> Result<GroupRecord, Failure> {
     Ok(records::load(ledger, group).await?.unwrap_or_default())
 }
 
-/// Counts a runner that was stolen, and says so where that leads to a pause. To be repeated after a failure or a crash,
-/// before the job of the runner can have another one.
+/// Counts a stolen runner and raises an alert if this starts a pause. Must be repeated after a failure or a crash,
+/// before the job of the runner can get another one.
 pub(in crate::app) async fn count_theft(ctx: &Context, runner: &RunnerRecord) -> Result<(), Failure> {
     let Some(repository) = ctx.settings.repository(runner.repository.as_str()) else {
         return Ok(());
@@ -146,7 +146,7 @@ pub(in crate::app) async fn count_theft(ctx: &Context, runner: &RunnerRecord) ->
     let what = format!(
         "{thefts} runners of {group} were stolen in a row{by}: no runner is made there for {pause_s} s, and no trusted job \
          waits for that longer than {} s in all",
-        (shortest * thefts::MAX_HELD).num_seconds()
+        (shortest * thefts::MAX_HELD_PAUSES).num_seconds()
     );
     let key = AlertKey::new(AlertKind::StolenRunner, Some(&repository.name)).caused_by("thefts");
     ctx.alerts.raise(Alert::new(&key, None, &what, now)).await

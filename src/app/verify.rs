@@ -1,4 +1,4 @@
-//! Whether GitHub lets us serve the trusted jobs of a repository, and what is there that we should not share them with.
+//! The checks of `verify` at GitHub: the access to a repository, and runners that jitgate does not know.
 
 use super::repositories::pins;
 use super::runners::ungated;
@@ -10,14 +10,14 @@ use crate::ports::github::{GitHubRunner, Purpose};
 use crate::ports::{Failure, GitHub, Ledger};
 use globset::GlobSet;
 
-/// Which runners are known.
+/// The known runners.
 #[derive(Clone, Copy)]
 pub struct Known<'a> {
-    /// Where those that jitgate made are recorded; none where the store cannot be read.
+    /// The ledger of jitgate's runners; `None` if the store cannot be read.
     pub ledger: Option<&'a dyn Ledger>,
-    /// What the names of those begin with, which has to do without a ledger.
+    /// The prefix of their names, which is used without a ledger.
     pub prefix: &'a str,
-    /// The names of others that the operator lists.
+    /// The names that the operator lists.
     pub others: &'a GlobSet,
 }
 
@@ -30,7 +30,7 @@ impl Known<'_> {
     }
 }
 
-/// Asks GitHub about a repository: whether it is there, how routing is set, and which runners there are. Changes nothing.
+/// Asks GitHub about a repository: its existence, its routing and its runners. Changes nothing.
 pub async fn at_github(github: &dyn GitHub, repository: &Repository, known: Known<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     match github.repository(&repository.name, Purpose::Judge).await {
@@ -65,10 +65,10 @@ pub async fn at_github(github: &dyn GitHub, repository: &Repository, known: Know
     found
 }
 
-/// That the name means another repository than the pinned one.
+/// Returns the finding about a repository that is not the pinned one.
 async fn another(repository: &Repository, shown: &Shown, known: Known<'_>) -> Option<Finding> {
     let pinned = match known.ledger {
-        // A store that does not answer is told of as such.
+        // A store that does not answer is a separate finding.
         Some(ledger) => pins::pinned(ledger, repository)
             .await
             .unwrap_or(repository.configured_ids),
@@ -131,7 +131,7 @@ fn routing(repository: &Repository, on: bool) -> Finding {
     )
 }
 
-/// One that neither we nor the operator knows asks nobody who wrote the code it runs.
+/// An unknown runner has no job gate.
 async fn runners_there(repository: &Repository, runners: &[GitHubRunner], known: Known<'_>) -> Vec<Finding> {
     let (mut ours, mut unknown) = (0, Vec::new());
     for runner in runners {

@@ -65,8 +65,9 @@ pub(super) async fn authorize<B: MessageBody + 'static>(
 fn check(state: &AdminState, request: &ServiceRequest) -> Result<(), Problem> {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let host = header(HOST).unwrap_or_default();
-    let ours = |host: &str| state.hosts.is_empty() || state.hosts.iter().any(|ours| is_same_host(ours, host));
-    if !ours(host) {
+    let is_accepted =
+        |host: &str| state.hosts.is_empty() || state.hosts.iter().any(|accepted| is_same_host(accepted, host));
+    if !is_accepted(host) {
         return Err(Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
             "host",
@@ -76,7 +77,7 @@ fn check(state: &AdminState, request: &ServiceRequest) -> Result<(), Problem> {
     }
     if let Some(origin) = header(ORIGIN) {
         let origin_host = origin.split_once("://").map_or(origin, |(_, host)| host);
-        if !ours(origin_host) {
+        if !is_accepted(origin_host) {
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "origin",
@@ -104,9 +105,10 @@ fn check(state: &AdminState, request: &ServiceRequest) -> Result<(), Problem> {
 }
 
 /// Returns true if a request's host is accepted. An accepted host without a port matches every port.
-fn is_same_host(ours: &str, host: &str) -> bool {
+fn is_same_host(accepted: &str, host: &str) -> bool {
     let authority = host.parse::<Authority>();
-    ours.eq_ignore_ascii_case(host) || authority.is_ok_and(|authority| authority.host().eq_ignore_ascii_case(ours))
+    accepted.eq_ignore_ascii_case(host)
+        || authority.is_ok_and(|authority| authority.host().eq_ignore_ascii_case(accepted))
 }
 
 /// `GET /api/v1/status`.
@@ -190,7 +192,7 @@ pub(super) async fn job(state: Data<AdminState>, id: Path<String>) -> HttpRespon
     let Ok(id) = id.parse() else {
         return Problem::not_found().answer();
     };
-    match history::tell(ctx.queue.as_ref(), ctx.ledger.as_ref(), JobId(id)).await {
+    match history::of_job(ctx.queue.as_ref(), ctx.ledger.as_ref(), JobId(id)).await {
         Ok(Some(story)) => HttpResponse::Ok().json(story),
         Ok(None) => Problem::not_found().answer(),
         Err(failure) => store_failed(&failure),

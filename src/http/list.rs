@@ -46,8 +46,8 @@ pub(super) async fn answer<Q, T: Serialize>(
     }
 }
 
-pub(super) fn limit(asked: Option<usize>, default: usize) -> usize {
-    asked.unwrap_or(default).min(MAX_LISTED)
+pub(super) fn limit(requested: Option<usize>, default: usize) -> usize {
+    requested.unwrap_or(default).min(MAX_LISTED)
 }
 
 /// Parses words that are separated by commas.

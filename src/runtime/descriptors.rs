@@ -38,7 +38,7 @@ pub(super) fn connections() -> Connections {
 
 /// Reserves half of the descriptors for public connections and a sixteenth for admin connections.
 fn share(descriptors: u64) -> Connections {
-    let bound = |wanted: u64, most: u64| usize::try_from(wanted.clamp(1, most)).unwrap_or(1);
+    let bound = |share: u64, max: u64| usize::try_from(share.clamp(1, max)).unwrap_or(1);
     Connections {
         public: bound(descriptors / 2, MAX_PUBLIC),
         admin: bound(descriptors / 16, MAX_ADMIN),

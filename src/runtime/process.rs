@@ -207,8 +207,8 @@ async fn is_store_closed(config: &Config) -> Result<bool, StartError> {
 /// Asks the store until it answers, and returns the place that accepts clients without a password.
 async fn wait_for_open_place(durability: &dyn Durability, mut stopped: watch::Receiver<bool>) -> Option<String> {
     loop {
-        if let Ok(told) = durability.open_place().await {
-            return told;
+        if let Ok(place) = durability.open_place().await {
+            return place;
         }
         tokio::select! {
             _ = stopped.wait_for(|stop| *stop) => return None,
@@ -267,12 +267,12 @@ impl Process {
     /// Waits until the worker stops by itself, and returns the reason.
     pub async fn ended(&self) -> Ended {
         let mut ended = self.ended.clone();
-        let told = ended
+        let reason = ended
             .wait_for(Option::is_some)
             .await
             .ok()
             .and_then(|ended| ended.clone());
-        match told {
+        match reason {
             Some(ended) => ended,
             // There is no worker, or it was stopped.
             None => std::future::pending().await,

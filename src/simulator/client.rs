@@ -113,8 +113,8 @@ impl Client {
         struct Rendered {
             payload: Value,
         }
-        let wanted = json!({"event": event, "action": action, "job": job, "payload": patch});
-        self.post::<Rendered>("render", &wanted)
+        let requested = json!({"event": event, "action": action, "job": job, "payload": patch});
+        self.post::<Rendered>("render", &requested)
             .await
             .map(|rendered| rendered.payload)
     }

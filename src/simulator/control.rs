@@ -50,12 +50,12 @@ impl Simulation {
         Ok(json!({}))
     }
 
-    fn render(&mut self, wanted: Rendering) -> Answer {
-        let patch = wanted.payload;
-        let mut payload = if wanted.event == "workflow_job" {
-            let action = wanted.action.as_deref().or_else(|| patch["action"].as_str());
+    fn render(&mut self, requested: Rendering) -> Answer {
+        let patch = requested.payload;
+        let mut payload = if requested.event == "workflow_job" {
+            let action = requested.action.as_deref().or_else(|| patch["action"].as_str());
             let action = action.ok_or("a workflow_job requires an action")?;
-            let job = wanted.job.or_else(|| patch["workflow_job"]["id"].as_u64());
+            let job = requested.job.or_else(|| patch["workflow_job"]["id"].as_u64());
             let job = job.ok_or("a workflow_job requires the id of a job")?;
             // An action that GitHub does not have yet looks like `queued`, except for its name.
             let known = serde_json::from_value(json!(action)).unwrap_or(Status::Queued);
@@ -71,7 +71,7 @@ impl Simulation {
                 .repository(default)
                 .map_or("", |repository| repository.name.owner());
             let mut payload = webhook::about(&self.state, default, owner);
-            if let Some(action) = wanted.action {
+            if let Some(action) = requested.action {
                 payload["action"] = json!(action);
             }
             payload

@@ -36,10 +36,10 @@ fn bind<'p>(template: &str, parts: &[&'p str]) -> Option<Vec<&'p str>> {
         return None;
     }
     let mut bound = Vec::new();
-    for (wanted, part) in template.split('/').zip(parts) {
-        if wanted.starts_with('{') {
+    for (expected, part) in template.split('/').zip(parts) {
+        if expected.starts_with('{') {
             bound.push(*part);
-        } else if wanted != *part {
+        } else if expected != *part {
             return None;
         }
     }

@@ -173,8 +173,8 @@ impl Runner {
     }
 
     /// Returns true if the runner has every label of the job, in any case. A job without labels matches every runner.
-    pub(super) fn matches(&self, wanted: &[String]) -> bool {
-        wanted
+    pub(super) fn matches(&self, labels: &[String]) -> bool {
+        labels
             .iter()
             .all(|label| self.labels.iter().any(|own| own.eq_ignore_ascii_case(label)))
     }

@@ -248,7 +248,7 @@ pub(crate) fn processes(slot: &SlotId) -> Vec<String> {
 /// What the other side says until it closes.
 pub(crate) fn answer(mut guest: &UnixStream) -> String {
     let mut text = Vec::new();
-    // Whoever is refused may find the connection reset.
+    // The connection of a refused client can be reset.
     guest.read_to_end(&mut text).unwrap_or_default();
     String::from_utf8(text).expect("text")
 }

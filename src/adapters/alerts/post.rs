@@ -140,11 +140,12 @@ mod tests {
 
     #[test]
     fn a_receiver_can_ask_for_a_pause_within_bounds() {
-        let asked = |text: &'static str| pause(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]));
-        assert_eq!(asked("30"), Some(TimeDelta::seconds(30)));
-        assert_eq!(asked("999999999"), Some(TimeDelta::hours(1)));
-        assert_eq!(asked("-5"), Some(TimeDelta::zero()));
-        assert_eq!(asked("Wed, 21 Oct 2026 07:28:00 GMT"), None);
+        let requested =
+            |text: &'static str| pause(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]));
+        assert_eq!(requested("30"), Some(TimeDelta::seconds(30)));
+        assert_eq!(requested("999999999"), Some(TimeDelta::hours(1)));
+        assert_eq!(requested("-5"), Some(TimeDelta::zero()));
+        assert_eq!(requested("Wed, 21 Oct 2026 07:28:00 GMT"), None);
         assert_eq!(pause(&HeaderMap::new()), None);
     }
 }

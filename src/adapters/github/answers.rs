@@ -239,7 +239,7 @@ impl From<Job> for event::Job {
         Self {
             id: JobId(job.id),
             run_id: RunId(job.run_id),
-            run_attempt: job.run_attempt.unwrap_or(event::UNSAID_ATTEMPT),
+            run_attempt: job.run_attempt.unwrap_or(event::MISSING_ATTEMPT),
             name: job.name.unwrap_or_default(),
             head_sha: job.head_sha.unwrap_or_default(),
             labels: job.labels.unwrap_or_default(),
@@ -265,14 +265,14 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// Converts the repository to a fact. `asked` is the name that it was requested by.
-    pub(super) fn into_fact(self, asked: &RepositoryName) -> pin::Shown {
+    /// Converts the repository to a fact. `requested` is the name that it was requested by.
+    pub(super) fn into_fact(self, requested: &RepositoryName) -> pin::Shown {
         pin::Shown {
             ids: RepositoryIds {
                 id: Some(RepositoryId(self.id)),
                 owner_id: self.owner.and_then(|owner| owner.id).map(AccountId),
             },
-            full_name: self.full_name.unwrap_or_else(|| asked.to_string()),
+            full_name: self.full_name.unwrap_or_else(|| requested.to_string()),
             is_public: !self.private,
         }
     }

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_least_recently_used_goes_first() {
+    fn the_least_recently_used_entry_is_evicted_first() {
         let etags = Etags::default();
         let body: Arc<[u8]> = Arc::from(&b"{}"[..]);
         for i in 0..MAX_ENTRIES {
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_bounded_too() {
+    fn the_cache_is_bounded_in_bytes() {
         let etags = Etags::default();
         let big: Arc<[u8]> = vec![0; MAX_BODY_BYTES].into();
         for i in 0..=MAX_BYTES / MAX_BODY_BYTES {

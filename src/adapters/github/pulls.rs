@@ -42,8 +42,8 @@ impl GitHubAdapter {
             }
             let pulls: Vec<answers::Pull> = answer.read()?;
             let was_last = pulls.len() < PER_PAGE;
-            let ours = pulls.into_iter().filter(|pull| pull.comes_from(head_repository));
-            found.extend(ours.map(Pull::from));
+            let matching = pulls.into_iter().filter(|pull| pull.comes_from(head_repository));
+            found.extend(matching.map(Pull::from));
             if was_last {
                 return Ok(found);
             }

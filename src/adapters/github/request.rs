@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_from_outside_escapes_its_place() {
+    fn values_in_a_query_are_percent_encoded() {
         let request = Request::get("pulls", "/repos/o/r/pulls".to_owned(), Purpose::Judge)
             .with("state", "all")
             .with("head", "o:feature/ä b&x=1#?+%");

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_api_url_is_a_plain_root() {
+    fn an_api_url_has_no_user_query_or_fragment() {
         for (url, base) in [
             ("https://api.github.com", "https://api.github.com"),
             ("https://ghe.example/api/v3/", "https://ghe.example/api/v3"),

@@ -11,10 +11,10 @@ impl Durability for RedisStore {
     async fn promises(&self) -> Result<Vec<Promise>, Failure> {
         let link = self.link().await?;
         let infos: Vec<(String, String)> = link.ask_each(&redis::cmd("INFO")).await?;
-        let mut asked = redis::cmd("CONFIG");
-        asked.arg("GET").arg("appendfsync").arg("min-replicas-to-write");
+        let mut command = redis::cmd("CONFIG");
+        command.arg("GET").arg("appendfsync").arg("min-replicas-to-write");
         // Hosted servers refuse this command; INFO contains most of the settings too.
-        let mut configs: HashMap<String, HashMap<String, String>> = match link.ask_each(&asked).await {
+        let mut configs: HashMap<String, HashMap<String, String>> = match link.ask_each(&command).await {
             Ok(configs) => configs.into_iter().collect(),
             Err(_) => HashMap::new(),
         };

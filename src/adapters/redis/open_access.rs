@@ -49,9 +49,9 @@ impl RedisStore {
     }
 
     async fn port_beside_the_socket(&self) -> Result<Vec<ConnectionInfo>, Failure> {
-        let mut asked = redis::cmd("INFO");
-        asked.arg("server");
-        let info: String = self.link().await?.ask(&asked).await?;
+        let mut command = redis::cmd("INFO");
+        command.arg("server");
+        let info: String = self.link().await?.ask(&command).await?;
         let port = info.lines().find_map(|line| line.strip_prefix("tcp_port:"));
         let port = port
             .and_then(|port| port.trim().parse::<u16>().ok())
@@ -74,9 +74,9 @@ async fn accepts_unauthenticated(place: &ConnectionInfo) -> RedisResult<bool> {
         };
         let mut command = redis::cmd(name);
         command.arg(rest);
-        let asked = command.query_async::<Value>(&mut client);
+        let answer = command.query_async::<Value>(&mut client);
         let silent = |_| RedisError::from(io::Error::from(io::ErrorKind::TimedOut));
-        match tokio::time::timeout(CONNECT_TIMEOUT, asked).await.map_err(silent)? {
+        match tokio::time::timeout(CONNECT_TIMEOUT, answer).await.map_err(silent)? {
             Ok(_) => return Ok(true),
             Err(error) => match error.code() {
                 // The command is denied, or does not exist.

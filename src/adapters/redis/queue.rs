@@ -56,7 +56,7 @@ impl Queue for RedisStore {
                 priority,
                 body,
             } => {
-                let beside = self.load_beside(home).await?;
+                let elsewhere = self.load_elsewhere(home).await?;
                 // The script checks the same condition as `Bounds::have_room`.
                 let (entries, bodies) = match priority {
                     Priority::Reaching => (self.bounds.max_entries, self.bounds.bodies_max_bytes),
@@ -66,10 +66,10 @@ impl Queue for RedisStore {
                     .arg(repository)
                     .arg(job.0)
                     .arg(body.len())
-                    .arg(self.bounds.bodies_max_bytes.saturating_sub(beside.body_bytes))
+                    .arg(self.bounds.bodies_max_bytes.saturating_sub(elsewhere.body_bytes))
                     .arg(body::pack(body))
-                    .arg(entries.saturating_sub(beside.unfinished))
-                    .arg(bodies.saturating_sub(beside.unfinished_bytes));
+                    .arg(entries.saturating_sub(elsewhere.unfinished))
+                    .arg(bodies.saturating_sub(elsewhere.unfinished_bytes));
             }
             Work::Bury {
                 action,
@@ -78,12 +78,12 @@ impl Queue for RedisStore {
                 cause,
                 body,
             } => {
-                let beside = self.load_beside(home).await?;
+                let elsewhere = self.load_elsewhere(home).await?;
                 call.arg(action.map_or("", Action::as_str))
                     .arg(repository.as_deref().unwrap_or_default())
                     .arg(job.map_or_else(String::new, |job| job.to_string()))
                     .arg(body.len())
-                    .arg(self.bounds.bodies_max_bytes.saturating_sub(beside.body_bytes))
+                    .arg(self.bounds.bodies_max_bytes.saturating_sub(elsewhere.body_bytes))
                     .arg(body::pack(body))
                     .arg(cause);
             }
@@ -145,10 +145,10 @@ impl Queue for RedisStore {
 
     async fn requeue(&self, id: &DeliveryId) -> Result<bool, Failure> {
         let requeued = self.on_all_shards(|shard| async move {
-            let beside = self.load_beside(shard).await?;
+            let elsewhere = self.load_elsewhere(shard).await?;
             let mut call = self.scripts.requeue.on(&[shard.queue()]);
             call.arg(id.as_str())
-                .arg(self.bounds.bodies_max_bytes.saturating_sub(beside.body_bytes));
+                .arg(self.bounds.bodies_max_bytes.saturating_sub(elsewhere.body_bytes));
             self.link().await?.run::<bool>(&self.scripts.requeue, &call).await
         });
         Ok(requeued.await?.contains(&true))
@@ -345,7 +345,7 @@ impl RedisStore {
     }
 
     /// Returns the sum of the loads of all other shards.
-    async fn load_beside(&self, shard: Shard) -> Result<Load, Failure> {
+    async fn load_elsewhere(&self, shard: Shard) -> Result<Load, Failure> {
         if self.shards.is_one() {
             return Ok(Load::default());
         }
@@ -358,7 +358,7 @@ impl RedisStore {
                 loads
             }
         };
-        Ok(usage::load_beside(shard, &loads))
+        Ok(usage::load_elsewhere(shard, &loads))
     }
 
     async fn shard_depth(&self, shard: Shard) -> Result<ShardDepth, Failure> {

@@ -170,8 +170,8 @@ impl Probe<'_> {
     async fn in_full(&self, name: &str, script: &Script) -> Result<(), Failure> {
         let mut call = script.on(&[self.key("queue")]);
         call.arg(PROBE);
-        let asked = self.store.link().await?.ask::<Value>(&script.in_full(&call)).await;
-        asked.map(drop).map_err(|failure| about(name, failure))
+        let answer = self.store.link().await?.ask::<Value>(&script.in_full(&call)).await;
+        answer.map(drop).map_err(|failure| about(name, failure))
     }
 
     async fn run(&self, name: &str, script: &Script, call: &Cmd) -> Result<(), Failure> {

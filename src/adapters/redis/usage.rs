@@ -56,7 +56,7 @@ impl Usage {
 }
 
 /// Returns the sum of all loads except that of `shard`.
-pub(super) fn load_beside(shard: Shard, loads: &Loads) -> Load {
+pub(super) fn load_elsewhere(shard: Shard, loads: &Loads) -> Load {
     let others = loads.iter().filter(|(other, _)| *other != shard);
     others.fold(Load::default(), |sum, (_, load)| Load {
         unfinished: sum.unfinished + load.unfinished,

@@ -130,7 +130,7 @@ fn next_place(connection: &Connection) -> rusqlite::Result<i64> {
 
 /// Drops bodies of finished deliveries until the rest fits.
 fn make_room(connection: &Connection, bounds: &Bounds) -> rusqlite::Result<()> {
-    let most = i64::try_from(bounds.bodies_max_bytes).unwrap_or(i64::MAX);
+    let max = i64::try_from(bounds.bodies_max_bytes).unwrap_or(i64::MAX);
     // This is a statement of its own. A join would compare the total with every finished delivery at every arrival.
     let mut is_too_much = connection.prepare_cached("SELECT body_bytes > ?1 FROM totals")?;
     let mut oldest = connection.prepare_cached(
@@ -139,7 +139,7 @@ fn make_room(connection: &Connection, bounds: &Bounds) -> rusqlite::Result<()> {
     )?;
     let mut drop_body = connection.prepare_cached("DELETE FROM bodies WHERE number = ?1")?;
     let mut forget_size = connection.prepare_cached("UPDATE deliveries SET body_bytes = 0 WHERE number = ?1")?;
-    while is_too_much.query_row([most], |row| row.get(0))?
+    while is_too_much.query_row([max], |row| row.get(0))?
         && let Some(number) = oldest.query_row([], |row| row.get::<_, i64>(0)).optional()?
     {
         drop_body.execute([number])?;

@@ -191,22 +191,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn writes_that_wait_share_a_transaction_and_fail_alone() {
+    async fn waiting_writes_share_a_transaction_and_fail_alone() {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("words.db");
         let writer = Arc::new(Writer::start(open(&path)).expect("a thread"));
         let go = keep_busy(&writer).await;
-        let beside = open(&path);
+        let outside = open(&path);
         let wrong = |connection: &Connection| {
             insert("half")(connection)?;
             connection.execute("INSERT INTO nowhere VALUES (1)", [])
         };
-        let look = move |connection: &Connection| Ok((words(connection)?, words(&beside)?));
+        let check = move |connection: &Connection| Ok((words(connection)?, words(&outside)?));
         let (one, wrong, two, seen, ()) = tokio::join!(
             writer.write(insert("one")),
             writer.write(wrong),
             writer.write(insert("two")),
-            writer.write(look),
+            writer.write(check),
             async { drop(go) },
         );
         assert_eq!((one, two), (Ok(1), Ok(1)));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn on_a_full_disk_an_answer_is_still_true() {
+    async fn on_a_full_disk_every_answer_is_true() {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("words.db");
         let connection = open(&path);

@@ -1,4 +1,4 @@
-//! Carries decisions out. Every action can be repeated after a crash without a second effect.
+//! Executes the actions of decisions. Every action can be repeated after a crash without a second effect.
 
 use super::refusal::passing;
 use crate::app::context::Context;
@@ -18,10 +18,10 @@ use crate::ports::Failure;
 use crate::ports::github::{Purpose, RunCommand};
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// How long after its delivery a command that GitHub calls pointless is asked for again.
-const TAKEN_AT_ITS_WORD_AFTER: TimeDelta = TimeDelta::minutes(5);
+/// Time after a delivery in which a command that GitHub reports as pointless is repeated.
+const CONFIRMATION_TIMEOUT: TimeDelta = TimeDelta::minutes(5);
 
-/// Does one action of a decision.
+/// Executes one action of a decision.
 pub(in crate::app) async fn perform(
     ctx: &Context,
     repository: &Repository,
@@ -55,7 +55,7 @@ async fn provision(ctx: &Context, event: &JobEvent, decision: &Decision) -> Resu
     waiting::begin(ctx, event, &decision.delivery, decision.received_at).await
 }
 
-/// Cancels or re-runs a run, once per attempt however many of its jobs ask for it.
+/// Cancels or re-runs a run, once per attempt, independent of the number of its jobs that ask for it.
 async fn command_run(
     ctx: &Context,
     repository: &Repository,
@@ -75,7 +75,7 @@ async fn command_run(
         return Ok(());
     }
     if action == Action::RerunRun && record.rerun_attempt.is_some_and(|before| before + 1 == attempt) {
-        // Its workflow asks for us whatever the variable says: another re-run would come back as well.
+        // The workflow ignores the variable, so another re-run would ask for our runners again.
         tracing::warn!(run = run.0, repository = %name, "run {run} asks for self-hosted runners again after its re-run");
         return Ok(());
     }
@@ -86,7 +86,7 @@ async fn command_run(
     };
     let outcome = outcome.map_err(passing)?;
     if action == Action::RerunRun && outcome == RunCommand::TooLate {
-        // Its cancellation takes effect later; only then can it run again.
+        // The run can be re-run only after its cancellation has taken effect.
         return Err(Failure::Transient(format!("run {run} of {name} has not ended yet")));
     }
     if outcome != RunCommand::Accepted && !is_borne_out(ctx, repository, event, received_at).await? {
@@ -112,15 +112,15 @@ async fn command_run(
     .await
 }
 
-/// Whether what GitHub says against a command is borne out by the job that it is for: a run that GitHub does not find, or takes
-/// to be over, once, is no run that is gone. In the end its word is taken, since a run can be deleted.
+/// Returns true if the live job confirms GitHub's objection to a command. A single answer that a run does not exist or
+/// is over is no proof. After a time the answer is believed, because a run can be deleted.
 async fn is_borne_out(
     ctx: &Context,
     repository: &Repository,
     event: &JobEvent,
     received_at: DateTime<Utc>,
 ) -> Result<bool, Failure> {
-    if ctx.clock.now() - received_at >= TAKEN_AT_ITS_WORD_AFTER {
+    if ctx.clock.now() - received_at >= CONFIRMATION_TIMEOUT {
         return Ok(true);
     }
     let job = ctx.github.job(&repository.name, event.job.id, Purpose::Judge).await;
@@ -128,7 +128,7 @@ async fn is_borne_out(
     Ok(job.is_some_and(|job| job.status == JobStatus::Completed))
 }
 
-/// Destroys the runner of ours that took the job; where none did, the one that was made for it.
+/// Destroys our runner that took the job, or otherwise the one that was created for it.
 async fn destroy_runner(ctx: &Context, event: &JobEvent) -> Result<(), Failure> {
     let over = event.action == EventAction::Completed;
     if let Some(on) = &event.job.runner
@@ -148,7 +148,7 @@ async fn destroy_runner(ctx: &Context, event: &JobEvent) -> Result<(), Failure> 
     }
 }
 
-/// What it means that the job of a runner is over.
+/// Returns the outcome of a runner whose job is over.
 fn how_it_ended(runner: &RunnerRecord) -> Outcome {
     if runner.passed_gate {
         Outcome::Completed
@@ -157,7 +157,7 @@ fn how_it_ended(runner: &RunnerRecord) -> Outcome {
     }
 }
 
-/// A trusted job took the runner that was made for another one.
+/// Reassigns a runner that a trusted job took from another job.
 async fn rebind(ctx: &Context, event: &JobEvent) -> Result<(), Failure> {
     let Some(on) = &event.job.runner else {
         return Ok(());
@@ -169,8 +169,8 @@ async fn rebind(ctx: &Context, event: &JobEvent) -> Result<(), Failure> {
     }
 }
 
-/// Notes what an event says about runners of ours: a job runs on one, or is over and its runner goes. The event says where
-/// to look; before anything ends, GitHub's own record of the job has to bear it out.
+/// Records what an event shows about our runners: a job runs on one, or is over and its runner ends. Before a runner
+/// ends, GitHub's live record of the job must confirm the event.
 pub(in crate::app) async fn follow_runner(
     ctx: &Context,
     repository: &Repository,
@@ -201,7 +201,7 @@ pub(in crate::app) async fn follow_runner(
     let is_over = live.as_ref().is_none_or(|live| live.status == JobStatus::Completed);
     let is_running = live.as_ref().is_some_and(|live| live.status == JobStatus::InProgress);
     if !is_over && (over || !is_running) {
-        // GitHub's record lags behind its event, or the event is not GitHub's.
+        // GitHub's record lags behind its event, or the event is forged.
         return Err(Failure::Transient(format!(
             "GitHub does not show job {job} as {} yet",
             event.action.as_str()
@@ -210,14 +210,14 @@ pub(in crate::app) async fn follow_runner(
     let on = named.filter(|named| match live.as_ref().map(|live| &live.runner) {
         Some(Some(runner)) => named.id.is_none_or(|id| id == runner.id),
         Some(None) => false,
-        // The run is gone, and with it the record of the job: only its own runner goes.
+        // The run was deleted together with the record of the job. Only the job's own runner ends.
         None => named.job == job,
     });
     if let (true, Some(runner)) = (is_over, &on) {
         lifecycle::end(ctx, &runner.name, how_it_ended(runner), None).await?;
     }
     let over = is_over;
-    // A job that runs elsewhere, or is over before it began, needs its runner no more.
+    // A job that runs elsewhere, or is over without a start, no longer needs its runner.
     let Some(record) = load_job(ctx, job).await? else {
         return Ok(());
     };
@@ -226,7 +226,7 @@ pub(in crate::app) async fn follow_runner(
     if matches!(record.service, Service::Wanted | Service::Serving) && (over || (elsewhere && on.is_none())) {
         if let Some(name) = record.runner.filter(|_| elsewhere) {
             let spare: Option<RunnerRecord> = records::load(ctx.ledger.as_ref(), &name).await?;
-            // One that somebody else has by now is theirs; its own events tell.
+            // A runner that another job has now follows the events of that job.
             if spare.is_some_and(|spare| spare.taken_by.is_none() && spare.state < RunnerState::Gated) {
                 lifecycle::end(ctx, &name, Outcome::Cancelled, None).await?;
             }
@@ -239,7 +239,7 @@ pub(in crate::app) async fn follow_runner(
     Ok(())
 }
 
-/// A job that was told of as stuck is over, or runs, on whichever runner.
+/// A job with a `job-stuck` alert is over or runs, on any runner.
 async fn settle_stuck(ctx: &Context, event: &JobEvent, record: Option<&JobRecord>) -> Result<(), Failure> {
     let Some(record) = record else {
         return Ok(());

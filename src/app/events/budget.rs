@@ -1,9 +1,10 @@
-//! What outsiders may use of GitHub's quota and of this process, so that none of them holds up a trusted job.
+//! The budget of outsiders: their share of GitHub's quota and of this process, so that no outsider delays a trusted
+//! job.
 //!
-//! Calls about their runs are counted by person and by fork, in windows of [`WINDOW`]. Who is over the budget is parked: the
-//! job is held with `over-budget` and judged once the window is over. Only so many of their deliveries are in hand at a time,
-//! altogether and of one person; the others go back to the queue without a question to GitHub, and leave the worker to the
-//! jobs of this repository. All of it is memory of this process; a restart begins with new windows.
+//! Calls about their runs are counted by person and by fork, in windows of [`WINDOW`]. A person over the budget is
+//! parked: the job is held with `over-budget` and judged after the window. The number of their deliveries in progress
+//! is limited, in total and for one person. Other deliveries return to the queue without a question to GitHub and leave
+//! the worker to the jobs of this repository. The budget is memory of this process; a restart begins with new windows.
 
 use crate::domain::facts::{Facts, Run};
 use crate::domain::ids::RepositoryId;
@@ -13,20 +14,22 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The window in which calls are counted.
+/// The window for the number of calls.
 pub(in crate::app) const WINDOW: TimeDelta = TimeDelta::minutes(10);
-/// Calls about the runs of one person, or of one fork, in a window: nine pull requests with as many files as GitHub lists.
+/// Maximum number of calls about the runs of one person or fork in a window: nine pull requests with the maximum number
+/// of files in GitHub's list.
 const MAX_CALLS_OF_ONE: u32 = 300;
-/// Calls about the runs of all outsiders together in a window: less than GitHub's smallest quota without the reserve.
+/// Maximum number of calls about the runs of all outsiders in a window: less than GitHub's smallest quota without the
+/// reserve.
 const MAX_CALLS_OF_ALL: u32 = 600;
-/// Deliveries of outsiders in hand at a time; the worker has more than twice as many places.
+/// Maximum number of outsiders' deliveries in progress; the worker has more than twice as many places.
 const MAX_PLACES: u32 = 16;
-/// Deliveries of one person, or of one fork, in hand at a time.
+/// Maximum number of deliveries of one person or fork in progress.
 const MAX_PLACES_OF_ONE: u32 = 4;
-/// People whose calls are counted apart; the calls of others still count for all.
+/// Maximum number of persons with a separate count. The calls of others count in the total.
 const MAX_ACCOUNTS: usize = 4096;
 
-/// Who is behind a run that is not this repository's own.
+/// The person or fork behind a run that does not belong to this repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::app) struct Outsider {
     accounts: Vec<Account>,
@@ -34,14 +37,14 @@ pub(in crate::app) struct Outsider {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Account {
-    /// Login, in lower case.
+    /// Login in lower case.
     Person(String),
     Fork(RepositoryId),
 }
 
 impl Outsider {
-    /// The outsider behind a run, as far as the facts tell. A run whose head lies in this repository is its own until its
-    /// pull requests show that it is not trusted.
+    /// Returns the outsider behind a run, as far as the facts show. A run whose head is in this repository counts as
+    /// its own until its pull requests show that it is not trusted.
     pub(in crate::app) fn behind(facts: &Facts, policy: &TrustPolicy) -> Option<Self> {
         let run = facts.run.known()?;
         let is_settled = || trust::is_their_own(facts, policy) || !facts.ledger.catching_up;
@@ -54,7 +57,7 @@ impl Outsider {
         }
     }
 
-    /// The outsider behind a run whose head lies in another repository, or in none any more.
+    /// Returns the outsider behind a run whose head is in another or a deleted repository.
     pub(in crate::app) fn of(run: &Run) -> Option<Self> {
         let head = run.head_repository.as_ref();
         if head.is_some_and(|head| head.id == run.repository_id) {
@@ -72,7 +75,7 @@ fn person(run: &Run) -> Option<Account> {
     Some(Account::Person(actor.login.to_ascii_lowercase()))
 }
 
-/// What all outsiders have used.
+/// The use by all outsiders.
 #[derive(Default)]
 pub struct Budget(Mutex<Books>);
 
@@ -84,7 +87,7 @@ struct Books {
     places_of_all: u32,
 }
 
-/// Calls in a window.
+/// The calls in a window.
 #[derive(Default, Clone, Copy)]
 struct Spent {
     since: DateTime<Utc>,
@@ -99,21 +102,21 @@ impl Spent {
         self.calls = self.calls.saturating_add(calls);
     }
 
-    /// When there is something left again; none if there is now.
+    /// Returns the time when calls are available again, or `None` if they are available now.
     fn used_up_until(&self, most: u32, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let until = self.since + WINDOW;
         (self.calls >= most && now < until).then_some(until)
     }
 }
 
-/// A place for one delivery of an outsider; free again when dropped.
+/// A place for one delivery of an outsider. Dropping it frees the place.
 pub(in crate::app) struct Place<'a> {
     budget: &'a Budget,
     outsider: Outsider,
 }
 
 impl Budget {
-    /// Counts calls that were made about a run of `outsider`.
+    /// Counts calls about a run of `outsider`.
     pub(in crate::app) fn charge(&self, outsider: &Outsider, calls: u32, now: DateTime<Utc>) {
         let mut books = self.books();
         books.spent_by_all.add(calls, now);
@@ -127,7 +130,7 @@ impl Budget {
         }
     }
 
-    /// When the next call about a run of `outsider` may be made; none if it may now.
+    /// Returns the time of the next permitted call about a run of `outsider`, or `None` if it is permitted now.
     pub(in crate::app) fn used_up_until(&self, outsider: &Outsider, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let books = self.books();
         let of_one = |account| {
@@ -138,7 +141,7 @@ impl Budget {
         outsider.accounts.iter().filter_map(of_one).chain(of_all).max()
     }
 
-    /// A place for a delivery, if one is free.
+    /// Returns a place for a delivery, if one is free.
     pub(in crate::app) fn place(&self, outsider: &Outsider) -> Option<Place<'_>> {
         let mut books = self.books();
         let taken = |account| books.places.get(account).copied().unwrap_or(0);

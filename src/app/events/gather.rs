@@ -1,5 +1,5 @@
-//! Gathers facts: asks GitHub the questions the domain names, and remembers answers for as long as that is safe (see
-//! `github_cache`). What is asked about an outsider's run is counted, and put off once it is too much: see `budget`.
+//! Gathers facts: asks GitHub the questions that the domain names, and caches answers as long as this is safe (see
+//! `github_cache`). Questions about an outsider's run count against a budget (see `budget`).
 
 use super::budget::Outsider;
 use super::github_cache::{CHANGES, PERMISSION, RUN, VARIABLE, changes_key, max_age_of_pulls, run_key};
@@ -14,16 +14,16 @@ use crate::ports::Failure;
 use crate::ports::github::{MAX_FILE_PAGES, Purpose};
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Where a change lets a pull request choose its own `runs-on`.
+/// The directory whose change lets a pull request choose its own `runs-on`.
 const WORKFLOWS: &str = ".github/";
-/// How soon a delivery of an outsider that found no place comes back at the earliest.
+/// Minimum delay of an outsider's delivery that found no free place.
 const PLACE_DELAY: TimeDelta = TimeDelta::seconds(1);
 
-/// Asks until nothing is left to ask. Returns the time before which asking again is useless, where one is known. What is
-/// `urgent`, since a runner of ours is at stake, counts against no budget.
+/// Asks all questions. Returns the time before which another question is useless, if known. An `urgent` event, with one
+/// of our runners at stake, counts against no budget.
 ///
 /// # Errors
-/// [`Failure::RateLimited`] for an outsider's delivery that has to wait for its turn: nothing is decided then.
+/// [`Failure::RateLimited`] for an outsider's delivery that must wait for its turn; no decision is made.
 pub(in crate::app) async fn gather(
     ctx: &Context,
     repository: &Repository,
@@ -80,8 +80,8 @@ pub(in crate::app) async fn gather(
     Ok(not_before)
 }
 
-/// Who is behind the job, if it is an outsider. Before its run is asked for, what is remembered of the run that it names says
-/// so: enough to let it wait, and no part of a decision.
+/// Returns the outsider behind the job, if any. Before the question about its run, a cached answer about the run that
+/// it names is used: this is sufficient for a wait, and no part of a decision.
 fn outsider(
     ctx: &Context,
     repository: &Repository,
@@ -111,8 +111,8 @@ fn leave_open(question: &Question, cause: Cause, facts: &mut Facts) {
     }
 }
 
-/// What a call is for. Runs that are not known yet get at half of what is kept for admissions, with one call each;
-/// outsiders no further, and jobs that can have no runner not at all.
+/// Returns the purpose of a call. A call about an unknown run can use half of the reserve for admissions, one call
+/// each. Later calls about outsiders and calls about jobs without a runner cannot use the reserve.
 fn purpose(repository: &Repository, event: &JobEvent, facts: &Facts, urgent: bool) -> Purpose {
     let policy = &repository.policy;
     if policy.labels.classify(&event.job) != LabelsClass::Pool {
@@ -132,7 +132,7 @@ fn purpose(repository: &Repository, event: &JobEvent, facts: &Facts, urgent: boo
     }
 }
 
-/// One question, and all that is needed to ask it.
+/// A question with its context.
 struct Asking<'a> {
     ctx: &'a Context,
     repository: &'a Repository,
@@ -191,7 +191,7 @@ impl Asking<'_> {
                     self.charge(1);
                     github.permission(name, login, self.purpose).await
                 };
-                // At the gate everything is asked anew.
+                // At the job gate all answers are requested anew.
                 let max_age = if facts.ledger.at_gate {
                     TimeDelta::zero()
                 } else {
@@ -212,7 +212,7 @@ impl Asking<'_> {
         Ok(())
     }
 
-    /// Counts calls for whoever they are made about.
+    /// Counts calls for the outsider that they are about.
     fn charge(&self, calls: u32) {
         if let Some(outsider) = self.outsider {
             self.ctx.budget.charge(outsider, calls, self.now);
@@ -226,13 +226,13 @@ impl Asking<'_> {
             return Ok(None);
         };
         if run.run_attempt < attempt {
-            // Who pressed the button of this attempt is not known there yet.
+            // GitHub does not show the triggering actor of this attempt yet.
             return Err(Failure::Transient(format!(
                 "GitHub shows attempt {} of run {id}, the event is of attempt {attempt}",
                 run.run_attempt
             )));
         }
-        // Whose run it is, its own answer says.
+        // The answer itself shows the owner of the run.
         if let Some(outsider) = Outsider::of(&run) {
             self.ctx.budget.charge(&outsider, 1, self.now);
         }
@@ -268,15 +268,16 @@ impl Asking<'_> {
         Ok(Fact::Known(false))
     }
 
-    /// Whether the pull requests change workflows. The list of files is that of the head as it is now, so a "no" only counts
-    /// if the head is still the run's commit afterwards: else pushing twice would turn an attempt into a misroute.
+    /// Returns true if the pull requests change workflows. GitHub's list belongs to the current head, so a "no" counts
+    /// only if the head is still the run's commit afterwards. Otherwise a second push would turn an attempt into a
+    /// misroute.
     async fn changed_workflows(&self, facts: &Facts, numbers: &[u64]) -> Result<Option<bool>, Failure> {
         let github = &self.ctx.github;
         for number in numbers {
             let changes = github
                 .pull_changes(&self.repository.name, *number, WORKFLOWS, self.purpose)
                 .await
-                // How far it got is not known.
+                // The number of completed calls is not known.
                 .inspect_err(|_| self.charge(MAX_FILE_PAGES))?;
             self.charge(changes.pages);
             if changes.touches {

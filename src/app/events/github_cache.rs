@@ -1,4 +1,4 @@
-//! Recent answers of GitHub, for as long as it is safe to reuse them.
+//! A cache of GitHub's answers, with a safe lifetime for each kind.
 //!
 //! | answer | remembered for | because |
 //! |---|---|---|
@@ -9,12 +9,11 @@
 //! | permission | [`PERMISSION`] | the jobs of one run ask for the same few people |
 //! | live job | not at all | it is asked right before a runner is made |
 //!
-//! Only answers are remembered, never failures or absences. While one caller asks, all others with the same question wait for
-//! its answer.
+//! Failures and absences are not cached. Concurrent callers with the same question share one request.
 
 use super::recent::Recent;
 use crate::app::settings::Repository;
-use crate::domain::admission::GONE_ATTEMPTS;
+use crate::domain::admission::MIN_GONE_ATTEMPTS;
 use crate::domain::event::JobEvent;
 use crate::domain::facts::{Facts, Pull, Run, Variable};
 use crate::domain::ids::{RepositoryName, RunId};
@@ -37,10 +36,10 @@ pub const PERMISSION: TimeDelta = TimeDelta::seconds(30);
 /// See the module's table.
 pub const CHANGES: TimeDelta = TimeDelta::hours(1);
 pub(super) type RunKey = (RepositoryName, RunId, u32);
-/// Pull requests, and the commit that is judged.
+/// Pull requests with the judged commit.
 pub(super) type ChangesKey = (RepositoryName, Vec<u64>, String);
 
-/// GitHub's recent answers.
+/// The cached answers.
 #[derive(Default)]
 pub struct GitHubCache {
     pub(super) runs: Recent<RunKey, Run>,
@@ -51,12 +50,12 @@ pub struct GitHubCache {
 }
 
 impl GitHubCache {
-    /// When GitHub was last asked for the variable.
+    /// The time of the last question about the variable.
     pub(in crate::app) fn variable_asked_at(&self, repository: &RepositoryName) -> Option<DateTime<Utc>> {
         self.variables.asked_at(repository)
     }
 
-    /// Whether the answer to a question about an outsider is remembered.
+    /// Returns true if the answer to a question about an outsider is cached.
     pub(super) fn has(
         &self,
         of: &Repository,
@@ -85,7 +84,7 @@ impl GitHubCache {
         }
     }
 
-    /// Has the variable asked for again: it was just changed.
+    /// Discards the cached variable after a change.
     pub(in crate::app) fn forget_variable(&self, repository: &RepositoryName) {
         self.variables.forget(repository);
     }
@@ -100,10 +99,10 @@ pub(super) fn changes_key(repository: &RepositoryName, facts: &Facts, numbers: &
     Some((repository.clone(), numbers.to_vec(), head))
 }
 
-/// Before a runner is made the latest answer counts; a run that is refused by itself gets none.
+/// Before a runner is created the latest answer counts. A run that is refused by itself gets no runner.
 pub(super) fn max_age_of_pulls(repository: &Repository, event: &JobEvent, facts: &Facts) -> TimeDelta {
-    if facts.ledger.at_gate || matches!(facts.ledger.attempts, 1..=GONE_ATTEMPTS) {
-        // Something was missing before, which an answer that is remembered lacks too.
+    if facts.ledger.at_gate || matches!(facts.ledger.attempts, 1..=MIN_GONE_ATTEMPTS) {
+        // A fact was missing before, and a cached answer would lack it too.
         return TimeDelta::zero();
     }
     let policy = &repository.policy;

@@ -1,4 +1,5 @@
-//! What is done with a delivery: the worker leases it, gathers facts, decides, records the decision and carries it out.
+//! The processing of a delivery: the worker leases it, gathers facts, decides, records the decision and executes its
+//! actions.
 
 pub mod actions;
 pub mod budget;

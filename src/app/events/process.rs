@@ -1,7 +1,7 @@
-//! One decision: gather the facts, decide, record, act.
+//! The processing of one event: gather the facts, decide, record, act.
 //!
-//! The record goes to the ledger before anything is done, with the actions that are still to be done; each is crossed off
-//! when it is. Every action can be repeated, so whoever comes after a crash does what is left.
+//! The record with its pending actions is stored in the ledger first. An executed action is removed from it. Every
+//! action can be repeated, so after a crash the remaining ones are executed.
 
 use super::{actions, gather};
 use crate::app::context::Context;
@@ -43,11 +43,11 @@ pub(in crate::app) struct Request<'a> {
 /// The stage at which a job is decided on. Each stage decides anew, by the same rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::app) enum Stage<'a> {
-    /// GitHub delivered an event.
+    /// An event from GitHub.
     Delivery,
-    /// A slot is reserved for the job, and its runner is about to be made.
+    /// The creation of a runner, with a reserved slot.
     Provision,
-    /// The job waits at the gate of a runner. GitHub has just shown it like this.
+    /// The job gate, with the live record of the job.
     JobGate(&'a Job),
 }
 
@@ -58,15 +58,15 @@ impl Request<'_> {
     }
 }
 
-/// A decision that was recorded and carried out.
+/// A recorded and executed decision.
 #[derive(Debug)]
 pub(in crate::app) struct Processed {
     pub(in crate::app) decision: Decision,
-    /// The time before which another question to GitHub is useless, if one is known.
+    /// The time before which another question to GitHub is useless, if known.
     pub(in crate::app) not_before: Option<DateTime<Utc>>,
 }
 
-/// Gathers the facts about an event, decides, records the decision and carries it out.
+/// Gathers the facts about an event, decides, records the decision and executes its actions.
 pub(in crate::app) async fn process_event(
     ctx: &Context,
     request: &Request<'_>,
@@ -89,13 +89,13 @@ pub(in crate::app) async fn process_event(
     let mut decision = decide(ctx, request, repository, event, &facts);
     let is_cached = ctx.github_cache.variable_asked_at(&repository.name) < Some(asked_from);
     if is_cached && rests_on_the_variable(&decision) {
-        // A person may have switched it a moment ago.
+        // An operator may have switched the variable a moment ago.
         ctx.github_cache.forget_variable(&repository.name);
         facts.variable = Fact::NotAsked;
         not_before = not_before.max(gather::gather(ctx, repository, event, &mut facts, urgent).await?);
         decision = decide(ctx, request, repository, event, &facts);
     }
-    pins::see(ctx, repository, &facts).await?;
+    pins::pin_shown(ctx, repository, &facts).await?;
     rollback::forget_rollback(ctx, repository, &facts).await?;
     ctx.observer.observe(&Event::Decided {
         decision: &decision,
@@ -189,7 +189,7 @@ async fn store_decision(ctx: &Context, repository: &Repository, event: &JobEvent
         },
     )
     .await?;
-    heard.tell(ctx.observer.as_ref());
+    heard.report(ctx.observer.as_ref());
     Ok(())
 }
 
@@ -222,7 +222,8 @@ async fn hold_or_release(
     }
 }
 
-/// Does what the decision says, and notes what the event says of our runners; neither waits for the other to work out.
+/// Executes the actions of the decision and records what the event shows about our runners. A failure of one does not
+/// prevent the other.
 pub(in crate::app) async fn follow_up(
     ctx: &Context,
     repository: &Repository,
@@ -242,7 +243,7 @@ async fn carry_out(
     decision: &Decision,
     pending: &[Action],
 ) -> Result<(), Failure> {
-    // One that fails holds up no other: the alert goes out though the runner cannot be deleted yet.
+    // A failed action does not prevent the others: an alert is raised although the runner cannot be deleted yet.
     let mut first_failure = None;
     for action in pending {
         if let Err(failure) = actions::perform(ctx, repository, event, decision, *action).await {
@@ -258,7 +259,7 @@ async fn carry_out(
     first_failure.map_or(Ok(()), Err)
 }
 
-/// Whether the decision accuses or refuses somebody because of what the routing variable is.
+/// Returns true if the decision refuses or accuses because of the value of the routing variable.
 fn rests_on_the_variable(decision: &Decision) -> bool {
     let refused = decision.admission.reasons.contains(&Reason::RolledBack);
     refused || decision.routing.verdict == RoutingVerdict::NotRouted

@@ -1,4 +1,4 @@
-//! A bounded memory of answers, each of which is asked for once however many wait for it.
+//! A bounded cache of answers with one request for all concurrent callers.
 
 use crate::ports::Failure;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -6,24 +6,24 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Answers remembered of each kind.
+/// Maximum number of cached answers of each kind.
 const MAX_ANSWERS: usize = 4096;
 
-/// An answer that is being asked for, and those who wait for it.
+/// A pending answer with its waiting callers.
 struct Flight<V> {
     turn: tokio::sync::Mutex<()>,
     landed: Mutex<Landed<V>>,
 }
 
-/// How often the question came back, and with what the last time.
+/// The number of completed requests, and the last result.
 struct Landed<V> {
     times: u64,
-    /// When who asked it the last time had come for it.
+    /// The arrival time of the caller of the last request.
     asked_at: DateTime<Utc>,
     answer: Result<Option<V>, Failure>,
 }
 
-/// Answers by what was asked, with the time at which they were asked for.
+/// The answers by question, with the times of their requests.
 pub(in crate::app) struct Recent<K, V> {
     answers: Mutex<HashMap<K, (DateTime<Utc>, V)>>,
     flights: Mutex<HashMap<K, Arc<Flight<V>>>>,
@@ -39,14 +39,14 @@ impl<K, V> Default for Recent<K, V> {
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
-    /// The answer, unless it is too old.
+    /// Returns the answer, unless it is too old.
     pub(in crate::app) fn get(&self, key: &K, now: DateTime<Utc>, max_age: TimeDelta) -> Option<V> {
         let answers = held(&self.answers);
         let (at, value) = answers.get(key)?;
         (now - *at < max_age).then(|| value.clone())
     }
 
-    /// When the answer was asked for.
+    /// Returns the time of the request.
     pub(in crate::app) fn asked_at(&self, key: &K) -> Option<DateTime<Utc>> {
         held(&self.answers).get(key).map(|(at, _)| *at)
     }
@@ -89,7 +89,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
         let _turn = flight.turn.lock().await;
         {
             let landed = held(&flight.landed);
-            // One that was asked for too long ago is none for whoever wants a fresh one.
+            // One that was asked for too long ago is none for a caller that needs a fresh one.
             let is_fresh = landed.answer.is_err() || now - landed.asked_at < max_age;
             if landed.times != before && is_fresh {
                 return landed.answer.clone();

@@ -5,7 +5,7 @@ use crate::app::context::Context;
 use crate::domain::slot::Slot;
 use crate::ports::Failure;
 
-/// Whether all environments there may be are taken, by runners or by jobs that are about to have one.
+/// Returns true if all slots are in use, by runners or by jobs that are about to get one.
 pub(in crate::app) async fn is_full(ctx: &Context) -> Result<bool, Failure> {
     let Some(host) = &ctx.host else { return Ok(false) };
     let slots = host.list().await?;

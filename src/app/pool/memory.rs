@@ -1,5 +1,5 @@
-//! What the pool remembers from pass to pass: what tasks are about, and what did not work out. Nothing of it matters after
-//! a crash.
+//! The memory of the pool between passes: the subjects of running tasks, and failures. Nothing of it matters after a
+//! crash.
 
 use super::task::{BOOT, Effect, Task};
 use crate::app::measure::Boots;
@@ -12,18 +12,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Tasks after which it is forgotten that one is over: more than can come between two steps of one pass.
-const REMEMBERED: u64 = 1000;
-/// How soon is asked again where there was no answer yet.
-const ASK_AGAIN: TimeDelta = TimeDelta::milliseconds(500);
-/// The pause after something urgent that did not work out: the deadline of a job gate does not wait for a backoff.
-const URGENT_PAUSE: TimeDelta = TimeDelta::seconds(1);
-/// How soon GitHub is listed again where something could not be removed, or seen.
-const SWEEP_RETRY: TimeDelta = TimeDelta::seconds(5);
-/// The longest pause after something that did not work out.
-const LONGEST_PAUSE: TimeDelta = TimeDelta::seconds(30);
+/// Number of ended tasks that are remembered: more than can end between two steps of one pass.
+const MAX_REMEMBERED: u64 = 1000;
+/// Delay of a repetition after a missing answer.
+const RETRY_DELAY: TimeDelta = TimeDelta::milliseconds(500);
+/// Delay after a failed urgent task, because the deadline of a job gate does not wait for a backoff.
+const URGENT_DELAY: TimeDelta = TimeDelta::seconds(1);
+/// Delay of the next list of GitHub's runners if a runner could not be removed or seen.
+const SWEEP_RETRY_DELAY: TimeDelta = TimeDelta::seconds(5);
+/// Maximum delay after a failed task.
+const MAX_DELAY: TimeDelta = TimeDelta::seconds(30);
 
-/// What the pool is about.
+/// The state of the pool.
 #[derive(Default)]
 pub struct Pool {
     memory: Mutex<Memory>,
@@ -32,65 +32,71 @@ pub struct Pool {
 
 #[derive(Default)]
 struct Memory {
-    /// What tasks under way are about, with the repository an environment is taken for.
+    /// The subjects of running tasks, with the repository that a slot is used for.
     busy: HashMap<String, Option<String>>,
-    /// Environments being asked for.
+    /// Slots that are being requested.
     booting: u32,
-    /// When the latest ones had been asked for, counted.
+    /// The tick of the latest requests.
     booted: VecDeque<u64>,
-    /// When environments were asked for, to measure how long they take.
+    /// The request times of slots, to measure their boot.
     boots: Boots,
-    /// What did not work out: how often, and when to try again.
+    /// The failed subjects, with the number of failures and the time of the next attempt.
     later: HashMap<String, (u32, DateTime<Utc>)>,
-    /// When tasks about something were last over, counted.
+    /// The tick of the last ended task of each subject.
     over: HashMap<String, u64>,
-    /// Tasks that are over.
+    /// Number of ended tasks.
     count: u64,
-    /// When GitHub was last asked for runners that belong to nothing.
+    /// The time of the last sweep.
     swept: Option<Swept>,
 }
 
-/// When GitHub was last listed.
+/// The last list of GitHub's runners.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Swept {
-    /// When that was over.
+    /// The time of its end.
     at: DateTime<Utc>,
-    /// Whether all could be seen, and removed.
+    /// True if all runners could be seen and removed.
     cleanly: bool,
 }
 
-/// The memory as it was at one moment.
+/// A snapshot of the memory.
 pub(super) struct View {
     busy: HashMap<String, Option<String>>,
-    /// What was gathered about these before a task about them was over says nothing any more.
+    /// Subjects whose gathered state is outdated, because a task about them has ended since.
     old: HashSet<String>,
     waits: HashSet<String>,
-    /// Environments that were asked for and may not have been listed yet when the gathering began.
+    /// Requested slots that may not have been listed yet when the pass began to gather.
     pub(super) coming: u32,
-    /// When GitHub was last asked for runners that belong to nothing.
+    /// The time of the last sweep.
     swept: Option<Swept>,
 }
 
 impl View {
-    /// Whether a task is about this, or was since the gathering began.
+    /// Returns true if a task has this subject, or had it since the pass began to gather.
     pub(super) fn is_busy(&self, key: &str) -> bool {
         self.busy.contains_key(key) || self.old.contains(key)
     }
 
-    /// The repository for which this environment is taken by a task.
+    /// Returns the repository for which a task uses this slot.
     pub(super) fn taken_for(&self, key: &str) -> Option<Option<String>> {
         let by_now = self.old.contains(key).then_some(None);
         self.busy.get(key).cloned().or(by_now)
     }
 
-    /// Whether GitHub is to be listed: at start, and at each pass that comes by the clock. Passes that events bring on come
-    /// between, many a second, and look at this machine and the ledger only. Lists that did not change cost no quota.
+    /// Returns true if GitHub's runners must be listed: at the start and in each pass of the interval. Passes after
+    /// events, several per second, only look at this machine and the ledger. Unchanged lists cost no quota.
     pub(super) fn is_sweep_due(&self, pass: TimeDelta, now: DateTime<Utc>) -> bool {
-        let rest = |swept: Swept| if swept.cleanly { pass } else { pass.min(SWEEP_RETRY) };
+        let rest = |swept: Swept| {
+            if swept.cleanly {
+                pass
+            } else {
+                pass.min(SWEEP_RETRY_DELAY)
+            }
+        };
         self.swept.is_none_or(|swept| now - swept.at >= rest(swept))
     }
 
-    /// Whether a task may begin now.
+    /// Returns true if a task may start now.
     pub(super) fn allows(&self, task: &Task) -> bool {
         let waits = task.can_wait() && self.waits.contains(&task.about());
         !waits && !task.keys().iter().any(|key| self.is_busy(key))
@@ -98,7 +104,7 @@ impl View {
 }
 
 impl Pool {
-    /// Has a pass follow soon.
+    /// Requests another pass soon.
     pub(in crate::app) fn wake(&self) {
         self.woken.notify_one();
     }
@@ -107,12 +113,12 @@ impl Pool {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A number for the moment, for [`Pool::view`].
+    /// Returns the current tick, for [`Pool::view`].
     pub(super) fn moment(&self) -> u64 {
         self.lock().count
     }
 
-    /// The memory, for who began to gather at a moment.
+    /// Returns a snapshot for a pass that began to gather at this tick.
     pub(super) fn view(&self, began: u64, now: DateTime<Utc>) -> View {
         let memory = self.lock();
         let old = memory.over.iter().filter(|(_, over)| **over > began);
@@ -126,13 +132,13 @@ impl Pool {
         }
     }
 
-    /// Whether nobody is about anything.
+    /// Returns true if no task is running.
     pub(super) fn is_idle(&self) -> bool {
         let memory = self.lock();
         memory.busy.is_empty() && memory.booting == 0
     }
 
-    /// Takes what a task is about. False when another one has it.
+    /// Reserves the subject of a task. Returns false if another task has it.
     pub(super) fn begin(&self, task: &Task) -> bool {
         let mut memory = self.lock();
         if task.keys().iter().any(|key| memory.busy.contains_key(key)) {
@@ -143,7 +149,7 @@ impl Pool {
         true
     }
 
-    /// Lets go of what a task was about, and remembers what became of it. Gives whether it did something.
+    /// Releases the subject of a task and records the result. Returns true if the task did its work.
     pub(super) fn end(&self, task: &Task, effect: Result<Effect, Failure>, now: DateTime<Utc>) -> bool {
         let mut memory = self.lock();
         memory.count += 1;
@@ -152,11 +158,11 @@ impl Pool {
             memory.busy.remove(&key);
             memory.over.insert(key, count);
         }
-        memory.over.retain(|_, over| count - *over < REMEMBERED);
+        memory.over.retain(|_, over| count - *over < MAX_REMEMBERED);
         if *task == Task::Boot {
             memory.booting -= 1;
             memory.booted.push_back(count);
-            memory.booted.retain(|over| count - *over < REMEMBERED);
+            memory.booted.retain(|over| count - *over < MAX_REMEMBERED);
         }
         if *task == Task::Sweep {
             let cleanly = effect.is_ok();
@@ -165,20 +171,20 @@ impl Pool {
         let about = task.about();
         match effect {
             Ok(Effect::Done) => {
-                // That a boot has begun does not say that it succeeds.
+                // The start of a boot is no success.
                 if *task != Task::Boot {
                     memory.later.remove(&about);
                 }
                 true
             }
             Ok(Effect::None) => {
-                memory.later.insert(about, (0, now + ASK_AGAIN));
+                memory.later.insert(about, (0, now + RETRY_DELAY));
                 false
             }
             Err(failure) => {
                 tracing::warn!(%failure, "the pool will try again: {about}");
                 if task.is_urgent() {
-                    memory.later.insert(about, (0, now + URGENT_PAUSE));
+                    memory.later.insert(about, (0, now + URGENT_DELAY));
                 } else {
                     memory.put_off(about, now);
                 }
@@ -187,22 +193,22 @@ impl Pool {
         }
     }
 
-    /// An environment was asked for.
+    /// Records the request of a slot.
     pub(super) fn asked_for(&self, slot: SlotId, at: DateTime<Utc>) {
         self.lock().boots.asked(slot, at);
     }
 
-    /// How long environments took that are up now and were not before.
+    /// Returns the boot times of the slots that became ready.
     pub(super) fn booted(&self, slots: &[Slot], now: DateTime<Utc>) -> Vec<Duration> {
         self.lock().boots.seen(slots, now)
     }
 
-    /// An environment did not come up: the next one is booted after a pause, which grows.
+    /// Records a failed boot. The next boot follows after a delay that grows.
     pub(super) fn hold_boots(&self, now: DateTime<Utc>) {
         self.lock().put_off(BOOT.to_owned(), now);
     }
 
-    /// Environments come up.
+    /// Records a successful boot.
     pub(super) fn allow_boots(&self) {
         self.lock().later.remove(BOOT);
     }
@@ -216,7 +222,7 @@ impl Memory {
 
     fn put_off(&mut self, about: String, now: DateTime<Utc>) {
         let tries = self.later.get(&about).map_or(0, |(tries, _)| tries + 1);
-        let pause = backoff(tries, 0.0).min(LONGEST_PAUSE);
+        let pause = backoff(tries, 0.0).min(MAX_DELAY);
         self.later.insert(about, (tries, now + pause));
         self.later.retain(|_, (_, due)| now - *due < TimeDelta::hours(1));
     }

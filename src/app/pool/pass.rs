@@ -1,4 +1,4 @@
-//! The loop around a pass.
+//! The loop of passes.
 
 use super::task::Task;
 use super::{perform, plan};
@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// How soon a pass follows while runners live: their events come from machines that may be lost.
-const CLOSE_WATCH: Duration = Duration::from_secs(1);
-/// How long tasks may take after a stop. What is broken off is taken up again after the next start.
-const GRACE: Duration = Duration::from_secs(5);
-/// Tasks under way at once.
-const CONCURRENCY: usize = 64;
+/// Interval between passes while runners are alive, because events of a machine can be lost.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// Time for running tasks after a stop. Interrupted tasks are repeated after the next start.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum number of concurrent tasks.
+const MAX_TASKS: usize = 64;
 
-/// Keeps the pool until `stop` resolves; then lets what is under way end, within a bound.
+/// Runs passes until `stop` resolves. Running tasks may then end within a time limit.
 pub async fn run(ctx: &Arc<Context>, stop: impl Future<Output = ()>) {
     let Some(host) = ctx.host.clone() else {
         stop.await;
@@ -25,13 +25,13 @@ pub async fn run(ctx: &Arc<Context>, stop: impl Future<Output = ()>) {
     tokio::pin!(stop);
     loop {
         let mut rest = ctx.settings.pool_interval;
-        match plan::look(ctx, host.as_ref()).await {
+        match plan::plan_pass(ctx, host.as_ref()).await {
             Ok(pass) => {
                 if pass.watch {
-                    rest = rest.min(CLOSE_WATCH);
+                    rest = rest.min(WATCH_INTERVAL);
                 }
                 for task in pass.tasks {
-                    if tasks.len() < CONCURRENCY && ctx.pool.begin(&task) {
+                    if tasks.len() < MAX_TASKS && ctx.pool.begin(&task) {
                         let (ctx, host) = (ctx.clone(), host.clone());
                         tasks.spawn(async move { finish_task(&ctx, host.as_ref(), task).await });
                     }
@@ -39,7 +39,7 @@ pub async fn run(ctx: &Arc<Context>, stop: impl Future<Output = ()>) {
             }
             Err(failure) => {
                 tracing::error!(%failure, "cannot look after the pool");
-                rest = rest.min(CLOSE_WATCH);
+                rest = rest.min(WATCH_INTERVAL);
             }
         }
         tokio::select! {
@@ -51,19 +51,19 @@ pub async fn run(ctx: &Arc<Context>, stop: impl Future<Output = ()>) {
         }
     }
     let landed = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, landed).await.is_err() {
+    if tokio::time::timeout(STOP_TIMEOUT, landed).await.is_err() {
         tracing::info!("what the pool was about is taken up after the next start");
     }
 }
 
-/// One pass, its tasks one after the other. Gives how many did something.
+/// Runs one pass with its tasks in sequence. Returns the number of tasks that did their work.
 ///
 /// # Errors
-/// The ledger's or the host's failure.
+/// The failure of the ledger or of the host.
 pub async fn run_once(ctx: &Context) -> Result<usize, Failure> {
     let Some(host) = ctx.host.clone() else { return Ok(0) };
     let mut done = 0;
-    for task in plan::look(ctx, host.as_ref()).await?.tasks {
+    for task in plan::plan_pass(ctx, host.as_ref()).await?.tasks {
         if ctx.pool.begin(&task) && finish_task(ctx, host.as_ref(), task).await {
             done += 1;
         }
@@ -71,13 +71,13 @@ pub async fn run_once(ctx: &Context) -> Result<usize, Failure> {
     Ok(done)
 }
 
-/// Whether nothing is to be done for jobs and runners at this moment, and nobody is about it.
+/// Returns true if no task about jobs or runners is planned or running.
 ///
 /// # Errors
-/// The ledger's or the host's failure.
+/// The failure of the ledger or of the host.
 pub async fn is_quiet(ctx: &Context) -> Result<bool, Failure> {
     let Some(host) = ctx.host.clone() else { return Ok(true) };
-    let tasks = plan::look(ctx, host.as_ref()).await?.tasks;
+    let tasks = plan::plan_pass(ctx, host.as_ref()).await?.tasks;
     let matters = |task: &Task| *task != Task::Sweep;
     Ok(!tasks.iter().any(matters) && ctx.pool.is_idle())
 }

@@ -1,4 +1,4 @@
-//! Doing what a pass has planned. Everything here can be broken off and done again.
+//! Execution of planned tasks. Every task can be interrupted and repeated.
 
 use super::task::{Effect, Task};
 use crate::app::context::Context;
@@ -13,7 +13,7 @@ use crate::domain::ids::JobId;
 use crate::domain::runner_task::RunnerTask;
 use crate::ports::{Failure, RunnerHost};
 
-/// Does what a task says.
+/// Executes a task.
 pub(super) async fn perform(ctx: &Context, host: &dyn RunnerHost, task: &Task) -> Result<Effect, Failure> {
     match task {
         Task::Boot => boot(ctx, host).await?,
@@ -21,12 +21,12 @@ pub(super) async fn perform(ctx: &Context, host: &dyn RunnerHost, task: &Task) -
             host.destroy(slot).await?;
             if let Some(why) = why {
                 ctx.pool.hold_boots(ctx.clock.now());
-                tell_boot_failed(ctx, why).await?;
+                report_boot_failure(ctx, why).await?;
             }
         }
         Task::Serve { job, slot, .. } => provision::serve(ctx, host, *job, slot).await?,
         Task::Release(job, holder) => release(ctx, *job, holder).await?,
-        Task::TakeOver(want, holder) => sweep::take_over(ctx, want, holder).await?,
+        Task::TakeOver(waiting, holder) => sweep::take_over(ctx, waiting, holder).await?,
         Task::Sweep => {
             return Ok(match sweep::sweep(ctx).await? {
                 Swept::Leftovers => Effect::Done,
@@ -64,20 +64,20 @@ async fn boot(ctx: &Context, host: &dyn RunnerHost) -> Result<(), Failure> {
             Ok(())
         }
         Err(failure) => {
-            tell_boot_failed(ctx, &failure.to_string()).await?;
+            report_boot_failure(ctx, &failure.to_string()).await?;
             Err(failure)
         }
     }
 }
 
-async fn tell_boot_failed(ctx: &Context, why: &str) -> Result<(), Failure> {
+async fn report_boot_failure(ctx: &Context, why: &str) -> Result<(), Failure> {
     tracing::error!(why, "a slot did not come up");
     let what = format!("a slot did not come up: {why}");
     let key = AlertKey::new(AlertKind::RunnerBootFailure, None);
     ctx.alerts.raise(Alert::new(&key, None, &what, ctx.clock.now())).await
 }
 
-/// Frees a job whose runner has no record: the worker died before it wrote that down, so GitHub was not asked for it.
+/// Frees a job whose runner has no record: the worker died before it wrote the record, so it did not call GitHub.
 async fn release(ctx: &Context, job: JobId, holder: &Holder) -> Result<(), Failure> {
     let runner: Option<RunnerRecord> = records::load(ctx.ledger.as_ref(), &holder.runner).await?;
     if runner.is_some() {

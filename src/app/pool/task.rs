@@ -1,36 +1,36 @@
-//! One thing to do for the pool.
+//! The tasks of the pool.
 
-use crate::app::records::{Holder, RunnerRecord, Want};
+use crate::app::records::{Holder, RunnerRecord, WaitingRecord};
 use crate::domain::ids::JobId;
 use crate::domain::runner_task::RunnerTask;
 use crate::domain::slot::SlotId;
 
-/// What boots are remembered under.
+/// The subject of boots.
 pub(super) const BOOT: &str = "boot";
 
-/// One thing to do.
+/// A task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Task {
     /// Boot a slot.
     Boot,
     /// Destroy a slot that belongs to nothing, with the reason if it did not come up.
     Discard(SlotId, Option<String>),
-    /// Make a runner for a job.
+    /// Create a runner for a job.
     Serve {
         /// The job.
         job: JobId,
-        /// The slot it gets.
+        /// The slot that the job gets.
         slot: SlotId,
         /// The job's repository.
         repository: String,
     },
-    /// Let go of a job whose runner, of this name, never came to be.
+    /// Free a job whose runner, with this name, was never created.
     Release(JobId, Holder),
-    /// Look whether a job still waits whose runner another instance does not bring up.
-    TakeOver(Box<Want>, Holder),
-    /// Do something for a runner.
+    /// Check whether a job still waits whose runner another instance does not start.
+    TakeOver(Box<WaitingRecord>, Holder),
+    /// Execute the task of a runner.
     Runner(RunnerTask, Box<RunnerRecord>),
-    /// Look for runners at GitHub that belong to nothing.
+    /// Run the sweep.
     Sweep,
 }
 
@@ -43,31 +43,31 @@ pub(super) enum Effect {
     None,
 }
 
-/// The key of tasks about a slot.
+/// Returns the subject of tasks about a slot.
 pub(super) fn slot_key(slot: &str) -> String {
     format!("slot {slot}")
 }
 
-/// The key of tasks about a job.
+/// Returns the subject of tasks about a job.
 pub(super) fn job_key(job: JobId) -> String {
     format!("job {job}")
 }
 
 impl Task {
-    /// What it is about; no two tasks about the same run at once.
+    /// Returns the subject. No two tasks with the same subject run concurrently.
     pub(super) fn keys(&self) -> Vec<String> {
         match self {
             Self::Boot => Vec::new(),
             Self::Discard(slot, _) => vec![slot_key(&slot.0)],
             Self::Serve { job, slot, .. } => vec![job_key(*job), slot_key(&slot.0)],
             Self::Release(job, _) => vec![job_key(*job)],
-            Self::TakeOver(want, _) => vec![job_key(want.event.job.id)],
+            Self::TakeOver(waiting, _) => vec![job_key(waiting.event.job.id)],
             Self::Runner(_, record) => vec![format!("runner {}", record.name), slot_key(&record.slot)],
             Self::Sweep => vec!["sweep".to_owned()],
         }
     }
 
-    /// What it is remembered under when it does not work out.
+    /// Returns the subject under which a failure is recorded.
     pub(super) fn about(&self) -> String {
         match self {
             Self::Boot => BOOT.to_owned(),
@@ -76,7 +76,7 @@ impl Task {
         }
     }
 
-    /// Whether it asks somebody who may not have an answer yet, so that it is not repeated at once.
+    /// Returns true if the task asks for an answer that may not exist yet, so that it is not repeated at once.
     pub(super) fn can_wait(&self) -> bool {
         match self {
             Self::Boot | Self::TakeOver(..) => true,
@@ -85,12 +85,12 @@ impl Task {
         }
     }
 
-    /// Whether somebody waits for it who is killed before long.
+    /// Returns true if a job waits for the task and is killed at a deadline.
     pub(super) fn is_urgent(&self) -> bool {
         matches!(self, Self::Runner(RunnerTask::Judge(_), _))
     }
 
-    /// The repository that a slot is taken for.
+    /// Returns the repository that a slot is used for.
     fn repository(&self) -> Option<String> {
         match self {
             Self::Serve { repository, .. } => Some(repository.clone()),
@@ -99,7 +99,7 @@ impl Task {
         }
     }
 
-    /// What it is about, with the repository behind it.
+    /// Returns the subject with its repository.
     pub(super) fn claims(&self) -> impl Iterator<Item = (String, Option<String>)> {
         let repository = self.repository();
         self.keys().into_iter().map(move |key| (key, repository.clone()))

@@ -1,3 +1,3 @@
-//! Routing of trusted jobs to self-hosted runners, and the return from it.
+//! Self-hosted routing and its rollback.
 
 pub mod rollback;

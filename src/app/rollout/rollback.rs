@@ -1,4 +1,4 @@
-//! Rollback: self-hosted routing is switched off after a job was sent where it does not belong.
+//! Rollback: switches self-hosted routing off after a job was routed wrongly.
 
 use crate::app::context::Context;
 use crate::app::events::refusal::passing;
@@ -9,8 +9,8 @@ use crate::domain::decision::Decision;
 use crate::domain::facts::Facts;
 use crate::ports::Failure;
 
-/// Switches self-hosted routing off, once for a run: late events of it don't undo what a person did since. Recorded first,
-/// so that a job in the queue is not served in between.
+/// Switches self-hosted routing off, once for a run, so that late events do not undo a later change by an operator. It
+/// is recorded first, so that no queued job is served in between.
 pub(in crate::app) async fn roll_back(
     ctx: &Context,
     repository: &Repository,
@@ -44,7 +44,8 @@ pub(in crate::app) async fn roll_back(
     .await
 }
 
-/// Once a person has switched routing on again, what jitgate did before is over: switched off later, it drains.
+/// After an operator has switched routing on, an earlier rollback is over: a later change to off lets waiting jobs
+/// drain.
 pub(in crate::app) async fn forget_rollback(
     ctx: &Context,
     repository: &Repository,
@@ -54,7 +55,7 @@ pub(in crate::app) async fn forget_rollback(
     let (true, Some(on_since)) = (facts.ledger.rolled_back, switched_on.and_then(|on| on.updated_at)) else {
         return Ok(());
     };
-    // An answer from before the rollback says nothing about what came after it.
+    // An answer from before the rollback shows nothing about the state after it.
     let is_over = |record: &RepositoryRecord| record.rolled_back.as_ref().is_some_and(|it| it.at < on_since);
     let (ledger, name) = (ctx.ledger.as_ref(), &repository.name);
     if !records::load(ledger, name.as_str())

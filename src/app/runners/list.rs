@@ -1,9 +1,9 @@
-//! Which runners there are, or were, and which jobs wait for one: as the ledger knows it, for people and programs.
+//! The list of runners and waiting jobs in the ledger, for people and programs.
 //!
-//! `jitgate runner list --json` and `/api/v1/runners` give this very value. No secret is in it: a runner's configuration
-//! is never stored.
+//! `jitgate runner list --json` and `/api/v1/runners` show this value. It contains no secret, because the configuration
+//! of a runner is never stored.
 
-use crate::app::records::{self, PastRunner, RunnerRecord, Want};
+use crate::app::records::{self, PastRunner, RunnerRecord, WaitingRecord};
 use crate::domain::ids::{JobId, RepositoryName};
 use crate::domain::runner::RunnerState;
 use crate::ports::{Failure, Ledger};
@@ -11,106 +11,104 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::cmp::Reverse;
 
-/// Runners in one answer, unless another number is asked for.
-pub const LISTED: usize = 50;
-/// Past runners that are read at once; there may be many.
+/// Default number of runners in one answer.
+pub const DEFAULT_LIMIT: usize = 50;
+/// Number of past runners in one read.
 const PAGE: usize = 500;
 
-/// Which runners are meant.
+/// A filter of runners.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Asked {
-    /// In one of these states; any without one. Jobs that wait are in none of them.
+pub struct RunnerFilter {
+    /// The states; empty for all. ListedJob jobs have none of them.
     pub states: Vec<RunnerState>,
-    /// Of this repository.
     pub repository: Option<String>,
-    /// Also those of which nothing is left.
+    /// Includes past runners.
     pub all: bool,
-    /// The newest ones, at most so many; and the first of the jobs that wait.
+    /// Maximum number of runners (newest first) and of waiting jobs (oldest first).
     pub limit: usize,
 }
 
-/// Runners and jobs.
+/// Runners and waiting jobs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Roster {
-    /// Runners, the one that changed last first.
-    pub runners: Vec<Listed>,
-    /// Jobs that were admitted and did not begin, in the order they came.
-    pub waiting: Vec<Waiting>,
+pub struct RunnerList {
+    /// The runners, most recently changed first.
+    pub runners: Vec<ListedRunner>,
+    /// The waiting jobs in the order of their arrival.
+    pub waiting: Vec<ListedJob>,
 }
 
 /// A runner in the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Listed {
-    /// The runner.
+pub struct ListedRunner {
     #[serde(flatten)]
     pub runner: RunnerRecord,
-    /// Since when it is in its state.
+    /// The time of its current state.
     pub since: Option<DateTime<Utc>>,
 }
 
-/// A job that waits.
+/// A waiting job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Waiting {
-    /// The job.
+pub struct ListedJob {
     pub job: JobId,
-    /// Its repository.
     pub repository: RepositoryName,
-    /// Since when it waits.
+    /// The start of the wait.
     pub since: DateTime<Utc>,
-    /// Before then it is left alone.
+    /// The earliest time of the next attempt.
     pub not_before: Option<DateTime<Utc>>,
-    /// The runner that is being made for it.
+    /// The runner that is being created for it.
     pub holder: Option<String>,
 }
 
-impl Asked {
-    fn means(&self, runner: &RunnerRecord) -> bool {
+impl RunnerFilter {
+    fn matches(&self, runner: &RunnerRecord) -> bool {
         (self.states.is_empty() || self.states.contains(&runner.state)) && self.is_of_the_repository(&runner.repository)
     }
 
     fn is_of_the_repository(&self, repository: &RepositoryName) -> bool {
-        self.repository.as_deref().is_none_or(|asked| repository.matches(asked))
+        self.repository
+            .as_deref()
+            .is_none_or(|filter| repository.matches(filter))
     }
 }
 
-/// Lists runners and the jobs that wait.
+/// Returns runners and waiting jobs.
 ///
 /// # Errors
-/// The ledger's failure.
-pub async fn call(ledger: &dyn Ledger, asked: &Asked) -> Result<Roster, Failure> {
+/// The failure of the ledger.
+pub async fn list_runners(ledger: &dyn Ledger, filter: &RunnerFilter) -> Result<RunnerList, Failure> {
     let mut runners: Vec<RunnerRecord> = records::all(ledger).await?;
-    runners.retain(|runner| asked.means(runner));
-    if asked.all || asked.states.contains(&RunnerState::Destroyed) {
+    runners.retain(|runner| filter.matches(runner));
+    if filter.all || filter.states.contains(&RunnerState::Destroyed) {
         let mut after: Option<String> = None;
         loop {
             let (page, next) = records::page::<PastRunner>(ledger, after.as_deref(), PAGE).await?;
             for past in page {
                 let PastRunner(runner) = past?;
-                if asked.means(&runner) {
+                if filter.matches(&runner) {
                     runners.push(runner);
                 }
             }
-            // However many there were, no more than two pages of them are held.
-            keep_newest(&mut runners, asked.limit);
+            // At most two pages of past runners are in memory.
+            keep_newest(&mut runners, filter.limit);
             after = next;
             if after.is_none() {
                 break;
             }
         }
     }
-    keep_newest(&mut runners, asked.limit);
+    keep_newest(&mut runners, filter.limit);
     let mut waiting = Vec::new();
-    if asked.states.is_empty() {
-        let wants: Vec<Want> = records::all(ledger).await?;
-        let wants = wants
+    if filter.states.is_empty() {
+        let waiting_jobs: Vec<WaitingRecord> = records::all(ledger).await?;
+        let waiting_jobs = waiting_jobs
             .into_iter()
-            .filter(|want| asked.is_of_the_repository(&want.repository));
-        waiting.extend(wants.map(Waiting::from));
+            .filter(|waiting| filter.is_of_the_repository(&waiting.repository));
+        waiting.extend(waiting_jobs.map(ListedJob::from));
         waiting.sort_by_key(|waiting| (waiting.since, waiting.job));
-        waiting.truncate(asked.limit);
+        waiting.truncate(filter.limit);
     }
-    Ok(Roster {
-        runners: runners.into_iter().map(Listed::from).collect(),
+    Ok(RunnerList {
+        runners: runners.into_iter().map(ListedRunner::from).collect(),
         waiting,
     })
 }
@@ -123,7 +121,7 @@ fn keep_newest(runners: &mut Vec<RunnerRecord>, limit: usize) {
     runners.truncate(limit);
 }
 
-impl From<RunnerRecord> for Listed {
+impl From<RunnerRecord> for ListedRunner {
     fn from(runner: RunnerRecord) -> Self {
         Self {
             since: runner.since(),
@@ -132,14 +130,14 @@ impl From<RunnerRecord> for Listed {
     }
 }
 
-impl From<Want> for Waiting {
-    fn from(want: Want) -> Self {
+impl From<WaitingRecord> for ListedJob {
+    fn from(waiting: WaitingRecord) -> Self {
         Self {
-            job: want.event.job.id,
-            repository: want.repository,
-            since: want.since,
-            not_before: want.not_before,
-            holder: want.holder.map(|holder| holder.runner),
+            job: waiting.event.job.id,
+            repository: waiting.repository,
+            since: waiting.since,
+            not_before: waiting.not_before,
+            holder: waiting.holder.map(|holder| holder.runner),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Runners: how one is made, passes its job gate, ends and is removed; and which others there are.
+//! Runners: their creation, job gate, end and removal, and the runners of others.
 
 pub mod claim;
 pub mod job_gate;

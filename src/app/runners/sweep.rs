@@ -1,14 +1,14 @@
-//! The sweep: what belongs to nothing is removed, and who waits in vain is looked at.
+//! The sweep: removes runners that belong to nothing, and checks runners and jobs that wait in vain.
 //!
-//! GitHub is listed first, then the ledger: a runner is in the ledger before GitHub hears of it, so one of this instance
-//! that GitHub shows and the ledger does not know belongs to nothing. Other instances' runners and the operator's own are
-//! told by their names and never touched; of those that nobody knows people are told.
+//! GitHub's list is read before the ledger. A runner is in the ledger before the call to GitHub, so a runner of this
+//! instance that is only in GitHub's list belongs to nothing. Runners of other instances and of the operator are
+//! recognized by their names and never changed. Unknown runners raise an alert.
 
 use super::record::{note_busy, note_job};
 use super::{lifecycle, ungated};
 use crate::app::context::Context;
 use crate::app::jobs::{assignment, waiting};
-use crate::app::records::{Holder, RunnerRecord, Want};
+use crate::app::records::{Holder, RunnerRecord, WaitingRecord};
 use crate::app::settings::Repository;
 use crate::domain::event::{JobRunner, JobStatus};
 use crate::domain::runner::{Outcome, is_job_and_attempt, runners_of};
@@ -32,7 +32,7 @@ pub(in crate::app) async fn sweep(ctx: &Context) -> Result<Swept, Failure> {
     let mut failed = None;
     for scope in scopes(ctx) {
         if let Err(failure) = sweep_scope(ctx, &scope, &ours, &mut swept).await {
-            // One that cannot be listed holds up no other.
+            // A scope that cannot be listed does not prevent the others.
             failed.get_or_insert(failure);
         }
     }
@@ -57,7 +57,7 @@ fn scopes(ctx: &Context) -> Vec<RunnerScope> {
 async fn sweep_scope(ctx: &Context, scope: &RunnerScope, ours: &str, swept: &mut Swept) -> Result<(), Failure> {
     let mut busy = None;
     let listed = ctx.github.runners(scope).await?;
-    ungated::tell(ctx, scope, &listed, ours).await?;
+    ungated::report(ctx, scope, &listed, ours).await?;
     for runner in listed {
         if !runner.name.strip_prefix(ours).is_some_and(is_job_and_attempt) {
             continue;
@@ -65,7 +65,7 @@ async fn sweep_scope(ctx: &Context, scope: &RunnerScope, ours: &str, swept: &mut
         let key = Key::new(Kind::Runner, &runner.name);
         let is_known = ctx.ledger.get(&key).await?.is_some();
         if is_known && runner.busy {
-            // Its gate has to be heard soon, also where no event tells of the job.
+            // Its job gate must call soon, even without an event about the job.
             note_busy(ctx, &runner.name).await?;
         }
         if !is_known {
@@ -86,7 +86,7 @@ async fn sweep_scope(ctx: &Context, scope: &RunnerScope, ours: &str, swept: &mut
     }
 }
 
-/// No job took a runner in time, as far as we heard: asks GitHub what became of the job it is there for.
+/// Handles a runner without a known job at its deadline: asks GitHub for the state of its assigned job.
 pub(in crate::app) async fn ask_about(ctx: &Context, runner: &RunnerRecord) -> Result<(), Failure> {
     let Some(repository) = ctx.settings.repository(runner.repository.as_str()) else {
         return lifecycle::end(ctx, &runner.name, Outcome::Cancelled, None).await;
@@ -94,7 +94,7 @@ pub(in crate::app) async fn ask_about(ctx: &Context, runner: &RunnerRecord) -> R
     let job = ctx.github.job(&repository.name, runner.job, Purpose::Admit).await?;
     let outcome = match job {
         Some(job) if job.status == JobStatus::Queued && is_taken(ctx, repository, runner).await? => Outcome::Stolen,
-        // One absence is no end: before the next runner GitHub is asked again whether there is such a job.
+        // One absence is not final: GitHub is asked for the job again before the next runner.
         None => Outcome::NobodyCame,
         Some(job) if job.status == JobStatus::Queued => Outcome::NobodyCame,
         Some(job) if job.status == JobStatus::InProgress => {
@@ -112,17 +112,17 @@ pub(in crate::app) async fn ask_about(ctx: &Context, runner: &RunnerRecord) -> R
     lifecycle::end(ctx, &runner.name, outcome, None).await
 }
 
-/// Whether GitHub shows a job on a runner, though it is not the one that the runner is there for.
+/// Returns true if GitHub shows a job on the runner that is not its assigned job.
 async fn is_taken(ctx: &Context, repository: &Repository, runner: &RunnerRecord) -> Result<bool, Failure> {
     let found = ctx.github.runners_named(&repository.scope, &runner.name).await?;
     Ok(found.iter().any(|found| found.busy && Some(found.id) == runner.id))
 }
 
-/// The runner that another instance makes for a job does not come up, and perhaps neither does that instance: asks GitHub
-/// whether the job still waits, and if so lets anybody make it another one. The runner itself stays the other's.
-pub(in crate::app) async fn take_over(ctx: &Context, want: &Want, holder: &Holder) -> Result<(), Failure> {
-    let job = want.event.job.id;
-    let Some(repository) = ctx.settings.repository(want.repository.as_str()) else {
+/// Handles a job whose runner another instance does not start, perhaps because that instance has ended. If GitHub shows
+/// that the job still waits, any worker can create another runner for it. The first runner stays with its instance.
+pub(in crate::app) async fn take_over(ctx: &Context, waiting: &WaitingRecord, holder: &Holder) -> Result<(), Failure> {
+    let job = waiting.event.job.id;
+    let Some(repository) = ctx.settings.repository(waiting.repository.as_str()) else {
         return Ok(());
     };
     let now = ctx.clock.now();
@@ -130,16 +130,16 @@ pub(in crate::app) async fn take_over(ctx: &Context, want: &Want, holder: &Holde
     let status = found.as_ref().map(|job| job.status);
     let on = found.and_then(|job| job.runner);
     match status {
-        // One absence is no end: whoever makes the next runner asks GitHub again whether there is such a job.
+        // One absence is not final: GitHub is asked for the job again before the next runner.
         None | Some(JobStatus::Queued) => {
             let what = format!("runner {} of another instance does not come up", holder.runner);
             tracing::warn!(job = job.0, runner = holder.runner, "{what}: job {job} is taken over");
             assignment::take_over(ctx, job, holder, &what).await
         }
         Some(JobStatus::InProgress) if on.is_some_and(|on| on.name == holder.runner) => {
-            // It is alive after all, and its instance the only one that can open its gate.
-            waiting::change(ctx, job, |want| {
-                if let Some(held) = want.holder.as_mut().filter(|held| *held == holder) {
+            // The runner is alive, and only its instance can open its job gate.
+            waiting::change(ctx, job, |waiting| {
+                if let Some(held) = waiting.holder.as_mut().filter(|held| *held == holder) {
                     held.since = now;
                 }
             })

@@ -1,43 +1,43 @@
-//! Thefts: a job takes a runner that was made for another one, and has no right to it.
+//! Thefts: a job without a right to it takes a runner that was created for another job.
 //!
-//! The job gate stops every one of them, and each still costs a runner, while outsiders can queue jobs without end. So from
-//! the third theft in a row on, the runner group makes no runner for a while, twice as long after each further theft, up
-//! to a bound. A job is held for [`MAX_HELD`] in all; a theft after that holds it for the shortest pause only. So an
-//! outsider can slow the trusted down, and neither starve them nor use up runners at will (ADR 0018).
+//! The job gate stops every theft, but each costs a runner, and outsiders can queue any number of jobs. From the third
+//! consecutive theft on, the runner group therefore creates no runner for a pause, which doubles after each further
+//! theft up to a limit. Pauses hold one job for [`MAX_HELD_PAUSES`] in total; a theft after that holds it for the shortest
+//! pause only. An outsider can thus slow trusted jobs down, but can neither starve them nor use up runners at will (ADR
+//! 0018).
 //!
-//! The shortest pause is as long as a quarantine of the repository, `routing.quarantine_s`.
+//! The shortest pause equals `routing.quarantine_s` of the repository.
 
 use crate::app::settings::Repository;
 use crate::domain::ids::JobId;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Thefts in a row that are put up with; with this many the first pause begins.
+/// Number of consecutive thefts that starts the first pause.
 const MAX_THEFTS: u32 = 3;
-/// How often the pause doubles: the longest one is 16 times the shortest.
+/// Maximum number of doublings: the longest pause is 16 times the shortest.
 const MAX_DOUBLINGS: u32 = 4;
-/// How long pauses hold one job, in shortest pauses, from when it came in.
-pub(in crate::app) const MAX_HELD: i32 = 30;
-/// Thefts that are further apart than this are not in a row.
-const APART_INTERVAL: TimeDelta = TimeDelta::hours(1);
-/// The shortest pause where quarantine is switched off.
-const SHORTEST_DELAY: TimeDelta = TimeDelta::seconds(1);
-/// Stolen runners that are remembered by name, so that none counts twice.
+/// Maximum total hold of one job by pauses, in multiples of the shortest pause, from its arrival.
+pub(in crate::app) const MAX_HELD_PAUSES: i32 = 30;
+/// Maximum time between consecutive thefts.
+const STREAK_TIMEOUT: TimeDelta = TimeDelta::hours(1);
+/// The shortest pause if quarantine is off.
+const MIN_PAUSE: TimeDelta = TimeDelta::seconds(1);
+/// Number of stolen runners that are remembered by name, so that none counts twice.
 const MAX_REMEMBERED: usize = 64;
 
-/// A job that may be held.
+/// A job that a pause can hold.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::app) struct Waiter {
-    /// The job.
     pub(in crate::app) job: JobId,
-    /// Since when it waits.
+    /// The start of the wait.
     pub(in crate::app) since: DateTime<Utc>,
-    /// How long it can be held at most.
+    /// The maximum hold.
     pub(in crate::app) at_most: TimeDelta,
 }
 
 impl Waiter {
-    /// A job of a repository that came in then.
+    /// Returns the hold of a job that arrived at this time.
     pub(in crate::app) fn of(repository: &Repository, job: JobId, since: DateTime<Utc>) -> Self {
         let at_most = repository.quarantine;
         Self { job, since, at_most }
@@ -47,15 +47,15 @@ impl Waiter {
 /// The latest thefts in a runner group.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(in crate::app) struct Thefts {
-    /// How many there were in a row.
+    /// Number of consecutive thefts.
     pub(in crate::app) count: u32,
-    /// How many pauses they led to.
+    /// Number of pauses because of them.
     pauses: u32,
     /// The latest pause.
     pause: Option<Pause>,
-    /// When the latest theft was found.
+    /// The time of the latest theft.
     last_at: Option<DateTime<Utc>>,
-    /// The names of the runners, the newest last.
+    /// The names of the runners, newest last.
     runners: Vec<String>,
 }
 
@@ -66,14 +66,14 @@ pub(in crate::app) struct Pause {
 }
 
 impl Thefts {
-    /// Counts a stolen runner once, and begins a pause when it is time for one. A runner that was made before a pause and is
-    /// stolen during it makes that pause no longer.
+    /// Counts a stolen runner once and starts a pause if one is due. The theft, during a pause, of a runner from before
+    /// that pause does not extend it.
     pub(in crate::app) fn note(&mut self, runner: &str, shortest: TimeDelta, now: DateTime<Utc>) -> bool {
         if self.runners.iter().any(|known| known == runner) {
             return false;
         }
         let last = self.last_at.max(self.pause.map(|pause| pause.until));
-        if last.is_some_and(|last| now - last > APART_INTERVAL) {
+        if last.is_some_and(|last| now - last > STREAK_TIMEOUT) {
             *self = Self::default();
         }
         self.runners.push(runner.to_owned());
@@ -96,18 +96,18 @@ impl Thefts {
         self.pause.filter(|pause| pause.until > now)
     }
 
-    /// Until when the latest pause holds a job.
+    /// Returns the end of the latest pause for a job.
     pub(in crate::app) fn hold_until(&self, waiter: Waiter) -> Option<DateTime<Utc>> {
         let pause = self.pause?;
         let shortest = shortest(waiter.at_most);
         let last = self.last_at.unwrap_or(pause.since);
-        let at_most = (waiter.since + shortest * MAX_HELD).max(last + shortest);
+        let at_most = (waiter.since + shortest * MAX_HELD_PAUSES).max(last + shortest);
         Some(pause.until.min(at_most))
     }
 }
 
 pub(in crate::app) fn shortest(quarantine: TimeDelta) -> TimeDelta {
-    quarantine.max(SHORTEST_DELAY)
+    quarantine.max(MIN_PAUSE)
 }
 
 #[cfg(test)]

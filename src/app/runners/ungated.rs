@@ -1,9 +1,9 @@
-//! Self-hosted runners that jitgate did not make: nothing asks there whose code a job runs, and GitHub gives them any job
-//! whose labels match.
+//! Self-hosted runners that jitgate did not create. They have no job gate, and GitHub gives them any job with matching
+//! labels.
 //!
-//! A name can be anybody's. A runner is ours only if the ledger knows it by its exact name and by GitHub's id; it is known
-//! otherwise only if the operator lists it. The list of GitHub has self-hosted runners only: its own larger ones are
-//! listed elsewhere. None is removed.
+//! Anyone can use a name. A runner belongs to jitgate only if the ledger has its exact name and GitHub's id, and it is
+//! permitted only if the operator lists it. GitHub's list contains self-hosted runners only, without its larger hosted
+//! runners. None of them is removed.
 
 use super::record::load_runner;
 use crate::app::context::Context;
@@ -13,23 +13,23 @@ use crate::ports::github::{GitHubRunner, RunnerScope};
 use crate::ports::{Failure, Ledger};
 use globset::GlobSet;
 
-/// Runners that are named in one alert.
+/// Maximum number of runner names in one alert.
 const MAX_NAMED: usize = 8;
 
-/// Whether the ledger has a runner of that name and id. One whose id is not known yet is just being made.
+/// Returns true if the ledger has a runner of this name and id. A runner without a known id is being created.
 pub(in crate::app) async fn is_ours(ledger: &dyn Ledger, runner: &GitHubRunner) -> Result<bool, Failure> {
     let known = load_runner(ledger, &runner.name).await?;
     Ok(known.is_some_and(|known| known.id.is_none_or(|id| id == runner.id)))
 }
 
-/// Whether the operator lists a runner. Not by its name in another case: that is another one to us.
+/// Returns true if the operator lists the runner. Names are compared with case.
 pub(in crate::app) fn is_listed(known: &GlobSet, runner: &GitHubRunner) -> bool {
     known.is_match(&runner.name)
 }
 
-/// Tells of the runners in a scope that nobody knows, once for each set of them, and that it is over when there are none.
+/// Raises an alert about the unknown runners in a scope, once for each set of them, and ends it when there are none.
 /// Records that begin with `ours` and are in no ledger are removed by the sweep.
-pub(in crate::app) async fn tell(
+pub(in crate::app) async fn report(
     ctx: &Context,
     scope: &RunnerScope,
     listed: &[GitHubRunner],

@@ -100,7 +100,7 @@ pub(in crate::simulator) fn run(state: &State, run: &Run, attempt: u32) -> Value
 }
 
 fn conclusion(jobs: &[&Job], run: &Run) -> Conclusion {
-    let any = |wanted: Conclusion| jobs.iter().any(|job| job.conclusion == Some(wanted));
+    let any = |conclusion: Conclusion| jobs.iter().any(|job| job.conclusion == Some(conclusion));
     match () {
         () if any(Conclusion::Failure) || any(Conclusion::TimedOut) => Conclusion::Failure,
         () if any(Conclusion::Cancelled) || run.cancel_requested => Conclusion::Cancelled,

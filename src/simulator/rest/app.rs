@@ -88,7 +88,7 @@ pub(in crate::simulator) fn token(Simulation { state, tokens, .. }: &mut Simulat
     let body = call.body()?;
     let permissions = match body.get("permissions").and_then(Value::as_object) {
         None => INSTALLED.map(|(name, level)| (name.to_owned(), level)).into(),
-        Some(asked) => asked
+        Some(requested) => requested
             .iter()
             .map(|(name, level)| Ok((name.clone(), granted(name, level)?)))
             .collect::<Result<BTreeMap<_, _>, Refused>>()?,
@@ -101,12 +101,12 @@ pub(in crate::simulator) fn token(Simulation { state, tokens, .. }: &mut Simulat
             .eq_ignore_ascii_case(&owner)
             .then_some(repository)
     };
-    let asked = |key: &str| body.get(key).and_then(Value::as_array).into_iter().flatten();
-    let by_name = asked("repositories").map(|name| {
+    let requested = |key: &str| body.get(key).and_then(Value::as_array).into_iter().flatten();
+    let by_name = requested("repositories").map(|name| {
         let name = name.as_str()?;
         state.repository_named(&format!("{owner}/{name}"))
     });
-    let by_id = asked("repository_ids").map(|id| of_owner(id.as_u64()?));
+    let by_id = requested("repository_ids").map(|id| of_owner(id.as_u64()?));
     let chosen: Option<Vec<_>> = by_name.chain(by_id).collect();
     let chosen = chosen.ok_or_else(|| {
         Refused::new(
@@ -143,13 +143,13 @@ fn granted(name: &str, level: &Value) -> Result<Level, Refused> {
         .iter()
         .find(|(known, _)| *known == name)
         .map(|(_, level)| *level);
-    let asked = match level.as_str() {
+    let requested = match level.as_str() {
         Some("read") => Some(Level::Read),
         Some("write") => Some(Level::Write),
         _ => None,
     };
-    asked
-        .filter(|asked| had >= Some(*asked))
+    requested
+        .filter(|requested| had >= Some(*requested))
         .ok_or_else(|| Refused::new(422, "The permissions requested are not granted to this installation."))
 }
 

@@ -38,13 +38,13 @@ pub(in crate::simulator) fn permission(Simulation { state, .. }: &mut Simulation
 
 pub(in crate::simulator) fn list_pulls(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let id = repository(state, call)?;
-    let wanted = call.query("state").unwrap_or("open");
+    let requested = call.query("state").unwrap_or("open");
     // A head without an owner is ignored as a filter.
     let head = call.query("head").and_then(|head| head.split_once(':'));
     let fits = |pull: &Pull| {
         let owner = pulls::head_owner(state, &pull.head).unwrap_or_default();
         pull.repository == id
-            && (wanted == "all" || wanted == pull.state.as_str())
+            && (requested == "all" || requested == pull.state.as_str())
             && head.is_none_or(|(login, branch)| owner.eq_ignore_ascii_case(login) && pull.head.branch == branch)
     };
     let found = state.pulls.iter().filter(|pull| fits(pull)).collect();

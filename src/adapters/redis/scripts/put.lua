@@ -4,7 +4,7 @@
 -- spare records if this is one, otherwise empty.
 -- Returns 1 if it was written, 0 if the version is different.
 
-local id, keep, most = ARGV[1], tonumber(ARGV[5]), tonumber(ARGV[6])
+local id, keep, max_spare = ARGV[1], tonumber(ARGV[5]), tonumber(ARGV[6])
 if (redis.call('HGET', KEYS[1], 'version') or '') ~= ARGV[2] then
   return 0
 end
@@ -32,10 +32,10 @@ else
   redis.call('PERSIST', KEYS[1])
 end
 
-if most then
+if max_spare then
   local latest = tonumber(redis.call('ZRANGE', KEYS[4], -1, -1, 'WITHSCORES')[2] or 0)
   redis.call('ZADD', KEYS[4], math.max(now, latest + 1), id)
-  local surplus = redis.call('ZCARD', KEYS[4]) - most
+  local surplus = redis.call('ZCARD', KEYS[4]) - max_spare
   if surplus > 0 then
     local begin = string.sub(KEYS[1], 1, -1 - #id)
     for _, oldest in ipairs(redis.call('ZRANGE', KEYS[4], 0, math.min(surplus, 16) - 1)) do

@@ -3,7 +3,7 @@
 
 use super::counted::Metrics;
 use super::exposition::{CONTENT_TYPE, text};
-use crate::app::records::{RunnerRecord, Want};
+use crate::app::records::{RunnerRecord, WaitingRecord};
 use crate::app::{Context, records};
 use crate::domain::alert::{Alert, AlertState, Severity};
 use crate::domain::runner::RunnerState;
@@ -58,19 +58,19 @@ pub(in crate::http) struct Scrape {
 
 /// `GET /metrics`.
 pub(in crate::http) async fn scrape(from: Data<Scrape>) -> HttpResponse {
-    let mut asked = Registry::with_prefix("jitgate");
-    ask_queue(&from.ctx, &mut asked).await;
-    ask_runners(&from.ctx, &mut asked).await;
-    ask_alerts(&from.ctx, &mut asked).await;
-    ask_github(&from.ctx, &mut asked);
-    match text(&[&from.metrics.registry, &asked]) {
+    let mut sampled = Registry::with_prefix("jitgate");
+    sample_queue(&from.ctx, &mut sampled).await;
+    sample_runners(&from.ctx, &mut sampled).await;
+    sample_alerts(&from.ctx, &mut sampled).await;
+    sample_github(&from.ctx, &mut sampled);
+    match text(&[&from.metrics.registry, &sampled]) {
         Ok(text) => HttpResponse::Ok().content_type(CONTENT_TYPE).body(text),
         // Writing to memory does not fail; if it did, only this scrape would be lost.
         Err(_) => HttpResponse::InternalServerError().finish(),
     }
 }
 
-async fn ask_queue(ctx: &Context, registry: &mut Registry) {
+async fn sample_queue(ctx: &Context, registry: &mut Registry) {
     let depth = match ctx.queue.depth().await {
         Ok(depth) => depth,
         Err(failure) => return tracing::warn!(%failure, "the scrape omits the queue"),
@@ -97,14 +97,14 @@ async fn ask_queue(ctx: &Context, registry: &mut Registry) {
     registry.register("queue_oldest_seconds", help, oldest);
 }
 
-async fn ask_runners(ctx: &Context, registry: &mut Registry) {
+async fn sample_runners(ctx: &Context, registry: &mut Registry) {
     let ledger = ctx.ledger.as_ref();
     let found = async {
         let runners: Vec<RunnerRecord> = records::all(ledger).await?;
-        let wants: Vec<Want> = records::all(ledger).await?;
-        Ok::<_, Failure>((runners, wants))
+        let waiting_jobs: Vec<WaitingRecord> = records::all(ledger).await?;
+        Ok::<_, Failure>((runners, waiting_jobs))
     };
-    let (runners, wants) = match found.await {
+    let (runners, waiting_jobs) = match found.await {
         Ok(found) => found,
         Err(failure) => return tracing::warn!(%failure, "the scrape omits the runners"),
     };
@@ -112,7 +112,10 @@ async fn ask_runners(ctx: &Context, registry: &mut Registry) {
     let count = |state: &'static str, count: usize| {
         counts.get_or_create(&StateLabels { state }).set(count as u64);
     };
-    count(WANTED, wants.iter().filter(|want| want.holder.is_none()).count());
+    count(
+        WANTED,
+        waiting_jobs.iter().filter(|waiting| waiting.holder.is_none()).count(),
+    );
     // A destroyed runner is not counted.
     for state in RunnerState::ALL
         .into_iter()
@@ -130,7 +133,7 @@ async fn ask_runners(ctx: &Context, registry: &mut Registry) {
     );
 }
 
-async fn ask_alerts(ctx: &Context, registry: &mut Registry) {
+async fn sample_alerts(ctx: &Context, registry: &mut Registry) {
     let alerts = match ctx.alerts.live().await {
         Ok(alerts) => alerts,
         Err(failure) => return tracing::warn!(%failure, "the scrape omits the alerts"),
@@ -145,7 +148,7 @@ async fn ask_alerts(ctx: &Context, registry: &mut Registry) {
     registry.register("alerts_open", "Unresolved alerts by severity", open);
 }
 
-fn ask_github(ctx: &Context, registry: &mut Registry) {
+fn sample_github(ctx: &Context, registry: &mut Registry) {
     let remaining = Family::<ResourceLabels, Whole>::default();
     for (resource, calls) in ctx.github.remaining_quota() {
         let known = RESOURCES.into_iter().find(|known| *known == resource);
