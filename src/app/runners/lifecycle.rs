@@ -55,7 +55,7 @@ pub(in crate::app) async fn end(
     Ok(())
 }
 
-/// Removes what is left of a runner that has ended: its environment first, so that nothing runs any more; then its job
+/// Removes what is left of a runner that has ended: its slot first, so that nothing runs any more; then its job
 /// may have another one; then GitHub's record.
 pub(in crate::app) async fn tear_down(ctx: &Context, name: &str) -> Result<(), Failure> {
     let ledger = ctx.ledger.as_ref();
@@ -63,7 +63,7 @@ pub(in crate::app) async fn tear_down(ctx: &Context, name: &str) -> Result<(), F
         return Ok(());
     };
     if record.state != RunnerState::Ended || record.instance != ctx.settings.instance {
-        // The environment is another machine's, and its pool sees the record too.
+        // The slot belongs to another machine, whose pool sees the record too.
         return Ok(());
     }
     if let Some(host) = &ctx.host {

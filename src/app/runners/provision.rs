@@ -1,4 +1,4 @@
-//! Makes one just-in-time runner for one job, in an environment that is there.
+//! Makes one just-in-time runner for one job in a ready slot.
 //!
 //! The job is decided on again unless that was done a moment ago: what was true when it was queued need not be true when
 //! its turn comes. The name goes into the ledger before the request goes out. A request without an answer is never
