@@ -131,7 +131,7 @@ impl<'a> Check<'a> {
             (Some(_), Some(_)) => Err(self.given_twice(key, file_key)),
             (Some(secret), None) => {
                 let secret = SecretString::from(secret);
-                self.look_for_unseen(key, None, &secret);
+                self.check_for_hidden_characters(key, None, &secret);
                 Ok(Some(secret))
             }
             (None, Some(path)) => self.secret_file(file_key, path).map(Some),
@@ -150,13 +150,13 @@ impl<'a> Check<'a> {
     pub(super) fn secret_file(&mut self, key: &str, path: &Path) -> Result<SecretString, Reported> {
         self.secret_files.push(path.to_owned());
         let secret = secret_file::read(path).map_err(|error| self.bad_secret_file(key, path, &error))?;
-        self.look_for_unseen(key, Some(path), &secret);
+        self.check_for_hidden_characters(key, Some(path), &secret);
         Ok(secret)
     }
 
     /// Warns of invisible characters in a secret, which are most likely absent on the other side: a second line end,
     /// blanks at an end, tabs, a byte order mark. It does not quote the secret.
-    pub(super) fn look_for_unseen(&mut self, key: &str, path: Option<&Path>, secret: &SecretString) {
+    pub(super) fn check_for_hidden_characters(&mut self, key: &str, path: Option<&Path>, secret: &SecretString) {
         let secret = secret.expose_secret();
         let what = if secret.contains(['\n', '\r']) {
             "more than one line end"

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Maximum length of a client id.
-const LONGEST_APP_ID: usize = 64;
+const MAX_APP_ID_CHARS: usize = 64;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -153,7 +153,8 @@ fn app_id(check: &mut Check<'_>, id: &RawAppId) -> Result<String, Reported> {
     };
     let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_plain || text.len() > LONGEST_APP_ID || (is_number && text.parse::<u64>().is_ok_and(|number| number == 0)) {
+    if !is_plain || text.len() > MAX_APP_ID_CHARS || (is_number && text.parse::<u64>().is_ok_and(|number| number == 0))
+    {
         let remedy = "use the client id on the app's settings page, or the numeric app id";
         return Err(check.problem("github.app_id", "is not an app id", remedy));
     }

@@ -19,7 +19,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Default locations of the configuration file. The first existing one is used.
-const SEARCHED: [&str; 2] = ["./jitgate.toml", "/etc/jitgate/jitgate.toml"];
+const SEARCH_PATHS: [&str; 2] = ["./jitgate.toml", "/etc/jitgate/jitgate.toml"];
 
 /// The sources of a configuration. Each overrides the previous one and the defaults.
 #[derive(Debug, Default)]
@@ -125,7 +125,7 @@ fn layers(sources: Sources, root: Node<'_>, problems: &mut Vec<Problem>) -> Vec<
     let path = match sources.file {
         FileSource::Nothing => None,
         FileSource::Path(path) => Some(path),
-        FileSource::Search => SEARCHED.iter().map(PathBuf::from).find(|path| path.exists()),
+        FileSource::Search => SEARCH_PATHS.iter().map(PathBuf::from).find(|path| path.exists()),
     };
     read.extend(path.as_deref().map(Layer::from_file));
     for (name, text) in &sources.env {
@@ -133,7 +133,7 @@ fn layers(sources: Sources, root: Node<'_>, problems: &mut Vec<Problem>) -> Vec<
         if let Some(meant) = intended_variable(name, root) {
             problems.push(*Problem::new(
                 name,
-                "is read by nobody",
+                "is an unknown environment variable",
                 format!("did you mean `{meant}`?"),
             ));
         }

@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
 /// Maximum length of a user name on Linux.
-const LONGEST_USER: usize = 32;
+const MAX_USER_CHARS: usize = 32;
 /// Minimum that a runner program needs to start.
-const LEAST_MEMORY_MIB: u64 = 64;
-const LEAST_PIDS: u64 = 16;
+const MIN_MEMORY_MIB: u64 = 64;
+const MIN_PIDS: u64 = 16;
 /// Paths that every sandbox replaces, with everything below.
 const RESERVED: &[&str] = &["/dev", "/proc", "/runner"];
 /// Paths that every job has of its own. Paths below them can be exposed.
@@ -95,7 +95,7 @@ impl RawLocal {
         let user = self
             .user
             .as_deref()
-            .map(|user| check.name("local.user", user, "-_", LONGEST_USER));
+            .map(|user| check.name("local.user", user, "-_", MAX_USER_CHARS));
         let exposed = check_exposed(check, &self.expose);
         if network == Network::Host && sandbox == Sandbox::Bwrap {
             let what = "lets jobs reach what listens on this machine and around it";
@@ -104,8 +104,8 @@ impl RawLocal {
         let allowed = check_networks(check, "local.network_allow", &self.network_allow);
         let denied = check_networks(check, "local.network_deny", &self.network_deny);
         let least = [
-            ("local.memory_mib", self.memory_mib, LEAST_MEMORY_MIB),
-            ("local.pids", self.pids, LEAST_PIDS),
+            ("local.memory_mib", self.memory_mib, MIN_MEMORY_MIB),
+            ("local.pids", self.pids, MIN_PIDS),
             ("local.cpus", self.cpus, 1),
             ("local.disk_mib", self.disk_mib, 1),
         ];

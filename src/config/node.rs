@@ -16,7 +16,7 @@ impl<'a> Node<'a> {
         self.properties()?.get(name).map(Node)
     }
 
-    /// What a list holds.
+    /// Returns the schema of the elements of a list.
     pub(super) fn items(self) -> Option<Node<'a>> {
         self.0.get("items").map(Node)
     }
@@ -25,7 +25,7 @@ impl<'a> Node<'a> {
         self.flag("writeOnly") || self.items().is_some_and(|items| items.flag("writeOnly"))
     }
 
-    /// Whether it is a URL, in which there can be a password.
+    /// Returns true for a URL, which can contain a password.
     pub(super) fn is_url(self) -> bool {
         self.0.get("format").and_then(Value::as_str) == Some("uri")
     }

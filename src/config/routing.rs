@@ -9,8 +9,8 @@ use serde::Deserialize;
 use std::time::Duration;
 
 /// GitHub accepts 100 labels for a runner; one is the run label.
-const MOST_LABELS: usize = 99;
-const LONGEST_LABEL: usize = 100;
+const MAX_LABELS: usize = 99;
+const MAX_LABEL_CHARS: usize = 100;
 /// Permitted characters in addition to letters and digits. Many tools separate labels by commas, and `$` or quotes
 /// indicate a template.
 const LABEL_PUNCTUATION: &str = "-_.:/";
@@ -73,7 +73,7 @@ impl RawRouting {
         let mut result = Ok(());
         for (index, label) in self.labels.iter().enumerate() {
             let before = &self.labels[..index];
-            result = result.and(check.name(&key("labels"), label, LABEL_PUNCTUATION, LONGEST_LABEL));
+            result = result.and(check.name(&key("labels"), label, LABEL_PUNCTUATION, MAX_LABEL_CHARS));
             if before.iter().any(|other| other.eq_ignore_ascii_case(label)) {
                 let what = format!("has {label:?} twice (labels ignore case)");
                 result = Err(check.problem(&key("labels"), what, "remove one of them"));
@@ -83,8 +83,8 @@ impl RawRouting {
                 result = Err(check.problem(&key("run_label_prefix"), what, "use another prefix or rename the label"));
             }
         }
-        if self.labels.len() > MOST_LABELS {
-            let remedy = format!("use at most {MOST_LABELS}");
+        if self.labels.len() > MAX_LABELS {
+            let remedy = format!("use at most {MAX_LABELS}");
             result = Err(check.problem(&key("labels"), "has more labels than GitHub accepts", remedy));
         }
         if !self
@@ -96,7 +96,7 @@ impl RawRouting {
             result = Err(check.problem(&key("trust_label"), "is not one of the labels", remedy));
         }
         // The rest of the label is reserved for the digits of a run's id.
-        let longest_prefix = LONGEST_LABEL - 20;
+        let longest_prefix = MAX_LABEL_CHARS - 20;
         result.and(check.name(
             &key("run_label_prefix"),
             &self.run_label_prefix,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// Maximum length of the prefix. GitHub accepts 64 characters for a runner's name, and instance, job id, attempt and
 /// dashes need the rest.
-const LONGEST_PREFIX: usize = 30;
+const MAX_PREFIX_CHARS: usize = 30;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -53,7 +53,7 @@ pub(super) struct RawRunners {
 /// Settings of the pool of runners.
 #[derive(Debug, Clone)]
 pub struct Runners {
-    /// What makes the environments.
+    /// Kind of slots.
     pub host: Host,
     pub name_prefix: String,
     pub min: u32,
@@ -79,7 +79,7 @@ pub enum Host {
 
 impl RawRunners {
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Runners, Reported> {
-        let name = check.name("runners.name_prefix", &self.name_prefix, "-_.", LONGEST_PREFIX);
+        let name = check.name("runners.name_prefix", &self.name_prefix, "-_.", MAX_PREFIX_CHARS);
         let bounds = self.check_bounds(check);
         let known = globs(check, "runners.known", &self.known, false);
         name?;

@@ -12,7 +12,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Maximum size of a key or token.
-const LARGEST_BYTES: u64 = 65_536;
+const MAX_BYTES: u64 = 65_536;
 
 /// An unusable secret file.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +33,7 @@ pub enum SecretFileError {
     #[error("is empty")]
     Empty,
     /// The file is too large or contains no text.
-    #[error("does not contain a text of at most {LARGEST_BYTES} bytes")]
+    #[error("does not contain a text of at most {MAX_BYTES} bytes")]
     NotText,
 }
 
@@ -79,10 +79,10 @@ pub fn read(path: &Path) -> Result<SecretString, SecretFileError> {
     }
     let mut text = String::new();
     let length = file
-        .take(LARGEST_BYTES + 1)
+        .take(MAX_BYTES + 1)
         .read_to_string(&mut text)
         .map_err(|_| SecretFileError::NotText)?;
-    if length as u64 > LARGEST_BYTES {
+    if length as u64 > MAX_BYTES {
         return Err(SecretFileError::NotText);
     }
     let secret = text.strip_suffix('\n').unwrap_or(&text);

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Maximum length of a Unix socket's path on Linux, in bytes.
-const LONGEST_SOCKET_PATH: usize = 107;
+const MAX_SOCKET_PATH_BYTES: usize = 107;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -64,7 +64,7 @@ impl Server {
     /// Moves the admin listener to a socket in the state directory, so that no job of this machine can take its place.
     pub(super) fn listen_for_admins_in_state_dir(&mut self, check: &mut Check<'_>) -> Result<(), Reported> {
         let path = self.state_dir.join("admin.sock");
-        if path.as_os_str().len() > LONGEST_SOCKET_PATH {
+        if path.as_os_str().len() > MAX_SOCKET_PATH_BYTES {
             let remedy = "set server.admin_listen, or use a shorter path";
             return Err(check.problem(
                 "server.state_dir",
@@ -102,8 +102,8 @@ impl RawServer {
 fn admin_listen(check: &mut Check<'_>, text: &str) -> Result<AdminListen, Reported> {
     const KEY: &str = "server.admin_listen";
     match text.strip_prefix("unix:") {
-        Some(path) if path.is_empty() || path.len() > LONGEST_SOCKET_PATH => {
-            let remedy = format!("use unix:PATH with a path of 1 to {LONGEST_SOCKET_PATH} bytes");
+        Some(path) if path.is_empty() || path.len() > MAX_SOCKET_PATH_BYTES => {
+            let remedy = format!("use unix:PATH with a path of 1 to {MAX_SOCKET_PATH_BYTES} bytes");
             Err(check.problem(KEY, "does not contain a usable path", remedy))
         }
         Some(path) => Ok(AdminListen::Unix(PathBuf::from(path))),

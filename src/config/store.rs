@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Period in which GitHub permits redeliveries.
-const REDELIVERY: Duration = Duration::from_secs(3 * 24 * 3600);
+const REDELIVERY_LIMIT: Duration = Duration::from_secs(3 * 24 * 3600);
 /// Default number of queues in a cluster, which spreads them over its nodes.
 const CLUSTER_SHARDS: NonZeroU32 = NonZeroU32::new(16).unwrap();
 
@@ -107,8 +107,8 @@ impl RawStore {
         };
         let url = engine(check, key, &url)?;
         let retention = Duration::from_secs(self.retention_s);
-        if retention <= REDELIVERY {
-            let remedy = format!("use more than {} s", REDELIVERY.as_secs());
+        if retention <= REDELIVERY_LIMIT {
+            let remedy = format!("use more than {} s", REDELIVERY_LIMIT.as_secs());
             check.warn(
                 "store.retention_s",
                 "is shorter than the period in which GitHub permits redeliveries",

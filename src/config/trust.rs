@@ -107,12 +107,12 @@ impl RawBot {
 }
 
 fn check_login(check: &mut Check<'_>, login: &str) -> Result<(), Reported> {
-    const LONGEST_LOGIN: usize = 100;
+    const MAX_LOGIN_CHARS: usize = 100;
     check.name(
         "trust.allow_bots",
         login.strip_suffix("[bot]").unwrap_or(login),
         "-_",
-        LONGEST_LOGIN,
+        MAX_LOGIN_CHARS,
     )
 }
 

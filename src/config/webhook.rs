@@ -7,7 +7,7 @@ use serde::Deserialize;
 use std::path::PathBuf;
 
 /// Minimum length of a secret that cannot be guessed from one recorded delivery.
-const SHORTEST_GOOD_SECRET: usize = 16;
+const MIN_SECRET_CHARS: usize = 16;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -34,7 +34,7 @@ impl RawWebhook {
             (Some(secrets), None) => {
                 let secrets: Vec<_> = secrets.into_iter().map(SecretString::from).collect();
                 for secret in &secrets {
-                    check.look_for_unseen("webhook.secrets", None, secret);
+                    check.check_for_hidden_characters("webhook.secrets", None, secret);
                 }
                 ("webhook.secrets", secrets)
             }
@@ -49,11 +49,11 @@ impl RawWebhook {
         {
             check.problem(key, "contains the same secret twice", "remove one of them");
         }
-        if exposed.iter().any(|secret| secret.len() < SHORTEST_GOOD_SECRET) {
+        if exposed.iter().any(|secret| secret.len() < MIN_SECRET_CHARS) {
             let remedy = "create one with `openssl rand -hex 32`";
             check.warn(
                 key,
-                format!("contains a secret with fewer than {SHORTEST_GOOD_SECRET} characters"),
+                format!("contains a secret with fewer than {MIN_SECRET_CHARS} characters"),
                 remedy,
             );
         }

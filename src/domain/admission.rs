@@ -52,11 +52,11 @@ impl Admission {
 }
 
 /// Age at which a queued job is stale. GitHub fails a queued job after 24 h; one hour is added for clock differences.
-pub const STALE_AFTER: TimeDelta = TimeDelta::hours(25);
+pub const MAX_QUEUE_AGE: TimeDelta = TimeDelta::hours(25);
 
 /// Number of attempts before "no such run" or "no such job" is believed. They take about 15 s, because GitHub's
 /// replicas can lag behind its webhooks.
-pub const GONE_ATTEMPTS: u32 = 4;
+pub const MIN_GONE_ATTEMPTS: u32 = 4;
 
 /// Time after a delivery in which an absence or an older state at GitHub decides nothing, because GitHub's lists can
 /// lag behind its webhooks by seconds.
@@ -76,7 +76,7 @@ pub fn asks_for_a_runner(event: &JobEvent, ledger: &LedgerFacts) -> bool {
 pub fn is_stale(job: &Job, now: DateTime<Utc>) -> bool {
     job.created_at
         .or(job.started_at)
-        .is_some_and(|at| now - at > STALE_AFTER)
+        .is_some_and(|at| now - at > MAX_QUEUE_AGE)
 }
 
 /// Returns the refusals that need no further question to GitHub.
@@ -161,19 +161,26 @@ fn checks(facts: &Facts, policy: &TrustPolicy) -> Vec<Check> {
         return Vec::new();
     };
     let judged = accepted(pulls, run, policy);
-    let mut checks = one_author_may(facts, policy, run, &judged);
+    let mut checks = author_checks(facts, policy, run, &judged);
     let (actor, presser) = (run.actor.as_ref(), run.triggering_actor.as_ref());
-    checks.push(may(facts, policy, run, Reason::ActorPermission, actor));
-    checks.push(may(facts, policy, run, Reason::TriggeringActorPermission, presser));
-    checks.extend(about_commits(facts, policy, run, &judged));
+    checks.push(permission_check(facts, policy, run, Reason::ActorPermission, actor));
+    checks.push(permission_check(
+        facts,
+        policy,
+        run,
+        Reason::TriggeringActorPermission,
+        presser,
+    ));
+    checks.extend(commit_checks(facts, policy, run, &judged));
     checks
 }
 
 /// Returns the condition on the authors. One pull request whose author has permission is sufficient; other pull
 /// requests for the same commit change nothing.
-fn one_author_may(facts: &Facts, policy: &TrustPolicy, run: &Run, judged: &[&Pull]) -> Vec<Check> {
-    let author_may = |pull: &&Pull| may(facts, policy, run, Reason::AuthorPermission, pull.author.as_ref());
-    let mut checks: Vec<Check> = judged.iter().map(author_may).collect();
+fn author_checks(facts: &Facts, policy: &TrustPolicy, run: &Run, judged: &[&Pull]) -> Vec<Check> {
+    let author_check =
+        |pull: &&Pull| permission_check(facts, policy, run, Reason::AuthorPermission, pull.author.as_ref());
+    let mut checks: Vec<Check> = judged.iter().map(author_check).collect();
     let tests: [fn(&Check) -> bool; 3] = [
         |check| *check == Check::Met,
         |check| matches!(check, Check::Unasked(_)),
@@ -187,7 +194,7 @@ fn one_author_may(facts: &Facts, policy: &TrustPolicy, run: &Run, judged: &[&Pul
     checks
 }
 
-fn may(
+fn permission_check(
     facts: &Facts,
     policy: &TrustPolicy,
     run: &Run,
@@ -209,7 +216,7 @@ fn may(
 
 /// Returns the conditions on the commits. They matter if a bot is exempt, because a bot can carry the commits of
 /// others, and if signatures are required.
-fn about_commits(facts: &Facts, policy: &TrustPolicy, run: &Run, judged: &[&Pull]) -> Vec<Check> {
+fn commit_checks(facts: &Facts, policy: &TrustPolicy, run: &Run, judged: &[&Pull]) -> Vec<Check> {
     let authors = judged.iter().filter_map(|pull| pull.author.as_ref());
     let involved = [&run.actor, &run.triggering_actor].into_iter().flatten().chain(authors);
     let bots: Vec<&AllowedBot> = involved.filter_map(|user| policy.allowed_bot(user, run)).collect();
@@ -234,12 +241,16 @@ fn about_commits(facts: &Facts, policy: &TrustPolicy, run: &Run, judged: &[&Pull
         checks.push(Check::Refused(Reason::UnverifiedCommit));
     }
     for bot in bots {
-        checks.extend(commits.iter().map(|commit| wrote_it(facts, policy, bot, commit)));
+        checks.extend(
+            commits
+                .iter()
+                .map(|commit| commit_author_check(facts, policy, bot, commit)),
+        );
     }
     checks
 }
 
-fn wrote_it(facts: &Facts, policy: &TrustPolicy, bot: &AllowedBot, commit: &Commit) -> Check {
+fn commit_author_check(facts: &Facts, policy: &TrustPolicy, bot: &AllowedBot, commit: &Commit) -> Check {
     let author = commit.author.as_ref();
     if author.is_some_and(|author| author.is_bot() && author.login.eq_ignore_ascii_case(&bot.login)) {
         return Check::Met;
@@ -278,7 +289,7 @@ pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTim
     for check in checks(facts, policy) {
         match check {
             Check::Met => {}
-            Check::Absent(reason) if facts.ledger.attempts < GONE_ATTEMPTS => hold.push(reason),
+            Check::Absent(reason) if facts.ledger.attempts < MIN_GONE_ATTEMPTS => hold.push(reason),
             Check::Refused(reason) | Check::Absent(reason) => deny.push(reason),
             Check::Open(cause) => hold.push(cause.into()),
             Check::Unasked(_) => unasked = true,
@@ -292,7 +303,7 @@ pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTim
     match &facts.live_job {
         Fact::Known(live) if live.status == expected => {}
         Fact::Known(_) => deny.push(Reason::JobNotQueued),
-        Fact::Gone if facts.ledger.attempts >= GONE_ATTEMPTS => deny.push(Reason::JobGone),
+        Fact::Gone if facts.ledger.attempts >= MIN_GONE_ATTEMPTS => deny.push(Reason::JobGone),
         Fact::Gone => hold.push(Reason::JobGone),
         Fact::Failed(cause) => hold.push((*cause).into()),
         Fact::NotAsked => unasked = true,
@@ -305,15 +316,15 @@ pub fn judge(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, now: DateTim
         hold.push(Reason::GitHubUnavailable);
     }
     if !deny.is_empty() {
-        Admission::new(AdmissionVerdict::Deny, without_repeats(deny))
+        Admission::new(AdmissionVerdict::Deny, deduplicated(deny))
     } else if !hold.is_empty() {
-        Admission::new(AdmissionVerdict::Hold, without_repeats(hold))
+        Admission::new(AdmissionVerdict::Hold, deduplicated(hold))
     } else {
         Admission::new(AdmissionVerdict::Admit, Vec::new())
     }
 }
 
-fn without_repeats(reasons: Vec<Reason>) -> Vec<Reason> {
+fn deduplicated(reasons: Vec<Reason>) -> Vec<Reason> {
     let mut seen = HashSet::new();
     reasons
         .into_iter()

@@ -58,14 +58,14 @@ impl Action {
 }
 
 /// The attempt of a job whose payload lacks it. GitHub counts from 1.
-pub const UNSAID_ATTEMPT: u32 = 0;
+pub const MISSING_ATTEMPT: u32 = 0;
 
 /// The `workflow_job` object, reduced to the fields that decisions depend on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     pub id: JobId,
     pub run_id: RunId,
-    /// The attempt of the run, or [`UNSAID_ATTEMPT`] if the payload lacks it.
+    /// The attempt of the run, or [`MISSING_ATTEMPT`] if the payload lacks it.
     pub run_attempt: u32,
     /// The displayed name. Anyone who edits the workflow can choose it.
     pub name: String,
@@ -99,13 +99,13 @@ impl Job {
     /// Returns true if the payload lacks a field that decisions depend on.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
-        let unsaid = self.run_attempt == UNSAID_ATTEMPT || self.head_sha.is_empty() || self.labels.is_empty();
+        let unsaid = self.run_attempt == MISSING_ATTEMPT || self.head_sha.is_empty() || self.labels.is_empty();
         (unsaid || self.status == JobStatus::Other) && !self.was_skipped()
     }
 
     /// Copies the missing fields from GitHub's live record of the job.
     pub fn complete_from(&mut self, live: &Self) {
-        if self.run_attempt == UNSAID_ATTEMPT {
+        if self.run_attempt == MISSING_ATTEMPT {
             self.run_attempt = live.run_attempt.max(1);
         }
         if self.head_sha.is_empty() {

@@ -1,6 +1,6 @@
 //! Facts about a job from GitHub and the ledger, separate from the conclusions.
 
-use super::event::{Job, JobEvent, JobStatus, UNSAID_ATTEMPT};
+use super::event::{Job, JobEvent, JobStatus, MISSING_ATTEMPT};
 use super::ids::{AccountId, JobId, RepositoryId, RunId, RunnerId};
 use super::pin::RepositoryIds;
 use super::policy::Permission;
@@ -279,7 +279,7 @@ impl LiveJob {
             labels.sort_unstable();
             labels
         };
-        let attempt_agrees = self.run_attempt == UNSAID_ATTEMPT || self.run_attempt == job.run_attempt;
+        let attempt_agrees = self.run_attempt == MISSING_ATTEMPT || self.run_attempt == job.run_attempt;
         (self.id, self.run_id) == (job.id, job.run_id)
             && attempt_agrees
             && self.head_sha == job.head_sha

@@ -4,7 +4,7 @@
 //! Live payloads lack `run_attempt`, `created_at` or `installation`, carry runner id 0 with empty names, and show
 //! `started_at` on queued jobs. None of that is an error. A missing id, name or repository is.
 
-use super::event::{Action, Job, JobEvent, JobRunner, JobStatus, Step, UNSAID_ATTEMPT};
+use super::event::{Action, Job, JobEvent, JobRunner, JobStatus, MISSING_ATTEMPT, Step};
 use super::ids::{AccountId, JobId, RepositoryId, RunId, RunnerId};
 use super::pin::RepositoryIds;
 use chrono::{DateTime, Utc};
@@ -48,7 +48,7 @@ pub fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
         job: Job {
             id: JobId(job.id),
             run_id: RunId(job.run_id),
-            run_attempt: job.run_attempt.unwrap_or(UNSAID_ATTEMPT),
+            run_attempt: job.run_attempt.unwrap_or(MISSING_ATTEMPT),
             name: job.name.unwrap_or_default().into_owned(),
             head_sha: job.head_sha.unwrap_or_default().into_owned(),
             labels: job
@@ -250,7 +250,7 @@ mod tests {
         let event = job(r#"{"action":"queued","repository":{"id":1,"full_name":"o/r"},
                 "workflow_job":{"id":18446744073709551615,"run_id":2,"labels":null,"runner_id":0,"runner_name":"","steps":null}}"#);
         assert_eq!(event.job.id, JobId(u64::MAX));
-        assert_eq!(event.job.run_attempt, UNSAID_ATTEMPT);
+        assert_eq!(event.job.run_attempt, MISSING_ATTEMPT);
         assert_eq!(event.job.runner, None);
         assert_eq!(event.job.status, JobStatus::Other);
     }

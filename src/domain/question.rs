@@ -72,8 +72,8 @@ pub fn next(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>
     let trust = trust::judge(facts, &policy.trust).trust;
     match trust {
         Trust::Ineligible | Trust::Unknown => None,
-        Trust::Untrusted => about_an_untrusted(class, facts, policy),
-        Trust::Trusted if class == LabelsClass::Pool => about_admission(event, facts, policy, now),
+        Trust::Untrusted => next_for_untrusted(class, facts, policy),
+        Trust::Trusted if class == LabelsClass::Pool => next_for_admission(event, facts, policy, now),
         Trust::Trusted => {
             let verdict = routing::judge(&Situation::of(event, facts, policy, trust));
             if verdict != RoutingVerdict::NotRouted {
@@ -94,7 +94,7 @@ fn concerns_us(event: &JobEvent, facts: &Facts, policy: &Policy) -> bool {
     could_reach_us || over || facts.ledger.taken_by.is_some()
 }
 
-fn about_an_untrusted(class: LabelsClass, facts: &Facts, policy: &Policy) -> Option<Question> {
+fn next_for_untrusted(class: LabelsClass, facts: &Facts, policy: &Policy) -> Option<Question> {
     let run = facts.run.known()?;
     let by_the_run = !trust::reasons_of_the_run(run, &policy.trust).is_empty();
     let their_own = trust::is_their_own(facts, &policy.trust);
@@ -108,7 +108,7 @@ fn about_an_untrusted(class: LabelsClass, facts: &Facts, policy: &Policy) -> Opt
     if !trust::pulls_are_evidence(facts, &policy.trust) {
         return None;
     }
-    about_the_rule(class, facts, policy).or_else(|| {
+    next_for_routing_rule(class, facts, policy).or_else(|| {
         let broken = facts.changes_workflows == Fact::Known(false) && facts.retargeted.known().is_some();
         // A permission can contradict only an association, and it matters only if the verdict would switch routing off.
         let accuses = !by_the_run && (broken || policy.rollback_on_attempt);
@@ -117,11 +117,11 @@ fn about_an_untrusted(class: LabelsClass, facts: &Facts, policy: &Policy) -> Opt
 }
 
 /// Returns the question that distinguishes a broken routing rule from an attempt.
-fn about_the_rule(class: LabelsClass, facts: &Facts, policy: &Policy) -> Option<Question> {
+fn next_for_routing_rule(class: LabelsClass, facts: &Facts, policy: &Policy) -> Option<Question> {
     let (run, pulls) = (facts.run.known()?, facts.pulls.known()?);
     let could_apply = class == LabelsClass::Pool
         && policy.routing.routes(&run.path)
-        && routing::bases_are_covered(facts, policy) == Some(true);
+        && routing::all_bases_are_routed(facts, policy) == Some(true);
     if !could_apply {
         return None;
     }
@@ -133,7 +133,7 @@ fn about_the_rule(class: LabelsClass, facts: &Facts, policy: &Policy) -> Option<
     }
 }
 
-fn about_admission(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>) -> Option<Question> {
+fn next_for_admission(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>) -> Option<Question> {
     let ledger = &facts.ledger;
     if !ledger.at_gate {
         if !asks_for_a_runner(event, ledger) || ledger.quarantined || ledger.at_capacity {
@@ -160,7 +160,7 @@ fn unasked_actor(facts: &Facts) -> Option<Question> {
 
 fn unasked_author(facts: &Facts, policy: &Policy) -> Option<Question> {
     let (run, pulls) = (facts.run.known()?, facts.pulls.known()?);
-    let judged = trust::held_to_account(pulls, run, &policy.trust);
+    let judged = trust::accountable_pulls(pulls, run, &policy.trust);
     ask_about(judged.into_iter().filter_map(|pull| pull.author.as_ref()), facts)
 }
 

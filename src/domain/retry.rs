@@ -2,15 +2,17 @@
 
 use chrono::TimeDelta;
 
-const FIRST: TimeDelta = TimeDelta::seconds(1);
-const LONGEST: TimeDelta = TimeDelta::seconds(300);
+const MIN_DELAY: TimeDelta = TimeDelta::seconds(1);
+const MAX_DELAY: TimeDelta = TimeDelta::seconds(300);
 
 /// Returns the delay after the `attempts`-th failure (0 for the first). It doubles from 1 s to 300 s and is extended by
 /// up to a quarter, scaled by `jitter` in 0..1, so that waiting deliveries do not return at the same moment.
 #[must_use]
 pub fn backoff(attempts: u32, jitter: f64) -> TimeDelta {
     let factor = 2_i32.saturating_pow(attempts.min(20));
-    let wait = FIRST.checked_mul(factor).map_or(LONGEST, |wait| wait.min(LONGEST));
+    let wait = MIN_DELAY
+        .checked_mul(factor)
+        .map_or(MAX_DELAY, |wait| wait.min(MAX_DELAY));
     let extra = wait.num_milliseconds() / 4;
     let share = (jitter.clamp(0.0, 1.0) * 1000.0).round();
     #[expect(clippy::cast_possible_truncation, reason = "0 to 1000")]

@@ -9,9 +9,9 @@ use super::trust::{self, Trust};
 use chrono::TimeDelta;
 
 /// Minimum time between the creation of a run and the start of its first job, so no job read the variable earlier.
-const FIRST_JOB_STARTS: TimeDelta = TimeDelta::seconds(2);
+const MIN_START_DELAY: TimeDelta = TimeDelta::seconds(2);
 /// A run can be re-run for 30 days and last 35 days. A change of the variable after this time does not concern the run.
-const RUN_LIFETIME: TimeDelta = TimeDelta::days(65);
+const MAX_RUN_AGE: TimeDelta = TimeDelta::days(65);
 
 /// Returns the state of the routing variable with respect to the run.
 #[must_use]
@@ -25,7 +25,7 @@ pub fn state(facts: &Facts) -> RoutingState {
             let changed_under_way = match (created, variable.updated_at) {
                 (Some(created), Some(updated)) => {
                     let age = updated - created;
-                    age > FIRST_JOB_STARTS && age < RUN_LIFETIME
+                    age > MIN_START_DELAY && age < MAX_RUN_AGE
                 }
                 _ => false,
             };
@@ -64,7 +64,7 @@ impl Situation {
     pub fn of(event: &JobEvent, facts: &Facts, policy: &Policy, trust: Trust) -> Self {
         let evidence = trust::pulls_are_evidence(facts, &policy.trust);
         let routed = facts.run.known().is_some_and(|run| policy.routing.routes(&run.path));
-        let covered = bases_are_covered(facts, policy);
+        let covered = all_bases_are_routed(facts, policy);
         let taken_by = facts.ledger.taken_by.as_ref();
         Self {
             state: state(facts),
@@ -86,7 +86,7 @@ impl Situation {
 /// Returns true if the bases of all pull requests at the run's commit are covered by the routing rule, and `None` if a
 /// base is not known.
 #[must_use]
-pub fn bases_are_covered(facts: &Facts, policy: &Policy) -> Option<bool> {
+pub fn all_bases_are_routed(facts: &Facts, policy: &Policy) -> Option<bool> {
     let (run, pulls) = (facts.run.known()?, facts.pulls.known()?);
     let mut answer = Some(true);
     for pull in trust::pulls_at_head(pulls, run) {

@@ -134,7 +134,7 @@ pub fn accepted<'a>(pulls: &'a [Pull], run: &Run, policy: &TrustPolicy) -> Vec<&
 /// Returns the pull requests whose authors must confirm an accusation by their permissions: all accepted ones at the
 /// run's commit, including closed ones; otherwise the judged ones.
 #[must_use]
-pub fn held_to_account<'a>(pulls: &'a [Pull], run: &Run, policy: &TrustPolicy) -> Vec<&'a Pull> {
+pub fn accountable_pulls<'a>(pulls: &'a [Pull], run: &Run, policy: &TrustPolicy) -> Vec<&'a Pull> {
     let mut here = pulls_at_head(pulls, run);
     here.retain(|pull| policy.accepts(pull));
     if here.is_empty() {
@@ -227,7 +227,7 @@ pub fn may_accuse(facts: &Facts, policy: &TrustPolicy) -> Option<bool> {
 #[must_use]
 pub fn association_agrees(facts: &Facts, policy: &TrustPolicy) -> Option<bool> {
     let (run, pulls) = (facts.run.known()?, facts.pulls.known()?);
-    let answers = held_to_account(pulls, run, policy).into_iter().map(|pull| {
+    let answers = accountable_pulls(pulls, run, policy).into_iter().map(|pull| {
         let permission = facts.permission_of(pull.author.as_ref());
         permission.known().map(|p| policy.suffices(*p) == policy.accepts(pull))
     });

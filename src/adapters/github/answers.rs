@@ -239,7 +239,7 @@ impl From<Job> for event::Job {
         Self {
             id: JobId(job.id),
             run_id: RunId(job.run_id),
-            run_attempt: job.run_attempt.unwrap_or(event::UNSAID_ATTEMPT),
+            run_attempt: job.run_attempt.unwrap_or(event::MISSING_ATTEMPT),
             name: job.name.unwrap_or_default(),
             head_sha: job.head_sha.unwrap_or_default(),
             labels: job.labels.unwrap_or_default(),

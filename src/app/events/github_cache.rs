@@ -13,7 +13,7 @@
 
 use super::recent::Recent;
 use crate::app::settings::Repository;
-use crate::domain::admission::GONE_ATTEMPTS;
+use crate::domain::admission::MIN_GONE_ATTEMPTS;
 use crate::domain::event::JobEvent;
 use crate::domain::facts::{Facts, Pull, Run, Variable};
 use crate::domain::ids::{RepositoryName, RunId};
@@ -101,7 +101,7 @@ pub(super) fn changes_key(repository: &RepositoryName, facts: &Facts, numbers: &
 
 /// Before a runner is created the latest answer counts. A run that is refused by itself gets no runner.
 pub(super) fn max_age_of_pulls(repository: &Repository, event: &JobEvent, facts: &Facts) -> TimeDelta {
-    if facts.ledger.at_gate || matches!(facts.ledger.attempts, 1..=GONE_ATTEMPTS) {
+    if facts.ledger.at_gate || matches!(facts.ledger.attempts, 1..=MIN_GONE_ATTEMPTS) {
         // A fact was missing before, and a cached answer would lack it too.
         return TimeDelta::zero();
     }

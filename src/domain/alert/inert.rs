@@ -8,7 +8,7 @@
 use crate::domain::text::is_hidden;
 
 /// The replacement for a character that must not be displayed.
-const UNSHOWN: char = '\u{fffd}';
+const REPLACEMENT: char = '\u{fffd}';
 
 /// Returns `text`, shortened to `longest` characters, without anything that a terminal, log, chat, mail or web page
 /// interprets.
@@ -38,7 +38,7 @@ pub fn inert(text: &str, longest: usize) -> String {
         colon_in_word = !c.is_whitespace() && (colon_in_word || c == ':');
         written.push(match c {
             '\t' | '\n' | '\r' => ' ',
-            c if is_hidden(c) => UNSHOWN,
+            c if is_hidden(c) => REPLACEMENT,
             c if means_something => full_width(c),
             c => c,
         });
@@ -47,7 +47,7 @@ pub fn inert(text: &str, longest: usize) -> String {
 }
 
 fn full_width(ascii: char) -> char {
-    char::from_u32(u32::from(ascii) + 0xfee0).unwrap_or(UNSHOWN)
+    char::from_u32(u32::from(ascii) + 0xfee0).unwrap_or(REPLACEMENT)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::record::{Alert, AlertState};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// Number of jobs that an alert remembers.
-const JOBS_REMEMBERED: usize = 64;
+const MAX_JOBS: usize = 64;
 
 /// The name of the resolver of alerts that end by themselves.
 pub const ITSELF: &str = "jitgate";
@@ -109,7 +109,7 @@ impl Alert {
 fn remember(jobs: &mut Vec<u64>, job: u64) {
     if !jobs.contains(&job) {
         jobs.push(job);
-        let surplus = jobs.len().saturating_sub(JOBS_REMEMBERED);
+        let surplus = jobs.len().saturating_sub(MAX_JOBS);
         jobs.drain(..surplus);
     }
 }

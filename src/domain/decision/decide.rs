@@ -21,7 +21,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
     } = *input;
     let mut steps = Steps::default();
     if let Some(admitted) = &facts.ledger.admitted {
-        return kept(input, admitted);
+        return keep_verdict(input, admitted);
     }
     if facts.live_job.known().is_some_and(|live| !live.agrees_with(&event.job)) {
         let reasons = vec![Reason::JobMismatch];
@@ -103,7 +103,7 @@ fn judge_trust(input: &Input<'_>) -> Judgement {
 }
 
 /// Returns the record of an event about a job that passed its job gate: the verdict stays and no action follows.
-fn kept(input: &Input<'_>, admitted: &Admitted) -> Decision {
+fn keep_verdict(input: &Input<'_>, admitted: &Admitted) -> Decision {
     let judgement = Judgement {
         trust: Trust::Trusted,
         pull_request: admitted.pull_request,
@@ -165,7 +165,7 @@ fn admit(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, judgement: &
 
 /// Returns true if GitHub has repeated often enough that the run does not exist.
 fn run_is_gone(facts: &Facts, judgement: &Judgement) -> bool {
-    judgement.reasons.contains(&Reason::RunGone) && facts.ledger.attempts >= admission::GONE_ATTEMPTS
+    judgement.reasons.contains(&Reason::RunGone) && facts.ledger.attempts >= admission::MIN_GONE_ATTEMPTS
 }
 
 fn record(

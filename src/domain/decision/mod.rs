@@ -8,5 +8,5 @@ mod record;
 
 pub use decide::decide;
 pub use input::Input;
-pub use plan::UNDECIDED_AFTER;
+pub use plan::UNDECIDED_ALERT_DELAY;
 pub use record::{Action, Decision, JobSummary, RoutingSummary, TrustSummary};

@@ -14,11 +14,11 @@ use crate::domain::trust::{self, Trust};
 use chrono::TimeDelta;
 
 /// Time that trust can stay undecided before an alert.
-pub const UNDECIDED_AFTER: TimeDelta = TimeDelta::seconds(300);
+pub const UNDECIDED_ALERT_DELAY: TimeDelta = TimeDelta::seconds(300);
 
 /// Number of consecutive attempts without an answer about a trusted job before an alert: one fault after a long wait
 /// for a slot is no lasting fault.
-const OWED_ATTEMPTS: u32 = 4;
+const MIN_OWED_ATTEMPTS: u32 = 4;
 
 /// The actions of a decision, separated into those of both modes and those of `enforce` only.
 #[derive(Debug, Default)]
@@ -119,13 +119,14 @@ pub(super) fn plan_routing(
     }
     let owed =
         admission.verdict == AdmissionVerdict::Hold && !admission.reasons.iter().all(Reason::is_lifted_by_the_pool);
-    let waits_for_long = input.now - input.received_at >= UNDECIDED_AFTER && facts.ledger.attempts >= OWED_ATTEMPTS;
+    let waits_for_long =
+        input.now - input.received_at >= UNDECIDED_ALERT_DELAY && facts.ledger.attempts >= MIN_OWED_ATTEMPTS;
     if s.trust == Trust::Trusted && owed && waits_for_long && !over {
         // The last answers before the creation of a runner are missing, perhaps because jitgate lacks a permission.
         steps.act(Action::Alert(AlertKind::JobStuck));
     }
     let undecided = s.trust == Trust::Unknown && s.class.could_reach_us() && !over;
-    if undecided && input.now - input.received_at >= UNDECIDED_AFTER {
+    if undecided && input.now - input.received_at >= UNDECIDED_ALERT_DELAY {
         steps.act(Action::Alert(AlertKind::TrustUndecided));
     }
 }

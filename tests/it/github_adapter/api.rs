@@ -2,7 +2,7 @@
 
 use super::scripted::{Asked, ManualClock, Scripted, adapter, json, repository, token};
 use jitgate::adapters::github::GitHubAdapter;
-use jitgate::domain::event::{JobStatus, UNSAID_ATTEMPT};
+use jitgate::domain::event::{JobStatus, MISSING_ATTEMPT};
 use jitgate::domain::facts::{HeadRepository, Run, User};
 use jitgate::domain::ids::{AccountId, JobId, RepositoryId, RunId, RunnerId};
 use jitgate::domain::policy::Permission;
@@ -252,7 +252,7 @@ async fn a_job_without_a_runner_has_none() {
         let job = job.expect("a job");
         assert_eq!(
             (job.id, job.run_id, job.run_attempt),
-            (JobId(5), RunId(6), UNSAID_ATTEMPT)
+            (JobId(5), RunId(6), MISSING_ATTEMPT)
         );
         assert_eq!(job.status, JobStatus::Queued);
         assert_eq!(job.runner.map(|runner| runner.id), expected);
