@@ -26,7 +26,7 @@ fn bind(filters: &[(&str, &str)], check: impl FnOnce()) {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     for (pattern, replacement) in filters {
-        settings.add_filter(pattern, replacement);
+        settings.add_filter(pattern, *replacement);
     }
     settings.bind(check);
 }
