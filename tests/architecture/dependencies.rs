@@ -47,7 +47,7 @@ fn one_tls_and_crypto_stack_is_built_in() {
     for name in ["native-tls", "openssl", "openssl-sys", "ring", "rsa"] {
         assert!(
             !crates.contains_key(name),
-            "{name} is built in; `cargo tree -i {name}` says for whom"
+            "{name} is built in; `cargo tree -i {name}` names the dependent"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What the documents point at exists: every relative link, and every path of this repository they name.
+//! Each relative link and each path of this repository in the documents leads to a file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ fn documents() -> Vec<PathBuf> {
         .collect()
 }
 
-/// What a text points at, from the folder it lies in and from the root.
+/// Returns the targets of a text, from its own folder and from the root.
 fn targets<'a>(text: &'a str, folder: &Path, root: &Path) -> Vec<(&'a str, PathBuf)> {
     let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     let links = links.filter(|link| !link.contains("://") && !link.starts_with('#'));

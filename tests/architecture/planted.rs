@@ -18,7 +18,7 @@ fn tree<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> TempDir {
     root
 }
 
-/// What is wrong with the file at `path` if it has this text.
+/// Returns the violations of a file at `path` with this text.
 fn planted(path: &str, text: &str) -> Vec<String> {
     let found = violations(tree([(path, text)]).path()).into_iter();
     found.map(|line| line.replacen(&format!("{path}: "), "", 1)).collect()

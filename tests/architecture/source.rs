@@ -10,7 +10,7 @@ pub(crate) struct Source {
     pub(crate) text: String,
     /// The text with comments, strings and character literals blanked.
     pub(crate) code: String,
-    /// Where the tests begin in `code`.
+    /// The offset of the tests in `code`.
     tests_at: usize,
 }
 
@@ -47,7 +47,7 @@ impl Source {
         names.filter(|name| *name != "mod").collect()
     }
 
-    /// Whether it only holds modules and re-exports.
+    /// Returns true if it only contains modules and re-exports.
     pub(crate) fn names_modules(&self) -> bool {
         self.path.ends_with("/mod.rs") || self.path == "src/lib.rs"
     }
@@ -228,7 +228,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Where the first inline `#[cfg(test)] mod` begins; the end when there is none.
+/// Returns the offset of the first inline `#[cfg(test)] mod`, or the end of the text.
 fn test_module(code: &str) -> usize {
     let mark = "#[cfg(test)]";
     let is_inline = |at: &usize| {
@@ -251,7 +251,7 @@ fn code_of(text: &str) -> String {
         code.push_str(before);
         let (silenced, behind) = candidate.split_at(silent(candidate));
         code.extend(silenced.chars().map(|c| if c == '\n' { c } else { ' ' }));
-        // What turned out to be code is taken by its one character.
+        // Code is copied by single characters.
         let (shown, behind) = behind.split_at(usize::from(silenced.is_empty()));
         code.push_str(shown);
         rest = behind;

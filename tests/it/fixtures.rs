@@ -80,7 +80,7 @@ fn listed<'a>(value: &'a Value, key: &str) -> Vec<&'a Value> {
     found
 }
 
-/// What the fixtures expect under `key`, anywhere.
+/// Returns the expectations of all fixtures under `key`.
 fn expected(key: &str) -> BTreeSet<String> {
     let mut words = BTreeSet::new();
     for fixture in fixtures().values() {

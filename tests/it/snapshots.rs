@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-/// What differs between two runs, and its replacement.
+/// Patterns of text that differs between two runs, and their replacements.
 const FILTERS: [(&str, &str); 7] = [
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?UTC|Z)?", "[time]"),
     (r"\b\d\d:\d\d:\d\d\b", "[time]"),

@@ -1,4 +1,4 @@
-//! What can be in the way of a runner on this machine, and how it is told.
+//! The obstacles to a runner on this machine, and their reports.
 
 use crate::stage::{Stage, file, is_root, jit, problems, until};
 use jitgate::adapters::hosts::local::inspect;
@@ -81,7 +81,7 @@ async fn an_environment_that_does_not_come_up_says_why() {
     fs::create_dir(&gone).expect("a folder");
     stage.settings.local.expose = vec![gone.clone()];
     let (host, slot) = stage.booted().await;
-    // What the sandbox is to hold goes while it is made.
+    // A file that the sandbox needs is removed while the sandbox is made.
     fs::remove_dir_all(stage.folder(&slot).join("environment/home")).expect("removed");
     let Err(Failure::Permanent(why)) = host.claim(&slot, "chem-jit-1", SecretString::from(jit(&slot))).await else {
         panic!("it cannot start");

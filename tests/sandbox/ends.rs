@@ -1,4 +1,4 @@
-//! How slots end: everything in them is dead, and then their disk is gone.
+//! The end of slots: all of their processes die, then their directory is removed.
 
 use crate::stage::{HOOK, STAYS, Stage, claim, eventually, file, listed, processes, runner, until};
 use jitgate::adapters::hosts::local::LocalHost;

@@ -1,4 +1,4 @@
-//! What a job finds: its own copy of the runner program, its JIT configuration, its gate, and nothing else.
+//! A job finds its own copy of the runner program, its JIT configuration and its job gate, and nothing else.
 
 use crate::stage::{HOOK, Stage, listed, processes, runner, until};
 use jitgate::domain::slot::{Ending, Hello, SlotState};

@@ -1,6 +1,6 @@
 //! The job gate, and guests that don't play by its rules.
 
-use crate::stage::{HOOK, PATIENCE, STAYS, Stage, answer, processes, runner, say, until};
+use crate::stage::{HOOK, STAYS, Stage, TIMEOUT, answer, processes, runner, say, until};
 use jitgate::adapters::hosts::local::LocalHost;
 use jitgate::domain::slot::{Ending, Hello, SlotId, SlotState};
 use jitgate::ports::{Failure, RunnerHost};
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// A job that never calls its hook by itself; the test does it.
 async fn silent() -> (Stage, LocalHost, SlotId) {
-    silent_for(PATIENCE).await
+    silent_for(TIMEOUT).await
 }
 
 /// The same, and how long it may wait for an answer.
@@ -33,7 +33,7 @@ async fn ends(host: &impl RunnerHost, stage: &Stage, slot: &SlotId) -> Ending {
             host.changed().await;
         }
     };
-    let ending = tokio::time::timeout(PATIENCE, ended).await.expect("it ends");
+    let ending = tokio::time::timeout(TIMEOUT, ended).await.expect("it ends");
     assert_eq!(
         processes(slot),
         [] as [String; 0],
@@ -53,7 +53,7 @@ async fn go_works_once_and_only_for_who_waits() {
     let (host, slot) = stage.booted().await;
     assert!(
         permanent(host.open_gate(&slot).await),
-        "nobody waits in a slot that is only ready"
+        "no job waits in a slot that is only ready"
     );
     crate::stage::claim(&host, &slot).await;
     until(&host, &slot, |slot| matches!(slot.state, SlotState::AtGate(_))).await;
@@ -70,9 +70,9 @@ async fn go_works_once_and_only_for_who_waits() {
 }
 
 #[tokio::test]
-async fn a_gate_is_not_opened_before_somebody_waits() {
+async fn a_job_gate_does_not_open_before_a_job_waits() {
     let (stage, host, slot) = silent_for(Duration::from_secs(1)).await;
-    assert!(permanent(host.open_gate(&slot).await), "nobody waits yet");
+    assert!(permanent(host.open_gate(&slot).await), "no job waits yet");
     let guest = stage.guest(&slot);
     say(&guest, b"{}\n");
     assert_eq!(ends(&host, &stage, &slot).await, Ending::GateUnanswered);

@@ -1,4 +1,4 @@
-//! What a job cannot see or change: the gate, its secrets, the machine, other jobs.
+//! A job can neither see nor change jitgate, its secrets, the machine and other jobs.
 
 use crate::stage::{HOOK, STAYS, Stage, claim, file, is_root, jit, problems, runner, told, until};
 use jitgate::config::Sandbox;

@@ -1,4 +1,4 @@
-//! What a job may ask of the kernel: nothing that stays there after it, and nothing that makes it an administrator.
+//! A job may ask the kernel for nothing that outlives the job, and for nothing that makes the job an administrator.
 
 use crate::stage::{STAYS, Stage};
 use jitgate::config::Sandbox;
@@ -48,7 +48,7 @@ say_of("clone", {clone}, {new_user} | 17, 0, 0, 0, 0);
     )
 }
 
-/// What each call gave.
+/// Returns the result of each call.
 fn errors(text: &str) -> Vec<(String, String)> {
     let pairs = text.lines().filter_map(|line| line.split_once(' '));
     pairs.map(|(name, error)| (name.to_owned(), error.to_owned())).collect()

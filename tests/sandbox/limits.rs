@@ -1,4 +1,4 @@
-//! What a job may use of the machine: memory, processes, processors and disk.
+//! The limits of a job: memory, processes, processors and disk.
 
 use crate::stage::{STAYS, Stage, file, is_root, problems, processes, until};
 use jitgate::domain::slot::{Ending, SlotState};

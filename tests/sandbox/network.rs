@@ -1,5 +1,5 @@
-//! What a job reaches, and what it does not: this machine, its neighbours, the internet. Machine and surroundings are network
-//! namespaces of the test's.
+//! The network of a job: it reaches the internet, and neither this machine nor its neighbours. The machine and its
+//! surroundings are network namespaces of the test.
 
 use crate::stage::{HOOK, STAYS, Stage, file, is_root, processes, until};
 use jitgate::config::Network;
@@ -133,7 +133,7 @@ impl World {
         stage.settings.program = wrapper;
     }
 
-    /// Whether a program on that machine itself reaches this.
+    /// Returns true if a program on that machine itself reaches this.
     fn reaches(&self, probe: &Path, protocol: &str, address: &str) -> bool {
         let status = inside(&self.machine.0, "bash")
             .arg(probe)

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::time::{interval, timeout};
 
 /// Nothing here takes longer unless it is broken.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(40);
 /// Calls the hook as actions/runner does, and goes on only if it may.
 pub(crate) const HOOK: &str = r#"
 export GITHUB_REPOSITORY=octo-org/chem-model GITHUB_RUN_ID=42 GITHUB_RUN_ATTEMPT=2
@@ -75,8 +75,8 @@ impl Stage {
                 disk_mib: None,
                 public_repositories: false,
             },
-            gate_deadline: PATIENCE,
-            job_deadline: 3 * PATIENCE,
+            gate_deadline: TIMEOUT,
+            job_deadline: 3 * TIMEOUT,
             hidden: Vec::new(),
         };
         Self { place, settings }
@@ -118,13 +118,13 @@ impl Stage {
         self.settings.state_dir.join("local/testtest/slots").join(&slot.0)
     }
 
-    /// What a job left in its home, as soon as it is there.
+    /// Waits for a file in the job's home and returns its text.
     pub(crate) async fn left(&self, slot: &SlotId, name: &str) -> String {
         let path = self.folder(slot).join("environment/home").join(name);
         eventually(&format!("{name} in the job's home"), || fs::read_to_string(&path).ok()).await
     }
 
-    /// What the runner program wrote.
+    /// Returns the output of the runner program.
     pub(crate) fn output(&self, runner: &str) -> String {
         let path = self
             .settings
@@ -144,7 +144,7 @@ impl Stage {
     /// Connects to a slot's gate as its guest could.
     pub(crate) fn guest(&self, slot: &SlotId) -> UnixStream {
         let stream = self.try_guest(slot).expect("a connection");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a bound");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("a bound");
         stream
     }
 }
@@ -168,7 +168,7 @@ pub(crate) fn jit(slot: &SlotId) -> String {
     format!("eyJqaXQiOiJodW50ZXIyLWh1bnRlcjItaHVudGVyMiJ9{}", slot.0)
 }
 
-/// What a program says to this.
+/// Returns the output of a program for this input.
 pub(crate) fn told(program: &str, args: &[&str], text: &str) -> String {
     let mut command = Command::new(program);
     let mut child = command
@@ -211,7 +211,7 @@ pub(crate) async fn until(host: &LocalHost, id: &SlotId, wanted: impl Fn(&Slot) 
             host.changed().await;
         }
     };
-    match timeout(PATIENCE, waiting).await {
+    match timeout(TIMEOUT, waiting).await {
         Ok(slot) => slot,
         Err(_) => panic!("still {:?}", listed(host, id).await),
     }
@@ -228,7 +228,7 @@ pub(crate) async fn eventually<T>(what: &str, look: impl Fn() -> Option<T>) -> T
             }
         }
     };
-    timeout(PATIENCE, waiting)
+    timeout(TIMEOUT, waiting)
         .await
         .unwrap_or_else(|_| panic!("never: {what}"))
 }
@@ -245,7 +245,7 @@ pub(crate) fn processes(slot: &SlotId) -> Vec<String> {
     .collect()
 }
 
-/// What the other side says until it closes.
+/// Reads until the other side closes the connection.
 pub(crate) fn answer(mut guest: &UnixStream) -> String {
     let mut text = Vec::new();
     // The connection of a refused client can be reset.

@@ -1,4 +1,4 @@
-//! What is killed and what survives it: the gate, a keeper, both.
+//! Jobs survive the death of the worker, and end with the death of their keeper.
 
 use crate::stage::{HOOK, STAYS, Stage, claim, eventually, listed, processes, runner, until};
 use jitgate::config::Sandbox;

@@ -36,7 +36,7 @@ fn with_worker(script: &str) -> Stage {
 async fn nothing_of_a_job_runs_before_its_worker_may_begin_and_its_pipes_reach_it_whole() {
     let stage = with_worker(&format!("{LISTENER}{STAYS}"));
     let (host, slot) = stage.at_gate().await;
-    // What the message says, so that GitHub can be asked about the run although no event came.
+    // The message names the run, so that jitgate can ask GitHub about it without an event.
     let seen = until(&host, &slot, |slot| slot.state != SlotState::Claimed).await;
     let hello = Hello {
         repository: Some("octo-org/chem-model".to_owned()),
@@ -84,7 +84,7 @@ async fn the_hook_of_a_job_that_was_let_through_is_answered_at_once_and_a_second
     let (host, slot) = stage.at_gate().await;
     host.open_gate(&slot).await.expect("opened");
     stage.left(&slot, "hook").await;
-    // What a job says there is its own affair, but for another worker.
+    // A job may write anything there, except the start of another worker.
     for nonsense in [&b"nonsense\n"[..], b"", b"\xff\n"] {
         let guest = stage.guest(&slot);
         say(&guest, nonsense);

@@ -69,7 +69,7 @@ impl GitHub {
     }
 }
 
-/// What is measured.
+/// The measured operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     /// A delivery is taken.
@@ -78,7 +78,7 @@ pub(crate) enum Operation {
     Claim,
     /// A delivery is worked through: claimed, decided on, recorded, acknowledged.
     Decide,
-    /// What is known of a finished job is looked up.
+    /// The admin API returns the history of a finished job.
     Why,
     /// The same, by the command.
     WhyCommand,
@@ -208,7 +208,7 @@ impl Ledger {
         self.store.queue.ack(lease).await.expect("the store answers");
     }
 
-    /// How long an operation takes, once.
+    /// Measures an operation once.
     pub(crate) async fn time(&self, operation: Operation) -> Duration {
         match operation {
             Operation::Take => self.take().await,
@@ -293,8 +293,8 @@ pub(crate) fn guid(job: u64) -> DeliveryId {
     DeliveryId::parse(&format!("72d3162e-cc78-11e3-81ab-{job:012}")).expect("a GUID")
 }
 
-/// How long an operation took on two ledgers, each in ascending order. It is done in turns, so that both have the same
-/// weather.
+/// Returns the durations of an operation on two ledgers, each in ascending order. The ledgers take turns, so that the load of
+/// the machine is the same for both.
 pub(crate) async fn side_by_side(
     few: &Ledger,
     many: &Ledger,

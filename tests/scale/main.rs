@@ -1,4 +1,4 @@
-//! What a gate remembers costs it nothing: with 100,000 finished jobs it claims, decides and tells why as with 100.
+//! A long history costs no time: with 100,000 finished jobs jitgate claims, decides and explains as fast as with 100.
 //!
 //! `cargo bench --bench ledger` compares medians. Here the quickest of many rounds are compared: a busy machine makes some
 //! rounds slow, and whatever looks at all jobs makes every round slow.

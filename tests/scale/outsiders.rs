@@ -1,4 +1,4 @@
-//! What outsiders cost the store, who make as many jobs as they like.
+//! The cost of outsiders in the store: they can create any number of jobs.
 
 use crate::ledgers::{GitHub, Ledger, guid};
 use jitgate::adapters::clock::SystemClock;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// The first job of an outsider; one before it is there for one whose end is lost.
 const FIRST_OF_OUTSIDERS: u64 = 30_000_000;
-/// What the ledger may keep of an outsider's finished job, and for how long.
+/// The limits on the record of an outsider's finished job: its size and its age.
 const MOST_BYTES: u64 = 4000;
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
 

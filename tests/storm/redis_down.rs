@@ -1,7 +1,7 @@
 //! A Redis that stops and restarts under two processes, as GitHub and operators see it.
 
 use crate::cluster::Cluster;
-use crate::gate::{PATIENCE, often, read};
+use crate::gate::{TIMEOUT, often, read};
 use crate::github::GitHub;
 use crate::payload::{body, guid};
 use reqwest::Method;
@@ -94,5 +94,5 @@ async fn decided(cluster: &Cluster, number: usize, job: u64) {
         .await;
     assert_eq!(told["decision"]["trust"]["verdict"], "ineligible", "{told}");
     assert_eq!(told["decision"]["job"]["id"], job);
-    assert!(asked.elapsed() < PATIENCE / 3, "after {:?}", asked.elapsed());
+    assert!(asked.elapsed() < TIMEOUT / 3, "after {:?}", asked.elapsed());
 }

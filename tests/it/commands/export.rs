@@ -26,7 +26,7 @@ fn exported(stage: &Stage, guid: &str) -> (Value, Value) {
     (fixture, played.json())
 }
 
-/// What is expected of the delivery, which is the last expectation.
+/// Returns the expectation of the delivery, which is the last one.
 fn expect_of(fixture: &Value) -> Value {
     let steps = fixture["steps"].as_array().expect("steps");
     let expectation = |step: &Value| [&step["expect"], &step["deliver"]["expect"]].map(Clone::clone);
@@ -165,10 +165,10 @@ async fn what_cannot_be_exported_is_told_with_a_remedy() {
         "nothing was decided on it yet",
         "jitgate delivery show waiting",
     );
-    stage.give_up("nobody can read it").await;
+    stage.give_up("it is unreadable").await;
     refused(
         "waiting",
-        "before anything was decided: nobody can read it",
+        "before anything was decided: it is unreadable",
         "jitgate dead-letter retry waiting",
     );
     decided(&stage, "done", "queued", 101).await;

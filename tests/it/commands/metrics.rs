@@ -14,7 +14,7 @@ fn value(text: &str, sample: &str) -> Option<f64> {
     values.next().map(|value| value.parse().expect("a number"))
 }
 
-/// What `promtool check metrics` has to say; nothing is good.
+/// Returns the findings of `promtool check metrics`.
 fn promtool(text: &str) -> String {
     let spawned = Command::new("promtool")
         .args(["check", "metrics"])
@@ -43,7 +43,7 @@ async fn what_happened_is_counted_and_prometheus_takes_it() {
     stage.deliver("guid-2", "queued", 102).await;
     stage.work().await;
     stage.deliver("guid-3", "in_progress", 101).await;
-    stage.give_up("nobody can").await;
+    stage.give_up("unreadable").await;
     stage.deliver("guid-4", "completed", 101).await;
     assert_eq!(stage.post_unsigned("workflow_job").await, 401);
     assert_eq!(stage.post_unsigned("evil\"} 1").await, 401);

@@ -36,7 +36,7 @@ fn accept(stage: &Stage, args: &[&str]) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_takes_over_a_name_is_served_only_after_a_person_has_accepted_it() {
+async fn a_repository_that_takes_over_a_name_is_served_only_after_an_operator_accepts_it() {
     let stage = Stage::set().await;
     assert_eq!(delivered(&stage, 101).await["admission"]["verdict"], "admit");
     taken_over(&stage, 4242, 50, 501).await;

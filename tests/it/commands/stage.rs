@@ -19,7 +19,7 @@ use std::process::Command;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// What deliveries are signed with.
+/// The webhook secret.
 pub(crate) const SECRET: &str = "hunter2-hunter2-hunter2";
 /// A token the simulated GitHub takes.
 pub(crate) const TOKEN: &str = "sim-hunter2-hunter2";
@@ -42,7 +42,7 @@ pub(crate) struct Stage {
     http: reqwest::Client,
 }
 
-/// What a command came to.
+/// The result of a command.
 pub(crate) struct Answer {
     pub(crate) code: i32,
     pub(crate) out: String,
@@ -268,7 +268,7 @@ impl Stage {
         }
     }
 
-    /// Where the admin API listens.
+    /// Returns the address of the admin API.
     pub(crate) fn admin_address(&self) -> String {
         self.admin.address().expect("a port").to_string()
     }

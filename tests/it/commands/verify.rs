@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::os::unix::fs::MetadataExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// What was found of a subject, a verdict each.
+/// Returns the verdicts on a subject.
 fn of<'a>(told: &'a Value, subject: &str, verdict: &str) -> Vec<&'a str> {
     let found = told["findings"].as_array().expect("a list").iter();
     found
@@ -261,7 +261,7 @@ async fn a_repository_has_one_owner() {
     }
 }
 
-/// What `verify` says of a Redis with this configuration, as the user in it that is called gate, if there is one.
+/// Runs `verify` on a Redis with this configuration, as its user `gate` if there is one.
 fn on_redis(stage: &Stage, configuration: &str, user: &str) -> (i32, String) {
     let path = stage.path("redis.conf");
     std::fs::write(&path, configuration).expect("a file");

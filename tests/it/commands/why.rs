@@ -198,7 +198,7 @@ async fn why_in_json_is_the_decision_record_with_its_history() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_nobody_heard_of_is_a_negative_answer() {
+async fn an_unknown_job_is_a_negative_answer() {
     let stage = Stage::set().await;
     let told = stage.jitgate(&["why", "999"]);
     assert_eq!((told.code, told.out.as_str()), (1, ""));

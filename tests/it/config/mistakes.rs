@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, or risky, and how it is told.
+//! The findings about a configuration, and their texts.
 
 use super::place::{Place, SECRET, load, problems};
 use jitgate::config::{Problems, Scope};

@@ -14,7 +14,7 @@ pub(crate) const SECRET: &str = "hunter2-hunter2-hunter2";
 /// A directory to start jitgate in.
 pub(crate) struct Place(pub(crate) TempDir);
 
-/// What a command came to.
+/// The result of a command.
 pub(crate) struct Answer {
     pub(crate) code: i32,
     pub(crate) out: String,

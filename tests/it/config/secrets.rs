@@ -372,7 +372,7 @@ fn a_secret_with_what_is_not_seen_in_it_is_warned_of() {
             let said = warned(&toml, key, what);
             assert!(said.contains(&file.to_string()), "{said}");
         }
-        // What is written into the configuration has no line end of its own.
+        // A value in the configuration ends without a line break.
         let inline = text.trim_end_matches(['\r', '\n']);
         if inline != SECRET {
             let inline = serde_json::to_string(inline).expect("JSON");

@@ -1,4 +1,4 @@
-//! Where settings come from: defaults, file, environment, overrides.
+//! The sources of settings: defaults, file, environment, overrides.
 
 use super::place::{Place, SECRET, load_env};
 use jitgate::config::{self, FileSource, Sources, StoreUrl};
@@ -124,7 +124,7 @@ fn the_environment_takes_lists_numbers_flags_and_plain_repositories() {
 }
 
 #[test]
-fn a_variable_that_nobody_reads_is_refused_with_the_one_that_was_meant() {
+fn an_unknown_variable_is_refused_with_a_suggestion() {
     for (name, meant) in [
         ("JITGATE__SERVER__LISEN", "server.listen"),
         ("JITGATE__STORE_URL", "store.url"),

@@ -1,4 +1,4 @@
-//! What people without any rights can try, and that none of it gets them a runner or switches routing off.
+//! The attempts of people without rights: none of them gets a runner or switches routing off.
 
 use crate::support::world::{
     NEWER_HEAD, OTHER_JOB, World, all_actions, allowed, bot, codes, commit, pull, unanswered, user,
@@ -106,7 +106,7 @@ fn a_workflow_with_hard_coded_self_hosted_makes_no_misroute() {
 }
 
 #[test]
-fn a_list_that_lags_accuses_nobody_right_after_an_event() {
+fn a_list_that_lags_accuses_no_author_right_after_an_event() {
     let lagging = |world: World| world.ledger(|l| l.catching_up = true);
     let unlisted = World::trusted().with(|w| w.pulls().clear());
     let older = World::trusted().with(|w| NEWER_HEAD.clone_into(&mut w.pulls()[0].head_sha));
@@ -154,7 +154,7 @@ fn a_body_that_names_a_trusted_run_and_another_job_gets_nothing() {
 }
 
 #[test]
-fn an_event_alone_destroys_cancels_and_accuses_nobody() {
+fn an_event_alone_destroys_cancels_and_accuses_nothing() {
     let silent = |world: World| world.with(|w| w.truth.live_job = unanswered());
     let unconfirmed = [
         silent(World::fork().running_on_ours(OTHER_JOB, false)),
@@ -243,7 +243,7 @@ fn a_bot_does_not_launder_the_commits_of_others() {
     assert_eq!(all_actions(&by_people("bob").decide()), [Action::Provision]);
     let by_mallory = by_people("mallory").decide();
     assert_eq!(codes(&by_mallory.admission.reasons), ["commit-author"]);
-    // Where the bot has to be the author, a person who may do everything else is not.
+    // If the bot must be the author, a commit of an administrator is refused.
     let by_a_member = world
         .clone()
         .with(|w| w.truth.commits = Fact::Known(vec![commit("ann")]));
@@ -404,7 +404,7 @@ fn being_known_here_does_not_excuse_a_fork() {
 }
 
 #[test]
-fn a_rerun_by_somebody_without_rights_gets_nothing() {
+fn a_rerun_by_a_person_without_rights_gets_no_runner() {
     let world = World::trusted().with(|w| {
         w.run().run_attempt = 2;
         w.event.job.run_attempt = 2;

@@ -1,4 +1,4 @@
-//! What holds whatever GitHub answers, whatever the ledger says and whatever the operator chose.
+//! Properties that hold for all answers of GitHub, all ledgers and all policies.
 //!
 //! The conditions for a runner are written down here a second time, from the raw facts and without a word of the domain's
 //! own rules, and both have to agree in every world.
@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-/// Whether a runner is due, by the raw facts.
+/// Returns true if a runner is due, by the raw facts.
 fn a_runner_is_due(world: &World) -> bool {
     let (event, facts, policy) = (&world.event, &world.truth, &world.policy);
     let job = &event.job;
@@ -104,7 +104,7 @@ fn provisions(decision: &Decision) -> bool {
     all_actions(decision).contains(&Action::Provision)
 }
 
-/// Whether a step of the job ran on a runner of ours.
+/// Returns true if a step of the job ran on a runner of this instance.
 fn a_step_ran(world: &World) -> bool {
     let runner = world.truth.ledger.taken_by.as_ref();
     runner.is_some_and(|runner| runner.passed_gate)

@@ -1,4 +1,4 @@
-//! How many questions GitHub is asked: the fewest that decide.
+//! The number of questions to GitHub: the fewest that decide.
 
 use crate::support::world::{NEWER_HEAD, OTHER_JOB, World, allowed, bot, pull, unanswered, user};
 use jitgate::domain::event::Action as EventAction;
@@ -64,7 +64,7 @@ fn an_accusation_costs_the_question_it_rests_on() {
         permission("mallory"),
     ];
     asks(&stranger, &questions);
-    // Where an attempt switches routing off, the author's permission is evidence too.
+    // If an attempt switches routing off, the author's permission is evidence as well.
     let attempt = stranger.with(|w| {
         w.policy.rollback_on_attempt = true;
         w.truth.changes_workflows = Fact::Known(true);

@@ -106,7 +106,7 @@ impl Situation {
     }
 }
 
-/// What `runs-on` would be in each of the contexts.
+/// Returns the value of `runs-on` in each of the contexts.
 fn routes(contexts: &[Value]) -> Vec<Vec<String>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut node = Command::new("node")

@@ -242,7 +242,7 @@ fn a_theft_that_the_gate_stopped_is_still_an_attempt() {
 }
 
 #[test]
-fn whoever_is_not_trusted_and_pool_loses_our_runner() {
+fn a_job_that_is_not_a_trusted_pool_job_loses_our_runner() {
     for (world, verdict, admission, alerts) in [
         (
             World::push(),
@@ -272,11 +272,11 @@ fn whoever_is_not_trusted_and_pool_loses_our_runner() {
 }
 
 #[test]
-fn a_theft_by_nobody_knows_whom_is_stopped_and_judged_later() {
+fn a_theft_by_an_unknown_author_is_stopped_and_judged_later() {
     let world = World::undecided().running_on_ours(OTHER_JOB, true);
     let always = &["destroy-runner", "alert:stolen-runner", "retry"];
     row(&world, Unjudged, Hold, always, &[]);
-    // Who did it decides on a rollback, so it matters after the job too.
+    // A rollback depends on the author, also after the job.
     row(&world.clone().completed("failure"), Unjudged, Hold, always, &[]);
     let gone = world.with(|w| w.truth.run = Fact::Gone).ledger(|l| l.attempts = 4);
     row(&gone, Unjudged, Deny, &["destroy-runner", "alert:stolen-runner"], &[]);
@@ -297,7 +297,7 @@ fn trusted_pool_jobs_may_swap_runners() {
 }
 
 #[test]
-fn a_runner_nobody_came_for_is_destroyed_when_its_job_is_over() {
+fn an_unused_runner_is_destroyed_when_its_job_is_over() {
     for conclusion in ["cancelled", "skipped"] {
         let world = World::trusted().completed(conclusion).ledger(|l| l.served = true);
         assert_eq!(words(&world.decide().actions), ["destroy-runner"], "{conclusion}");
@@ -377,7 +377,7 @@ fn only_queued_events_of_jobs_without_a_runner_ask_for_one() {
     row(&taken, Correct, NotAsked, &["rebind"], &[]);
 }
 
-/// What a row is called, which situations match it, and its verdict.
+/// The name of a row, the situations that match it, and its verdict.
 type Row = (&'static str, fn(&Situation) -> bool, RoutingVerdict);
 
 /// The table as the design prints it, one line a row.

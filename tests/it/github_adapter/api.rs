@@ -69,7 +69,7 @@ async fn a_run_is_read_with_all_it_tells() {
 }
 
 #[tokio::test]
-async fn a_run_full_of_nulls_is_a_run_and_what_is_missing_counts_for_nobody() {
+async fn a_run_full_of_nulls_is_a_run_without_trusted_people() {
     let nulls = value!({
         "event": "pull_request", "path": null, "run_attempt": null, "head_sha": "abc", "head_branch": null,
         "created_at": null, "actor": null, "triggering_actor": {"login": null, "type": null},

@@ -38,7 +38,7 @@ impl Asked {
     }
 }
 
-/// What the server does about a request.
+/// The reaction of the server to a request.
 pub(crate) enum Reply {
     Json(u16, Vec<(&'static str, String)>, Value),
     /// A status, a content type where there is one, and a body: what something else than GitHub's API says.
@@ -139,7 +139,7 @@ impl Scripted {
         self.asked.lock().expect("the log").clone()
     }
 
-    /// How many requests there were whose line contains `part`.
+    /// Returns the number of requests whose line contains `part`.
     pub(crate) fn count(&self, part: &str) -> usize {
         self.asked().iter().filter(|asked| asked.line().contains(part)).count()
     }

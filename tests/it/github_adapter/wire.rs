@@ -41,7 +41,7 @@ async fn a_github_that_hangs_trickles_or_floods_is_given_up_on() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_a_passing_failure() {
+async fn a_refused_connection_is_a_transient_failure() {
     let clock = ManualClock::new();
     let server = Scripted::bare(|_| Reply::Hang);
     let port = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
@@ -177,7 +177,7 @@ async fn a_redirect_takes_our_token_nowhere() {
 
 const HTML: &str = "<!DOCTYPE html><html><title>Page not found</title></html>";
 
-/// What balancers, captive portals and web sites answer: a status, a content type and a body.
+/// The answers of balancers, captive portals and web sites: a status, a content type and a body.
 fn pages() -> Vec<(u16, Option<&'static str>, &'static str)> {
     let mut pages = Vec::new();
     for status in [200, 201, 202, 301, 302, 307, 400, 401, 403, 404, 409, 410, 422, 429] {
@@ -311,7 +311,7 @@ async fn no_failure_and_no_debug_text_shows_a_secret() {
     }
 }
 
-/// What tracing wrote.
+/// The output of tracing.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
 

@@ -25,7 +25,7 @@ impl Description {
         Self(npm_file("openapi-webhooks/generated/api.github.com.json"))
     }
 
-    /// Whether the description knows an operation.
+    /// Returns true if the description has an operation.
     pub(crate) fn has(&self, method: &str, template: &str) -> bool {
         self.0["paths"][template][method.to_lowercase()].is_object()
     }
@@ -56,7 +56,7 @@ impl Description {
         }
     }
 
-    /// What is wrong with `value`, place by place.
+    /// Returns the faults of `value` with their places.
     pub(crate) fn problems(&self, schema: &Value, value: &Value) -> Vec<String> {
         let mut names = BTreeSet::new();
         self.collect(schema, &mut names);

@@ -11,7 +11,7 @@ fn url(server: &Server) -> String {
     format!("redis://{}", server.address())
 }
 
-/// Whether it happens within 2 s, and a little for a busy machine.
+/// Waits for at most 2 s, and a little longer for a busy machine.
 pub(super) async fn soon<T>(call: impl Future<Output = T>) -> T {
     let begin = Instant::now();
     let answer = call.await;
@@ -33,7 +33,7 @@ async fn what_was_answered_survives_the_death_of_the_server() {
     let mut leases = claim(&store, "worker", LONG).await;
     store.ack(leases.remove(0)).await.expect("the store answers");
     store
-        .dead_letter(leases.remove(0), "nobody can read it")
+        .dead_letter(leases.remove(0), "it is unreadable")
         .await
         .expect("the store answers");
     let key = Key::new(Kind::Job, 1);

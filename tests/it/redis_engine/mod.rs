@@ -1,4 +1,4 @@
-//! What is special to the Redis engine: servers that die, hang, fill up or forget scripts, and processes that share one.
+//! The Redis engine with servers that die, hang, fill up or forget scripts, and with processes that share one server.
 
 mod alert_dispatch;
 mod door;
@@ -32,7 +32,7 @@ fn settings(url: &str, shards: u32) -> Settings {
     Settings::new(SecretString::from(url), shards, AMPLE)
 }
 
-/// What a process opens: a store with a connection of its own.
+/// Opens a store with a connection of its own, as each process does.
 fn open(url: &str) -> RedisStore {
     RedisStore::new(settings(url, 1)).expect("a good URL")
 }

@@ -1,4 +1,4 @@
-//! Whatever is done to it, the queue in Redis answers what the one in memory answers.
+//! The queue in Redis gives the same answers as the queue in memory, for any sequence of operations.
 //!
 //! Times are either over at once or never, so that the two clocks don't matter.
 
@@ -120,7 +120,7 @@ impl Both {
         answers
     }
 
-    /// What both show of themselves, without times.
+    /// The visible state of a queue, without times.
     async fn shown(&self) -> [(Vec<(Delivery, bool, Option<Vec<u8>>)>, Depth); 2] {
         let shown = self.stores.iter().map(|store| async move {
             let mut deliveries = Vec::new();

@@ -59,7 +59,7 @@ async fn of_a_job_the_oldest_goes_first_when_its_turn_came_while_another_was_wor
         .await
         .expect("the store answers");
     let newer = claim(&store, "worker", Duration::from_secs(3)).await;
-    assert_eq!(ids(&newer), ["newer"], "one that waits holds up nobody");
+    assert_eq!(ids(&newer), ["newer"], "a delayed delivery delays no other one");
     server.pass(Duration::from_secs(1));
     assert_eq!(ids(&claim(&store, "worker", LONG).await), [""; 0], "one at a time");
     server.pass(Duration::from_secs(3));
@@ -208,7 +208,7 @@ async fn a_socket_is_a_place_for_a_server_too() {
 }
 
 #[tokio::test]
-async fn a_server_that_nobody_vouches_for_is_not_spoken_to() {
+async fn a_server_with_an_untrusted_certificate_is_refused() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = |name: &str| directory.path().join(name).display().to_string();
     let made = std::process::Command::new("openssl")

@@ -1,4 +1,4 @@
-//! Hooks that lie, say nothing, or are never called. What a guest says only tells where to look.
+//! Hooks that lie, stay silent or are never called. jitgate never trusts the words of a guest.
 
 use super::stage::{RUNNER_PROGRAM, Stage, needs, world};
 use super::thieves::{robbed, the_thief_gets_nothing};
@@ -42,14 +42,14 @@ async fn a_thief_that_names_the_run_of_its_victim_is_found_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn so_is_one_that_names_nothing_or_nonsense() {
+async fn a_thief_that_names_nothing_or_nonsense_is_found_out() {
     let mut stage = robbed(&naming("20; rm", "../.."), &[]).await;
     stage.go_on();
     the_thief_gets_nothing(&stage).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_lies_while_no_event_arrives_is_killed_at_the_deadline() {
+async fn a_thief_that_lies_without_any_event_is_killed_at_the_deadline() {
     let lie = naming("20", "octo-org/chem-model");
     let mut stage = robbed(&lie, &[("runners.gate_deadline_s", "2")]).await;
     let ended = |story: &Value| story.to_string().contains("gate-unanswered");
@@ -74,12 +74,12 @@ async fn a_debugger_that_runs_a_command_before_any_hook_runs_none_for_a_thief() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_runner_whose_gate_stays_silent_while_github_shows_a_job_on_it_is_dead_within_five_seconds() {
+async fn a_silent_runner_is_dead_within_six_seconds_of_the_event_of_its_job() {
     silent(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn so_it_is_where_no_event_tells_of_the_job() {
+async fn a_silent_runner_is_dead_within_seven_seconds_without_any_event() {
     silent(false).await;
 }
 

@@ -1,4 +1,4 @@
-//! The gate is killed at any moment, with jobs in every state.
+//! The worker is killed at any moment, with jobs in every state.
 
 use super::stage::{Stage, needs, world};
 use crate::support::gate::Settings;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How often it is killed.
+/// The number of kills.
 const KILLS: u32 = 50;
 
 /// Moments that look random and are the same each time.

@@ -1,4 +1,4 @@
-//! What GitHub can answer to a request for a runner: each ends in one runner or in a clear denial, never in two.
+//! The answers of GitHub to a request for a runner: each ends in one runner or in a clear denial, never in two.
 
 use super::stage::{Stage, needs, world};
 use crate::support::gate::Settings;

@@ -16,7 +16,7 @@ use tokio::time::{Instant, interval};
 
 pub(crate) const RUNNER_PROGRAM: &str = include_str!("run.sh");
 /// Nothing here takes longer unless it is broken.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 pub(crate) struct Stage {
     pub(crate) gate: Gate,
@@ -24,7 +24,7 @@ pub(crate) struct Stage {
     settings: Vec<(String, String)>,
     told: Arc<AtomicUsize>,
     most_runners: Arc<AtomicU64>,
-    pump: Option<Pump>,
+    task: Option<BackgroundTask>,
     simulator: Simulator,
 }
 
@@ -73,14 +73,14 @@ impl Stage {
             settings: all,
             told: Arc::default(),
             most_runners: Arc::default(),
-            pump: None,
+            task: None,
             simulator,
         }
     }
 
     /// Lets GitHub go on by itself from now on.
     pub(crate) fn go_on(&mut self) {
-        self.pump = None;
+        self.task = None;
         let (github, http) = (self.github.clone(), self.gate.http.clone());
         let deliver = Deliver {
             url: self.gate.public.clone(),
@@ -88,7 +88,7 @@ impl Stage {
             told: self.told.clone(),
         };
         let most = self.most_runners.clone();
-        self.pump = Some(Pump(tokio::spawn(async move {
+        self.task = Some(BackgroundTask(tokio::spawn(async move {
             let mut often = interval(Duration::from_millis(20));
             loop {
                 often.tick().await;
@@ -128,7 +128,7 @@ impl Stage {
     /// The same, with other settings from then on.
     pub(crate) async fn killed_and_restarted_with(mut self, settings: Settings<'_>) -> Self {
         overlay(&mut self.settings, settings);
-        let goes_on = self.pump.take().is_some();
+        let goes_on = self.task.take().is_some();
         let gate = Gate::start_in(self.gate.killed(), self.simulator.url(), &borrowed(&self.settings), &[]).await;
         let mut stage = Self { gate, ..self };
         if goes_on {
@@ -147,7 +147,7 @@ impl Stage {
 
     /// Waits until the world is as wanted.
     pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&Tally) -> bool) -> Tally {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut often = interval(Duration::from_millis(20));
         loop {
             often.tick().await;
@@ -169,7 +169,7 @@ impl Stage {
             tally.jobs.values().all(|job| job.status == "completed") && tally.runners_left == 0
         })
         .await;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut often = interval(Duration::from_millis(20));
         while !self.leftovers().is_empty() {
             often.tick().await;
@@ -183,13 +183,13 @@ impl Stage {
         self.github.tally().await.expect("a tally")
     }
 
-    /// What is left of runners on this machine: processes in this stage's directory, and claimed slots.
+    /// Returns the processes of runners that are left in this stage's directory.
     pub(crate) fn leftovers(&self) -> Vec<String> {
         let here = self.gate.place.path("").display().to_string();
         processes_in(&here)
     }
 
-    /// How many processes of one environment there are, its setsid children included.
+    /// Returns the number of processes in one slot, its setsid children included.
     pub(crate) fn leftovers_of(&self, slot: &str) -> usize {
         processes_in(&format!("/slots/{slot}")).len()
     }
@@ -206,9 +206,9 @@ impl Stage {
 }
 
 /// Stops when it is dropped.
-struct Pump(JoinHandle<()>);
+struct BackgroundTask(JoinHandle<()>);
 
-impl Drop for Pump {
+impl Drop for BackgroundTask {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -286,7 +286,7 @@ pub(crate) fn world(runs: Value, pulls: Value) -> Value {
     })
 }
 
-/// Whether a command is there; a missing one fails the test and names its package.
+/// Fails the test if a command is missing, and names its package.
 pub(crate) fn needs(command: &str, package: &str) {
     let found = Command::new("sh")
         .args(["-c", &format!("command -v {command}")])

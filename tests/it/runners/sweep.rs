@@ -1,4 +1,4 @@
-//! What belongs to nothing is removed, and what belongs to others is not touched.
+//! The sweep removes records without an owner, and leaves the records of others alone.
 
 use super::stage::{Stage, needs, world};
 use crate::support::redis::{DURABLE, Server};
@@ -38,7 +38,10 @@ async fn a_record_of_ours_that_nothing_knows_goes_and_those_of_others_stay() {
     let tally = stage
         .until("more passes come", |tally| passes(tally) > before + 1)
         .await;
-    assert_eq!(tally.calls["delete-runner"], 2, "only what is ours and known to nobody");
+    assert_eq!(
+        tally.calls["delete-runner"], 2,
+        "only records of this instance without an owner"
+    );
     let said = stage.gate.process.err.text();
     assert!(said.contains(&ours) && said.contains(&later), "{said}");
     for others in ["chem-jit-otherone", "home-self-host"] {
@@ -47,7 +50,7 @@ async fn a_record_of_ours_that_nothing_knows_goes_and_those_of_others_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn runners_that_nobody_knows_are_told_of_and_none_is_removed() {
+async fn unknown_runners_are_reported_and_none_is_removed() {
     let run = json!({"id": 20, "pull": 7, "jobs": [{"id": 101, "duration_s": 3600}]});
     let settings = [("runners.host", "synthetic"), ("runners.known", "builder,deploy-*")];
     let stage = Stage::set(world(json!([run]), json!([{"number": 7}])), &settings).await;
@@ -132,7 +135,7 @@ async fn environments_that_a_ledger_does_not_know_are_removed() {
     assert!(stage.leftovers_of(&slot) > 0);
     // The ledger is lost while the job runs.
     let stage = stage.killed_and_restarted_with(&[("store.url", "memory:")]).await;
-    let deadline = tokio::time::Instant::now() + crate::support::gate::PATIENCE;
+    let deadline = tokio::time::Instant::now() + crate::support::gate::TIMEOUT;
     let mut often = tokio::time::interval(std::time::Duration::from_millis(20));
     while stage.leftovers_of(&slot) > 0 {
         often.tick().await;

@@ -131,7 +131,7 @@ async fn a_stolen_runner_is_dead_within_a_second_without_any_event(store: Settin
     let dead = SystemClock.now();
     let mut history = runner["history"].as_array().expect("a list").iter();
     let ended = history.find(|entered| entered["state"] == "ended").expect("it ended");
-    // What GitHub had answered shortly before.
+    // GitHub had answered shortly before.
     let answered: DateTime<Utc> = ended["at"].as_str().expect("a time").parse().expect("a time");
     let took = dead - answered;
     assert!(took < TimeDelta::seconds(1), "something of {slot} lived on for {took}");
@@ -166,7 +166,7 @@ async fn a_trusted_job_may_keep_the_runner_of_another_and_both_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_who_may_not_have_a_runner_does_not_get_somebody_elses_either() {
+async fn a_job_that_was_denied_a_runner_cannot_take_the_runner_of_another_job() {
     needs("bwrap", "bubblewrap");
     needs("curl", "curl");
     // A collaborator who may only read passes the routing rule, and admission refuses.

@@ -1,4 +1,4 @@
-//! Everything but a trusted pool job makes no request for a runner.
+//! Only a trusted pool job makes a request for a runner.
 
 use super::stage::{Stage, needs, world};
 use crate::support::gate::Settings;

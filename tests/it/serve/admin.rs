@@ -79,7 +79,7 @@ async fn no_web_page_reaches_it() {
         let request = request(&gate, "/api/v1/status").bearer_auth(&gate.token);
         read(request.header(name, value))
     };
-    // What a browser sends after DNS was rebound to loopback.
+    // A browser sends this after its DNS was rebound to loopback.
     for host in [
         "attacker.example",
         &format!("attacker.example:{port}"),

@@ -1,6 +1,6 @@
 //! A real Alertmanager, killed when it is dropped.
 
-use crate::support::gate::{Lines, PATIENCE, often};
+use crate::support::gate::{Lines, TIMEOUT, often};
 use serde_json::Value;
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -46,7 +46,7 @@ impl Alertmanager {
 
     /// The alerts that are firing, once they are as wanted.
     pub(crate) async fn firing_until(&self, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut often = often();
         loop {
             often.tick().await;

@@ -3,7 +3,7 @@
 use super::alertmanager::Alertmanager;
 use super::outage::Hanging;
 use super::story::Story;
-use crate::support::gate::{Gate, OLD_SECRET, PATIENCE, Place, often};
+use crate::support::gate::{Gate, OLD_SECRET, Place, TIMEOUT, often};
 use crate::support::payload::{guid, sign};
 use crate::support::receiver::{Received, Receiver};
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ fn hmac(body: &str) -> String {
 
 /// Asks for the metrics again and again, until all samples are there.
 async fn counted_until(gate: &Gate, samples: &[&str]) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let mut often = often();
     loop {
         often.tick().await;
@@ -168,7 +168,7 @@ async fn an_alert_is_told_though_receivers_fail_and_the_gate_is_killed() {
     assert_eq!(body["alert"]["kind"], OUTSIDER_ON_SELF_HOSTED);
     assert_eq!(body["alert"]["count"], 1);
 
-    // What a person says is told too, and then there is nothing left to tell.
+    // The action of a person is sent as well, and then no notification is left.
     let id = body["alert"]["id"].as_str().expect("an id");
     assert_eq!(gate.say(&format!("{id}/ack"), r#"{"by": "alice"}"#).await.status, 200);
     webhook
@@ -206,7 +206,7 @@ async fn an_alert_is_told_though_receivers_fail_and_the_gate_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_that_hangs_holds_up_nobody() {
+async fn a_receiver_that_hangs_delays_no_other_receiver() {
     let (slack, webhook) = (Hanging::start().await, Receiver::start().await);
     let settings = [
         ("alerts.slack_webhook_url", slack.url.as_str()),
@@ -260,7 +260,7 @@ async fn what_outsiders_write_does_nothing_anywhere() {
             .until(|request| in_chat(request).is_some_and(|text| text.contains(&part)))
             .await;
         assert!(!in_chat(&told).expect("text").contains("<!"));
-        // What is behind it is ours.
+        // The rest of the text is jitgate's own.
         let text = in_chat(&told).expect("text");
         written.push(text.split("\nRemedy").next().expect("text").to_owned());
     }

@@ -11,7 +11,7 @@ use serde_json::json;
 use std::fs;
 use std::time::Duration;
 
-/// What the process may open in these tests; a gate may use half of it for the public.
+/// The limit of open files in these tests. jitgate uses at most half of it for the public listener.
 const DESCRIPTORS: usize = 256;
 
 /// The lines of `/proc/PID/limits` about open files.
@@ -190,7 +190,7 @@ async fn head_is_answered_as_get_without_the_body() {
     assert!(wire.head().await.starts_with("http/1.1 200 "));
     assert!(wire.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await);
     assert_eq!(wire.reply().await.expect("an answer").status, 200);
-    // What cannot be read is not there for HEAD either, and says so without a body.
+    // HEAD answers like GET for a missing path, without a body.
     let answer = read(gate.request(Method::HEAD, "/webhooks/github")).await;
     assert_eq!((answer.status, answer.header("allow")), (405, "POST"));
 }

@@ -50,7 +50,7 @@ async fn tell(story: &Story, jobs: impl IntoIterator<Item = u64>) {
     }
 }
 
-/// How long the first decision on a job took, and what it was.
+/// Returns the duration of the first decision on a job, and the decision.
 async fn first_decision(story: &Story, job: u64) -> (TimeDelta, Value) {
     let path = format!("/api/v1/jobs/{job}");
     let is_judged = |record: &Value| record["history"][0]["trust"]["verdict"].is_string();

@@ -52,7 +52,7 @@ async fn readiness_follows_a_github_that_comes_back() {
         "unavailable"
     );
     let _github = Receiver::start_at(address).await;
-    let deadline = Instant::now() + crate::support::gate::PATIENCE;
+    let deadline = Instant::now() + crate::support::gate::TIMEOUT;
     let mut often = often();
     while read(gate.request(Method::GET, "/readyz")).await.body["github"] != "ok" {
         often.tick().await;

@@ -46,7 +46,7 @@ impl Held {
         Process::of(command)
     }
 
-    /// What the admin socket answers.
+    /// Returns the answer of the admin socket.
     fn ask(&self, path: &str) -> String {
         let token = fs::read_to_string(self.place.path("jitgate-state/admin-token")).expect("a token");
         let mut stream = UnixStream::connect(self.place.path("admin.sock")).expect("a connection");
@@ -60,7 +60,7 @@ impl Held {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_takes_the_ports_while_the_gate_restarts() {
+async fn the_ports_stay_taken_during_a_restart() {
     let held = Held::ports().await;
     let mut gate = held.start(NAMED, "all", &[]);
     gate.err.line_with(" is up\"").await;

@@ -1,6 +1,6 @@
 //! GitHub out of reach: deliveries are taken all the same, at once, and the gate stops when told to.
 
-use crate::support::gate::{Gate, PATIENCE};
+use crate::support::gate::{Gate, TIMEOUT};
 use crate::support::payload::{body, guid};
 use futures::future::join_all;
 use reqwest::Method;
@@ -36,7 +36,7 @@ impl Drop for Hanging {
 }
 
 /// A port without a listener.
-async fn nobody() -> String {
+async fn closed_port() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     format!("http://{}", listener.local_addr().expect("its address"))
 }
@@ -55,7 +55,7 @@ async fn deliveries_are_taken_at_once(gate: &Gate) {
 }
 
 #[tokio::test]
-async fn a_github_that_never_answers_delays_nobody_and_keeps_nobody() {
+async fn a_github_that_never_answers_delays_neither_deliveries_nor_shutdown() {
     let github = Hanging::start().await;
     let mut gate = Gate::start(&github.url, &[]).await;
     deliveries_are_taken_at_once(&gate).await;
@@ -75,8 +75,8 @@ async fn a_github_that_never_answers_delays_nobody_and_keeps_nobody() {
 }
 
 #[tokio::test]
-async fn a_github_that_is_down_delays_nobody() {
-    let gate = Gate::start(&nobody().await, &[]).await;
+async fn a_github_that_is_down_delays_no_delivery() {
+    let gate = Gate::start(&closed_port().await, &[]).await;
     deliveries_are_taken_at_once(&gate).await;
     let held = gate
         .ask_until("/api/v1/jobs/7", |job| job["admission"]["verdict"].is_string())
@@ -98,5 +98,5 @@ async fn an_idle_gate_stops_at_once() {
     let asked = Instant::now();
     gate.process.terminate();
     assert_eq!(gate.process.code().await, Some(0));
-    assert!(asked.elapsed() < PATIENCE / 3, "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < TIMEOUT / 3, "{:?}", asked.elapsed());
 }

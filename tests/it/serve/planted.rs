@@ -1,4 +1,4 @@
-//! What others planted where the gate keeps its own: refused, and left as it is.
+//! Files that others planted in place of jitgate's own are refused and left as they are.
 
 use crate::support::gate::{Place, Process};
 use std::fs::{self, Permissions};

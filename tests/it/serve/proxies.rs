@@ -8,7 +8,7 @@ use reqwest::Method;
 const WEB: (&str, &str) = ("github.api_url", "https://github.invalid/api/v3");
 const PLAIN: (&str, &str) = ("github.api_url", "http://github.invalid/api/v3");
 
-/// What the proxy is asked for while `jitgate verify` asks GitHub.
+/// Returns the requests to the proxy while `jitgate verify` calls GitHub.
 async fn asked_of(proxy: &Receiver, first: &str, settings: &[(&str, &str)]) -> Vec<String> {
     let before = proxy.all().len();
     let place = Place::new();
@@ -117,7 +117,7 @@ async fn the_proxy_of_the_configuration_wins_and_no_password_is_shown() {
         shown(String::from(":"), &set).await,
         format!("github.proxy = \"{masked}\"  # from JITGATE__GITHUB__PROXY")
     );
-    // What cannot be used is said.
+    // An unusable proxy is reported.
     let place = Place::new();
     let mut process = place.start_after("export ALL_PROXY=socks5://me:hunter2@x", &["config", "check"], &[]);
     assert_eq!(process.code().await, Some(0));

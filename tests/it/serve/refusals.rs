@@ -193,7 +193,7 @@ async fn other_content_types() {
     let github = Hanging::start().await;
     let gate = Gate::start(&github.url, &[]).await;
     let json = body("queued", 1);
-    // What GitHub sends when the hook is set to a form; it is no JSON either, which comes later.
+    // GitHub sends this if the webhook is set to a form. The check for JSON comes later.
     let form = [b"payload=".as_slice(), json.as_slice()].concat();
     for (content_type, body) in [
         (Some("application/x-www-form-urlencoded"), &form),

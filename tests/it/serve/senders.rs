@@ -14,7 +14,7 @@ use tokio::time::Instant;
 const CUT_OFF: std::ops::Range<Duration> = Duration::from_millis(500)..Duration::from_secs(4);
 
 #[tokio::test]
-async fn slow_senders_are_cut_off_and_hold_nobody_up() {
+async fn slow_senders_are_disconnected_and_delay_no_delivery() {
     let github = Hanging::start().await;
     let gate = &Gate::start(&github.url, &[("server.read_timeout_s", "1")]).await;
     let body_of_10 = head(&guid(1), b"0123456789", "Content-Length: 1000");

@@ -142,7 +142,7 @@ impl Story {
     }
 }
 
-/// What a decision record says, in the words of the contract; lists are sorted and joined.
+/// The fields of a decision record in the words of the contract. Lists are sorted and joined.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) labels: String,

@@ -1,4 +1,4 @@
-//! What the ingress takes, what it ignores, and what it says of both.
+//! The deliveries that the ingress accepts, those that it ignores, and its answers.
 
 use super::outage::Hanging;
 use crate::support::gate::{Gate, OLD_SECRET, read};
@@ -100,7 +100,7 @@ async fn a_full_queue_turns_deliveries_away_and_forgets_them() {
             break answer;
         }
         taken += 1;
-        assert!(taken < 10, "the bound holds nobody up");
+        assert!(taken < 10, "the bound has no effect");
     };
     assert_eq!(
         (refused.status, refused.body["type"].as_str()),

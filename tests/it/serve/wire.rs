@@ -1,6 +1,6 @@
 //! HTTP by hand, for requests that no client library would send.
 
-use crate::support::gate::{PATIENCE, SECRET};
+use crate::support::gate::{SECRET, TIMEOUT};
 use crate::support::payload::sign;
 use serde_json::Value;
 use std::time::Duration;
@@ -35,7 +35,7 @@ impl Wire {
         let start = Instant::now();
         let mut beat = interval(Duration::from_millis(100));
         for byte in bytes.iter().cycle() {
-            assert!(start.elapsed() < PATIENCE, "the trickle was never cut off");
+            assert!(start.elapsed() < TIMEOUT, "the trickle was never cut off");
             tokio::select! {
                 _ = beat.tick() => {
                     if !self.send(&[*byte]).await {
@@ -50,12 +50,12 @@ impl Wire {
 
     /// The next answer; none when the connection was closed instead.
     pub(crate) async fn reply(&mut self) -> Option<Reply> {
-        timeout(PATIENCE, self.read()).await.expect("an answer in time")
+        timeout(TIMEOUT, self.read()).await.expect("an answer in time")
     }
 
     /// The head of the next answer, in lower case, of one that has no body.
     pub(crate) async fn head(&mut self) -> String {
-        let head = timeout(PATIENCE, self.read_head()).await.expect("an answer in time");
+        let head = timeout(TIMEOUT, self.read_head()).await.expect("an answer in time");
         head.expect("an answer")
     }
 

@@ -71,7 +71,7 @@ pub(super) async fn a_dead_letter_is_queued_again_when_its_guid_arrives_again(en
     bury(store, claim_only(store, "a").await).await;
     let dead = known(store, "a").await.expect("known");
     assert_eq!((dead.state, dead.due_at), (DeliveryState::Dead, None));
-    assert_eq!(dead.cause.as_deref(), Some("nobody can read it"));
+    assert_eq!(dead.cause.as_deref(), Some("it is unreadable"));
     assert_eq!(ids(&claim(store, 10).await), [""; 0]);
 
     assert_eq!(store.accept(ignored("a")).await, Ok(Accepted::AlreadySeen));
@@ -107,7 +107,7 @@ pub(super) async fn what_a_worker_holds_stays_with_it(engine: &dyn Engine) {
     let mut second = claim_for(store, 1, LONG).await;
     let second = second.remove(0);
     assert_eq!(second.attempts, 1);
-    assert_eq!(store.hold(&first, LONG).await, Ok(false), "somebody else has it");
+    assert_eq!(store.hold(&first, LONG).await, Ok(false), "another worker holds it");
     assert_eq!(store.hold(&second, LONG).await, Ok(true));
     engine.pass(engine.brief()).await;
     assert_eq!(ids(&claim(store, 10).await), [""; 0]);
@@ -138,7 +138,7 @@ pub(super) async fn giving_back_what_one_no_longer_holds_changes_nothing(engine:
     assert_eq!(
         state(store, "a").await,
         Some(DeliveryState::Leased),
-        "somebody else has it"
+        "another worker holds it"
     );
     retry(store, held, Duration::ZERO).await;
     assert_eq!(claim_only(store, "a").await.attempts, 4);

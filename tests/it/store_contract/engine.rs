@@ -1,4 +1,4 @@
-//! What the suite needs from an engine under test, and the words its stories are told in.
+//! The interface of an engine under test, and the functions that the tests share.
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -170,7 +170,7 @@ pub(super) async fn retry(store: &dyn Store, lease: Lease, delay: Duration) {
 }
 
 pub(super) async fn bury(store: &dyn Store, lease: Lease) {
-    let buried = store.dead_letter(lease, "nobody can read it").await;
+    let buried = store.dead_letter(lease, "it is unreadable").await;
     buried.expect("the store answers");
 }
 

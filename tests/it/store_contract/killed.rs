@@ -75,7 +75,7 @@ async fn storm(file: &Path) {
 }
 
 async fn after_the_kill(file: &Path, heard: &[String]) {
-    // What the dead process held is free by then.
+    // The leases of the dead process are over by then.
     let later = SystemClock.now() + TimeDelta::hours(2);
     let store = SqliteStore::open(file, OpenMode::Serve, Arc::new(ManualClock::at(later)), AMPLE);
     let store = store.expect("the lock went with the process");

@@ -65,7 +65,7 @@ macro_rules! contract {
                 a_write_on_a_stale_version_changes_nothing
                 removed_records_are_gone_and_begin_anew
                 of_fifty_writers_one_wins_each_version
-                nobodys_increment_is_lost
+                no_increment_is_lost
                 records_are_listed_in_pages
                 records_are_kept_as_long_as_was_said_last
                 a_record_of_no_time_is_gone_at_once

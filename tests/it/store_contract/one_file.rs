@@ -98,11 +98,11 @@ async fn one_serves_and_others_work_beside_it() {
     assert_eq!(answers.iter().filter(|answer| **answer == Accepted::Taken).count(), 1);
 
     drop(serving);
-    drop(open(&path, OpenMode::Serve).expect("nobody serves any more"));
+    drop(open(&path, OpenMode::Serve).expect("the lock is free"));
 }
 
 #[test]
-fn nobody_else_can_read_the_file() {
+fn other_users_cannot_read_the_file() {
     let (_folder, path) = folder();
     let _store = serve(&path);
     let folder = path.parent().expect("a folder");

@@ -80,7 +80,7 @@ pub(super) async fn of_fifty_writers_one_wins_each_version(engine: &dyn Engine) 
     }
 }
 
-pub(super) async fn nobodys_increment_is_lost(engine: &dyn Engine) {
+pub(super) async fn no_increment_is_lost(engine: &dyn Engine) {
     let store = engine.ample().await;
     let key = Arc::new(Key::new(Kind::Group, "counter"));
     let mut writers = JoinSet::new();

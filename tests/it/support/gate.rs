@@ -24,7 +24,7 @@ pub(crate) const SECRET: &str = "the current webhook secret";
 /// The one before it.
 pub(crate) const OLD_SECRET: &str = "the webhook secret of last year";
 /// Nothing here takes longer unless it is broken.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) const CONFIGURATION: &str = r#"
 [server]
@@ -141,7 +141,7 @@ impl Place {
     }
 }
 
-/// What a process writes, line by line.
+/// The output of a process, line by line.
 pub(crate) struct Lines {
     text: watch::Receiver<String>,
     reader: Option<JoinHandle<()>>,
@@ -162,14 +162,14 @@ impl Lines {
         }
     }
 
-    /// What was written so far; all of it, once the process has ended.
+    /// Returns the text so far; all of it, once the process has ended.
     pub(crate) fn text(&self) -> String {
         self.text.borrow().clone()
     }
 
     /// Returns once what was written is as wanted.
     pub(crate) async fn until(&mut self, wanted: impl Fn(&str) -> bool) {
-        let written = timeout(PATIENCE, self.text.wait_for(|text| wanted(text))).await;
+        let written = timeout(TIMEOUT, self.text.wait_for(|text| wanted(text))).await;
         let is_there = written.is_ok_and(|text| text.is_ok());
         assert!(is_there, "it was not written: {}", self.text());
     }
@@ -177,7 +177,7 @@ impl Lines {
     /// The first line with `part` in it, once it is written.
     pub(crate) async fn line_with(&mut self, part: &str) -> String {
         let find = |text: &str| text.lines().find(|line| line.contains(part)).map(str::to_owned);
-        let written = timeout(PATIENCE, self.text.wait_for(|text| find(text).is_some())).await;
+        let written = timeout(TIMEOUT, self.text.wait_for(|text| find(text).is_some())).await;
         let found = written.ok().and_then(|text| find(&text.ok()?));
         found.unwrap_or_else(|| panic!("{part:?} was not written: {}", self.text()))
     }
@@ -207,7 +207,7 @@ impl Process {
 
     /// Waits for its end; gives its exit code.
     pub(crate) async fn code(&mut self) -> Option<i32> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut often = often();
         let status = loop {
             often.tick().await;
@@ -361,7 +361,7 @@ impl Gate {
 
     /// Asks again and again, until the answer's body is as wanted.
     pub(crate) async fn ask_until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut often = often();
         loop {
             often.tick().await;

@@ -1,4 +1,4 @@
-//! What tests of more than one theme need.
+//! The code that tests of several themes share.
 
 pub(crate) mod gate;
 pub(crate) mod payload;

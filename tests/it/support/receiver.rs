@@ -1,6 +1,6 @@
 //! A receiver of alerts that keeps what it is sent, and answers as it is told to.
 
-use super::gate::PATIENCE;
+use super::gate::TIMEOUT;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(crate) struct Received {
     /// By name, in lower case.
     pub(crate) headers: HashMap<String, String>,
     pub(crate) body: String,
-    /// What it was answered with.
+    /// The status of the answer.
     pub(crate) status: u16,
 }
 
@@ -88,7 +88,7 @@ impl Receiver {
     pub(crate) async fn until(&self, wanted: impl Fn(&Received) -> bool) -> Received {
         let mut received = self.received.clone();
         let find = |all: &[Received]| all.iter().find(|request| wanted(request)).cloned();
-        let came = timeout(PATIENCE, received.wait_for(|all| find(all).is_some())).await;
+        let came = timeout(TIMEOUT, received.wait_for(|all| find(all).is_some())).await;
         let found = came.ok().and_then(|all| find(&all.ok()?));
         found.unwrap_or_else(|| panic!("it did not come; what did: {:#?}", self.all()))
     }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// What a server that loses nothing is told.
+/// The options of a durable server.
 pub(crate) const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
 
 /// Below what Linux gives to those who connect.
@@ -50,7 +50,7 @@ impl Server {
         ports.find(is_free).expect("there is no end to them")
     }
 
-    /// Where it listens.
+    /// Returns the address of its listener.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
@@ -161,7 +161,7 @@ impl Cluster {
 
 /// The program that is tested with.
 fn program() -> OsString {
-    #[expect(clippy::disallowed_methods, reason = "how somebody has another server tested")]
+    #[expect(clippy::disallowed_methods, reason = "a developer chooses another server with it")]
     let chosen = std::env::var_os("JITGATE_TEST_REDIS_SERVER");
     chosen.unwrap_or_else(|| "redis-server".into())
 }

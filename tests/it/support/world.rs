@@ -130,11 +130,11 @@ pub(crate) fn policy() -> Policy {
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) event: JobEvent,
-    /// What GitHub answers when it is asked, and what the ledger says.
+    /// The answers of GitHub, and the facts of the ledger.
     pub(crate) truth: Facts,
     pub(crate) policy: Policy,
     pub(crate) received_at: DateTime<Utc>,
-    /// Whether the event is not GitHub's own: then the live job is as it was, whatever the event says.
+    /// True if the event is not GitHub's own: then the live job does not follow the event.
     pub(crate) forged: bool,
 }
 
