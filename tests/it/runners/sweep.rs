@@ -42,7 +42,7 @@ async fn a_record_of_ours_that_nothing_knows_goes_and_those_of_others_stay() {
     let said = stage.gate.process.err.text();
     assert!(said.contains(&ours) && said.contains(&later), "{said}");
     for others in ["chem-jit-otherone", "home-self-host"] {
-        assert!(!said.contains(&format!("GitHub still has runner {others}")), "{said}");
+        assert!(!said.contains(&format!("removing unknown runner {others}")), "{said}");
     }
 }
 
@@ -80,7 +80,7 @@ async fn runners_that_nobody_knows_are_told_of_and_none_is_removed() {
     ];
     named.sort_unstable();
     let all = format!(
-        "4 self-hosted runners of octo-org/chem-model are neither jitgate's nor listed as known: {}",
+        "4 self-hosted runners of octo-org/chem-model are neither jitgate's nor listed in runners.known: {}",
         named.join(", ")
     );
     let body = stage.gate.ask_until("/api/v1/alerts?state=open", told(all)).await;
@@ -89,7 +89,8 @@ async fn runners_that_nobody_knows_are_told_of_and_none_is_removed() {
     let gone =
         |ids: &[u64]| json!({"runners": ids.iter().map(|id| json!({"id": id, "deleted": true})).collect::<Vec<_>>()});
     stage.github.apply(&gone(&[904, 905, 906])).await.expect("a change");
-    let one = "1 self-hosted runner of octo-org/chem-model is neither jitgate's nor listed as known: home-self-host";
+    let one =
+        "1 self-hosted runner of octo-org/chem-model is neither jitgate's nor listed in runners.known: home-self-host";
     stage
         .gate
         .ask_until("/api/v1/alerts?state=open", told(one.to_owned()))
@@ -102,7 +103,7 @@ async fn runners_that_nobody_knows_are_told_of_and_none_is_removed() {
         .await
         .expect("a change");
     let two = format!(
-        "2 self-hosted runners of octo-org/chem-model are neither jitgate's nor listed as known: {ours}, home-self-host"
+        "2 self-hosted runners of octo-org/chem-model are neither jitgate's nor listed in runners.known: {ours}, home-self-host"
     );
     stage.gate.ask_until("/api/v1/alerts?state=open", told(two)).await;
     stage.github.apply(&gone(&[907])).await.expect("a change");
