@@ -21,13 +21,13 @@ pub struct Args {
 /// As what.
 #[derive(Debug, Subcommand)]
 pub enum Part {
-    /// Keep the environment in a slot's folder; the order comes over stdin
+    /// Keep a claimed slot; the order comes over stdin
     Keep {
         /// Folder of the slot
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
-    /// Ask a job gate whether the job of this environment may begin
+    /// Ask a job gate whether the job of this slot may begin
     Hook {
         /// Socket of the gate
         #[arg(value_name = "SOCKET")]
@@ -58,7 +58,7 @@ pub(super) fn run(args: Args) -> Outcome {
 
 /// The keeper of one slot of the local host.
 fn keep(folder: &Path) -> Outcome {
-    // On this thread: environments die with the thread that started them.
+    // On this thread: a guest dies with the thread that started it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, error))?;
     let kept = runtime.block_on(local::keep(folder, &SystemClock));

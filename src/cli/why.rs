@@ -97,8 +97,8 @@ fn heading(entry: &HistoryEntry) -> String {
 fn waits_for(wait: &Wait) -> String {
     let mut text = match (&wait.runner, wait.reasons.as_slice()) {
         (Some(runner), _) => format!("runner {runner}"),
-        (None, []) => "an environment".to_owned(),
-        (None, [Reason::AtCapacity]) => "an environment, and all there may be are taken".to_owned(),
+        (None, []) => "a free slot".to_owned(),
+        (None, [Reason::AtCapacity]) => "a free slot (all are in use)".to_owned(),
         (None, reasons) => format!("another decision ({})", reason::join(reasons)),
     };
     text.push_str(&format!(", since {}", time(wait.since)));

@@ -134,14 +134,14 @@ impl Stage {
         fs::read_to_string(path).unwrap_or_default()
     }
 
-    /// Connects to a slot's gate as its environment could, if it is there.
+    /// Connects to a slot's gate as its guest could, if it is there.
     pub(crate) fn try_guest(&self, slot: &SlotId) -> io::Result<UnixStream> {
         let folder = fs::File::open(self.folder(slot).join("gate"))?;
         // The whole path can be longer than a socket's may be.
         UnixStream::connect(format!("/proc/self/fd/{}/socket", folder.as_raw_fd()))
     }
 
-    /// Connects to a slot's gate as its environment could.
+    /// Connects to a slot's gate as its guest could.
     pub(crate) fn guest(&self, slot: &SlotId) -> UnixStream {
         let stream = self.try_guest(slot).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a bound");

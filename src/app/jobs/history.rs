@@ -218,7 +218,7 @@ fn came_to(runner: &RunnerRecord, state: RunnerState) -> Option<String> {
             Some(id) => format!("is known to GitHub, id {id}"),
             None => "is known to GitHub".to_owned(),
         },
-        RunnerState::Booting => "starts in its environment".to_owned(),
+        RunnerState::Booting => "starts in its slot".to_owned(),
         RunnerState::Online => "is connected".to_owned(),
         RunnerState::Gated => "has a job at its gate".to_owned(),
         RunnerState::Running => "opens its gate".to_owned(),
@@ -229,6 +229,6 @@ fn came_to(runner: &RunnerRecord, state: RunnerState) -> Option<String> {
                 None => format!("is over, {outcome}"),
             }
         }
-        RunnerState::Destroyed => "is destroyed, its environment and GitHub's record are gone".to_owned(),
+        RunnerState::Destroyed => "is destroyed, and its slot and GitHub's record are gone".to_owned(),
     })
 }
