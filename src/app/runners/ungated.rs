@@ -67,7 +67,7 @@ fn summary(scope: &RunnerScope, unknown: &mut [&str]) -> String {
         more => format!(" and {more} more"),
     };
     format!(
-        "{count} self-hosted {} of {place} {} neither jitgate's nor listed in runners.known: {}{more}",
+        "{count} self-hosted {} of {place} {} neither jitgate's nor listed as known: {}{more}",
         if count == 1 { "runner" } else { "runners" },
         if count == 1 { "is" } else { "are" },
         named.join(", ")

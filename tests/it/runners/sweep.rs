@@ -80,7 +80,7 @@ async fn runners_that_nobody_knows_are_told_of_and_none_is_removed() {
     ];
     named.sort_unstable();
     let all = format!(
-        "4 self-hosted runners of octo-org/chem-model are neither jitgate's nor listed in runners.known: {}",
+        "4 self-hosted runners of octo-org/chem-model are neither jitgate's nor listed as known: {}",
         named.join(", ")
     );
     let body = stage.gate.ask_until("/api/v1/alerts?state=open", told(all)).await;
@@ -90,7 +90,7 @@ async fn runners_that_nobody_knows_are_told_of_and_none_is_removed() {
         |ids: &[u64]| json!({"runners": ids.iter().map(|id| json!({"id": id, "deleted": true})).collect::<Vec<_>>()});
     stage.github.apply(&gone(&[904, 905, 906])).await.expect("a change");
     let one =
-        "1 self-hosted runner of octo-org/chem-model is neither jitgate's nor listed in runners.known: home-self-host";
+        "1 self-hosted runner of octo-org/chem-model is neither jitgate's nor listed as known: home-self-host";
     stage
         .gate
         .ask_until("/api/v1/alerts?state=open", told(one.to_owned()))
@@ -103,7 +103,7 @@ async fn runners_that_nobody_knows_are_told_of_and_none_is_removed() {
         .await
         .expect("a change");
     let two = format!(
-        "2 self-hosted runners of octo-org/chem-model are neither jitgate's nor listed in runners.known: {ours}, home-self-host"
+        "2 self-hosted runners of octo-org/chem-model are neither jitgate's nor listed as known: {ours}, home-self-host"
     );
     stage.gate.ask_until("/api/v1/alerts?state=open", told(two)).await;
     stage.github.apply(&gone(&[907])).await.expect("a change");
