@@ -89,8 +89,7 @@ async fn runners_that_nobody_knows_are_told_of_and_none_is_removed() {
     let gone =
         |ids: &[u64]| json!({"runners": ids.iter().map(|id| json!({"id": id, "deleted": true})).collect::<Vec<_>>()});
     stage.github.apply(&gone(&[904, 905, 906])).await.expect("a change");
-    let one =
-        "1 self-hosted runner of octo-org/chem-model is neither jitgate's nor listed as known: home-self-host";
+    let one = "1 self-hosted runner of octo-org/chem-model is neither jitgate's nor listed as known: home-self-host";
     stage
         .gate
         .ask_until("/api/v1/alerts?state=open", told(one.to_owned()))
