@@ -65,7 +65,7 @@ async fn a_delivery_is_shown_with_what_was_decided() {
     let stage = Stage::set().await;
     stage.deliver("guid-1", "queued", 102).await;
     let waiting = stage.jitgate(&["delivery", "show", "guid-1"]);
-    assert!(waiting.out.contains("nothing was decided on it"), "{}", waiting.out);
+    assert!(waiting.out.contains("it has no decision"), "{}", waiting.out);
     stage.work().await;
     let shown = stage.jitgate(&["delivery", "show", "guid-1"]);
     assert!(

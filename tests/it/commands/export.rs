@@ -160,11 +160,7 @@ async fn what_cannot_be_exported_is_told_with_a_remedy() {
     };
     refused("unknown", "no delivery unknown is known here", "jitgate delivery list");
     stage.deliver("waiting", "queued", 101).await;
-    refused(
-        "waiting",
-        "nothing was decided on it yet",
-        "jitgate delivery show waiting",
-    );
+    refused("waiting", "it has no decision yet", "jitgate delivery show waiting");
     stage.give_up("nobody can read it").await;
     refused(
         "waiting",

@@ -114,7 +114,7 @@ async fn a_job_that_waits_says_what_for() {
     let told = stage.jitgate(&["why", "205"]);
     for part in [
         "service    wanted",
-        "waits for  an environment, and all there may be are taken, since ",
+        "waits for  a free slot; all slots are in use, since ",
         "decided: trusted, routing correct, admission hold (at-capacity); retry",
         "waits for a runner",
     ] {
