@@ -19,7 +19,7 @@ mod source;
 use source::Source;
 use std::path::Path;
 
-/// Who may import whom. Every file and folder in `src` is a layer.
+/// The permitted imports of each layer. Every file and folder in `src` is a layer.
 const LAYERS: &[(&str, &str)] = &[
     ("lib", ""),
     ("main", "cli"),
@@ -38,10 +38,10 @@ const LAYERS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Whether a file breaks a rule.
+/// Returns true if a file breaks the rule.
 type Check = fn(&Source) -> bool;
 
-/// What else must not be said of a file.
+/// Further rules, each with the sentence that reports a violation.
 const RULES: &[(&str, Check)] = &[
     ("does not begin with a //! header that says its purpose", lacks_a_header),
     ("has more than 400 lines before its tests", |file| {
@@ -69,7 +69,7 @@ const RULES: &[(&str, Check)] = &[
 
 const NAMES_THAT_FIT_ANYTHING: &[&str] = &["util", "utils", "common", "helper", "helpers", "misc"];
 
-/// Where a method that `clippy.toml` bans has its one place.
+/// The only places for methods that `clippy.toml` bans.
 const EXEMPT: &[&str] = &["src/adapters/clock", "src/config/", "src/cli/", "tests/"];
 
 fn lacks_a_header(file: &Source) -> bool {
@@ -85,7 +85,7 @@ fn has_an_empty_name(file: &Source) -> bool {
 
 fn is_a_module_file_with_logic(file: &Source) -> bool {
     let is_plain = |item: &str| {
-        // What is left behind attributes and visibility.
+        // Returns the line without attributes and visibility.
         let item = item.rsplit(']').next().unwrap_or_default().trim();
         let item = item.strip_prefix("pub").map_or(item, |rest| {
             rest.split_once(')').map_or(rest, |(_, rest)| rest).trim_start()
@@ -110,7 +110,7 @@ fn tests_nothing(file: &Source) -> bool {
     !file.tests().is_empty() && !is_part_of_another && !marks.iter().any(|mark| file.tests().contains(mark))
 }
 
-/// Every import that the layer table doesn't have.
+/// Returns every import that the layer table does not permit.
 fn wrong_imports(file: &Source) -> Vec<String> {
     let module = file.module();
     let Some(layer) = module.first() else {
@@ -137,7 +137,7 @@ fn wrong_imports(file: &Source) -> Vec<String> {
     file.imports().into_iter().filter_map(wrong).collect()
 }
 
-/// What is wrong with the tree at `root`, as `path: reason`.
+/// Returns the violations in the tree at `root`, as `path: reason`.
 fn violations(root: &Path) -> Vec<String> {
     let in_file = |file: &Source| {
         let broken = RULES

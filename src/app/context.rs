@@ -1,4 +1,4 @@
-//! The dependencies of the worker. Every use case receives them as its first argument.
+//! The dependencies of the worker. Each use case receives them as its first argument.
 
 use super::alerts::Alerts;
 use super::events::budget::Budget;

@@ -259,7 +259,7 @@ impl Ingest {
         match self.queue.accept(arrival).await.map_err(Rejected::Store)? {
             Accepted::Taken => {
                 if let Some((ids, full_name)) = &seen.elsewhere {
-                    self.renamed.heard(*ids, full_name).await;
+                    self.renamed.report(*ids, full_name).await;
                 }
                 if let Some((repository, cause)) = buried {
                     tracing::error!(delivery = %delivery, cause, "delivery {delivery} cannot be read and is a dead letter");

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 /// Time after which a requested slot that the host does not list is forgotten.
-const FORGOTTEN_AFTER: TimeDelta = TimeDelta::hours(1);
+const BOOT_TIMEOUT: TimeDelta = TimeDelta::hours(1);
 
 /// The durations that an event shows for the first time about a trusted job of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,7 +42,7 @@ impl Heard {
         }
     }
 
-    pub(super) fn tell(self, observer: &dyn Observer) {
+    pub(super) fn report(self, observer: &dyn Observer) {
         if let Some(waited) = self.queue_wait {
             observer.observe(&Event::JobStarted { waited });
         }
@@ -87,7 +87,7 @@ impl Boots {
         self.0
             .retain(|id, asked| match slots.iter().find(|slot| slot.id == *id) {
                 // The slot is not listed yet, or it is lost.
-                None => now - *asked < FORGOTTEN_AFTER,
+                None => now - *asked < BOOT_TIMEOUT,
                 Some(slot) if slot.state == SlotState::Ready => {
                     took.extend((slot.since - *asked).to_std());
                     false

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Maximum number of quarantines by one author within [`AUTHOR_WINDOW`].
-const PER_AUTHOR: usize = 3;
-/// The window for [`PER_AUTHOR`].
+const MAX_PER_AUTHOR: usize = 3;
+/// The window for [`MAX_PER_AUTHOR`].
 const AUTHOR_WINDOW: TimeDelta = TimeDelta::hours(1);
 
 /// The untrusted jobs of one runner group and the runners stolen in it.
@@ -61,7 +61,7 @@ pub async fn begin(
         let is_recent = |held: &Held| now - held.since < AUTHOR_WINDOW;
         let recent = || record.entries.iter().filter(|held| is_recent(held));
         let is_known = recent().any(|held| held.job == job);
-        if is_known || recent().filter(|held| held.author == author).count() >= PER_AUTHOR {
+        if is_known || recent().filter(|held| held.author == author).count() >= MAX_PER_AUTHOR {
             return;
         }
         record.entries.retain(is_recent);
@@ -146,7 +146,7 @@ pub(in crate::app) async fn count_theft(ctx: &Context, runner: &RunnerRecord) ->
     let what = format!(
         "{thefts} runners of {group} were stolen in a row{by}: no runner is made there for {pause_s} s, and no trusted job \
          waits for that longer than {} s in all",
-        (shortest * thefts::MAX_HELD).num_seconds()
+        (shortest * thefts::MAX_HELD_PAUSES).num_seconds()
     );
     let key = AlertKey::new(AlertKind::StolenRunner, Some(&repository.name)).caused_by("thefts");
     ctx.alerts.raise(Alert::new(&key, None, &what, now)).await

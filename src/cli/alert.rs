@@ -7,7 +7,7 @@ use super::output;
 use super::session::Session;
 use super::table::{self, or_dash, time};
 use crate::app::Alerts;
-use crate::app::alerts::{Asked, Settled};
+use crate::app::alerts::{AlertFilter, Settled};
 use crate::domain::alert::{Alert, AlertKind, AlertState};
 use crate::domain::text::one_of;
 use crate::telemetry::one_line;
@@ -97,12 +97,12 @@ async fn list(args: List, session: &Session) -> Outcome {
     if states.is_empty() {
         states = vec![AlertState::Open, AlertState::Acked];
     }
-    let asked = Asked {
+    let filter = AlertFilter {
         states,
         kinds: args.kinds,
         repository: args.list.repository.clone(),
     };
-    let listed = session.alerts()?.list(&asked, args.list.limit).await;
+    let listed = session.alerts()?.list(&filter, args.list.limit).await;
     let listed = listed.map_err(Failure::of_store)?;
     let exit = args
         .list

@@ -4,7 +4,7 @@ use super::exit::{Failure, Outcome};
 use super::list::ListArgs;
 use super::session::Session;
 use super::table::{self, or_dash, time};
-use crate::app::runners::list::{self, Asked, Listed, Roster, Waiting};
+use crate::app::runners::list::{self, ListedJob, ListedRunner, RunnerFilter, RunnerList};
 use crate::domain::runner::{Outcome as Ending, RunnerState};
 use crate::domain::text::one_of;
 use clap::Subcommand;
@@ -54,30 +54,30 @@ fn state(word: &str) -> Result<RunnerState, String> {
 /// Runs `runner`.
 pub(super) async fn run(args: Args, session: &Session) -> Outcome {
     let Command::List(args) = args.command;
-    let asked = Asked {
+    let filter = RunnerFilter {
         states: args.states,
         repository: args.list.repository.clone(),
         all: args.all,
         limit: args.list.limit,
     };
     let ledger = session.store()?.ledger.as_ref();
-    let roster = list::call(ledger, &asked).await.map_err(Failure::of_store)?;
-    let count = roster.runners.len().max(roster.waiting.len());
-    args.list.print(session, &roster, count, |out| print(out, &roster))
+    let list = list::list_runners(ledger, &filter).await.map_err(Failure::of_store)?;
+    let count = list.runners.len().max(list.waiting.len());
+    args.list.print(session, &list, count, |out| print(out, &list))
 }
 
-fn print(out: &mut dyn Write, roster: &Roster) -> io::Result<()> {
+fn print(out: &mut dyn Write, list: &RunnerList) -> io::Result<()> {
     let heading = ["NAME", "STATE", "OUTCOME", "REPOSITORY", "JOB", "SINCE", "ID"];
-    table::print(out, heading, roster.runners.iter().map(runner))?;
-    if roster.waiting.is_empty() {
+    table::print(out, heading, list.runners.iter().map(runner))?;
+    if list.waiting.is_empty() {
         return Ok(());
     }
     writeln!(out)?;
     let heading = ["WAITING JOB", "REPOSITORY", "SINCE", "NOT BEFORE", "RUNNER"];
-    table::print(out, heading, roster.waiting.iter().map(waiting))
+    table::print(out, heading, list.waiting.iter().map(waiting))
 }
 
-fn runner(listed: &Listed) -> [String; 7] {
+fn runner(listed: &ListedRunner) -> [String; 7] {
     let runner = &listed.runner;
     [
         runner.name.clone(),
@@ -90,7 +90,7 @@ fn runner(listed: &Listed) -> [String; 7] {
     ]
 }
 
-fn waiting(waiting: &Waiting) -> [String; 5] {
+fn waiting(waiting: &ListedJob) -> [String; 5] {
     [
         waiting.job.to_string(),
         waiting.repository.to_string(),

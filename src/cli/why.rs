@@ -3,8 +3,8 @@
 use super::exit::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::table::{or_dash, time};
-use crate::app::jobs::history::{self, Chapter, Story, Wait};
-use crate::app::records::{KEPT_OF_OUTSIDERS, RunnerRecord};
+use crate::app::jobs::history::{self, HistoryEntry, JobHistory, Wait};
+use crate::app::records::{RETENTION_OF_OUTSIDERS, RunnerRecord};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::JobId;
 use crate::domain::reason::{self, Reason};
@@ -29,14 +29,14 @@ pub struct Args {
 /// Runs `why`.
 pub(super) async fn run(args: Args, session: &Session) -> Outcome {
     let (job, store) = (JobId(args.job), session.store()?);
-    let told = history::tell(store.queue.as_ref(), store.ledger.as_ref(), job).await;
+    let told = history::of_job(store.queue.as_ref(), store.ledger.as_ref(), job).await;
     let Some(story) = told.map_err(Failure::of_store)? else {
         let error = anyhow!("job {job} is unknown");
         return Err(Failure::new(Exit::Negative, error).remedy(format!(
             "check whether GitHub delivered it: `jitgate delivery list --job {job}`, and Settings, Webhooks, Recent \
              Deliveries; the record of a job that was never trusted is deleted {} h after its end, or earlier if there are \
              many",
-            KEPT_OF_OUTSIDERS.as_secs() / 3600
+            RETENTION_OF_OUTSIDERS.as_secs() / 3600
         )));
     };
     let lines = lines(job, &story);
@@ -46,7 +46,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn lines(job: JobId, story: &Story) -> Vec<String> {
+fn lines(job: JobId, story: &JobHistory) -> Vec<String> {
     let mut lines = Vec::new();
     match &story.newest {
         None => lines.push(format!("job {job}")),
@@ -69,10 +69,10 @@ fn lines(job: JobId, story: &Story) -> Vec<String> {
     for moment in &story.timeline {
         lines.push(format!("  {}  {}", time(moment.at), moment.what));
     }
-    for chapter in &story.history {
+    for entry in &story.history {
         lines.push(String::new());
-        lines.push(heading(chapter));
-        lines.extend(decision_lines(&chapter.decision, &chapter.pending));
+        lines.push(heading(entry));
+        lines.extend(decision_lines(&entry.decision, &entry.pending));
     }
     if story.is_shrunk {
         lines.push(String::new());
@@ -85,21 +85,21 @@ fn lines(job: JobId, story: &Story) -> Vec<String> {
     lines
 }
 
-fn heading(chapter: &Chapter) -> String {
-    let decision = &chapter.decision;
+fn heading(entry: &HistoryEntry) -> String {
+    let decision = &entry.decision;
     let (at, action) = (time(decision.received_at), decision.action.as_str());
-    if chapter.is_of_the_gate() {
+    if entry.is_of_the_gate() {
         return format!("{at}  asked at the job gate");
     }
-    let standing = chapter.queue.as_ref().map_or_else(|| "forgotten".to_owned(), standing);
+    let standing = entry.queue.as_ref().map_or_else(|| "forgotten".to_owned(), standing);
     format!("{at}  {action}  delivery {}: {standing}", decision.delivery)
 }
 
 fn waits_for(wait: &Wait) -> String {
     let mut text = match (&wait.runner, wait.reasons.as_slice()) {
         (Some(runner), _) => format!("runner {runner}"),
-        (None, []) => "a slot".to_owned(),
-        (None, [Reason::AtCapacity]) => "a free slot; all slots are in use".to_owned(),
+        (None, []) => "a free slot".to_owned(),
+        (None, [Reason::AtCapacity]) => "a free slot (all are in use)".to_owned(),
         (None, reasons) => format!("another decision ({})", reason::join(reasons)),
     };
     text.push_str(&format!(", since {}", time(wait.since)));

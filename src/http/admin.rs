@@ -192,7 +192,7 @@ pub(super) async fn job(state: Data<AdminState>, id: Path<String>) -> HttpRespon
     let Ok(id) = id.parse() else {
         return Problem::not_found().answer();
     };
-    match history::tell(ctx.queue.as_ref(), ctx.ledger.as_ref(), JobId(id)).await {
+    match history::of_job(ctx.queue.as_ref(), ctx.ledger.as_ref(), JobId(id)).await {
         Ok(Some(story)) => HttpResponse::Ok().json(story),
         Ok(None) => Problem::not_found().answer(),
         Err(failure) => store_failed(&failure),

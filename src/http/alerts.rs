@@ -3,7 +3,7 @@
 use super::admin::AdminState;
 use super::list;
 use super::problem::{Problem, store_failed};
-use crate::app::alerts::{Asked, Settled};
+use crate::app::alerts::{AlertFilter, Settled};
 use crate::domain::alert::{AlertKind, AlertState};
 use crate::ports::Failure;
 use actix_web::http::StatusCode;
@@ -32,7 +32,7 @@ pub(super) struct AlertsQuery {
 /// `GET /api/v1/alerts`: returns the alerts, the last raised first, at most 1000.
 pub(super) async fn list(state: Data<AdminState>, query: Result<Query<AlertsQuery>, Error>) -> HttpResponse {
     list::answer(query, async |query: AlertsQuery| {
-        let filter = Asked {
+        let filter = AlertFilter {
             states: list::words(query.state.as_deref(), &AlertState::ALL, AlertState::as_str)?,
             kinds: list::words(query.kind.as_deref(), AlertKind::ALL, AlertKind::as_str)?,
             repository: query.repository,

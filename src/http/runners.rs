@@ -2,7 +2,7 @@
 
 use super::admin::AdminState;
 use super::list;
-use crate::app::runners::list::{self as roster, Asked};
+use crate::app::runners::list::{DEFAULT_LIMIT, RunnerFilter, list_runners};
 use crate::domain::runner::RunnerState;
 use actix_web::web::{Data, Query};
 use actix_web::{Error, HttpResponse};
@@ -22,13 +22,13 @@ pub(super) struct RunnersQuery {
 /// `GET /api/v1/runners`: returns the runners, the last changed first, at most 1000.
 pub(super) async fn runners(state: Data<AdminState>, query: Result<Query<RunnersQuery>, Error>) -> HttpResponse {
     list::answer(query, async |query: RunnersQuery| {
-        let filter = Asked {
+        let filter = RunnerFilter {
             states: list::words(query.state.as_deref(), &RunnerState::ALL, RunnerState::as_str)?,
             repository: query.repository,
             all: query.all.unwrap_or_default(),
-            limit: list::limit(query.limit, roster::LISTED),
+            limit: list::limit(query.limit, DEFAULT_LIMIT),
         };
-        Ok(roster::call(state.ctx.ledger.as_ref(), &filter).await?)
+        Ok(list_runners(state.ctx.ledger.as_ref(), &filter).await?)
     })
     .await
 }

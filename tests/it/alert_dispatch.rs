@@ -8,7 +8,7 @@ use futures::future::join_all;
 use jitgate::adapters::clock::ManualClock;
 use jitgate::adapters::memory::MemoryStore;
 use jitgate::app::Alerts;
-use jitgate::app::alerts::Asked;
+use jitgate::app::alerts::AlertFilter;
 use jitgate::domain::alert::{Alert, AlertKey, AlertKind, AlertState, ITSELF, Pace};
 use jitgate::domain::ids::{JobId, RepositoryName};
 use jitgate::ports::ledger::{Key, Kind};
@@ -123,7 +123,9 @@ async fn an_alert_whose_worker_dies_during_dispatch_is_sent_by_another_worker() 
     let (setup, hanging, sink) = (Setup::new(), RecordingSink::that_hangs(PACE), RecordingSink::new(PACE));
     let first = setup.alerts(&hanging);
     first.raise(setup.alert("-", 1)).await.expect("stored");
-    let id = first.list(&Asked::default(), 1).await.expect("listed")[0].id.clone();
+    let id = first.list(&AlertFilter::default(), 1).await.expect("listed")[0]
+        .id
+        .clone();
     // As after a crash between the alert's record and its entry in the list of live alerts.
     let live = Key::new(Kind::LiveAlert, &id);
     setup.store.remove(&live).await.expect("removed");
@@ -152,7 +154,7 @@ async fn alerts_of_outsiders_are_bounded_and_resolve_after_the_retention() {
         let alert = setup.alert(&format!("mallory-{number}"), number);
         alerts.raise(alert).await.expect("stored");
     }
-    let listed = alerts.list(&Asked::default(), 1000).await.expect("listed");
+    let listed = alerts.list(&AlertFilter::default(), 1000).await.expect("listed");
     assert_eq!(listed.len(), 501);
     let others = listed
         .iter()
@@ -161,9 +163,9 @@ async fn alerts_of_outsiders_are_bounded_and_resolve_after_the_retention() {
     assert_eq!(dispatch(&alerts).await, 501);
     setup.clock.advance(TimeDelta::days(8));
     dispatch(&alerts).await;
-    let resolved = Asked {
+    let resolved = AlertFilter {
         states: vec![AlertState::Resolved],
-        ..Asked::default()
+        ..AlertFilter::default()
     };
     let over = alerts.list(&resolved, 1000).await.expect("listed");
     assert_eq!(over.len(), 501);

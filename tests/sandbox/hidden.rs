@@ -27,7 +27,7 @@ async fn its_environment_is_what_the_runner_needs_and_nothing_of_the_gate() {
          ls -l /proc/self/fd | grep -c -- '->' >\"$HOME/files\"\n\
          env >\"$HOME/env.new\"; mv \"$HOME/env.new\" \"$HOME/env\"\n",
     );
-    // A file that whoever started the gate had left open for its children.
+    // A file that the parent of jitgate left open for its children.
     let open = fs::File::open("/etc/hostname").expect("a file");
     rustix::io::fcntl_setfd(&open, rustix::io::FdFlags::empty()).expect("left open");
     let (host, slot) = stage.claimed().await;

@@ -313,7 +313,7 @@ async fn the_uplink_ends_with_a_keeper_that_is_killed() {
             .success()
     );
     until(&host, &slot, |slot| matches!(slot.state, SlotState::Ended(_))).await;
-    // By itself, before anybody destroys the slot.
+    // It ends by itself, before the slot is destroyed.
     crate::stage::eventually("the end of the uplink", || uplink().is_none().then_some(())).await;
     host.destroy(&slot).await.expect("destroyed");
     assert_eq!(processes(&slot), [] as [String; 0]);

@@ -134,14 +134,14 @@ impl Stage {
         fs::read_to_string(path).unwrap_or_default()
     }
 
-    /// Connects to a slot's gate as its environment could, if it is there.
+    /// Connects to a slot's gate as its guest could, if it is there.
     pub(crate) fn try_guest(&self, slot: &SlotId) -> io::Result<UnixStream> {
         let folder = fs::File::open(self.folder(slot).join("gate"))?;
         // The whole path can be longer than a socket's may be.
         UnixStream::connect(format!("/proc/self/fd/{}/socket", folder.as_raw_fd()))
     }
 
-    /// Connects to a slot's gate as its environment could.
+    /// Connects to a slot's gate as its guest could.
     pub(crate) fn guest(&self, slot: &SlotId) -> UnixStream {
         let stream = self.try_guest(slot).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a bound");
@@ -248,7 +248,7 @@ pub(crate) fn processes(slot: &SlotId) -> Vec<String> {
 /// What the other side says until it closes.
 pub(crate) fn answer(mut guest: &UnixStream) -> String {
     let mut text = Vec::new();
-    // Whoever is refused may find the connection reset.
+    // The connection of a refused client can be reset.
     guest.read_to_end(&mut text).unwrap_or_default();
     String::from_utf8(text).expect("text")
 }

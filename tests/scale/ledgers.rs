@@ -259,7 +259,7 @@ impl Ledger {
     async fn why(&self) -> Duration {
         let job = self.one_of_all();
         let began = Instant::now();
-        let told = history::tell(self.store.queue.as_ref(), self.store.ledger.as_ref(), JobId(job)).await;
+        let told = history::of_job(self.store.queue.as_ref(), self.store.ledger.as_ref(), JobId(job)).await;
         let took = began.elapsed();
         assert_eq!(told.expect("the store answers").expect("a story").history.len(), 1);
         took

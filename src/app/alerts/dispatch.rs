@@ -17,13 +17,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// Interval between two checks without an event. Other workers on the same store also raise alerts.
-const IDLE: TimeDelta = TimeDelta::seconds(5);
+const CHECK_INTERVAL: TimeDelta = TimeDelta::seconds(5);
 /// Minimum time between two checks.
-const BREATH: Duration = Duration::from_millis(100);
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// Number of alerts that a sink receives before more urgent ones are looked for.
-const IN_A_ROW: usize = 8;
+const MAX_IN_A_ROW: usize = 8;
 /// Time that sinks have to answer after a stop.
-const GRACE: Duration = Duration::from_secs(3);
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The messages that are due, and the time of the next one.
 struct Plan {
@@ -36,22 +36,26 @@ impl Alerts {
     pub async fn run(self: &Arc<Self>, stop: impl Future<Output = ()>) {
         let mut busy = vec![false; self.sinks.len()];
         let mut telling = JoinSet::new();
-        let mut has_looked_around = false;
+        let mut is_indexed = false;
         let mut look_at = Instant::now();
         tokio::pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => break,
-                () = tokio::time::sleep_until(look_at) => look_at = Instant::now() + BREATH,
+                () = tokio::time::sleep_until(look_at) => look_at = Instant::now() + MIN_INTERVAL,
             }
-            if !has_looked_around {
-                has_looked_around = self.look_around().await.map_err(|failure| complain(&failure)).is_ok();
+            if !is_indexed {
+                is_indexed = self
+                    .rebuild_index()
+                    .await
+                    .map_err(|failure| log_failure(&failure))
+                    .is_ok();
             }
             let now = self.clock.now();
             let plan = match self.gather().await {
                 Ok(live) => self.plan(&live, &busy, now),
                 Err(failure) => {
-                    complain(&failure);
+                    log_failure(&failure);
                     Plan {
                         due: Vec::new(),
                         next_at: None,
@@ -68,16 +72,16 @@ impl Alerts {
                 let book = self.clone();
                 telling.spawn(async move {
                     for alert in alerts {
-                        if let Err(failure) = book.tell_one(sink.as_ref(), &alert.id).await {
-                            complain(&failure);
+                        if let Err(failure) = book.send(sink.as_ref(), &alert.id).await {
+                            log_failure(&failure);
                         }
                     }
                     at
                 });
             }
-            let wait = plan
-                .next_at
-                .map_or(IDLE, |next_at| (next_at - now).clamp(TimeDelta::zero(), IDLE));
+            let wait = plan.next_at.map_or(CHECK_INTERVAL, |next_at| {
+                (next_at - now).clamp(TimeDelta::zero(), CHECK_INTERVAL)
+            });
             tokio::select! {
                 () = &mut stop => break,
                 () = self.changed.notified() => {}
@@ -89,7 +93,7 @@ impl Alerts {
             }
         }
         let told = async { while telling.join_next().await.is_some() {} };
-        if tokio::time::timeout(GRACE, told).await.is_err() {
+        if tokio::time::timeout(STOP_TIMEOUT, told).await.is_err() {
             tracing::info!("some alerts are told after the next start");
         }
     }
@@ -99,7 +103,7 @@ impl Alerts {
     /// # Errors
     /// The failure of the ledger.
     pub async fn run_until_idle(&self) -> Result<usize, Failure> {
-        self.look_around().await?;
+        self.rebuild_index().await?;
         let mut taken = 0;
         loop {
             let live = self.gather().await?;
@@ -109,7 +113,7 @@ impl Alerts {
             }
             for (at, alerts) in plan.due {
                 for (sink, alert) in alerts.iter().filter_map(|alert| Some((self.sinks.get(at)?, alert))) {
-                    taken += usize::from(self.tell_one(sink.as_ref(), &alert.id).await?);
+                    taken += usize::from(self.send(sink.as_ref(), &alert.id).await?);
                 }
             }
         }
@@ -120,9 +124,9 @@ impl Alerts {
         let mut live = self.live().await?;
         for alert in &live {
             if alert.is_settled() {
-                self.lose_sight(&alert.id).await?;
+                self.remove_from_index(&alert.id).await?;
             } else {
-                self.bury(alert).await?;
+                self.resolve_outlived(alert).await?;
             }
         }
         live.retain(|alert| !alert.is_settled());
@@ -146,7 +150,7 @@ impl Alerts {
                 }
             }
             due.sort_by_key(|(due_at, alert)| (Reverse(alert.severity), *due_at));
-            due.truncate(IN_A_ROW);
+            due.truncate(MAX_IN_A_ROW);
             if !due.is_empty() {
                 let alerts = due.into_iter().map(|(_, alert)| alert.clone()).collect();
                 plan.due.push((at, alerts));
@@ -157,7 +161,7 @@ impl Alerts {
 
     /// Sends the current state of an alert to a sink if this is still due, and records the result. Returns true if the
     /// sink accepted it.
-    async fn tell_one(&self, sink: &dyn AlertSink, id: &str) -> Result<bool, Failure> {
+    async fn send(&self, sink: &dyn AlertSink, id: &str) -> Result<bool, Failure> {
         let (name, pace, now) = (sink.name(), sink.pace(), self.clock.now());
         let (alert, is_ours) = self
             .note(id, |old| {
@@ -192,7 +196,7 @@ impl Alerts {
     }
 }
 
-fn complain(failure: &Failure) {
+fn log_failure(failure: &Failure) {
     tracing::error!(%failure, "cannot look after alerts");
 }
 

@@ -8,4 +8,4 @@ mod undecided;
 mod unreadable;
 
 pub use old_secret::OldSecret;
-pub use store::{Alerts, Asked, Settled};
+pub use store::{AlertFilter, Alerts, Settled};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Minimum time between two alerts, independent of the number of deliveries.
-const PAUSE: TimeDelta = TimeDelta::seconds(60);
+const ALERT_INTERVAL: TimeDelta = TimeDelta::seconds(60);
 
 /// Raises the alert in the background, at most once per interval.
 pub struct OldSecret {
@@ -31,7 +31,7 @@ impl OldSecret {
     pub(in crate::app) fn used(&self, position: usize) {
         let now = self.alerts.clock.now();
         let (at, next_at) = (now.timestamp_millis(), self.next_at.load(Ordering::Relaxed));
-        let pause = PAUSE.num_milliseconds();
+        let pause = ALERT_INTERVAL.num_milliseconds();
         let swap = |next_at| {
             self.next_at
                 .compare_exchange(next_at, at + pause, Ordering::Relaxed, Ordering::Relaxed)

@@ -17,11 +17,11 @@ use tokio::sync::Notify;
 
 /// Maximum number of live alerts that are kept apart. Beyond it, further persons are combined into one alert, because
 /// outsiders can have many accounts.
-const TOLD_APART: usize = 500;
+const MAX_LIVE: usize = 500;
 /// Number of records in one read.
 const PAGE: usize = 500;
 /// Minimum length of the beginning of an id in a request.
-const SHORTEST_ID: usize = 4;
+const MIN_ID_LENGTH: usize = 4;
 
 /// The alerts in the ledger and their sinks.
 pub struct Alerts {
@@ -48,7 +48,7 @@ impl Record for LiveAlert {
 
 /// A filter of alerts.
 #[derive(Debug, Clone, Default)]
-pub struct Asked {
+pub struct AlertFilter {
     /// The states; empty for all.
     pub states: Vec<AlertState>,
     /// The kinds; empty for all.
@@ -57,8 +57,8 @@ pub struct Asked {
     pub repository: Option<String>,
 }
 
-impl Asked {
-    fn means(&self, alert: &Alert) -> bool {
+impl AlertFilter {
+    fn matches(&self, alert: &Alert) -> bool {
         let repository = self.repository.as_ref();
         (self.states.is_empty() || self.states.contains(&alert.state))
             && (self.kinds.is_empty() || self.kinds.contains(&alert.kind))
@@ -105,7 +105,7 @@ impl Alerts {
     pub async fn raise(&self, alert: Alert) -> Result<(), Failure> {
         let ledger = self.ledger.as_ref();
         let is_new = records::load::<Alert>(ledger, &alert.id).await?.is_none();
-        let alert = if is_new && ledger.list(Kind::LiveAlert, None, TOLD_APART).await?.len() == TOLD_APART {
+        let alert = if is_new && ledger.list(Kind::LiveAlert, None, MAX_LIVE).await?.len() == MAX_LIVE {
             alert.of_others()
         } else {
             alert
@@ -117,7 +117,7 @@ impl Alerts {
             })
             .await?;
         match raised {
-            Some(raised) if !raised.is_settled() => self.keep_in_sight(&id).await,
+            Some(raised) if !raised.is_settled() => self.add_to_index(&id).await,
             _ => Ok(()),
         }
     }
@@ -185,7 +185,7 @@ impl Alerts {
         if let Some(alert) = records::load(ledger, id).await? {
             return Ok(vec![alert]);
         }
-        if id.len() < SHORTEST_ID {
+        if id.len() < MIN_ID_LENGTH {
             return Ok(Vec::new());
         }
         let (page, _) = records::page::<Alert>(ledger, Some(id), 2).await?;
@@ -196,12 +196,12 @@ impl Alerts {
     ///
     /// # Errors
     /// The failure of the ledger.
-    pub async fn list(&self, asked: &Asked, limit: usize) -> Result<Vec<Alert>, Failure> {
+    pub async fn list(&self, filter: &AlertFilter, limit: usize) -> Result<Vec<Alert>, Failure> {
         let mut listed: Vec<Alert> = Vec::new();
         let mut after = None;
         loop {
             let (page, next) = records::page::<Alert>(self.ledger.as_ref(), after.as_deref(), PAGE).await?;
-            listed.extend(readable(page).filter(|alert| asked.means(alert)));
+            listed.extend(readable(page).filter(|alert| filter.matches(alert)));
             listed.sort_by(|a, b| (b.last_at, &a.id).cmp(&(a.last_at, &b.id)));
             listed.truncate(limit);
             match next {
@@ -224,7 +224,7 @@ impl Alerts {
                 match records::load(self.ledger.as_ref(), &id).await {
                     Ok(Some(alert)) => live.push(alert),
                     // The alert was resolved so long ago that it has expired.
-                    Ok(None) => self.lose_sight(&id).await?,
+                    Ok(None) => self.remove_from_index(&id).await?,
                     Err(Failure::Permanent(why)) => unreadable(&why),
                     Err(failure) => return Err(failure),
                 }
@@ -270,7 +270,7 @@ impl Alerts {
 
     /// Resolves alerts that were not raised again during the retention. Otherwise they would stay forever, and
     /// outsiders can cause any number of them.
-    pub(super) async fn bury(&self, alert: &Alert) -> Result<(), Failure> {
+    pub(super) async fn resolve_outlived(&self, alert: &Alert) -> Result<(), Failure> {
         let (now, after) = (self.clock.now(), chrono::TimeDelta::from_std(self.retention));
         let is_outlived = |alert: &Alert| after.is_ok_and(|after| alert.is_outlived(after, now));
         if is_outlived(alert) {
@@ -281,7 +281,7 @@ impl Alerts {
     }
 
     /// Adds a live alert to the index.
-    pub(super) async fn keep_in_sight(&self, id: &str) -> Result<(), Failure> {
+    pub(super) async fn add_to_index(&self, id: &str) -> Result<(), Failure> {
         records::update(self.ledger.as_ref(), id, self.retention, |live| {
             live.get_or_insert_with(|| LiveAlert { id: id.to_owned() });
         })
@@ -289,22 +289,22 @@ impl Alerts {
     }
 
     /// Removes a settled alert from the index, unless it has just reopened.
-    pub(super) async fn lose_sight(&self, id: &str) -> Result<(), Failure> {
+    pub(super) async fn remove_from_index(&self, id: &str) -> Result<(), Failure> {
         self.ledger.remove(&Key::new(Kind::LiveAlert, id)).await?;
         let alert: Option<Alert> = records::load(self.ledger.as_ref(), id).await?;
         match alert {
-            Some(alert) if !alert.is_settled() => self.keep_in_sight(id).await,
+            Some(alert) if !alert.is_settled() => self.add_to_index(id).await,
             _ => Ok(()),
         }
     }
 
     /// Adds live alerts to the index that a crash left out.
-    pub(super) async fn look_around(&self) -> Result<(), Failure> {
+    pub(super) async fn rebuild_index(&self) -> Result<(), Failure> {
         let mut after = None;
         loop {
             let (page, next) = records::page::<Alert>(self.ledger.as_ref(), after.as_deref(), PAGE).await?;
             for alert in readable(page).filter(|alert| !alert.is_settled()) {
-                self.keep_in_sight(&alert.id).await?;
+                self.add_to_index(&alert.id).await?;
             }
             match next {
                 Some(_) => after = next,

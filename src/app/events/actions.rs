@@ -19,7 +19,7 @@ use crate::ports::github::{Purpose, RunCommand};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// Time after a delivery in which a command that GitHub reports as pointless is repeated.
-const TAKEN_AT_ITS_WORD_AFTER: TimeDelta = TimeDelta::minutes(5);
+const CONFIRMATION_TIMEOUT: TimeDelta = TimeDelta::minutes(5);
 
 /// Executes one action of a decision.
 pub(in crate::app) async fn perform(
@@ -120,7 +120,7 @@ async fn is_borne_out(
     event: &JobEvent,
     received_at: DateTime<Utc>,
 ) -> Result<bool, Failure> {
-    if ctx.clock.now() - received_at >= TAKEN_AT_ITS_WORD_AFTER {
+    if ctx.clock.now() - received_at >= CONFIRMATION_TIMEOUT {
         return Ok(true);
     }
     let job = ctx.github.job(&repository.name, event.job.id, Purpose::Judge).await;

@@ -6,16 +6,16 @@ use crate::ports::queue::Lease;
 use std::time::Duration;
 
 /// Duration of a lease.
-pub(in crate::app) const LEASE: Duration = Duration::from_secs(15);
+pub(in crate::app) const LEASE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Interval of the renewal. Two renewals may fail.
-const RENEWAL: Duration = Duration::from_secs(5);
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Renews a lease repeatedly. Returns when another worker may have the delivery; no further work on it is permitted
 /// then.
 pub(in crate::app) async fn until_lost(queue: &dyn Queue, lease: &Lease) {
     loop {
-        tokio::time::sleep(RENEWAL).await;
-        match queue.hold(lease, LEASE).await {
+        tokio::time::sleep(RENEWAL_INTERVAL).await;
+        match queue.hold(lease, LEASE_TIMEOUT).await {
             Ok(true) => {}
             Ok(false) => {
                 tracing::warn!(delivery = %lease.id, "delivery {} was held for too long without a word", lease.id);

@@ -95,7 +95,7 @@ pub(in crate::app) async fn process_event(
         not_before = not_before.max(gather::gather(ctx, repository, event, &mut facts, urgent).await?);
         decision = decide(ctx, request, repository, event, &facts);
     }
-    pins::see(ctx, repository, &facts).await?;
+    pins::pin_shown(ctx, repository, &facts).await?;
     rollback::forget_rollback(ctx, repository, &facts).await?;
     ctx.observer.observe(&Event::Decided {
         decision: &decision,
@@ -189,7 +189,7 @@ async fn store_decision(ctx: &Context, repository: &Repository, event: &JobEvent
         },
     )
     .await?;
-    heard.tell(ctx.observer.as_ref());
+    heard.report(ctx.observer.as_ref());
     Ok(())
 }
 

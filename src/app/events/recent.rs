@@ -89,7 +89,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
         let _turn = flight.turn.lock().await;
         {
             let landed = held(&flight.landed);
-            // One that was asked for too long ago is none for whoever wants a fresh one.
+            // One that was asked for too long ago is none for a caller that needs a fresh one.
             let is_fresh = landed.answer.is_err() || now - landed.asked_at < max_age;
             if landed.times != before && is_fresh {
                 return landed.answer.clone();

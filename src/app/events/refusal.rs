@@ -2,12 +2,12 @@
 
 use crate::ports::Failure;
 
-/// What GitHub refuses now it may do later: a permission comes back within seconds, or a person puts it right. So nothing
-/// that GitHub says to an action gives a delivery up; its age does.
+/// Turns a permanent refusal of an action into a transient failure. A missing permission can return within seconds, or
+/// a person can correct it, so only its age makes a delivery fail.
 pub(in crate::app) fn passing(failure: Failure) -> Failure {
     match failure {
         Failure::Permanent(what) => {
-            tracing::error!(what, "GitHub refuses an action, which is tried again");
+            tracing::error!(what, "GitHub refused an action; it is repeated");
             Failure::Transient(what)
         }
         other => other,

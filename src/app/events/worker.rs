@@ -1,9 +1,9 @@
-//! Works deliveries off: claim, decide, acknowledge.
+//! The worker: claims deliveries, decides on them, and acknowledges them.
 //!
-//! The ledger changes before anything is done and before the delivery is acknowledged. A crash at any point brings the
-//! delivery back when its lease ends; what is still pending is then finished, and what was done is found done.
+//! The ledger changes before any action and before the acknowledgement. After a crash, the delivery returns when its
+//! lease ends; the worker then does the pending actions and finds the others done.
 
-use super::lease::{self, LEASE};
+use super::lease::{self, LEASE_TIMEOUT};
 use super::process::{self, Request, Stage};
 use crate::app::context::Context;
 use crate::app::jobs::record::load_job;
@@ -24,17 +24,17 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-/// Deliveries worked on at once: enough that a slow GitHub does not stall the rest, and fewer than requests may be under way.
-/// Those of outsiders have some of these places and no more, so the others are a lane of their own; see `budget`.
-const CONCURRENCY: usize = 40;
-/// How long the worker sleeps when nothing wakes it.
-const IDLE: Duration = Duration::from_secs(5);
-/// How long deliveries under way may take after a stop: enough for a GitHub that answers.
-const GRACE: Duration = Duration::from_secs(5);
-/// GitHub has failed every job that is older than this; undecided deliveries are given up on.
-const GIVE_UP_AFTER: TimeDelta = TimeDelta::hours(26);
+/// Maximum number of concurrent deliveries. It is large enough that a slow GitHub does not stall the rest, and smaller
+/// than the limit of concurrent requests. Deliveries of outsiders can use only some of these places; see `budget`.
+const MAX_DELIVERIES: usize = 40;
+/// Interval between two claims without an event.
+const CLAIM_INTERVAL: Duration = Duration::from_secs(5);
+/// Time limit of running deliveries after a stop. A responsive GitHub answers within it.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Age at which an undecided delivery is given up. GitHub has failed every older job.
+const MAX_AGE: TimeDelta = TimeDelta::hours(26);
 
-/// What became of one delivery.
+/// The result of processing a delivery.
 enum Outcome {
     Done,
     Again {
@@ -42,44 +42,44 @@ enum Outcome {
         cause: String,
     },
     Hopeless(String),
-    /// Broken off, which is like a crash to the ledger: the next one takes it up.
+    /// Interrupted; for the ledger this is like a crash, and the next worker continues.
     Interrupted,
 }
 
-/// Works until `stop` resolves; then takes nothing new, lets what is in flight end, and returns. What takes too long is
-/// broken off and handed back.
+/// Processes deliveries until `stop` resolves. It then claims no more deliveries, waits for the running ones, and
+/// returns those that take too long to the queue.
 pub async fn run(ctx: &Arc<Context>, consumer: &str, stop: impl Future<Output = ()>) {
-    let slots = Arc::new(Semaphore::new(CONCURRENCY));
-    let mut flying = JoinSet::new();
-    let (hurry, hurried) = watch::channel(false);
+    let free = Arc::new(Semaphore::new(MAX_DELIVERIES));
+    let mut running = JoinSet::new();
+    let (interrupt, interrupted) = watch::channel(false);
     tokio::pin!(stop);
     loop {
-        while flying.try_join_next().is_some() {}
+        while running.try_join_next().is_some() {}
         let mut places = Vec::new();
         tokio::select! {
             () = &mut stop => break,
-            place = slots.clone().acquire_owned() => places.extend(place),
+            place = free.clone().acquire_owned() => places.extend(place),
         }
-        while let Ok(place) = slots.clone().try_acquire_owned() {
+        while let Ok(place) = free.clone().try_acquire_owned() {
             places.push(place);
         }
-        match ctx.queue.claim(consumer, places.len(), LEASE).await {
+        match ctx.queue.claim(consumer, places.len(), LEASE_TIMEOUT).await {
             Ok(leases) if leases.is_empty() => tokio::select! {
                 () = &mut stop => break,
-                () = ctx.queue.wait(IDLE) => {}
+                () = ctx.queue.wait(CLAIM_INTERVAL) => {}
             },
             Ok(leases) => {
                 for (lease, place) in leases.into_iter().zip(places) {
                     let ctx = ctx.clone();
-                    let mut hurried = hurried.clone();
-                    flying.spawn(async move {
-                        finish(&ctx, lease, hurried.wait_for(|hurry| *hurry)).await;
+                    let mut interrupted = interrupted.clone();
+                    running.spawn(async move {
+                        finish(&ctx, lease, interrupted.wait_for(|interrupted| *interrupted)).await;
                         drop(place);
                     });
                 }
             }
             Err(failure) => {
-                tracing::error!(%failure, "cannot claim deliveries");
+                tracing::error!(%failure, "failed to claim deliveries");
                 tokio::select! {
                     () = &mut stop => break,
                     () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -87,21 +87,21 @@ pub async fn run(ctx: &Arc<Context>, consumer: &str, stop: impl Future<Output = 
             }
         }
     }
-    let mut landed = Box::pin(async move { while flying.join_next().await.is_some() {} });
-    if tokio::time::timeout(GRACE, &mut landed).await.is_err() {
-        hurry.send_replace(true);
-        landed.await;
+    let mut ended = Box::pin(async move { while running.join_next().await.is_some() {} });
+    if tokio::time::timeout(STOP_TIMEOUT, &mut ended).await.is_err() {
+        interrupt.send_replace(true);
+        ended.await;
     }
 }
 
-/// Works on what is due now, one delivery after the other, until nothing is. Gives how many there were.
+/// Processes the due deliveries one after the other until none is due. Returns their number.
 ///
 /// # Errors
-/// The queue's failure.
+/// The failure of the queue.
 pub async fn run_until_idle(ctx: &Context, consumer: &str) -> Result<usize, Failure> {
     let mut count = 0;
     loop {
-        let leases = ctx.queue.claim(consumer, 1, LEASE).await?;
+        let leases = ctx.queue.claim(consumer, 1, LEASE_TIMEOUT).await?;
         if leases.is_empty() {
             return Ok(count);
         }
@@ -124,25 +124,25 @@ async fn finish<T>(ctx: &Context, lease: Lease, interruption: impl Future<Output
         _ = interruption => Outcome::Interrupted,
         () = lease::until_lost(ctx.queue.as_ref(), &lease) => Outcome::Interrupted,
     };
-    let given_back = match outcome {
+    let settled = match outcome {
         Outcome::Done => ctx.queue.ack(lease).await,
         Outcome::Hopeless(cause) => {
-            tracing::error!(delivery = %id, cause, "delivery {id} was given up on");
+            tracing::error!(delivery = %id, cause, "delivery {id} failed");
             ctx.queue.dead_letter(lease, &cause).await
         }
         Outcome::Again { after, cause } => {
             let wait = wait_before_retry(ctx, &lease, after);
-            tracing::info!(delivery = %id, cause, wait_s = wait.as_secs(), "delivery {id} is tried again");
+            tracing::info!(delivery = %id, cause, wait_s = wait.as_secs(), "delivery {id} is retried");
             ctx.queue.retry(lease, wait, &cause).await
         }
         Outcome::Interrupted => {
-            tracing::info!(delivery = %id, "delivery {id} is handed back");
-            ctx.queue.retry(lease, Duration::ZERO, "the gate was stopped").await
+            tracing::info!(delivery = %id, "delivery {id} is returned to the queue");
+            ctx.queue.retry(lease, Duration::ZERO, "the worker was stopped").await
         }
     };
-    if let Err(failure) = given_back {
-        // Its lease will end, and it comes back by itself.
-        tracing::warn!(delivery = %id, %failure, "cannot give delivery {id} back");
+    if let Err(failure) = settled {
+        // Its lease ends, and the delivery returns by itself.
+        tracing::warn!(delivery = %id, %failure, "failed to settle delivery {id}");
     }
 }
 
@@ -150,7 +150,8 @@ fn wait_before_retry(ctx: &Context, lease: &Lease, after: Option<DateTime<Utc>>)
     let mut hasher = DefaultHasher::new();
     (&lease.id, lease.attempts).hash(&mut hasher);
     let jitter = f64::from(u16::try_from(hasher.finish() % 1000).unwrap_or_default()) / 1000.0;
-    // Asking a limited GitHub costs nothing, since the adapter knows; what lasts has to be looked at to be told.
+    // A retry during a rate limit costs no call, because the adapter knows the limit. A long limit needs retries so
+    // that it is reported.
     let limit = after.map_or(TimeDelta::zero(), |until| until - ctx.clock.now());
     let wait = backoff(lease.attempts, jitter).max(limit.min(UNDECIDED_ALERT_DELAY));
     wait.to_std().unwrap_or_default()
@@ -177,7 +178,7 @@ async fn process(ctx: &Context, lease: &Lease) -> Outcome {
     }
 }
 
-/// The event with what its payload leaves out, taken from GitHub's record of the job.
+/// Returns the event with the fields that its payload omits, taken from GitHub's record of the job.
 async fn completed(ctx: &Context, repository: &Repository, mut event: JobEvent) -> Result<JobEvent, Failure> {
     if event.job.is_incomplete() {
         let live = ctx.github.job(&repository.name, event.job.id, Purpose::Judge).await?;
@@ -189,7 +190,7 @@ async fn completed(ctx: &Context, repository: &Repository, mut event: JobEvent) 
 }
 
 fn again(ctx: &Context, lease: &Lease, after: Option<DateTime<Utc>>, cause: String) -> Outcome {
-    if ctx.clock.now() - lease.received_at > GIVE_UP_AFTER {
+    if ctx.clock.now() - lease.received_at > MAX_AGE {
         Outcome::Hopeless(format!(
             "still undecided when GitHub itself had failed the job: {cause}"
         ))
@@ -236,7 +237,7 @@ async fn settle(
     }
     let reasons = &decision.admission.reasons;
     if ctx.host.is_some() && !reasons.is_empty() && reasons.iter().all(Reason::is_lifted_by_the_pool) {
-        // The pool takes it up when there is room and nobody to fear, which no amount of trying brings about.
+        // The pool serves it when a slot is free and the quarantine is over; a retry cannot achieve that.
         waiting::begin(ctx, event, &lease.id, lease.received_at).await?;
         return Ok(Outcome::Done);
     }

@@ -1,27 +1,27 @@
-//! The assignment: the relation between a job and the runner that serves it. Every change of it is made here.
+//! The assignment: the relation between a job and the runner that serves it. All its changes are made here.
 //!
-//! The assignment lies in three records: the waiting job names the holder that serves it, the job names its runner, and the
-//! runner names the job that it serves. No store changes them together, so each operation writes them one after the other,
-//! and a crash can come between any two writes. Three rules keep what a crash leaves repairable:
+//! Three records store the assignment: the waiting job names its holder (a worker and a runner), the job names its
+//! runner, and the runner names its job. No store changes them together, so each operation writes them one after the
+//! other, and a crash can separate any two writes. Three rules make every such state repairable:
 //!
-//! - The holder of a waiting job is a lock: it is set first and freed last, so no two runners are made for one job.
-//! - The job changes before the runner does, and the runner is destroyed last: listing the runners finds every unfinished
-//!   operation, and its repetition finds the done writes done.
-//! - A job that is still owed a runner always has its waiting job, which the pool lists.
+//! - The holder is a lock. It is set first and freed last, so no two runners are made for one job.
+//! - A runner is destroyed only after its job is released. The list of runners therefore contains every unfinished
+//!   operation, and a repetition finds the earlier writes done.
+//! - A job that needs a runner has the record of a waiting job, which is deleted last.
 //!
-//! | operation | order of writes | after a crash |
+//! | operation | order of writes | repair after a crash |
 //! |---|---|---|
-//! | [`assign`] | 1. holder, 2. runner, 3. job | after 1 no such runner exists: the pool frees the holder ([`take_over`]); after 2 the runner ends at its deadline, and its [`release`] frees the holder |
-//! | [`swap`] | 1. spare runner, 2. the other job, 3. its holder, 4. job, 5. holder, 6. runner | the delivery comes again, and the runner still names the other job; a spare that no job names by then is a stray, which the pool ends |
-//! | [`start`] | 1. job, 2. waiting job is removed | the pool finds a waiting job that is served, and removes it |
-//! | [`release`] | 1. job, 2. holder, or the waiting job is removed | the runner is not destroyed yet: its tear-down comes again |
-//! | [`take_over`] | 1. job, 2. holder | the holder is still there: the pool comes again |
-//! | [`close`] | 1. job, 2. waiting job is removed | the pool finds a waiting job that is closed, and removes it |
+//! | [`assign`] | 1. holder, 2. runner, 3. job | after 1 the holder names no runner, and the pool calls [`take_over`]; after 2 the runner ends at its deadline, and [`release`] frees the holder |
+//! | [`swap`] | 1. spare runner, 2. other job, 3. its holder, 4. job, 5. its holder, 6. runner | the delivery is processed again, and until 6 the runner names the other job; a spare runner that no job names is a stray, which the pool ends |
+//! | [`start`] | 1. job, 2. waiting job deleted | the runner's own record shows that it passed the gate; its [`release`] closes the job and deletes the waiting job |
+//! | [`release`] | 1. job, 2. holder freed or waiting job deleted | the runner is not destroyed yet, and the pool repeats its removal |
+//! | [`take_over`] | 1. job, 2. holder freed | the holder is unchanged, and the pool repeats the operation |
+//! | [`close`] | 1. job, 2. waiting job deleted | the pool finds a waiting job that is closed, and deletes it |
 
 use super::record::change_job;
 use super::waiting;
 use crate::app::context::Context;
-use crate::app::records::{self, Holder, JobRecord, RunnerRecord, Want};
+use crate::app::records::{self, Holder, JobRecord, RunnerRecord, WaitingRecord};
 use crate::app::runners::record::change_runner;
 use crate::domain::facts::Admitted;
 use crate::domain::ids::JobId;
@@ -34,18 +34,19 @@ use chrono::{DateTime, Utc};
 /// The result of [`assign`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::app) enum Assigned {
-    /// The job has this runner, which is not made yet.
+    /// The job has this runner, which is not requested yet.
     Runner(String),
     /// Another worker makes a runner for the job.
     Held,
-    /// The job ended or got another runner meanwhile. This runner has a record and no job: the caller ends it.
+    /// The job ended or received another runner meanwhile. The named runner has a record but no job, and the caller
+    /// ends it.
     Overtaken(String),
 }
 
-/// Assigns the next runner to a job: records its name before GitHub is asked for it.
+/// Assigns the next runner to a job. The name of the runner is stored before GitHub is asked for it.
 pub(in crate::app) async fn assign(
     ctx: &Context,
-    want: &Want,
+    waiting: &WaitingRecord,
     job: &JobRecord,
     slot: &SlotId,
 ) -> Result<Assigned, Failure> {
@@ -57,15 +58,15 @@ pub(in crate::app) async fn assign(
         runner: name.clone(),
         since: now,
     };
-    let is_ours = waiting::change(ctx, job.id, |want| {
-        let is_free = want.holder.is_none();
-        want.holder.get_or_insert_with(|| holder.clone());
+    let is_ours = waiting::change(ctx, job.id, |waiting| {
+        let is_free = waiting.holder.is_none();
+        waiting.holder.get_or_insert_with(|| holder.clone());
         is_free
     });
     if is_ours.await? != Some(true) {
         return Ok(Assigned::Held);
     }
-    let repository = want.repository.clone();
+    let repository = waiting.repository.clone();
     let runner = RunnerRecord::named(name.clone(), &settings.instance, repository, job.id, &slot.0, now);
     records::update(ctx.ledger.as_ref(), &name, settings.retention, |record| {
         *record = Some(runner.clone());
@@ -86,8 +87,8 @@ pub(in crate::app) async fn assign(
     }
 }
 
-/// Assigns a runner to the trusted job that took it from another job. The other job receives the runner of this job, if that
-/// one is free, or waits for a new one.
+/// Assigns a runner to the trusted job that took it from another job. The other job receives the spare runner of this
+/// job, if that one is free, or waits for a new one.
 pub(in crate::app) async fn swap(ctx: &Context, runner: &RunnerRecord, job: &JobRecord) -> Result<(), Failure> {
     let (name, other, now) = (runner.name.as_str(), runner.job, ctx.clock.now());
     let (job, own) = (job.id, job.runner.as_deref());
@@ -108,9 +109,9 @@ pub(in crate::app) async fn swap(ctx: &Context, runner: &RunnerRecord, job: &Job
         record.service == Service::Wanted && record.progress.is_past_queued()
     })
     .await?;
-    waiting::change(ctx, other, |want| {
-        if let Some(holder) = want.holder.take_if(|holder| holder.runner == name) {
-            want.holder = spare.map(|spare| Holder {
+    waiting::change(ctx, other, |waiting| {
+        if let Some(holder) = waiting.holder.take_if(|holder| holder.runner == name) {
+            waiting.holder = spare.map(|spare| Holder {
                 runner: spare.to_owned(),
                 ..holder
             });
@@ -126,8 +127,8 @@ pub(in crate::app) async fn swap(ctx: &Context, runner: &RunnerRecord, job: &Job
         record.advance(ServiceEvent::Name, now, what);
     })
     .await?;
-    waiting::change(ctx, job, |want| {
-        want.holder = Some(Holder {
+    waiting::change(ctx, job, |waiting| {
+        waiting.holder = Some(Holder {
             instance: runner.instance.clone(),
             runner: name.to_owned(),
             since: now,
@@ -139,8 +140,8 @@ pub(in crate::app) async fn swap(ctx: &Context, runner: &RunnerRecord, job: &Job
     Ok(())
 }
 
-/// Hands a runner from its job to another job. Returns false if the runner has ended, serves a third job or was taken by one:
-/// then it stays as it is. A repetition finds it handed over.
+/// Hands a runner from its job to another job, and returns true. Returns false and changes nothing if the runner has
+/// ended, serves a third job or was taken by one. A repetition finds it handed over.
 async fn hand_over(ctx: &Context, runner: &str, from: JobId, to: JobId) -> Result<bool, Failure> {
     let handed_over = change_runner(ctx, runner, |runner| {
         let is_free = runner.state.is_alive()
@@ -154,7 +155,7 @@ async fn hand_over(ctx: &Context, runner: &str, from: JobId, to: JobId) -> Resul
     Ok(handed_over.await? == Some(true))
 }
 
-/// Records that a job passed the gate of its runner, and with which verdict.
+/// Records that a job passed the gate of its runner, with its verdict.
 pub(in crate::app) async fn start(
     ctx: &Context,
     runner: &RunnerRecord,
@@ -175,21 +176,21 @@ pub(in crate::app) async fn start(
 /// The result of [`release`].
 #[derive(Debug, Clone, Copy)]
 pub(in crate::app) struct Released {
-    /// The outcome of the runner, as far as its job is concerned.
+    /// The outcome of the runner as it counts for its job.
     pub(in crate::app) outcome: Outcome,
     /// The job has no attempt left.
     pub(in crate::app) gave_up: bool,
-    /// GitHub has made no runner for the job for so long that an operator should know.
+    /// GitHub has refused a runner for so long that an operator must know.
     pub(in crate::app) refused_for_long: bool,
 }
 
-/// Releases the job of a runner that has ended: the job is closed, waits for its next runner, or is given up. Returns none if
-/// nothing is known of the job.
+/// Releases the job of an ended runner: the job is closed, waits for its next runner, or is given up. Returns none if
+/// the job is unknown.
 pub(in crate::app) async fn release(ctx: &Context, runner: &RunnerRecord) -> Result<Option<Released>, Failure> {
     let (now, settings) = (ctx.clock.now(), &ctx.settings);
     let served = runner.has_served_its_job();
-    // A thief can have a runner end in more than one way; none is a fault of the job that it was made for, or of the host.
-    // Neither is it one that a swap gave it away, though that is no theft.
+    // A stolen runner can end in more than one way. None of them is a fault of its job or of the host, and neither is a
+    // swap, which is no theft.
     let taken = runner.was_stolen() || (runner.passed_gate && !served);
     let stolen = taken.then_some(Outcome::Stolen);
     let outcome = stolen.or(runner.outcome).unwrap_or(Outcome::Died);
@@ -227,9 +228,9 @@ pub(in crate::app) async fn release(ctx: &Context, runner: &RunnerRecord) -> Res
         return Ok(None);
     };
     if is_wanted {
-        waiting::change(ctx, runner.job, |want| {
-            if want.holder.take_if(|holder| holder.runner == runner.name).is_some() {
-                want.not_before = wait.map(|wait| now + wait);
+        waiting::change(ctx, runner.job, |waiting| {
+            if waiting.holder.take_if(|holder| holder.runner == runner.name).is_some() {
+                waiting.not_before = wait.map(|wait| now + wait);
             }
         })
         .await?;
@@ -248,14 +249,14 @@ pub(in crate::app) async fn take_over(ctx: &Context, job: JobId, holder: &Holder
         }
     })
     .await?;
-    waiting::change(ctx, job, |want| {
-        want.holder.take_if(|held| held == holder);
+    waiting::change(ctx, job, |waiting| {
+        waiting.holder.take_if(|held| held == holder);
     })
     .await?;
     Ok(())
 }
 
-/// Closes a job that is over, or has no right to a runner any more.
+/// Closes a job that is over or no longer admitted.
 pub(in crate::app) async fn close(ctx: &Context, job: JobId, why: &str) -> Result<(), Failure> {
     let now = ctx.clock.now();
     change_job(ctx, job, |record| record.advance(ServiceEvent::Close, now, why)).await?;

@@ -3,7 +3,7 @@
 //! `jitgate why --json` and `/api/v1/jobs/ID` show this value. It is found by ids alone, so its cost does not depend on
 //! the size of the store.
 
-use crate::app::records::{self, JobRecord, Moment, RunnerRecord, Want};
+use crate::app::records::{self, JobRecord, Moment, RunnerRecord, WaitingRecord};
 use crate::app::runners::record::load_runner;
 use crate::domain::admission::AdmissionVerdict;
 use crate::domain::decision::{Action, Decision};
@@ -17,11 +17,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 /// Maximum number of undecided deliveries in a history.
-const UNDECIDED_TOLD: usize = 16;
+const MAX_UNDECIDED: usize = 16;
 
 /// A job's newest decision record with its context.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Story {
+pub struct JobHistory {
     /// The newest decision; `None` before the first.
     #[serde(flatten)]
     pub newest: Option<Decision>,
@@ -35,7 +35,7 @@ pub struct Story {
     /// All events, decisions and actions, including those of its runners, oldest first.
     pub timeline: Vec<Moment>,
     /// The decisions, oldest first.
-    pub history: Vec<Chapter>,
+    pub history: Vec<HistoryEntry>,
     /// The undecided deliveries, oldest first.
     pub undecided: Vec<Delivery>,
     /// True if a part was discarded, because the job is over and never was trusted.
@@ -57,7 +57,7 @@ pub struct Wait {
 
 /// A delivery with its decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Chapter {
+pub struct HistoryEntry {
     #[serde(flatten)]
     pub decision: Decision,
     /// The pending actions.
@@ -70,12 +70,12 @@ pub struct Chapter {
 ///
 /// # Errors
 /// The failure of the store.
-pub async fn tell(queue: &dyn Queue, ledger: &dyn Ledger, job: JobId) -> Result<Option<Story>, Failure> {
+pub async fn of_job(queue: &dyn Queue, ledger: &dyn Ledger, job: JobId) -> Result<Option<JobHistory>, Failure> {
     let record: Option<JobRecord> = records::load(ledger, &job.to_string()).await?;
-    let mut undecided = queue.deliveries(&Filter::unfinished_of(job), UNDECIDED_TOLD).await?;
+    let mut undecided = queue.deliveries(&Filter::unfinished_of(job), MAX_UNDECIDED).await?;
     undecided.reverse();
     let Some(record) = record else {
-        let story = Story {
+        let story = JobHistory {
             newest: None,
             progress: Progress::Unseen,
             service: Service::Unwanted,
@@ -92,23 +92,23 @@ pub async fn tell(queue: &dyn Queue, ledger: &dyn Ledger, job: JobId) -> Result<
     let (runner, mut of_runners) = runners_of(ledger, &record).await?;
     let mut history = Vec::new();
     for entry in record.decisions {
-        history.push(Chapter {
+        history.push(HistoryEntry {
             queue: queue.delivery(&entry.decision.delivery).await?,
             decision: entry.decision,
             pending: entry.pending,
         });
     }
-    let mut timeline: Vec<Moment> = history.iter().flat_map(told_of).collect();
+    let mut timeline: Vec<Moment> = history.iter().flat_map(moments_of).collect();
     timeline.extend(undecided.iter().map(came_in));
     timeline.extend(record.moments);
     timeline.append(&mut of_runners);
     timeline.sort_by_key(|moment| moment.at);
-    let want: Option<Want> = records::load(ledger, &job.to_string()).await?;
-    Ok(Some(Story {
-        newest: history.last().map(|chapter| chapter.decision.clone()),
+    let waiting: Option<WaitingRecord> = records::load(ledger, &job.to_string()).await?;
+    Ok(Some(JobHistory {
+        newest: history.last().map(|entry| entry.decision.clone()),
         progress: record.progress,
         service: record.service,
-        waits: waits(want, history.last()),
+        waits: waits(waiting, history.last()),
         runner,
         timeline,
         history,
@@ -118,21 +118,21 @@ pub async fn tell(queue: &dyn Queue, ledger: &dyn Ledger, job: JobId) -> Result<
 }
 
 /// Returns the reason for the job's wait: its turn in the pool, or the next attempt of a delayed delivery.
-fn waits(want: Option<Want>, newest: Option<&Chapter>) -> Option<Wait> {
-    let held = newest.filter(|chapter| chapter.decision.admission.verdict == AdmissionVerdict::Hold);
-    let reasons = held.map_or_else(Vec::new, |chapter| chapter.decision.admission.reasons.clone());
-    if let Some(want) = want {
+fn waits(waiting: Option<WaitingRecord>, newest: Option<&HistoryEntry>) -> Option<Wait> {
+    let held = newest.filter(|entry| entry.decision.admission.verdict == AdmissionVerdict::Hold);
+    let reasons = held.map_or_else(Vec::new, |entry| entry.decision.admission.reasons.clone());
+    if let Some(waiting) = waiting {
         return Some(Wait {
-            since: want.since,
+            since: waiting.since,
             reasons,
-            not_before: want.not_before,
-            runner: want.holder.map(|holder| holder.runner),
+            not_before: waiting.not_before,
+            runner: waiting.holder.map(|holder| holder.runner),
         });
     }
-    let chapter = held?;
-    let delivery = chapter.queue.as_ref()?;
+    let entry = held?;
+    let delivery = entry.queue.as_ref()?;
     matches!(delivery.state, DeliveryState::Queued | DeliveryState::Leased).then(|| Wait {
-        since: chapter.decision.received_at,
+        since: entry.decision.received_at,
         reasons,
         not_before: delivery.due_at,
         runner: None,
@@ -141,17 +141,17 @@ fn waits(want: Option<Want>, newest: Option<&Chapter>) -> Option<Wait> {
 
 fn came_in(delivery: &Delivery) -> Moment {
     let action = delivery.action.map_or("an event", |action| action.as_str());
-    heard(delivery.received_at, action, &delivery.id)
+    delivered(delivery.received_at, action, &delivery.id)
 }
 
-fn heard(at: DateTime<Utc>, action: &str, delivery: &DeliveryId) -> Moment {
+fn delivered(at: DateTime<Utc>, action: &str, delivery: &DeliveryId) -> Moment {
     let what = format!("GitHub says {action}: delivery {delivery}");
     Moment { at, what }
 }
 
 /// Returns the arrival of a delivery and its decision.
-fn told_of(chapter: &Chapter) -> Vec<Moment> {
-    let decision = &chapter.decision;
+fn moments_of(entry: &HistoryEntry) -> Vec<Moment> {
+    let decision = &entry.decision;
     let because = |verdict: &str, reasons: &[Reason]| match reasons {
         [] => verdict.to_owned(),
         reasons => format!("{verdict} ({})", reason::join(reasons)),
@@ -170,14 +170,14 @@ fn told_of(chapter: &Chapter) -> Vec<Moment> {
         at: decision.decided_at,
         what,
     };
-    if chapter.is_of_the_gate() {
+    if entry.is_of_the_gate() {
         return vec![decided];
     }
-    let heard = heard(decision.received_at, decision.action.as_str(), &decision.delivery);
+    let heard = delivered(decision.received_at, decision.action.as_str(), &decision.delivery);
     vec![heard, decided]
 }
 
-impl Chapter {
+impl HistoryEntry {
     /// Returns true if the decision was made for the job gate and not for a delivery.
     #[must_use]
     pub fn is_of_the_gate(&self) -> bool {
@@ -218,7 +218,7 @@ fn came_to(runner: &RunnerRecord, state: RunnerState) -> Option<String> {
             Some(id) => format!("is known to GitHub, id {id}"),
             None => "is known to GitHub".to_owned(),
         },
-        RunnerState::Booting => "starts in its environment".to_owned(),
+        RunnerState::Booting => "starts in its slot".to_owned(),
         RunnerState::Online => "is connected".to_owned(),
         RunnerState::Gated => "has a job at its gate".to_owned(),
         RunnerState::Running => "opens its gate".to_owned(),
@@ -229,6 +229,6 @@ fn came_to(runner: &RunnerRecord, state: RunnerState) -> Option<String> {
                 None => format!("is over, {outcome}"),
             }
         }
-        RunnerState::Destroyed => "is destroyed, its environment and GitHub's record are gone".to_owned(),
+        RunnerState::Destroyed => "is destroyed, and its slot and GitHub's record are gone".to_owned(),
     })
 }

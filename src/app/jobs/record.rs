@@ -10,7 +10,7 @@ pub async fn load_job(ctx: &Context, job: JobId) -> Result<Option<JobRecord>, Fa
     records::load(ctx.ledger.as_ref(), &job.to_string()).await
 }
 
-/// Changes the record of a job and returns the value of `change`, or none if nothing is known of the job.
+/// Changes the record of a job and returns the value of `change`, or none if the job is unknown.
 pub(in crate::app) async fn change_job<T>(
     ctx: &Context,
     job: JobId,

@@ -6,7 +6,7 @@
 
 use super::record::{change_job, load_job};
 use crate::app::context::Context;
-use crate::app::records::{self, JobRecord, Want};
+use crate::app::records::{self, JobRecord, WaitingRecord};
 use crate::domain::event::JobEvent;
 use crate::domain::ids::{DeliveryId, JobId};
 use crate::domain::job::{Service, ServiceEvent};
@@ -33,7 +33,7 @@ pub(in crate::app) async fn begin(
     // The waiting record is written first. One without a job record is found and deleted, but a waiting job without
     // this record would be lost.
     records::update(ledger, &job.to_string(), ctx.settings.retention, |waiting| {
-        waiting.get_or_insert_with(|| Want {
+        waiting.get_or_insert_with(|| WaitingRecord {
             event: event.clone(),
             delivery: delivery.clone(),
             received_at,
@@ -57,12 +57,12 @@ pub(in crate::app) async fn begin(
 pub(in crate::app) async fn change<T>(
     ctx: &Context,
     job: JobId,
-    change: impl FnMut(&mut Want) -> T + Send,
+    change: impl FnMut(&mut WaitingRecord) -> T + Send,
 ) -> Result<Option<T>, Failure> {
     records::change(ctx.ledger.as_ref(), &job.to_string(), ctx.settings.retention, change).await
 }
 
-/// Leaves a job alone until a time, after one more try that came to nothing.
+/// Delays a waiting job until a time, after an attempt that failed.
 pub(in crate::app) async fn put_off(ctx: &Context, job: JobId, until: DateTime<Utc>) -> Result<(), Failure> {
     change(ctx, job, |waiting| {
         waiting.tries += 1;
@@ -74,5 +74,5 @@ pub(in crate::app) async fn put_off(ctx: &Context, job: JobId, until: DateTime<U
 
 /// Deletes the waiting record.
 pub(in crate::app) async fn forget(ctx: &Context, job: JobId) -> Result<(), Failure> {
-    records::remove::<Want>(ctx.ledger.as_ref(), &job.to_string()).await
+    records::remove::<WaitingRecord>(ctx.ledger.as_ref(), &job.to_string()).await
 }

@@ -13,15 +13,15 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Number of ended tasks that are remembered: more than can end between two steps of one pass.
-const REMEMBERED: u64 = 1000;
+const MAX_REMEMBERED: u64 = 1000;
 /// Delay of a repetition after a missing answer.
-const ASK_AGAIN: TimeDelta = TimeDelta::milliseconds(500);
+const RETRY_DELAY: TimeDelta = TimeDelta::milliseconds(500);
 /// Delay after a failed urgent task, because the deadline of a job gate does not wait for a backoff.
-const URGENT_PAUSE: TimeDelta = TimeDelta::seconds(1);
+const URGENT_DELAY: TimeDelta = TimeDelta::seconds(1);
 /// Delay of the next list of GitHub's runners if a runner could not be removed or seen.
-const SWEEP_RETRY: TimeDelta = TimeDelta::seconds(5);
+const SWEEP_RETRY_DELAY: TimeDelta = TimeDelta::seconds(5);
 /// Maximum delay after a failed task.
-const LONGEST_PAUSE: TimeDelta = TimeDelta::seconds(30);
+const MAX_DELAY: TimeDelta = TimeDelta::seconds(30);
 
 /// The state of the pool.
 #[derive(Default)]
@@ -86,7 +86,13 @@ impl View {
     /// Returns true if GitHub's runners must be listed: at the start and in each pass of the interval. Passes after
     /// events, several per second, only look at this machine and the ledger. Unchanged lists cost no quota.
     pub(super) fn is_sweep_due(&self, pass: TimeDelta, now: DateTime<Utc>) -> bool {
-        let rest = |swept: Swept| if swept.cleanly { pass } else { pass.min(SWEEP_RETRY) };
+        let rest = |swept: Swept| {
+            if swept.cleanly {
+                pass
+            } else {
+                pass.min(SWEEP_RETRY_DELAY)
+            }
+        };
         self.swept.is_none_or(|swept| now - swept.at >= rest(swept))
     }
 
@@ -152,11 +158,11 @@ impl Pool {
             memory.busy.remove(&key);
             memory.over.insert(key, count);
         }
-        memory.over.retain(|_, over| count - *over < REMEMBERED);
+        memory.over.retain(|_, over| count - *over < MAX_REMEMBERED);
         if *task == Task::Boot {
             memory.booting -= 1;
             memory.booted.push_back(count);
-            memory.booted.retain(|over| count - *over < REMEMBERED);
+            memory.booted.retain(|over| count - *over < MAX_REMEMBERED);
         }
         if *task == Task::Sweep {
             let cleanly = effect.is_ok();
@@ -172,13 +178,13 @@ impl Pool {
                 true
             }
             Ok(Effect::None) => {
-                memory.later.insert(about, (0, now + ASK_AGAIN));
+                memory.later.insert(about, (0, now + RETRY_DELAY));
                 false
             }
             Err(failure) => {
                 tracing::warn!(%failure, "the pool will try again: {about}");
                 if task.is_urgent() {
-                    memory.later.insert(about, (0, now + URGENT_PAUSE));
+                    memory.later.insert(about, (0, now + URGENT_DELAY));
                 } else {
                     memory.put_off(about, now);
                 }
@@ -216,7 +222,7 @@ impl Memory {
 
     fn put_off(&mut self, about: String, now: DateTime<Utc>) {
         let tries = self.later.get(&about).map_or(0, |(tries, _)| tries + 1);
-        let pause = backoff(tries, 0.0).min(LONGEST_PAUSE);
+        let pause = backoff(tries, 0.0).min(MAX_DELAY);
         self.later.insert(about, (tries, now + pause));
         self.later.retain(|_, (_, due)| now - *due < TimeDelta::hours(1));
     }

@@ -2,7 +2,7 @@
 //! costs time and nothing else.
 //!
 //! ```text
-//!  ledger: wants, runners ─┐                        ┌─ boot, discard     environments
+//!  ledger: waiting_jobs, runners ─┐                        ┌─ boot, discard     environments
 //!  host: environments ─────┼─> care, plan ─> tasks ─┼─ serve             a job gets a runner
 //!  the time ───────────────┘   (domain, pure)       ├─ judge, open       the job gate
 //!                                                   └─ end, tear down, sweep

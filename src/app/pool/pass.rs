@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// Interval between passes while runners are alive, because events of a machine can be lost.
-const CLOSE_WATCH: Duration = Duration::from_secs(1);
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// Time for running tasks after a stop. Interrupted tasks are repeated after the next start.
-const GRACE: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum number of concurrent tasks.
-const CONCURRENCY: usize = 64;
+const MAX_TASKS: usize = 64;
 
 /// Runs passes until `stop` resolves. Running tasks may then end within a time limit.
 pub async fn run(ctx: &Arc<Context>, stop: impl Future<Output = ()>) {
@@ -25,13 +25,13 @@ pub async fn run(ctx: &Arc<Context>, stop: impl Future<Output = ()>) {
     tokio::pin!(stop);
     loop {
         let mut rest = ctx.settings.pool_interval;
-        match plan::look(ctx, host.as_ref()).await {
+        match plan::plan_pass(ctx, host.as_ref()).await {
             Ok(pass) => {
                 if pass.watch {
-                    rest = rest.min(CLOSE_WATCH);
+                    rest = rest.min(WATCH_INTERVAL);
                 }
                 for task in pass.tasks {
-                    if tasks.len() < CONCURRENCY && ctx.pool.begin(&task) {
+                    if tasks.len() < MAX_TASKS && ctx.pool.begin(&task) {
                         let (ctx, host) = (ctx.clone(), host.clone());
                         tasks.spawn(async move { finish_task(&ctx, host.as_ref(), task).await });
                     }
@@ -39,7 +39,7 @@ pub async fn run(ctx: &Arc<Context>, stop: impl Future<Output = ()>) {
             }
             Err(failure) => {
                 tracing::error!(%failure, "cannot look after the pool");
-                rest = rest.min(CLOSE_WATCH);
+                rest = rest.min(WATCH_INTERVAL);
             }
         }
         tokio::select! {
@@ -51,7 +51,7 @@ pub async fn run(ctx: &Arc<Context>, stop: impl Future<Output = ()>) {
         }
     }
     let landed = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, landed).await.is_err() {
+    if tokio::time::timeout(STOP_TIMEOUT, landed).await.is_err() {
         tracing::info!("what the pool was about is taken up after the next start");
     }
 }
@@ -63,7 +63,7 @@ pub async fn run(ctx: &Arc<Context>, stop: impl Future<Output = ()>) {
 pub async fn run_once(ctx: &Context) -> Result<usize, Failure> {
     let Some(host) = ctx.host.clone() else { return Ok(0) };
     let mut done = 0;
-    for task in plan::look(ctx, host.as_ref()).await?.tasks {
+    for task in plan::plan_pass(ctx, host.as_ref()).await?.tasks {
         if ctx.pool.begin(&task) && finish_task(ctx, host.as_ref(), task).await {
             done += 1;
         }
@@ -77,7 +77,7 @@ pub async fn run_once(ctx: &Context) -> Result<usize, Failure> {
 /// The failure of the ledger or of the host.
 pub async fn is_quiet(ctx: &Context) -> Result<bool, Failure> {
     let Some(host) = ctx.host.clone() else { return Ok(true) };
-    let tasks = plan::look(ctx, host.as_ref()).await?.tasks;
+    let tasks = plan::plan_pass(ctx, host.as_ref()).await?.tasks;
     let matters = |task: &Task| *task != Task::Sweep;
     Ok(!tasks.iter().any(matters) && ctx.pool.is_idle())
 }

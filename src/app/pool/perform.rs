@@ -21,12 +21,12 @@ pub(super) async fn perform(ctx: &Context, host: &dyn RunnerHost, task: &Task) -
             host.destroy(slot).await?;
             if let Some(why) = why {
                 ctx.pool.hold_boots(ctx.clock.now());
-                tell_boot_failed(ctx, why).await?;
+                report_boot_failure(ctx, why).await?;
             }
         }
         Task::Serve { job, slot, .. } => provision::serve(ctx, host, *job, slot).await?,
         Task::Release(job, holder) => release(ctx, *job, holder).await?,
-        Task::TakeOver(want, holder) => sweep::take_over(ctx, want, holder).await?,
+        Task::TakeOver(waiting, holder) => sweep::take_over(ctx, waiting, holder).await?,
         Task::Sweep => {
             return Ok(match sweep::sweep(ctx).await? {
                 Swept::Leftovers => Effect::Done,
@@ -64,13 +64,13 @@ async fn boot(ctx: &Context, host: &dyn RunnerHost) -> Result<(), Failure> {
             Ok(())
         }
         Err(failure) => {
-            tell_boot_failed(ctx, &failure.to_string()).await?;
+            report_boot_failure(ctx, &failure.to_string()).await?;
             Err(failure)
         }
     }
 }
 
-async fn tell_boot_failed(ctx: &Context, why: &str) -> Result<(), Failure> {
+async fn report_boot_failure(ctx: &Context, why: &str) -> Result<(), Failure> {
     tracing::error!(why, "a slot did not come up");
     let what = format!("a slot did not come up: {why}");
     let key = AlertKey::new(AlertKind::RunnerBootFailure, None);

@@ -5,7 +5,7 @@ use super::task::{Task, job_key, slot_key};
 use crate::app::context::Context;
 use crate::app::jobs::record::load_job;
 use crate::app::quarantine::{self, GroupRecord};
-use crate::app::records::{self, JobRecord, RunnerRecord, Want};
+use crate::app::records::{self, JobRecord, RunnerRecord, WaitingRecord};
 use crate::app::runners::thefts::Waiter;
 use crate::domain::ids::JobId;
 use crate::domain::job::Service;
@@ -19,7 +19,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 /// Maximum time between the writes of two related records, unless a crash came in between.
-const SETTLED_AFTER: TimeDelta = TimeDelta::seconds(5);
+const SETTLE_TIMEOUT: TimeDelta = TimeDelta::seconds(5);
 
 /// A plan.
 pub(super) struct Pass {
@@ -30,19 +30,19 @@ pub(super) struct Pass {
 }
 
 /// The gathered state.
-struct Sight {
+struct Observed {
     now: DateTime<Utc>,
     slots: Vec<Slot>,
     /// The runners of this instance.
     runners: Vec<RunnerRecord>,
-    wants: Vec<Want>,
+    waiting_jobs: Vec<WaitingRecord>,
     /// The untrusted jobs of the runner groups of waiting jobs.
     groups: HashMap<String, GroupRecord>,
     memory: View,
 }
 
 /// Gathers the state and plans the tasks.
-pub(super) async fn look(ctx: &Context, host: &dyn RunnerHost) -> Result<Pass, Failure> {
+pub(super) async fn plan_pass(ctx: &Context, host: &dyn RunnerHost) -> Result<Pass, Failure> {
     let now = ctx.clock.now();
     let began = ctx.pool.moment();
     let slots = host.list().await?;
@@ -51,39 +51,39 @@ pub(super) async fn look(ctx: &Context, host: &dyn RunnerHost) -> Result<Pass, F
     }
     let mut runners: Vec<RunnerRecord> = records::all(ctx.ledger.as_ref()).await?;
     runners.retain(|runner| runner.instance == ctx.settings.instance);
-    let wants: Vec<Want> = records::all(ctx.ledger.as_ref()).await?;
-    let sight = Sight {
+    let waiting_jobs: Vec<WaitingRecord> = records::all(ctx.ledger.as_ref()).await?;
+    let observed = Observed {
         now,
         slots,
         runners,
-        groups: groups_of(ctx, &wants).await?,
-        wants,
+        groups: groups_of(ctx, &waiting_jobs).await?,
+        waiting_jobs,
         memory: ctx.pool.view(began, now),
     };
-    let strays = strays(ctx, &sight).await?;
-    let mut tasks = runner_tasks(ctx, &sight, &strays);
-    let slots = pool_slots(ctx, &sight, &mut tasks);
+    let strays = strays(ctx, &observed).await?;
+    let mut tasks = runner_tasks(ctx, &observed, &strays);
+    let slots = pool_slots(ctx, &observed, &mut tasks);
     if slots.iter().any(|slot| slot.usage == Usage::Free) {
         ctx.pool.allow_boots();
     }
-    let waiting = waiting(ctx, &sight, &mut tasks);
-    let plan = pool::plan(&waiting, &slots, sight.memory.coming, &ctx.settings.pool, now);
-    tasks.extend(plan.into_iter().map(|step| task(step, &sight.wants)));
+    let waiting = unserved_jobs(ctx, &observed, &mut tasks);
+    let plan = pool::plan(&waiting, &slots, observed.memory.coming, &ctx.settings.pool, now);
+    tasks.extend(plan.into_iter().map(|step| task(step, &observed.waiting_jobs)));
     let pass = TimeDelta::from_std(ctx.settings.pool_interval).unwrap_or(TimeDelta::MAX);
-    if sight.memory.is_sweep_due(pass, now) {
+    if observed.memory.is_sweep_due(pass, now) {
         tasks.push(Task::Sweep);
     }
-    tasks.retain(|task| sight.memory.allows(task));
+    tasks.retain(|task| observed.memory.allows(task));
     Ok(Pass {
         tasks,
-        watch: !sight.runners.is_empty() || !waiting.is_empty(),
+        watch: !observed.runners.is_empty() || !waiting.is_empty(),
     })
 }
 
-async fn groups_of(ctx: &Context, wants: &[Want]) -> Result<HashMap<String, GroupRecord>, Failure> {
+async fn groups_of(ctx: &Context, waiting_jobs: &[WaitingRecord]) -> Result<HashMap<String, GroupRecord>, Failure> {
     let mut groups = HashMap::new();
-    for want in wants {
-        let Some(repository) = ctx.settings.repository(want.repository.as_str()) else {
+    for waiting in waiting_jobs {
+        let Some(repository) = ctx.settings.repository(waiting.repository.as_str()) else {
             continue;
         };
         if let Entry::Vacant(place) = groups.entry(repository.group_key()) {
@@ -95,21 +95,23 @@ async fn groups_of(ctx: &Context, wants: &[Want]) -> Result<HashMap<String, Grou
 }
 
 /// Returns the end of the hold on a job whose runner an untrusted job could take.
-fn quarantined_until(ctx: &Context, sight: &Sight, want: &Want) -> Option<DateTime<Utc>> {
-    let repository = ctx.settings.repository(want.repository.as_str())?;
-    let waiter = Waiter::of(repository, want.event.job.id, want.received_at);
-    sight
+fn quarantined_until(ctx: &Context, observed: &Observed, waiting: &WaitingRecord) -> Option<DateTime<Utc>> {
+    let repository = ctx.settings.repository(waiting.repository.as_str())?;
+    let waiter = Waiter::of(repository, waiting.event.job.id, waiting.received_at);
+    observed
         .groups
         .get(&repository.group_key())?
-        .holds_until(waiter, sight.now)
+        .holds_until(waiter, observed.now)
 }
 
 /// Returns the runners whose job has another runner or needs none. No idle runner stays registered.
-async fn strays(ctx: &Context, sight: &Sight) -> Result<HashSet<String>, Failure> {
+async fn strays(ctx: &Context, observed: &Observed) -> Result<HashSet<String>, Failure> {
     let mut strays = HashSet::new();
-    for runner in &sight.runners {
+    for runner in &observed.runners {
         let idle = matches!(runner.state, RunnerState::Booting | RunnerState::Online) && runner.taken_by.is_none();
-        let settled = runner.since().is_some_and(|since| sight.now - since > SETTLED_AFTER);
+        let settled = runner
+            .since()
+            .is_some_and(|since| observed.now - since > SETTLE_TIMEOUT);
         if !idle || !settled {
             continue;
         }
@@ -122,11 +124,11 @@ async fn strays(ctx: &Context, sight: &Sight) -> Result<HashSet<String>, Failure
     Ok(strays)
 }
 
-fn runner_tasks(ctx: &Context, sight: &Sight, strays: &HashSet<String>) -> Vec<Task> {
+fn runner_tasks(ctx: &Context, observed: &Observed, strays: &HashSet<String>) -> Vec<Task> {
     let mut tasks = Vec::new();
-    for runner in &sight.runners {
+    for runner in &observed.runners {
         let is_its = |slot: &&Slot| slot.id.0 == runner.slot && slot.runner.as_ref() == Some(&runner.name);
-        let slot = sight.slots.iter().find(is_its);
+        let slot = observed.slots.iter().find(is_its);
         let watched = WatchedRunner {
             state: runner.state,
             taken_at: runner.taken_at,
@@ -136,7 +138,7 @@ fn runner_tasks(ctx: &Context, sight: &Sight, strays: &HashSet<String>) -> Vec<T
             let why = slot.and_then(|slot| slot.state.boot_failure());
             Some(RunnerTask::End(Outcome::Cancelled, why))
         } else {
-            runner_task::next_task(watched, &ctx.settings.deadlines, sight.now)
+            runner_task::next_task(watched, &ctx.settings.deadlines, observed.now)
         };
         tasks.extend(task.map(|task| Task::Runner(task, Box::new(runner.clone()))));
     }
@@ -144,12 +146,12 @@ fn runner_tasks(ctx: &Context, sight: &Sight, strays: &HashSet<String>) -> Vec<T
 }
 
 /// Returns the use of each slot. A slot that belongs to nothing is discarded.
-fn pool_slots(ctx: &Context, sight: &Sight, tasks: &mut Vec<Task>) -> Vec<PoolSlot> {
+fn pool_slots(ctx: &Context, observed: &Observed, tasks: &mut Vec<Task>) -> Vec<PoolSlot> {
     let mut slots = Vec::new();
-    for slot in &sight.slots {
-        let owner = sight.runners.iter().find(|runner| runner.slot == slot.id.0);
-        let being_taken = sight.memory.taken_for(&slot_key(&slot.id.0));
-        let boots = slot.state == SlotState::Booting && sight.now - slot.since <= ctx.settings.deadlines.boot;
+    for slot in &observed.slots {
+        let owner = observed.runners.iter().find(|runner| runner.slot == slot.id.0);
+        let being_taken = observed.memory.taken_for(&slot_key(&slot.id.0));
+        let boots = slot.state == SlotState::Booting && observed.now - slot.since <= ctx.settings.deadlines.boot;
         let usage = match (owner, being_taken) {
             (Some(owner), _) => Usage::Taken(Some(owner.repository.to_string())),
             (None, Some(repository)) => Usage::Taken(repository),
@@ -167,36 +169,36 @@ fn pool_slots(ctx: &Context, sight: &Sight, tasks: &mut Vec<Task>) -> Vec<PoolSl
 }
 
 /// Returns the waiting jobs. A job whose runner was never created is freed first.
-fn waiting(ctx: &Context, sight: &Sight, tasks: &mut Vec<Task>) -> Vec<WaitingJob> {
-    let mut waiting = Vec::new();
+fn unserved_jobs(ctx: &Context, observed: &Observed, tasks: &mut Vec<Task>) -> Vec<WaitingJob> {
+    let mut jobs = Vec::new();
     let overdue = ctx.settings.deadlines.boot + ctx.settings.deadlines.gate;
-    for want in &sight.wants {
-        let job = want.event.job.id;
-        let lives = |name: &str| sight.runners.iter().any(|runner| runner.name == name);
-        match &want.holder {
-            None if !sight.memory.is_busy(&job_key(job)) => waiting.push(WaitingJob {
+    for waiting in &observed.waiting_jobs {
+        let job = waiting.event.job.id;
+        let lives = |name: &str| observed.runners.iter().any(|runner| runner.name == name);
+        match &waiting.holder {
+            None if !observed.memory.is_busy(&job_key(job)) => jobs.push(WaitingJob {
                 job,
-                repository: want.repository.to_string(),
-                since: want.since,
-                not_before: want.not_before.max(quarantined_until(ctx, sight, want)),
+                repository: waiting.repository.to_string(),
+                since: waiting.since,
+                not_before: waiting.not_before.max(quarantined_until(ctx, observed, waiting)),
             }),
             Some(holder) if holder.instance == ctx.settings.instance && !lives(&holder.runner) => {
                 tasks.push(Task::Release(job, holder.clone()));
             }
             // The holder has had more than the whole time of a runner.
-            Some(holder) if sight.now - holder.since > overdue && holder.instance != ctx.settings.instance => {
-                tasks.push(Task::TakeOver(Box::new(want.clone()), holder.clone()));
+            Some(holder) if observed.now - holder.since > overdue && holder.instance != ctx.settings.instance => {
+                tasks.push(Task::TakeOver(Box::new(waiting.clone()), holder.clone()));
             }
             _ => {}
         }
     }
-    waiting
+    jobs
 }
 
-fn task(step: PlanStep, wants: &[Want]) -> Task {
+fn task(step: PlanStep, waiting_jobs: &[WaitingRecord]) -> Task {
     let repository_of = |job: JobId| {
-        let want = wants.iter().find(|want| want.event.job.id == job);
-        want.map_or_else(String::new, |want| want.repository.to_string())
+        let waiting = waiting_jobs.iter().find(|waiting| waiting.event.job.id == job);
+        waiting.map_or_else(String::new, |waiting| waiting.repository.to_string())
     };
     match step {
         PlanStep::Boot => Task::Boot,

@@ -1,6 +1,6 @@
 //! The tasks of the pool.
 
-use crate::app::records::{Holder, RunnerRecord, Want};
+use crate::app::records::{Holder, RunnerRecord, WaitingRecord};
 use crate::domain::ids::JobId;
 use crate::domain::runner_task::RunnerTask;
 use crate::domain::slot::SlotId;
@@ -27,7 +27,7 @@ pub(super) enum Task {
     /// Free a job whose runner, with this name, was never created.
     Release(JobId, Holder),
     /// Check whether a job still waits whose runner another instance does not start.
-    TakeOver(Box<Want>, Holder),
+    TakeOver(Box<WaitingRecord>, Holder),
     /// Execute the task of a runner.
     Runner(RunnerTask, Box<RunnerRecord>),
     /// Run the sweep.
@@ -61,7 +61,7 @@ impl Task {
             Self::Discard(slot, _) => vec![slot_key(&slot.0)],
             Self::Serve { job, slot, .. } => vec![job_key(*job), slot_key(&slot.0)],
             Self::Release(job, _) => vec![job_key(*job)],
-            Self::TakeOver(want, _) => vec![job_key(want.event.job.id)],
+            Self::TakeOver(waiting, _) => vec![job_key(waiting.event.job.id)],
             Self::Runner(_, record) => vec![format!("runner {}", record.name), slot_key(&record.slot)],
             Self::Sweep => vec!["sweep".to_owned()],
         }

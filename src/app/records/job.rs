@@ -14,28 +14,28 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Number of decisions kept for each job; the newest ones are kept.
-const DECISIONS_KEPT: usize = 16;
+const MAX_DECISIONS: usize = 16;
 /// Number of runner names kept for each job; the newest ones are kept.
-const RUNNERS_KEPT: usize = 16;
+const MAX_RUNNERS: usize = 16;
 /// Time without a runner from GitHub before an alert. Temporary faults last for seconds.
-const REFUSED_FOR_LONG: TimeDelta = TimeDelta::seconds(60);
+const REFUSAL_TIMEOUT: TimeDelta = TimeDelta::seconds(60);
 /// Number of history entries kept for each job; the newest ones are kept.
-const MOMENTS_KEPT: usize = 64;
+const MAX_MOMENTS: usize = 64;
 /// Retention of a finished job that never was trusted.
-pub const KEPT_OF_OUTSIDERS: Duration = Duration::from_secs(6 * 3600);
+pub const RETENTION_OF_OUTSIDERS: Duration = Duration::from_secs(6 * 3600);
 /// Retention, after its latest event, of an unfinished job that never was trusted. GitHub fails a job that waits for a
 /// day.
-const UNFINISHED_KEPT_OF_OUTSIDERS: Duration = Duration::from_secs(48 * 3600);
+const UNFINISHED_RETENTION_OF_OUTSIDERS: Duration = Duration::from_secs(48 * 3600);
 /// Retention, after its latest event, of any other unfinished job. A run at GitHub lasts 35 days at most.
-const UNFINISHED_KEPT: Duration = Duration::from_secs(36 * 24 * 3600);
+const UNFINISHED_RETENTION: Duration = Duration::from_secs(36 * 24 * 3600);
 /// Number of history entries kept for a finished job of an outsider.
-const MOMENTS_KEPT_OF_OUTSIDERS: usize = 4;
+const MAX_MOMENTS_OF_OUTSIDERS: usize = 4;
 /// Number of decisions kept for such a job.
-const DECISIONS_KEPT_OF_OUTSIDERS: usize = 4;
+const MAX_DECISIONS_OF_OUTSIDERS: usize = 4;
 /// Number of labels kept for such a job.
-const LABELS_KEPT_OF_OUTSIDERS: usize = 6;
+const MAX_LABELS_OF_OUTSIDERS: usize = 6;
 /// Number of characters kept of its name and of each label.
-const LONGEST_KEPT_OF_OUTSIDERS: usize = 40;
+const MAX_TEXT_OF_OUTSIDERS: usize = 40;
 
 /// The record of a workflow job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +146,7 @@ impl JobRecord {
         self.runner = Some(name.to_owned());
         self.runners.retain(|known| known != name);
         self.runners.push(name.to_owned());
-        let surplus = self.runners.len().saturating_sub(RUNNERS_KEPT);
+        let surplus = self.runners.len().saturating_sub(MAX_RUNNERS);
         self.runners.drain(..surplus);
     }
 
@@ -157,7 +157,7 @@ impl JobRecord {
         };
         self.service = next;
         self.moments.push(Moment { at, what: what.into() });
-        let surplus = self.moments.len().saturating_sub(MOMENTS_KEPT);
+        let surplus = self.moments.len().saturating_sub(MAX_MOMENTS);
         self.moments.drain(..surplus);
         true
     }
@@ -191,7 +191,7 @@ impl JobRecord {
     /// Returns true if GitHub has created no runner for so long that an operator must know.
     #[must_use]
     pub fn is_refused_for_long(&self, now: DateTime<Utc>) -> bool {
-        self.faults_since.is_some_and(|since| now - since >= REFUSED_FOR_LONG)
+        self.faults_since.is_some_and(|since| now - since >= REFUSAL_TIMEOUT)
     }
 
     /// Returns the number of runners that may still be requested.
@@ -220,7 +220,7 @@ impl JobRecord {
         self.decisions
             .retain(|old| old.decision.delivery != entry.decision.delivery);
         self.decisions.push(entry);
-        let surplus = self.decisions.len().saturating_sub(DECISIONS_KEPT);
+        let surplus = self.decisions.len().saturating_sub(MAX_DECISIONS);
         self.decisions.drain(..surplus);
     }
 
@@ -250,12 +250,12 @@ impl Record for JobRecord {
         let is_over = self.progress == Progress::Completed;
         match (self.is_unfinished(), self.is_of_outsiders()) {
             (true, _) => Keep::Forever,
-            (false, true) if is_over && !self.has_pending() => Keep::Spare(KEPT_OF_OUTSIDERS.min(retention)),
+            (false, true) if is_over && !self.has_pending() => Keep::Spare(RETENTION_OF_OUTSIDERS.min(retention)),
             (false, true) if is_over => Keep::For(retention),
             // The `completed` event may be lost.
-            (false, true) => Keep::For(UNFINISHED_KEPT_OF_OUTSIDERS),
+            (false, true) => Keep::For(UNFINISHED_RETENTION_OF_OUTSIDERS),
             (false, false) if is_over => Keep::For(retention),
-            (false, false) => Keep::For(UNFINISHED_KEPT.max(retention)),
+            (false, false) => Keep::For(UNFINISHED_RETENTION.max(retention)),
         }
     }
 
@@ -265,7 +265,7 @@ impl Record for JobRecord {
         if self.progress != Progress::Completed || !self.is_of_outsiders() || self.has_pending() {
             return self;
         }
-        let surplus = self.decisions.len().saturating_sub(DECISIONS_KEPT_OF_OUTSIDERS);
+        let surplus = self.decisions.len().saturating_sub(MAX_DECISIONS_OF_OUTSIDERS);
         self.is_shrunk |= surplus > 0 || self.decisions.iter().any(Entry::has_facts);
         self.decisions.drain(..surplus);
         self.decisions.iter_mut().for_each(Entry::shrink);
@@ -273,7 +273,7 @@ impl Record for JobRecord {
             // The labels are those of the newest decision.
             earlier.iter_mut().for_each(|entry| entry.decision.job.labels.clear());
         }
-        let surplus = self.moments.len().saturating_sub(MOMENTS_KEPT_OF_OUTSIDERS);
+        let surplus = self.moments.len().saturating_sub(MAX_MOMENTS_OF_OUTSIDERS);
         self.moments.drain(..surplus);
         self
     }
@@ -286,13 +286,13 @@ impl Entry {
 
     fn shrink(&mut self) {
         let short = |text: &mut String| {
-            if let Some((end, _)) = text.char_indices().nth(LONGEST_KEPT_OF_OUTSIDERS) {
+            if let Some((end, _)) = text.char_indices().nth(MAX_TEXT_OF_OUTSIDERS) {
                 text.truncate(end);
             }
         };
         let job = &mut self.decision.job;
         short(&mut job.name);
-        job.labels.truncate(LABELS_KEPT_OF_OUTSIDERS);
+        job.labels.truncate(MAX_LABELS_OF_OUTSIDERS);
         job.labels.iter_mut().for_each(short);
         self.facts = Facts::default();
     }

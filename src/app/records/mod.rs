@@ -21,12 +21,12 @@ mod job;
 mod pin;
 mod run;
 mod runner;
-mod want;
+mod waiting;
 
 pub use access::{Page, Record, all, change, list, load, page, remove, update};
 pub use instance::InstanceRecord;
-pub use job::{Entry, JobRecord, KEPT_OF_OUTSIDERS, Moment};
+pub use job::{Entry, JobRecord, Moment, RETENTION_OF_OUTSIDERS};
 pub use pin::PinRecord;
 pub use run::{RepositoryRecord, RolledBack, RunRecord};
 pub use runner::{Entered, PastRunner, RunnerRecord};
-pub use want::{Holder, Want};
+pub use waiting::{Holder, WaitingRecord};

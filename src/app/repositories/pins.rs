@@ -91,7 +91,7 @@ async fn pin_first(
 }
 
 /// Pins the repository of GitHub's run at first sight.
-pub(in crate::app) async fn see(ctx: &Context, repository: &Repository, facts: &Facts) -> Result<(), Failure> {
+pub(in crate::app) async fn pin_shown(ctx: &Context, repository: &Repository, facts: &Facts) -> Result<(), Failure> {
     let Some(run) = facts.run.known() else { return Ok(()) };
     let (pinned, shown) = (facts.ledger.pinned, run.of());
     if pinned.or(shown) == pinned || pinned.contradict(&shown) {
@@ -101,7 +101,7 @@ pub(in crate::app) async fn see(ctx: &Context, repository: &Repository, facts: &
 }
 
 /// Asks GitHub for the current repository of a name and raises an alert if it is not the pinned one.
-pub(in crate::app) async fn look(ctx: &Context, repository: &Repository) -> Result<Meaning, Failure> {
+pub(in crate::app) async fn check(ctx: &Context, repository: &Repository) -> Result<Meaning, Failure> {
     let name = &repository.name;
     let Some(shown) = ctx.github.repository(name, Purpose::Admit).await? else {
         return Ok(Meaning::Nothing);
@@ -178,7 +178,7 @@ pub async fn watch(ctx: &Context, stop: impl Future<Output = ()>) {
 pub async fn check_all(ctx: &Context) -> bool {
     let mut all = true;
     for repository in &ctx.settings.repositories {
-        if let Err(failure) = look_at(ctx, repository).await {
+        if let Err(failure) = check_one(ctx, repository).await {
             tracing::debug!(repository = %repository.name, %failure, "cannot tell which repository that is");
             all = false;
         }
@@ -186,8 +186,8 @@ pub async fn check_all(ctx: &Context) -> bool {
     all
 }
 
-async fn look_at(ctx: &Context, repository: &Repository) -> Result<(), Failure> {
-    if look(ctx, repository).await? != Meaning::Same {
+async fn check_one(ctx: &Context, repository: &Repository) -> Result<(), Failure> {
+    if check(ctx, repository).await? != Meaning::Same {
         return Ok(());
     }
     // GitHub answers for this name, so it is the current name of the repository, and earlier names no longer matter.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Time that pins are cached. Most ignored deliveries belong to repositories that were never configured.
 const PINS_INTERVAL: TimeDelta = TimeDelta::seconds(10);
 /// Minimum time between two alerts about one repository.
-const TELL_INTERVAL: TimeDelta = TimeDelta::seconds(60);
+const ALERT_INTERVAL: TimeDelta = TimeDelta::seconds(60);
 
 /// Reports renamed repositories.
 pub struct Renamed {
@@ -56,7 +56,7 @@ impl Renamed {
     }
 
     /// Reports an ignored delivery, whose repository name is not configured. A failure loses only this report.
-    pub(in crate::app) async fn heard(&self, ids: RepositoryIds, full_name: &str) {
+    pub(in crate::app) async fn report(&self, ids: RepositoryIds, full_name: &str) {
         let Some(id) = ids.id else { return };
         if let Err(failure) = self.compare(id, full_name).await {
             tracing::warn!(%failure, "cannot tell whether an ignored delivery is of a renamed repository");
@@ -75,7 +75,7 @@ impl Renamed {
         let known_as = self.with(|memory| {
             let name = memory.pins.get(&id).cloned()?;
             let told_at = memory.told_at.get(&id);
-            let is_due = told_at.is_none_or(|at| now - *at >= TELL_INTERVAL);
+            let is_due = told_at.is_none_or(|at| now - *at >= ALERT_INTERVAL);
             is_due.then(|| memory.told_at.insert(id, now));
             is_due.then_some(name)
         });

@@ -1,8 +1,8 @@
-//! Whose an instance name is. It lies in a file, and files are copied: with a snapshot, with the image of a machine. Two
-//! workers of one name would each take the other's runners for what a crash has left, and end them.
+//! The claim on an instance name. The name is stored in a file, and files are copied with snapshots and machine images.
+//! Two workers with one name would each end the runners of the other as leftovers of a crash.
 //!
-//! Hence a worker claims its name in the ledger before it does anything, and is heard of there. A claim goes by what changes
-//! in the ledger and by the ledger's own expiry, so the clocks of machines do not matter.
+//! A worker therefore claims its name in the ledger before any other work, and renews the claim. A claim depends only
+//! on changes in the ledger and on the ledger's own expiry, so the clocks of the machines do not matter.
 
 use crate::app::records::{self, InstanceRecord};
 use crate::ports::{Failure, Ledger};
@@ -10,19 +10,19 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// How long a name stays with a worker that is not heard of.
-const LEASE: Duration = Duration::from_secs(15);
-/// How often a worker is heard of. A copy of it sees within that time that there is another one.
+/// The time after which an unrenewed claim expires.
+const LEASE_TIMEOUT: Duration = Duration::from_secs(15);
+/// The interval of renewals. A copy of a worker is detected within this time.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(3);
-/// How often somebody who waits for a name looks.
+/// The interval at which a waiting worker checks the claim.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What became of a claim.
+/// The result of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claimed {
-    /// The name is ours.
+    /// This worker holds the name.
     Ours,
-    /// A worker elsewhere is alive and goes by it.
+    /// A living worker elsewhere holds the name.
     Elsewhere,
 }
 
@@ -36,18 +36,18 @@ pub struct Claim {
     held: Mutex<Held>,
 }
 
-/// How a claim stands, as far as we know.
+/// The state of a claim as this worker knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Held {
     Not,
-    /// It was written with this beat.
+    /// The claim was written with this beat.
     At(u64),
-    /// It was written with this beat, and perhaps with the next one.
+    /// The claim was written with this beat, and possibly with the next one.
     Perhaps(u64),
 }
 
 impl Claim {
-    /// A claim by this process, which runs at `place`. It holds nothing yet.
+    /// Creates a claim of this process, which runs at `place`. It holds nothing yet.
     #[must_use]
     pub fn new(ledger: Arc<dyn Ledger>, name: &str, place: &str, process: &str) -> Self {
         Self {
@@ -60,17 +60,16 @@ impl Claim {
         }
     }
 
-    /// The name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Takes the name: at once if nobody has it, or whoever ran at the same place had it. If it is somebody else's, waits
-    /// until they are heard of, or are no more.
+    /// Takes the name: at once if it is free or belongs to an earlier process at the same place. Otherwise it waits
+    /// until the holder renews its claim or the claim expires.
     ///
     /// # Errors
-    /// The ledger's failure.
+    /// The failure of the ledger.
     pub async fn take(&self) -> Result<Claimed, Failure> {
         let mut seen: Option<InstanceRecord> = None;
         loop {
@@ -89,28 +88,28 @@ impl Claim {
         }
     }
 
-    /// Whether the name was taken.
+    /// Returns true if this worker holds the name.
     pub async fn is_held(&self) -> bool {
         *self.held.lock().await != Held::Not
     }
 
-    /// Keeps the name. Returns once another worker goes by it: then nothing more is to be done under it.
+    /// Renews the claim. Returns when another worker holds the name; this worker must then stop.
     pub async fn until_lost(&self) {
         loop {
             tokio::time::sleep(self.renewal_interval).await;
             match self.renew().await {
                 Ok(true) => {}
                 Ok(false) => return,
-                // Without the store nobody else can take it.
-                Err(failure) => tracing::debug!(%failure, "cannot renew the claim on instance name {}", self.name),
+                // While the store is unreachable, no other worker can take the name.
+                Err(failure) => tracing::debug!(%failure, "failed to renew the claim on instance name {}", self.name),
             }
         }
     }
 
-    /// Gives the name back, so that it can be taken elsewhere at once.
+    /// Releases the name, so that another worker can take it at once.
     ///
     /// # Errors
-    /// The ledger's failure.
+    /// The failure of the ledger.
     pub async fn release(&self) -> Result<(), Failure> {
         let mut held = self.held.lock().await;
         let found: Option<InstanceRecord> = records::load(self.ledger.as_ref(), &self.name).await?;
@@ -121,11 +120,11 @@ impl Claim {
         Ok(())
     }
 
-    /// False if the record is another one by now.
+    /// Writes the claim over `found`. Returns false if the record has changed since.
     async fn write_over(&self, found: Option<&InstanceRecord>) -> Result<bool, Failure> {
         let mut held = self.held.lock().await;
         let ours = self.record(found.map_or(0, |found| found.beat.wrapping_add(1)));
-        let is_ours = records::update(self.ledger.as_ref(), &self.name, LEASE, |record| {
+        let is_ours = records::update(self.ledger.as_ref(), &self.name, LEASE_TIMEOUT, |record| {
             let is_unchanged = record.as_ref() == found;
             if is_unchanged {
                 *record = Some(ours.clone());
@@ -150,12 +149,12 @@ impl Claim {
         let beat = records::update(
             self.ledger.as_ref(),
             &self.name,
-            LEASE,
+            LEASE_TIMEOUT,
             |record: &mut Option<InstanceRecord>| {
                 let next = match record {
-                    // The store was away for longer than the lease, or has lost it.
+                    // The store was unreachable for longer than the lease, or has lost the record.
                     None => last.wrapping_add(2),
-                    // The beat tells a process from its own copy in the snapshot of a running machine.
+                    // The beat distinguishes a process from its own copy in the snapshot of a running machine.
                     Some(old) if old.process == self.process && old.beat == last => last.wrapping_add(1),
                     Some(old) if old.process == self.process && lost_answer && old.beat == last.wrapping_add(1) => {
                         last.wrapping_add(2)
@@ -188,7 +187,7 @@ mod tests {
     use futures::FutureExt;
     use std::sync::Mutex as StdMutex;
 
-    /// A ledger of one record that is never forgotten unless told to.
+    /// A ledger of one record, which expires only on request.
     #[derive(Default)]
     struct OneRecord(StdMutex<Option<Stored>>);
 
@@ -262,7 +261,7 @@ mod tests {
         let two = claim(&ledger, "there", "2");
         assert_eq!(two.take().await, Ok(Claimed::Ours));
         let three = claim(&ledger, "yonder", "3");
-        // Polled in this order: it has looked when the record expires.
+        // The order of polling matters: the third worker has looked when the record expires.
         let (claimed, ()) = tokio::join!(three.take(), async { ledger.forget() });
         assert_eq!(claimed, Ok(Claimed::Ours));
         two.until_lost().await;

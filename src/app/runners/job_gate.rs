@@ -1,8 +1,8 @@
-//! The job gate: who is at the gate of a runner, and whether they may go on.
+//! The job gate: the check between a runner's start and the first step of its job.
 //!
-//! A job's hook has called and waits; no step of it has run. What it says of itself only tells where to look: which job
-//! is on this runner, GitHub says. That job is decided on anew, whether the runner was made for it or not: a Trusted Pool job
-//! that is admitted right now goes on, and keeps its verdict. Everything else loses the runner with all that is in it.
+//! The hook of the job has called and waits. Its own statements are only hints: GitHub says which job is on this
+//! runner. That job is decided on anew, also if the runner was made for another one. A trusted pool job that is
+//! admitted now passes and keeps its verdict. Any other job loses the runner, and its slot is destroyed.
 
 use super::lifecycle;
 use super::record::{advance_runner, change_runner, note_job};
@@ -29,13 +29,13 @@ use crate::ports::github::{Purpose, RunnerScope};
 /// The result of [`judge`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::app) enum Judged {
-    /// The gate was opened, the runner was ended, or the runner is at no gate any more.
+    /// The gate was opened, the runner was ended, or the runner is no longer at the gate.
     Answered,
     /// GitHub shows no job on the runner yet.
     Unknown,
 }
 
-/// Finds out which job waits at the gate of a runner, and answers.
+/// Finds the job at the gate of a runner, and answers it.
 pub(in crate::app) async fn judge(ctx: &Context, name: &str, hello: &Hello) -> Result<Judged, Failure> {
     let Some(runner) = advance_runner(ctx, name, RunnerEvent::Knocked).await? else {
         return Ok(Judged::Answered);
@@ -55,18 +55,19 @@ pub(in crate::app) async fn judge(ctx: &Context, name: &str, hello: &Hello) -> R
 
 async fn refuse(ctx: &Context, repository: &Repository, runner: &RunnerRecord, job: &Job) -> Result<(), Failure> {
     if job.id == runner.job {
-        // GitHub fails it once its runner is gone: it runs nowhere else.
+        // GitHub fails the job once its runner is gone, so the job runs nowhere else.
         change_job(ctx, job.id, |record| {
             record.progress = record.progress.max(Progress::InProgress)
         })
         .await?;
     }
-    let why = format!("job {} of {} has no right to it", job.id, repository.name);
+    let why = format!("job {} of {} must not use it", job.id, repository.name);
     lifecycle::end(ctx, &runner.name, Outcome::GateRefused, Some(&why)).await
 }
 
 async fn let_through(ctx: &Context, runner: &RunnerRecord, job: &Job, admitted: &Admitted) -> Result<(), Failure> {
-    // On record before it is done: a crash in between opens the gate again, and a theft found later knows of it.
+    // The permission is stored before the gate opens. After a crash in between, the gate opens again, and a theft that
+    // is found later is recognized.
     let now = ctx.clock.now();
     let may_pass = change_runner(ctx, &runner.name, |runner| {
         runner.advance(RunnerEvent::Admitted, now);
@@ -77,7 +78,7 @@ async fn let_through(ctx: &Context, runner: &RunnerRecord, job: &Job, admitted: 
     }
     assignment::start(ctx, runner, job.id, admitted, now).await?;
     open(ctx, runner).await?;
-    // Runners come up here, whatever was wrong before.
+    // A runner has come up, so earlier failures are over.
     for of in [None, Some(&runner.repository)] {
         let key = AlertKey::new(AlertKind::RunnerBootFailure, of);
         ctx.alerts.over(&key, None).await?;
@@ -85,7 +86,7 @@ async fn let_through(ctx: &Context, runner: &RunnerRecord, job: &Job, admitted: 
     Ok(())
 }
 
-/// Opens the gate of a runner whose job was let through.
+/// Opens the gate of a runner whose job has passed.
 pub(in crate::app) async fn open(ctx: &Context, runner: &RunnerRecord) -> Result<(), Failure> {
     let Some(host) = &ctx.host else { return Ok(()) };
     host.open_gate(&SlotId(runner.slot.clone())).await?;
@@ -98,8 +99,8 @@ pub(in crate::app) async fn open(ctx: &Context, runner: &RunnerRecord) -> Result
     Ok(())
 }
 
-/// The job that GitHub shows on a runner: most likely the one it was made for; else one that an event named; else one of
-/// the run that the guest names.
+/// Returns the job that GitHub shows on a runner. The candidates are the job that the runner serves, the job that an
+/// event named, and the jobs of the run that the guest names.
 async fn find<'g>(
     ctx: &'g Context,
     runner: &RunnerRecord,
@@ -137,7 +138,7 @@ async fn find<'g>(
     Ok(jobs.into_iter().find(runs_on).map(|job| (repository, job)))
 }
 
-/// Whether a runner of one scope can be given jobs of the other.
+/// Returns true if GitHub can give a runner of one scope to jobs of the other.
 fn share_runners(one: &RunnerScope, other: &RunnerScope) -> bool {
     match (one, other) {
         (RunnerScope::Organization(one), RunnerScope::Organization(other)) => {
@@ -147,8 +148,8 @@ fn share_runners(one: &RunnerScope, other: &RunnerScope) -> bool {
     }
 }
 
-/// The verdict with which a job may begin on a runner; none when it may not. Everything about it is asked anew, since what
-/// was true when the runner was made need not be true now. What follows for the job is done.
+/// Returns the verdict with which a job may start on a runner, or none if it must not. Every fact is asked anew,
+/// because it can have changed since the runner was made. The actions of the decision are done.
 async fn admit(
     ctx: &Context,
     repository: &Repository,
@@ -179,7 +180,7 @@ async fn admit(
             state: decision.routing.state,
             verdict: decision.routing.verdict,
         })),
-        // GitHub owes an answer: the deadline of the gate decides if it stays owed.
+        // GitHub owes an answer. If it does not come, the gate deadline ends the runner.
         AdmissionVerdict::Hold => {
             let reasons = reason::join(&decision.admission.reasons);
             Err(Failure::Transient(format!(
@@ -191,7 +192,7 @@ async fn admit(
             let told = decision.actions.contains(&Action::Alert(AlertKind::StolenRunner));
             if job.id != runner.made_for && !told {
                 let what = format!(
-                    "runner {} was given to job {}, which may have none",
+                    "GitHub gave runner {} to job {}, which must not have a runner",
                     runner.name, job.id
                 );
                 let key = AlertKey::new(AlertKind::StolenRunner, Some(&repository.name)).caused_by("gate");

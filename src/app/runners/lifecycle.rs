@@ -1,7 +1,7 @@
-//! What becomes of runners of ours: their records advance, and what has ended is removed.
+//! The end of runners.
 //!
-//! A runner's record is there from before GitHub is asked for it until nothing of it is left, and only then becomes a
-//! past one. So whatever a crash leaves behind is found by listing the records.
+//! The record of a runner exists from before the request to GitHub until nothing is left of the runner; then it becomes
+//! a past runner. The list of the records therefore contains everything that a crash can leave behind.
 
 use super::record::change_runner;
 use crate::app::context::Context;
@@ -14,10 +14,10 @@ use crate::domain::slot::SlotId;
 use crate::ports::github::{Deletion, RunnerScope};
 use crate::ports::{Event, Failure};
 
-/// Ends a runner and removes what is left of it. What does not work out now is done by the pool later.
+/// Ends a runner and removes what is left of it. The pool repeats a removal that fails.
 ///
 /// # Errors
-/// The ledger's failure; nothing was ended then.
+/// The failure of the ledger; then the runner has not ended.
 pub(in crate::app) async fn end(
     ctx: &Context,
     name: &str,
@@ -44,26 +44,26 @@ pub(in crate::app) async fn end(
             outcome = what,
             runner = name,
             detail,
-            "runner {name} has ended: {what}"
+            "runner {name} ended: {what}"
         );
         ctx.observer.observe(&Event::RunnerEnded { outcome });
     }
     if let Err(failure) = tear_down(ctx, name).await {
-        tracing::warn!(runner = name, %failure, "something is left of runner {name}");
+        tracing::warn!(runner = name, %failure, "failed to remove runner {name}; the pool tries again");
     }
     ctx.pool.wake();
     Ok(())
 }
 
-/// Removes what is left of a runner that has ended: its environment first, so that nothing runs any more; then its job
-/// may have another one; then GitHub's record.
+/// Removes what is left of an ended runner: first its slot, so that nothing runs any more, then its assignment, so that
+/// its job can receive another runner, then its record at GitHub.
 pub(in crate::app) async fn tear_down(ctx: &Context, name: &str) -> Result<(), Failure> {
     let ledger = ctx.ledger.as_ref();
     let Some(record) = records::load::<RunnerRecord>(ledger, name).await? else {
         return Ok(());
     };
     if record.state != RunnerState::Ended || record.instance != ctx.settings.instance {
-        // The environment is another machine's, and its pool sees the record too.
+        // The slot is on another machine, whose pool also sees the record.
         return Ok(());
     }
     if let Some(host) = &ctx.host {
@@ -91,14 +91,14 @@ async fn remove_from_github(ctx: &Context, record: &RunnerRecord) -> Result<(), 
     let Some(scope) = scope_of(ctx, record) else {
         tracing::warn!(
             runner = name.as_str(),
-            "{} is not configured any more: remove runner {name} at GitHub if it is still there",
+            "{} is no longer configured; remove runner {name} at GitHub if it still exists",
             record.repository
         );
         return Ok(());
     };
     let ids = match record.id {
         Some(id) => vec![id],
-        // Its making was cut short, or its answer lost.
+        // The request was interrupted, or its answer was lost.
         None => {
             let found = ctx.github.runners_named(scope, name).await?;
             found.into_iter().map(|runner| runner.id).collect()
@@ -107,7 +107,7 @@ async fn remove_from_github(ctx: &Context, record: &RunnerRecord) -> Result<(), 
     for id in ids {
         if ctx.github.delete_runner(scope, id).await? == Deletion::Busy {
             return Err(Failure::Transient(format!(
-                "runner {name} is destroyed, and GitHub still shows it busy"
+                "runner {name} is destroyed, but GitHub still shows it as busy"
             )));
         }
     }
@@ -119,7 +119,7 @@ fn scope_of<'a>(ctx: &'a Context, record: &RunnerRecord) -> Option<&'a RunnerSco
     Some(&repository.scope)
 }
 
-/// Raises the alerts of a runner that came to nothing, or of a job that gets none.
+/// Raises the alerts about a failed runner and about a job that receives none.
 async fn report_failure(ctx: &Context, runner: &RunnerRecord, released: Released) -> Result<(), Failure> {
     let Released {
         outcome,
@@ -128,19 +128,19 @@ async fn report_failure(ctx: &Context, runner: &RunnerRecord, released: Released
     } = released;
     let (now, outcome_text, more) = (ctx.clock.now(), outcome.as_str(), runner.more());
     if outcome.is_boot_failure() || gave_up || refused_for_long {
-        let what = format!("runner {} came to nothing: {outcome_text}{more}", runner.name);
+        let what = format!("runner {} failed: {outcome_text}{more}", runner.name);
         let key = AlertKey::new(AlertKind::RunnerBootFailure, Some(&runner.repository));
         let alert = Alert::new(&key, Some(runner.job), &what, now);
         ctx.alerts.raise(alert).await?;
     }
     if gave_up || refused_for_long {
-        // The other alert is over once any runner comes up; this job still has none.
+        // The first alert is over once any runner comes up, but this job still has none.
         let here = if gave_up {
-            "is given up here"
+            "has no attempt left"
         } else {
-            "gets no runner from it"
+            "receives no runner"
         };
-        let what = format!("job {} waits at GitHub, and {here}: {outcome_text}{more}", runner.job);
+        let what = format!("job {} waits at GitHub and {here}: {outcome_text}{more}", runner.job);
         let key = AlertKey::new(AlertKind::JobStuck, Some(&runner.repository));
         let alert = Alert::new(&key, Some(runner.job), &what, now);
         ctx.alerts.raise(alert).await?;

@@ -3,7 +3,7 @@
 //! `jitgate runner list --json` and `/api/v1/runners` show this value. It contains no secret, because the configuration
 //! of a runner is never stored.
 
-use crate::app::records::{self, PastRunner, RunnerRecord, Want};
+use crate::app::records::{self, PastRunner, RunnerRecord, WaitingRecord};
 use crate::domain::ids::{JobId, RepositoryName};
 use crate::domain::runner::RunnerState;
 use crate::ports::{Failure, Ledger};
@@ -12,14 +12,14 @@ use serde::Serialize;
 use std::cmp::Reverse;
 
 /// Default number of runners in one answer.
-pub const LISTED: usize = 50;
+pub const DEFAULT_LIMIT: usize = 50;
 /// Number of past runners in one read.
 const PAGE: usize = 500;
 
 /// A filter of runners.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Asked {
-    /// The states; empty for all. Waiting jobs have none of them.
+pub struct RunnerFilter {
+    /// The states; empty for all. ListedJob jobs have none of them.
     pub states: Vec<RunnerState>,
     pub repository: Option<String>,
     /// Includes past runners.
@@ -30,16 +30,16 @@ pub struct Asked {
 
 /// Runners and waiting jobs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Roster {
+pub struct RunnerList {
     /// The runners, most recently changed first.
-    pub runners: Vec<Listed>,
+    pub runners: Vec<ListedRunner>,
     /// The waiting jobs in the order of their arrival.
-    pub waiting: Vec<Waiting>,
+    pub waiting: Vec<ListedJob>,
 }
 
 /// A runner in the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Listed {
+pub struct ListedRunner {
     #[serde(flatten)]
     pub runner: RunnerRecord,
     /// The time of its current state.
@@ -48,7 +48,7 @@ pub struct Listed {
 
 /// A waiting job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Waiting {
+pub struct ListedJob {
     pub job: JobId,
     pub repository: RepositoryName,
     /// The start of the wait.
@@ -59,13 +59,15 @@ pub struct Waiting {
     pub holder: Option<String>,
 }
 
-impl Asked {
-    fn means(&self, runner: &RunnerRecord) -> bool {
+impl RunnerFilter {
+    fn matches(&self, runner: &RunnerRecord) -> bool {
         (self.states.is_empty() || self.states.contains(&runner.state)) && self.is_of_the_repository(&runner.repository)
     }
 
     fn is_of_the_repository(&self, repository: &RepositoryName) -> bool {
-        self.repository.as_deref().is_none_or(|asked| repository.matches(asked))
+        self.repository
+            .as_deref()
+            .is_none_or(|filter| repository.matches(filter))
     }
 }
 
@@ -73,40 +75,40 @@ impl Asked {
 ///
 /// # Errors
 /// The failure of the ledger.
-pub async fn call(ledger: &dyn Ledger, asked: &Asked) -> Result<Roster, Failure> {
+pub async fn list_runners(ledger: &dyn Ledger, filter: &RunnerFilter) -> Result<RunnerList, Failure> {
     let mut runners: Vec<RunnerRecord> = records::all(ledger).await?;
-    runners.retain(|runner| asked.means(runner));
-    if asked.all || asked.states.contains(&RunnerState::Destroyed) {
+    runners.retain(|runner| filter.matches(runner));
+    if filter.all || filter.states.contains(&RunnerState::Destroyed) {
         let mut after: Option<String> = None;
         loop {
             let (page, next) = records::page::<PastRunner>(ledger, after.as_deref(), PAGE).await?;
             for past in page {
                 let PastRunner(runner) = past?;
-                if asked.means(&runner) {
+                if filter.matches(&runner) {
                     runners.push(runner);
                 }
             }
             // At most two pages of past runners are in memory.
-            keep_newest(&mut runners, asked.limit);
+            keep_newest(&mut runners, filter.limit);
             after = next;
             if after.is_none() {
                 break;
             }
         }
     }
-    keep_newest(&mut runners, asked.limit);
+    keep_newest(&mut runners, filter.limit);
     let mut waiting = Vec::new();
-    if asked.states.is_empty() {
-        let wants: Vec<Want> = records::all(ledger).await?;
-        let wants = wants
+    if filter.states.is_empty() {
+        let waiting_jobs: Vec<WaitingRecord> = records::all(ledger).await?;
+        let waiting_jobs = waiting_jobs
             .into_iter()
-            .filter(|want| asked.is_of_the_repository(&want.repository));
-        waiting.extend(wants.map(Waiting::from));
+            .filter(|waiting| filter.is_of_the_repository(&waiting.repository));
+        waiting.extend(waiting_jobs.map(ListedJob::from));
         waiting.sort_by_key(|waiting| (waiting.since, waiting.job));
-        waiting.truncate(asked.limit);
+        waiting.truncate(filter.limit);
     }
-    Ok(Roster {
-        runners: runners.into_iter().map(Listed::from).collect(),
+    Ok(RunnerList {
+        runners: runners.into_iter().map(ListedRunner::from).collect(),
         waiting,
     })
 }
@@ -119,7 +121,7 @@ fn keep_newest(runners: &mut Vec<RunnerRecord>, limit: usize) {
     runners.truncate(limit);
 }
 
-impl From<RunnerRecord> for Listed {
+impl From<RunnerRecord> for ListedRunner {
     fn from(runner: RunnerRecord) -> Self {
         Self {
             since: runner.since(),
@@ -128,14 +130,14 @@ impl From<RunnerRecord> for Listed {
     }
 }
 
-impl From<Want> for Waiting {
-    fn from(want: Want) -> Self {
+impl From<WaitingRecord> for ListedJob {
+    fn from(waiting: WaitingRecord) -> Self {
         Self {
-            job: want.event.job.id,
-            repository: want.repository,
-            since: want.since,
-            not_before: want.not_before,
-            holder: want.holder.map(|holder| holder.runner),
+            job: waiting.event.job.id,
+            repository: waiting.repository,
+            since: waiting.since,
+            not_before: waiting.not_before,
+            holder: waiting.holder.map(|holder| holder.runner),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Makes one just-in-time runner for one job, in an environment that is there.
+//! Makes one just-in-time runner for one job, in a ready slot.
 //!
-//! The job is decided on again unless that was done a moment ago: what was true when it was queued need not be true when
-//! its turn comes. The name goes into the ledger before the request goes out. A request without an answer is never
-//! repeated: the runner ends, whatever bears its name is removed, and the job's next runner has another name.
+//! The job is decided on again unless that happened a moment ago, because its facts can have changed in the queue. The
+//! name is stored before the request is sent. A request without an answer is never repeated: the runner ends, any
+//! runner at GitHub with its name is removed, and the next runner of the job has another name.
 
 use super::lifecycle;
 use super::record::{advance_runner, change_runner};
@@ -12,7 +12,7 @@ use crate::app::events::process::{Processed, Request, Stage, process_event};
 use crate::app::jobs::assignment::{self, Assigned};
 use crate::app::jobs::record::{change_job, load_job};
 use crate::app::jobs::waiting;
-use crate::app::records::{self, JobRecord, Want};
+use crate::app::records::{self, JobRecord, WaitingRecord};
 use crate::app::repositories::pins::{self, Meaning};
 use crate::app::settings::Repository;
 use crate::domain::admission::AdmissionVerdict;
@@ -28,7 +28,7 @@ use crate::ports::{Event, Failure, RunnerHost};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
-/// Makes a runner for a job that waits, in a slot that is ready.
+/// Makes a runner for a waiting job, in a ready slot.
 pub(in crate::app) async fn serve(
     ctx: &Context,
     host: &dyn RunnerHost,
@@ -36,18 +36,18 @@ pub(in crate::app) async fn serve(
     slot: &SlotId,
 ) -> Result<(), Failure> {
     let ledger = ctx.ledger.as_ref();
-    let Some(want) = records::load::<Want>(ledger, &job.to_string()).await? else {
+    let Some(waiting) = records::load::<WaitingRecord>(ledger, &job.to_string()).await? else {
         return Ok(());
     };
     let (Some(repository), Some(record)) = (
-        ctx.settings.repository(want.repository.as_str()),
+        ctx.settings.repository(waiting.repository.as_str()),
         load_job(ctx, job).await?,
     ) else {
         return waiting::forget(ctx, job).await;
     };
     match record.service {
         Service::Wanted => {}
-        // A crash came between the two records: the job is owed a runner, or nothing.
+        // A crash separated the two records. The decision below shows if the job needs a runner.
         Service::Unwanted => {
             let now = ctx.clock.now();
             change_job(ctx, job, |record| {
@@ -59,19 +59,19 @@ pub(in crate::app) async fn serve(
             return waiting::forget(ctx, job).await;
         }
     }
-    if clear_admission(ctx, repository, &want, &record).await? == Clearance::Withheld {
+    if clear_admission(ctx, repository, &waiting, &record).await? == Clearance::Withheld {
         return Ok(());
     }
     if let Some(until) = ctx.github.jit_not_before() {
-        // A request would be refused, and its name used up for nothing.
-        waiting::change(ctx, job, |want| want.not_before = Some(until)).await?;
+        // GitHub would refuse the request, and the name would be used up.
+        waiting::change(ctx, job, |waiting| waiting.not_before = Some(until)).await?;
         return Ok(());
     }
-    if clear_repository(ctx, repository, &want).await? == Clearance::Withheld {
+    if clear_repository(ctx, repository, &waiting).await? == Clearance::Withheld {
         return Ok(());
     }
-    match assignment::assign(ctx, &want, &record, slot).await? {
-        Assigned::Runner(name) => make(ctx, host, repository, &want, &name, slot).await,
+    match assignment::assign(ctx, &waiting, &record, slot).await? {
+        Assigned::Runner(name) => make(ctx, host, repository, &waiting, &name, slot).await,
         Assigned::Overtaken(name) => lifecycle::end(ctx, &name, Outcome::Cancelled, None).await,
         Assigned::Held => Ok(()),
     }
@@ -81,7 +81,7 @@ pub(in crate::app) async fn serve(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Clearance {
     Granted,
-    /// The job was put off or closed.
+    /// The job was delayed or closed.
     Withheld,
 }
 
@@ -89,33 +89,36 @@ enum Clearance {
 async fn clear_admission(
     ctx: &Context,
     repository: &Repository,
-    want: &Want,
+    waiting: &WaitingRecord,
     record: &JobRecord,
 ) -> Result<Clearance, Failure> {
-    let job = want.event.job.id;
+    let job = waiting.event.job.id;
     let fresh = |decision: &Decision| {
         let age = ctx.clock.now() - decision.decided_at;
         decision.actions.contains(&Action::Provision) && age < PULLS_AT_ADMISSION
     };
-    if record.entry(&want.delivery).is_some_and(|entry| fresh(&entry.decision)) {
+    if record
+        .entry(&waiting.delivery)
+        .is_some_and(|entry| fresh(&entry.decision))
+    {
         return Ok(Clearance::Granted);
     }
     let request = Request {
-        delivery: &want.delivery,
-        received_at: want.received_at,
-        attempts: want.tries,
+        delivery: &waiting.delivery,
+        received_at: waiting.received_at,
+        attempts: waiting.tries,
         stage: Stage::Provision,
     };
-    let Processed { decision, not_before } = process_event(ctx, &request, repository, &want.event).await?;
+    let Processed { decision, not_before } = process_event(ctx, &request, repository, &waiting.event).await?;
     match decision.admission.verdict {
         AdmissionVerdict::Admit => {
-            waiting::change(ctx, job, |want| want.tries = 0).await?;
+            waiting::change(ctx, job, |waiting| waiting.tries = 0).await?;
             return Ok(Clearance::Granted);
         }
-        // The pool sees for itself when that is over.
+        // The pool checks the quarantine itself.
         AdmissionVerdict::Hold if decision.admission.reasons == [Reason::Quarantined] => {}
         AdmissionVerdict::Hold => {
-            let next = ctx.clock.now() + backoff(want.tries, 0.0);
+            let next = ctx.clock.now() + backoff(waiting.tries, 0.0);
             waiting::put_off(ctx, job, not_before.map_or(next, |until| until.max(next))).await?;
         }
         AdmissionVerdict::Deny | AdmissionVerdict::None => {
@@ -126,27 +129,31 @@ async fn clear_admission(
     Ok(Clearance::Withheld)
 }
 
-/// Checks that the name still means the pinned repository, by GitHub's word of this moment: the request for a runner goes to
-/// the owner of the name.
-async fn clear_repository(ctx: &Context, repository: &Repository, want: &Want) -> Result<Clearance, Failure> {
-    let job = want.event.job.id;
-    let until = match pins::look(ctx, repository).await {
+/// Checks that the name still belongs to the pinned repository, by the current answer of GitHub: the request for a
+/// runner goes to the owner of the name.
+async fn clear_repository(
+    ctx: &Context,
+    repository: &Repository,
+    waiting: &WaitingRecord,
+) -> Result<Clearance, Failure> {
+    let job = waiting.event.job.id;
+    let until = match pins::check(ctx, repository).await {
         Ok(Meaning::Same) => return Ok(Clearance::Granted),
         Ok(Meaning::Changed) => {
             assignment::close(ctx, job, &format!("gets no runner: {}", Reason::RepositoryChanged)).await?;
             return Ok(Clearance::Withheld);
         }
         Ok(Meaning::Nothing) => {
-            tracing::warn!(job = job.0, "GitHub shows no repository {}", repository.name);
+            tracing::warn!(job = job.0, "GitHub does not know repository {}", repository.name);
             None
         }
         Err(Failure::RateLimited { until, .. }) => Some(until),
         Err(failure) => {
-            tracing::warn!(job = job.0, %failure, "GitHub does not say which repository {} is", repository.name);
+            tracing::warn!(job = job.0, %failure, "failed to identify repository {}", repository.name);
             None
         }
     };
-    let next = ctx.clock.now() + backoff(want.tries, 0.0);
+    let next = ctx.clock.now() + backoff(waiting.tries, 0.0);
     waiting::put_off(ctx, job, until.map_or(next, |until| until.max(next))).await?;
     Ok(Clearance::Withheld)
 }
@@ -155,11 +162,11 @@ async fn make(
     ctx: &Context,
     host: &dyn RunnerHost,
     repository: &Repository,
-    want: &Want,
+    waiting: &WaitingRecord,
     name: &str,
     slot: &SlotId,
 ) -> Result<(), Failure> {
-    let job = &want.event.job;
+    let job = &waiting.event.job;
     let request = JitRequest {
         name: name.to_owned(),
         runner_group_id: repository.runner_group_id,
@@ -172,12 +179,13 @@ async fn make(
     match answer {
         Ok(JitOutcome::Made(runner)) => start(ctx, host, repository, job.id, name, slot, runner).await,
         Ok(JitOutcome::NameTaken) => lifecycle::end(ctx, name, Outcome::NameTaken, None).await,
-        // Asked for again, after the same waits as when there is no answer: a refusal can pass, or be put right by a person.
+        // A refusal can pass, or a person can correct its cause, so the request is repeated after the same delays as a
+        // lost answer.
         Ok(JitOutcome::Refused(why)) | Err(Failure::Permanent(why)) => {
             tracing::warn!(
                 job = job.id.0,
                 why,
-                "GitHub makes no runner for job {}: it is asked again",
+                "GitHub refused a runner for job {}; the request is repeated",
                 job.id
             );
             lifecycle::end(ctx, name, Outcome::Refused, Some(&why)).await
@@ -194,8 +202,8 @@ async fn make(
 
 async fn put_off(ctx: &Context, job: JobId, until: DateTime<Utc>) -> Result<(), Failure> {
     let latest = ctx.clock.now() + TimeDelta::hours(1);
-    waiting::change(ctx, job, |want| {
-        want.not_before = want.not_before.max(Some(until.min(latest)));
+    waiting::change(ctx, job, |waiting| {
+        waiting.not_before = waiting.not_before.max(Some(until.min(latest)));
     })
     .await?;
     Ok(())
@@ -219,12 +227,12 @@ async fn start(
         record.state.is_alive()
     });
     if is_alive.await? != Some(true) {
-        // The job was cancelled meanwhile, and nothing of its runner was there yet to be removed.
+        // The job was cancelled meanwhile, when its runner could not be removed yet.
         ctx.github.delete_runner(&repository.scope, id).await?;
         return lifecycle::tear_down(ctx, name).await;
     }
     if let Err(failure) = host.claim(slot, name, config).await {
-        // A machine that is short of something for a moment takes no attempt from the job.
+        // A machine with a temporary shortage costs the job no attempt.
         let outcome = match failure {
             Failure::Permanent(_) => Outcome::BootFailed,
             Failure::Transient(_) | Failure::RateLimited { .. } => Outcome::Lost,

@@ -8,10 +8,10 @@ use crate::domain::ids::JobId;
 use crate::domain::runner::{RunnerEvent, RunnerState};
 use crate::ports::{Event, Failure, Ledger};
 
-/// A runner by its name, also one of which nothing is left.
+/// Returns a runner by its name, including destroyed runners.
 ///
 /// # Errors
-/// The ledger's failure.
+/// The failure of the ledger.
 pub async fn load_runner(ledger: &dyn Ledger, name: &str) -> Result<Option<RunnerRecord>, Failure> {
     if let Some(runner) = records::load(ledger, name).await? {
         return Ok(Some(runner));
@@ -20,7 +20,8 @@ pub async fn load_runner(ledger: &dyn Ledger, name: &str) -> Result<Option<Runne
     Ok(past.map(|past| past.0))
 }
 
-/// The runner of ours that an event speaks of. A name can be anybody's; GitHub's id has to fit too, where it is known.
+/// Returns our runner in an event. Other runners can have the same name, so GitHub's id must also match, where it is
+/// known.
 pub(in crate::app) async fn runner_of_event(
     ctx: &Context,
     runner: &event::JobRunner,
@@ -29,7 +30,7 @@ pub(in crate::app) async fn runner_of_event(
     Ok(known.filter(|known| known.id.is_none_or(|id| id == runner.id)))
 }
 
-/// Changes the record of a runner that is not destroyed and returns the value of `change`, or none if there is no such
+/// Changes the record of a runner that is not destroyed. Returns the value of `change`, or none if there is no such
 /// runner. The first change that shows a job on the runner is its pick-up.
 pub(in crate::app) async fn change_runner<T>(
     ctx: &Context,
@@ -66,7 +67,7 @@ pub(in crate::app) async fn advance_runner(
     .await
 }
 
-/// Notes the job that GitHub gave a runner to.
+/// Records the job that GitHub gave a runner to.
 pub(in crate::app) async fn note_job(ctx: &Context, runner: &event::JobRunner, job: JobId) -> Result<(), Failure> {
     let now = ctx.clock.now();
     change_runner(ctx, &runner.name, |record| {
@@ -81,7 +82,7 @@ pub(in crate::app) async fn note_job(ctx: &Context, runner: &event::JobRunner, j
     Ok(())
 }
 
-/// Notes that GitHub shows some job on a runner.
+/// Records that GitHub shows an unknown job on a runner.
 pub(in crate::app) async fn note_busy(ctx: &Context, name: &str) -> Result<(), Failure> {
     let now = ctx.clock.now();
     change_runner(ctx, name, |record| {

@@ -8,7 +8,7 @@ use super::record::{note_busy, note_job};
 use super::{lifecycle, ungated};
 use crate::app::context::Context;
 use crate::app::jobs::{assignment, waiting};
-use crate::app::records::{Holder, RunnerRecord, Want};
+use crate::app::records::{Holder, RunnerRecord, WaitingRecord};
 use crate::app::settings::Repository;
 use crate::domain::event::{JobRunner, JobStatus};
 use crate::domain::runner::{Outcome, is_job_and_attempt, runners_of};
@@ -57,7 +57,7 @@ fn scopes(ctx: &Context) -> Vec<RunnerScope> {
 async fn sweep_scope(ctx: &Context, scope: &RunnerScope, ours: &str, swept: &mut Swept) -> Result<(), Failure> {
     let mut busy = None;
     let listed = ctx.github.runners(scope).await?;
-    ungated::tell(ctx, scope, &listed, ours).await?;
+    ungated::report(ctx, scope, &listed, ours).await?;
     for runner in listed {
         if !runner.name.strip_prefix(ours).is_some_and(is_job_and_attempt) {
             continue;
@@ -120,9 +120,9 @@ async fn is_taken(ctx: &Context, repository: &Repository, runner: &RunnerRecord)
 
 /// Handles a job whose runner another instance does not start, perhaps because that instance has ended. If GitHub shows
 /// that the job still waits, any worker can create another runner for it. The first runner stays with its instance.
-pub(in crate::app) async fn take_over(ctx: &Context, want: &Want, holder: &Holder) -> Result<(), Failure> {
-    let job = want.event.job.id;
-    let Some(repository) = ctx.settings.repository(want.repository.as_str()) else {
+pub(in crate::app) async fn take_over(ctx: &Context, waiting: &WaitingRecord, holder: &Holder) -> Result<(), Failure> {
+    let job = waiting.event.job.id;
+    let Some(repository) = ctx.settings.repository(waiting.repository.as_str()) else {
         return Ok(());
     };
     let now = ctx.clock.now();
@@ -138,8 +138,8 @@ pub(in crate::app) async fn take_over(ctx: &Context, want: &Want, holder: &Holde
         }
         Some(JobStatus::InProgress) if on.is_some_and(|on| on.name == holder.runner) => {
             // The runner is alive, and only its instance can open its job gate.
-            waiting::change(ctx, job, |want| {
-                if let Some(held) = want.holder.as_mut().filter(|held| *held == holder) {
+            waiting::change(ctx, job, |waiting| {
+                if let Some(held) = waiting.holder.as_mut().filter(|held| *held == holder) {
                     held.since = now;
                 }
             })

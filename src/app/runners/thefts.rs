@@ -2,7 +2,7 @@
 //!
 //! The job gate stops every theft, but each costs a runner, and outsiders can queue any number of jobs. From the third
 //! consecutive theft on, the runner group therefore creates no runner for a pause, which doubles after each further
-//! theft up to a limit. Pauses hold one job for [`MAX_HELD`] in total; a theft after that holds it for the shortest
+//! theft up to a limit. Pauses hold one job for [`MAX_HELD_PAUSES`] in total; a theft after that holds it for the shortest
 //! pause only. An outsider can thus slow trusted jobs down, but can neither starve them nor use up runners at will (ADR
 //! 0018).
 //!
@@ -18,11 +18,11 @@ const MAX_THEFTS: u32 = 3;
 /// Maximum number of doublings: the longest pause is 16 times the shortest.
 const MAX_DOUBLINGS: u32 = 4;
 /// Maximum total hold of one job by pauses, in multiples of the shortest pause, from its arrival.
-pub(in crate::app) const MAX_HELD: i32 = 30;
+pub(in crate::app) const MAX_HELD_PAUSES: i32 = 30;
 /// Maximum time between consecutive thefts.
-const APART_INTERVAL: TimeDelta = TimeDelta::hours(1);
+const STREAK_TIMEOUT: TimeDelta = TimeDelta::hours(1);
 /// The shortest pause if quarantine is off.
-const SHORTEST_DELAY: TimeDelta = TimeDelta::seconds(1);
+const MIN_PAUSE: TimeDelta = TimeDelta::seconds(1);
 /// Number of stolen runners that are remembered by name, so that none counts twice.
 const MAX_REMEMBERED: usize = 64;
 
@@ -73,7 +73,7 @@ impl Thefts {
             return false;
         }
         let last = self.last_at.max(self.pause.map(|pause| pause.until));
-        if last.is_some_and(|last| now - last > APART_INTERVAL) {
+        if last.is_some_and(|last| now - last > STREAK_TIMEOUT) {
             *self = Self::default();
         }
         self.runners.push(runner.to_owned());
@@ -101,13 +101,13 @@ impl Thefts {
         let pause = self.pause?;
         let shortest = shortest(waiter.at_most);
         let last = self.last_at.unwrap_or(pause.since);
-        let at_most = (waiter.since + shortest * MAX_HELD).max(last + shortest);
+        let at_most = (waiter.since + shortest * MAX_HELD_PAUSES).max(last + shortest);
         Some(pause.until.min(at_most))
     }
 }
 
 pub(in crate::app) fn shortest(quarantine: TimeDelta) -> TimeDelta {
-    quarantine.max(SHORTEST_DELAY)
+    quarantine.max(MIN_PAUSE)
 }
 
 #[cfg(test)]

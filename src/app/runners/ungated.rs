@@ -29,7 +29,7 @@ pub(in crate::app) fn is_listed(known: &GlobSet, runner: &GitHubRunner) -> bool 
 
 /// Raises an alert about the unknown runners in a scope, once for each set of them, and ends it when there are none.
 /// Records that begin with `ours` and are in no ledger are removed by the sweep.
-pub(in crate::app) async fn tell(
+pub(in crate::app) async fn report(
     ctx: &Context,
     scope: &RunnerScope,
     listed: &[GitHubRunner],

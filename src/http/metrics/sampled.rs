@@ -3,7 +3,7 @@
 
 use super::counted::Metrics;
 use super::exposition::{CONTENT_TYPE, text};
-use crate::app::records::{RunnerRecord, Want};
+use crate::app::records::{RunnerRecord, WaitingRecord};
 use crate::app::{Context, records};
 use crate::domain::alert::{Alert, AlertState, Severity};
 use crate::domain::runner::RunnerState;
@@ -101,10 +101,10 @@ async fn sample_runners(ctx: &Context, registry: &mut Registry) {
     let ledger = ctx.ledger.as_ref();
     let found = async {
         let runners: Vec<RunnerRecord> = records::all(ledger).await?;
-        let wants: Vec<Want> = records::all(ledger).await?;
-        Ok::<_, Failure>((runners, wants))
+        let waiting_jobs: Vec<WaitingRecord> = records::all(ledger).await?;
+        Ok::<_, Failure>((runners, waiting_jobs))
     };
-    let (runners, wants) = match found.await {
+    let (runners, waiting_jobs) = match found.await {
         Ok(found) => found,
         Err(failure) => return tracing::warn!(%failure, "the scrape omits the runners"),
     };
@@ -112,7 +112,10 @@ async fn sample_runners(ctx: &Context, registry: &mut Registry) {
     let count = |state: &'static str, count: usize| {
         counts.get_or_create(&StateLabels { state }).set(count as u64);
     };
-    count(WANTED, wants.iter().filter(|want| want.holder.is_none()).count());
+    count(
+        WANTED,
+        waiting_jobs.iter().filter(|waiting| waiting.holder.is_none()).count(),
+    );
     // A destroyed runner is not counted.
     for state in RunnerState::ALL
         .into_iter()

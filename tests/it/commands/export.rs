@@ -4,7 +4,7 @@ use super::stage::{ADMIN_TOKEN, Answer, SECRET, Stage, TOKEN};
 use serde_json::{Value, json};
 use std::fs;
 
-/// A token somebody put where everybody can read it.
+/// A token in a public place.
 const LEAKED: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
 
 /// Exports a delivery and plays it; gives the fixture and what the replay said.

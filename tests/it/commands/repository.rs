@@ -104,7 +104,7 @@ async fn whoever_takes_over_a_name_is_served_only_after_a_person_has_accepted_it
     assert_eq!(minted().await, 2);
     assert_eq!(stage.jitgate(&["verify"]).code, 0);
 
-    // Without --by it is whoever is logged in, and without --repo the only one there is.
+    // Without --by it is the login name, and without --repo the only configured repository.
     taken_over(&stage, 4343, 52, 503).await;
     let answer = accept(&stage, &["--why", "once more"]);
     assert_eq!(answer.code, 0, "{}", answer.err);

@@ -163,7 +163,7 @@ impl Stage {
         self.post(guid, payload.expect("a payload").to_string()).await;
     }
 
-    /// Delivers something signed that nobody can work on: its run has no name to look it up by.
+    /// Delivers a signed event that no worker can process: its run has no branch name.
     pub(crate) async fn post(&self, guid: &str, body: String) {
         assert_eq!(self.status_of(guid, body).await, 202);
     }

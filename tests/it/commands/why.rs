@@ -81,7 +81,7 @@ async fn what_happened_is_told_in_order_from_the_first_event_to_the_end_of_the_r
         "waits for a runner",
         "runner chem-jit-commands-101-1 is made",
         "runner chem-jit-commands-101-1 is known to GitHub, id ",
-        "runner chem-jit-commands-101-1 starts in its environment",
+        "runner chem-jit-commands-101-1 starts in its slot",
         "runner chem-jit-commands-101-1 has a job at its gate",
         "let through the gate of runner chem-jit-commands-101-1",
         "runner chem-jit-commands-101-1 opens its gate",
@@ -114,7 +114,7 @@ async fn a_job_that_waits_says_what_for() {
     let told = stage.jitgate(&["why", "205"]);
     for part in [
         "service    wanted",
-        "waits for  a free slot; all slots are in use, since ",
+        "waits for  a free slot (all are in use), since ",
         "decided: trusted, routing correct, admission hold (at-capacity); retry",
         "waits for a runner",
     ] {

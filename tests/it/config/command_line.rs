@@ -93,7 +93,7 @@ fn a_reader_that_went_away_is_no_error() {
     }
 }
 
-/// A pipe that nobody reads any more.
+/// A pipe without a reader.
 fn closed_pipe() -> Stdio {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);

@@ -168,7 +168,7 @@ fn a_secret_that_kubernetes_mounts_for_our_group_is_taken() {
     let place = Place::with("");
     let toml = format!("[webhook]\nsecret_files = ['{}']", place.path("secret").display());
     place.file("jitgate.toml", &toml, 0o600);
-    // Where everybody can reach it.
+    // In a directory that every user can reach.
     fs::copy(env!("CARGO_BIN_EXE_jitgate"), place.path("jitgate")).expect("a copy");
     for (mode, owner, group, taken) in [
         (0o440, 0, 2000, true),

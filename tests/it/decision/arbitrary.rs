@@ -257,7 +257,7 @@ prop_compose! {
         let event = JobEvent { action, repository: "octo/chem".to_owned(), ids: Default::default(), job };
         let mut truth = truth;
         if truth.run.known().is_some_and(|run| run.head_branch.is_none() || run.head_repository.is_none()) {
-            // Nobody can look them up.
+            // They cannot be looked up.
             truth.pulls = Fact::Gone;
         }
         World { event, truth, policy, received_at: received_at.unwrap_or(noon()), forged }

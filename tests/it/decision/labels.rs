@@ -33,7 +33,7 @@ fn labels_are_classed_by_what_they_could_reach() {
         (&["chem-trusted-pr", "chem-run-7x"], Reachable),
         (&["chem-trusted-pr", "chem-run-70"], Reachable),
         (&["chem-trusted-pr", "chem-run-7 "], Reachable),
-        // Foreign: somebody else's runners.
+        // Foreign: runners of others.
         (&["self-hosted", "gpu"], Foreign),
         (&["chem-trusted-pr", "gpu"], Foreign),
         (&["self-hosted", "linux", "x64", "chem-trusted-pr", ""], Foreign),

@@ -369,7 +369,7 @@ fn a_private_member_is_refused_without_a_rollback() {
             .insert("ann".to_owned(), Fact::Known(Permission::Read));
     });
     assert!(stranger.decide().actions.contains(&Action::Rollback));
-    // And while nobody knows, nobody is accused.
+    // An unknown permission accuses no person.
     let unknown = world.with(|w| w.truth.permissions.clear());
     contained(&unknown.decide());
     assert!(unknown.decide().actions.contains(&Action::Retry));
@@ -394,7 +394,7 @@ fn an_invitee_with_read_access_is_not_held_against_routing() {
 
 #[test]
 fn being_known_here_does_not_excuse_a_fork() {
-    // A fork is untrusted whoever made it, so its association is beside the point.
+    // A fork is untrusted independent of its author, so the association does not matter.
     let world = World::fork().with(|w| {
         w.truth
             .permissions
@@ -447,7 +447,8 @@ fn a_signed_body_replayed_a_day_later_does_nothing() {
 
 #[test]
 fn a_job_cancelled_before_it_was_placed_says_nothing() {
-    // A push cancels the run before it; its later jobs end without labels, without a runner, and without anybody's fault.
+    // A push cancels the previous run. The later jobs of that run end without labels and without a runner, which is no
+    // fault.
     for world in [World::fork(), World::trusted()] {
         assert_eq!(all_actions(&world.labels(&[]).completed("cancelled").decide()), []);
     }

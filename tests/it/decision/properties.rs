@@ -262,9 +262,9 @@ proptest! {
             prop_assert!(asked.len() <= 2, "asked on without a run: {:?}", asked);
         }
         let from_asked = world.decide_on(&facts);
-        // Where something else refuses, nobody looks at the job itself any more.
+        // A refusal makes the question about the live job unnecessary.
         let from_all = world.decide_on(&Facts { live_job: facts.live_job.clone(), ..world.truth.clone() });
-        // And while a runner could not be made anyway, nobody asks who is entitled to it.
+        // While no runner can be created, no question about permissions is asked.
         let held = world.truth.ledger.quarantined || world.truth.ledger.at_capacity;
         if !held && knows_everything(&world.truth) && from_all.trust.verdict != Trust::Unknown {
             prop_assert_eq!(from_asked.trust.verdict, from_all.trust.verdict);

@@ -207,7 +207,7 @@ fn admission_says_what_it_waits_for() {
             World::fork().with(|w| w.truth.pulls = Fact::Failed(Cause::OverBudget)),
             &["over-budget"],
         ),
-        // A user whom GitHub does not find right after the event is asked for again.
+        // A user that GitHub does not find right after the event is asked for again.
         (
             trusted()
                 .with(|w| {
@@ -303,7 +303,7 @@ fn an_exempt_bot_needs_no_permission_and_still_an_association() {
         .clone()
         .with(|w| "NONE".clone_into(&mut w.pulls()[0].author_association));
     assert_eq!(codes(&stranger.decide().trust.reasons), ["association:NONE"]);
-    // The name alone makes nobody a bot: a person of that name is asked for a permission.
+    // The name alone does not make a bot: a person with that name needs a permission.
     let person = World::trusted().with(|w| w.policy.trust.allow_bots = vec![allowed("mallory")]);
     let person = person.with(|w| w.run().triggering_actor = Some(user("mallory")));
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Whom the adapter speaks as: JWT, installations, tokens, and what becomes of a 401.
+//! The credentials of the adapter: JWT, installations, tokens, and the handling of a 401.
 
 use super::scripted::{
     Asked, KEY, ManualClock, Scripted, adapter, app, hasty_adapter, json, repository, run_body, settings, token,

@@ -6,7 +6,7 @@ use crate::support::sink::RecordingSink;
 use futures::future::join_all;
 use jitgate::adapters::clock::SystemClock;
 use jitgate::app::Alerts;
-use jitgate::app::alerts::Asked;
+use jitgate::app::alerts::AlertFilter;
 use jitgate::domain::alert::{Alert, AlertKey, AlertKind, Pace};
 use jitgate::ports::Clock;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ async fn workers_that_share_a_server_lose_no_alert_and_dispatch_each_once() {
     let expected: Vec<(String, u64)> = (0..10).map(|n| (format!("-/stolen-runner/author-{n}"), 3)).collect();
     assert_eq!(received, expected);
     let listed = workers[0]
-        .list(&Asked::default(), 100)
+        .list(&AlertFilter::default(), 100)
         .await
         .expect("the store answers");
     assert!(listed.iter().all(|alert| alert.count == 3), "{listed:#?}");

@@ -1,4 +1,4 @@
-//! More jobs than environments.
+//! More jobs than slots.
 
 use super::stage::{Stage, needs};
 use crate::support::gate::Settings;

@@ -225,7 +225,7 @@ fn borrowed(settings: &[(String, String)]) -> Vec<(&str, &str)> {
 }
 
 /// Command lines of processes that work in a folder or below: it is on their command line, or among their mounts, which
-/// is how whatever is inside an environment is known.
+/// is how processes in a slot are found.
 fn processes_in(folder: &str) -> Vec<String> {
     let listed = fs::read_dir("/proc").expect("a list of processes");
     let read = |pid: &str, what: &str| {

@@ -94,7 +94,7 @@ async fn runners_that_nobody_knows_are_told_of_and_none_is_removed() {
         .gate
         .ask_until("/api/v1/alerts?state=open", told(one.to_owned()))
         .await;
-    // A name can be anybody's: the id tells it from jitgate's own.
+    // Anyone can use a name. The id distinguishes the runner from jitgate's own.
     let namesake = json!([{"id": 907, "name": ours, "labels": ["x64"], "status": "offline"}]);
     stage
         .github

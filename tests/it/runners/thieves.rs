@@ -1,4 +1,4 @@
-//! A JIT runner is bound to no job: whoever asks for its labels can be given it. The job gate is what stops a thief.
+//! A JIT runner is bound to no job: GitHub can give it to any job with its labels. The job gate stops a thief.
 
 use super::stage::{RUNNER_PROGRAM, Stage, needs, world};
 use crate::support::gate::Settings;

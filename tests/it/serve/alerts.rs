@@ -15,7 +15,7 @@ use tokio::time::Instant;
 const WEBHOOK_SECRET: &str = "what gate and receiver share";
 const OUTSIDER_ON_SELF_HOSTED: &str = "untrusted-on-self-hosted";
 
-/// What an outsider would call things: ends lines, steers terminals, mentions everybody, links, formats, reorders, hides.
+/// Names by an outsider: they end lines, control terminals, mention users, link, format, reorder and hide text.
 const HOSTILE: &str = "x\r\n<!channel> @here <@U1|a> [b](https://evil.example) *c* _d_ ~e~ `f` :g: # h\u{1b}[2J\u{202e}\
                        \u{200b}\u{85}\u{2028}<script>i</script>&amp;$(j)${k}";
 

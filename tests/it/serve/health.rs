@@ -1,4 +1,4 @@
-//! Health checks: those who ask often cost nobody anything, and every way to ask is answered.
+//! Health checks: frequent requests cost nothing, and every kind of request is answered.
 
 use super::outage::Hanging;
 use crate::support::gate::{Gate, often, read};

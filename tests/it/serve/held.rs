@@ -1,4 +1,5 @@
-//! Ports that the service manager holds: nobody else listens there while the gate restarts, and what comes meanwhile waits.
+//! Ports that the service manager holds: no other process can listen there while jitgate restarts, and requests wait
+//! meanwhile.
 
 use super::outage::Hanging;
 use super::wire::{Wire, delivery};

@@ -35,7 +35,7 @@ impl Drop for Hanging {
     }
 }
 
-/// A port that nobody listens on.
+/// A port without a listener.
 async fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     format!("http://{}", listener.local_addr().expect("its address"))

@@ -101,7 +101,7 @@ async fn a_planted_draft_of_the_token_is_not_written_through() {
     let said = ended(&mut place.start_after(open, &["serve"], &[])).await;
     assert!(said.contains(".new can be opened by others"), "{said}");
     assert!(!place.path("jitgate-state/admin-token").exists());
-    // What a process of the same id left, when it was killed, is in nobody's way.
+    // The remains of a killed process with the same id do not matter.
     let place = Place::new();
     fs::create_dir(place.path("jitgate-state")).expect("a folder");
     fs::set_permissions(place.path("jitgate-state"), Permissions::from_mode(0o700)).expect("a mode");

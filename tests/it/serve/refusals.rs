@@ -1,4 +1,5 @@
-//! What the ingress refuses, in the order the contract gives: whoever breaks several rules hears of the first.
+//! The refusals of the ingress, in the order of the contract: a request that breaks several rules is refused by the
+//! first.
 
 use super::outage::Hanging;
 use super::wire::{Wire, head};

@@ -184,7 +184,7 @@ pub(super) async fn of_spare_records_those_go_first_that_were_changed_longest_ag
     }
     for id in 0..10 {
         write(id, spare).await;
-        // Somebody needs it again: it is none of the spare ones now.
+        // The record is needed again, so it is not a spare one now.
         write(id + 500, spare).await;
         write(id + 500, Keep::Forever).await;
     }

@@ -101,7 +101,7 @@ impl Drop for Receiver {
 }
 
 fn reply(status: u16) -> String {
-    // Whoever follows it goes astray.
+    // A client that follows the redirect fails.
     let location = if status == 302 { "Location: /elsewhere\r\n" } else { "" };
     format!("HTTP/1.1 {status} Whatever\r\n{location}Content-Length: 0\r\n\r\n")
 }

@@ -29,7 +29,7 @@ impl Server {
     pub(crate) fn start(options: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
-        // Somebody else may have taken the port meanwhile.
+        // Another process may have taken the port meanwhile.
         let ports = std::iter::repeat_with(Self::free_port).take(10);
         let started = ports.filter_map(|port| Some((port, spawn(port, &directory, &options)?)));
         let (port, process) = { started }.next().expect("it starts with these options");
@@ -41,8 +41,8 @@ impl Server {
         }
     }
 
-    /// A port that nobody uses, and that the system gives to nobody who connects: while a server is down, whoever looks for
-    /// it could get its port as his own.
+    /// Returns a free port outside of the range that the system assigns to clients: while a server is down, a client
+    /// that looks for it could otherwise get its port and connect to itself.
     pub(crate) fn free_port() -> u16 {
         let random = std::iter::repeat_with(|| RandomState::new().build_hasher().finish());
         let mut ports = random.map(|number| PORTS.start + u16::try_from(number % PORTS.len() as u64).expect("small"));
@@ -178,7 +178,7 @@ fn spawn(port: u16, directory: &TempDir, options: &[String]) -> Option<Child> {
     let log = process.stdout.take().expect("its log");
     let mut lines = BufReader::new(log).lines().map_while(Result::ok);
     if lines.any(|line| line.contains("Ready to accept connections")) {
-        // Somebody has to read on, or it stops when the pipe is full.
+        // The output must be read, because the server stops when the pipe is full.
         std::thread::spawn(move || lines.for_each(drop));
         return Some(process);
     }

@@ -238,7 +238,7 @@ impl World {
         Self::fork().with(|w| w.truth.changes_workflows = Fact::Known(true))
     }
 
-    /// Ann has pushed to `main`; somebody wrote the pool's labels into a workflow for pushes.
+    /// Ann has pushed to `main`, and a workflow for pushes uses the labels of the pool.
     pub(crate) fn push() -> Self {
         Self::trusted().with(|w| w.run().event = "push".to_owned())
     }
@@ -399,7 +399,7 @@ impl World {
     }
 }
 
-/// Nobody who is asked answers "not asked".
+/// An answer is never "not asked".
 fn told<T: Clone>(fact: &Fact<T>) -> Fact<T> {
     if fact.is_unasked() { unanswered() } else { fact.clone() }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// An admitted job that has not started yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Want {
+pub struct WaitingRecord {
     /// The event that asks for a runner. It is decided again when a slot is free.
     pub event: JobEvent,
     pub delivery: DeliveryId,
@@ -34,7 +34,7 @@ pub struct Holder {
     pub since: DateTime<Utc>,
 }
 
-impl Record for Want {
+impl Record for WaitingRecord {
     const KIND: Kind = Kind::Want;
     fn is_unfinished(&self) -> bool {
         true
