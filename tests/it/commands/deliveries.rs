@@ -79,7 +79,7 @@ async fn a_delivery_is_shown_with_what_was_decided() {
 
     let unknown = stage.jitgate(&["delivery", "show", "guid-9"]);
     assert_eq!(unknown.code, 1);
-    assert!(unknown.err.contains("no delivery guid-9 is known"), "{}", unknown.err);
+    assert!(unknown.err.contains("delivery guid-9 is unknown"), "{}", unknown.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]
