@@ -1,7 +1,7 @@
-//! What 100,000 finished jobs cost: claim, decide and `why` on a ledger with them and on one with 100, side by side.
+//! Compares claim, decide and `why` on a ledger with 100,000 finished jobs and on a ledger with 100.
 //!
-//! `cargo bench --bench ledger` fills one of each in SQLite and in Redis, which takes a minute, and prints medians and
-//! their ratios. An argument limits it to an engine: `cargo bench --bench ledger -- sqlite`.
+//! `cargo bench --bench ledger` fills both ledgers in SQLite and in Redis, which takes a minute, and prints medians and
+//! their ratios. An argument selects one engine: `cargo bench --bench ledger -- sqlite`.
 #![allow(clippy::expect_used, reason = "a benchmark that cannot go on has nothing to say")]
 #![expect(clippy::print_stdout, reason = "what it is for")]
 

@@ -1,4 +1,4 @@
-//! The library behind the `jitgate` binary; `docs/ARCHITECTURE.md` draws the whole.
+//! The library behind the `jitgate` binary; `docs/ARCHITECTURE.md` describes its structure.
 
 pub mod adapters;
 pub mod app;

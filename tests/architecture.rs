@@ -137,6 +137,18 @@ fn wrong_imports(file: &Source) -> Vec<String> {
     file.imports().into_iter().filter_map(wrong).collect()
 }
 
+/// Returns the public types, traits and functions without a doc comment. Fields and variants may do without.
+fn undocumented(file: &Source) -> Vec<String> {
+    if !file.is_production() {
+        return Vec::new();
+    }
+    let items = file.public_items().into_iter();
+    items
+        .filter(|item| !item.is_documented)
+        .map(|item| format!("has no doc comment for {}", item.name))
+        .collect()
+}
+
 /// Returns the violations in the tree at `root`, as `path: reason`.
 fn violations(root: &Path) -> Vec<String> {
     let in_file = |file: &Source| {
@@ -144,7 +156,7 @@ fn violations(root: &Path) -> Vec<String> {
             .iter()
             .filter(|(_, is_broken)| is_broken(file))
             .map(|(reason, _)| (*reason).to_owned());
-        let reasons = wrong_imports(file).into_iter().chain(broken);
+        let reasons = wrong_imports(file).into_iter().chain(undocumented(file)).chain(broken);
         reasons
             .map(|reason| format!("{}: {reason}", file.path))
             .collect::<Vec<_>>()

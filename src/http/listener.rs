@@ -26,12 +26,14 @@ impl From<SocketAddr> for Bind {
     }
 }
 
+/// A bound listener.
 #[derive(Debug)]
 pub enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
+/// A failure to open a listener.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {place}")]
 pub struct ListenError {

@@ -64,6 +64,7 @@ pub struct Key {
 }
 
 impl Key {
+    /// Returns the key of the record of this kind with this id.
     #[must_use]
     pub fn new(kind: Kind, id: impl fmt::Display) -> Self {
         Self {

@@ -192,7 +192,11 @@ fn names_that_fit_anything_are_reported() {
 #[test]
 fn logic_in_a_module_file_is_reported() {
     let reason = ["holds more than modules and re-exports"];
-    assert_reported("src/domain/planted/mod.rs", "pub mod a;\npub fn f() {}", &reason);
+    assert_reported(
+        "src/domain/planted/mod.rs",
+        "pub mod a;\n/// Documented.\npub fn f() {}",
+        &reason,
+    );
     assert_reported("src/domain/planted/mod.rs", "pub mod a { pub mod b; }", &reason);
     let plain = "pub mod a;\n#[cfg(test)]\nmod tests;\npub(crate) use a::{B, C};\nuse a::D as E;";
     assert_reported("src/domain/planted/mod.rs", plain, &[]);
@@ -278,4 +282,25 @@ fn files_that_import_each_other_are_reported() {
     // One way only; tests may go back.
     let tests = "#[cfg(test)]\nmod tests {\n    use crate::http::a;\n    #[test]\n    fn t() {}\n}";
     assert_eq!(found(&[(a, "use super::b::Y;"), (b, tests)]), [""; 0]);
+}
+
+#[test]
+fn public_items_without_a_doc_comment_are_reported() {
+    let path = "src/domain/planted.rs";
+    let reason = |name: &str| format!("has no doc comment for {name}");
+    for item in [
+        "pub struct Bare(u8);",
+        "pub enum Bare {}",
+        "pub type Bare = u8;",
+        "#[derive(\n    Debug,\n)]\npub struct Bare {\n    pub field: u8,\n}",
+        "pub trait Bare {\n    /// Documented.\n    fn f();\n}",
+        "/// Documented.\npub trait Fine {\n    fn Bare(&self);\n}",
+        "impl X {\n    pub async fn Bare() {}\n}",
+        "/// Of another.\nconst X: u8 = 0;\npub const fn Bare() {}",
+    ] {
+        assert_reported(path, item, &[&reason("Bare")]);
+    }
+    let fine = "/// Documented.\n#[derive(Debug)]\npub struct Fine {\n    pub field: u8,\n}\nfn own() {}\npub(crate) struct Own;\n\
+                trait OwnTrait {\n    fn f();\n}";
+    assert_reported(path, fine, &[]);
 }

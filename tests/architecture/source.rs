@@ -52,6 +52,30 @@ impl Source {
         self.path.ends_with("/mod.rs") || self.path == "src/lib.rs"
     }
 
+    /// Its public types, traits and functions, and the functions of its public traits.
+    pub(crate) fn public_items(&self) -> Vec<Item<'_>> {
+        let code = self.code[..self.tests_at].lines();
+        let mut items = Vec::new();
+        // A doc comment counts until the item that it precedes; attributes may stand between them.
+        let (mut is_documented, mut in_attribute, mut in_trait) = (false, false, false);
+        for (code, text) in code.zip(self.text.lines()) {
+            let line = code.trim();
+            if text.trim_start().starts_with("///") {
+                is_documented = true;
+            } else if in_attribute || line.starts_with("#[") {
+                in_attribute = !line.ends_with(']');
+            } else if !line.is_empty() {
+                let is_inside_trait = in_trait && code.starts_with("    ") && !code.starts_with("     ");
+                if let Some(name) = item_name(line, is_inside_trait) {
+                    items.push(Item { name, is_documented });
+                }
+                in_trait = line.starts_with("pub trait ") || in_trait && code != "}";
+                is_documented = false;
+            }
+        }
+        items
+    }
+
     /// Every path into this crate that it names, from the root of the crate.
     pub(crate) fn imports(&self) -> Vec<Vec<&str>> {
         self.placed_imports().into_iter().map(|(_, path)| path).collect()
@@ -89,6 +113,37 @@ impl Source {
         });
         from_the_root.collect()
     }
+}
+
+/// A public item.
+pub(crate) struct Item<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) is_documented: bool,
+}
+
+/// The name of the public type, trait or function that begins on this line; inside a public trait, of any function.
+fn item_name(line: &str, is_inside_trait: bool) -> Option<&str> {
+    let mut words = line.split_whitespace().peekable();
+    let is_public = words.next_if_eq(&"pub").is_some();
+    if !is_public && !is_inside_trait {
+        return None;
+    }
+    while words
+        .next_if(|word| ["async", "const", "unsafe"].contains(word))
+        .is_some()
+    {}
+    let kinds: &[&str] = if is_public {
+        &["struct", "enum", "union", "trait", "type", "fn"]
+    } else {
+        &["fn"]
+    };
+    words.next_if(|word| kinds.contains(word))?;
+    // A macro's `$name` has its doc comment from the caller.
+    words
+        .next()?
+        .split(|c| !is_word(c))
+        .next()
+        .filter(|name| !name.is_empty())
 }
 
 /// Every source file of ours below `root`.

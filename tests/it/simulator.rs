@@ -853,7 +853,10 @@ async fn the_world_can_be_emptied() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_listens_on_loopback_only_and_stops_when_told() {
-    let world = Stage::with(json!({})).await;
+    let mut github = one_job();
+    let own_job = u64::from(std::process::id());
+    github["runs"][0]["jobs"][0]["id"] = json!(own_job);
+    let world = Stage::with(github).await;
     let clock = std::sync::Arc::new(jitgate::adapters::clock::ManualClock::at(world.now()));
     assert!(matches!(
         Simulator::start(clock, ([0, 0, 0, 0], 0).into()),
@@ -861,11 +864,14 @@ async fn it_listens_on_loopback_only_and_stops_when_told() {
     ));
     let (url, control) = (world.simulator.url().to_owned(), world.control.clone());
     world.simulator.stop().await;
-    let error = control.tally().await.expect_err("nobody is there");
-    assert!(
-        error
-            .to_string()
-            .starts_with(&format!("no answer from a simulator at {url}")),
-        "{error}"
-    );
+    match control.tally().await {
+        // A simulator of another test can have the port by now.
+        Ok(tally) => assert!(!tally.jobs.contains_key(&own_job), "it still answers: {tally:?}"),
+        Err(error) => assert!(
+            error
+                .to_string()
+                .starts_with(&format!("no answer from a simulator at {url}")),
+            "{error}"
+        ),
+    }
 }

@@ -17,6 +17,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest pause that a receiver can request.
 const MAX_PAUSE_S: i64 = 3600;
 
+/// A failure to build the HTTP client.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to build the HTTP client for alerts")]
 pub struct SetupError(#[source] reqwest::Error);

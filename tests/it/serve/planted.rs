@@ -99,7 +99,7 @@ async fn a_planted_draft_of_the_token_is_not_written_through() {
     place.file("jitgate-state/instance", "abcdefgh", 0o600);
     let open = "umask 0; echo planted > jitgate-state/admin-token.$$.new";
     let said = ended(&mut place.start_after(open, &["serve"], &[])).await;
-    assert!(said.contains(".new can be opened by others"), "{said}");
+    assert!(said.contains(".new can be opened by other users"), "{said}");
     assert!(!place.path("jitgate-state/admin-token").exists());
     // The remains of a killed process with the same id do not matter.
     let place = Place::new();
