@@ -13,7 +13,7 @@
 //! | group | repository or `org#group` | untrusted jobs and thefts that hold up minting | `retention_s` |
 //! | instance | its name | which worker goes by it | some seconds after it was heard of last |
 //! | alert | its id | the alert, and who was told of it | for ever until it is over, then `retention_s` |
-//! | live-alert | the alert's id | nothing: it is there while the alert is not over, or somebody has yet to be told | for ever |
+//! | live-alert | the alert's id | nothing: it exists while the alert is unresolved or a sink has not accepted it | for ever |
 
 mod access;
 mod instance;
