@@ -341,7 +341,7 @@ impl Ingest {
         if position > 0 {
             tracing::warn!(
                 position,
-                "delivery signed with webhook secret {position}, which is on its way out"
+                "delivery signed with webhook secret {position}, which is being replaced"
             );
             self.old_secret.used(position);
         }

@@ -1,6 +1,6 @@
-//! The use cases: a delivery is received, facts are gathered, a decision is made, recorded and carried out.
+//! The use cases: receive a delivery, gather facts, decide, store the decision, and carry it out.
 //!
-//! Everything here works on ports and domain values; which engine, host or GitHub is behind them is wired in `runtime`.
+//! This layer depends on ports and domain values only. `runtime` connects it to a store, a runner host and GitHub.
 
 pub mod alerts;
 pub mod context;

@@ -138,13 +138,13 @@ pub(in crate::app) async fn count_theft(ctx: &Context, runner: &RunnerRecord) ->
         group,
         thefts,
         pause_s,
-        "{thefts} runners of {group} were stolen in a row: none is made there for {pause_s} s"
+        "{thefts} runners of {group} were stolen in a row; none is created there for {pause_s} s"
     );
     let by = runner
         .taken_by
         .map_or_else(String::new, |job| format!(", the last one by job {job}"));
     let what = format!(
-        "{thefts} runners of {group} were stolen in a row{by}: no runner is made there for {pause_s} s, and no trusted job \
+        "{thefts} runners of {group} were stolen in a row{by}: no runner is created there for {pause_s} s, and no trusted job \
          waits for that longer than {} s in all",
         (shortest * thefts::MAX_HELD_PAUSES).num_seconds()
     );

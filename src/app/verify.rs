@@ -79,7 +79,7 @@ async fn another(repository: &Repository, shown: &Shown, known: Known<'_>) -> Op
         Finding::problem(
             Subject::Repository,
             format!(
-                "{name}: GitHub shows {}, and {pinned} is pinned under this name",
+                "{name}: GitHub shows {}, but {pinned} is pinned under this name",
                 shown.ids
             ),
             format!(
@@ -91,11 +91,9 @@ async fn another(repository: &Repository, shown: &Shown, known: Known<'_>) -> Op
 
 fn unanswered(repository: &Repository, failure: &Failure) -> Finding {
     let remedy = match failure {
-        Failure::Permanent(_) => {
-            "see that the app is installed there with the permissions of the README, or renew the token"
-        }
+        Failure::Permanent(_) => "install the app there with the permissions in the README, or renew the token",
         Failure::Transient(_) | Failure::RateLimited { .. } => {
-            "see that github.api_url is right (https://HOST/api/v3 for a GitHub Enterprise Server) and can be reached, and try again"
+            "check that github.api_url is correct (https://HOST/api/v3 for a GitHub Enterprise Server) and reachable, and try again"
         }
     };
     Finding::problem(Subject::Github, format!("{}: {failure}", repository.name), remedy)
@@ -110,8 +108,8 @@ fn visible(repository: &Repository, public: bool) -> Finding {
         }
         true => Finding::problem(
             Subject::Repository,
-            format!("{name} is public, and no job of such a repository gets a runner on this kind of host"),
-            "choose another runners.host, or set local.public_repositories = true if whoever gets past trust may run code here",
+            format!("{name} is public, and jobs of public repositories receive no runner on this host"),
+            "choose another runners.host, or set local.public_repositories = true if every trusted author may run code on this machine",
         ),
     }
 }
@@ -127,7 +125,7 @@ fn routing(repository: &Repository, on: bool) -> Finding {
     Finding::warning(
         Subject::Repository,
         format!("{name}: trusted routing is off, so its jobs go to GitHub's runners ({variable} is not true)"),
-        format!("when all else is well: gh variable set {variable} --repo {name} --body true"),
+        format!("when all other checks pass, run: gh variable set {variable} --repo {name} --body true"),
     )
 }
 
@@ -140,7 +138,7 @@ async fn runners_there(repository: &Repository, runners: &[GitHubRunner], known:
             Ok(false) if ungated::is_listed(known.others, runner) => {}
             Ok(false) => unknown.push(no_gate_at(runner, repository)),
             Err(failure) => {
-                let remedy = "see that store.url is right, and that its server runs and can be reached";
+                let remedy = "check that store.url is correct and that its server is reachable";
                 return vec![Finding::problem(Subject::Store, failure.to_string(), remedy)];
             }
         }
@@ -162,18 +160,18 @@ fn no_gate_at(runner: &GitHubRunner, repository: &Repository) -> Finding {
         return Finding::warning(
             Subject::Repository,
             format!(
-                "{name}: runner {} ({state}) has the label {} and is not jitgate's: it runs whatever asks for it",
+                "{name}: runner {} ({state}) has the label {} and is not jitgate's: it runs any job with this label",
                 runner.name, labels.trust_label
             ),
-            "take that label from it, or remove it",
+            "remove the label from the runner, or remove the runner",
         );
     }
     Finding::warning(
         Subject::Repository,
         format!(
-            "{name}: runner {} ({state}) is neither jitgate's nor in runners.known: it runs whatever asks for it",
+            "{name}: runner {} ({state}) is neither jitgate's nor in runners.known: it runs any job with its labels",
             runner.name
         ),
-        "list it in runners.known if it is meant to be there; otherwise remove it",
+        "add it to runners.known if it is intended; otherwise remove it",
     )
 }

@@ -15,5 +15,7 @@ mod redis_engine;
 mod runners;
 mod serve;
 mod simulator;
+mod snapshots;
 mod store_contract;
 mod support;
+mod takeover;

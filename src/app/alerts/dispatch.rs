@@ -87,14 +87,14 @@ impl Alerts {
                 () = self.changed.notified() => {}
                 Some(done) = telling.join_next() => match done {
                     Ok(at) => busy.iter_mut().skip(at).take(1).for_each(|busy| *busy = false),
-                    Err(error) => tracing::error!(%error, "a sink of alerts is told nothing more"),
+                    Err(error) => tracing::error!(%error, "a sink receives no more alerts until the next start"),
                 },
                 () = tokio::time::sleep(wait.to_std().unwrap_or_default()) => {}
             }
         }
         let told = async { while telling.join_next().await.is_some() {} };
         if tokio::time::timeout(STOP_TIMEOUT, told).await.is_err() {
-            tracing::info!("some alerts are told after the next start");
+            tracing::info!("some alerts are sent after the next start");
         }
     }
 
@@ -174,7 +174,7 @@ impl Alerts {
         };
         let patience = Duration::from_secs(SEND_TIMEOUT_S.unsigned_abs());
         let answer = tokio::time::timeout(patience, sink.send(&alert)).await;
-        let answer = answer.unwrap_or_else(|_| Err(Failure::Transient("it took too long".to_owned())));
+        let answer = answer.unwrap_or_else(|_| Err(Failure::Transient("timed out".to_owned())));
         self.observer.observe(&Event::AlertSent {
             sink: name,
             accepted: answer.is_ok(),
@@ -184,7 +184,7 @@ impl Alerts {
             self.note(id, |old| Some(old?.told_to(name, revision, now))).await?;
             return Ok(true);
         };
-        tracing::warn!(sink = name, alert = id, %failure, "{name} was not told of alert {id}; it is tried again");
+        tracing::warn!(sink = name, alert = id, %failure, "failed to send alert {id} to {name}; it is sent again");
         let not_before = match &failure {
             Failure::RateLimited { until, .. } => Some(*until),
             Failure::Transient(_) | Failure::Permanent(_) => None,
@@ -197,7 +197,7 @@ impl Alerts {
 }
 
 fn log_failure(failure: &Failure) {
-    tracing::error!(%failure, "cannot look after alerts");
+    tracing::error!(%failure, "failed to process alerts");
 }
 
 fn jitter(id: &str, sink: &str, now: DateTime<Utc>) -> f64 {

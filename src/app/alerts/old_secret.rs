@@ -39,13 +39,13 @@ impl OldSecret {
         if at < next_at || swap(next_at).is_err() {
             return;
         }
-        let summary = format!("a delivery was signed with webhook secret {position}, which is on its way out");
+        let summary = format!("a delivery was signed with webhook secret {position}, which is being replaced");
         let key = AlertKey::new(AlertKind::OldWebhookSecretUsed, None).caused_by(&format!("secret-{position}"));
         let alert = Alert::new(&key, None, &summary, now);
         let alerts = self.alerts.clone();
         tokio::spawn(async move {
             if let Err(failure) = alerts.raise(alert).await {
-                tracing::warn!(%failure, "cannot raise an alert; it is tried again when that secret is used next");
+                tracing::warn!(%failure, "failed to raise an alert; the next use of this secret raises it again");
             }
         });
     }

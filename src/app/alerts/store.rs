@@ -321,5 +321,5 @@ fn readable<R>(page: records::Page<R>) -> impl Iterator<Item = R> {
 }
 
 fn unreadable(why: &str) {
-    tracing::warn!(why, "an alert is left out");
+    tracing::warn!(why, "unreadable alert omitted");
 }

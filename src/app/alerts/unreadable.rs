@@ -8,10 +8,10 @@ impl Alerts {
     /// Raises the alert for a delivery of this repository, or of an unknown one.
     pub(in crate::app) async fn unreadable(&self, repository: Option<&RepositoryName>, cause: &str) {
         let key = AlertKey::new(AlertKind::UnreadableDelivery, repository);
-        let summary = format!("a signed delivery cannot be read, and is kept as a dead letter: {cause}");
+        let summary = format!("a signed delivery is unreadable and is stored as a dead letter: {cause}");
         let alert = Alert::new(&key, None, &summary, self.clock.now());
         if let Err(failure) = self.raise(alert).await {
-            tracing::warn!(%failure, "cannot raise an alert; the dead letter is there all the same");
+            tracing::warn!(%failure, "failed to raise an alert; the dead letter is stored");
         }
     }
 }

@@ -49,7 +49,7 @@ async fn raise(ctx: &Context, kind: AlertKind, decision: &Decision) -> Result<()
 async fn provision(ctx: &Context, event: &JobEvent, decision: &Decision) -> Result<(), Failure> {
     if ctx.host.is_none() {
         let job = event.job.id;
-        tracing::warn!(job = job.0, "job {job} is admitted, and no runner host is configured");
+        tracing::warn!(job = job.0, "job {job} is admitted, but no runner host is configured");
         return Ok(());
     }
     waiting::begin(ctx, event, &decision.delivery, decision.received_at).await
@@ -76,7 +76,7 @@ async fn command_run(
     }
     if action == Action::RerunRun && record.rerun_attempt.is_some_and(|before| before + 1 == attempt) {
         // The workflow ignores the variable, so another re-run would ask for our runners again.
-        tracing::warn!(run = run.0, repository = %name, "run {run} asks for self-hosted runners again after its re-run");
+        tracing::warn!(run = run.0, repository = %name, "run {run} requests self-hosted runners again after its re-run");
         return Ok(());
     }
     let outcome = match action {
@@ -90,11 +90,10 @@ async fn command_run(
         return Err(Failure::Transient(format!("run {run} of {name} has not ended yet")));
     }
     if outcome != RunCommand::Accepted && !is_borne_out(ctx, repository, event, received_at).await? {
-        let what =
-            format!("GitHub takes {action} for run {run} of {name} to be pointless, and shows no end of its job");
+        let what = format!("GitHub rejected {action} for run {run} of {name}, but does not show its job as completed");
         return Err(Failure::Transient(what));
     }
-    tracing::info!(run = run.0, repository = %name, action = %action, ?outcome, "told GitHub: {action} for run {run}");
+    tracing::info!(run = run.0, repository = %name, action = %action, ?outcome, "{action} sent to GitHub for run {run}");
     records::update(
         ctx.ledger.as_ref(),
         &key,

@@ -42,7 +42,7 @@ pub(in crate::app) async fn gather(
             if place.is_none() {
                 place = Some(ctx.budget.place(outsider).ok_or_else(|| Failure::RateLimited {
                     until: now + PLACE_DELAY,
-                    detail: "other deliveries of outsiders are worked on".to_owned(),
+                    detail: "too many deliveries of outsiders are being processed".to_owned(),
                 })?);
             }
             let is_charged = !matches!(question, Question::Run | Question::Variable);
@@ -50,7 +50,7 @@ pub(in crate::app) async fn gather(
             if let Some(until) =
                 until.filter(|_| is_charged && !ctx.github_cache.has(repository, event, &question, facts, now))
             {
-                tracing::warn!(job = event.job.id.0, repository = %repository.name, %until, "parked: over its budget");
+                tracing::warn!(job = event.job.id.0, repository = %repository.name, %until, "delivery delayed: the budget of its outsider is used up");
                 not_before = not_before.max(Some(until));
                 leave_open(&question, Cause::OverBudget, facts);
                 facts.pulls = Fact::Failed(Cause::OverBudget);
@@ -73,7 +73,7 @@ pub(in crate::app) async fn gather(
                 }
                 Failure::Transient(_) | Failure::Permanent(_) => Cause::Unavailable,
             };
-            tracing::warn!(job = event.job.id.0, repository = %repository.name, %failure, "GitHub left a question open");
+            tracing::warn!(job = event.job.id.0, repository = %repository.name, %failure, "failed to get a fact from GitHub");
             leave_open(&question, cause, facts);
         }
     }
@@ -228,7 +228,7 @@ impl Asking<'_> {
         if run.run_attempt < attempt {
             // GitHub does not show the triggering actor of this attempt yet.
             return Err(Failure::Transient(format!(
-                "GitHub shows attempt {} of run {id}, the event is of attempt {attempt}",
+                "GitHub shows attempt {} of run {id}, but the event belongs to attempt {attempt}",
                 run.run_attempt
             )));
         }

@@ -5,7 +5,7 @@
 //! | run | [`RUN`], per attempt | what trust reads of it does not change within an attempt |
 //! | pull requests | [`PULLS`]; [`PULLS_AT_ADMISSION`] where a runner may be made | they are closed, and their heads move |
 //! | changed files | [`CHANGES`], per commit | those of a commit do not change, and take up to 30 calls |
-//! | variable | [`VARIABLE`]; not at all where it would accuse or refuse a person | it changes rarely; the adapter revalidates it without cost |
+//! | variable | [`VARIABLE`]; not at all if it would accuse or refuse a person | a person flips it rarely; the adapter revalidates it for free |
 //! | permission | [`PERMISSION`] | the jobs of one run ask for the same few people |
 //! | live job | not at all | it is asked right before a runner is made |
 //!

@@ -18,11 +18,13 @@ pub(in crate::app) async fn until_lost(queue: &dyn Queue, lease: &Lease) {
         match queue.hold(lease, LEASE_TIMEOUT).await {
             Ok(true) => {}
             Ok(false) => {
-                tracing::warn!(delivery = %lease.id, "delivery {} was held for too long without a word", lease.id);
+                tracing::warn!(delivery = %lease.id, "lost the lease of delivery {}", lease.id);
                 return;
             }
             // Without the store there is no ledger either, and no decision is made without it.
-            Err(failure) => tracing::debug!(delivery = %lease.id, %failure, "cannot renew the lease of {}", lease.id),
+            Err(failure) => {
+                tracing::debug!(delivery = %lease.id, %failure, "failed to renew the lease of delivery {}", lease.id)
+            }
         }
     }
 }

@@ -247,7 +247,7 @@ async fn carry_out(
     let mut first_failure = None;
     for action in pending {
         if let Err(failure) = actions::perform(ctx, repository, event, decision, *action).await {
-            tracing::warn!(job = event.job.id.0, %action, %failure, "{action} did not work out");
+            tracing::warn!(job = event.job.id.0, %action, %failure, "failed to execute {action}");
             first_failure.get_or_insert(failure);
             continue;
         }

@@ -51,12 +51,12 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
         held(&self.answers).get(key).map(|(at, _)| *at)
     }
 
-    /// Has it asked for again.
+    /// Discards the answer.
     pub(in crate::app) fn forget(&self, key: &K) {
         held(&self.answers).remove(key);
     }
 
-    /// Remembers an answer that was asked for at `now`.
+    /// Stores an answer that was requested at `now`.
     pub(in crate::app) fn put(&self, key: K, value: V, now: DateTime<Utc>) {
         let mut answers = held(&self.answers);
         if answers.len() >= MAX_ANSWERS {
@@ -67,8 +67,8 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
         answers.insert(key, (now, value));
     }
 
-    /// The answer that is remembered, or the one that `ask` brings. While one caller asks, all others of that key wait and
-    /// get what it got, also an absence or a failure; neither of these is remembered for those who come later.
+    /// Returns the cached answer or the result of `ask`. While one caller asks, all other callers with the same key
+    /// wait and receive its result, including an absence or a failure. Neither of these is cached for later callers.
     pub(in crate::app) async fn get_or_ask(
         &self,
         key: &K,
@@ -85,11 +85,11 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
             Arc::clone(flights.entry(key.clone()).or_insert_with(|| Arc::new(Flight::new())))
         };
         let before = held(&flight.landed).times;
-        // Who gives up while it asks lets go of the turn, and the next one asks.
+        // A caller that is cancelled while it asks releases its turn, and the next caller asks.
         let _turn = flight.turn.lock().await;
         {
             let landed = held(&flight.landed);
-            // One that was asked for too long ago is none for a caller that needs a fresh one.
+            // An answer to an older request is not fresh enough for a caller that needs a fresh one.
             let is_fresh = landed.answer.is_err() || now - landed.asked_at < max_age;
             if landed.times != before && is_fresh {
                 return landed.answer.clone();

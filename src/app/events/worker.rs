@@ -191,9 +191,7 @@ async fn completed(ctx: &Context, repository: &Repository, mut event: JobEvent) 
 
 fn again(ctx: &Context, lease: &Lease, after: Option<DateTime<Utc>>, cause: String) -> Outcome {
     if ctx.clock.now() - lease.received_at > MAX_AGE {
-        Outcome::Hopeless(format!(
-            "still undecided when GitHub itself had failed the job: {cause}"
-        ))
+        Outcome::Hopeless(format!("undecided until GitHub failed the job: {cause}"))
     } else {
         Outcome::Again { after, cause }
     }

@@ -182,7 +182,7 @@ impl Pool {
                 false
             }
             Err(failure) => {
-                tracing::warn!(%failure, "the pool will try again: {about}");
+                tracing::warn!(%failure, "pool task failed and is retried: {about}");
                 if task.is_urgent() {
                     memory.later.insert(about, (0, now + URGENT_DELAY));
                 } else {

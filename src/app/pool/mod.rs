@@ -2,10 +2,10 @@
 //! costs time and nothing else.
 //!
 //! ```text
-//!  ledger: waiting_jobs, runners ─┐                        ┌─ boot, discard     environments
-//!  host: environments ─────┼─> care, plan ─> tasks ─┼─ serve             a job gets a runner
-//!  the time ───────────────┘   (domain, pure)       ├─ judge, open       the job gate
-//!                                                   └─ end, tear down, sweep
+//!  ledger: waiting jobs, runners ─┐                    ┌─ boot, discard        slots
+//!  host: slots ───────────────────┼─> plan ─> tasks ───┼─ serve                a job receives a runner
+//!  time ──────────────────────────┘   (domain, pure)   ├─ judge, open          the job gate
+//!                                                      └─ end, tear down, sweep
 //! ```
 //!
 //! Tasks run concurrently, but no two with the same job, runner or slot, so slow answers about one do not delay the

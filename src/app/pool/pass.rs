@@ -38,7 +38,7 @@ pub async fn run(ctx: &Arc<Context>, stop: impl Future<Output = ()>) {
                 }
             }
             Err(failure) => {
-                tracing::error!(%failure, "cannot look after the pool");
+                tracing::error!(%failure, "failed to plan a pass of the pool");
                 rest = rest.min(WATCH_INTERVAL);
             }
         }
@@ -52,7 +52,7 @@ pub async fn run(ctx: &Arc<Context>, stop: impl Future<Output = ()>) {
     }
     let landed = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(STOP_TIMEOUT, landed).await.is_err() {
-        tracing::info!("what the pool was about is taken up after the next start");
+        tracing::info!("unfinished pool tasks resume at the next start");
     }
 }
 

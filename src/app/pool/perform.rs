@@ -71,8 +71,8 @@ async fn boot(ctx: &Context, host: &dyn RunnerHost) -> Result<(), Failure> {
 }
 
 async fn report_boot_failure(ctx: &Context, why: &str) -> Result<(), Failure> {
-    tracing::error!(why, "a slot did not come up");
-    let what = format!("a slot did not come up: {why}");
+    tracing::error!(why, "failed to boot a slot");
+    let what = format!("failed to boot a slot: {why}");
     let key = AlertKey::new(AlertKind::RunnerBootFailure, None);
     ctx.alerts.raise(Alert::new(&key, None, &what, ctx.clock.now())).await
 }

@@ -84,12 +84,14 @@ pub async fn update<R: Record, T>(
         let new = new.shrunk();
         let keep = new.keep(retention);
         let text = serde_json::to_string(&Versioned { v: LAYOUT, record: new })
-            .map_err(|error| Failure::Permanent(format!("cannot write record {key}: {error}")))?;
+            .map_err(|error| Failure::Permanent(format!("failed to write record {key}: {error}")))?;
         if let Put::Written(_) = ledger.put(&key, &text, version, keep).await? {
             return Ok(value);
         }
     }
-    Err(Failure::Transient(format!("record {key} keeps changing under us")))
+    Err(Failure::Transient(format!(
+        "too many concurrent changes of record {key}"
+    )))
 }
 
 /// Changes a record if there is one, like [`update`]. Returns none if there is none.
@@ -161,7 +163,7 @@ pub async fn all<R: Record>(ledger: &dyn Ledger) -> Result<Vec<R>, Failure> {
         for record in records {
             match record {
                 Ok(record) => found.push(record),
-                Err(failure) => tracing::error!(%failure, "a record is left alone"),
+                Err(failure) => tracing::error!(%failure, "skipped an unreadable record"),
             }
         }
         match next {

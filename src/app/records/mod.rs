@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | job | job id | how far it is, its decisions and facts, its runner | for ever while it is served or waits for that, then `retention_s`; 36 days after its latest event if its end is not heard of |
 //! | | | the same of one that never was trusted: four decisions at most, without facts | 6 hours after its end, the newest 10,000 at most; 48 hours if its end is not heard of |
-//! | want | job id | a job that was admitted and did not begin yet; the index of the pool | until it begins, or is over |
+//! | want | job id | a waiting job: admitted and not started; the index of the pool | until it starts or is over |
 //! | run | run id | what was already done to the run | `retention_s` |
 //! | runner | name | a runner of which anything is left | until it is destroyed |
 //! | past_runner | name | the same, afterwards | `retention_s` |
@@ -12,8 +12,8 @@
 //! | pin | `owner/name` in lower case | which repository that is, by GitHub's ids | for ever |
 //! | group | repository or `org#group` | untrusted jobs and thefts that hold up minting | `retention_s` |
 //! | instance | its name | which worker goes by it | some seconds after it was heard of last |
-//! | alert | its id | the alert, and who was told of it | for ever until it is over, then `retention_s` |
-//! | live-alert | the alert's id | nothing: it exists while the alert is unresolved or a sink has not accepted it | for ever |
+//! | alert | its id | the alert, and the sinks that received it | for ever until it is over, then `retention_s` |
+//! | live-alert | the alert's id | nothing: it exists while the alert is not over or a sink has not received it | for ever |
 
 mod access;
 mod instance;

@@ -85,7 +85,7 @@ async fn pin_first(
     )
     .await?;
     if is_new {
-        tracing::info!(repository = %name, "{name} is {shown} from now on");
+        tracing::info!(repository = %name, "pinned {name} to {shown}");
     }
     Ok(())
 }
@@ -119,7 +119,7 @@ pub(in crate::app) async fn check(ctx: &Context, repository: &Repository) -> Res
 
 fn changed(name: &RepositoryName, pinned: &RepositoryIds, shown: &Shown, now: DateTime<Utc>) -> Alert {
     let what = format!(
-        "GitHub shows {} as {}, and {pinned} is pinned: no runner is made there",
+        "GitHub shows {} as {}, but {pinned} is pinned: no runner is created there",
         name, shown.ids
     );
     Alert::new(&taken_over(name), None, &what, now)
@@ -179,7 +179,7 @@ pub async fn check_all(ctx: &Context) -> bool {
     let mut all = true;
     for repository in &ctx.settings.repositories {
         if let Err(failure) = check_one(ctx, repository).await {
-            tracing::debug!(repository = %repository.name, %failure, "cannot tell which repository that is");
+            tracing::debug!(repository = %repository.name, %failure, "failed to identify the repository");
             all = false;
         }
     }

@@ -59,7 +59,7 @@ impl Renamed {
     pub(in crate::app) async fn report(&self, ids: RepositoryIds, full_name: &str) {
         let Some(id) = ids.id else { return };
         if let Err(failure) = self.compare(id, full_name).await {
-            tracing::warn!(%failure, "cannot tell whether an ignored delivery is of a renamed repository");
+            tracing::warn!(%failure, "failed to check an ignored delivery for a renamed repository");
         }
     }
 

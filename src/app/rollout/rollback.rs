@@ -36,7 +36,7 @@ pub(in crate::app) async fn roll_back(
     let set = ctx.github.set_variable(name, &repository.variable, "false").await;
     set.map_err(passing)?;
     ctx.github_cache.forget_variable(name);
-    tracing::error!(repository = %name, job = job.0, "self-hosted routing of {name} was switched off");
+    tracing::error!(repository = %name, job = job.0, "switched self-hosted routing of {name} off");
     ctx.alerts.raise(decision.alert(AlertKind::Rollback)).await?;
     records::update(ledger, &run, retention, |record: &mut Option<RunRecord>| {
         record.get_or_insert_default().rolled_back = true;

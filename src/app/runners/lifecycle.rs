@@ -14,7 +14,7 @@ use crate::domain::slot::SlotId;
 use crate::ports::github::{Deletion, RunnerScope};
 use crate::ports::{Event, Failure};
 
-/// Ends a runner and removes what is left of it. The pool repeats a removal that fails.
+/// Ends a runner and removes what is left of it. The pool repeats a failed removal.
 ///
 /// # Errors
 /// The failure of the ledger; then the runner has not ended.

@@ -19,7 +19,7 @@ const PAGE: usize = 500;
 /// A filter of runners.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RunnerFilter {
-    /// The states; empty for all. ListedJob jobs have none of them.
+    /// The states; empty for all. Waiting jobs have none of them.
     pub states: Vec<RunnerState>,
     pub repository: Option<String>,
     /// Includes past runners.

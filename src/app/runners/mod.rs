@@ -1,4 +1,4 @@
-//! Runners: their creation, job gate, end and removal, and the runners of others.
+//! Runners: their creation, job gate, end and removal, the sweep, and the runners of others.
 
 pub mod claim;
 pub mod job_gate;

@@ -71,7 +71,7 @@ async fn sweep_scope(ctx: &Context, scope: &RunnerScope, ours: &str, swept: &mut
         if !is_known {
             tracing::warn!(
                 runner = runner.name,
-                "GitHub still has runner {}, which is over",
+                "removing unknown runner {} of this instance from GitHub",
                 runner.name
             );
             *swept = Swept::Leftovers;
@@ -81,7 +81,7 @@ async fn sweep_scope(ctx: &Context, scope: &RunnerScope, ours: &str, swept: &mut
         }
     }
     match busy {
-        Some(name) => Err(Failure::Transient(format!("GitHub still shows runner {name} busy"))),
+        Some(name) => Err(Failure::Transient(format!("GitHub still shows runner {name} as busy"))),
         None => Ok(()),
     }
 }
@@ -133,7 +133,7 @@ pub(in crate::app) async fn take_over(ctx: &Context, waiting: &WaitingRecord, ho
         // One absence is not final: GitHub is asked for the job again before the next runner.
         None | Some(JobStatus::Queued) => {
             let what = format!("runner {} of another instance does not come up", holder.runner);
-            tracing::warn!(job = job.0, runner = holder.runner, "{what}: job {job} is taken over");
+            tracing::warn!(job = job.0, runner = holder.runner, "{what}; job {job} is freed");
             assignment::take_over(ctx, job, holder, &what).await
         }
         Some(JobStatus::InProgress) if on.is_some_and(|on| on.name == holder.runner) => {

@@ -34,7 +34,7 @@ pub(super) async fn all(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<F
         Err(unasked) => found.push(Finding::problem(
             Subject::Store,
             format!("it does not say what it promises: {unasked}"),
-            "see that store.url is right, and that its server runs and can be reached",
+            "check that store.url is correct and that its server is reachable",
         )),
     }
     found.extend(github);

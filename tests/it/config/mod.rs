@@ -4,6 +4,6 @@
 mod command_line;
 mod defaults;
 mod mistakes;
-mod place;
+pub(crate) mod place;
 mod secrets;
 mod sources;

@@ -6,7 +6,7 @@ mod crowd;
 mod hooks;
 mod killed;
 mod requests;
-mod stage;
+pub(crate) mod stage;
 mod sweep;
 mod thieves;
 mod untrusted;

@@ -36,10 +36,14 @@ impl Stage {
 
     /// The same with another runner program.
     pub(crate) async fn set_with(program: &str, world: Value, settings: Settings<'_>) -> Self {
+        Self::set_in(Place::new(), program, world, settings).await
+    }
+
+    /// The same in a directory that exists.
+    pub(crate) async fn set_in(place: Place, program: &str, world: Value, settings: Settings<'_>) -> Self {
         let simulator = Simulator::start(Arc::new(SystemClock), ([127, 0, 0, 1], 0).into()).expect("a simulator");
         let github = Client::new(simulator.url(), reqwest::Client::new());
         github.apply(&world).await.expect("a world");
-        let place = Place::new();
         // The same script plays both, told apart by how it is started.
         for name in ["run.sh", "bin/Runner.Worker"] {
             place.file(&format!("runner-home/{name}"), program, 0o755);

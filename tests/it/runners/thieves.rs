@@ -104,7 +104,7 @@ async fn an_outsider_with_many_jobs_uses_up_few_runners_and_starves_no_trusted_j
     let paused = told.find(|summary| summary.contains("stolen in a row"));
     let paused = paused.unwrap_or_else(|| panic!("{alerts}"));
     assert!(paused.starts_with("5 runners of octo-org/chem-model"), "{paused}");
-    assert!(paused.contains("no runner is made there for 4 s"), "{paused}");
+    assert!(paused.contains("no runner is created there for 4 s"), "{paused}");
 }
 
 /// When a runner came to a state.

@@ -131,7 +131,7 @@ async fn an_alert_is_told_though_receivers_fail_and_the_gate_is_killed() {
     story.deliver("queued", 101).await;
     slack.until(|_| true).await;
     webhook.until(|_| true).await;
-    let log = story.gate.process.err.line_with("slack was not told").await;
+    let log = story.gate.process.err.line_with("to slack; it is sent again").await;
     assert!(log.contains("Slack answered 302; redirects are not followed"), "{log}");
     counted_until(
         &story.gate,

@@ -83,7 +83,7 @@ async fn an_old_secret_is_taken_and_counted() {
     assert_eq!(answer.status().as_u16(), 202);
     let status = gate.ask("/api/v1/status").await.body;
     assert_eq!(status["webhook_secrets_used"], json!([1, 1]));
-    let line = gate.process.err.line_with("on its way out").await;
+    let line = gate.process.err.line_with("which is being replaced").await;
     assert!(line.contains("WARN") && !line.contains(OLD_SECRET), "{line}");
 }
 
