@@ -81,11 +81,7 @@ async fn alerts_are_listed_acknowledged_and_resolved_beside_a_gate() {
     assert_eq!(again.code, 0, "{}", again.err);
     let late = stage.jitgate(&["alert", "ack", id]);
     assert_eq!((late.code, late.out.as_str()), (1, ""));
-    assert!(
-        late.err.contains("is resolved already, by command line"),
-        "{}",
-        late.err
-    );
+    assert!(late.err.contains("is already resolved by command line"), "{}", late.err);
 
     assert_eq!(stage.jitgate(&["alert", "list"]).out.lines().count(), 1);
     let over = stage.jitgate(&["alert", "list", "--state", "resolved"]);

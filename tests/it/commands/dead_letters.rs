@@ -19,7 +19,7 @@ async fn dead_letters_are_listed_retried_and_dropped() {
     let refused = stage.jitgate(&["dead-letter", "retry", "dead-1", "alive"]);
     assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{}", refused.err);
     assert!(
-        refused.err.contains("alive is done, and no dead letter"),
+        refused.err.contains("alive is done, not a dead letter"),
         "{}",
         refused.err
     );

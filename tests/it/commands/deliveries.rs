@@ -65,7 +65,7 @@ async fn a_delivery_is_shown_with_what_was_decided() {
     let stage = Stage::set().await;
     stage.deliver("guid-1", "queued", 102).await;
     let waiting = stage.jitgate(&["delivery", "show", "guid-1"]);
-    assert!(waiting.out.contains("nothing was decided on it"), "{}", waiting.out);
+    assert!(waiting.out.contains("it has no decision"), "{}", waiting.out);
     stage.work().await;
     let shown = stage.jitgate(&["delivery", "show", "guid-1"]);
     assert!(
@@ -79,7 +79,7 @@ async fn a_delivery_is_shown_with_what_was_decided() {
 
     let unknown = stage.jitgate(&["delivery", "show", "guid-9"]);
     assert_eq!(unknown.code, 1);
-    assert!(unknown.err.contains("no delivery guid-9 is known"), "{}", unknown.err);
+    assert!(unknown.err.contains("delivery guid-9 is unknown"), "{}", unknown.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]

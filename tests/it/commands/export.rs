@@ -158,22 +158,18 @@ async fn what_cannot_be_exported_is_told_with_a_remedy() {
         let (_, advice) = err.split_once("jitgate: remedy: ").expect("a remedy");
         assert!(advice.contains(remedy), "{err}");
     };
-    refused("unknown", "no delivery unknown is known here", "jitgate delivery list");
+    refused("unknown", "delivery unknown is unknown", "jitgate delivery list");
     stage.deliver("waiting", "queued", 101).await;
-    refused(
-        "waiting",
-        "nothing was decided on it yet",
-        "jitgate delivery show waiting",
-    );
+    refused("waiting", "it has no decision yet", "jitgate delivery show waiting");
     stage.give_up("nobody can read it").await;
     refused(
         "waiting",
-        "before anything was decided: nobody can read it",
+        "dead letter before a decision: nobody can read it",
         "jitgate dead-letter retry waiting",
     );
     decided(&stage, "done", "queued", 101).await;
     stage.drop_body("done");
-    refused("done", "the body of delivery done is not kept", "redeliver");
+    refused("done", "the body of delivery done is deleted", "redeliver");
 
     decided(&stage, "kept", "queued", 102).await;
     let told = stage.jitgate(&["delivery", "export", "kept", "--out", "/nowhere/at/all.json"]);

@@ -134,7 +134,7 @@ async fn what_the_configuration_says_is_not_overruled_by_what_was_seen_first_or_
     let answer = accept(&stage, &["--why", "it looks right"]);
     assert_eq!(answer.code, 1, "{}", answer.out);
     assert!(
-        answer.err.contains("the configuration says repository 4242"),
+        answer.err.contains("the configuration contains repository 4242"),
         "{}",
         answer.err
     );

@@ -202,7 +202,7 @@ async fn a_job_nobody_heard_of_is_a_negative_answer() {
     let stage = Stage::set().await;
     let told = stage.jitgate(&["why", "999"]);
     assert_eq!((told.code, told.out.as_str()), (1, ""));
-    assert!(told.err.contains("nothing is known of job 999"), "{}", told.err);
+    assert!(told.err.contains("job 999 is unknown"), "{}", told.err);
     assert!(told.err.contains("jitgate: remedy: "), "{}", told.err);
     assert_eq!(stage.jitgate(&["why", "the-web-job"]).code, 2);
 }
@@ -279,7 +279,7 @@ async fn a_finished_job_of_an_outsider_is_told_of_though_most_is_forgotten() {
         "progress   completed",
         "trust      untrusted, pull request #8 by mallory: fork, association:NONE",
         "actions    cancel-run, alert:untrusted-on-self-hosted",
-        "the rest of what was known of it is forgotten",
+        "so the rest of its record is deleted",
     ] {
         assert!(told.out.contains(part), "{part:?} is not in\n{}", told.out);
     }
@@ -288,14 +288,14 @@ async fn a_finished_job_of_an_outsider_is_told_of_though_most_is_forgotten() {
     assert!(
         exported
             .err
-            .contains("is not kept: its job is over, and never was trusted"),
+            .contains("are deleted, because its job has ended and was never trusted"),
         "{}",
         exported.err
     );
 
     let unknown = stage.jitgate(&["why", "999"]);
     assert_eq!(unknown.code, 1, "{}", unknown.out);
-    assert!(unknown.err.contains("forgotten 6 h after its end"), "{}", unknown.err);
+    assert!(unknown.err.contains("deleted 6 h after its end"), "{}", unknown.err);
     // A trusted one is told of in full.
     stage.deliver("guid-4", "queued", 101).await;
     stage.work().await;
