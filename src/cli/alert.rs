@@ -24,24 +24,23 @@ use std::io::{self, Write};
   jitgate alert ack 1f0c7a --by alice
   jitgate alert resolve 1f0c7a --by alice")]
 pub struct Args {
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What can be done with alerts.
+/// The subcommands of `alert`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List alerts, those raised last first, and say what to do about them
+    /// List alerts with their remedies, latest first
     #[command(after_help = "Examples:
   jitgate alert list
   jitgate alert list --state open --kind stolen-runner
   jitgate alert list --state resolved --repository octo-org/chem-model --json")]
     List(List),
-    /// Say that somebody looks at an alert
+    /// Acknowledge alerts
     #[command(after_help = "Examples:\n  jitgate alert ack 1f0c7a --by alice")]
     Ack(Which),
-    /// Say that an alert is over. It opens again when it happens again
+    /// Resolve alerts. An alert opens again if its cause occurs again
     #[command(after_help = "Examples:\n  jitgate alert resolve 1f0c7a 83b2d90c55aa01ef --by alice")]
     Resolve(Which),
 }
@@ -49,23 +48,23 @@ pub enum Command {
 /// Arguments of `alert list`.
 #[derive(Debug, clap::Args)]
 pub struct List {
-    /// State of the alerts: open, acked or resolved; can be given more than once. By default those that are not resolved
+    /// State of the alerts: open, acked or resolved; can be repeated. By default open and acked
     #[arg(long = "state", value_name = "STATE", value_parser = state)]
     states: Vec<AlertState>,
-    /// Kind of the alerts; can be given more than once
+    /// Kind of the alerts; can be repeated
     #[arg(long = "kind", value_name = "KIND", value_parser = kind)]
     kinds: Vec<AlertKind>,
     #[command(flatten)]
     list: ListArgs,
 }
 
-/// Which alerts, and who says so.
+/// The selection of alerts, and the name of the person.
 #[derive(Debug, clap::Args)]
 pub struct Which {
-    /// Their ids, or beginnings of them that fit no other
+    /// Ids of the alerts, or unique prefixes of the ids
     #[arg(value_name = "ID", required = true, value_parser = id)]
     pub ids: Vec<String>,
-    /// Who says so
+    /// Name of the person
     #[arg(long, value_name = "NAME", default_value = "command line")]
     pub by: String,
 }
@@ -80,7 +79,7 @@ fn kind(word: &str) -> Result<AlertKind, String> {
 
 fn id(text: &str) -> Result<String, String> {
     let is_plain = (4..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
-    let error = || "an id has 16 hexadecimal digits, and its first 4 or more can be enough".to_owned();
+    let error = || "expected an id of 16 hexadecimal digits, or at least its first 4".to_owned();
     is_plain.then(|| text.to_ascii_lowercase()).ok_or_else(error)
 }
 
@@ -117,7 +116,7 @@ async fn list(args: List, session: &Session) -> Outcome {
     Ok(exit)
 }
 
-/// One line an alert.
+/// Prints one line per alert.
 fn print_table(out: &mut dyn Write, alerts: &[Alert]) -> io::Result<()> {
     let heading = [
         "ID",
@@ -146,14 +145,14 @@ fn print_table(out: &mut dyn Write, alerts: &[Alert]) -> io::Result<()> {
         ]
     });
     table::print(out, heading, rows)?;
-    // A summary is often longer than its cell.
+    // A summary is often longer than its cell in the table.
     match alerts {
         [alone] => writeln!(out, "{}", one_line(&alone.summary)),
         _ => Ok(()),
     }
 }
 
-/// What to do about the kinds that are not over, once each.
+/// Returns the remedies of the unresolved kinds, once each, and the next command.
 fn advice(alerts: &[Alert]) -> Vec<String> {
     let unresolved = alerts.iter().filter(|alert| alert.state != AlertState::Resolved);
     let kinds: BTreeSet<AlertKind> = unresolved.clone().map(|alert| alert.kind).collect();
@@ -161,19 +160,19 @@ fn advice(alerts: &[Alert]) -> Vec<String> {
     let mut lines: Vec<String> = kinds.into_iter().map(of_kind).collect();
     if let Some(first) = unresolved.clone().find(|alert| alert.state == AlertState::Open) {
         lines.push(format!(
-            "jitgate: say that you look at it: jitgate alert ack {} --by NAME",
+            "jitgate: acknowledge it: jitgate alert ack {} --by NAME",
             first.id
         ));
     } else if let Some(first) = unresolved.clone().next() {
         lines.push(format!(
-            "jitgate: once it is over: jitgate alert resolve {} --by NAME",
+            "jitgate: resolve it after the repair: jitgate alert resolve {} --by NAME",
             first.id
         ));
     }
     lines
 }
 
-/// What an operator says about an alert.
+/// The change of an alert by an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Says {
     Ack,
@@ -182,7 +181,7 @@ enum Says {
 
 async fn settle(session: &Session, says: Says, Which { ids, by }: &Which) -> Outcome {
     let alerts = session.alerts()?;
-    // One that means nothing is an error before anything is done.
+    // An unknown id is an error before any change.
     let mut meant = Vec::new();
     for id in ids {
         meant.push(find(&alerts, id).await?.id);
@@ -196,11 +195,10 @@ async fn settle(session: &Session, says: Says, Which { ids, by }: &Which) -> Out
         match answer.map_err(Failure::of_store)? {
             Settled::Done(alert) => settled.push(*alert),
             Settled::Over(alert) => {
-                let who = alert.resolved_by.as_deref().unwrap_or("somebody");
-                let error = anyhow!("alert {id} is resolved already, by {who}");
-                return Err(
-                    Failure::new(Exit::Negative, error).remedy("there is nothing to do: it opens again by itself")
-                );
+                let who = alert.resolved_by.as_deref().unwrap_or("an operator");
+                let error = anyhow!("alert {id} is already resolved by {who}");
+                return Err(Failure::new(Exit::Negative, error)
+                    .remedy("nothing to do: the alert opens again if its cause occurs again"));
             }
             Settled::Unknown => return Err(unknown(id)),
         }
@@ -219,14 +217,14 @@ async fn settle(session: &Session, says: Says, Which { ids, by }: &Which) -> Out
     Ok(Exit::Done)
 }
 
-/// The one alert that is meant.
+/// Returns the alert with this id or prefix.
 async fn find(alerts: &Alerts, id: &str) -> Result<Alert, Failure> {
     let mut found = alerts.find(id).await.map_err(Failure::of_store)?.into_iter();
     match (found.next(), found.next()) {
         (Some(alert), None) => Ok(alert),
         (Some(_), Some(_)) => Err(
-            Failure::new(Exit::Usage, anyhow!("more than one alert begins with {id}"))
-                .remedy("give more of it: see `jitgate alert list`"),
+            Failure::new(Exit::Usage, anyhow!("the prefix {id} matches several alerts"))
+                .remedy("use a longer prefix; see `jitgate alert list`"),
         ),
         (None, _) => Err(unknown(id)),
     }
@@ -234,5 +232,5 @@ async fn find(alerts: &Alerts, id: &str) -> Result<Alert, Failure> {
 
 fn unknown(id: &str) -> Failure {
     Failure::new(Exit::Negative, anyhow!("there is no alert {id}"))
-        .remedy("see `jitgate alert list`, and --state resolved for those that are over")
+        .remedy("see `jitgate alert list`, or `jitgate alert list --state resolved`")
 }

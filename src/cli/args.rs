@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 /// Just-in-time GitHub Actions runners for trusted pull requests, and for nothing else.
 ///
 /// jitgate stands between GitHub and the machines that run CI. It receives signed `workflow_job` deliveries, finds out
-/// whether the job's pull request is trusted, checks that the job was routed where it belongs, and makes one fresh runner
-/// for each trusted job.
+/// whether the job's pull request is trusted, checks the routing of the job, and creates one fresh runner for each trusted
+/// job.
 #[derive(Debug, Parser)]
 #[command(
     name = "jitgate",
@@ -22,40 +22,38 @@ use clap::{Parser, Subcommand};
 7 another instance holds the lock, 8 too little data to judge, 9 an address is in use, 70 a bug."
 )]
 pub struct Cli {
-    /// What holds for every command.
     #[command(flatten)]
     pub global: Global,
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What jitgate can do.
+/// The commands of jitgate.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Take deliveries, decide, and make runners
+    /// Receive deliveries, decide on jobs, and create runners
     Serve(serve::Args),
-    /// Tell what became of a job, and why
+    /// Show the history of a job and the reasons behind it
     Why(why::Args),
-    /// Look at runners, and at the jobs that wait for one
+    /// List runners and waiting jobs
     Runner(runner::Args),
-    /// Look at deliveries, and have them worked on again
+    /// List, show, replay and export deliveries
     Delivery(delivery::Args),
-    /// Look at deliveries that were given up on, and settle them
+    /// List, retry and drop dead letters
     DeadLetter(dead_letter::Args),
-    /// Look at alerts, and say who looks after them or that they are over
+    /// List, acknowledge and resolve alerts
     Alert(alert::Args),
-    /// Send recorded deliveries through a gate and compare its decisions
+    /// Replay recorded deliveries and compare the decisions
     Replay(replay::Args),
-    /// Run the simulated GitHub by itself
+    /// Run a simulated GitHub
     Simulate(simulate::Args),
-    /// Say which repository a configured name means
+    /// Accept a repository under a configured name
     Repository(repository::Args),
-    /// Look whether everything is there to serve trusted jobs
+    /// Verify that trusted jobs can be served
     Verify(verify::Args),
-    /// Look at the configuration
+    /// Validate and show the configuration
     Config(config::Args),
-    /// What jitgate starts itself as
+    /// Run an internal process
     #[command(hide = true)]
     Internal(internal::Args),
 }

@@ -1,4 +1,4 @@
-//! `jitgate dead-letter`: deliveries that were given up on, for a reported reason.
+//! `jitgate dead-letter`: deliveries that jitgate gave up on, with the cause.
 
 use super::delivery::{FilterArgs, guid, known, list, requeue};
 use super::exit::{Exit, Failure, Outcome};
@@ -18,39 +18,37 @@ use serde_json::json;
   jitgate dead-letter retry --all --since 1d
   jitgate dead-letter drop 72d3162e-cc78-11e3-81ab-4c9367dc0958")]
 pub struct Args {
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What can be done with dead letters.
+/// The subcommands of `dead-letter`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List them, the newest first, with the reason of each
+    /// List dead letters with their causes, newest first
     #[command(after_help = "Examples:\n  jitgate dead-letter list --repository octo-org/chem-model --json")]
     List(FilterArgs),
-    /// Have them worked on again, as if they had just come
+    /// Process dead letters again, as if they had just arrived
     #[command(after_help = "Examples:
   jitgate dead-letter retry 72d3162e-cc78-11e3-81ab-4c9367dc0958
   jitgate dead-letter retry --all --since 2h")]
     Retry(Which),
-    /// Forget them, GUID included: redelivered, they are new
+    /// Delete dead letters with their GUIDs. A redelivery is then new
     #[command(after_help = "Examples:
   jitgate dead-letter drop 72d3162e-cc78-11e3-81ab-4c9367dc0958
   jitgate dead-letter drop --all --repository octo-org/chem-model")]
     Drop(Which),
 }
 
-/// Which dead letters.
+/// The selection of dead letters.
 #[derive(Debug, clap::Args)]
 pub struct Which {
-    /// Their GUIDs
+    /// GUIDs of the dead letters
     #[arg(value_name = "GUID", value_parser = guid, required_unless_present = "all")]
     pub guids: Vec<DeliveryId>,
-    /// All that the other flags mean, at most --limit
+    /// Select all dead letters that match the filter, at most --limit
     #[arg(long, conflicts_with = "guids")]
     pub all: bool,
-    /// Which of all
     #[command(flatten)]
     pub filter: FilterArgs,
 }
@@ -67,7 +65,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Outcome {
         Command::Drop(which) => {
             let chosen = choose(store, &which).await?;
             settle("dropped", &chosen, session, async |id| {
-                // False: another command settled it meanwhile, which is as good.
+                // False: another command settled the dead letter in the meantime, which has the same effect.
                 store.queue.forget_dead(id).await.map(drop).map_err(Failure::of_store)
             })
             .await
@@ -75,7 +73,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Outcome {
     }
 }
 
-/// The dead letters that are meant. One that is named and is none is an error before anything is done.
+/// Returns the selected dead letters. An invalid GUID is an error before any change.
 async fn choose(store: &Store, which: &Which) -> Result<Vec<DeliveryId>, Failure> {
     if which.all {
         let filter = which.filter.in_states(vec![DeliveryState::Dead]);
@@ -89,14 +87,14 @@ async fn choose(store: &Store, which: &Which) -> Result<Vec<DeliveryId>, Failure
     for id in &which.guids {
         let state = known(store, id).await?.state;
         if state != DeliveryState::Dead {
-            let error = anyhow!("delivery {id} is {}, and no dead letter", state.as_str());
+            let error = anyhow!("delivery {id} is {}, not a dead letter", state.as_str());
             return Err(Failure::new(Exit::Negative, error).remedy("see `jitgate dead-letter list`"));
         }
     }
     Ok(which.guids.clone())
 }
 
-/// Settles one after the other. One that fails is told, and the rest goes on.
+/// Settles the dead letters one after the other. A failure is reported, and the others proceed.
 async fn settle(
     word: &str,
     chosen: &[DeliveryId],

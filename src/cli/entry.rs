@@ -1,4 +1,4 @@
-//! From the command line to an exit code.
+//! The entry point: from the command line to an exit code.
 
 use super::args::{Cli, Command};
 use super::exit::{Exit, Failure, Outcome};
@@ -13,7 +13,7 @@ use futures::future::LocalBoxFuture;
 use std::panic;
 use std::process::ExitCode;
 
-/// Runs the command that was typed.
+/// Runs the command and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     panic::set_hook(Box::new(|info| {
@@ -25,7 +25,7 @@ pub fn main() -> ExitCode {
     let outcome = panic::catch_unwind(|| match Cli::try_parse() {
         Ok(cli) => finish(run(cli)),
         Err(usage) => {
-            // Nobody listening is no reason to fail otherwise.
+            // A closed stderr does not change the exit code.
             usage.print().unwrap_or_default();
             if usage.use_stderr() { Exit::Usage } else { Exit::Done }
         }

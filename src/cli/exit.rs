@@ -1,4 +1,4 @@
-//! How a command ends: its exit code and, when it failed, what failed and what to do next.
+//! The end of a command: its exit code and, after a failure, the error and the remedy.
 
 use crate::adapters::sqlite::OpenError;
 use crate::config::Problems;
@@ -8,18 +8,18 @@ use crate::telemetry::one_line;
 use std::fmt;
 use std::process::ExitCode;
 
-/// Exit codes: scripts rely on them.
+/// The exit codes. Scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Done, healthy.
+    /// The command succeeded, or the answer is positive.
     Done = 0,
     /// A negative answer: degraded, a mismatch, an unmet expectation, a rollback.
     Negative = 1,
-    /// The command line makes no sense.
+    /// The command line is invalid.
     Usage = 2,
     /// The configuration is invalid or incomplete.
     Configuration = 3,
-    /// GitHub refused, or is out of reach.
+    /// GitHub refused a request, or is unreachable.
     Github = 4,
     /// The store failed.
     Store = 5,
@@ -27,11 +27,11 @@ pub enum Exit {
     RunnerHost = 6,
     /// Another instance holds the lock.
     Locked = 7,
-    /// Too little data to judge.
+    /// There is too little data for a judgement.
     TooLittleData = 8,
-    /// An address to listen on is in use, or not there yet; a later try may succeed.
+    /// A listen address is in use or does not exist yet. A later attempt can succeed.
     AddressInUse = 9,
-    /// A bug in jitgate.
+    /// jitgate has a bug.
     Bug = 70,
 }
 
@@ -41,11 +41,11 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// How a command ends.
+/// The result of a command.
 pub type Outcome = Result<Exit, Failure>;
 
-/// A command that could not do its work. Printed, it is an error for people: no secrets, one line each for the error,
-/// its details and the remedy.
+/// The failure of a command. Its text has one line each for the error, the details and the remedy, and contains no
+/// secrets.
 #[derive(Debug)]
 pub struct Failure {
     /// The exit code.
@@ -56,7 +56,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure with what failed, for which object, and why: `error` with its causes.
+    /// Returns a failure with the text of `error` and its causes.
     pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
         Self {
             exit,
@@ -66,13 +66,13 @@ impl Failure {
         }
     }
 
-    /// A failure of the store to answer.
+    /// Returns the failure of a store that does not answer.
     pub(super) fn of_store(failure: ports::Failure) -> Self {
         Self::new(Exit::Store, failure)
-            .remedy("see that the server of store.url runs and can be reached; `jitgate config check` asks it")
+            .remedy("check that the server of store.url runs and is reachable; `jitgate config check` asks it")
     }
 
-    /// Adds what to do next.
+    /// Adds a remedy.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
@@ -87,7 +87,7 @@ impl From<Problems> for Failure {
             exit: Exit::Configuration,
             what: format!("the configuration has {count} {noun}"),
             details: problems.iter().map(ToString::to_string).collect(),
-            remedy: Some("correct it, and try `jitgate config check`".to_owned()),
+            remedy: Some("correct it, then run `jitgate config check`".to_owned()),
         }
     }
 }
@@ -108,9 +108,11 @@ impl From<WiringError> for Failure {
         let failure = Self::new(exit, error);
         match exit {
             _ if is_listener => {
-                failure.remedy("stop what listens there, or change server.listen or server.admin_listen")
+                failure.remedy("stop the process that listens there, or change server.listen or server.admin_listen")
             }
-            Exit::Locked => failure.remedy("stop that one first; commands such as `jitgate why` work beside it"),
+            Exit::Locked => {
+                failure.remedy("stop the other process first; commands such as `jitgate why` work beside it")
+            }
             _ => failure,
         }
     }

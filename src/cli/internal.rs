@@ -1,4 +1,4 @@
-//! `jitgate internal`: what jitgate starts itself as, beside and inside slots. Not for people.
+//! `jitgate internal`: the processes that jitgate starts beside and inside slots. They are not meant for people.
 
 use super::exit::{Exit, Failure, Outcome};
 use super::output;
@@ -13,35 +13,34 @@ use std::str::FromStr;
 /// Arguments of `internal`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// As what.
     #[command(subcommand)]
     pub part: Part,
 }
 
-/// As what.
+/// The internal processes.
 #[derive(Debug, Subcommand)]
 pub enum Part {
-    /// Keep a claimed slot; the order comes over stdin
+    /// Keep the slot in a directory; stdin contains the order
     Keep {
-        /// Folder of the slot
+        /// Directory of the slot
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
-    /// Ask a job gate whether the job of this slot may begin
+    /// Ask the job gate whether the job of this slot may start
     Hook {
-        /// Socket of the gate
+        /// Socket of the job gate
         #[arg(value_name = "SOCKET")]
         socket: PathBuf,
     },
-    /// Ask a job gate, then become the worker of the runner program
+    /// Ask the job gate, then become the worker of the runner program
     Worker {
-        /// Socket of the gate
+        /// Socket of the job gate
         #[arg(value_name = "SOCKET")]
         socket: PathBuf,
-        /// The real worker
+        /// Path of the real worker
         #[arg(value_name = "PROGRAM")]
         program: PathBuf,
-        /// What it is started with
+        /// Arguments of the real worker
         #[arg(value_name = "WORD", last = true)]
         words: Vec<OsString>,
     },
@@ -56,9 +55,9 @@ pub(super) fn run(args: Args) -> Outcome {
     }
 }
 
-/// The keeper of one slot of the local host.
+/// Runs the keeper of one slot of the local host.
 fn keep(folder: &Path) -> Outcome {
-    // On this thread: a guest dies with the thread that started it.
+    // This thread must start the sandbox, because the sandbox ends with the thread that started it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, error))?;
     let kept = runtime.block_on(local::keep(folder, &SystemClock));
@@ -66,9 +65,9 @@ fn keep(folder: &Path) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Runs inside a slot, right before the first step of a job. Its output is in the job's log.
+/// Runs inside a slot, immediately before the first step of a job. Its output appears in the job's log.
 fn ask_to_begin(socket: &Path) -> Outcome {
-    output::complain("jitgate: asking whether this job may run here");
+    output::complain("jitgate: asking the job gate whether this job may run here");
     let hello = Hello {
         repository: variable("GITHUB_REPOSITORY"),
         run_id: variable("GITHUB_RUN_ID"),
@@ -86,7 +85,7 @@ fn ask_to_begin(socket: &Path) -> Outcome {
     }
 }
 
-/// What the runner says of the job; none when it says nothing that makes sense.
+/// Returns the job according to the runner; `None` if the runner names no valid job.
 #[expect(
     clippy::disallowed_methods,
     reason = "what actions/runner tells its hooks is in the environment"
@@ -95,7 +94,7 @@ fn variable<T: FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Stands in the place of the runner program's worker, and becomes it once the job may begin.
+/// Replaces the worker of the runner program, and becomes the worker after the job gate has opened.
 fn become_worker(socket: &Path, program: &Path, words: &[OsString]) -> Outcome {
     let error = slots::become_worker(socket, program, words);
     output::complain(&format!("jitgate: {error}"));

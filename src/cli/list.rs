@@ -1,4 +1,4 @@
-//! The common part of all list commands: the flags, the reading of words, and the note that there may be more.
+//! The common part of all list commands: the flags, the parsers, and the note about further results.
 
 use super::exit::{Exit, Outcome};
 use super::output;
@@ -32,7 +32,9 @@ impl ListArgs {
         session.answer(json, table)?;
         let limit = self.limit;
         if count == limit && !session.global.json {
-            output::complain(&format!("jitgate: there may be more than these {limit}: see --limit"));
+            output::complain(&format!(
+                "jitgate: there may be more than these {limit} results; see --limit"
+            ));
         }
         Ok(Exit::Done)
     }

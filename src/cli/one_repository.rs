@@ -1,10 +1,10 @@
-//! `--repo OWNER/NAME`, or `--owner OWNER --repo NAME`: which repository a command is about.
+//! The repository of a command: `--repo OWNER/NAME`, or `--owner OWNER --repo NAME`.
 
 use super::exit::{Exit, Failure};
 use crate::domain::ids::RepositoryName;
 use anyhow::anyhow;
 
-/// Which repository.
+/// The flags that select a repository.
 #[derive(Debug, clap::Args)]
 pub struct OneRepository {
     /// OWNER/NAME, or NAME with --owner
@@ -16,22 +16,22 @@ pub struct OneRepository {
 }
 
 impl OneRepository {
-    /// The repository that is meant, if one is named.
+    /// Returns the selected repository, if any.
     pub(super) fn name(&self) -> Result<Option<RepositoryName>, Failure> {
         let Some(repo) = &self.repo else { return Ok(None) };
         let full_name = match (&self.owner, repo.split_once('/')) {
             (Some(owner), None) => format!("{owner}/{repo}"),
             (Some(owner), Some((named, _))) if !owner.eq_ignore_ascii_case(named) => {
-                let what = anyhow!("--owner {owner} is not the owner in --repo {repo}");
+                let what = anyhow!("--owner {owner} contradicts --repo {repo}");
                 return Err(
-                    Failure::new(Exit::Usage, what).remedy("give --owner OWNER --repo NAME, or --repo OWNER/NAME")
+                    Failure::new(Exit::Usage, what).remedy("use --owner OWNER --repo NAME, or --repo OWNER/NAME")
                 );
             }
             _ => repo.clone(),
         };
         let Ok(name) = RepositoryName::parse(&full_name) else {
-            let what = anyhow!("--repo {full_name} names no repository");
-            return Err(Failure::new(Exit::Usage, what).remedy("give --repo OWNER/NAME, or --owner OWNER --repo NAME"));
+            let what = anyhow!("--repo {full_name} is not a repository name");
+            return Err(Failure::new(Exit::Usage, what).remedy("use --repo OWNER/NAME, or --owner OWNER --repo NAME"));
         };
         Ok(Some(name))
     }

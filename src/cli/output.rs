@@ -1,7 +1,6 @@
-//! The only place that writes to stdout and stderr. A reader that went away (`| head`) is no error.
+//! The only place that writes to stdout and stderr. A closed reader (`| head`) is not an error.
 //!
-//! Whatever is printed, no character of it is hidden, steers a terminal or reorders what is read: such characters are
-//! escaped on the way out, as JSON does it.
+//! Characters that are hidden, control a terminal or reorder text are escaped in JSON's notation.
 
 use super::exit::{Exit, Failure};
 use crate::domain::text::lines;
@@ -9,12 +8,12 @@ use anyhow::Context;
 use serde::Serialize;
 use std::io::{self, ErrorKind, Write};
 
-/// Prints data: `write` gets a locked, buffered stdout and stops at its first error.
+/// Prints data. `write` receives a locked, buffered stdout and stops at the first error.
 pub(super) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
     print_coloured(|out| write(&mut Plain(out)))
 }
 
-/// The same for text with colours, whose writer escapes what others wrote.
+/// Prints text with colours. Its writer escapes foreign text.
 pub(super) fn print_coloured(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
     let mut stdout = io::BufWriter::new(io::stdout().lock());
     match write(&mut stdout).and_then(|()| stdout.flush()) {
@@ -25,7 +24,7 @@ pub(super) fn print_coloured(write: impl FnOnce(&mut dyn Write) -> io::Result<()
     }
 }
 
-/// Escapes what is hidden. What is written at once is whole characters, since it comes from texts.
+/// Escapes hidden characters. Each write contains complete characters, because it comes from text.
 struct Plain<'a>(&'a mut dyn Write);
 
 impl Write for Plain<'_> {
@@ -39,7 +38,7 @@ impl Write for Plain<'_> {
     }
 }
 
-/// Prints data as JSON, for programs.
+/// Prints data as JSON.
 pub(super) fn print_json(data: &impl Serialize) -> Result<(), Failure> {
     print(|out| {
         serde_json::to_writer_pretty(&mut *out, data)?;
@@ -47,8 +46,8 @@ pub(super) fn print_json(data: &impl Serialize) -> Result<(), Failure> {
     })
 }
 
-/// Tells people something on stderr.
+/// Prints a message to stderr.
 pub(super) fn complain(text: &str) {
-    // Where even stderr is gone there is nobody to tell.
+    // Without a usable stderr the message is lost.
     writeln!(io::stderr().lock(), "{}", lines(text)).unwrap_or_default();
 }

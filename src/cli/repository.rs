@@ -1,4 +1,4 @@
-//! `jitgate repository`: which repository a configured name means.
+//! `jitgate repository`: the pinned ids behind the configured names.
 
 use super::exit::{Exit, Failure, Outcome};
 use super::one_repository::OneRepository;
@@ -18,9 +18,9 @@ use anyhow::anyhow;
 use clap::Subcommand;
 use serde_json::json;
 
-/// Longest reason that is kept, in characters.
+/// Maximum length of a stored reason, in characters.
 const MAX_WHY: usize = 500;
-/// Longest name of a person that is kept, in characters.
+/// Maximum length of the stored name of a person, in characters.
 const MAX_NAME: usize = 100;
 
 /// Arguments of `repository`.
@@ -28,40 +28,39 @@ const MAX_NAME: usize = 100;
 #[command(after_help = "Examples:
   jitgate repository accept --repo octo-org/chem-model --why \"transferred to octo-org\"")]
 pub struct Args {
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What can be done about repositories.
+/// The subcommands of `repository`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Say that a repository which GitHub shows under a configured name is the one that is meant from now on
+    /// Accept the repository that GitHub shows under a configured name, and pin its ids
     #[command(
-        after_help = "jitgate pins the ids of a repository and of its owner when GitHub first shows them, and serves no other one under the
-same name. After a transfer of yours, or after you made the repository anew, this command asks GitHub for the ids, shows
-the old and the new ones, and pins the new ones. Look at both before you believe that it is yours.
+        after_help = "jitgate pins the ids of a repository and of its owner when GitHub first shows them, and serves no other repository with
+the same name. After a transfer, or after the repository was created anew, this command asks GitHub for the ids, shows
+the old and the new ids, and pins the new ones. Compare both before you trust the new repository.
 
 Examples:
-  jitgate repository accept --why \"the only one that is configured was transferred\"
+  jitgate repository accept --why \"the only configured repository was transferred\"
   jitgate repository accept --repo octo-org/chem-model --why \"transferred to octo-org\" --by alice --json
 
-Exit codes: 0 these ids are pinned, now or before; 1 the configuration names others, or GitHub shows no such repository;
+Exit codes: 0 these ids are pinned; 1 the configuration contains different ids, or GitHub shows no such repository;
 4 GitHub did not answer; 5 the store."
     )]
     Accept(Accept),
 }
 
-/// Which repository, and who accepts it.
+/// Arguments of `repository accept`.
 #[derive(Debug, clap::Args)]
 pub struct Accept {
-    /// The repository; may be left out where only one is configured
+    /// Repository; optional if only one is configured
     #[command(flatten)]
     pub which: OneRepository,
-    /// Why it is right; kept with the ids
+    /// Reason for the acceptance; stored with the ids
     #[arg(long, value_name = "TEXT", required = true)]
     pub why: String,
-    /// Who accepts it. By default the login name
+    /// Name of the person. By default the login name
     #[arg(long, value_name = "NAME")]
     pub by: Option<String>,
 }
@@ -72,8 +71,8 @@ pub(super) async fn run(args: Args, session: &Session) -> Outcome {
     let named = args.which.name()?;
     let why = inert(args.why.trim(), MAX_WHY);
     if why.is_empty() {
-        let error = anyhow!("--why is empty, and it is kept for whoever asks later");
-        return Err(Failure::new(Exit::Usage, error).remedy("say why the repository is right"));
+        let error = anyhow!("--why is empty, but the reason is stored as evidence");
+        return Err(Failure::new(Exit::Usage, error).remedy("give the reason why the repository is the right one"));
     }
     let by = inert(&args.by.clone().unwrap_or_else(runtime::login_name), MAX_NAME);
     let repository = meant(session.config()?, named.as_ref())?;
@@ -82,7 +81,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Outcome {
     let configured = repository.configured_ids;
     if configured.contradict(&shown.ids) {
         let error = anyhow!(
-            "{}: GitHub shows {}, and the configuration says {configured}",
+            "{}: GitHub shows {}, but the configuration contains {configured}",
             repository.name,
             shown.ids
         );
@@ -92,7 +91,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Outcome {
     pin(session, &repository, &shown, (&by, &why)).await
 }
 
-/// The configured repository that is meant.
+/// Returns the selected configured repository.
 fn meant(config: &Config, named: Option<&RepositoryName>) -> Result<Repository, Failure> {
     let mut repositories = runtime::repositories(config);
     repositories.retain(|repository| named.is_none_or(|named| repository.name.matches(named.as_str())));
@@ -108,14 +107,13 @@ fn meant(config: &Config, named: Option<&RepositoryName>) -> Result<Repository, 
         ),
         _ => Err(
             Failure::new(Exit::Usage, anyhow!("more than one repository is configured"))
-                .remedy("say which one: --repo OWNER/NAME"),
+                .remedy("select one with --repo OWNER/NAME"),
         ),
     }
 }
 
 async fn ask(github: &dyn GitHub, name: &RepositoryName) -> Result<Shown, Failure> {
-    let remedy =
-        "after a rename set repositories.full_name to the new name; otherwise see that the app or token has access";
+    let remedy = "after a rename set repositories.full_name to the new name; otherwise give the app or token access";
     match github.repository(name, Purpose::Judge).await {
         Ok(Some(shown)) => Ok(shown),
         Ok(None) => {
@@ -140,7 +138,7 @@ async fn pin(session: &Session, repository: &Repository, shown: &Shown, (by, why
     }
     if !name.matches(&shown.full_name) {
         output::complain(&format!(
-            "jitgate: GitHub calls it {} now; set repositories.full_name to that, or its deliveries are ignored",
+            "jitgate: its name at GitHub is now {}; set repositories.full_name to it, or its deliveries are ignored",
             one_line(&shown.full_name)
         ));
     }

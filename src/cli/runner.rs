@@ -1,4 +1,4 @@
-//! `jitgate runner`: runners as the ledger knows them.
+//! `jitgate runner`: the runners in the ledger.
 
 use super::exit::{Failure, Outcome};
 use super::list::ListArgs;
@@ -16,15 +16,14 @@ use std::io::{self, Write};
   jitgate runner list
   jitgate runner list --all --repo octo-org/chem-model")]
 pub struct Args {
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What can be done with runners.
+/// The subcommands of `runner`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List runners, the one that changed last first, and the jobs that wait for one
+    /// List runners, latest change first, and waiting jobs
     #[command(after_help = "Examples:
   jitgate runner list
   jitgate runner list --state running --state gated
@@ -38,12 +37,12 @@ pub enum Command {
 /// Arguments of `runner list`.
 #[derive(Debug, clap::Args)]
 pub struct List {
-    /// State of the runners; can be given more than once. Jobs that wait are left out then
+    /// State of the runners; can be repeated. Waiting jobs are then not listed
     #[arg(long = "state", value_name = "STATE", value_parser = state)]
     states: Vec<RunnerState>,
     #[command(flatten)]
     list: ListArgs,
-    /// Include runners of which nothing is left
+    /// Include destroyed runners
     #[arg(long)]
     all: bool,
 }

@@ -16,9 +16,9 @@ use std::pin::pin;
   jitgate --config /etc/jitgate/jitgate.toml serve --role worker
   JITGATE__STORE__URL=memory: jitgate serve --log debug
 
-SIGHUP has it read the configuration again: webhook secrets and log level hold at once, and the log says what needs a restart.")]
+SIGHUP reloads the configuration: webhook secrets and the log level apply at once, and the log lists the settings that need a restart.")]
 pub struct Args {
-    /// Which half of jitgate this process is. Two processes share a Redis store
+    /// Role of this process. An ingress and a worker share a Redis store
     #[arg(long, value_enum, default_value_t = Role::All)]
     pub role: Role,
 }
@@ -53,9 +53,8 @@ pub(super) async fn run(args: Args, session: &Session) -> Outcome {
         None => Ok(Exit::Done),
         Some(Ended::Open(place)) => Err(StartError::Open(place).into()),
         Some(Ended::NameTaken) => {
-            let what = anyhow!("another worker on this store goes by the instance name of this one");
-            let remedy =
-                "start again: this one takes another name then; server.state_dir is a copy of another machine's";
+            let what = anyhow!("another worker on this store uses the instance name of this process");
+            let remedy = "start it again, which gives it a new name; server.state_dir was copied from another machine";
             Err(Failure::new(Exit::Locked, what).remedy(remedy))
         }
     }
@@ -66,7 +65,7 @@ impl From<StartError> for Failure {
         match error {
             StartError::Wiring(error) => error.into(),
             StartError::Activation(error) => Self::new(Exit::Configuration, error)
-                .remedy("let ListenStream= of the socket unit say what server.listen and server.admin_listen say"),
+                .remedy("set ListenStream= of the socket unit to the values of server.listen and server.admin_listen"),
             StartError::Host(problem) => {
                 let remedy = problem.remedy.clone().unwrap_or_default();
                 Self::new(Exit::RunnerHost, StartError::Host(problem)).remedy(remedy)

@@ -1,14 +1,14 @@
-//! Aligned tables for people. Whatever a cell says, a row is one line of bounded width.
+//! Aligned tables. A row is one line of bounded width, whatever its cells contain.
 
 use crate::telemetry::one_line;
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::io::{self, Write};
 
-/// Longest cell, in characters.
-const WIDEST: usize = 80;
+/// Maximum width of a cell, in characters.
+const MAX_WIDTH: usize = 80;
 const GAP: usize = 2;
 
-/// Writes a heading and rows.
+/// Writes a heading and the rows.
 pub(super) fn print<const N: usize>(
     out: &mut dyn Write,
     heading: [&str; N],
@@ -35,18 +35,18 @@ pub(super) fn print<const N: usize>(
 
 fn cell(text: String) -> String {
     let text = one_line(&text);
-    match text.char_indices().nth(WIDEST) {
-        Some(_) => text.chars().take(WIDEST - 1).chain(['…']).collect(),
+    match text.char_indices().nth(MAX_WIDTH) {
+        Some(_) => text.chars().take(MAX_WIDTH - 1).chain(['…']).collect(),
         None => text.into_owned(),
     }
 }
 
-/// A time as people read it: UTC, to the second.
+/// Returns a time in UTC with a resolution of one second.
 pub(super) fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// What is there, or a dash.
+/// Returns the value as text, or a dash.
 pub(super) fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
@@ -66,8 +66,8 @@ mod tests {
         assert_eq!(lines.len(), 4, "{text}");
         assert!(lines[1].starts_with("é\\n2 ") && lines[1].ends_with(" b"), "{text}");
         assert_eq!(lines[2], "a");
-        assert_eq!(lines[3].chars().count(), WIDEST + GAP + 1);
+        assert_eq!(lines[3].chars().count(), MAX_WIDTH + GAP + 1);
         let second = lines[0].find("SECOND");
-        assert_eq!(second, Some(WIDEST + GAP));
+        assert_eq!(second, Some(MAX_WIDTH + GAP));
     }
 }

@@ -1,4 +1,4 @@
-//! `jitgate why`: the whole story of a job, for a person who wonders why it got a runner, or none.
+//! `jitgate why`: the history of a job, and the reasons why it got a runner or none.
 
 use super::exit::{Exit, Failure, Outcome};
 use super::session::Session;
@@ -19,9 +19,9 @@ use serde::Serialize;
   jitgate why 101
   jitgate why 101 --json
 
-A job's id is the last number of its page at GitHub: .../actions/runs/RUN/job/JOB")]
+The id of a job is the last number in the URL of its page at GitHub: .../actions/runs/RUN/job/JOB")]
 pub struct Args {
-    /// The job's id
+    /// Id of the job
     #[arg(value_name = "JOB_ID")]
     pub job: u64,
 }
@@ -31,10 +31,11 @@ pub(super) async fn run(args: Args, session: &Session) -> Outcome {
     let (job, store) = (JobId(args.job), session.store()?);
     let told = history::of_job(store.queue.as_ref(), store.ledger.as_ref(), job).await;
     let Some(story) = told.map_err(Failure::of_store)? else {
-        let error = anyhow!("nothing is known of job {job}");
+        let error = anyhow!("job {job} is unknown");
         return Err(Failure::new(Exit::Negative, error).remedy(format!(
-            "see whether GitHub delivered it: `jitgate delivery list --job {job}`, and Settings, Webhooks, Recent \
-             Deliveries; a job that never was trusted is forgotten {} h after its end, and earlier if there are very many",
+            "check whether GitHub delivered it: `jitgate delivery list --job {job}`, and Settings, Webhooks, Recent \
+             Deliveries; the record of a job that was never trusted is deleted {} h after its end, or earlier if there are \
+             many",
             RETENTION_OF_OUTSIDERS.as_secs() / 3600
         )));
     };
@@ -75,7 +76,7 @@ fn lines(job: JobId, story: &JobHistory) -> Vec<String> {
     }
     if story.is_shrunk {
         lines.push(String::new());
-        lines.push("the job is over and never was trusted: the rest of what was known of it is forgotten".to_owned());
+        lines.push("the job has ended and was never trusted, so the rest of its record is deleted".to_owned());
     }
     for delivery in &story.undecided {
         lines.push(String::new());
@@ -130,7 +131,7 @@ fn standing(delivery: &Delivery) -> String {
     text
 }
 
-/// What was decided, for people: one line a part.
+/// Returns a decision as text, with one line per part.
 pub(super) fn decision_lines(decision: &Decision, pending: &[Action]) -> Vec<String> {
     let trust = &decision.trust;
     let mut verdict = trust.verdict.as_str().to_owned();
@@ -197,7 +198,7 @@ fn list(values: &[impl ToString]) -> String {
     values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The word a value has in JSON.
+/// Returns the word of a value in JSON.
 fn word(value: &impl Serialize) -> String {
     let json = serde_json::to_value(value).unwrap_or_default();
     json.as_str().unwrap_or_default().to_owned()

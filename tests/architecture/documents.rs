@@ -46,7 +46,7 @@ fn links_and_paths_in_documents_lead_somewhere() {
 }
 
 #[test]
-fn what_leads_nowhere_is_found() {
+fn a_dead_link_is_reported() {
     let text = "[a](b.md#c) [d](https://e.example) [f](#g) `src/h.rs` `x`\n```\nsrc/i.rs\n```\n`fixtures/NAME.json`";
     let found: Vec<&str> = targets(text, Path::new("/docs"), Path::new("/"))
         .into_iter()

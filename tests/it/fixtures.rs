@@ -105,7 +105,7 @@ fn assert_expected(key: &str, wanted: &[&str]) {
 }
 
 #[test]
-fn there_are_many_and_each_says_what_it_is_for() {
+fn there_are_many_fixtures_and_each_states_its_purpose() {
     let fixtures = fixtures();
     assert!(fixtures.len() >= 40, "{} fixtures", fixtures.len());
     let mut titles = BTreeSet::new();
@@ -331,7 +331,7 @@ fn assert_is_a_decision_record(decision: &Value) {
 }
 
 #[test]
-fn an_altered_expectation_is_named_with_its_fixture_whatever_its_key() {
+fn an_altered_expectation_of_any_key_is_reported_with_its_fixture() {
     let alterations = [
         ("status", json!(200)),
         ("labels_class", json!("hosted")),
@@ -441,7 +441,7 @@ fn a_setting_that_does_not_exist_is_refused_with_file_and_key() {
 }
 
 #[test]
-fn what_is_no_fixture_is_refused_before_anything_is_played() {
+fn an_invalid_fixture_is_refused_before_any_fixture_is_played() {
     let folder = TempDir::new().expect("a folder");
     fs::write(folder.path().join("fine.json"), text(MODEL)).expect("a copy");
     let refused = [

@@ -182,7 +182,7 @@ async fn a_request_lost_on_its_way_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_jit_configuration_says_where_to_connect() {
+async fn the_jit_configuration_contains_the_server_url() {
     let world = Stage::with(one_job()).await;
     let wanted = json!({"name": "ours-1", "runner_group_id": 1, "labels": POOL});
     let made = world
@@ -324,7 +324,7 @@ async fn a_re_run_makes_new_jobs_and_keeps_the_actor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn re_running_failed_jobs_tells_of_their_siblings_once_more() {
+async fn rerunning_failed_jobs_delivers_their_siblings_again() {
     let mut github = one_job();
     github["runs"][0]["jobs"] = json!([
         {"id": 101, "status": "completed", "conclusion": "failure"},
@@ -353,7 +353,7 @@ async fn re_running_failed_jobs_tells_of_their_siblings_once_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_apps_token_lasts_an_hour_and_opens_what_it_was_asked_for() {
+async fn an_app_token_lasts_an_hour_and_has_the_requested_permissions() {
     let world = Stage::with(one_job()).await;
     let app = format!("Bearer {}", world.app_token());
     let as_app = [("authorization", app.as_str())];
@@ -645,7 +645,7 @@ async fn pull_requests_are_found_by_head_branch_and_owner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn permissions_are_what_the_world_says() {
+async fn permissions_follow_the_world() {
     let world = Stage::with(json!({
         "repositories": [{"full_name": "octo-org/chem-model"}, {"full_name": "octo-org/hidden", "private": true}],
         "permissions": {"Alice": "maintain"},
@@ -820,7 +820,7 @@ async fn the_documentation_is_of_this_simulator() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_there_is_a_404_in_githubs_form() {
+async fn a_missing_object_is_a_404_in_the_form_of_github() {
     let world = Stage::with(one_job()).await;
     for path in [
         "/nowhere",
@@ -852,7 +852,7 @@ async fn the_world_can_be_emptied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_listens_on_loopback_only_and_stops_when_told() {
+async fn it_listens_on_loopback_only_and_stops_on_request() {
     let mut github = one_job();
     let own_job = u64::from(std::process::id());
     github["runs"][0]["jobs"][0]["id"] = json!(own_job);

@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 #[tokio::test]
-async fn what_is_missing_is_said_before_anything_starts() {
+async fn missing_programs_are_reported_before_a_slot_starts() {
     let mut stage = Stage::new("");
     assert_eq!(problems(&stage.settings), []);
     let script = stage.settings.local.runner_home.join("run.sh");
@@ -75,7 +75,7 @@ async fn a_runner_program_that_cannot_be_copied_fails_the_boot() {
 }
 
 #[tokio::test]
-async fn an_environment_that_does_not_come_up_says_why() {
+async fn a_slot_that_fails_to_boot_reports_the_cause() {
     let mut stage = Stage::new("");
     let gone = stage.path("gone");
     fs::create_dir(&gone).expect("a folder");
@@ -118,7 +118,7 @@ async fn names_and_configurations_that_are_none_are_refused() {
 }
 
 #[tokio::test]
-async fn what_is_kept_on_disk_is_closed_to_others() {
+async fn stored_files_are_closed_to_other_users() {
     let stage = Stage::new("echo hello\n");
     let (host, slot) = stage.claimed().await;
     until(&host, &slot, |slot| matches!(slot.state, SlotState::Ended(_))).await;

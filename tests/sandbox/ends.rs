@@ -69,7 +69,7 @@ async fn a_job_that_takes_too_long_is_killed() {
 }
 
 #[tokio::test]
-async fn what_is_destroyed_is_gone_at_once() {
+async fn a_destroyed_slot_is_gone_at_once() {
     for sandbox in [Sandbox::Bwrap, Sandbox::None] {
         let mut stage = Stage::new(&format!("{FAMILY}{HOOK}{STAYS}"));
         stage.settings.local.sandbox = sandbox;
@@ -91,7 +91,7 @@ async fn what_is_destroyed_is_gone_at_once() {
 }
 
 #[tokio::test]
-async fn whatever_a_job_leaves_on_disk_is_removed() {
+async fn all_files_of_a_job_are_removed() {
     let stage = Stage::new(
         "mkdir -p \"$HOME/a/b/c\" closed; touch \"$HOME/a/b/c/file\" closed/file; ln -s / \"$HOME/root\"; ln -s \"$HOME\" closed/home\n\
          mkfifo \"$HOME/pipe\"; chmod 444 closed/file; chmod 555 \"$HOME/a/b/c\" \"$HOME/a/b\"; chmod 000 \"$HOME/a\" closed\n\

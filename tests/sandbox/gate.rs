@@ -48,7 +48,7 @@ fn permanent(result: Result<(), Failure>) -> bool {
 }
 
 #[tokio::test]
-async fn go_works_once_and_only_for_who_waits() {
+async fn the_job_gate_opens_once_and_only_for_a_waiting_job() {
     let stage = Stage::new(&format!("{HOOK}{STAYS}"));
     let (host, slot) = stage.booted().await;
     assert!(
@@ -81,7 +81,7 @@ async fn a_job_gate_does_not_open_before_a_job_waits() {
 }
 
 #[tokio::test]
-async fn a_hello_says_what_it_says_and_may_say_nothing() {
+async fn a_hello_is_passed_on_as_it_is_and_may_be_empty() {
     for (line, hello) in [
         ("{}\n", Hello::default()),
         (

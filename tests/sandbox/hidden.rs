@@ -19,7 +19,7 @@ fn variables(text: &str) -> BTreeMap<&str, &str> {
 }
 
 #[tokio::test]
-async fn its_environment_is_what_the_runner_needs_and_nothing_of_the_gate() {
+async fn the_environment_of_a_job_has_the_needs_of_the_runner_and_nothing_of_jitgate() {
     let stage = Stage::new(
         "printf %s \"$ACTIONS_RUNNER_INPUT_JITCONFIG\" | sha256sum | cut -c1-64 >\"$HOME/jit\"\n\
          unset ACTIONS_RUNNER_INPUT_JITCONFIG\n\
@@ -100,7 +100,7 @@ async fn tried(stage: &mut Stage, commands: &[(&str, String)]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn nothing_of_the_gate_or_the_machine_is_there_for_it() {
+async fn a_job_sees_nothing_of_jitgate_or_the_machine() {
     let mut stage = Stage::new("");
     // Below a folder that jobs see, as /opt would be.
     let shown = stage.path("shown");
@@ -437,9 +437,9 @@ fn has_trees_of_its_own(stage: &Stage, test: &str) -> bool {
 }
 
 #[tokio::test]
-async fn what_others_cannot_read_is_not_there_in_any_tree_of_the_machines_own() {
+async fn files_that_others_cannot_read_are_hidden_in_every_tree_of_the_machine() {
     let mut stage = Stage::new("");
-    let name = "hidden::what_others_cannot_read_is_not_there_in_any_tree_of_the_machines_own";
+    let name = "hidden::files_that_others_cannot_read_are_hidden_in_every_tree_of_the_machine";
     if !has_trees_of_its_own(&stage, name) {
         return;
     }

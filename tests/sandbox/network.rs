@@ -216,7 +216,7 @@ async fn a_job_reaches_the_internet_and_nothing_of_the_machine_or_its_surroundin
 }
 
 #[tokio::test]
-async fn without_a_network_there_is_none_and_the_job_gate_works_all_the_same() {
+async fn network_none_gives_no_network_and_the_job_gate_still_works() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let connect = format!(
@@ -257,7 +257,7 @@ async fn a_job_cannot_open_its_network() {
 }
 
 #[tokio::test]
-async fn what_is_missing_for_a_network_is_named() {
+async fn a_missing_program_for_the_network_is_named() {
     let stage = Stage::new("");
     let place = stage.path("jitgate.toml");
     let home = stage.settings.local.runner_home.display().to_string();

@@ -26,7 +26,7 @@ fn signal(signal: &str, process: &str) {
 }
 
 #[tokio::test]
-async fn a_job_survives_its_gate_and_the_next_gate_finds_it() {
+async fn a_job_survives_its_worker_and_the_next_worker_finds_it() {
     let stage = Stage::new(&format!("{HOOK}\nuntil test -e \"$HOME/end\"; do sleep 0.01; done\n"));
     let (host, slot) = stage.at_gate().await;
     let ready = host.boot().await.expect("booted");
@@ -54,7 +54,7 @@ async fn a_job_survives_its_gate_and_the_next_gate_finds_it() {
 }
 
 #[tokio::test]
-async fn deadlines_hold_without_a_gate() {
+async fn deadlines_hold_without_a_worker() {
     let mut stage = Stage::new(&format!("{HOOK}{STAYS}"));
     stage.settings.gate_deadline = Duration::from_secs(1);
     let (host, slot) = stage.at_gate().await;
@@ -80,7 +80,7 @@ async fn the_environment_dies_with_its_keeper() {
 }
 
 #[tokio::test]
-async fn without_a_sandbox_what_a_dead_keeper_left_is_found() {
+async fn without_a_sandbox_the_processes_of_a_dead_keeper_are_found() {
     let mut stage = Stage::new(&format!("setsid sleep 3600 & (setsid sleep 3601 &)\n{HOOK}{STAYS}"));
     stage.settings.local.sandbox = Sandbox::None;
     let (host, slot) = stage.at_gate().await;
@@ -106,7 +106,7 @@ async fn a_keeper_that_hangs_is_killed_with_what_it_keeps() {
 }
 
 #[tokio::test]
-async fn what_a_crash_left_half_made_is_lost_and_can_be_destroyed() {
+async fn a_slot_that_a_crash_left_half_made_is_lost_and_can_be_destroyed() {
     let stage = Stage::new("");
     let host = stage.host();
     let slots = stage.settings.state_dir.join("local/testtest/slots");
@@ -127,7 +127,7 @@ async fn what_a_crash_left_half_made_is_lost_and_can_be_destroyed() {
 }
 
 #[tokio::test]
-async fn a_keeper_whose_gate_died_before_it_gave_an_order_leaves_the_slot_as_it_was() {
+async fn a_keeper_without_an_order_leaves_the_slot_unchanged() {
     let stage = Stage::new(&format!("{HOOK}{STAYS}"));
     let (host, slot) = stage.booted().await;
     let output = Command::new(env!("CARGO_BIN_EXE_jitgate"))

@@ -60,6 +60,7 @@ impl Claim {
         }
     }
 
+    /// Returns the instance name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name

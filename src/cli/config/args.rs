@@ -1,4 +1,4 @@
-//! What can be asked about the configuration.
+//! The command line of `config`.
 
 use super::{check, schema, show};
 use crate::cli::exit::Outcome;
@@ -12,21 +12,20 @@ use clap::Subcommand;
   jitgate --config /etc/jitgate/jitgate.toml config show
   jitgate config schema")]
 pub struct Args {
-    /// What to look at.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to look at.
+/// The subcommands of `config`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Say everything that is wrong with the configuration, or risky
+    /// Validate the configuration, the store and this machine
     #[command(after_help = "Examples:\n  jitgate config check\n  jitgate --config new.toml config check --json")]
     Check,
-    /// Print every setting, where it came from, and no secret
+    /// Show every setting with its source, without secrets
     #[command(after_help = "Examples:\n  jitgate config show\n  JITGATE__RUNNERS__MAX=8 jitgate config show --json")]
     Show,
-    /// Print the JSON Schema of a configuration file
+    /// Print the JSON Schema of the configuration file
     #[command(after_help = "Examples:\n  jitgate config schema")]
     Schema,
 }

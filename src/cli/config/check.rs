@@ -1,5 +1,5 @@
-//! `jitgate config check`: everything that is wrong, or risky, what the store can lose, where alerts go, and whether this
-//! machine can make runners.
+//! `jitgate config check`: problems and risks of the configuration, possible losses of the store, the receivers of alerts,
+//! and the ability of this machine to run runners.
 
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::global::Global;

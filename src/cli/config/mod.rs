@@ -1,4 +1,4 @@
-//! `jitgate config`: look at the configuration.
+//! `jitgate config`: validates and shows the configuration.
 
 mod args;
 mod check;

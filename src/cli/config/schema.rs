@@ -1,4 +1,4 @@
-//! `jitgate config schema`: the JSON Schema of a configuration file.
+//! `jitgate config schema`: prints the JSON Schema of the configuration file.
 
 use crate::cli::exit::{Exit, Outcome};
 use crate::cli::output;

@@ -1,4 +1,4 @@
-//! `jitgate config show`: every setting and where it came from. Secrets are masked before they get here.
+//! `jitgate config show`: prints every setting with its source. Secrets are already masked here.
 
 use crate::cli::exit::{Exit, Outcome};
 use crate::cli::output;

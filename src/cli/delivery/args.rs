@@ -1,4 +1,4 @@
-//! What can be done with deliveries.
+//! The command line of `delivery`.
 
 use super::filter::FilterArgs;
 use super::show::guid;
@@ -18,53 +18,51 @@ use std::path::PathBuf;
   jitgate delivery show 72d3162e-cc78-11e3-81ab-4c9367dc0958
   jitgate delivery export 72d3162e-cc78-11e3-81ab-4c9367dc0958 --out moved-head.json")]
 pub struct Args {
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What can be done with deliveries.
+/// The subcommands of `delivery`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List deliveries, the newest first
+    /// List deliveries, newest first
     #[command(after_help = "Examples:
   jitgate delivery list --limit 20
   jitgate delivery list --state queued --state leased
   jitgate delivery list --repository octo-org/chem-model --since 2h --json
   jitgate delivery list --job 101")]
     List {
-        /// In this state; can be given more than once
+        /// State of the deliveries; can be repeated
         #[arg(long = "state", value_name = "STATE", value_parser = state)]
         states: Vec<DeliveryState>,
-        /// Which ones
         #[command(flatten)]
         filter: FilterArgs,
     },
-    /// Show one delivery and what was decided on it
+    /// Show one delivery and its decision
     #[command(after_help = "Examples:\n  jitgate delivery show 72d3162e-cc78-11e3-81ab-4c9367dc0958 --json")]
     Show {
-        /// Its GUID: `X-GitHub-Delivery`
+        /// GUID of the delivery, from the X-GitHub-Delivery header
         #[arg(value_parser = guid)]
         guid: DeliveryId,
     },
-    /// Have a finished or dead delivery worked on again, as if it had just come
+    /// Process a finished or dead delivery again, as if it had just arrived
     #[command(after_help = "Examples:\n  jitgate delivery replay 72d3162e-cc78-11e3-81ab-4c9367dc0958")]
     Replay {
-        /// Its GUID: `X-GitHub-Delivery`
+        /// GUID of the delivery, from the X-GitHub-Delivery header
         #[arg(value_parser = guid)]
         guid: DeliveryId,
     },
-    /// Write a delivery with what GitHub said about it as a fixture, which `jitgate replay` plays and which expects the
-    /// decision that was made. No secrets are in it; names of repositories, branches and people are
+    /// Export a delivery as a fixture for `jitgate replay`, with the facts from GitHub and the decision as expectation. It
+    /// contains no secrets, but names of repositories, branches and people
     #[command(after_help = "Examples:
   jitgate delivery export 72d3162e-cc78-11e3-81ab-4c9367dc0958
   jitgate delivery export 72d3162e-cc78-11e3-81ab-4c9367dc0958 --out moved-head.json
   jitgate replay moved-head.json")]
     Export {
-        /// Its GUID: `X-GitHub-Delivery`
+        /// GUID of the delivery, from the X-GitHub-Delivery header
         #[arg(value_parser = guid)]
         guid: DeliveryId,
-        /// Write it to this file instead of stdout
+        /// Output file. By default stdout
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },

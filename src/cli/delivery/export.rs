@@ -1,7 +1,7 @@
-//! `jitgate delivery export`: a real delivery as a fixture, to be played again elsewhere.
+//! `jitgate delivery export`: writes a real delivery as a fixture, for a replay elsewhere.
 //!
-//! What is written holds the payload, the facts GitHub gave and the settings that decisions depend on; no secret is among
-//! them, and what looks like one in a payload is masked.
+//! The fixture contains the payload, the facts from GitHub, and the settings that decisions depend on. None of them is a
+//! secret, and text in a payload that looks like a token is masked.
 
 use super::show::{known, record};
 use super::world::world;
@@ -24,9 +24,9 @@ use anyhow::{Context, anyhow};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// Tries that are played again at most; later ones decide no differently.
-const TRIES: u32 = 12;
-/// What GitHub's own tokens begin with.
+/// Maximum number of attempts in the fixture. Later attempts lead to the same decision.
+const MAX_ATTEMPTS: u32 = 12;
+/// Prefixes of GitHub's tokens.
 const TOKENS: [&str; 6] = ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"];
 const MASK: &str = "***";
 
@@ -39,19 +39,19 @@ pub(super) async fn run(session: &Session, id: &DeliveryId, out: Option<&Path>) 
     let Some(entry) = entry.filter(|_| !is_shrunk) else {
         if is_shrunk {
             let error =
-                anyhow!("what GitHub said about delivery {id} is not kept: its job is over, and never was trusted");
-            return Err(Failure::new(Exit::Negative, error).remedy("export such a one before its job is over"));
+                anyhow!("the facts of delivery {id} are deleted, because its job has ended and was never trusted");
+            return Err(Failure::new(Exit::Negative, error).remedy("export such a delivery before its job ends"));
         }
         return Err(undecided(&delivery));
     };
     let body = store.queue.body(id).await.map_err(Failure::of_store)?.ok_or_else(|| {
-        let error = anyhow!("the body of delivery {id} is not kept (store.bodies_max_bytes), and a fixture needs it");
+        let error = anyhow!("the body of delivery {id} is deleted (store.bodies_max_bytes), and a fixture requires it");
         Failure::new(Exit::Negative, error)
-            .remedy("have GitHub redeliver it once it is forgotten here, and export it before it is over")
+            .remedy("redeliver it at GitHub after its record is deleted here, and export it before its job ends")
     })?;
     let unreadable = |error: anyhow::Error| Failure::new(Exit::Bug, error.context(format!("delivery {id}")));
     let Parsed::Job(event) = payload::parse(&body).map_err(|error| unreadable(error.into()))? else {
-        return Err(unreadable(anyhow!("its action was known once, and is not now")));
+        return Err(unreadable(anyhow!("its action is unknown to this version")));
     };
     let mut payload: Value = serde_json::from_slice(&body).map_err(|error| unreadable(error.into()))?;
     remove_secrets(&mut payload);
@@ -77,23 +77,23 @@ fn undecided(delivery: &Delivery) -> Failure {
     let id = &delivery.id;
     let (what, remedy) = match delivery.state {
         DeliveryState::Queued | DeliveryState::Leased => (
-            "nothing was decided on it yet".to_owned(),
-            format!("wait for it; `jitgate delivery show {id}` tells how far it is"),
+            "it has no decision yet".to_owned(),
+            format!("wait; `jitgate delivery show {id}` shows its state"),
         ),
         DeliveryState::Dead => (
             format!(
-                "it was given up on before anything was decided: {}",
+                "it became a dead letter before a decision: {}",
                 delivery.cause.as_deref().unwrap_or("no cause was told")
             ),
-            format!("`jitgate dead-letter retry {id}` has it tried again"),
+            format!("run `jitgate dead-letter retry {id}`"),
         ),
         DeliveryState::Ignored => (
-            "it was ignored, so nothing was decided on it".to_owned(),
-            "export one about a job of a configured repository: `jitgate delivery list`".to_owned(),
+            "it was ignored, so it has no decision".to_owned(),
+            "export a delivery about a job of a configured repository; see `jitgate delivery list`".to_owned(),
         ),
         DeliveryState::Done => (
-            "its decision is not kept: nothing had to be decided, or the job has had many others since".to_owned(),
-            format!("`jitgate delivery replay {id}` has it decided again"),
+            "its decision is not stored: none was necessary, or the job had many later decisions".to_owned(),
+            format!("run `jitgate delivery replay {id}` for a new decision"),
         ),
     };
     Failure::new(Exit::Negative, anyhow!("delivery {id}: {what}")).remedy(remedy)
@@ -103,7 +103,7 @@ fn write(path: &Path, fixture: &Value) -> Result<(), Failure> {
     let text = format!("{fixture:#}\n");
     std::fs::write(path, text)
         .with_context(|| format!("cannot write {}", path.display()))
-        .map_err(|error| Failure::new(Exit::Usage, error).remedy("name a file in a directory you can write to"))?;
+        .map_err(|error| Failure::new(Exit::Usage, error).remedy("use a file in a writable directory"))?;
     output::complain(&format!(
         "jitgate: wrote {}; play it with `jitgate replay`",
         path.display()
@@ -135,7 +135,7 @@ fn fixture(entry: &Entry, event: &JobEvent, mut payload: Value, settings: Value,
     json!({
         "title": format!("Delivery {}: {action} job {} of {}", decision.delivery, job.id, decision.repository),
         "why": format!(
-            "A real delivery, with what GitHub said at {}: {}, {}, {}.",
+            "A real delivery with the facts from GitHub at {}: {}, {}, {}.",
             decision.decided_at.to_rfc3339(),
             decision.trust.verdict.as_str(),
             decision.routing.verdict.as_str(),
@@ -148,7 +148,7 @@ fn fixture(entry: &Entry, event: &JobEvent, mut payload: Value, settings: Value,
     })
 }
 
-/// A variable that was switched on while the run was under way: in the fixture, after it began.
+/// Returns a change of the variable during the run, which the fixture applies after the start of the run.
 fn changed_under_way(entry: &Entry, github: &mut Value) -> Option<Value> {
     let is_unclear = entry.decision.routing.state == RoutingState::Unknown;
     let known = matches!(entry.facts.variable, Fact::Known(_));
@@ -156,9 +156,9 @@ fn changed_under_way(entry: &Entry, github: &mut Value) -> Option<Value> {
     Some(json!({"variables": variables.remove("variables")?}))
 }
 
-/// How long to wait before each further try, so that as much time has passed in the end as had then.
+/// Returns the delay before each further attempt, so that the same total time passes as for the real delivery.
 fn waits(decision: &Decision, attempts: u32) -> Vec<i64> {
-    let mut waits: Vec<i64> = (0..attempts.min(TRIES))
+    let mut waits: Vec<i64> = (0..attempts.min(MAX_ATTEMPTS))
         .map(|attempt| backoff(attempt, 1.0).num_seconds() + 1)
         .collect();
     let missing = (decision.decided_at - decision.received_at).num_seconds() - waits.iter().sum::<i64>();
@@ -168,8 +168,8 @@ fn waits(decision: &Decision, attempts: u32) -> Vec<i64> {
     waits
 }
 
-/// Whether what GitHub said, and the settings as they are, lead to the decision that was made: whatever else it rested on
-/// is not in the fixture.
+/// Returns true if the facts from GitHub and the current settings lead to the same decision. Other inputs are not part of
+/// the fixture.
 fn stands_alone(entry: &Entry, event: &JobEvent, policy: &Policy) -> bool {
     let mut facts = entry.facts.clone();
     facts.ledger = LedgerFacts {
@@ -210,14 +210,14 @@ fn expect(entry: &Entry, stands_alone: bool) -> Value {
     expect
 }
 
-/// What of the configuration decisions depend on, where it is not the default, and what it amounts to. None of it is a
-/// secret.
+/// Returns the settings that decisions depend on and that differ from the defaults, and the resulting policy. None of them
+/// is a secret.
 fn settings(entry: &Entry, loaded: &Loaded) -> Result<(Value, Policy), Failure> {
     let name = &entry.decision.repository;
     let served = loaded.config.repositories.iter().find(|served| served.name == *name);
     let served = served.ok_or_else(|| {
         Failure::new(Exit::Configuration, anyhow!("{name} is not configured any more"))
-            .remedy("add its [[repositories]] table: decisions depend on it")
+            .remedy("add its [[repositories]] table, because decisions depend on it")
     })?;
     let mut repository = json!({"full_name": name, "variable": served.variable});
     let mut sections = Map::new();
@@ -251,7 +251,7 @@ fn settings(entry: &Entry, loaded: &Loaded) -> Result<(Value, Policy), Failure> 
     Ok((Value::Object(sections), policy))
 }
 
-/// The record tells what the mode was, where it made a difference.
+/// Returns the mode at the time of the decision. The record shows it if it made a difference.
 fn mode_then(decision: &Decision, now: Mode) -> Mode {
     if !decision.would.is_empty() {
         Mode::Observe
@@ -269,7 +269,7 @@ fn is_enforced(action: Action) -> bool {
     )
 }
 
-/// GitHub puts no secret into this payload today, and none that it may add has anything to do with a decision.
+/// Masks text that looks like a token. GitHub puts no secret into this payload today.
 fn remove_secrets(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -281,7 +281,7 @@ fn remove_secrets(value: &mut Value) {
     }
 }
 
-/// People put anything into names, and a token is no loss to a decision.
+/// Masks tokens, which people can put into names. No decision depends on them.
 fn mask_tokens(value: &mut Value) {
     match value {
         Value::Object(fields) => fields.values_mut().for_each(mask_tokens),

@@ -1,4 +1,4 @@
-//! Which deliveries a command is about.
+//! The filter flags for deliveries.
 
 use crate::adapters::clock::SystemClock;
 use crate::cli::list::ListArgs;
@@ -7,15 +7,15 @@ use crate::ports::Clock;
 use crate::ports::queue::{DeliveryState, Filter};
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Which deliveries a command is about.
+/// The filter flags for deliveries.
 #[derive(Debug, Clone, clap::Args)]
 pub struct FilterArgs {
     #[command(flatten)]
     pub(in crate::cli) list: ListArgs,
-    /// Job of the deliveries
+    /// Id of the job
     #[arg(long, value_name = "ID")]
     pub job: Option<u64>,
-    /// Time since which they were received: a date such as 2026-11-23T12:00:00Z, or a span back from now such as 90s, 30m, 2h or 3d
+    /// Earliest time of receipt: a date such as 2026-11-23T12:00:00Z, or a duration before now such as 90s, 30m, 2h or 3d
     #[arg(long, value_name = "TIME", value_parser = Since::parse)]
     pub since: Option<Since>,
 }
@@ -31,20 +31,18 @@ impl FilterArgs {
     }
 }
 
-/// A point in time, or how long ago.
+/// A point in time, or a duration before now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
-    /// Then.
     At(DateTime<Utc>),
-    /// So long before now.
     Ago(TimeDelta),
 }
 
 impl Since {
-    /// Reads a time or a span.
+    /// Parses a time or a duration.
     ///
     /// # Errors
-    /// With what can be given instead.
+    /// If the text is neither; the error names the expected formats.
     pub fn parse(text: &str) -> Result<Self, String> {
         let span = || {
             let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -61,7 +59,7 @@ impl Since {
         time()
             .map(|at| Self::At(at.to_utc()))
             .or_else(|| span().map(Self::Ago))
-            .ok_or_else(|| "give a time such as 2026-11-23T12:00:00Z, or a span such as 2h".to_owned())
+            .ok_or_else(|| "expected a time such as 2026-11-23T12:00:00Z, or a duration such as 2h".to_owned())
     }
 
     fn before(self, now: DateTime<Utc>) -> DateTime<Utc> {

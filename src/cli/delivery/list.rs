@@ -9,7 +9,7 @@ use crate::ports::queue::{Delivery, DeliveryState};
 use serde_json::json;
 use std::io::{self, Write};
 
-/// Prints the deliveries in these states, in the form of `/api/v1/deliveries`.
+/// Prints the deliveries in these states, as JSON in the form of `/api/v1/deliveries`.
 pub(in crate::cli) async fn run(session: &Session, states: Vec<DeliveryState>, filter: &FilterArgs) -> Outcome {
     let queue = &session.store()?.queue;
     let listed = queue.deliveries(&filter.in_states(states), filter.list.limit).await;
@@ -20,7 +20,7 @@ pub(in crate::cli) async fn run(session: &Session, states: Vec<DeliveryState>, f
         .print(session, &json, listed.len(), |out| table(out, &listed))
 }
 
-/// One line a delivery.
+/// Prints one line per delivery.
 pub(super) fn table(out: &mut dyn Write, deliveries: &[Delivery]) -> io::Result<()> {
     let heading = [
         "RECEIVED",

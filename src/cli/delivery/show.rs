@@ -13,12 +13,12 @@ use crate::telemetry::one_line;
 use anyhow::anyhow;
 use serde_json::json;
 
-/// Reads a GUID as it can be typed.
+/// Parses a GUID.
 pub(in crate::cli) fn guid(text: &str) -> Result<DeliveryId, String> {
-    DeliveryId::parse(text).ok_or_else(|| "a GUID has 1 to 128 letters, digits, - and _".to_owned())
+    DeliveryId::parse(text).ok_or_else(|| "expected a GUID of 1 to 128 letters, digits, - and _".to_owned())
 }
 
-/// The delivery, or the error that there is none.
+/// Returns the delivery, or an error if it is unknown.
 pub(in crate::cli) async fn known(store: &Store, id: &DeliveryId) -> Result<Delivery, Failure> {
     store
         .queue
@@ -26,13 +26,12 @@ pub(in crate::cli) async fn known(store: &Store, id: &DeliveryId) -> Result<Deli
         .await
         .map_err(Failure::of_store)?
         .ok_or_else(|| {
-            Failure::new(Exit::Negative, anyhow!("no delivery {id} is known here")).remedy(
-                "it may be forgotten by now (store.retention_s); `jitgate delivery list` shows those that are not",
-            )
+            Failure::new(Exit::Negative, anyhow!("delivery {id} is unknown"))
+                .remedy("its record may be deleted (store.retention_s); see `jitgate delivery list`")
         })
 }
 
-/// What the ledger has on the job of a delivery.
+/// Returns the ledger record of the job of a delivery.
 pub(super) async fn record(store: &Store, delivery: &Delivery) -> Result<Option<JobRecord>, Failure> {
     let Some(job) = delivery.job else {
         return Ok(None);
@@ -56,10 +55,10 @@ pub(super) async fn run(session: &Session, id: &DeliveryId) -> Outcome {
             None if record.as_ref().is_some_and(|record| record.is_shrunk) => {
                 writeln!(
                     out,
-                    "what was decided on it is forgotten: its job is over, and never was trusted"
+                    "its decision is deleted, because its job has ended and was never trusted"
                 )
             }
-            None => writeln!(out, "nothing was decided on it"),
+            None => writeln!(out, "it has no decision"),
             Some(entry) => decision_lines(&entry.decision, &entry.pending)
                 .iter()
                 .try_for_each(|line| writeln!(out, "{}", one_line(line))),

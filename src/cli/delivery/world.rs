@@ -1,6 +1,7 @@
-//! The world of a fixture (`docs/fixtures.md`) in which GitHub answers what it answered when a decision was made.
+//! The world of a fixture (`docs/fixtures.md`) in which GitHub gives the answers that a decision was based on.
 //!
-//! It is made from facts, which hold no secret. Names that facts leave out are made up: only ids and owners are compared.
+//! It is made from facts, which contain no secrets. Names that facts do not contain are invented, because only ids and
+//! owners are compared.
 
 use crate::app::records::Entry;
 use crate::domain::event::{JobEvent, JobStatus};
@@ -9,12 +10,12 @@ use crate::domain::ids::RepositoryName;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-/// Whoever GitHub did not name, since the account is gone.
+/// Stands for a deleted account.
 const GHOST: &str = "ghost";
-/// Longer than any scenario.
+/// A time that is longer than any scenario.
 const FOREVER_S: u32 = 3_000_000_000;
 
-/// The `github` object for a decision on `event`; the routing variable is called `variable`.
+/// Returns the `github` object for a decision on `event`, with the name of the routing variable.
 pub(super) fn world(entry: &Entry, event: &JobEvent, variable: &str) -> Value {
     let (facts, name) = (&entry.facts, &entry.decision.repository);
     let run = facts.run.known();
@@ -56,7 +57,7 @@ fn run_of(entry: &Entry, event: &JobEvent) -> Value {
             run["head"] = head(known, &known.head_sha, &entry.decision.repository);
         }
         Fact::Gone => run["deleted"] = json!(true),
-        // GitHub shows a job at the commit of its run.
+        // GitHub shows the commit of the run for a job.
         Fact::NotAsked | Fact::Failed(_) => run["head"] = json!({"branch": GHOST, "sha": job.head_sha}),
     }
     run
@@ -97,7 +98,7 @@ fn pull_of(pull: &Pull, run: &Run, facts: &Facts, name: &RepositoryName) -> Valu
         "state": if pull.open { "open" } else { "closed" },
         "head": head(run, &pull.head_sha, name),
     });
-    // What GitHub would not say of the very commit counts against the outsider, as a change does.
+    // An unanswered question about the commit counts against the outsider like a change.
     if matches!(facts.changes_workflows, Fact::Known(true) | Fact::Gone) {
         shown["files"] = json!([".github/workflows/ci.yml"]);
     }
@@ -112,7 +113,7 @@ fn head(run: &Run, sha: &str, name: &RepositoryName) -> Value {
     head
 }
 
-/// The repository the code comes from, where that is another one.
+/// Returns the repository of the code if it differs from the base repository.
 fn fork_of(run: &Run, name: &RepositoryName) -> Option<Value> {
     match &run.head_repository {
         None => Some(json!({"full_name": format!("{GHOST}/{}", name.name()), "deleted": true})),
@@ -155,7 +156,7 @@ fn users(facts: &Facts, name: &RepositoryName) -> Vec<Value> {
     users.into_iter().map(|(_, user)| user).collect()
 }
 
-/// The kinds of account a fixture knows; any other is somebody's.
+/// Returns the kind of account in a fixture. Unknown kinds count as users.
 fn kind(word: &str) -> &str {
     match word {
         "Bot" | "Organization" | "Mannequin" => word,
@@ -172,7 +173,7 @@ fn permissions(facts: &Facts) -> Map<String, Value> {
     known.collect()
 }
 
-/// What GitHub did not answer then it does not answer now either.
+/// Returns faults for the questions that GitHub did not answer.
 fn faults(facts: &Facts) -> Vec<Value> {
     let of_permissions = facts.permissions.values().find_map(cause);
     let failed = [

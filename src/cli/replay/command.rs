@@ -1,4 +1,4 @@
-//! The command line of replay, and its loop over fixtures.
+//! The command line of `replay`, and its loop over fixtures.
 
 use super::fixture::{self, Deliver, Fixture};
 use super::local::Local;
@@ -25,16 +25,16 @@ Against --target, deliveries are signed with the first webhook secret of this co
 simulated GitHub (`jitgate simulate`), enforce, and serve a repository for each scenario (JITGATE__REPOSITORIES=o/1,o/2,...).
 Scenarios with settings of their own, moving time or a restart are skipped there.")]
 pub struct Args {
-    /// Fixtures, or directories of them
+    /// Fixtures, or directories with fixtures
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Public listener of a running gate to send them to, instead of one inside this process
+    /// URL of the public listener of a running jitgate. By default a jitgate inside this process is used
     #[arg(long, value_name = "URL", requires = "admin_url")]
     pub target: Option<String>,
-    /// Admin listener of that gate
+    /// URL of the admin listener of the running jitgate
     #[arg(long, value_name = "URL", requires = "target")]
     pub admin_url: Option<String>,
-    /// File with the bearer token of that listener. By default `server.admin_token_file`
+    /// File with the bearer token of the admin listener. By default `server.admin_token_file`
     #[arg(long, value_name = "FILE", requires = "target")]
     pub admin_token_file: Option<PathBuf>,
 }
@@ -68,16 +68,16 @@ fn read(paths: &[PathBuf]) -> Result<Vec<File>, Failure> {
         .collect()
 }
 
-/// Plays every fixture on a stage of its own.
+/// Plays each fixture on a separate stage.
 async fn locally(files: &[File]) -> Result<Report> {
     let begin = Instant::now();
     let mut report = Report::default();
-    // One for all: every new client reads the machine's certificates again.
+    // A new client would read the certificates of the machine again, so all stages share one.
     let http = reqwest::Client::new();
     for (at, (path, fixture)) in files.iter().enumerate() {
         progress(at, files.len());
         let stage = Local::set_up(&fixture.settings, &http);
-        let mut stage = stage.with_context(|| format!("{}: cannot set its stage up", path.display()))?;
+        let mut stage = stage.with_context(|| format!("{}: cannot set up the stage", path.display()))?;
         let played = play::play(&name_of(path), fixture, &mut stage).await;
         stage.tear_down().await;
         report.played.push(located(played, path)?);
@@ -87,7 +87,7 @@ async fn locally(files: &[File]) -> Result<Report> {
     Ok(report)
 }
 
-/// Plays what can be played on a running gate.
+/// Plays the fixtures that can be played on a running jitgate, and skips the others.
 async fn against(
     target: String,
     admin_url: String,
@@ -100,7 +100,8 @@ async fn against(
     let token = crate::config::read_secret_file(&file)
         .map_err(|error| Failure::new(Exit::Configuration, anyhow!("{}: {error}", file.display())))?;
     let secret = config.webhook.secrets.first().cloned().ok_or_else(|| {
-        Failure::new(Exit::Configuration, anyhow!("webhook.secrets is empty")).remedy("configure the target's secret")
+        Failure::new(Exit::Configuration, anyhow!("webhook.secrets is empty"))
+            .remedy("set it to the webhook secret of the target")
     })?;
     let variable = config
         .repositories
@@ -137,13 +138,13 @@ async fn against(
 
 fn needs_a_stage_of_its_own(fixture: &Fixture) -> Option<&'static str> {
     if !fixture.settings.is_empty() {
-        Some("has settings of its own")
+        Some("has its own settings")
     } else if fixture.steps.iter().any(|step| step.advance_s.is_some()) {
-        Some("moves time")
+        Some("advances the clock")
     } else if fixture.steps.iter().any(|step| step.restart) {
-        Some("restarts the gate")
+        Some("restarts jitgate")
     } else if fixture.github.get("rate_limit").is_some() {
-        Some("uses up a quota, which the gate would remember")
+        Some("exhausts a quota, which jitgate would remember")
     } else if fixture
         .steps
         .iter()
@@ -170,7 +171,7 @@ fn name_of(path: &Path) -> String {
         .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
 }
 
-/// Shows how far it is, on a terminal; nothing of `total` 0 clears the line.
+/// Shows the progress on a terminal. A `total` of 0 clears the line.
 fn progress(at: usize, total: usize) {
     let mut stderr = std::io::stderr().lock();
     if !stderr.is_terminal() {
@@ -181,7 +182,7 @@ fn progress(at: usize, total: usize) {
     } else {
         format!("\r\x1b[Kscenario {} of {total}", at + 1)
     };
-    // Progress that cannot be shown is not missed.
+    // Failures to show progress are ignored.
     stderr
         .write_all(text.as_bytes())
         .and_then(|()| stderr.flush())

@@ -1,4 +1,4 @@
-//! Compares what happened with what was expected.
+//! Compares the results of a scenario with its expectations.
 
 use super::fixture::{End, Expect};
 use crate::domain::decision::Decision;
@@ -6,18 +6,16 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-/// One expectation that was not met.
+/// An expectation that was not met.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Difference {
-    /// Which key of the fixture.
+    /// Key in the fixture.
     pub(super) key: String,
-    /// What it says.
     pub(super) expected: String,
-    /// What came.
     pub(super) found: String,
 }
 
-/// How a scenario ended.
+/// The state at the end of a scenario.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Outcome {
     pub(super) minted: u64,
@@ -28,7 +26,7 @@ pub(super) struct Outcome {
     pub(super) variable: Option<String>,
 }
 
-/// Compares a delivery's answer and record.
+/// Compares the answer to a delivery and its decision record.
 pub(super) fn of_delivery(expect: &Expect, status: u16, decision: Option<&Decision>) -> Vec<Difference> {
     let mut differences = Differences::default();
     differences.value("status", expect.status.as_ref(), Some(&status));
@@ -63,7 +61,7 @@ pub(super) fn of_delivery(expect: &Expect, status: u16, decision: Option<&Decisi
     differences.0
 }
 
-/// Compares how a scenario ended.
+/// Compares the state at the end of a scenario.
 pub(super) fn of_end(end: &End, outcome: &Outcome) -> Vec<Difference> {
     let mut differences = Differences::default();
     differences.value("end.minted", end.minted.as_ref(), Some(&outcome.minted));

@@ -1,68 +1,65 @@
-//! The fixture format (contract 4; `docs/fixtures.md` is its reference), read strictly: a typo is an error with its place.
+//! The fixture format; `docs/fixtures.md` is its reference. The parser is strict: a typo is an error with its position.
 
 use crate::simulator::{Change, first_date};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
-/// One scenario.
+/// A scenario.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fixture<World = Value> {
-    /// What happens, in a few words.
+    /// Short description of the events.
     pub(super) title: String,
-    /// Why it matters.
+    /// Purpose of the scenario.
     #[serde(rename = "why")]
     pub(super) _why: String,
-    /// Configuration overrides.
+    /// Overrides of the configuration.
     #[serde(default)]
     pub(super) settings: Map<String, Value>,
-    /// GitHub at the start.
+    /// State of the simulated GitHub at the start.
     pub(super) github: World,
-    /// What happens, in order.
     pub(super) steps: Vec<Step<World>>,
-    /// How it must end.
+    /// Expectations at the end.
     pub(super) end: End,
 }
 
-/// One step: exactly one of its first four keys, and what is expected of the latest delivery after it.
+/// A step: exactly one of its first four keys, and the expectations on the latest delivery after the step.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Step<World = Value> {
-    /// GitHub delivers.
+    /// Sends a delivery.
     pub(super) deliver: Option<Deliver>,
-    /// Something changes at GitHub.
+    /// Changes the simulated GitHub.
     pub(super) github: Option<World>,
-    /// Time passes.
+    /// Advances the clock.
     pub(super) advance_s: Option<u32>,
-    /// The gate is restarted; its store stays.
+    /// Restarts jitgate on the same store.
     #[serde(default)]
     pub(super) restart: bool,
-    /// What the latest delivery's record says now.
+    /// Expectations on the current record of the latest delivery.
     pub(super) expect: Option<Expect>,
 }
 
-/// A delivery: of a job of the world, of a whole payload, or of an earlier delivery's very bytes.
+/// A delivery with a payload made from a job of the world, with a given payload, or with the bytes of an earlier delivery.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Deliver {
-    /// `X-GitHub-Event`.
+    /// The `X-GitHub-Event` header.
     #[serde(default = "workflow_job")]
     pub(super) event: String,
-    /// The action, for a payload made from the world.
+    /// Action of a payload that is made from the world.
     pub(super) action: Option<String>,
-    /// The job it is about, for a payload made from the world.
+    /// Job of a payload that is made from the world.
     pub(super) job: Option<u64>,
-    /// The whole payload; with `job`, what is changed in the one made from the world.
+    /// The payload. With `job`, the changes to the payload that is made from the world.
     pub(super) payload: Option<Value>,
-    /// Which earlier delivery is sent again, counted from 0.
+    /// Index of the earlier delivery that is sent again, counted from 0.
     pub(super) again: Option<usize>,
-    /// `X-GitHub-Delivery`; where it is left out, made up, or that of the delivery sent again.
+    /// The `X-GitHub-Delivery` header. By default a new GUID, or the GUID of the delivery that is sent again.
     pub(super) guid: Option<String>,
-    /// How it is signed.
     #[serde(default)]
     pub(super) signature: Signature,
-    /// What is expected.
     pub(super) expect: Option<Expect>,
 }
 
@@ -70,29 +67,29 @@ fn workflow_job() -> String {
     "workflow_job".to_owned()
 }
 
-/// How a delivery is signed.
+/// The signature of a delivery.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Signature {
-    /// As GitHub does.
+    /// Signed like GitHub's deliveries.
     #[default]
     Good,
-    /// With another secret.
+    /// Signed with a different secret.
     Wrong,
-    /// Not at all.
+    /// Without a signature.
     Missing,
-    /// With SHA-1 only.
+    /// With a SHA-1 signature only.
     Sha1,
 }
 
-/// What is expected of a delivery; a key that is left out expects nothing.
+/// The expectations on a delivery. An absent key expects nothing.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Expect {
     pub(super) status: Option<u16>,
     pub(super) labels_class: Option<String>,
     pub(super) trust: Option<String>,
-    /// All reason codes of trust and admission.
+    /// The reason codes of trust and admission.
     pub(super) reasons: Option<Vec<String>>,
     pub(super) routing: Option<String>,
     pub(super) admission: Option<String>,
@@ -101,25 +98,25 @@ pub(super) struct Expect {
     pub(super) warnings: Option<Vec<String>>,
 }
 
-/// How a scenario must end.
+/// The expectations at the end of a scenario.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct End {
-    /// Runners made.
+    /// Number of created runners.
     pub(super) minted: Option<u64>,
-    /// Jobs that ran on them.
+    /// Number of jobs that ran on these runners.
     pub(super) ran: Option<u64>,
-    /// Runner records and environments left over.
+    /// Number of runner records and slots that still exist.
     pub(super) left: Option<u64>,
-    /// Kinds of the alerts raised.
+    /// Kinds of the raised alerts.
     pub(super) alerts: Option<Vec<String>>,
-    /// Kinds of those that are not over.
+    /// Kinds of the unresolved alerts.
     pub(super) open_alerts: Option<Vec<String>>,
-    /// The routing variable.
+    /// Value of the routing variable.
     pub(super) variable: Option<String>,
 }
 
-/// A fixture cannot be read.
+/// An error in a fixture.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
     #[error("cannot read {}", path.display())]
@@ -132,14 +129,14 @@ pub(super) enum Unreadable {
         step: usize,
         problem: &'static str,
     },
-    #[error("{}: {date} is a date, which expires: write a time relative to the scenario's, such as \"now-3600s\"", path.display())]
+    #[error("{}: {date} is a fixed date, which becomes outdated; use a time relative to the start of the scenario, such as \"now-3600s\"", path.display())]
     Date { path: PathBuf, date: String },
-    #[error("{} holds no .json file; name fixtures, or a directory of them", .0.display())]
+    #[error("{} contains no .json file; name fixtures, or a directory with fixtures", .0.display())]
     Empty(PathBuf),
 }
 
 impl Fixture {
-    /// The jobs of its world.
+    /// Returns the jobs of the world.
     pub(super) fn jobs(&self) -> Vec<u64> {
         let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
         let runs = list(&self.github, "runs");
@@ -147,7 +144,7 @@ impl Fixture {
         jobs.filter_map(|job| job.get("id")?.as_u64()).collect()
     }
 
-    /// The first date in anything that a gate judges by its own clock.
+    /// Returns the first date in a value that jitgate compares with its own clock.
     fn first_date(&self) -> Option<&str> {
         let changes = self.steps.iter().filter_map(|step| step.github.as_ref());
         let payloads = self
@@ -162,7 +159,7 @@ impl Fixture {
     }
 }
 
-/// Reads one fixture.
+/// Reads a fixture.
 pub(super) fn read(path: &Path) -> Result<Fixture, Unreadable> {
     let text = std::fs::read_to_string(path).map_err(|source| Unreadable::File {
         path: path.to_owned(),
@@ -172,7 +169,7 @@ pub(super) fn read(path: &Path) -> Result<Fixture, Unreadable> {
         path: path.to_owned(),
         problem,
     };
-    // Worlds go to the simulator as they were written, and are read for what they mean first, which knows a typo's place.
+    // The simulator receives worlds as they were written. They are parsed here first, because only this error has a position.
     serde_json::from_str::<Fixture<Change>>(&text).map_err(json)?;
     let fixture: Fixture = serde_json::from_str(&text).map_err(json)?;
     if let Some(date) = fixture.first_date() {
@@ -199,22 +196,22 @@ fn check(step: &Step) -> Result<(), &'static str> {
         step.restart,
     ];
     if verbs.iter().filter(|given| **given).count() != 1 {
-        return Err("give exactly one of deliver, github, advance_s, restart");
+        return Err("expected exactly one of deliver, github, advance_s, restart");
     }
     if let Some(deliver) = &step.deliver {
         match (deliver.job, &deliver.payload, deliver.again) {
-            (Some(_), _, None) if deliver.action.is_none() => return Err("a deliver with job needs an action"),
+            (Some(_), _, None) if deliver.action.is_none() => return Err("deliver with job requires an action"),
             (Some(_), _, None) | (None, Some(_), None) | (None, None, Some(_)) => {}
-            _ => return Err("deliver takes a job (with an optional payload patch), a payload, or again"),
+            _ => return Err("deliver requires a job (with an optional payload patch), a payload, or again"),
         }
         if deliver.expect.is_some() && step.expect.is_some() {
-            return Err("give expect once, inside deliver");
+            return Err("expect must be set once, inside deliver");
         }
     }
     Ok(())
 }
 
-/// All fixture files under `paths`, in order of name.
+/// Returns all fixture files under `paths`, sorted by name.
 pub(super) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Unreadable> {
     let mut found = Vec::new();
     for path in paths {

@@ -1,5 +1,5 @@
-//! A gate inside this process as the stage: the real ingress on a loopback port, the memory store, a simulated GitHub with
-//! its own port, synthetic runners, and a clock that moves only when the fixture says so.
+//! A jitgate inside this process as the stage: the real ingress on a loopback port, the memory store, a simulated GitHub
+//! with its own port, synthetic runners, and a clock that only the fixture advances.
 
 use super::play::{Post, Remains, Stage};
 use super::target::post;
@@ -27,16 +27,16 @@ use std::sync::Arc;
 
 /// The webhook secret of the stage.
 const SECRET: &str = "replay";
-/// A token the simulated GitHub takes.
+/// A token that the simulated GitHub accepts.
 const TOKEN: &str = "sim-replay";
-/// The repository of fixtures that name none.
+/// The repository of fixtures that do not name one.
 const REPOSITORY: &str = "octo-org/chem-model";
-/// When every scenario begins: 2026-11-23T12:00:00Z, in seconds since 1970.
+/// Start time of every scenario: 2026-11-23T12:00:00Z, in seconds since 1970.
 const BEGINNING_S: i64 = 1_795_435_200;
-/// Alerts looked at in the end.
-const ALERTS: usize = 1000;
+/// Maximum number of alerts that are read at the end.
+const MAX_ALERTS: usize = 1000;
 
-/// The stage and everything on it.
+/// A stage with all its parts.
 pub(super) struct Local {
     http: reqwest::Client,
     clock: Arc<ManualClock>,
@@ -51,7 +51,7 @@ pub(super) struct Local {
 }
 
 impl Local {
-    /// Sets the stage up with a fixture's settings.
+    /// Sets up the stage with the settings of a fixture.
     pub(super) fn set_up(settings: &Map<String, Value>, http: &reqwest::Client) -> Result<Self> {
         let clock = Arc::new(ManualClock::at(
             DateTime::<Utc>::from_timestamp(BEGINNING_S, 0).unwrap_or_default(),
@@ -78,7 +78,7 @@ impl Local {
         Ok(stage)
     }
 
-    /// Takes the stage down.
+    /// Stops all parts of the stage.
     pub(super) async fn tear_down(self) {
         if let Some(ingress) = self.ingress {
             ingress.stop().await;
@@ -95,7 +95,7 @@ impl Local {
     }
 }
 
-/// The settings all fixtures share, with a fixture's own over them.
+/// Returns the settings of all fixtures, overlaid with those of one fixture.
 fn configuration(api_url: &str, settings: &Map<String, Value>) -> Result<Config> {
     let mut overrides = json!({
         "webhook": {"secrets": [SECRET]},
@@ -116,7 +116,7 @@ fn configuration(api_url: &str, settings: &Map<String, Value>) -> Result<Config>
     Ok(config)
 }
 
-/// Lays one JSON object over another, section by section.
+/// Overlays a JSON object with another, section by section.
 fn overlay(base: &mut Value, over: &Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
@@ -183,10 +183,10 @@ impl Stage for Local {
     }
 
     async fn remains(&self) -> Result<Remains> {
-        // What waits for a job is not left over from one.
+        // A slot that waits for a job does not remain from a job.
         let slots = self.host.list().await?;
         let claimed = slots.iter().filter(|slot| slot.runner.is_some()).count();
-        let alerts: Vec<Alert> = records::list(self.ctx.ledger.as_ref(), ALERTS).await?;
+        let alerts: Vec<Alert> = records::list(self.ctx.ledger.as_ref(), MAX_ALERTS).await?;
         let kind = |alert: &Alert| alert.kind.as_str().to_owned();
         let is_open = |alert: &&Alert| alert.state != AlertState::Resolved;
         Ok(Remains {

@@ -1,8 +1,8 @@
-//! `jitgate replay`: recorded events through the real ingress, against what is expected of them.
+//! `jitgate replay`: sends recorded events through the real ingress and compares the results with the expectations.
 //!
-//! A fixture is a world, the deliveries GitHub would send from it, and what jitgate should make of each. Every delivery is
-//! signed and posted to a gate: one inside this process (memory store, simulated GitHub, synthetic runners), or a running
-//! one whose GitHub is a simulated one.
+//! A fixture contains a world, the deliveries that GitHub would send from it, and the expected results. Each delivery is
+//! signed and posted to jitgate: one inside this process (memory store, simulated GitHub, synthetic runners), or a running
+//! one with a simulated GitHub.
 
 mod command;
 mod expect;

@@ -1,4 +1,4 @@
-//! Plays one fixture on a stage: a gate inside this process, or a running one.
+//! Plays a fixture on a stage: jitgate inside this process, or a running process.
 
 use super::expect::{self, Difference, Outcome};
 use super::fixture::{Deliver, Expect, Fixture, Signature, Step};
@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// A signed delivery, ready to be posted.
+/// A signed delivery.
 #[derive(Debug, Clone)]
 pub(super) struct Post {
     pub(super) guid: String,
@@ -23,46 +23,46 @@ pub(super) struct Post {
     pub(super) signature: Option<(&'static str, String)>,
 }
 
-/// A gate that fixtures are played on.
+/// A jitgate that fixtures are played on.
 #[async_trait]
 pub(super) trait Stage: Send {
-    /// The simulated GitHub behind the gate.
+    /// Returns the simulated GitHub.
     fn github(&self) -> &Simulator;
-    /// The secret deliveries are signed with.
+    /// Returns the secret that signs deliveries.
     fn secret(&self) -> &SecretString;
-    /// Posts a delivery; gives the HTTP status.
+    /// Posts a delivery and returns the HTTP status.
     async fn post(&mut self, delivery: &Post) -> Result<u16>;
-    /// Returns once the gate has nothing due; gives how much it worked off.
+    /// Waits until no delivery is due and returns the number of processed deliveries.
     async fn work(&mut self) -> Result<usize>;
-    /// The record of a delivery.
+    /// Returns the decision on a delivery.
     async fn decision(&self, delivery: &DeliveryId, job: JobId) -> Result<Option<Decision>>;
-    /// The time that its gate and its GitHub have now.
+    /// Returns the current time of jitgate and its simulated GitHub.
     fn now(&self) -> DateTime<Utc>;
-    /// Lets time pass.
+    /// Advances the clock.
     async fn advance(&mut self, seconds: u32) -> Result<()>;
-    /// Restarts the gate on its store.
+    /// Restarts jitgate on the same store.
     async fn restart(&mut self) -> Result<()>;
-    /// What is left over.
+    /// Returns the remaining state.
     async fn remains(&self) -> Result<Remains>;
-    /// Name of the routing variable.
+    /// Returns the name of the routing variable.
     fn variable(&self) -> &str;
 }
 
-/// What a gate has left over.
+/// The state that remains after a scenario.
 #[derive(Debug, Default)]
 pub(super) struct Remains {
-    /// Claimed slots that still exist.
+    /// Number of claimed slots that still exist.
     pub(super) slots: u64,
-    /// Kinds of the alerts raised.
+    /// Kinds of the raised alerts.
     pub(super) alerts: BTreeSet<String>,
-    /// Kinds of those that are not over.
+    /// Kinds of the unresolved alerts.
     pub(super) open_alerts: BTreeSet<String>,
 }
 
-/// What became of one delivery.
+/// The result of a delivery.
 #[derive(Debug, Serialize)]
 pub(super) struct Delivered {
-    /// Which step of the fixture, from 1.
+    /// Number of the step in the fixture, counted from 1.
     pub(super) step: usize,
     pub(super) event: String,
     pub(super) guid: String,
@@ -71,7 +71,7 @@ pub(super) struct Delivered {
     pub(super) differences: Vec<Difference>,
 }
 
-/// What became of one fixture.
+/// The result of a fixture.
 #[derive(Debug, Serialize)]
 pub(super) struct Played {
     pub(super) fixture: String,
@@ -82,22 +82,22 @@ pub(super) struct Played {
 }
 
 impl Played {
-    /// Whether every expectation was met.
+    /// Returns true if every expectation was met.
     pub(super) fn passed(&self) -> bool {
         self.differences.is_empty() && self.deliveries.iter().all(|d| d.differences.is_empty())
     }
 }
 
-/// How often gate and GitHub may set each other off after one step.
-const ECHOES: usize = 200;
+/// Maximum number of reactions between jitgate and GitHub after one step.
+const MAX_REACTIONS: usize = 200;
 
-/// Plays a fixture to its end.
+/// Plays a fixture.
 pub(super) async fn play(name: &str, fixture: &Fixture, stage: &mut dyn Stage) -> Result<Played> {
     stage
         .github()
         .apply(&fixture.github)
         .await
-        .context("cannot set the world up")?;
+        .context("cannot create the world")?;
     let mut player = Player {
         name,
         stage,
@@ -180,7 +180,7 @@ impl Player<'_> {
 
     async fn compare_latest(&mut self, expect: &Expect) -> Result<()> {
         let Some(post) = self.sent.last().cloned() else {
-            bail!("an expect before the first delivery");
+            bail!("expect requires a previous delivery");
         };
         let decision = self.decision_of(&post).await?;
         if let Some(latest) = self.deliveries.last_mut() {
@@ -194,7 +194,7 @@ impl Player<'_> {
     async fn post_of(&self, deliver: &Deliver) -> Result<Post> {
         if let Some(again) = deliver.again {
             let Some(earlier) = self.sent.get(again) else {
-                bail!("there is no delivery {again} to send again");
+                bail!("delivery {again} does not exist and cannot be sent again");
             };
             let mut post = earlier.clone();
             post.guid = deliver.guid.clone().unwrap_or(post.guid);
@@ -233,9 +233,9 @@ impl Player<'_> {
         }
     }
 
-    /// Lets gate and GitHub react to each other until both are quiet.
+    /// Lets jitgate and GitHub react to each other until neither has anything to do.
     async fn settle(&mut self) -> Result<()> {
-        for _ in 0..ECHOES {
+        for _ in 0..MAX_REACTIONS {
             let worked = self.stage.work().await? > 0;
             let outbox = self.stage.github().outbox().await?;
             let delivered = !outbox.is_empty();
@@ -243,7 +243,7 @@ impl Player<'_> {
                 let post = self.signed(delivery.guid, &delivery.event, &delivery.payload, Signature::Good);
                 self.stage.post(&post).await?;
             }
-            // Jobs go on only once the gate has heard of all there was to hear.
+            // Jobs proceed only after jitgate has processed all events.
             if delivered || worked {
                 continue;
             }
@@ -251,7 +251,7 @@ impl Player<'_> {
                 return Ok(());
             }
         }
-        bail!("gate and GitHub keep setting each other off");
+        bail!("jitgate and GitHub do not stop reacting to each other");
     }
 
     async fn decision_of(&self, post: &Post) -> Result<Option<Decision>> {
@@ -264,7 +264,7 @@ impl Player<'_> {
     }
 }
 
-/// A GUID that looks like GitHub's and is the same every time.
+/// Returns a GUID in GitHub's form that is the same for the same input.
 fn made_up_guid(fixture: &str, number: usize) -> String {
     use sha2::{Digest, Sha256};
     let digest = hex::encode(Sha256::digest(format!("{fixture}#{number}")));

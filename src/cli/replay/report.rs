@@ -1,4 +1,4 @@
-//! What replay prints: one block a scenario, one line a delivery, and a summary.
+//! The report of `replay`: one block per scenario, one line per delivery, and a summary.
 
 use super::expect::Difference;
 use super::play::{Delivered, Played};
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 use std::time::Duration;
 
-/// A scenario that was not played, and why.
+/// A scenario that was not played, with the reason.
 #[derive(Debug, Clone, serde::Serialize)]
 pub(super) struct Skipped {
     pub(super) fixture: String,
     pub(super) reason: String,
 }
 
-/// Everything that was played.
+/// The results of all scenarios.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) played: Vec<Played>,
@@ -22,7 +22,7 @@ pub(super) struct Report {
     pub(super) took: Duration,
 }
 
-/// Whether to use terminal colours.
+/// The use of terminal colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Colour(pub(super) bool);
 
@@ -53,12 +53,12 @@ impl Colour {
 }
 
 impl Report {
-    /// Whether every expectation was met.
+    /// Returns true if every expectation was met.
     pub(super) fn passed(&self) -> bool {
         self.played.iter().all(Played::passed)
     }
 
-    /// For programs.
+    /// Returns the report as JSON.
     pub(super) fn to_json(&self) -> Value {
         json!({
             "scenarios": self.played.iter().map(|played| json!({
@@ -82,7 +82,7 @@ impl Report {
         })
     }
 
-    /// For people.
+    /// Returns the report as text.
     pub(super) fn to_text(&self, colour: Colour) -> String {
         let mut text = String::new();
         for played in &self.played {
@@ -217,6 +217,6 @@ fn differences(text: &mut String, differences: &[Difference], colour: Colour) {
 }
 
 fn line(text: &mut String, line: &str) {
-    // Writing to a String cannot fail.
+    // A write to a String cannot fail.
     writeln!(text, "{line}").unwrap_or_default();
 }

@@ -1,4 +1,4 @@
-//! A running gate as the stage: deliveries go to its public port, records come from its admin API.
+//! A running jitgate as the stage: it receives deliveries on its public port and returns records on its admin API.
 
 use super::play::{Post, Remains, Stage};
 use crate::adapters::clock::SystemClock;
@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// How long a running gate may take to work a delivery off.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How often it is asked.
-const POLL: Duration = Duration::from_millis(20);
+/// Maximum time that a running jitgate may take to process a delivery.
+const PROCESSING_TIMEOUT: Duration = Duration::from_secs(30);
+/// Interval between requests for the state of a delivery.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A running gate, found to be on a simulated GitHub.
+/// A running jitgate with a simulated GitHub.
 pub(super) struct Target {
     http: reqwest::Client,
     url: String,
@@ -27,35 +27,35 @@ pub(super) struct Target {
     secret: SecretString,
     variable: String,
     github: Simulator,
-    /// Repositories of the gate's that it has heard nothing of.
+    /// Configured repositories without any delivery so far.
     untouched: VecDeque<String>,
-    /// The one that is played in.
+    /// The repository of the current scenario.
     repository: String,
-    /// Scenarios begun so far.
+    /// Number of scenarios started so far.
     begun: u32,
-    /// Deliveries posted and not yet seen to be worked off.
+    /// Deliveries that were posted and are not yet known to be processed.
     waiting: Vec<String>,
 }
 
-/// The gate's admin API.
+/// The admin API of a running jitgate.
 pub(super) struct Admin {
     pub(super) url: String,
     pub(super) token: SecretString,
 }
 
 impl Target {
-    /// Connects, and refuses a gate that is not on a simulated GitHub: replay would act on the real one.
+    /// Connects to a running jitgate. Rejects one without a simulated GitHub, because replay would act on the real GitHub.
     pub(super) async fn connect(url: String, admin: Admin, secret: SecretString, variable: String) -> Result<Self> {
         let http = reqwest::Client::new();
         let status = get(&http, &admin, "/api/v1/status").await?;
         ensure!(
             status.pointer("/github/simulated") == Some(&Value::Bool(true)),
-            "the gate at {url} is not on a simulated GitHub; start one with `jitgate simulate` and set github.api_url to it"
+            "jitgate at {url} does not use a simulated GitHub; start one with `jitgate simulate` and set github.api_url to it"
         );
         let api = status
             .pointer("/github/api_url")
             .and_then(Value::as_str)
-            .context("the gate does not say where its GitHub is")?;
+            .context("the admin API does not return the URL of GitHub")?;
         let listed = get(&http, &admin, "/api/v1/deliveries").await?;
         let touched: BTreeSet<&str> = texts(&listed, "/deliveries", "repository").collect();
         let served = status
@@ -78,22 +78,20 @@ impl Target {
         })
     }
 
-    /// Makes an empty world for a scenario about these jobs; otherwise says why it cannot be played here. Each gets a
-    /// repository of its own: what a gate knows of one, and for how long it does, cannot be taken back.
+    /// Creates an empty world for a scenario with these jobs, or returns the reason why it cannot be played here. Each
+    /// scenario has its own repository, because jitgate's knowledge about a repository cannot be reset.
     pub(super) async fn begin(&mut self, jobs: &[u64]) -> Result<Option<&'static str>> {
         for job in jobs {
             let known = get(&self.http, &self.admin, &format!("/api/v1/jobs/{job}")).await?;
             if !known.is_null() {
-                return Ok(Some("is about a job that the gate knows already"));
+                return Ok(Some("contains a job that this jitgate already knows"));
             }
         }
         let Some(repository) = self.untouched.pop_front() else {
-            return Ok(Some(
-                "needs one more repository of the gate's that it has heard nothing of",
-            ));
+            return Ok(Some("needs another configured repository without any delivery"));
         };
         self.github.reset().await?;
-        // The first one named is the one that a world means.
+        // The first named repository is the one of the world.
         self.github
             .apply(&json!({"repositories": [{"full_name": repository}]}))
             .await?;
@@ -102,20 +100,23 @@ impl Target {
         Ok(None)
     }
 
-    /// Waits until the gate has nothing to do for runners. Gives how often it had.
+    /// Waits until jitgate has nothing to do for runners, and returns the number of checks with pending work.
     async fn wait_for_the_pool(&self, start: tokio::time::Instant) -> Result<usize> {
         let mut count = 0;
         while get(&self.http, &self.admin, "/api/v1/status").await?["pool"]["quiet"] == json!(false) {
             count += 1;
-            if start.elapsed() > PATIENCE {
-                bail!("the gate is still busy with its runners after {} s", PATIENCE.as_secs());
+            if start.elapsed() > PROCESSING_TIMEOUT {
+                bail!(
+                    "jitgate is still busy with its runners after {} s",
+                    PROCESSING_TIMEOUT.as_secs()
+                );
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(count)
     }
 
-    /// Every world of the simulator's counts its own GUIDs from the same one.
+    /// Prefixes GUIDs by scenario, because every world of the simulator counts from the same GUID.
     fn guid(&self, guid: &str) -> String {
         match guid.strip_prefix("00000000-") {
             Some(rest) => format!("{:08}-{rest}", self.begun),
@@ -124,7 +125,7 @@ impl Target {
     }
 }
 
-/// The texts under `key` in each element of the list at `pointer`.
+/// Returns the texts under `key` in each element of the list at `pointer`.
 fn texts<'a>(answer: &'a Value, pointer: &str, key: &'a str) -> impl Iterator<Item = &'a str> {
     let list = answer.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
     list.filter_map(move |element| element.get(key)?.as_str())
@@ -133,12 +134,15 @@ fn texts<'a>(answer: &'a Value, pointer: &str, key: &'a str) -> impl Iterator<It
 async fn get(http: &reqwest::Client, admin: &Admin, path: &str) -> Result<Value> {
     let url = format!("{}{path}", admin.url.trim_end_matches('/'));
     let request = http.get(&url).bearer_auth(admin.token.expose_secret());
-    let answer = request.send().await.with_context(|| format!("cannot ask {url}"))?;
+    let answer = request.send().await.with_context(|| format!("cannot reach {url}"))?;
     if answer.status() == reqwest::StatusCode::NOT_FOUND {
         return Ok(Value::Null);
     }
     ensure!(answer.status().is_success(), "{url} answers {}", answer.status());
-    answer.json().await.with_context(|| format!("{url} answers no JSON"))
+    answer
+        .json()
+        .await
+        .with_context(|| format!("{url} did not answer with JSON"))
 }
 
 #[async_trait]
@@ -171,15 +175,18 @@ impl Stage for Target {
             let answer = get(&self.http, &self.admin, &format!("/api/v1/deliveries/{guid}")).await?;
             let state = answer.pointer("/delivery/state").and_then(Value::as_str);
             let tries = answer.pointer("/delivery/attempts").and_then(Value::as_u64);
-            // One that waits for its next try has been decided on once.
+            // A delivery that waits for a retry has a first decision.
             if matches!(state, Some("done" | "dead" | "ignored")) || (state == Some("queued") && tries > Some(0)) {
                 self.waiting.pop();
                 continue;
             }
-            if start.elapsed() > PATIENCE {
-                bail!("the gate did not work delivery {guid} off in {} s", PATIENCE.as_secs());
+            if start.elapsed() > PROCESSING_TIMEOUT {
+                bail!(
+                    "jitgate did not process delivery {guid} within {} s",
+                    PROCESSING_TIMEOUT.as_secs()
+                );
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(count + self.wait_for_the_pool(start).await?)
     }
@@ -197,17 +204,17 @@ impl Stage for Target {
     }
 
     async fn advance(&mut self, _seconds: u32) -> Result<()> {
-        bail!("the time of a running gate cannot be moved")
+        bail!("the clock of a running jitgate cannot be advanced")
     }
 
     async fn restart(&mut self) -> Result<()> {
-        bail!("a running gate is not restarted by replay")
+        bail!("replay cannot restart a running jitgate")
     }
 
     async fn remains(&self) -> Result<Remains> {
         let answer = get(&self.http, &self.admin, "/api/v1/alerts").await?;
         let alerts = answer.get("alerts").and_then(Value::as_array).into_iter().flatten();
-        // What environments a gate has is not told; GitHub's records of their runners are counted.
+        // The admin API does not list slots, so this counts GitHub's records of runners.
         let mut remains = Remains::default();
         for alert in alerts {
             let text = |key| alert.get(key).and_then(Value::as_str);
@@ -227,7 +234,7 @@ impl Stage for Target {
     }
 }
 
-/// Posts a delivery as GitHub does; gives the HTTP status.
+/// Posts a delivery like GitHub and returns the HTTP status.
 pub(super) async fn post(http: &reqwest::Client, url: &str, delivery: &Post) -> Result<u16> {
     let url = format!("{}/webhooks/github", url.trim_end_matches('/'));
     let mut request = http

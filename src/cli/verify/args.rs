@@ -1,4 +1,4 @@
-//! What is looked at, and how it ends.
+//! The command line of `verify`.
 
 use super::{look, report};
 use crate::cli::exit::{Exit, Outcome};
@@ -10,19 +10,18 @@ use serde_json::json;
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Asks the store, GitHub, this machine and the running gate. Changes nothing. Without --repo it looks at all repositories
-that are configured.
+    after_help = "Asks the store, GitHub, this machine and the running process, and changes nothing. Without --repo it checks all
+configured repositories.
 
 Examples:
   jitgate verify
   jitgate verify --repo octo-org/chem-model
   jitgate verify --owner octo-org --repo chem-model --json
 
-Exit codes: 0 set up to serve jobs, with warnings or without; otherwise that of the first problem:
+Exit codes: 0 set up to serve jobs, with or without warnings; otherwise the code of the first problem:
 1 a repository, 3 the configuration, 4 GitHub, 5 the store, 6 this machine."
 )]
 pub struct Args {
-    /// Only one repository
     #[command(flatten)]
     pub only: OneRepository,
 }

@@ -11,7 +11,7 @@ async fn raised(stage: &Stage) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn alerts_are_listed_acknowledged_and_resolved_beside_a_gate() {
+async fn alerts_are_listed_acknowledged_and_resolved_beside_a_worker() {
     let stage = Stage::set().await;
     let none = stage.jitgate(&["alert", "list"]);
     assert_eq!((none.code, none.out.lines().count(), none.err.as_str()), (0, 1, ""));
@@ -81,11 +81,7 @@ async fn alerts_are_listed_acknowledged_and_resolved_beside_a_gate() {
     assert_eq!(again.code, 0, "{}", again.err);
     let late = stage.jitgate(&["alert", "ack", id]);
     assert_eq!((late.code, late.out.as_str()), (1, ""));
-    assert!(
-        late.err.contains("is resolved already, by command line"),
-        "{}",
-        late.err
-    );
+    assert!(late.err.contains("is already resolved by command line"), "{}", late.err);
 
     assert_eq!(stage.jitgate(&["alert", "list"]).out.lines().count(), 1);
     let over = stage.jitgate(&["alert", "list", "--state", "resolved"]);
@@ -98,7 +94,7 @@ async fn alerts_are_listed_acknowledged_and_resolved_beside_a_gate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_over_opens_again_for_another_job_and_not_for_a_late_event() {
+async fn a_resolved_alert_opens_again_for_another_job_and_not_for_a_late_event() {
     let stage = Stage::set().await;
     let id = raised(&stage).await["id"].as_str().expect("an id").to_owned();
     stage.jitgate(&["alert", "resolve", &id, "--json"]).json();
@@ -128,7 +124,7 @@ async fn what_is_over_opens_again_for_another_job_and_not_for_a_late_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn filters_hold_and_what_makes_no_sense_is_refused() {
+async fn filters_apply_and_contradictory_ones_are_refused() {
     let stage = Stage::set().await;
     raised(&stage).await;
     let count = |args: &[&str]| {

@@ -19,7 +19,7 @@ async fn dead_letters_are_listed_retried_and_dropped() {
     let refused = stage.jitgate(&["dead-letter", "retry", "dead-1", "alive"]);
     assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{}", refused.err);
     assert!(
-        refused.err.contains("alive is done, and no dead letter"),
+        refused.err.contains("alive is done, not a dead letter"),
         "{}",
         refused.err
     );
@@ -57,7 +57,7 @@ async fn all_means_no_more_than_the_filter_and_the_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_given_up_on_is_worked_on_when_it_comes_again_or_is_retried() {
+async fn a_dead_letter_is_processed_again_after_a_redelivery_or_a_retry() {
     let stage = Stage::set().await;
     for (guid, job) in [("redelivered", 101), ("retried", 102)] {
         stage.deliver(guid, "queued", job).await;

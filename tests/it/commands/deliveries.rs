@@ -11,7 +11,7 @@ fn guids(json: &Value) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deliveries_are_listed_newest_first_by_what_is_asked() {
+async fn deliveries_are_listed_newest_first_with_filters() {
     let stage = Stage::set().await;
     stage.deliver("guid-1", "queued", 101).await;
     stage.deliver("guid-2", "queued", 102).await;
@@ -61,11 +61,11 @@ async fn deliveries_are_listed_newest_first_by_what_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_is_shown_with_what_was_decided() {
+async fn a_delivery_is_shown_with_its_decision() {
     let stage = Stage::set().await;
     stage.deliver("guid-1", "queued", 102).await;
     let waiting = stage.jitgate(&["delivery", "show", "guid-1"]);
-    assert!(waiting.out.contains("nothing was decided on it"), "{}", waiting.out);
+    assert!(waiting.out.contains("it has no decision"), "{}", waiting.out);
     stage.work().await;
     let shown = stage.jitgate(&["delivery", "show", "guid-1"]);
     assert!(
@@ -79,7 +79,7 @@ async fn a_delivery_is_shown_with_what_was_decided() {
 
     let unknown = stage.jitgate(&["delivery", "show", "guid-9"]);
     assert_eq!(unknown.code, 1);
-    assert!(unknown.err.contains("no delivery guid-9 is known"), "{}", unknown.err);
+    assert!(unknown.err.contains("delivery guid-9 is unknown"), "{}", unknown.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,7 +103,7 @@ async fn a_delivery_is_replayed_beside_the_process_that_serves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_makes_no_sense_is_usage() {
+async fn contradictory_arguments_are_a_usage_error() {
     let stage = Stage::set().await;
     for args in [
         &["delivery", "list", "--state", "lost"][..],

@@ -131,7 +131,7 @@ fn says(name: &str, lines: &[&str]) {
 }
 
 #[test]
-fn the_units_confine_what_they_start() {
+fn the_units_confine_their_processes() {
     for name in UNITS {
         says(
             name,

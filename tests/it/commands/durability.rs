@@ -100,7 +100,7 @@ fn memory_loses_everything_and_a_store_that_is_not_there_is_not_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sqlite_loses_nothing_and_says_so_while_it_serves() {
+async fn sqlite_is_durable_and_reports_it_during_serve() {
     let stage = Stage::set().await;
     let said = stage.jitgate(&["config", "check"]).out;
     for part in ["journal_mode = wal (", "synchronous = FULL (", "loses nothing"] {
@@ -112,7 +112,7 @@ async fn sqlite_loses_nothing_and_says_so_while_it_serves() {
 }
 
 #[test]
-fn redis_says_what_its_settings_can_lose() {
+fn redis_settings_that_can_lose_data_are_reported() {
     let said = check_redis(&Redis::start(None));
     for part in ["appendonly = no", "remedy: appendonly yes"] {
         assert!(said.contains(part), "{said}");
@@ -120,7 +120,7 @@ fn redis_says_what_its_settings_can_lose() {
 }
 
 #[test]
-fn redis_as_it_is_deployed_loses_only_what_its_disk_does() {
+fn the_deployed_redis_configuration_is_durable() {
     let configuration = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/redis.conf");
     let place = TempDir::new().expect("a folder");
     let with_user = place.path().join("redis.conf");

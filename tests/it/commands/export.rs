@@ -115,7 +115,7 @@ async fn exported_deliveries_are_decided_as_they_were() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_github_left_open_stays_open_in_the_fixture() {
+async fn missing_answers_of_github_stay_missing_in_the_fixture() {
     let stage = Stage::set().await;
     stage
         .world(json!({"faults": [{"endpoint": "get-run", "status": 503, "times": 1000}]}))
@@ -131,7 +131,7 @@ async fn what_github_left_open_stays_open_in_the_fixture() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_gate_did_before_is_no_part_of_a_fixture_and_that_is_said() {
+async fn earlier_effects_are_not_exported_and_a_warning_says_so() {
     let stage = Stage::set().await;
     decided(&stage, "first", "queued", 101).await;
     decided(&stage, "second", "queued", 101).await;
@@ -149,7 +149,7 @@ async fn what_the_gate_did_before_is_no_part_of_a_fixture_and_that_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_exported_is_told_with_a_remedy() {
+async fn a_delivery_that_cannot_be_exported_is_reported_with_a_remedy() {
     let stage = Stage::set().await;
     let refused = |guid: &str, part: &str, remedy: &str| {
         let Answer { code, out, err } = stage.jitgate(&["delivery", "export", guid]);
@@ -158,22 +158,18 @@ async fn what_cannot_be_exported_is_told_with_a_remedy() {
         let (_, advice) = err.split_once("jitgate: remedy: ").expect("a remedy");
         assert!(advice.contains(remedy), "{err}");
     };
-    refused("unknown", "no delivery unknown is known here", "jitgate delivery list");
+    refused("unknown", "delivery unknown is unknown", "jitgate delivery list");
     stage.deliver("waiting", "queued", 101).await;
-    refused(
-        "waiting",
-        "nothing was decided on it yet",
-        "jitgate delivery show waiting",
-    );
+    refused("waiting", "it has no decision yet", "jitgate delivery show waiting");
     stage.give_up("it is unreadable").await;
     refused(
         "waiting",
-        "before anything was decided: it is unreadable",
+        "dead letter before a decision: it is unreadable",
         "jitgate dead-letter retry waiting",
     );
     decided(&stage, "done", "queued", 101).await;
     stage.drop_body("done");
-    refused("done", "the body of delivery done is not kept", "redeliver");
+    refused("done", "the body of delivery done is deleted", "redeliver");
 
     decided(&stage, "kept", "queued", 102).await;
     let told = stage.jitgate(&["delivery", "export", "kept", "--out", "/nowhere/at/all.json"]);

@@ -36,7 +36,7 @@ fn promtool(text: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happened_is_counted_and_prometheus_takes_it() {
+async fn events_are_counted_in_the_format_of_prometheus() {
     let stage = Stage::set().await;
     stage.deliver("guid-1", "queued", 101).await;
     stage.work().await;
@@ -97,7 +97,7 @@ async fn what_happened_is_counted_and_prometheus_takes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metrics_of_a_fresh_gate_are_good_too_and_ask_for_the_token() {
+async fn metrics_of_a_fresh_process_are_valid_and_require_the_token() {
     let stage = Stage::set().await;
     let (status, text) = stage.ask("/metrics").await;
     assert_eq!(status, 200);

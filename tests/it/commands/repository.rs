@@ -127,14 +127,14 @@ async fn a_repository_that_takes_over_a_name_is_served_only_after_an_operator_ac
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_configuration_says_is_not_overruled_by_what_was_seen_first_or_accepted() {
+async fn configured_ids_win_over_pinned_and_accepted_ones() {
     let stage = Stage::set_with("id = 4242\n").await;
     let story = delivered(&stage, 101).await;
     assert_eq!(story["admission"]["reasons"], json!(["repository-changed"]));
     let answer = accept(&stage, &["--why", "it looks right"]);
     assert_eq!(answer.code, 1, "{}", answer.out);
     assert!(
-        answer.err.contains("the configuration says repository 4242"),
+        answer.err.contains("the configuration contains repository 4242"),
         "{}",
         answer.err
     );
@@ -144,7 +144,7 @@ async fn what_the_configuration_says_is_not_overruled_by_what_was_seen_first_or_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_renamed_repository_is_told_of_by_both_names() {
+async fn a_renamed_repository_is_reported_with_both_names() {
     let stage = Stage::set().await;
     delivered(&stage, 101).await;
     let ignored = |repository: Value| {

@@ -9,7 +9,7 @@ fn each<'a>(rows: &'a Value, key: &str) -> Vec<&'a Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn runners_and_waiting_jobs_are_listed_and_the_admin_api_says_the_same() {
+async fn runners_and_waiting_jobs_are_listed_as_in_the_admin_api() {
     let stage = Stage::with_a_full_pool().await;
     let told = stage.jitgate(&["runner", "list"]);
     assert_eq!(told.code, 0, "{}", told.err);
@@ -35,7 +35,7 @@ async fn runners_and_waiting_jobs_are_listed_and_the_admin_api_says_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_asked_for_is_what_is_listed() {
+async fn filters_select_the_listed_runners() {
     let stage = Stage::with_a_full_pool().await;
     let none = json!({"runners": [], "waiting": []});
     for (args, query) in [
@@ -110,7 +110,7 @@ async fn a_runner_that_is_gone_is_listed_with_its_outcome_on_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn help_shows_how_it_is_used() {
+async fn the_help_has_examples() {
     let stage = Stage::set().await;
     for args in [&["runner", "--help"][..], &["runner", "list", "--help"]] {
         let told = stage.jitgate(args);

@@ -23,7 +23,7 @@ fn told(stage: &Stage, args: &[&str], code: i32) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gate_that_can_serve_is_told_so_part_by_part() {
+async fn a_working_setup_is_reported_part_by_part() {
     let stage = Stage::set().await;
     let found = told(&stage, &[], 0);
     assert_eq!(found["ok"], true);
@@ -59,7 +59,7 @@ async fn a_gate_that_can_serve_is_told_so_part_by_part() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_running_gate_is_found_where_it_listens() {
+async fn the_running_process_is_found_at_its_listener() {
     let stage = Stage::set().await;
     let at = stage.admin_address();
     let answer = stage.jitgate_with(&["--json", "verify"], &[("JITGATE__SERVER__ADMIN_LISTEN", &at)]);
@@ -68,7 +68,7 @@ async fn the_running_gate_is_found_where_it_listens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_there_before_the_first_start_is_enough() {
+async fn verify_passes_before_the_first_start() {
     let stage = Stage::set().await;
     let database = format!("sqlite:{}", stage.path("new/jitgate.db").display());
     let state = stage.path("new").display().to_string();
@@ -85,7 +85,7 @@ async fn what_is_there_before_the_first_start_is_enough() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_answers_and_is_no_gate_is_not_taken_for_one() {
+async fn another_server_at_the_address_is_not_mistaken_for_jitgate() {
     let stage = Stage::set().await;
     let somebody = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let at = somebody.local_addr().expect("an address").to_string();
@@ -126,7 +126,7 @@ async fn a_web_page_in_the_place_of_the_api_blames_no_repository() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_off_or_shared_is_a_warning() {
+async fn disabled_routing_and_shared_runners_are_warnings() {
     let stage = Stage::set().await;
     stage
         .world(json!({
@@ -161,7 +161,7 @@ async fn what_is_off_or_shared_is_a_warning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machine_without_walls_or_without_a_runner_is_told_of() {
+async fn a_missing_sandbox_or_runner_program_is_reported() {
     let stage = Stage::set().await;
     let home = stage.path("runner-home").display().to_string();
     // As root an account has to be named.
@@ -199,7 +199,7 @@ async fn a_machine_without_walls_or_without_a_runner_is_told_of() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_problem_decides_how_it_ends() {
+async fn the_first_problem_decides_the_exit_code() {
     let stage = Stage::set().await;
     // Not ours, not there, not answering, and not for this kind of host.
     let found = told(&stage, &["--repo", "octo-org/other"], 3);
@@ -330,7 +330,7 @@ async fn a_database_that_cannot_be_written_to_is_not_called_fit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_lets_local_jobs_in_is_told_of_though_we_have_a_password() {
+async fn a_redis_that_local_jobs_can_open_is_reported_although_the_url_has_a_password() {
     let stage = Stage::set().await;
     stage.program("runner-home/run.sh", "#!/bin/sh\n");
     let home = stage.path("runner-home").display().to_string();

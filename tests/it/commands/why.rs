@@ -4,7 +4,7 @@ use super::stage::Stage;
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn why_tells_the_whole_story_of_a_job() {
+async fn why_shows_the_whole_history_of_a_job() {
     let stage = Stage::set().await;
     stage.deliver("guid-1", "queued", 101).await;
     stage.work().await;
@@ -59,7 +59,7 @@ fn assert_in_order(text: &str, parts: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happened_is_told_in_order_from_the_first_event_to_the_end_of_the_runner() {
+async fn the_history_is_in_order_from_the_first_event_to_the_end_of_the_runner() {
     let stage = Stage::set().await;
     stage.deliver("guid-1", "queued", 101).await;
     stage.work().await;
@@ -109,7 +109,7 @@ async fn what_happened_is_told_in_order_from_the_first_event_to_the_end_of_the_r
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_waits_says_what_for() {
+async fn a_waiting_job_shows_the_reason() {
     let stage = Stage::with_a_full_pool().await;
     let told = stage.jitgate(&["why", "205"]);
     for part in [
@@ -126,7 +126,7 @@ async fn a_job_that_waits_says_what_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_whose_runner_is_on_its_way_says_so() {
+async fn a_job_whose_runner_boots_shows_it() {
     let stage = Stage::set_with("[synthetic]\nstart_s = 3600").await;
     stage.deliver("guid-1", "queued", 101).await;
     stage.work().await;
@@ -144,7 +144,7 @@ async fn a_job_whose_runner_is_on_its_way_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_theft_is_in_the_story_of_the_victim_and_of_the_thief() {
+async fn a_theft_is_in_the_history_of_both_jobs() {
     let stage = Stage::set().await;
     let older = json!({"id": 102, "created_at": Stage::an_hour_ago()});
     stage
@@ -202,7 +202,7 @@ async fn an_unknown_job_is_a_negative_answer() {
     let stage = Stage::set().await;
     let told = stage.jitgate(&["why", "999"]);
     assert_eq!((told.code, told.out.as_str()), (1, ""));
-    assert!(told.err.contains("nothing is known of job 999"), "{}", told.err);
+    assert!(told.err.contains("job 999 is unknown"), "{}", told.err);
     assert!(told.err.contains("jitgate: remedy: "), "{}", told.err);
     assert_eq!(stage.jitgate(&["why", "the-web-job"]).code, 2);
 }
@@ -231,7 +231,7 @@ async fn a_store_inside_the_serving_process_is_pointed_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_outsiders_write_steers_no_terminal_in_json_either() {
+async fn text_of_outsiders_contains_no_control_characters_in_json() {
     let hostile = "web\u{9b}31m\u{7f}\u{202e}\u{200b}\u{e0041}\u{110bd}\u{1b}[2Jx";
     let stage = Stage::set().await;
     let job = json!({"id": 103, "name": hostile});
@@ -262,7 +262,7 @@ async fn what_outsiders_write_steers_no_terminal_in_json_either() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_finished_job_of_an_outsider_is_told_of_though_most_is_forgotten() {
+async fn the_shrunk_history_of_an_outsiders_job_is_shown() {
     let stage = Stage::set().await;
     stage.deliver("guid-1", "queued", 102).await;
     stage.work().await;
@@ -279,7 +279,7 @@ async fn a_finished_job_of_an_outsider_is_told_of_though_most_is_forgotten() {
         "progress   completed",
         "trust      untrusted, pull request #8 by mallory: fork, association:NONE",
         "actions    cancel-run, alert:untrusted-on-self-hosted",
-        "the rest of what was known of it is forgotten",
+        "so the rest of its record is deleted",
     ] {
         assert!(told.out.contains(part), "{part:?} is not in\n{}", told.out);
     }
@@ -288,14 +288,14 @@ async fn a_finished_job_of_an_outsider_is_told_of_though_most_is_forgotten() {
     assert!(
         exported
             .err
-            .contains("is not kept: its job is over, and never was trusted"),
+            .contains("are deleted, because its job has ended and was never trusted"),
         "{}",
         exported.err
     );
 
     let unknown = stage.jitgate(&["why", "999"]);
     assert_eq!(unknown.code, 1, "{}", unknown.out);
-    assert!(unknown.err.contains("forgotten 6 h after its end"), "{}", unknown.err);
+    assert!(unknown.err.contains("deleted 6 h after its end"), "{}", unknown.err);
     // A trusted one is told of in full.
     stage.deliver("guid-4", "queued", 101).await;
     stage.work().await;

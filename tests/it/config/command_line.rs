@@ -101,7 +101,7 @@ fn closed_pipe() -> Stdio {
 }
 
 #[test]
-fn what_is_printed_stays_on_its_line() {
+fn printed_values_stay_on_their_line() {
     let place = Place::with("[alerts.owners]\nprimary = \"a\\u001b[2J\\u202eb\\u0085c\"\n");
     let shown = place.jitgate(&["config", "show"], &[]).out;
     assert!(
@@ -111,7 +111,7 @@ fn what_is_printed_stays_on_its_line() {
 }
 
 #[test]
-fn whether_this_machine_can_make_runners_is_said() {
+fn config_check_reports_the_ability_to_make_runners() {
     // As root an account has to be named.
     let is_root = std::fs::metadata("/proc/self").expect("ourselves").uid() == 0;
     let user = if is_root { "user = 'root'\n" } else { "" };

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 #[test]
-fn the_defaults_are_valid_and_what_serve_needs_besides_is_said() {
+fn the_defaults_are_valid_and_further_needs_of_serve_are_reported() {
     let config = load("").expect("the defaults are valid").config;
     assert_eq!(
         config.server.admin_listen,

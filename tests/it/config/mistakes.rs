@@ -7,7 +7,7 @@ use serde_json::json;
 use std::time::Duration;
 
 #[test]
-fn everything_wrong_is_said_at_once() {
+fn all_mistakes_are_reported_at_once() {
     let place = Place::with(
         "[server]\nlisen = \"0.0.0.0:80\"\nread_timeout_s = \"10\"\nadmin_listen = \"localhost\"\n\
          [runers]\nmax = 3\n[runners]\nmin = 7\nhost = \"vm\"\n[[repositories]]\nfull_name = \"octo\"\ncolour = 1\n",
@@ -25,7 +25,7 @@ fn everything_wrong_is_said_at_once() {
         "  server.admin_listen = \"localhost\" (from ./jitgate.toml): is not an address with a port; use IP:PORT, such as 127.0.0.1:8080 or [::1]:8080 (host names are not resolved)",
         "  runners.min = 7 (from ./jitgate.toml): is more than runners.max, which is 4; reduce it, or increase runners.max",
         "  repositories[octo].full_name = \"octo\" (from ./jitgate.toml): is not a repository name; use OWNER/NAME as in the URL of the repository",
-        "jitgate: remedy: correct it, and try `jitgate config check`",
+        "jitgate: remedy: correct it, then run `jitgate config check`",
     ];
     assert_eq!(answer.err.lines().collect::<Vec<_>>(), expected);
 

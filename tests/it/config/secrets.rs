@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 #[test]
-fn config_check_says_where_alerts_go_and_nothing_secret() {
+fn config_check_shows_the_alert_receivers_and_no_secret() {
     let everywhere = format!(
         "[alerts]\nalertmanager_url = 'http://127.0.0.1:9093/'\nslack_webhook_url = 'https://hooks.slack.com/{SECRET}'\n\
          webhook_url = 'https://a.example/x?key={SECRET}'\nwebhook_secret = '{SECRET}'\n"
@@ -330,7 +330,7 @@ fn a_client_id_names_the_app_as_well_as_a_number() {
 }
 
 #[test]
-fn a_secret_with_what_is_not_seen_in_it_is_warned_of() {
+fn a_secret_with_invisible_characters_is_a_warning() {
     let unseen = [
         ("\n\n", "more than one line end"),
         ("\r\n\n", "more than one line end"),

@@ -64,7 +64,7 @@ fn a_file_that_is_named_has_to_be_there() {
 }
 
 #[test]
-fn what_is_no_toml_is_placed_but_not_quoted() {
+fn invalid_toml_is_located_but_not_quoted() {
     for line in [
         format!("secrets = [\"{SECRET}"),
         format!("secrets = {SECRET}"),

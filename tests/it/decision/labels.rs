@@ -11,7 +11,7 @@ fn class(labels: &[&str]) -> LabelsClass {
 }
 
 #[test]
-fn labels_are_classed_by_what_they_could_reach() {
+fn labels_are_classified_by_the_runners_they_could_reach() {
     for (labels, expected) in [
         // Pool: all of them ours, the trust label among them.
         (&["self-hosted", "linux", "x64", "chem-trusted-pr"][..], Pool),

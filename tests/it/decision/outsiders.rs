@@ -183,7 +183,7 @@ fn an_event_alone_destroys_cancels_and_accuses_nothing() {
 }
 
 #[test]
-fn a_job_that_passed_its_gate_keeps_its_verdict() {
+fn a_job_that_passed_its_job_gate_keeps_its_verdict() {
     let passed = Admitted {
         pull_request: Some(5),
         author: Some("ann".to_owned()),
@@ -317,7 +317,7 @@ fn a_fork_that_hides_its_pull_request_makes_no_misroute() {
 }
 
 #[test]
-fn what_github_owes_is_asked_for_again_and_contained_meanwhile() {
+fn missing_answers_are_requested_again_and_the_job_is_contained_meanwhile() {
     for world in [
         World::fork().with(|w| w.truth.pulls = unanswered()),
         World::fork().with(|w| w.truth.changes_workflows = unanswered()),
@@ -330,7 +330,7 @@ fn what_github_owes_is_asked_for_again_and_contained_meanwhile() {
 }
 
 #[test]
-fn an_attempt_switches_routing_off_only_where_the_operator_said_so() {
+fn an_attempt_switches_routing_off_only_if_the_operator_configured_it() {
     let world = World::fork_that_changes_workflows();
     contained(&world.decide());
     let told_to = world.with(|w| w.policy.rollback_on_attempt = true);
@@ -446,7 +446,7 @@ fn a_signed_body_replayed_a_day_later_does_nothing() {
 }
 
 #[test]
-fn a_job_cancelled_before_it_was_placed_says_nothing() {
+fn a_job_cancelled_before_its_placement_is_no_evidence() {
     // A push cancels the previous run. The later jobs of that run end without labels and without a runner, which is no
     // fault.
     for world in [World::fork(), World::trusted()] {

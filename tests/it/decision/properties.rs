@@ -391,7 +391,7 @@ fn no_single_fact_may_be_missing() {
 }
 
 #[test]
-fn a_record_is_what_the_contract_says() {
+fn a_record_follows_the_contract() {
     let record = serde_json::to_value(World::fork().decide()).expect("a record is JSON");
     let expected = serde_json::json!({
         "delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958",

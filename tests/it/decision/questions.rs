@@ -74,7 +74,7 @@ fn an_accusation_costs_the_question_it_rests_on() {
 }
 
 #[test]
-fn what_would_be_no_evidence_is_not_asked_for() {
+fn a_question_without_influence_is_not_asked() {
     for world in [
         World::fork().with(|w| NEWER_HEAD.clone_into(&mut w.pulls()[0].head_sha)),
         World::fork().with(|w| w.pulls().clear()),

@@ -14,7 +14,7 @@ use jitgate::domain::policy::Permission;
 use jitgate::domain::trust::Trust::{Ineligible, Trusted, Unknown, Untrusted};
 
 #[test]
-fn the_trust_verdict_says_why() {
+fn the_trust_verdict_has_reasons() {
     let trusted = World::trusted;
     for (world, verdict, reasons) in [
         (trusted(), Trusted, &[][..]),
@@ -78,7 +78,7 @@ fn associations_are_compared_without_regard_to_case() {
 }
 
 #[test]
-fn admission_says_why_it_denies() {
+fn a_denied_admission_has_reasons() {
     let trusted = World::trusted;
     let lowly = |who: &str| {
         let login = who.to_owned();
@@ -189,7 +189,7 @@ fn admission_says_why_it_denies() {
 }
 
 #[test]
-fn admission_says_what_it_waits_for() {
+fn a_held_admission_has_reasons() {
     let trusted = World::trusted;
     for (world, reasons) in [
         (trusted().ledger(|l| l.quarantined = true), &["quarantined"][..]),
@@ -255,7 +255,7 @@ fn admission_says_what_it_waits_for() {
 }
 
 #[test]
-fn hosted_while_routing_is_off_says_so() {
+fn a_hosted_job_while_routing_is_off_has_a_reason() {
     let decision = World::trusted().labels(&["ubuntu-latest"]).routing(Fact::Gone).decide();
     assert_eq!(codes(&decision.admission.reasons), ["routing-off"]);
 }
@@ -339,7 +339,7 @@ fn routing_is_on_when_the_variable_is_true_and_older_than_the_run() {
 }
 
 #[test]
-fn each_alert_of_a_decision_has_a_story() {
+fn each_alert_of_a_decision_has_a_test_case() {
     for (world, kind) in [
         (World::fork(), AlertKind::UntrustedOnSelfHosted),
         (World::trusted().labels(&["ubuntu-latest"]), AlertKind::TrustedNotRouted),
@@ -377,7 +377,7 @@ fn repeats_of_an_alert_fold_by_repository_kind_verdict_and_author() {
 }
 
 #[test]
-fn a_flood_of_one_author_who_is_over_the_budget_is_told_of_once() {
+fn a_flood_of_one_author_over_the_budget_raises_one_alert() {
     let parked = |job: u64| {
         World::fork().with(|w| {
             w.event.job.id = JobId(job);

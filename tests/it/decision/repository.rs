@@ -57,7 +57,7 @@ fn another_id_in_the_payload_or_in_githubs_answer_gets_no_runner() {
 }
 
 #[test]
-fn what_was_admitted_runs_on_when_its_repository_changes_hands() {
+fn an_admitted_job_continues_if_its_repository_changes_hands() {
     let job = World::trusted().event.job.id;
     let sold = |world: World| world.with(|w| w.event.ids = ids(OURS, AccountId(OWNER.0 + 7)));
     let destroyed = |world: World| world.decide().actions.contains(&Action::DestroyRunner);

@@ -54,7 +54,7 @@ fn on_trusted_pool_is_served() {
 }
 
 #[test]
-fn trusted_foreign_with_the_trust_label_is_misconfigured_whatever_the_routing() {
+fn a_trusted_foreign_job_with_the_trust_label_is_misconfigured_for_any_routing() {
     for routing in any_routing() {
         let world = World::trusted().labels(FOREIGN_WITH_TRUST_LABEL).routing(routing);
         row(&world, Misconfigured, Deny, &["alert:misconfigured-labels"], &[]);
@@ -170,7 +170,7 @@ fn ineligible_that_could_reach_us_is_misconfigured() {
 }
 
 #[test]
-fn what_cannot_reach_us_and_is_not_trusted_is_left_alone() {
+fn an_untrusted_job_that_cannot_reach_our_runners_is_left_alone() {
     for routing in any_routing() {
         for labels in [FOREIGN, FOREIGN_WITH_TRUST_LABEL, HOSTED] {
             for world in [World::fork(), World::fork_that_changes_workflows(), World::push()] {
@@ -229,7 +229,7 @@ fn a_step_that_ran_makes_a_misroute_of_an_attempt() {
 }
 
 #[test]
-fn a_theft_that_the_gate_stopped_is_still_an_attempt() {
+fn a_theft_that_the_job_gate_stopped_is_still_an_attempt() {
     let world = World::fork_that_changes_workflows()
         .running_on_ours(OTHER_JOB, false)
         .step("Set up job");

@@ -25,7 +25,7 @@ fn only(server: &Scripted) -> Asked {
 }
 
 #[tokio::test]
-async fn a_run_is_read_with_all_it_tells() {
+async fn a_run_is_read_with_all_its_fields() {
     let (server, github) = answering(
         200,
         value!({
@@ -121,7 +121,7 @@ async fn no_such_thing_and_no_answer_are_never_mixed_up() {
 }
 
 #[tokio::test]
-async fn a_fork_and_its_parent_with_the_same_branch_are_told_apart() {
+async fn a_fork_and_its_parent_with_the_same_branch_are_distinguished() {
     let pull = |number: u64, repo: Value| {
         value!({"number": number, "state": "open", "head": {"sha": "abc", "repo": repo},
                 "user": {"login": "ann", "type": "User"}, "author_association": "MEMBER"})
@@ -167,7 +167,7 @@ async fn pull_requests_are_paged_through_to_the_last() {
 }
 
 #[tokio::test]
-async fn changed_files_are_looked_through_until_one_tells() {
+async fn changed_files_are_read_until_one_decides() {
     let file = |name: &str, before: Value| value!({"filename": name, "previous_filename": before, "patch": "@@"});
     let cases = [
         (vec![file("src/a.rs", Value::Null)], false),
@@ -376,7 +376,7 @@ async fn runners_are_found_by_their_exact_name_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_simulated_github_says_so_and_no_credential_is_shown_to_find_out() {
+async fn a_simulated_github_is_detected_without_a_credential() {
     let cases = [
         (200, value!({"simulator": "jitgate"}), true),
         (200, value!({"verifiable_password_authentication": true}), false),

@@ -159,7 +159,7 @@ async fn a_token_is_replaced_five_minutes_before_it_expires() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_replaced_and_the_call_made_once_more_whatever_it_does() {
+async fn a_revoked_token_is_replaced_and_any_call_is_repeated_once() {
     let clock = ManualClock::new();
     let server = Scripted::start(&clock, |asked| match bearer(asked) {
         "ghs_first" => json(401, value!({"message": "Bad credentials"})),
@@ -184,7 +184,7 @@ async fn a_revoked_token_is_replaced_and_the_call_made_once_more_whatever_it_doe
 }
 
 #[tokio::test]
-async fn a_second_401_is_final_and_names_where_the_credential_came_from() {
+async fn a_second_401_is_final_and_names_the_source_of_the_credential() {
     let clock = ManualClock::new();
     let server = Scripted::start(&clock, |_| json(401, value!({"message": "Bad credentials"})));
     let by_app = adapter(&server, &clock, app())
@@ -207,7 +207,7 @@ async fn a_second_401_is_final_and_names_where_the_credential_came_from() {
 }
 
 #[tokio::test]
-async fn what_the_app_may_not_do_is_said_by_name() {
+async fn a_missing_permission_of_the_app_is_named() {
     let clock = ManualClock::new();
     let cases = [
         ("installation", 401, "JWT of app 4711"),

@@ -61,7 +61,7 @@ async fn a_refused_connection_is_a_transient_failure() {
 }
 
 #[tokio::test]
-async fn a_jit_runner_is_asked_for_exactly_once_whatever_happens() {
+async fn a_jit_request_is_sent_exactly_once_after_any_failure() {
     let clock = ManualClock::new();
     let replies: [(&str, Replying); 6] = [
         ("transient", || Reply::HangUp),
@@ -327,7 +327,7 @@ impl std::io::Write for Written {
 }
 
 #[tokio::test]
-async fn the_log_tells_of_every_call_and_of_no_secret_at_any_level() {
+async fn the_log_has_every_call_and_no_secret_at_any_level() {
     let written = Written::default();
     let sink = written.clone();
     let subscriber = tracing_subscriber::fmt()

@@ -24,7 +24,7 @@ pub(super) async fn soon<T>(call: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test]
-async fn what_was_answered_survives_the_death_of_the_server() {
+async fn accepted_deliveries_survive_the_death_of_the_server() {
     let mut server = Server::start(DURABLE);
     let store = open(&url(&server));
     for id in ["a", "b", "c"] {
@@ -124,7 +124,7 @@ async fn a_server_that_hangs_is_no_reason_to_hang() {
 }
 
 #[tokio::test]
-async fn who_waits_is_woken_after_the_server_came_back() {
+async fn a_waiting_worker_is_woken_after_the_server_returns() {
     let mut server = Server::start(DURABLE);
     let (worker, ingress) = (open(&url(&server)), open(&url(&server)));
     assert_eq!(claim(&worker, "worker", LONG).await.len(), 0);
@@ -150,7 +150,7 @@ async fn who_waits_is_woken_after_the_server_came_back() {
 }
 
 #[tokio::test]
-async fn a_server_that_forgot_the_scripts_is_told_again() {
+async fn scripts_are_loaded_again_into_a_server_that_lost_them() {
     let server = Server::start(DURABLE);
     let store = open(&url(&server));
     enters(&store, "a").await;
@@ -198,7 +198,7 @@ async fn with_memory_full_nothing_comes_in_and_everything_goes_on() {
 }
 
 #[tokio::test]
-async fn what_the_server_evicted_does_not_hold_up_the_rest() {
+async fn evicted_deliveries_do_not_delay_the_rest() {
     let server = Server::start(DURABLE);
     let store = open(&url(&server));
     for id in ["leased", "fresh", "c"] {

@@ -144,7 +144,7 @@ impl Both {
 }
 
 #[test]
-fn redis_answers_what_memory_answers() {
+fn redis_gives_the_same_answers_as_memory() {
     let server = Server::start(&[]);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let mut runner = TestRunner::new(Config {

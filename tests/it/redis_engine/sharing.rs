@@ -67,7 +67,7 @@ async fn of_a_job_the_oldest_goes_first_when_its_turn_came_while_another_was_wor
 }
 
 #[tokio::test]
-async fn a_worker_that_waits_hears_of_what_another_process_took() {
+async fn a_waiting_worker_is_woken_by_a_delivery_to_another_process() {
     let server = Server::start(DURABLE);
     let (ingress, worker) = (open(&url(&server)), open(&url(&server)));
     assert_eq!(ids(&claim(&worker, "worker", LONG).await), [""; 0]);

@@ -151,7 +151,7 @@ async fn a_listener_on_every_address_answers_to_the_names_it_is_given() {
 }
 
 #[tokio::test]
-async fn it_answers_what_it_has_and_refuses_other_methods() {
+async fn the_admin_api_answers_its_paths_and_refuses_other_methods() {
     let github = Hanging::start().await;
     let gate = Gate::start(&github.url, &[]).await;
     let status = gate.ask("/api/v1/status").await;

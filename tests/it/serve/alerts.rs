@@ -113,7 +113,7 @@ async fn an_alertmanager_hears_of_an_alert_and_that_it_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_alert_is_told_though_receivers_fail_and_the_gate_is_killed() {
+async fn an_alert_is_sent_although_receivers_fail_and_the_worker_is_killed() {
     let (slack, webhook) = (Receiver::start().await, Receiver::start().await);
     let (slack_url, webhook_url) = (
         format!("{}/secret-path", slack.url),
@@ -228,7 +228,7 @@ async fn a_receiver_that_hangs_delays_no_other_receiver() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_outsiders_write_does_nothing_anywhere() {
+async fn text_of_outsiders_is_inert_everywhere() {
     let alertmanager = Alertmanager::start().await;
     let (slack, webhook) = (Receiver::start().await, Receiver::start().await);
     let settings = [
@@ -313,7 +313,7 @@ async fn what_outsiders_write_does_nothing_anywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_people_say_is_checked() {
+async fn acknowledgements_are_validated() {
     let mut story = Story::of(outsiders(&["mallory"]), &[]).await;
     story.deliver("queued", 101).await;
     let gate = &story.gate;
@@ -380,7 +380,7 @@ async fn what_people_say_is_checked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_old_webhook_secret_is_told_once_however_often_it_is_used() {
+async fn an_old_webhook_secret_raises_one_alert() {
     let github = Hanging::start().await;
     let gate = Gate::start_in(Place::new(), &github.url, &[], &[]).await;
     for number in 1..=20 {

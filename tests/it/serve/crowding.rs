@@ -134,7 +134,7 @@ async fn a_crowd_of_outsiders_leaves_the_reserve_to_the_trusted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_over_the_budget_is_parked_and_holds_up_the_trusted_no_longer_than_a_quarantine() {
+async fn an_author_over_the_budget_is_parked_and_delays_trusted_jobs_no_longer_than_a_quarantine() {
     let numbers: Vec<u64> = (200..220).collect();
     let pulls = numbers.iter().map(|n| pull_of("mallory", *n, 2990)).collect();
     let runs = numbers.iter().map(|n| run_of(*n, 1)).collect();

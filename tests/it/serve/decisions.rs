@@ -21,7 +21,7 @@ fn world(pull: Value, run: Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_says_all_that_the_contract_promises() {
+async fn a_record_has_all_fields_of_the_contract() {
     let run = json!({"id": 20, "pull": 7, "jobs": [{"id": 101, "labels": ["X64", "Chem-Trusted-PR", "chem-run-20"]}]});
     let mut story = Story::of(world(json!({"association": "OWNER"}), run), OBSERVE).await;
     story.deliver("queued", 101).await;
@@ -165,7 +165,7 @@ async fn a_trusted_job_that_only_reaches_is_not_served_and_rolls_back_only_when_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_attempt_is_decided_by_who_pressed_the_button() {
+async fn each_attempt_is_decided_by_its_triggering_actor() {
     let pull = json!({"author": "alice"});
     let first = json!({"id": 20, "pull": 7, "jobs": [{"id": 101, "conclusion": "failure"}]});
     let mut story = Story::of(world(pull, first), OBSERVE).await;

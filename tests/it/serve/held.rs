@@ -110,7 +110,7 @@ async fn held_ports_without_names_are_known_by_their_addresses() {
 }
 
 #[tokio::test]
-async fn held_ports_are_not_inherited_by_what_the_gate_starts() {
+async fn held_ports_are_not_inherited_by_child_processes() {
     let held = Held::ports().await;
     let mut gate = held.start(NAMED, "all", &[]);
     gate.err.line_with(" is up\"").await;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 const SOON: Duration = Duration::from_secs(2);
 
 #[tokio::test]
-async fn who_holds_the_database_does_not_keep_github_waiting() {
+async fn a_locked_database_does_not_delay_answers_to_github() {
     let github = Hanging::start().await;
     let place = Place::new();
     let database = place.path("locked.db");

@@ -89,7 +89,7 @@ async fn a_github_that_is_down_delays_no_delivery() {
 }
 
 #[tokio::test]
-async fn an_idle_gate_stops_at_once() {
+async fn an_idle_worker_stops_at_once() {
     let github = Hanging::start().await;
     let mut gate = Gate::start(&github.url, &[]).await;
     // A connection that is kept open, and one that never says anything.

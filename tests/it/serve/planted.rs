@@ -113,7 +113,7 @@ async fn a_planted_draft_of_the_token_is_not_written_through() {
 }
 
 #[tokio::test]
-async fn the_check_tells_of_a_state_directory_that_others_can_write() {
+async fn a_state_directory_that_others_can_write_is_reported() {
     let place = Place::new();
     fs::create_dir(place.path("jitgate-state")).expect("a folder");
     fs::set_permissions(place.path("jitgate-state"), Permissions::from_mode(0o777)).expect("a mode");

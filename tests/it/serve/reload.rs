@@ -70,7 +70,7 @@ async fn a_hangup_takes_over_new_secrets_and_the_log_level_without_an_end() {
 }
 
 #[tokio::test]
-async fn a_secret_that_needs_a_restart_is_told_of_and_not_shown() {
+async fn a_secret_that_needs_a_restart_is_reported_and_not_shown() {
     let github = Hanging::start().await;
     let mut gate = Gate::start(&github.url, &[]).await;
     gate.place.file("github-token", "ghp_hunter2", 0o600);

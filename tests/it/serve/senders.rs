@@ -62,7 +62,7 @@ async fn slow_senders_are_disconnected_and_delay_no_delivery() {
 }
 
 #[tokio::test]
-async fn a_body_that_stops_is_cut_off_and_told() {
+async fn a_body_that_stops_is_disconnected_and_reported() {
     let github = Hanging::start().await;
     let gate = Gate::start(&github.url, &[("server.read_timeout_s", "1")]).await;
     let body = body("queued", 1);
@@ -103,7 +103,7 @@ async fn requests_follow_each_other_on_one_connection() {
 }
 
 #[tokio::test]
-async fn a_polite_sender_is_told_to_go_on() {
+async fn a_sender_that_expects_100_continue_gets_it() {
     let github = Hanging::start().await;
     let gate = Gate::start(&github.url, &[]).await;
     let body = body("queued", 1);
@@ -178,7 +178,7 @@ async fn two_hundred_at_once_are_all_taken() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_answered_and_closed() {
+async fn a_request_that_is_not_http_is_answered_and_closed() {
     let github = Hanging::start().await;
     let gate = Gate::start(&github.url, &[]).await;
     let many = format!("GET /healthz HTTP/1.1\r\n{}\r\n", "X-More: y\r\n".repeat(500));

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 #[tokio::test]
-async fn every_problem_of_the_configuration_is_told_at_once() {
+async fn all_problems_of_the_configuration_are_reported_at_once() {
     let place = Place::new();
     place.file("github-token", "sim-test", 0o644);
     let settings = [
@@ -76,7 +76,7 @@ async fn a_state_directory_that_cannot_be_is_named() {
 }
 
 #[tokio::test]
-async fn half_a_gate_needs_a_store_to_share() {
+async fn a_single_role_needs_a_shared_store() {
     let place = Place::new();
     for role in ["ingress", "worker"] {
         let mut process = place.start(&["serve", "--role", role], &[]);
@@ -104,7 +104,7 @@ async fn an_ingress_needs_no_credentials_of_github_and_a_worker_does() {
 }
 
 #[tokio::test]
-async fn without_repositories_everything_is_ignored_and_that_is_said() {
+async fn without_repositories_all_deliveries_are_ignored_with_a_warning() {
     let github = Hanging::start().await;
     let place = Place::new();
     place.file(
@@ -125,7 +125,7 @@ async fn without_repositories_everything_is_ignored_and_that_is_said() {
 }
 
 #[tokio::test]
-async fn the_simulated_github_says_where_it_is_and_stops_when_told() {
+async fn the_simulated_github_prints_its_url_and_stops_on_request() {
     for (args, is_json) in [(&["simulate"][..], false), (&["simulate", "--json"], true)] {
         let place = Place::new();
         let mut process = place.start(args, &[]);

@@ -97,7 +97,7 @@ impl Story {
                 return;
             }
         }
-        panic!("gate and GitHub keep setting each other off");
+        panic!("jitgate and GitHub do not stop reacting to each other");
     }
 
     /// The newest decision record of a job.

@@ -26,7 +26,7 @@ async fn a_delivery_is_queued_once() {
 }
 
 #[tokio::test]
-async fn what_is_not_for_us_is_taken_and_ignored() {
+async fn a_foreign_delivery_is_accepted_and_ignored() {
     let github = Hanging::start().await;
     let gate = Gate::start(&github.url, &[]).await;
     let elsewhere = {

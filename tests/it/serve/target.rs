@@ -19,7 +19,7 @@ async fn replay(gate: &Gate, fixtures: &str) -> (Option<i32>, Value, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_be_played_on_a_running_gate_passes() {
+async fn fixtures_for_a_running_worker_pass_on_it() {
     let count = fs::read_dir(FIXTURES).expect("fixtures").count();
     let repositories: Vec<String> = (1..=count)
         .map(|number| format!("octo-org/scenario-{number}"))
@@ -38,7 +38,7 @@ async fn what_can_be_played_on_a_running_gate_passes() {
     for skipped in skipped {
         let reason = skipped["reason"].as_str().unwrap_or_default();
         assert!(
-            !reason.is_empty() && !reason.contains("repository of the gate's"),
+            !reason.is_empty() && !reason.contains("another configured repository"),
             "{skipped}"
         );
     }
@@ -48,17 +48,17 @@ async fn what_can_be_played_on_a_running_gate_passes() {
     assert_eq!((code, report["scenarios"].as_array().map(Vec::len)), (Some(0), Some(0)));
     assert_eq!(
         report["skipped"][0]["reason"],
-        "is about a job that the gate knows already"
+        "contains a job that this jitgate already knows"
     );
 }
 
 #[tokio::test]
-async fn a_gate_whose_github_may_be_real_is_left_alone() {
+async fn replay_refuses_a_target_whose_github_may_be_real() {
     let github = Hanging::start().await;
     let gate = Gate::start(&github.url, &[]).await;
     let (code, _, complaint) = replay(&gate, FIXTURES).await;
     assert_eq!(code, Some(2));
-    assert!(complaint.contains("not on a simulated GitHub"), "{complaint}");
+    assert!(complaint.contains("does not use a simulated GitHub"), "{complaint}");
     assert_eq!(gate.ask("/api/v1/deliveries").await.body["deliveries"], json!([]));
 }
 

@@ -90,7 +90,7 @@ async fn a_delivery_of_ours_that_cannot_be_read_is_not_refused_and_not_lost() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_is_not_for_us_is_ignored_whatever_its_job_is() {
+async fn a_foreign_delivery_with_any_job_is_ignored() {
     let github = Hanging::start().await;
     let gate = Gate::start(&github.url, &[]).await;
     let theirs = "somebody/else";

@@ -22,14 +22,14 @@ const FILE: &str = "JITGATE_TEST_FILE";
 const ROUND: &str = "JITGATE_TEST_ROUND";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_was_answered_survives_a_kill() {
+async fn accepted_deliveries_survive_a_kill() {
     if let Some(file) = std::env::var_os(FILE) {
         return storm(Path::new(&file)).await;
     }
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("jitgate.db");
     for (round, answers) in [1, 50, 150, 400, 700].into_iter().enumerate() {
-        let mut child = again("store_contract::killed::what_was_answered_survives_a_kill", &[]);
+        let mut child = again("store_contract::killed::accepted_deliveries_survive_a_kill", &[]);
         let mut child = child
             .env(FILE, &file)
             .env(ROUND, format!("r{round}"))

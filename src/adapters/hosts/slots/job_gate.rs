@@ -38,7 +38,7 @@ pub(crate) enum HookError {
     Refused,
 }
 
-/// Which of the two locks asks.
+/// The lock that asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Lock {
