@@ -142,7 +142,7 @@ async fn what_the_gate_did_before_is_no_part_of_a_fixture_and_that_is_said() {
         json!({"status": 202, "labels_class": "pool", "trust": "trusted"})
     );
     assert!(
-        told.err.contains("warning") && told.err.contains("what the gate did before"),
+        told.err.contains("warning") && told.err.contains("earlier actions of jitgate"),
         "{}",
         told.err
     );
