@@ -111,7 +111,7 @@ async fn list(args: List, session: &Session) -> Outcome {
         })?;
     let next_steps = advice(&listed);
     if !next_steps.is_empty() && !session.global.json {
-        output::complain(&next_steps.join("\n"));
+        output::report(&next_steps.join("\n"));
     }
     Ok(exit)
 }
@@ -207,7 +207,7 @@ async fn settle(session: &Session, says: Says, Which { ids, by }: &Which) -> Out
     if says == Says::Ack && !session.global.json {
         for alert in &settled {
             let (kind, id) = (alert.kind, &alert.id);
-            output::complain(&format!(
+            output::report(&format!(
                 "jitgate: {}: {}; then: jitgate alert resolve {id}",
                 kind.as_str(),
                 kind.advice()
@@ -231,6 +231,6 @@ async fn find(alerts: &Alerts, id: &str) -> Result<Alert, Failure> {
 }
 
 fn unknown(id: &str) -> Failure {
-    Failure::new(Exit::Negative, anyhow!("there is no alert {id}"))
+    Failure::new(Exit::Negative, anyhow!("unknown alert {id}"))
         .remedy("see `jitgate alert list`, or `jitgate alert list --state resolved`")
 }

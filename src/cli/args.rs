@@ -17,10 +17,18 @@ use clap::{Parser, Subcommand};
     arg_required_else_help = true,
     max_term_width = 100
 )]
-#[command(
-    after_help = "Exit codes: 0 done, 1 a negative answer, 2 usage, 3 configuration, 4 GitHub, 5 store, 6 runner host,
-7 another instance holds the lock, 8 too little data to judge, 9 an address is in use, 70 a bug."
-)]
+#[command(after_help = "Exit codes:
+   0  The command is done.
+   1  The answer is negative: a mismatch, an unmet expectation, an unknown object.
+   2  The command line is invalid.
+   3  The configuration is invalid or incomplete.
+   4  GitHub rejects the request or cannot be reached.
+   5  The store fails.
+   6  The runner host fails.
+   7  Another instance holds the lock of the store.
+   8  There is not enough data for a judgement.
+   9  An address to listen on is in use; a later try may succeed.
+  70  jitgate has a bug.")]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,

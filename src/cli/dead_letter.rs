@@ -88,7 +88,7 @@ async fn choose(store: &Store, which: &Which) -> Result<Vec<DeliveryId>, Failure
         let state = known(store, id).await?.state;
         if state != DeliveryState::Dead {
             let error = anyhow!("delivery {id} is {}, not a dead letter", state.as_str());
-            return Err(Failure::new(Exit::Negative, error).remedy("see `jitgate dead-letter list`"));
+            return Err(Failure::new(Exit::Negative, error).remedy("list them with `jitgate dead-letter list`"));
         }
     }
     Ok(which.guids.clone())
@@ -107,7 +107,7 @@ async fn settle(
         match each(id).await {
             Ok(()) => settled.push(id),
             Err(failure) => {
-                output::complain(&failure.to_string());
+                output::report(&failure.to_string());
                 worst = failure.exit;
                 if worst == Exit::Store {
                     break;

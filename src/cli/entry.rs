@@ -17,7 +17,7 @@ use std::process::ExitCode;
 #[must_use]
 pub fn main() -> ExitCode {
     panic::set_hook(Box::new(|info| {
-        output::complain(&format!(
+        output::report(&format!(
             "jitgate: bug: {}; please report it",
             one_line(&info.to_string())
         ))
@@ -59,7 +59,7 @@ fn run(cli: Cli) -> Outcome {
 
 fn finish(outcome: Outcome) -> Exit {
     outcome.unwrap_or_else(|failure| {
-        output::complain(&failure.to_string());
+        output::report(&failure.to_string());
         failure.exit
     })
 }

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// The command succeeded, or the answer is positive.
     Done = 0,
-    /// A negative answer: degraded, a mismatch, an unmet expectation, a rollback.
+    /// The answer is negative: a mismatch, an unmet expectation, an unknown object.
     Negative = 1,
     /// The command line is invalid.
     Usage = 2,
@@ -21,11 +21,11 @@ pub enum Exit {
     Configuration = 3,
     /// GitHub refused a request, or is unreachable.
     Github = 4,
-    /// The store failed.
+    /// The store fails.
     Store = 5,
-    /// The runner host failed.
+    /// The runner host fails.
     RunnerHost = 6,
-    /// Another instance holds the lock.
+    /// Another instance holds the lock of the store.
     Locked = 7,
     /// There is too little data for a judgement.
     TooLittleData = 8,
@@ -48,7 +48,6 @@ pub type Outcome = Result<Exit, Failure>;
 /// secrets.
 #[derive(Debug)]
 pub struct Failure {
-    /// The exit code.
     pub exit: Exit,
     what: String,
     details: Vec<String>,

@@ -1,4 +1,4 @@
-//! The one printer of findings: a line each.
+//! Prints findings, one per line.
 
 use crate::domain::finding::{Finding, Severity, Subject};
 use crate::telemetry::one_line;

@@ -67,7 +67,7 @@ fn keep(folder: &Path) -> Outcome {
 
 /// Runs inside a slot, immediately before the first step of a job. Its output appears in the job's log.
 fn ask_to_begin(socket: &Path) -> Outcome {
-    output::complain("jitgate: asking the job gate whether this job may run here");
+    output::report("jitgate: asking the job gate whether this job may run here");
     let hello = Hello {
         repository: variable("GITHUB_REPOSITORY"),
         run_id: variable("GITHUB_RUN_ID"),
@@ -75,11 +75,11 @@ fn ask_to_begin(socket: &Path) -> Outcome {
     };
     match slots::ask_gate(socket, &hello) {
         Ok(()) => {
-            output::complain("jitgate: it may");
+            output::report("jitgate: it may");
             Ok(Exit::Done)
         }
         Err(error) => {
-            output::complain(&format!("jitgate: {error}"));
+            output::report(&format!("jitgate: {error}"));
             Ok(Exit::Negative)
         }
     }
@@ -88,7 +88,7 @@ fn ask_to_begin(socket: &Path) -> Outcome {
 /// Returns the job according to the runner; `None` if the runner names no valid job.
 #[expect(
     clippy::disallowed_methods,
-    reason = "what actions/runner tells its hooks is in the environment"
+    reason = "actions/runner passes the data of the job in the process environment"
 )]
 fn variable<T: FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok()?.parse().ok()
@@ -97,6 +97,6 @@ fn variable<T: FromStr>(name: &str) -> Option<T> {
 /// Replaces the worker of the runner program, and becomes the worker after the job gate has opened.
 fn become_worker(socket: &Path, program: &Path, words: &[OsString]) -> Outcome {
     let error = slots::become_worker(socket, program, words);
-    output::complain(&format!("jitgate: {error}"));
+    output::report(&format!("jitgate: {error}"));
     Ok(Exit::Negative)
 }

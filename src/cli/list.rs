@@ -12,7 +12,7 @@ const MAX_LISTED: usize = 1000;
 /// The flags of every list.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ListArgs {
-    /// Repository of the items
+    /// Repository
     #[arg(long, visible_alias = "repo", value_name = "OWNER/NAME")]
     pub(super) repository: Option<String>,
     /// Maximum number of results
@@ -32,7 +32,7 @@ impl ListArgs {
         session.answer(json, table)?;
         let limit = self.limit;
         if count == limit && !session.global.json {
-            output::complain(&format!(
+            output::report(&format!(
                 "jitgate: there may be more than these {limit} results; see --limit"
             ));
         }

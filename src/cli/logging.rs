@@ -1,10 +1,10 @@
-//! Logging as `--log` and the configuration say.
+//! Installs logging according to `--log` and the configuration.
 
 use super::global::Global;
 use crate::config::{LogFormat, Telemetry};
 use crate::telemetry::{self, LogLevel};
 
-/// Logs as configured; `--log` wins.
+/// Logs as configured; `--log` overrides the configuration.
 pub(super) fn configured(global: &Global, configured: &Telemetry) -> LogLevel {
     let mut chosen = configured.clone();
     if let Some(log) = &global.log {
@@ -13,7 +13,7 @@ pub(super) fn configured(global: &Global, configured: &Telemetry) -> LogLevel {
     telemetry::install(&chosen)
 }
 
-/// Logs only if `--log` asks for it: for commands that read no configuration.
+/// Logs only with `--log`.
 pub(super) fn on_request(global: &Global) {
     if let Some(log) = &global.log {
         telemetry::install(&Telemetry {

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 /// The flags that select a repository.
 #[derive(Debug, clap::Args)]
 pub struct OneRepository {
-    /// OWNER/NAME, or NAME with --owner
+    /// Repository as OWNER/NAME, or as NAME with --owner
     #[arg(long, value_name = "REPOSITORY")]
     pub repo: Option<String>,
     /// Owner of the repository

@@ -47,7 +47,7 @@ pub(super) fn print_json(data: &impl Serialize) -> Result<(), Failure> {
 }
 
 /// Prints a message to stderr.
-pub(super) fn complain(text: &str) {
+pub(super) fn report(text: &str) {
     // Without a usable stderr the message is lost.
     writeln!(io::stderr().lock(), "{}", lines(text)).unwrap_or_default();
 }

@@ -1,4 +1,4 @@
-//! `SIGHUP`: what of the configuration can be changed while the gate runs is taken over, and the rest is told of.
+//! `SIGHUP`: applies the settings that can change at runtime, and reports the others.
 
 use super::global::Global;
 use super::sources::configuration;
@@ -6,17 +6,17 @@ use crate::config::{Loaded, Problems, Role};
 use crate::runtime::Process;
 use crate::telemetry::LogLevel;
 
-/// Settings that hold from now on.
-const TAKEN_OVER: [&str; 3] = ["webhook.secrets", "webhook.secret_files", "telemetry.log"];
+/// Settings that take effect at once.
+const RELOADED: [&str; 3] = ["webhook.secrets", "webhook.secret_files", "telemetry.log"];
 
-/// Reads the configuration again. One that is wrong changes nothing. Gives what holds afterwards.
+/// Reads the configuration again, and returns the one in effect. An invalid configuration changes nothing.
 pub(super) fn reload(global: &Global, role: Role, before: Loaded, process: &Process, level: &LogLevel) -> Loaded {
     let read = configuration(global).and_then(|loaded| loaded.config.for_serve(role).map(|()| loaded));
     let after = match read {
         Ok(after) => after,
         Err(Problems(problems)) => {
             for problem in problems {
-                tracing::error!("the configuration is not reloaded: {problem}");
+                tracing::error!("configuration not reloaded: {problem}");
             }
             return before;
         }
@@ -25,7 +25,7 @@ pub(super) fn reload(global: &Global, role: Role, before: Loaded, process: &Proc
         tracing::warn!("{warning}");
     }
     process.reload(&after.config);
-    // The command line wins, as at the start.
+    // The command line overrides the configuration, as at the start.
     if global.log.is_none() {
         level.set(after.config.telemetry.log.clone());
     }
@@ -36,11 +36,11 @@ pub(super) fn reload(global: &Global, role: Role, before: Loaded, process: &Proc
         webhook_secrets = after.config.webhook.secrets.len(),
         "reloaded the webhook secrets and the log level"
     );
-    // What needs a restart is told of again at the next reload, until then.
+    // A change that needs a restart is reported again at each reload.
     let mut held = before;
     held.config.webhook = after.config.webhook;
     held.config.telemetry = after.config.telemetry;
-    for key in TAKEN_OVER {
+    for key in RELOADED {
         held.settings.extend(
             after
                 .settings
@@ -55,7 +55,7 @@ fn needs_restart(before: &Loaded, after: &Loaded) -> Vec<String> {
     let keys = before.settings.keys().chain(after.settings.keys());
     let value = |loaded: &Loaded, key: &String| loaded.settings.get(key).and_then(|setting| setting.value.clone());
     let mut changed: Vec<String> = keys
-        .filter(|key| !TAKEN_OVER.contains(&key.as_str()) && value(before, key) != value(after, key))
+        .filter(|key| !RELOADED.contains(&key.as_str()) && value(before, key) != value(after, key))
         .cloned()
         .collect();
     changed.extend(

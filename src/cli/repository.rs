@@ -45,7 +45,7 @@ Examples:
   jitgate repository accept --why \"the only configured repository was transferred\"
   jitgate repository accept --repo octo-org/chem-model --why \"transferred to octo-org\" --by alice --json
 
-Exit codes: 0 these ids are pinned; 1 the configuration contains different ids, or GitHub shows no such repository;
+Exit codes: 0 these ids are pinned; 1 the configuration contains different ids, or GitHub does not know the repository;
 4 GitHub did not answer; 5 the store."
     )]
     Accept(Accept),
@@ -116,9 +116,7 @@ async fn ask(github: &dyn GitHub, name: &RepositoryName) -> Result<Shown, Failur
     let remedy = "after a rename set repositories.full_name to the new name; otherwise give the app or token access";
     match github.repository(name, Purpose::Judge).await {
         Ok(Some(shown)) => Ok(shown),
-        Ok(None) => {
-            Err(Failure::new(Exit::Negative, anyhow!("{name}: GitHub shows no such repository")).remedy(remedy))
-        }
+        Ok(None) => Err(Failure::new(Exit::Negative, anyhow!("{name}: unknown to GitHub")).remedy(remedy)),
         Err(failure) => Err(Failure::new(Exit::Github, anyhow!("{name}: {failure}")).remedy(remedy)),
     }
 }
@@ -137,7 +135,7 @@ async fn pin(session: &Session, repository: &Repository, shown: &Shown, (by, why
         alerts.over(&key, None).await.map_err(Failure::of_store)?;
     }
     if !name.matches(&shown.full_name) {
-        output::complain(&format!(
+        output::report(&format!(
             "jitgate: its name at GitHub is now {}; set repositories.full_name to it, or its deliveries are ignored",
             one_line(&shown.full_name)
         ));
@@ -152,7 +150,7 @@ async fn pin(session: &Session, repository: &Repository, shown: &Shown, (by, why
         writeln!(out, "  new  {}", in_words(&shown.ids))?;
         match changed {
             true => writeln!(out, "accepted by {by}: {why}"),
-            false => writeln!(out, "it is pinned already"),
+            false => writeln!(out, "the ids are already pinned"),
         }
     })?;
     Ok(Exit::Done)

@@ -30,7 +30,7 @@ pub enum Command {
   jitgate runner list --all --repo octo-org/chem-model --limit 20
   jitgate runner list --json
 
-`jitgate why JOB_ID` tells what became of one job and its runners.")]
+`jitgate why JOB_ID` shows the history of one job and its runners.")]
     List(List),
 }
 

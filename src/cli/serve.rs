@@ -1,4 +1,4 @@
-//! `jitgate serve`.
+//! `jitgate serve`: the server.
 
 use super::exit::{Exit, Failure, Outcome};
 use super::reload::reload;
@@ -34,7 +34,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Outcome {
         tracing::warn!("{warning}");
     }
     if loaded.config.repositories.is_empty() {
-        tracing::warn!("no repository is configured, so every delivery is ignored: add a [[repositories]] table");
+        tracing::warn!("no repository is configured, so all deliveries are ignored: add a [[repositories]] table");
     }
     let no_signals = |error| Failure::new(Exit::Bug, error);
     let mut hangups = signals::hangups().map_err(no_signals)?;

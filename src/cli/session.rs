@@ -56,7 +56,7 @@ impl Session {
         Ok(runtime::open_alerts(config, &self.clock, store, Arc::new(()))?)
     }
 
-    /// Prints an answer: JSON with `--json`, else text.
+    /// Prints the answer as JSON with `--json`, otherwise as text.
     pub(super) fn answer(
         &self,
         json: &impl Serialize,
@@ -95,7 +95,7 @@ fn use_the_admin_api(config: &Config) -> String {
         AdminListen::Unix(path) => format!("http://localhost by the socket {} (curl --unix-socket)", path.display()),
     };
     format!(
-        "ask {address} for /api/v1/deliveries, /api/v1/jobs/ID, /api/v1/runners and /api/v1/alerts, with the token in {}; or set store.url to \
+        "query {address} for /api/v1/deliveries, /api/v1/jobs/ID, /api/v1/runners and /api/v1/alerts, with the token in {}; or set store.url to \
          sqlite:PATH",
         server.admin_token_file.display()
     )

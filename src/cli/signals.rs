@@ -1,14 +1,14 @@
-//! When a long-running command is asked to stop, by SIGTERM or SIGINT, or to read its configuration again, by SIGHUP.
+//! The signals of a long-running command: SIGTERM and SIGINT stop it, SIGHUP reloads its configuration.
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Requests to read the configuration again. From this call on they end the process no more.
+/// Returns the requests to reload the configuration. From this call on, SIGHUP no longer ends the process.
 pub(super) fn hangups() -> io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
-/// Returns once the process is asked to stop.
+/// Returns when a signal asks the process to stop.
 pub(super) async fn stop() -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

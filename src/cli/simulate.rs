@@ -1,4 +1,4 @@
-//! `jitgate simulate`.
+//! `jitgate simulate`: the simulated GitHub.
 
 use super::exit::{Exit, Failure, Outcome};
 use super::session::Session;
@@ -13,9 +13,9 @@ use std::net::SocketAddr;
   jitgate simulate
   jitgate simulate --listen 127.0.0.1:3000
 
-It prints its URL and answers until it is stopped; docs/fixtures.md says how to tell it what the world looks like.")]
+The command prints its URL and answers until it is stopped. docs/fixtures.md describes how to build the simulated world.")]
 pub struct Args {
-    /// Address to answer on; with port 0 the system chooses one
+    /// Address to listen on; with port 0 the system chooses a free port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
 }

@@ -1,10 +1,10 @@
-//! Where the configuration of a command comes from. The only reader of the process environment.
+//! Loads the configuration of a command. The only reader of the process environment.
 
 use super::global::Global;
 use crate::config::{FileSource, Loaded, Problems, Sources, load};
 use std::collections::BTreeMap;
 
-/// Loads the configuration as the global flags say.
+/// Loads the configuration that the global flags select.
 pub(super) fn configuration(global: &Global) -> Result<Loaded, Problems> {
     let file = global.config.clone().map_or(FileSource::Search, FileSource::Path);
     load(Sources {
@@ -14,7 +14,7 @@ pub(super) fn configuration(global: &Global) -> Result<Loaded, Problems> {
     })
 }
 
-/// The process environment. What is not Unicode in a value becomes U+FFFD, and is refused as whatever it then is.
+/// Returns the process environment. Invalid Unicode in a value becomes U+FFFD, which validation rejects.
 fn environment() -> BTreeMap<String, String> {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     let variables = std::env::vars_os();

@@ -113,7 +113,7 @@ fn undecided(delivery: &Delivery) -> String {
     let action = or_dash(delivery.action.map(|action| action.as_str()));
     let at = time(delivery.received_at);
     format!(
-        "{at}  {action}  delivery {}: {}, nothing decided yet",
+        "{at}  {action}  delivery {}: {}, no decision yet",
         delivery.id,
         standing(delivery)
     )

@@ -151,7 +151,7 @@ reasons! {
     }
     with_argument {
         Event(String) = "event",
-            "Only pull_request runs get a runner here, and another event started this run.",
+            "Only `pull_request` runs get a runner here, and another event started this run.",
             "run jobs of other events on hosted runners";
         Association(String) = "association",
             "The author association of the pull request is not accepted.",

@@ -5,9 +5,9 @@
 //! * [`Queue::accept`] deduplicates and enqueues in one step: a GUID is never known without being queued or finished.
 //! * A claimed delivery that is neither acknowledged, returned nor renewed is handed out again when its lease ends.
 //! * [`Queue::ack`], [`Queue::retry`] and [`Queue::dead_letter`] consume the lease, so a second call does not compile.
-//! An expired lease changes nothing and is not an error.
+//!   An expired lease changes nothing and is not an error.
 //! * One delivery of a job is handed out at a time, the oldest that is due. A delivery that waits for its retry blocks
-//! no other: the report of a theft must not wait until GitHub answers about an earlier event.
+//!   no other: the report of a theft must not wait until GitHub answers about an earlier event.
 //! * Only [`Queue::dead_letter`] and [`Work::Bury`] create dead letters; a crash never does.
 //! * A dead letter, and only a dead letter, is queued again when its GUID arrives again.
 

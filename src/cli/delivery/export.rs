@@ -65,9 +65,9 @@ pub(super) async fn run(session: &Session, id: &DeliveryId, out: Option<&Path>) 
         Some(path) => write(path, &fixture)?,
     }
     if is_partial {
-        output::complain(
-            "jitgate: warning: the decision rests on what the gate did before, or on settings it had then, and a fixture \
-             of one delivery holds neither: only labels and trust are expected",
+        output::report(
+            "jitgate: warning: the decision depends on earlier actions of jitgate or on earlier settings, which a fixture of one \
+             delivery does not contain: it expects only labels and trust",
         );
     }
     Ok(Exit::Done)
@@ -83,7 +83,7 @@ fn undecided(delivery: &Delivery) -> Failure {
         DeliveryState::Dead => (
             format!(
                 "it became a dead letter before a decision: {}",
-                delivery.cause.as_deref().unwrap_or("no cause was told")
+                delivery.cause.as_deref().unwrap_or("unknown cause")
             ),
             format!("run `jitgate dead-letter retry {id}`"),
         ),
@@ -104,7 +104,7 @@ fn write(path: &Path, fixture: &Value) -> Result<(), Failure> {
     std::fs::write(path, text)
         .with_context(|| format!("cannot write {}", path.display()))
         .map_err(|error| Failure::new(Exit::Usage, error).remedy("use a file in a writable directory"))?;
-    output::complain(&format!(
+    output::report(&format!(
         "jitgate: wrote {}; play it with `jitgate replay`",
         path.display()
     ));
@@ -216,7 +216,7 @@ fn settings(entry: &Entry, loaded: &Loaded) -> Result<(Value, Policy), Failure> 
     let name = &entry.decision.repository;
     let served = loaded.config.repositories.iter().find(|served| served.name == *name);
     let served = served.ok_or_else(|| {
-        Failure::new(Exit::Configuration, anyhow!("{name} is not configured any more"))
+        Failure::new(Exit::Configuration, anyhow!("{name} is no longer configured"))
             .remedy("add its [[repositories]] table, because decisions depend on it")
     })?;
     let mut repository = json!({"full_name": name, "variable": served.variable});

@@ -1,4 +1,4 @@
-//! `jitgate delivery list`.
+//! `jitgate delivery list`: a table of deliveries.
 
 use super::filter::FilterArgs;
 use crate::cli::exit::{Failure, Outcome};

@@ -1,4 +1,4 @@
-//! `jitgate delivery`: deliveries as the store knows them.
+//! `jitgate delivery`: the deliveries in the store.
 
 mod args;
 mod export;

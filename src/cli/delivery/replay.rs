@@ -1,4 +1,4 @@
-//! `jitgate delivery replay`.
+//! `jitgate delivery replay`: queues a delivery again.
 
 use super::show::known;
 use crate::cli::exit::{Exit, Failure, Outcome};
@@ -13,9 +13,9 @@ pub(super) async fn run(session: &Session, id: &DeliveryId) -> Outcome {
     let store = session.store()?;
     let before = known(store, id).await?.state;
     if matches!(before, DeliveryState::Queued | DeliveryState::Leased) {
-        let error = anyhow!("delivery {id} is {} already", before.as_str());
+        let error = anyhow!("delivery {id} is already {}", before.as_str());
         return Err(
-            Failure::new(Exit::Negative, error).remedy("wait for it; `jitgate delivery show` tells how far it is")
+            Failure::new(Exit::Negative, error).remedy("wait for it; `jitgate delivery show` shows its progress")
         );
     }
     requeue(store, id).await?;
@@ -25,11 +25,12 @@ pub(super) async fn run(session: &Session, id: &DeliveryId) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Puts a delivery that is over back into the queue.
+/// Puts a finished or dead delivery back into the queue.
 pub(in crate::cli) async fn requeue(store: &Store, id: &DeliveryId) -> Result<(), Failure> {
     if store.queue.requeue(id).await.map_err(Failure::of_store)? {
         return Ok(());
     }
-    let error = anyhow!("the body of delivery {id} is not kept, so nobody can work on it");
-    Err(Failure::new(Exit::Negative, error).remedy("have GitHub redeliver it: Settings, Webhooks, Recent Deliveries"))
+    let error = anyhow!("the body of delivery {id} is deleted, so it cannot be processed again");
+    Err(Failure::new(Exit::Negative, error)
+        .remedy("redeliver it at GitHub under Settings, Webhooks, Recent Deliveries"))
 }

@@ -1,4 +1,4 @@
-//! `jitgate delivery show`.
+//! `jitgate delivery show`: a delivery and its decision.
 
 use super::list;
 use crate::app::records::{self, JobRecord};

@@ -221,7 +221,7 @@ impl Player<'_> {
         let sha256 = |secret: &SecretString| ("X-Hub-Signature-256", signature::sign(secret, &body));
         let signature = match how {
             Signature::Good => Some(sha256(self.stage.secret())),
-            Signature::Wrong => Some(sha256(&SecretString::from("somebody else's secret"))),
+            Signature::Wrong => Some(sha256(&SecretString::from("another secret"))),
             Signature::Sha1 => Some(("X-Hub-Signature", format!("sha1={}", "0".repeat(40)))),
             Signature::Missing => None,
         };

@@ -1,4 +1,4 @@
-//! Looks at each part: configuration, store, GitHub, this machine, and the gate that runs.
+//! Checks each part: configuration, store, GitHub, this machine and the running process.
 
 use crate::adapters::clock::SystemClock;
 use crate::adapters::sqlite::OpenError;
@@ -11,7 +11,7 @@ use crate::ports::promise::Promise;
 use crate::runtime::{self, Silent, Unasked, WiringError};
 use std::sync::Arc;
 
-/// Looks at everything, or of the repositories at one only.
+/// Checks everything; `only` restricts the repositories.
 pub(super) async fn all(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding> {
     let config = &loaded.config;
     let (store, tried, open, github, gate) = futures::join!(
@@ -33,24 +33,24 @@ pub(super) async fn all(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<F
         }
         Err(unasked) => found.push(Finding::problem(
             Subject::Store,
-            format!("it does not say what it promises: {unasked}"),
+            format!("its durability is unknown: {unasked}"),
             "check that store.url is correct and that its server is reachable",
         )),
     }
     found.extend(github);
     found.extend(host(loaded));
     found.push(match gate {
-        Ok(place) => Finding::ok(Subject::Process, format!("it runs, and answers at {place}")),
+        Ok(place) => Finding::ok(Subject::Process, format!("it runs and answers at {place}")),
         Err(silent) => Finding::warning(
             Subject::Process,
             reason(silent),
-            "start `jitgate serve`, or look at its log",
+            "start `jitgate serve`, or read its log",
         ),
     });
     found
 }
 
-/// With the innermost cause: those between repeat the address.
+/// Returns the message with its innermost cause, since the causes between repeat the address.
 fn reason(silent: Silent) -> String {
     let what = silent.to_string();
     let cause = anyhow::Error::new(silent).root_cause().to_string();
@@ -67,7 +67,7 @@ fn configuration(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding>
         Some(file) => Finding::ok(Subject::Configuration, format!("it is read from {}", file.display())),
         None => Finding::ok(
             Subject::Configuration,
-            "there is no file, so defaults and the environment hold",
+            "there is no file; defaults and environment variables apply",
         ),
     }];
     found.extend(loaded.warnings.iter().map(|problem| problem.finding(Severity::Warning)));
@@ -79,7 +79,7 @@ fn configuration(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding>
         found.push(Finding::problem(
             Subject::Configuration,
             format!("server.state_dir: {} cannot be used: {error}", state_dir.display()),
-            "make it a place that this user can write to",
+            "choose a place that this user can write to",
         ));
     }
     if let Err(error) = runtime::check_state_dir(state_dir) {
@@ -99,7 +99,7 @@ fn configuration(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding>
     match only {
         None if config.repositories.is_empty() => found.push(Finding::problem(
             Subject::Configuration,
-            "no repository is configured, so every delivery is ignored",
+            "no repository is configured, so all deliveries are ignored",
             "add a [[repositories]] table with full_name = \"OWNER/NAME\"",
         )),
         Some(only) if !is_there(only) => found.push(Finding::problem(
@@ -112,7 +112,7 @@ fn configuration(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding>
     found
 }
 
-/// A database that is not there: `serve` makes it, if it can.
+/// Judges a missing database: `serve` creates it if the folder is writable.
 fn not_made_yet(loaded: &Loaded, missing: &OpenError) -> Finding {
     let StoreUrl::Sqlite(path) = &loaded.config.store.url else {
         return Finding::problem(Subject::Store, missing.to_string(), "correct store.url");
@@ -122,12 +122,12 @@ fn not_made_yet(loaded: &Loaded, missing: &OpenError) -> Finding {
         Err(error) => Finding::problem(
             Subject::Store,
             format!("{} cannot be made: {error}", path.display()),
-            "make store.url a place that this user can write to",
+            "set store.url to a place that this user can write to",
         ),
     }
 }
 
-/// Those who bring no password are told of where jobs are among them.
+/// Reports a store that accepts clients without a password where jobs can reach it.
 fn open_place(open: Result<Option<String>, Unasked>) -> Option<Finding> {
     let place = open.ok().flatten()?;
     Some(Finding::problem(
@@ -139,10 +139,10 @@ fn open_place(open: Result<Option<String>, Unasked>) -> Option<Finding> {
 
 fn trial(tried: Result<(), Unasked>) -> Finding {
     match tried {
-        Ok(()) => Finding::ok(Subject::Store, "it does all that serving asks of it"),
+        Ok(()) => Finding::ok(Subject::Store, "it supports all operations"),
         Err(failure) => Finding::problem(
             Subject::Store,
-            format!("it does not do what serving asks of it: {failure}"),
+            format!("an operation fails: {failure}"),
             "Redis: use version 7 or Valkey, and give the user `+@all -@admin -@dangerous +info +config|get` on \
              `~{jitgate:* ~jitgate:* &jitgate:*`. SQLite: see that no other program holds the file, and that this user can \
              write to it and its folder",
@@ -155,10 +155,10 @@ async fn github(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding> 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let github = match runtime::open_github(config, &clock, Arc::new(())) {
         Ok(github) => github,
-        // What is missing is said of the configuration.
+        // Missing credentials are a finding of the configuration.
         Err(WiringError::NoCredentials) => return Vec::new(),
         Err(error) => {
-            let remedy = "correct github.api_url, and see that Debian's ca-certificates is installed";
+            let remedy = "correct github.api_url, and install the package ca-certificates";
             return vec![Finding::problem(Subject::Github, error.to_string(), remedy)];
         }
     };
@@ -166,7 +166,7 @@ async fn github(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding> 
     let wanted = repositories
         .iter()
         .filter(|repository| only.is_none_or(|only| repository.name.matches(only.as_str())));
-    // What is wrong with the store is said of the store.
+    // A failing store has its own finding.
     let store = runtime::open_store_beside(config, clock.clone()).ok();
     let known = Known {
         ledger: store.as_ref().map(|store| store.ledger.as_ref()),

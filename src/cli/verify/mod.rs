@@ -1,4 +1,4 @@
-//! `jitgate verify`: whether everything is there to serve trusted jobs.
+//! `jitgate verify`: checks that trusted jobs can be served.
 
 mod args;
 mod look;

@@ -143,7 +143,7 @@ async fn filters_apply_and_contradictory_ones_are_refused() {
         (&["ack"], 2, "ID"),
         (&["ack", "../x"], 2, "hexadecimal"),
         (&["ack", "abc"], 2, "hexadecimal"),
-        (&["ack", "0123456789abcdef"], 1, "there is no alert 0123456789abcdef"),
+        (&["ack", "0123456789abcdef"], 1, "unknown alert 0123456789abcdef"),
         (&["resolve", "0123"], 1, "jitgate alert list"),
     ] {
         let refused = stage.jitgate(&[&["alert"], args].concat());

@@ -88,7 +88,7 @@ async fn a_delivery_is_replayed_beside_the_process_that_serves() {
     stage.deliver("guid-1", "queued", 102).await;
     let waiting = stage.jitgate(&["delivery", "replay", "guid-1"]);
     assert_eq!(waiting.code, 1);
-    assert!(waiting.err.contains("is queued already"), "{}", waiting.err);
+    assert!(waiting.err.contains("is already queued"), "{}", waiting.err);
     stage.work().await;
 
     let replayed = stage.jitgate(&["delivery", "replay", "guid-1"]);

@@ -142,7 +142,7 @@ async fn earlier_effects_are_not_exported_and_a_warning_says_so() {
         json!({"status": 202, "labels_class": "pool", "trust": "trusted"})
     );
     assert!(
-        told.err.contains("warning") && told.err.contains("what the gate did before"),
+        told.err.contains("warning") && told.err.contains("earlier actions of jitgate"),
         "{}",
         told.err
     );

@@ -25,7 +25,7 @@ async fn why_shows_the_whole_history_of_a_job() {
         "admission  admit",
         "actions    provision",
         "in_progress  delivery guid-2: queued after 0 tries",
-        "nothing decided yet",
+        "no decision yet",
     ] {
         assert!(told.out.contains(part), "{part:?} is not in\n{}", told.out);
     }

@@ -71,6 +71,6 @@ async fn a_copy_that_could_not_ask_at_its_start_stops_before_it_does_anything() 
     server.start_again();
     assert_eq!(copy.code().await, Some(7), "{}", copy.err.text());
     let told = copy.err.text();
-    assert!(told.contains("goes by the instance name of this one"), "{told}");
+    assert!(told.contains("uses the instance name of this process"), "{told}");
     assert_eq!(name_of(&one).await, one.place.instance());
 }

@@ -56,11 +56,11 @@ async fn a_hangup_takes_over_new_secrets_and_the_log_level_without_an_end() {
         "[server]\nlisten = 'nowhere'\n",
     ] {
         gate.place.file("jitgate.toml", wrong, 0o600);
-        let before = gate.process.err.text().matches("is not reloaded").count();
+        let before = gate.process.err.text().matches("configuration not reloaded").count();
         gate.process.signal("HUP");
         gate.process
             .err
-            .until(|text| text.matches("is not reloaded").count() > before)
+            .until(|text| text.matches("configuration not reloaded").count() > before)
             .await;
     }
     assert_eq!(signed(&gate, 6, NEW_SECRET).await, 202);
