@@ -187,8 +187,9 @@ pub fn pulls_are_evidence(facts: &Facts, policy: &TrustPolicy) -> bool {
     };
     let here = pulls_at_head(pulls, run);
     let welcome = here.iter().filter(|pull| policy.accepts(pull)).count();
-    let of_one_mind = welcome == 0 || welcome == here.len() || !reasons_of_the_run(run, policy).is_empty();
-    !here.is_empty() && of_one_mind
+    // An accepted pull request whose head has moved decides the verdict, so the others are no evidence.
+    let of_one_mind = welcome == here.len() || (welcome == 0 && accepted(pulls, run, policy).is_empty());
+    !here.is_empty() && (of_one_mind || !reasons_of_the_run(run, policy).is_empty())
 }
 
 /// Returns true if the people behind an untrusted run caused the refusal: the run itself shows it, or its actor opened
