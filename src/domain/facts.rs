@@ -7,7 +7,7 @@ use super::policy::Permission;
 use super::routing_verdict::{RoutingState, RoutingVerdict};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A fact, or the reason for its absence.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -110,6 +110,8 @@ pub struct LedgerFacts {
     pub at_capacity: bool,
     /// True if jitgate, not an operator, switched routing off.
     pub rolled_back: bool,
+    /// The paths of the workflows whose trusted jobs have carried a run label.
+    pub labelled_workflows: BTreeSet<String>,
     /// The runner that took the job, if it is one of ours.
     pub taken_by: Option<OurRunner>,
     /// The number of previous attempts to process this delivery.
@@ -181,6 +183,12 @@ impl Run {
             id: Some(self.repository_id),
             owner_id: self.repository_owner_id,
         }
+    }
+
+    /// Returns the path of the workflow file, without `@ref`.
+    #[must_use]
+    pub fn workflow(&self) -> &str {
+        self.path.split('@').next().unwrap_or_default()
     }
 }
 

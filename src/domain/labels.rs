@@ -82,6 +82,12 @@ impl LabelPolicy {
         has(labels, &self.trust_label)
     }
 
+    /// Returns true if the job has its own run label.
+    #[must_use]
+    pub fn has_run_label(&self, job: &Job) -> bool {
+        job.labels.iter().any(|label| self.is_run_label_of(job, label))
+    }
+
     fn is_ours(&self, label: &str) -> bool {
         has(&self.labels, label)
     }

@@ -1,7 +1,7 @@
 //! Routing verdicts: trusted jobs belong on self-hosted runners, all others on hosted runners.
 
 use super::event::JobEvent;
-use super::facts::{Base, Fact, Facts};
+use super::facts::{Base, Fact, Facts, Run};
 use super::labels::LabelsClass;
 use super::policy::Policy;
 pub use super::routing_verdict::{RoutingState, RoutingVerdict};
@@ -51,8 +51,8 @@ pub struct Situation {
     pub belongs_here: bool,
     /// True if the pull request changes a file under `.github/`; `None` if this is not known for the job's commit.
     pub changes_workflows: Option<bool>,
-    /// True if the routing rule covers the job: its workflow follows the variable, and the base of its pull request has
-    /// always been a covered branch. `None` while this is not known.
+    /// True if the routing rule covers the job: its workflow follows the variable, the base of its pull request has
+    /// always been a covered branch, and it has the run label if the workflow sets one. `None` while this is not known.
     pub rule_applies: Option<bool>,
     /// True if the host let a job start on the job's runner.
     pub step_ran: bool,
@@ -66,6 +66,9 @@ impl Situation {
         let routed = facts.run.known().is_some_and(|run| policy.routing.routes(&run.path));
         let covered = all_bases_are_routed(facts, policy);
         let taken_by = facts.ledger.taken_by.as_ref();
+        let path = facts.run.known().map(Run::workflow).unwrap_or_default();
+        let lacks_its_label =
+            facts.ledger.labelled_workflows.contains(path) && !policy.labels.has_run_label(&event.job);
         Self {
             state: state(facts),
             trust,
@@ -74,6 +77,7 @@ impl Situation {
             belongs_here: evidence && routed && covered != Some(false) && !policy.routing.stays_hosted(&event.job.name),
             changes_workflows: facts.changes_workflows.known().copied().filter(|_| evidence),
             rule_applies: match (routed, covered, &facts.retargeted) {
+                _ if lacks_its_label => Some(false),
                 (false, ..) | (_, Some(false), _) | (.., Fact::Known(true)) => Some(false),
                 (true, Some(true), Fact::Known(false)) => Some(true),
                 _ => None,

@@ -11,7 +11,7 @@ use crate::app::pool::capacity;
 use crate::app::quarantine;
 use crate::app::records::{self, Entry, JobRecord, RepositoryRecord};
 use crate::app::repositories::pins;
-use crate::app::rollout::rollback;
+use crate::app::rollout::{rollback, run_labels};
 use crate::app::runners::record::runner_of_event;
 use crate::app::runners::thefts::Waiter;
 use crate::app::settings::Repository;
@@ -97,6 +97,7 @@ pub(in crate::app) async fn process_event(
     }
     pins::pin_shown(ctx, repository, &facts).await?;
     rollback::forget_rollback(ctx, repository, &facts).await?;
+    run_labels::learn(ctx, repository, event, &facts, &decision).await?;
     ctx.observer.observe(&Event::Decided {
         decision: &decision,
         took: began.elapsed(),
@@ -157,6 +158,7 @@ async fn ledger_facts(
     let waiter = Waiter::of(repository, event.job.id, request.received_at);
     let group = quarantine::of_group(ledger, &repository.group_key()).await?;
     let routing: Option<RepositoryRecord> = records::load(ledger, repository.name.as_str()).await?;
+    let routing = routing.unwrap_or_default();
     Ok(LedgerFacts {
         pinned: pins::pinned(ledger, repository).await?,
         served: record.is_some_and(JobRecord::is_served),
@@ -164,7 +166,8 @@ async fn ledger_facts(
             && !Progress::shown_by(event).is_past_queued(),
         quarantined: group.holds_until(waiter, ctx.clock.now()).is_some(),
         at_capacity: !request.has_slot() && capacity::is_full(ctx).await?,
-        rolled_back: routing.is_some_and(|record| record.rolled_back.is_some()),
+        rolled_back: routing.rolled_back.is_some(),
+        labelled_workflows: routing.labelled_workflows,
         taken_by,
         attempts: request.attempts,
         catching_up: ctx.clock.now() - request.received_at < SETTLING_DELAY,

@@ -8,7 +8,7 @@
 //! | run | run id | what was already done to the run | `retention_s` |
 //! | runner | name | a runner of which anything is left | until it is destroyed |
 //! | past_runner | name | the same, afterwards | `retention_s` |
-//! | repository | `owner/name` | whether jitgate switched its routing off | for ever |
+//! | repository | `owner/name` | jitgate's rollback, and the workflows that set run labels | for ever |
 //! | pin | `owner/name` in lower case | which repository that is, by GitHub's ids | for ever |
 //! | group | repository or `org#group` | untrusted jobs and thefts that hold up minting | `retention_s` |
 //! | instance | its name | which worker goes by it | some seconds after it was heard of last |

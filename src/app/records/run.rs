@@ -5,6 +5,7 @@ use crate::domain::ids::JobId;
 use crate::ports::ledger::Kind;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The executed actions on a run, by attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ impl Record for RunRecord {
 pub struct RepositoryRecord {
     /// The rollback, while routing is off because of it.
     pub rolled_back: Option<RolledBack>,
+    /// The paths of the workflows whose trusted jobs have carried a run label.
+    #[serde(default)]
+    pub labelled_workflows: BTreeSet<String>,
 }
 
 /// A rollback.

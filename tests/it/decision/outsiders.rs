@@ -6,7 +6,7 @@ use crate::support::world::{
 use jitgate::domain::alert::AlertKind;
 use jitgate::domain::decision::{Action, Decision};
 use jitgate::domain::event::JobStatus;
-use jitgate::domain::facts::{Admitted, Base, Commit, Fact};
+use jitgate::domain::facts::{Admitted, Base, Commit, Fact, LedgerFacts};
 use jitgate::domain::ids::RunId;
 use jitgate::domain::policy::{CommitsBy, Permission};
 use jitgate::domain::reason::Reason;
@@ -66,6 +66,31 @@ fn an_open_pull_request_of_an_outsider_does_not_replace_the_closed_one_of_a_memb
         w.pulls().push(pull(6, "mallory", "NONE"));
     });
     assert_eq!(codes(&world.decide().admission.reasons), ["pull-request-closed"]);
+}
+
+#[test]
+fn a_pull_request_of_an_outsider_at_the_commit_is_no_evidence_beside_a_member_whose_head_has_moved() {
+    let world = World::trusted().labels(&["ubuntu-latest"]).with(|w| {
+        NEWER_HEAD.clone_into(&mut w.pulls()[0].head_sha);
+        w.pulls().push(pull(6, "mallory", "NONE"));
+    });
+    let decision = world.decide_on(&world.truth);
+    assert_eq!(decision.routing.verdict, Correct);
+    assert_eq!(all_actions(&decision), []);
+}
+
+#[test]
+fn a_job_without_the_run_label_of_its_workflow_was_not_routed_and_makes_no_misroute() {
+    let by_hand = World::fork().labels(&["self-hosted", "linux", "x64", "chem-trusted-pr"]);
+    assert_eq!(by_hand.decide().routing.verdict, Misroute);
+    let learned = |l: &mut LedgerFacts| {
+        l.labelled_workflows.insert(".github/workflows/ci.yml".to_owned());
+    };
+    let by_hand = by_hand.ledger(learned);
+    assert_eq!(by_hand.decide().routing.verdict, Attempt);
+    assert!(!all_actions(&by_hand.decide()).contains(&Action::Rollback));
+    let routed = World::fork().ledger(learned);
+    assert_eq!(routed.decide().routing.verdict, Misroute);
 }
 
 #[test]
