@@ -31,7 +31,7 @@ async fn a_job_runs_from_boot_to_nothing() {
     stage.left(&slot, "step").await;
     assert_eq!(
         stage.left(&slot, "hook.log").await,
-        "jitgate: asking whether this job may run here\njitgate: it may\n"
+        "jitgate: asking the job gate whether this job may run here\njitgate: it may\n"
     );
     assert_eq!(processes(&slot), [] as [String; 0]);
     host.destroy(&slot).await.expect("destroyed");
