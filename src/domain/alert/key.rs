@@ -9,7 +9,7 @@ use crate::domain::routing::RoutingVerdict;
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// The placeholder for an absent part.
+/// The text of an absent part.
 pub(super) const ABSENT: &str = "-";
 /// Longest name of a person, in characters.
 pub(in crate::domain) const MAX_NAME_CHARS: usize = 100;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 const MAX_SUMMARY_CHARS: usize = 500;
-/// The placeholder for all authors if there are too many alerts to keep them apart.
+/// The text for all authors if there are too many alerts to keep them apart.
 const OTHERS: &str = "others";
 
 /// The state of an alert.

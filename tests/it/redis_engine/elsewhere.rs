@@ -30,7 +30,7 @@ fn behind_a_door() -> (Server, Door, RedisStore) {
     (server, door, store)
 }
 
-/// Checks that a delivery is refused for now while the door answers with an error, and accepted afterwards.
+/// Checks that a delivery is refused while the door answers with an error, and accepted afterwards.
 async fn is_refused_for_now(
     server: &Server,
     door: &Door,
