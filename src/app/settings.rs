@@ -4,6 +4,7 @@ use crate::domain::ids::RepositoryName;
 use crate::domain::pin::RepositoryIds;
 use crate::domain::policy::{Mode, Policy};
 use crate::domain::pool::Bounds;
+use crate::domain::rollout::{RolloutPolicy, SloPolicy};
 use crate::domain::runner_task::Deadlines;
 use crate::ports::github::RunnerScope;
 use chrono::TimeDelta;
@@ -30,8 +31,10 @@ pub struct Settings {
     pub known_runners: GlobSet,
     /// The URL of GitHub's API, for the status.
     pub api_url: String,
-    /// The rollout mode, for the status.
+    /// The rollout mode.
     pub mode: Mode,
+    pub rollout: RolloutPolicy,
+    pub slo: SloPolicy,
     /// The retention of finished records.
     pub retention: std::time::Duration,
 }

@@ -20,6 +20,7 @@ pub mod pool;
 pub mod question;
 pub mod reason;
 pub mod retry;
+pub mod rollout;
 pub mod routing;
 pub mod routing_verdict;
 pub mod runner;

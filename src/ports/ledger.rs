@@ -24,6 +24,12 @@ pub enum Kind {
     PastRunner,
     /// A repository, by `owner/name`.
     Repository,
+    /// The rollout of a repository, by `owner/name`.
+    Rollout,
+    /// A measured run, by its repository and in descending order of its creation.
+    MeasuredRun,
+    /// The routing verdicts of a repository, by `owner/name`.
+    Verdicts,
     /// The pin of a repository, by `owner/name` in lower case.
     Pin,
     /// A runner group under quarantine.
@@ -47,6 +53,9 @@ impl Kind {
             Self::Runner => "runner",
             Self::PastRunner => "past_runner",
             Self::Repository => "repository",
+            Self::Rollout => "rollout",
+            Self::MeasuredRun => "measured-run",
+            Self::Verdicts => "verdicts",
             Self::Pin => "pin",
             Self::Group => "group",
             Self::Instance => "instance",

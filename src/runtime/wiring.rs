@@ -12,9 +12,10 @@ use crate::app::pool::memory::Pool;
 use crate::app::repositories::renamed::Renamed;
 use crate::app::settings::{Repository, Settings};
 use crate::app::{Alerts, Context, Ingest};
-use crate::config::{AdminListen, Config, Credentials, Host, Scope, StoreUrl};
+use crate::config::{AdminListen, Advance, Config, Credentials, Host, Scope, StoreUrl};
 use crate::domain::policy::Policy;
 use crate::domain::pool::Bounds as PoolBounds;
+use crate::domain::rollout::{RolloutPolicy, SloPolicy};
 use crate::domain::runner_task::Deadlines;
 use crate::http::{self, AdminState, Bind, Health, Limits, Metrics, Running};
 use crate::ports::alert_sink::AlertSink;
@@ -23,6 +24,7 @@ use crate::ports::queue::Bounds;
 use crate::ports::{Clock, Durability, Failure, GitHub, Ledger, Observer, Queue, RunnerHost};
 use chrono::TimeDelta;
 use secrecy::SecretString;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
@@ -240,8 +242,36 @@ fn settings(config: &Config, instance: &str) -> Settings {
         known_runners: config.runners.known.clone(),
         retention: config.store.retention,
         mode: config.rollout.mode,
+        rollout: rollout(&config.rollout),
+        slo: slo(&config.slo),
         api_url: config.github.api_url.clone(),
     }
+}
+
+fn rollout(configured: &crate::config::Rollout) -> RolloutPolicy {
+    RolloutPolicy {
+        stages: configured.stages.iter().map(|size| size.get()).collect(),
+        advances_manually: configured.advance == Advance::Manual,
+        boot_failures: count(configured.boot_failures),
+        queue_wait_p95: seconds(configured.queue_wait_p95),
+        queue_wait_window: count(configured.queue_wait_window),
+        exclude_delivery_lag: configured.exclude_delivery_lag,
+        offline: seconds(configured.offline),
+    }
+}
+
+fn slo(configured: &crate::config::Slo) -> SloPolicy {
+    SloPolicy {
+        window: count(configured.window),
+        lifecycle_success: configured.lifecycle_success,
+        routing_correctness: configured.routing_correctness,
+        queue_wait_p95: seconds(configured.queue_wait_p95),
+        setup_latency_p95: seconds(configured.setup_latency_p95),
+    }
+}
+
+fn count(number: NonZeroU32) -> usize {
+    usize::try_from(number.get()).unwrap_or(usize::MAX)
 }
 
 fn seconds(duration: std::time::Duration) -> TimeDelta {

@@ -9,6 +9,9 @@
 //! | runner | name | a runner of which anything is left | until it is destroyed |
 //! | past_runner | name | the same, afterwards | `retention_s` |
 //! | repository | `owner/name` | jitgate's rollback, and the workflows that set run labels | for ever |
+//! | rollout | `owner/name` | the canary, the triggers, and the history of routing | for ever |
+//! | measured-run | `owner/name#`, newest first | the measurements of a trusted run | 400 days |
+//! | verdicts | `owner/name` | counts of routing verdicts, and the mismatches | for ever |
 //! | pin | `owner/name` in lower case | which repository that is, by GitHub's ids | for ever |
 //! | group | repository or `org#group` | untrusted jobs and thefts that hold up minting | `retention_s` |
 //! | instance | its name | which worker goes by it | some seconds after it was heard of last |
@@ -19,6 +22,7 @@ mod access;
 mod instance;
 mod job;
 mod pin;
+mod rollout;
 mod run;
 mod runner;
 mod waiting;
@@ -27,6 +31,7 @@ pub use access::{Page, Record, all, change, list, load, page, remove, update};
 pub use instance::InstanceRecord;
 pub use job::{Entry, JobRecord, Moment, RETENTION_OF_OUTSIDERS};
 pub use pin::PinRecord;
+pub use rollout::{MeasuredRecord, RolloutRecord, VerdictsRecord};
 pub use run::{RepositoryRecord, RolledBack, RunRecord};
 pub use runner::{Entered, PastRunner, RunnerRecord};
 pub use waiting::{Holder, WaitingRecord};

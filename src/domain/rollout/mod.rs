@@ -1,0 +1,12 @@
+//! The controlled rollout of self-hosted routing: measured runs, canary stages, rollback triggers and service levels, as
+//! plain values and pure functions.
+
+mod change;
+mod measure;
+mod policy;
+mod trigger;
+
+pub use change::{Change, Changed, Origin};
+pub use measure::{Lifecycle, MeasuredJob, MeasuredRun, Mismatch, Tally, WaitParts};
+pub use policy::{RolloutPolicy, SloPolicy};
+pub use trigger::{Evidence, EvidenceItem, Trigger};
