@@ -3,10 +3,12 @@
 
 mod change;
 mod measure;
+mod percentile;
 mod policy;
 mod trigger;
 
 pub use change::{Change, Changed, Origin};
-pub use measure::{Lifecycle, MeasuredJob, MeasuredRun, Mismatch, Tally, WaitParts};
+pub use measure::{Lifecycle, MeasuredJob, MeasuredRun, Mismatch, Tally, WaitParts, per_pull_request};
+pub use percentile::{P95, percentile, rank};
 pub use policy::{RolloutPolicy, SloPolicy};
 pub use trigger::{Evidence, EvidenceItem, Trigger};
