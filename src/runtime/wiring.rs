@@ -10,6 +10,7 @@ use crate::app::events::budget::Budget;
 use crate::app::events::github_cache::GitHubCache;
 use crate::app::pool::memory::Pool;
 use crate::app::repositories::renamed::Renamed;
+use crate::app::rollout::tally::Tallies;
 use crate::app::settings::{Repository, Settings};
 use crate::app::{Alerts, Context, Ingest};
 use crate::config::{AdminListen, Advance, Config, Credentials, Host, Scope, StoreUrl};
@@ -146,6 +147,7 @@ pub fn build_context(
         github_cache: GitHubCache::default(),
         budget: Budget::default(),
         pool: Pool::default(),
+        tallies: Tallies::default(),
         rollout_woken: Notify::new(),
     }))
 }
@@ -244,7 +246,7 @@ fn settings(config: &Config, instance: &str) -> Settings {
         retention: config.store.retention,
         mode: config.rollout.mode,
         rollout: rollout(&config.rollout),
-        slo: slo(&config.slo),
+        slo: slo_policy(&config.slo),
         api_url: config.github.api_url.clone(),
     }
 }
@@ -261,7 +263,9 @@ fn rollout(configured: &crate::config::Rollout) -> RolloutPolicy {
     }
 }
 
-fn slo(configured: &crate::config::Slo) -> SloPolicy {
+/// Returns the configured service level objectives.
+#[must_use]
+pub fn slo_policy(configured: &crate::config::Slo) -> SloPolicy {
     SloPolicy {
         window: count(configured.window),
         lifecycle_success: configured.lifecycle_success,
