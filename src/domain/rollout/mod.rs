@@ -1,12 +1,16 @@
 //! The controlled rollout of self-hosted routing: measured runs, canary stages, rollback triggers and service levels, as
 //! plain values and pure functions.
 
+mod canary;
 mod change;
 mod measure;
+mod plan;
 mod policy;
 mod trigger;
 
-pub use change::{Change, Changed, Origin};
+pub use canary::{Canary, CanaryEvent, Phase, Refused, Walked};
+pub use change::{Change, Changed, OURSELVES, Origin};
 pub use measure::{Lifecycle, MeasuredJob, MeasuredRun, Mismatch, Tally, WaitParts};
+pub use plan::{Plan, Report, Reports, Situation, plan};
 pub use policy::{RolloutPolicy, SloPolicy};
-pub use trigger::{Evidence, EvidenceItem, Trigger};
+pub use trigger::{Cause, Evidence, EvidenceItem, Judgement, Outage, Trigger};
