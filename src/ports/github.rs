@@ -6,8 +6,8 @@
 use super::Failure;
 use crate::domain::event::Job;
 use crate::domain::facts::{Commit, Pull, Run, Variable};
-use crate::domain::ids::{JobId, RepositoryId, RepositoryName, RunId, RunnerId};
-use crate::domain::pin::Shown;
+use crate::domain::ids::{DeliveryId, JobId, RepositoryId, RepositoryName, RunId, RunnerId};
+use crate::domain::pin::{RepositoryIds, Shown};
 use crate::domain::policy::Permission;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 /// The purpose of a call. A part of the API quota is reserved for admissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
+    /// To find deliveries and jobs that GitHub did not report. Refused locally when less than half of the quota is left.
+    Recover,
     /// To gather facts about a job or to cancel its run. Refused locally when only the reserve is left.
     Judge,
     /// To find the origin of a run that may request a runner. May use half of the reserve.
@@ -119,6 +121,77 @@ pub enum RunCommand {
     Gone,
 }
 
+/// One attempt of GitHub to send a delivery, from the App's delivery log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedDelivery {
+    /// The id of the attempt. A redelivery has an id of its own and a higher one.
+    pub id: u64,
+    /// The GUID, which a redelivery keeps.
+    pub guid: DeliveryId,
+    pub delivered_at: DateTime<Utc>,
+    /// True if the attempt was requested.
+    pub redelivery: bool,
+    /// GitHub's words about the result, such as `OK`.
+    pub status: String,
+    /// The status of the response; 0 if there was none.
+    pub status_code: u16,
+    /// The `X-GitHub-Event` header.
+    pub event: String,
+    pub action: Option<String>,
+    pub repository_id: Option<RepositoryId>,
+    pub installation_id: Option<u64>,
+}
+
+/// A page of the delivery log, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeliveryPage {
+    pub deliveries: Vec<LoggedDelivery>,
+    /// The cursor of the next page, with older attempts; none on the last page.
+    pub next: Option<String>,
+}
+
+/// The result of a request to send a delivery again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redelivery {
+    /// GitHub accepted it; the delivery follows.
+    Accepted,
+    /// GitHub does not have the delivery any more, or refuses to send it again.
+    Impossible,
+}
+
+/// The state of the runs in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RunState {
+    Queued,
+    InProgress,
+}
+
+impl RunState {
+    /// Both states.
+    pub const ALL: [Self; 2] = [Self::Queued, Self::InProgress];
+
+    /// Returns GitHub's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::InProgress => "in_progress",
+        }
+    }
+}
+
+/// A run in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedRun {
+    pub id: RunId,
+    pub attempt: u32,
+    /// The event that triggered the run.
+    pub event: String,
+    /// The ids of its repository.
+    pub of: RepositoryIds,
+    pub created_at: Option<DateTime<Utc>>,
+}
+
 /// GitHub, reduced to the calls that jitgate makes.
 #[async_trait]
 pub trait GitHub: Send + Sync + 'static {
@@ -177,6 +250,24 @@ pub trait GitHub: Send + Sync + 'static {
     async fn jobs_of_run(&self, repository: &RepositoryName, run: RunId, purpose: Purpose)
     -> Result<Vec<Job>, Failure>;
 
+    /// `GET /repos/{o}/{r}/actions/runs?status={state}`: returns the runs in this state, newest first; at most 1,000.
+    async fn runs(
+        &self,
+        repository: &RepositoryName,
+        state: RunState,
+        purpose: Purpose,
+    ) -> Result<Vec<ListedRun>, Failure>;
+
+    /// Returns true if the credentials are those of an App, which has a delivery log.
+    fn has_delivery_log(&self) -> bool;
+
+    /// `GET /app/hook/deliveries`: returns a page of the App's delivery log, the first one without a cursor. The list is
+    /// never filtered by status, because GitHub would hide a successful redelivery.
+    async fn deliveries(&self, cursor: Option<&str>) -> Result<DeliveryPage, Failure>;
+
+    /// `POST /app/hook/deliveries/{id}/attempts`: requests that GitHub sends a delivery again.
+    async fn redeliver(&self, id: u64) -> Result<Redelivery, Failure>;
+
     /// `GET /repos/{o}/{r}/actions/variables/{name}`.
     async fn variable(
         &self,
@@ -218,6 +309,10 @@ pub trait GitHub: Send + Sync + 'static {
 
     /// Returns the remaining calls by resource (`core`, ...) as GitHub last reported them. Sends no request.
     fn remaining_quota(&self) -> BTreeMap<String, u64>;
+
+    /// Returns the percentage of the quota that is left, as GitHub last reported it; the lowest of all accounts. Returns
+    /// none before the first report. Sends no request.
+    fn quota_left_percent(&self) -> Option<u64>;
 
     /// Reports whether this is a simulated GitHub, according to `GET /meta`.
     async fn is_simulated(&self) -> Result<bool, Failure>;

@@ -54,6 +54,10 @@ impl Simulation {
         for pull in change.pulls {
             state.apply_pull(pull);
         }
+        let new_jobs: Vec<u64> = (change.runs.iter().flat_map(|run| &run.jobs))
+            .map(|job| job.id)
+            .filter(|id| !state.jobs.contains_key(id))
+            .collect();
         for run in change.runs {
             state.apply_run(run);
         }
@@ -64,6 +68,11 @@ impl Simulation {
             self.quota.set(limits, state.now());
         }
         set(&mut self.outbox.delivers, change.delivers);
+        if change.announces == Some(true) {
+            for job in new_jobs {
+                self.announce(job, Status::Queued);
+            }
+        }
         self.assign();
         Ok(())
     }

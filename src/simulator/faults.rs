@@ -57,8 +57,13 @@ impl Faults {
     }
 
     fn take(&mut self, fits: impl Fn(&Fault) -> bool) -> Option<Fault> {
-        let at = self.pending.iter().position(fits)?;
+        let is_due = |fault: &mut Fault| {
+            fault.passed += 1;
+            fault.passed >= fault.every
+        };
+        let at = self.pending.iter_mut().position(|fault| fits(fault) && is_due(fault))?;
         let fault = self.pending.get_mut(at)?;
+        fault.passed = 0;
         fault.times -= 1;
         let taken = fault.clone();
         if taken.times == 0 {

@@ -96,6 +96,7 @@ const ROUTES: &[Route] = &[
     route("create-variable", "POST", "/repos/{owner}/{repo}/actions/variables", VARIABLES_WRITE, repositories::create_variable),
     route("delete-variable", "DELETE", "/repos/{owner}/{repo}/actions/variables/{name}", VARIABLES_WRITE, repositories::delete_variable),
 
+    route("list-runs", "GET", "/repos/{owner}/{repo}/actions/runs", ACTIONS_READ, actions::list_runs),
     route("get-run", "GET", "/repos/{owner}/{repo}/actions/runs/{run_id}", ACTIONS_READ, actions::get_run),
     route("get-attempt", "GET", "/repos/{owner}/{repo}/actions/runs/{run_id}/attempts/{attempt_number}", ACTIONS_READ, actions::get_attempt),
     route("list-jobs", "GET", "/repos/{owner}/{repo}/actions/runs/{run_id}/jobs", ACTIONS_READ, actions::list_jobs),

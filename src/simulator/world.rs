@@ -24,6 +24,7 @@ pub struct Change {
     pub(super) rate_limit: Option<RateLimitChange>,
     pub(super) faults: Vec<Fault>,
     pub(super) delivers: Option<bool>,
+    pub(super) announces: Option<bool>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -145,6 +146,12 @@ pub(super) struct Fault {
     /// The number of times it occurs; 0 removes the faults of the endpoint.
     #[serde(default = "once")]
     pub(super) times: u32,
+    /// Occurs only at every call of this number.
+    #[serde(default = "once")]
+    pub(super) every: u32,
+    /// The calls since it last occurred.
+    #[serde(skip)]
+    pub(super) passed: u32,
     /// Answers with this status instead.
     pub(super) status: Option<u16>,
     /// Delays the answer, in real seconds.

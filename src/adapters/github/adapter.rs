@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// The GitHub REST API.
 pub struct GitHubAdapter {
     pub(super) client: Arc<Client>,
-    tokens: Tokens,
+    pub(super) tokens: Tokens,
 }
 
 impl GitHubAdapter {
@@ -53,6 +53,17 @@ impl GitHubAdapter {
         let answer = self.client.send(request, &fresh).await?;
         match answer.status {
             StatusCode::UNAUTHORIZED => Err(self.tokens.refused(access)),
+            _ => Ok(answer),
+        }
+    }
+
+    /// Sends a request with the credential of the App itself.
+    pub(super) async fn ask_as_the_app(&self, request: &Request) -> Result<Answer, Failure> {
+        let answer = self.client.send(request, &self.tokens.of_the_app()?).await?;
+        match answer.status {
+            StatusCode::UNAUTHORIZED => Err(Failure::Permanent(format!(
+                "GitHub rejects the JWT of the app; check its id, its private key and the clock: {answer}"
+            ))),
             _ => Ok(answer),
         }
     }

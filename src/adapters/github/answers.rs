@@ -231,6 +231,26 @@ pub(super) struct Job {
     started_at: Option<String>,
     runner_id: Option<u64>,
     runner_name: Option<String>,
+    steps: Option<Vec<Step>>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    name: Option<String>,
+    status: Option<String>,
+    conclusion: Option<String>,
+    started_at: Option<String>,
+}
+
+impl From<Step> for event::Step {
+    fn from(step: Step) -> Self {
+        Self {
+            name: step.name.unwrap_or_default(),
+            status: step.status.unwrap_or_default(),
+            conclusion: step.conclusion,
+            started_at: instant(step.started_at.as_deref()),
+        }
+    }
 }
 
 impl From<Job> for event::Job {
@@ -251,7 +271,12 @@ impl From<Job> for event::Job {
                 .runner_id
                 .filter(|id| *id != 0)
                 .map(|id| event::JobRunner { id: RunnerId(id), name }),
-            steps: Vec::new(),
+            steps: job
+                .steps
+                .unwrap_or_default()
+                .into_iter()
+                .map(event::Step::from)
+                .collect(),
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::domain::pin::Shown;
 use crate::domain::policy::Permission;
 use crate::ports::Failure;
 use crate::ports::github::{
-    Changes, Deletion, GitHub, GitHubRunner, JitOutcome, JitRequest, JitRunner, Purpose, RunCommand, RunnerScope,
+    Changes, Deletion, DeliveryPage, GitHub, GitHubRunner, JitOutcome, JitRequest, JitRunner, ListedRun, Purpose,
+    Redelivery, RunCommand, RunState, RunnerScope,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -161,6 +162,27 @@ impl GitHub for GitHubAdapter {
         Ok(jobs)
     }
 
+    async fn runs(
+        &self,
+        repository: &RepositoryName,
+        state: RunState,
+        purpose: Purpose,
+    ) -> Result<Vec<ListedRun>, Failure> {
+        self.list_runs(repository, state, purpose).await
+    }
+
+    fn has_delivery_log(&self) -> bool {
+        self.tokens.are_of_an_app()
+    }
+
+    async fn deliveries(&self, cursor: Option<&str>) -> Result<DeliveryPage, Failure> {
+        self.list_deliveries(cursor).await
+    }
+
+    async fn redeliver(&self, id: u64) -> Result<Redelivery, Failure> {
+        self.request_redelivery(id).await
+    }
+
     async fn variable(
         &self,
         repository: &RepositoryName,
@@ -292,6 +314,10 @@ impl GitHub for GitHubAdapter {
         }
         let meta: answers::Meta = answer.read()?;
         Ok(meta.simulator.as_deref() == Some("jitgate"))
+    }
+
+    fn quota_left_percent(&self) -> Option<u64> {
+        self.client.limits.left_percent(self.client.clock.now())
     }
 
     fn remaining_quota(&self) -> BTreeMap<String, u64> {

@@ -10,7 +10,7 @@ use super::limits::{Account, Limits, announced_limit};
 use super::request::Request;
 use super::settings::{Settings, SetupError, base_of};
 use crate::ports::{Clock, Event, Failure, Observer};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use octocrab::{OctoBody, Octocrab};
@@ -184,6 +184,7 @@ impl Client {
             request: request.to_string(),
             status: reply.status,
             body: reply.body,
+            next: next_cursor(&reply.headers),
         };
         if answer.status.is_server_error() || answer.status == StatusCode::REQUEST_TIMEOUT {
             return Err(Failure::Transient(answer.to_string()));
@@ -203,10 +204,16 @@ impl Client {
         if let (StatusCode::NOT_MODIFIED, Some(known)) = (answer.status, known) {
             answer.status = StatusCode::OK;
             answer.body = known.body;
+            answer.next = known.next;
         } else if let (&Method::GET, StatusCode::OK) = (&request.method, answer.status) {
             let etag = reply.headers.get(ETAG).and_then(|etag| etag.to_str().ok());
             if let Some(etag) = etag {
-                self.etags.put(&request.target(), etag, &answer.body);
+                let tagged = Tagged {
+                    etag: etag.to_owned(),
+                    body: Arc::clone(&answer.body),
+                    next: answer.next.clone(),
+                };
+                self.etags.put(&request.target(), tagged);
             }
         }
         Ok(answer)
@@ -218,6 +225,8 @@ pub(super) struct Answer {
     request: String,
     pub(super) status: StatusCode,
     body: Arc<[u8]>,
+    /// The cursor of the next page, from the `Link` header.
+    pub(super) next: Option<String>,
 }
 
 impl Answer {
@@ -300,6 +309,19 @@ impl std::fmt::Display for Answer {
             message => write!(f, ": {message}"),
         }
     }
+}
+
+/// Returns the `cursor` of the `Link` to the next page. The rest of the URL is not used, so that a token is sent to the
+/// configured host only.
+fn next_cursor(headers: &HeaderMap) -> Option<String> {
+    let links = headers.get(LINK)?.to_str().ok()?;
+    let next = links.split(',').find(|link| link.contains("rel=\"next\""))?;
+    let url = next.trim_start().strip_prefix('<')?.split('>').next()?;
+    let query = url.parse::<http::Uri>().ok()?.query()?.to_owned();
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let cursor = pairs.find(|(name, _)| *name == "cursor")?.1;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'~');
+    (!cursor.is_empty() && cursor.len() <= 200 && cursor.bytes().all(is_plain)).then(|| cursor.to_owned())
 }
 
 fn failed(request: &Request, reason: &str) -> Failure {

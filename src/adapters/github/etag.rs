@@ -8,13 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const MAX_ENTRIES: usize = 4096;
 const MAX_BYTES: usize = 32 * 1024 * 1024;
-const MAX_BODY_BYTES: usize = 256 * 1024;
+/// A page of 50 runs or of 100 jobs is smaller.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// A response body and its entity tag.
+/// A response body, its entity tag, and the cursor of the next page.
 #[derive(Clone)]
 pub(super) struct Tagged {
     pub(super) etag: String,
     pub(super) body: Arc<[u8]>,
+    pub(super) next: Option<String>,
 }
 
 #[derive(Default)]
@@ -38,18 +40,14 @@ impl Etags {
         Some(tagged.clone())
     }
 
-    pub(super) fn put(&self, url: &str, etag: &str, body: &Arc<[u8]>) {
+    pub(super) fn put(&self, url: &str, tagged: Tagged) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.remove(url);
-        if body.len() > MAX_BODY_BYTES {
+        if tagged.body.len() > MAX_BODY_BYTES {
             return;
         }
-        entries.bytes += body.len();
+        entries.bytes += tagged.body.len();
         entries.uses += 1;
-        let tagged = Tagged {
-            etag: etag.to_owned(),
-            body: Arc::clone(body),
-        };
         let uses = entries.uses;
         entries.by_url.insert(url.to_owned(), (tagged, uses));
         while entries.by_url.len() > MAX_ENTRIES || entries.bytes > MAX_BYTES {
@@ -74,15 +72,23 @@ impl Entries {
 mod tests {
     use super::*;
 
+    fn tagged(body: Arc<[u8]>) -> Tagged {
+        Tagged {
+            etag: "x".to_owned(),
+            body,
+            next: None,
+        }
+    }
+
     #[test]
     fn the_least_recently_used_entry_is_evicted_first() {
         let etags = Etags::default();
         let body: Arc<[u8]> = Arc::from(&b"{}"[..]);
         for i in 0..MAX_ENTRIES {
-            etags.put(&i.to_string(), "x", &body);
+            etags.put(&i.to_string(), tagged(Arc::clone(&body)));
         }
         assert!(etags.get("0").is_some());
-        etags.put("one more", "x", &body);
+        etags.put("one more", tagged(body));
         assert!(etags.get("0").is_some(), "it was just used");
         assert!(etags.get("1").is_none(), "it was the oldest");
     }
@@ -92,11 +98,11 @@ mod tests {
         let etags = Etags::default();
         let big: Arc<[u8]> = vec![0; MAX_BODY_BYTES].into();
         for i in 0..=MAX_BYTES / MAX_BODY_BYTES {
-            etags.put(&i.to_string(), "x", &big);
+            etags.put(&i.to_string(), tagged(Arc::clone(&big)));
         }
         assert!(etags.get("0").is_none());
         assert!(etags.get("1").is_some());
-        etags.put("1", "x", &vec![0; MAX_BODY_BYTES + 1].into());
+        etags.put("1", tagged(vec![0; MAX_BODY_BYTES + 1].into()));
         assert!(etags.get("1").is_none(), "the old body must not be kept");
     }
 }

@@ -8,15 +8,18 @@ use super::request::Request;
 use crate::ports::Failure;
 use crate::ports::github::Purpose;
 use chrono::{DateTime, TimeDelta, Utc};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The reserve for admissions is the quota divided by this number.
 const RESERVE_DIVISOR: u64 = 10;
+/// Recovery stops when less than the quota divided by this number is left.
+const RECOVERY_DIVISOR: u64 = 2;
 /// The points that the calls of one endpoint may use within a minute, by purpose. GitHub accepts 900 from all users of
 /// an account.
+const MAX_POINTS_TO_RECOVER: u32 = 500;
 const MAX_POINTS_TO_JUDGE: u32 = 600;
 const MAX_POINTS_AT_SIGHT: u32 = 700;
 const MAX_POINTS_TO_ADMIT: u32 = 800;
@@ -105,6 +108,9 @@ impl Limits {
     /// Takes the points of a call from the budget of its endpoint.
     pub(super) fn pace(&self, request: &Request, now: DateTime<Utc>) -> Result<(), Failure> {
         let max_points = match request.purpose {
+            // No other purpose requests redeliveries.
+            Purpose::Recover if request.method == Method::POST => MAX_POINTS_TO_ADMIT,
+            Purpose::Recover => MAX_POINTS_TO_RECOVER,
             Purpose::Judge => MAX_POINTS_TO_JUDGE,
             Purpose::Sight => MAX_POINTS_AT_SIGHT,
             Purpose::Admit => MAX_POINTS_TO_ADMIT,
@@ -193,6 +199,16 @@ impl Limits {
         least
     }
 
+    /// Returns the percentage of the calls that is left, as last reported; the lowest of all accounts.
+    pub(super) fn left_percent(&self, now: DateTime<Utc>) -> Option<u64> {
+        let accounts = self.accounts();
+        let quotas = accounts.values().filter_map(|state| state.quotas.get(CORE));
+        let current = quotas.filter(|quota| quota.reset > now);
+        current
+            .map(|quota| quota.remaining.saturating_mul(100) / quota.limit.max(1))
+            .min()
+    }
+
     fn accounts(&self) -> MutexGuard<'_, HashMap<Account, AccountState>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -210,6 +226,7 @@ impl AccountState {
             return Ok(());
         };
         let reserved = match purpose {
+            Purpose::Recover => quota.limit / RECOVERY_DIVISOR,
             Purpose::Judge => quota.limit / RESERVE_DIVISOR,
             Purpose::Sight => quota.limit / RESERVE_DIVISOR / 2,
             Purpose::Admit => 0,
@@ -220,7 +237,7 @@ impl AccountState {
             return Err(Failure::RateLimited {
                 until: quota.reset,
                 detail: format!(
-                    "{account} has {} of {} calls left, of which {reserved} are reserved for admissions",
+                    "{account} has {} of {} calls left, of which {reserved} are reserved for other calls",
                     quota.remaining, quota.limit
                 ),
             });

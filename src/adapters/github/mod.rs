@@ -26,12 +26,15 @@
 //! | | `metadata: read` | permissions of users |
 //! | runners, one repository | `administration: write` | list, create and delete runners |
 //! | runners, organization | `organization_self_hosted_runners: write` | the same at the organization |
+//!
+//! The delivery log needs no permission: the App reads it with its JWT.
 
 mod adapter;
 mod answers;
 mod api;
 mod client;
 mod etag;
+mod history;
 mod limits;
 mod pulls;
 mod request;

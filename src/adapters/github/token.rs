@@ -105,6 +105,21 @@ impl Tokens {
         }
     }
 
+    /// Returns the credential of the App itself.
+    pub(super) fn of_the_app(&self) -> Result<Bearer, Failure> {
+        match self {
+            Self::Fixed(_) => Err(Failure::Permanent(
+                "only a GitHub App has a delivery log, and a token is configured".to_owned(),
+            )),
+            Self::Minted(app) => app.jwt(),
+        }
+    }
+
+    /// Returns true if the credentials are those of an App.
+    pub(super) fn are_of_an_app(&self) -> bool {
+        matches!(self, Self::Minted(_))
+    }
+
     /// Returns a new bearer in place of one that GitHub rejected.
     pub(super) async fn replace(&self, access: &Access, refused: &Arc<Bearer>) -> Result<Arc<Bearer>, Failure> {
         match self {

@@ -4,13 +4,15 @@
 mod canary;
 mod change;
 mod measure;
+mod percentile;
 mod plan;
 mod policy;
 mod trigger;
 
 pub use canary::{Canary, CanaryEvent, Phase, Refused, Walked};
 pub use change::{Change, Changed, OURSELVES, Origin};
-pub use measure::{Lifecycle, MeasuredJob, MeasuredRun, Mismatch, Tally, WaitParts};
+pub use measure::{Lifecycle, MeasuredJob, MeasuredRun, Mismatch, Tally, WaitParts, per_pull_request};
+pub use percentile::{P95, percentile, rank};
 pub use plan::{Plan, Report, Reports, Situation, plan};
 pub use policy::{RolloutPolicy, SloPolicy};
 pub use trigger::{Cause, Evidence, EvidenceItem, Judgement, Outage, Trigger};

@@ -8,6 +8,30 @@ use crate::simulator::simulation::Simulation;
 use crate::simulator::state::{Job, Run, State};
 use serde_json::{Value, json};
 
+/// Lists the runs of a repository, newest first, filtered by their status.
+pub(in crate::simulator) fn list_runs(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
+    let repository = repository(state, call)?;
+    let fits = |run: &&Run| {
+        let status = call.query("status");
+        run.repository == repository
+            && !run.deleted
+            && status.is_none_or(|status| state.run_status(run).as_str() == status)
+    };
+    let mut found: Vec<&Run> = state.runs.values().filter(fits).collect();
+    found.sort_by_key(|run| std::cmp::Reverse((run.created_at, run.id)));
+    let total = found.len();
+    let (found, link) = call.page(found, &state.url);
+    let runs: Vec<Value> = found
+        .into_iter()
+        .map(|run| runs::run(state, run, run.attempt))
+        .collect();
+    let reply = Reply::json(200, &json!({"total_count": total, "workflow_runs": runs}));
+    Ok(match link {
+        Some(link) => reply.header("link", link),
+        None => reply,
+    })
+}
+
 pub(in crate::simulator) fn get_run(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let run = run(state, call)?;
     Ok(Reply::json(200, &runs::run(state, run, run.attempt)))

@@ -2,6 +2,7 @@
 
 mod api;
 mod credentials;
+mod history;
 mod limits;
 #[expect(
     clippy::disallowed_types,

@@ -152,6 +152,8 @@ async fn every_answer_is_one_github_describes() {
         ("/repos/{owner}/{repo}/pulls/{pull_number}/commits", repo(&["7"])),
         ("/repos/{owner}/{repo}/issues/{issue_number}/events", repo(&["7"])),
         ("/repos/{owner}/{repo}/actions/variables/{name}", repo(&["ROUTING"])),
+        ("/repos/{owner}/{repo}/actions/runs", repo(&[])),
+        ("/repos/{owner}/{repo}/actions/runs?status=queued", repo(&[])),
         ("/repos/{owner}/{repo}/actions/runs/{run_id}", repo(&["20"])),
         ("/repos/{owner}/{repo}/actions/runs/{run_id}", repo(&["21"])),
         ("/repos/{owner}/{repo}/actions/runs/{run_id}", repo(&["22"])),
