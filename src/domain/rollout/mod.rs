@@ -4,9 +4,14 @@
 mod change;
 mod measure;
 mod policy;
+mod rollback;
 mod trigger;
 
 pub use change::{Change, Changed, Origin};
 pub use measure::{Lifecycle, MeasuredJob, MeasuredRun, Mismatch, Tally, WaitParts};
 pub use policy::{RolloutPolicy, SloPolicy};
+pub use rollback::{
+    MAX_STUCK_JOBS, MAX_STUCK_RUNS, Rollback, RollbackEvent, RollbackStep, RunProgress, StuckEvent, StuckRun,
+    StuckState, StuckTask,
+};
 pub use trigger::{Evidence, EvidenceItem, Trigger};
