@@ -3,12 +3,14 @@
 
 mod change;
 mod measure;
+mod percentile;
 mod policy;
 mod rollback;
 mod trigger;
 
 pub use change::{Change, Changed, Origin};
-pub use measure::{Lifecycle, MeasuredJob, MeasuredRun, Mismatch, Tally, WaitParts};
+pub use measure::{Lifecycle, MeasuredJob, MeasuredRun, Mismatch, Tally, WaitParts, per_pull_request};
+pub use percentile::{P95, percentile, rank};
 pub use policy::{RolloutPolicy, SloPolicy};
 pub use rollback::{
     MAX_STUCK_JOBS, MAX_STUCK_RUNS, Rollback, RollbackEvent, RollbackStep, RunProgress, StuckEvent, StuckRun,
