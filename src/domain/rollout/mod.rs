@@ -7,6 +7,7 @@ mod measure;
 mod percentile;
 mod plan;
 mod policy;
+mod rollback;
 mod trigger;
 
 pub use canary::{Canary, CanaryEvent, Phase, Refused, Walked};
@@ -15,4 +16,8 @@ pub use measure::{Lifecycle, MeasuredJob, MeasuredRun, Mismatch, Tally, WaitPart
 pub use percentile::{P95, percentile, rank};
 pub use plan::{Plan, Report, Reports, Situation, plan};
 pub use policy::{RolloutPolicy, SloPolicy};
+pub use rollback::{
+    MAX_STUCK_JOBS, MAX_STUCK_RUNS, Rollback, RollbackEvent, RollbackStep, RunProgress, StuckEvent, StuckRun,
+    StuckState, StuckTask,
+};
 pub use trigger::{Cause, Evidence, EvidenceItem, Judgement, Outage, Trigger};
