@@ -26,7 +26,7 @@ use chrono::TimeDelta;
 use secrecy::SecretString;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell};
 
 /// The engine of the queue and the ledger.
 #[derive(Clone)]
@@ -146,6 +146,7 @@ pub fn build_context(
         github_cache: GitHubCache::default(),
         budget: Budget::default(),
         pool: Pool::default(),
+        rollout_woken: Notify::new(),
     }))
 }
 
