@@ -9,6 +9,7 @@ mod plan;
 mod policy;
 mod rollback;
 mod trigger;
+mod triggers;
 
 pub use canary::{Canary, CanaryEvent, Phase, Refused, Walked};
 pub use change::{Change, Changed, OURSELVES, Origin};
@@ -21,3 +22,4 @@ pub use rollback::{
     StuckState, StuckTask,
 };
 pub use trigger::{Cause, Evidence, EvidenceItem, Judgement, Outage, Trigger};
+pub use triggers::{Grounds, Period, decided, judge};
