@@ -3,8 +3,8 @@
 use super::access::Record;
 use crate::domain::ids::{RepositoryName, RunId};
 use crate::domain::rollout::{
-    Canary, CanaryEvent, Cause, Change, Changed, Intent, MeasuredRun, Mismatch, Origin, Refused, Reports, Rollback,
-    Switch, Tally,
+    Canary, CanaryEvent, Cause, Change, Changed, Intent, MeasuredRun, Mismatch, Origin, Period, Refused, Reports,
+    Rollback, Switch, Tally,
 };
 use crate::ports::ledger::{Keep, Kind};
 use chrono::{DateTime, Utc};
@@ -49,11 +49,13 @@ impl RolloutRecord {
         self.history.drain(..surplus);
     }
 
-    /// Returns true if a run of this creation time, by GitHub's clock, belongs to the time since routing was last switched
-    /// on. GitHub's times have whole seconds, so a run from the second in which routing was switched off does not.
+    /// Returns the time that triggers judge and the canary counts.
     #[must_use]
-    pub fn judges(&self, created_at: DateTime<Utc>) -> bool {
-        self.enabled_at.is_none_or(|on| created_at >= on) && self.disabled_at.is_none_or(|off| created_at > off)
+    pub fn period(&self) -> Period {
+        Period {
+            enabled_at: self.enabled_at,
+            disabled_at: self.disabled_at,
+        }
     }
 
     /// Records that routing was switched on at `at`, by GitHub's clock.
@@ -244,9 +246,9 @@ mod tests {
     fn a_rollback_is_noted_with_its_evidence_and_ends_the_time_that_is_judged() {
         let stages = [1, 10, 25];
         let mut record = RolloutRecord::default();
-        assert!(record.judges(at(0)), "no change of routing was seen");
+        assert!(record.period().contains(at(0)), "no change of routing was seen");
         record.switched_on(at(10), Origin::unknown(at(11)), &stages);
-        assert!(!record.judges(at(9)) && record.judges(at(10)));
+        assert!(!record.period().contains(at(9)) && record.period().contains(at(10)));
         record.canary.stage = 2;
         record.rolled_back(&cause(false), at(20), &stages);
         assert_eq!((record.canary.stage, record.canary.phase), (1, Phase::Off));
@@ -255,7 +257,7 @@ mod tests {
         assert_eq!(change.why.as_deref(), Some("queue-wait: too slow"));
         record.switched_on(at(20), Origin::unknown(at(20)), &stages);
         assert!(
-            !record.judges(at(20)) && record.judges(at(21)),
+            !record.period().contains(at(20)) && record.period().contains(at(21)),
             "a run of the rollback's second is old"
         );
         record.canary.stage = 2;

@@ -11,6 +11,7 @@ mod policy;
 mod rollback;
 mod switch;
 mod trigger;
+mod triggers;
 
 pub use canary::{Canary, CanaryEvent, Phase, Refused, Walked};
 pub use change::{Change, Changed, OURSELVES, Origin};
@@ -25,3 +26,4 @@ pub use rollback::{
 };
 pub use switch::{Intent, Switch};
 pub use trigger::{Cause, Evidence, EvidenceItem, Judgement, Outage, Trigger};
+pub use triggers::{Grounds, Period, decided, judge};

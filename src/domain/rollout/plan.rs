@@ -70,10 +70,12 @@ pub fn plan(canary: &Canary, reports: &Reports, situation: &Situation<'_>) -> Pl
     };
     let is_hit = |judgement: &&Judgement| judgement.hit && canary.phase.is_on();
     let hits = situation.judgements.iter().filter(is_hit);
+    // A misroute comes first, because the canary then begins again.
+    let worst = hits.clone().find(|hit| hit.cause.is_misroute).or(hits.clone().next());
     if situation.mode == Mode::Enforce
-        && let Some(first) = hits.clone().next()
+        && let Some(worst) = worst
     {
-        plan.roll_back = Some(first.cause.clone());
+        plan.roll_back = Some(worst.cause.clone());
         return plan;
     }
     plan.report(hits.clone(), situation);
@@ -249,6 +251,10 @@ mod tests {
         let plan = case(Mode::Enforce, vec![hit.clone()], vec![1]).plan(&on, &Reports::new());
         assert_eq!((plan.roll_back, plan.canary), (Some(hit.cause.clone()), on));
         assert_eq!(plan.changes, []);
+        let misroute = judgement(Trigger::RouteMismatch, true, true);
+        let both = case(Mode::Enforce, vec![hit.clone(), misroute.clone()], vec![]);
+        let plan = both.plan(&canary(1, Phase::Counting), &Reports::new());
+        assert_eq!(plan.roll_back, Some(misroute.cause), "the worst one comes first");
         for phase in [Phase::Off, Phase::Stopped] {
             let off = case(Mode::Enforce, vec![hit.clone()], vec![]).plan(&canary(1, phase), &Reports::new());
             assert_eq!((off.roll_back, off.changes), (None, vec![]), "routing is off");
