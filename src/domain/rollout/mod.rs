@@ -1,17 +1,32 @@
 //! The controlled rollout of self-hosted routing: measured runs, canary stages, rollback triggers and service levels, as
 //! plain values and pure functions.
 
+mod canary;
 mod change;
 mod lifecycle;
 mod measure;
+pub mod offline;
 mod percentile;
+mod plan;
 mod policy;
+mod rollback;
 pub mod slo;
+mod switch;
 mod trigger;
+mod triggers;
 
-pub use change::{Change, Changed, Origin};
-pub use lifecycle::{Course, Lifecycle, Served, TEAR_DOWN_TIMEOUT};
-pub use measure::{MeasuredJob, MeasuredRun, Mismatch, Tally, WaitParts, per_pull_request};
+pub use canary::{Canary, CanaryEvent, Phase, Refused, Walked};
+pub use change::{Change, Changed, OURSELVES, Origin};
+pub use lifecycle::{Course, Lifecycle, Served, TEAR_DOWN_TIMEOUT, WaitParts};
+pub use measure::{MeasuredJob, MeasuredRun, Mismatch, Tally, per_pull_request};
+pub use offline::Offline;
 pub use percentile::{P95, percentile, rank};
+pub use plan::{Plan, Report, Reports, Situation, plan};
 pub use policy::{RolloutPolicy, SloPolicy};
-pub use trigger::{Evidence, EvidenceItem, Trigger};
+pub use rollback::{
+    MAX_STUCK_JOBS, MAX_STUCK_RUNS, Rollback, RollbackEvent, RollbackStep, RunProgress, StuckEvent, StuckRun,
+    StuckState, StuckTask,
+};
+pub use switch::{Intent, Switch};
+pub use trigger::{Cause, Evidence, EvidenceItem, Judgement, Outage, Trigger};
+pub use triggers::{Grounds, Period, decided, judge};
