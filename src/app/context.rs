@@ -4,6 +4,7 @@ use super::alerts::Alerts;
 use super::events::budget::Budget;
 use super::events::github_cache::GitHubCache;
 use super::pool::memory::Pool;
+use super::recovery::memory::Recovery;
 use super::settings::Settings;
 use crate::ports::{Clock, GitHub, Ledger, Observer, Queue, RunnerHost};
 use std::sync::Arc;
@@ -32,4 +33,6 @@ pub struct Context {
     pub budget: Budget,
     /// Tasks of the pool and their results.
     pub pool: Pool,
+    /// The memory of the search for lost deliveries.
+    pub recovery: Recovery,
 }

@@ -9,6 +9,7 @@ use crate::adapters::sqlite::{OpenError, OpenMode, SqliteStore};
 use crate::app::events::budget::Budget;
 use crate::app::events::github_cache::GitHubCache;
 use crate::app::pool::memory::Pool;
+use crate::app::recovery::memory::Recovery;
 use crate::app::repositories::renamed::Renamed;
 use crate::app::settings::{Repository, Settings};
 use crate::app::{Alerts, Context, Ingest};
@@ -146,6 +147,7 @@ pub fn build_context(
         github_cache: GitHubCache::default(),
         budget: Budget::default(),
         pool: Pool::default(),
+        recovery: Recovery::default(),
     }))
 }
 
