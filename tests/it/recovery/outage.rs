@@ -2,7 +2,6 @@
 
 use super::stage::Stage;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 
 /// Runs of the outage; each has 2 jobs for the pool and 8 hosted ones.
 const RUNS: u64 = 50;
@@ -74,23 +73,5 @@ async fn each_job_has_one_runner_and_each_delivery_was_asked_for_once(stage: &St
 #[tokio::test(flavor = "multi_thread")]
 async fn every_job_is_served_once_and_every_delivery_asked_for_once() {
     let stage = caught_up(json!([])).await;
-    each_job_has_one_runner_and_each_delivery_was_asked_for_once(&stage).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_same_holds_with_a_github_that_refuses_every_second_call() {
-    // Each endpoint on its own, so that no order of calls is always the refused one.
-    let names: BTreeSet<&str> = jitgate::simulator::endpoints().map(|(name, _, _)| name).collect();
-    let limit = json!({"status": 429, "headers": {"retry-after": "1"}, "every": 2, "times": 1_000_000});
-    let fault = |name: &&str| {
-        let mut fault = limit.clone();
-        fault["endpoint"] = json!(name);
-        fault
-    };
-    let stage = caught_up(names.iter().map(fault).collect()).await;
-    let over = |name: &&str| json!({"endpoint": name, "times": 0});
-    stage
-        .world(json!({"faults": names.iter().map(over).collect::<Vec<_>>()}))
-        .await;
     each_job_has_one_runner_and_each_delivery_was_asked_for_once(&stage).await;
 }
