@@ -17,6 +17,7 @@ mod list;
 mod logging;
 mod one_repository;
 mod output;
+mod person;
 mod reload;
 mod replay;
 mod repository;

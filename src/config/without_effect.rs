@@ -4,7 +4,7 @@ use super::problem::{Problem, Setting};
 use std::collections::BTreeMap;
 
 /// Settings without effect: keys, and sections with a dot at the end. A key leaves the list with the code that uses it.
-const WITHOUT_EFFECT: [&str; 14] = [
+const WITHOUT_EFFECT: [&str; 13] = [
     "alerts.ack_deadline_s",
     "alerts.owners.",
     "alerts.restore_deadline_s",
@@ -13,7 +13,6 @@ const WITHOUT_EFFECT: [&str; 14] = [
     "rollout.advance",
     "rollout.boot_failures",
     "rollout.exclude_delivery_lag",
-    "rollout.offline_s",
     "rollout.queue_wait_p95_s",
     "rollout.queue_wait_window",
     "rollout.stages",

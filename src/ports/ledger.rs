@@ -40,6 +40,8 @@ pub enum Kind {
     Redelivery,
     /// A worker, by the name of its instance.
     Instance,
+    /// The runners that a worker misses, by the name of its instance.
+    Offline,
     /// An alert, by its id.
     Alert,
     /// An alert that is not resolved or has unsent messages, by its id.
@@ -65,6 +67,7 @@ impl Kind {
             Self::Recovery => "recovery",
             Self::Redelivery => "redelivery",
             Self::Instance => "instance",
+            Self::Offline => "offline",
             Self::Alert => "alert",
             Self::LiveAlert => "live-alert",
         }

@@ -27,7 +27,7 @@ use chrono::TimeDelta;
 use secrecy::SecretString;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell};
 
 /// The engine of the queue and the ledger.
 #[derive(Clone)]
@@ -148,6 +148,7 @@ pub fn build_context(
         budget: Budget::default(),
         pool: Pool::default(),
         recovery: Recovery::default(),
+        rollout_woken: Notify::new(),
     }))
 }
 
@@ -242,6 +243,7 @@ fn settings(config: &Config, instance: &str) -> Settings {
         },
         attempts: config.runners.attempts.into(),
         known_runners: config.runners.known.clone(),
+        base_runners: config.runners.base.clone(),
         retention: config.store.retention,
         mode: config.rollout.mode,
         rollout: rollout(&config.rollout),

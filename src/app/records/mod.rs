@@ -17,12 +17,14 @@
 //! | recovery | `log` or `poll` | which worker looks for lost deliveries, and up to when all are settled | for ever |
 //! | redelivery | GUID | the requests to GitHub to send a delivery again | 4 days, the newest 10,000 at most |
 //! | instance | its name | which worker goes by it | some seconds after it was heard of last |
+//! | offline | the name of a worker | the runners that this worker misses | until they are back, `retention_s` at most |
 //! | alert | its id | the alert, and the sinks that received it | for ever until it is over, then `retention_s` |
 //! | live-alert | the alert's id | nothing: it exists while the alert is not over or a sink has not received it | for ever |
 
 mod access;
 mod instance;
 mod job;
+mod offline;
 mod pin;
 mod recovery;
 mod rollout;
@@ -33,6 +35,7 @@ mod waiting;
 pub use access::{Page, Record, all, change, list, load, page, remove, update};
 pub use instance::InstanceRecord;
 pub use job::{Entry, JobRecord, Moment, RETENTION_OF_OUTSIDERS};
+pub use offline::OfflineRecord;
 pub use pin::PinRecord;
 pub use recovery::{RecoveryRecord, RedeliveryRecord};
 pub use rollout::{MeasuredRecord, RolloutRecord, VerdictsRecord};
