@@ -4,7 +4,7 @@ use super::problem::{Problem, Setting};
 use std::collections::BTreeMap;
 
 /// Settings without effect: keys, and sections with a dot at the end. A key leaves the list with the code that uses it.
-const WITHOUT_EFFECT: [&str; 13] = [
+const WITHOUT_EFFECT: [&str; 12] = [
     "alerts.ack_deadline_s",
     "alerts.owners.",
     "alerts.restore_deadline_s",
@@ -16,7 +16,6 @@ const WITHOUT_EFFECT: [&str; 13] = [
     "rollout.queue_wait_p95_s",
     "rollout.queue_wait_window",
     "rollout.stages",
-    "slo.",
     "telemetry.otlp_endpoint",
 ];
 

@@ -11,6 +11,7 @@ use crate::app::events::github_cache::GitHubCache;
 use crate::app::pool::memory::Pool;
 use crate::app::recovery::memory::Recovery;
 use crate::app::repositories::renamed::Renamed;
+use crate::app::rollout::tally::Tallies;
 use crate::app::settings::{Repository, Settings};
 use crate::app::{Alerts, Context, Ingest};
 use crate::config::{AdminListen, Advance, Config, Credentials, Host, Scope, StoreUrl};
@@ -147,6 +148,7 @@ pub fn build_context(
         github_cache: GitHubCache::default(),
         budget: Budget::default(),
         pool: Pool::default(),
+        tallies: Tallies::default(),
         recovery: Recovery::default(),
         rollout_woken: Notify::new(),
     }))
@@ -248,7 +250,7 @@ fn settings(config: &Config, instance: &str) -> Settings {
         rerun_lost: config.rollout.rerun_lost,
         mode: config.rollout.mode,
         rollout: rollout(&config.rollout),
-        slo: slo(&config.slo),
+        slo: slo_policy(&config.slo),
         api_url: config.github.api_url.clone(),
     }
 }
@@ -265,7 +267,9 @@ fn rollout(configured: &crate::config::Rollout) -> RolloutPolicy {
     }
 }
 
-fn slo(configured: &crate::config::Slo) -> SloPolicy {
+/// Returns the configured service level objectives.
+#[must_use]
+pub fn slo_policy(configured: &crate::config::Slo) -> SloPolicy {
     SloPolicy {
         window: count(configured.window),
         lifecycle_success: configured.lifecycle_success,

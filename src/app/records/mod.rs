@@ -25,21 +25,25 @@
 mod access;
 mod instance;
 mod job;
+mod measured;
 mod offline;
 mod pin;
 mod recovery;
 mod rollout;
 mod run;
 mod runner;
+mod timing;
 mod waiting;
 
-pub use access::{Page, Record, all, change, list, load, page, remove, update};
+pub use access::{Page, Record, all, change, list, load, page, remove, update, with_prefix};
 pub use instance::InstanceRecord;
 pub use job::{Entry, JobRecord, Moment, RETENTION_OF_OUTSIDERS};
+pub use measured::{CountChange, MeasuredRecord, VerdictsRecord};
 pub use offline::OfflineRecord;
 pub use pin::PinRecord;
 pub use recovery::{LostRecord, RecoveryRecord, RedeliveryRecord};
-pub use rollout::{MeasuredRecord, RolloutRecord, VerdictsRecord};
+pub use rollout::RolloutRecord;
 pub use run::{RepositoryRecord, RolledBack, RunRecord};
 pub use runner::{Entered, PastRunner, RunnerRecord};
+pub use timing::{Counted, JobTiming};
 pub use waiting::{Holder, WaitingRecord};

@@ -46,6 +46,7 @@ mod tests {
             conclusion: Some(conclusion.to_owned()),
             created_at: None,
             started_at: None,
+            completed_at: None,
             runner: None,
             steps: steps.iter().map(step).collect(),
         }
