@@ -1,7 +1,9 @@
 //! The command line: the global flags and the commands.
 
 use super::global::Global;
-use super::{alert, config, dead_letter, delivery, internal, replay, repository, runner, serve, simulate, verify, why};
+use super::{
+    alert, config, dead_letter, delivery, incident, internal, replay, repository, runner, serve, simulate, verify, why,
+};
 use clap::{Parser, Subcommand};
 
 /// Just-in-time GitHub Actions runners for trusted pull requests, and for nothing else.
@@ -51,6 +53,8 @@ pub enum Command {
     DeadLetter(dead_letter::Args),
     /// List, acknowledge and resolve alerts
     Alert(alert::Args),
+    /// List incidents, and write the report of one
+    Incident(incident::Args),
     /// Replay recorded deliveries and compare the decisions
     Replay(replay::Args),
     /// Run a simulated GitHub

@@ -4,10 +4,7 @@ use super::problem::{Problem, Setting};
 use std::collections::BTreeMap;
 
 /// Settings without effect: keys, and sections with a dot at the end. A key leaves the list with the code that uses it.
-const WITHOUT_EFFECT: [&str; 14] = [
-    "alerts.ack_deadline_s",
-    "alerts.owners.",
-    "alerts.restore_deadline_s",
+const WITHOUT_EFFECT: [&str; 11] = [
     "github.web_url",
     "qemu.",
     "rollout.advance",

@@ -40,6 +40,8 @@ pub enum Kind {
     Alert,
     /// An alert that is not resolved or has unsent messages, by its id.
     LiveAlert,
+    /// An incident, in descending order of its start.
+    Incident,
 }
 
 impl Kind {
@@ -61,6 +63,7 @@ impl Kind {
             Self::Instance => "instance",
             Self::Alert => "alert",
             Self::LiveAlert => "live-alert",
+            Self::Incident => "incident",
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::adapters::hosts::local::LocalHost;
 use crate::adapters::hosts::synthetic::SyntheticHost;
 use crate::adapters::sqlite::OpenError;
 use crate::app::events::worker;
+use crate::app::incidents;
 use crate::app::pool::pass;
 use crate::app::repositories::pins;
 use crate::app::runners::claim::{Claim, Claimed};
@@ -321,9 +322,10 @@ async fn work(ctx: Arc<Context>, claim: &Claim, stopped: watch::Receiver<bool>) 
     let deliveries = worker::run(&ctx, claim.name(), stop(stopped.clone()));
     let pool = pass::run(&ctx, stop(stopped.clone()));
     let repositories = pins::watch(&ctx, stop(stopped.clone()));
+    let incidents = incidents::pass::run(&ctx, stop(stopped.clone()));
     let telling = ctx.alerts.run(stop(stopped));
     tokio::select! {
-        _ = async { tokio::join!(deliveries, pool, repositories, telling) } => {}
+        _ = async { tokio::join!(deliveries, pool, repositories, incidents, telling) } => {}
         () = claim.until_lost() => return Some(Ended::NameTaken),
     }
     if let Err(failure) = claim.release().await {

@@ -8,11 +8,13 @@ use crate::adapters::redis::{self, RedisStore};
 use crate::adapters::sqlite::{OpenError, OpenMode, SqliteStore};
 use crate::app::events::budget::Budget;
 use crate::app::events::github_cache::GitHubCache;
+use crate::app::incidents::Looks;
 use crate::app::pool::memory::Pool;
 use crate::app::repositories::renamed::Renamed;
-use crate::app::settings::{Repository, Settings};
+use crate::app::settings::{EscalationPolicy, Repository, Settings};
 use crate::app::{Alerts, Context, Ingest};
 use crate::config::{AdminListen, Advance, Config, Credentials, Host, Scope, StoreUrl};
+use crate::domain::incident::Deadlines as IncidentDeadlines;
 use crate::domain::policy::Policy;
 use crate::domain::pool::Bounds as PoolBounds;
 use crate::domain::rollout::{RolloutPolicy, SloPolicy};
@@ -145,6 +147,7 @@ pub fn build_context(
         settings: settings(config, instance),
         github_cache: GitHubCache::default(),
         budget: Budget::default(),
+        looks: Looks::default(),
         pool: Pool::default(),
     }))
 }
@@ -160,15 +163,21 @@ pub fn open_alerts(
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<Alerts>, WiringError> {
     let post = Post::new(clock.clone(), &config.proxies)?;
+    let owners = &config.alerts.owners;
     let mut sinks: Vec<Arc<dyn AlertSink>> = vec![Arc::new(LogSink)];
     if let Some(url) = &config.alerts.alertmanager_url {
-        sinks.push(Arc::new(Alertmanager::new(post.clone(), url)));
+        sinks.push(Arc::new(Alertmanager::new(post.clone(), url, owners.clone())));
     }
     if let Some(url) = &config.alerts.slack_webhook_url {
-        sinks.push(Arc::new(Slack::new(post.clone(), url.clone())));
+        sinks.push(Arc::new(Slack::new(post.clone(), url.clone(), owners.clone())));
     }
     if let Some(webhook) = &config.alerts.webhook {
-        sinks.push(Arc::new(Webhook::new(post, &webhook.url, webhook.secret.clone())));
+        sinks.push(Arc::new(Webhook::new(
+            post,
+            &webhook.url,
+            webhook.secret.clone(),
+            owners.clone(),
+        )));
     }
     let (ledger, retention) = (store.ledger.clone(), config.store.retention);
     Ok(Arc::new(Alerts::new(ledger, clock.clone(), observer, retention, sinks)))
@@ -244,6 +253,13 @@ fn settings(config: &Config, instance: &str) -> Settings {
         mode: config.rollout.mode,
         rollout: rollout(&config.rollout),
         slo: slo(&config.slo),
+        escalation: EscalationPolicy {
+            deadlines: IncidentDeadlines {
+                acknowledgement: seconds(config.alerts.ack_deadline),
+                restoration: seconds(config.alerts.restore_deadline),
+            },
+            owners: config.alerts.owners.clone(),
+        },
         api_url: config.github.api_url.clone(),
     }
 }

@@ -17,8 +17,10 @@
 //! | instance | its name | which worker goes by it | some seconds after it was heard of last |
 //! | alert | its id | the alert, and the sinks that received it | for ever until it is over, then `retention_s` |
 //! | live-alert | the alert's id | nothing: it exists while the alert is not over or a sink has not received it | for ever |
+//! | incident | newest first | one episode of a critical alert, with its timeline and evidence | for ever until it is over, then 90 days; `retention_s` if the design contained it |
 
 mod access;
+mod incident;
 mod instance;
 mod job;
 mod pin;

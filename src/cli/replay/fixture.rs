@@ -112,6 +112,8 @@ pub(super) struct End {
     pub(super) alerts: Option<Vec<String>>,
     /// Kinds of the unresolved alerts.
     pub(super) open_alerts: Option<Vec<String>>,
+    /// Escalations of alerts, as `KIND:DEADLINE`.
+    pub(super) escalations: Option<Vec<String>>,
     /// Value of the routing variable.
     pub(super) variable: Option<String>,
 }

@@ -57,6 +57,8 @@ pub(super) struct Remains {
     pub(super) alerts: BTreeSet<String>,
     /// Kinds of the unresolved alerts.
     pub(super) open_alerts: BTreeSet<String>,
+    /// Escalations, as `KIND:DEADLINE`.
+    pub(super) escalations: BTreeSet<String>,
 }
 
 /// The result of a delivery.
@@ -119,6 +121,7 @@ pub(super) async fn play(name: &str, fixture: &Fixture, stage: &mut dyn Stage) -
         left: tally.runners_left + remains.slots,
         alerts: remains.alerts,
         open_alerts: remains.open_alerts,
+        escalations: remains.escalations,
         variable,
     };
     Ok(Played {

@@ -222,6 +222,11 @@ impl Stage for Target {
                 continue;
             };
             remains.alerts.insert(kind.to_owned());
+            let escalations = alert.get("escalations").and_then(Value::as_array).into_iter().flatten();
+            let overdue = escalations.filter_map(|it| it.get("overdue")?.as_str());
+            remains
+                .escalations
+                .extend(overdue.map(|overdue| format!("{kind}:{overdue}")));
             if text("state") != Some("resolved") {
                 remains.open_alerts.insert(kind.to_owned());
             }
