@@ -8,6 +8,7 @@ use super::pool::memory::Pool;
 use super::settings::Settings;
 use crate::ports::{Clock, GitHub, Ledger, Observer, Queue, RunnerHost};
 use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// The ports, settings and memory of one worker process.
 pub struct Context {
@@ -35,4 +36,6 @@ pub struct Context {
     pub looks: Looks,
     /// Tasks of the pool and their results.
     pub pool: Pool,
+    /// Wakes the loop of the rollout, after an event of a measured run.
+    pub rollout_woken: Notify,
 }

@@ -18,6 +18,7 @@ mod list;
 mod logging;
 mod one_repository;
 mod output;
+mod person;
 mod reload;
 mod replay;
 mod repository;

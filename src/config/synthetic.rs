@@ -17,6 +17,8 @@ pub(super) struct RawSynthetic {
     failing_boots: u32,
     /// Number of first runners that never connect.
     failing_starts: u32,
+    /// Number of first runners whose slot fails once it has the runner's configuration.
+    dying_starts: u32,
     /// Number of first runners that never call at the job gate.
     silent_hooks: u32,
     /// Number of first runners that start their job without asking.
@@ -30,6 +32,7 @@ pub struct Synthetic {
     pub start: Duration,
     pub failing_boots: u32,
     pub failing_starts: u32,
+    pub dying_starts: u32,
     pub silent_hooks: u32,
     pub open_gates: u32,
 }
@@ -41,6 +44,7 @@ impl From<RawSynthetic> for Synthetic {
             start: Duration::from_secs(raw.start_s),
             failing_boots: raw.failing_boots,
             failing_starts: raw.failing_starts,
+            dying_starts: raw.dying_starts,
             silent_hooks: raw.silent_hooks,
             open_gates: raw.open_gates,
         }

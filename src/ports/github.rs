@@ -9,6 +9,7 @@ use crate::domain::facts::{Commit, Pull, Run, Variable};
 use crate::domain::ids::{DeliveryId, JobId, RepositoryId, RepositoryName, RunId, RunnerId};
 use crate::domain::pin::{RepositoryIds, Shown};
 use crate::domain::policy::Permission;
+use crate::domain::rollout::RunProgress;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
@@ -200,6 +201,14 @@ pub trait GitHub: Send + Sync + 'static {
 
     /// `GET /repos/{o}/{r}/actions/runs/{id}`.
     async fn run(&self, repository: &RepositoryName, run: RunId, purpose: Purpose) -> Result<Option<Run>, Failure>;
+
+    /// `GET /repos/{o}/{r}/actions/runs/{id}`, for the current attempt and its end.
+    async fn run_progress(
+        &self,
+        repository: &RepositoryName,
+        run: RunId,
+        purpose: Purpose,
+    ) -> Result<Option<RunProgress>, Failure>;
 
     /// `GET /repos/{o}/{r}/pulls?state=all&head={owner}:{branch}`: returns those whose head repository is
     /// `head_repository`, because a fork and its parent can have branches of one name.

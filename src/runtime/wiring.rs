@@ -28,7 +28,7 @@ use chrono::TimeDelta;
 use secrecy::SecretString;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell};
 
 /// The engine of the queue and the ledger.
 #[derive(Clone)]
@@ -149,6 +149,7 @@ pub fn build_context(
         budget: Budget::default(),
         looks: Looks::default(),
         pool: Pool::default(),
+        rollout_woken: Notify::new(),
     }))
 }
 

@@ -4,7 +4,7 @@
 use super::faults::UnknownEndpoint;
 use super::routes;
 use super::simulation::Simulation;
-use super::state::{Head, Job, JobRunner, Pull, Repository, Run, Runner, Scope, State, Variable, sha};
+use super::state::{Head, Job, JobRunner, POOL_LABELS, Pull, Repository, Run, Runner, Scope, State, Variable, sha};
 use super::world::{
     Association, Change, HeadChange, JobChange, PullChange, PullState, RepositoryChange, Role, RunChange, RunnerChange,
     RunnerStatus, Status,
@@ -13,8 +13,6 @@ use crate::domain::ids::RepositoryName;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeMap;
 
-/// The labels of a job without labels in the fixture: those of the routed workflow.
-const POOL_LABELS: [&str; 4] = ["self-hosted", "linux", "x64", "chem-trusted-pr"];
 const DEFAULT_AUTHOR: &str = "alice";
 
 impl Simulation {
@@ -220,6 +218,10 @@ impl State {
                 jit: record.is_some_and(|r| r.jit),
             }
         });
+        let labels = match change.routed {
+            Some(true) => Some(self.routed_labels(run)),
+            _ => change.labels,
+        };
         let job = self.jobs.entry(change.id).or_insert_with(|| Job {
             id: change.id,
             run,
@@ -229,6 +231,8 @@ impl State {
             status: Status::Queued,
             conclusion: None,
             duration_s: 0,
+            setup_s: 0,
+            routed: false,
             created_at,
             started_at: None,
             completed_at: None,
@@ -237,8 +241,10 @@ impl State {
             deleted: false,
         });
         set(&mut job.name, change.name);
-        set(&mut job.labels, change.labels);
+        set(&mut job.labels, labels);
         set(&mut job.duration_s, change.duration_s);
+        set(&mut job.setup_s, change.setup_s);
+        set(&mut job.routed, change.routed);
         set(&mut job.created_at, change.created_at.map(|moment| moment.at(now)));
         set(&mut job.deleted, change.deleted);
         set(&mut job.steps, change.steps);

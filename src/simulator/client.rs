@@ -50,6 +50,8 @@ pub struct Tally {
     pub ran: u64,
     /// Records of JIT runners that still exist.
     pub runners_left: u64,
+    /// Ids of the re-run runs, one for each re-run.
+    pub reruns: Vec<u64>,
     /// Jobs by id.
     pub jobs: BTreeMap<u64, JobTally>,
     /// The values of variables by name; for other repositories than the default one, by `owner/name/VARIABLE`.

@@ -117,6 +117,7 @@ impl Simulation {
             "minted": state.minted,
             "ran": state.ran,
             "runners_left": state.runners.values().filter(|runner| runner.jit).count(),
+            "reruns": state.reruns,
             "jobs": jobs,
             "variables": variables,
             "calls": self.calls,

@@ -138,7 +138,9 @@ impl Simulation {
         }
         let jobs: Vec<Job> = self.state.jobs_of(id, run.attempt).cloned().collect();
         let attempt = run.attempt + 1;
+        self.state.reruns.push(id);
         self.state.mention(by, None);
+        let routed = self.state.routed_labels(id);
         if let Some(run) = self.state.runs.get_mut(&id) {
             run.attempt = attempt;
             run.cancel_requested = false;
@@ -154,6 +156,7 @@ impl Simulation {
             let fresh = Job {
                 id,
                 attempt,
+                labels: if job.routed { routed.clone() } else { job.labels },
                 status: Status::Queued,
                 conclusion: None,
                 created_at: now,

@@ -11,6 +11,12 @@ use std::sync::Arc;
 /// The repository of a world without a repository in its fixture.
 const DEFAULT_REPOSITORY: &str = "octo-org/chem-model";
 const DEFAULT_REPOSITORY_ID: u64 = 1_296_269;
+/// The variable that the routed workflow reads.
+const ROUTING_VARIABLE: &str = "CI_SELF_HOSTED_TRUSTED_ROUTING";
+/// The labels of a job without labels in the fixture: those of the routed workflow.
+pub(super) const POOL_LABELS: [&str; 4] = ["self-hosted", "linux", "x64", "chem-trusted-pr"];
+/// The labels of the routed workflow while routing is off.
+const HOSTED_LABELS: [&str; 1] = ["ubuntu-latest"];
 const FIRST_REPOSITORY_ID: u64 = 9_000_001;
 /// The smallest id of an account.
 const FIRST_USER_ID: u64 = 1001;
@@ -35,6 +41,8 @@ pub(super) struct State {
     pub(super) minted: u64,
     /// The number of jobs that ran their steps on a JIT runner.
     pub(super) ran: u64,
+    /// The re-run runs, in order; a run is listed once for each re-run.
+    pub(super) reruns: Vec<u64>,
     next_job: u64,
     next_runner: u64,
 }
@@ -121,6 +129,10 @@ pub(super) struct Job {
     /// The conclusion, which may be set before the end.
     pub(super) conclusion: Option<Conclusion>,
     pub(super) duration_s: u32,
+    /// The time from its start to its first own step.
+    pub(super) setup_s: u32,
+    /// Its labels follow the routing variable.
+    pub(super) routed: bool,
     pub(super) created_at: DateTime<Utc>,
     pub(super) started_at: Option<DateTime<Utc>>,
     pub(super) completed_at: Option<DateTime<Utc>>,
@@ -193,6 +205,7 @@ impl State {
             runners: BTreeMap::new(),
             minted: 0,
             ran: 0,
+            reruns: Vec::new(),
             next_job: FIRST_JOB_ID,
             next_runner: FIRST_RUNNER_ID,
         }
@@ -297,6 +310,15 @@ impl State {
         self.jobs
             .values()
             .filter(move |job| job.run == run && job.attempt == attempt && !job.deleted)
+    }
+
+    /// Returns the labels that the routed workflow gives to a trusted job now.
+    pub(super) fn routed_labels(&self, run: u64) -> Vec<String> {
+        let repository = self.runs.get(&run).and_then(|run| self.repository(run.repository));
+        let variable = repository.and_then(|repository| repository.variables.get(ROUTING_VARIABLE));
+        let is_on = variable.is_some_and(|variable| variable.value == "true");
+        let labels: &[&str] = if is_on { &POOL_LABELS } else { &HOSTED_LABELS };
+        labels.iter().map(|label| (*label).to_owned()).collect()
     }
 
     pub(super) fn new_job_id(&mut self) -> u64 {

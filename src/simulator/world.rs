@@ -111,6 +111,8 @@ pub(super) struct JobChange {
     pub(super) status: Option<Status>,
     pub(super) conclusion: Option<Conclusion>,
     pub(super) duration_s: Option<u32>,
+    pub(super) setup_s: Option<u32>,
+    pub(super) routed: Option<bool>,
     pub(super) runner_id: Option<u64>,
     pub(super) runner_name: Option<String>,
     pub(super) steps: Option<Vec<String>>,

@@ -134,15 +134,28 @@ fn no_two_share_a_run_or_a_job() {
     let mut owners: BTreeMap<(&str, u64), String> = BTreeMap::new();
     for (name, fixture) in &fixtures() {
         for kind in ["runs", "jobs"] {
-            for entry in listed(fixture, kind) {
-                let id = entry["id"]
-                    .as_u64()
-                    .unwrap_or_else(|| panic!("{name}: an id in {kind}"));
+            // The jobs of a history have no id.
+            for id in listed(fixture, kind).iter().filter_map(|entry| entry["id"].as_u64()) {
                 let owner = owners.entry((kind, id)).or_insert_with(|| name.clone());
                 assert_eq!(owner, name, "both have {id} in {kind}");
             }
         }
+        for history in histories(fixture) {
+            let number = |key: &str| history[key].as_u64().expect("a number");
+            for pull in number("from")..number("from") + number("pulls") {
+                for (kind, id) in [("runs", pull * 100), ("jobs", pull * 100 + 1)] {
+                    let owner = owners.entry((kind, id)).or_insert_with(|| name.clone());
+                    assert_eq!(owner, name, "both have {id} in {kind}");
+                }
+            }
+        }
     }
+}
+
+/// The histories of a fixture.
+fn histories(fixture: &Value) -> impl Iterator<Item = &Value> {
+    let steps = fixture["steps"].as_array().into_iter().flatten();
+    steps.filter_map(|step| step.get("history"))
 }
 
 #[test]
@@ -452,6 +465,11 @@ fn an_invalid_fixture_is_refused_before_any_fixture_is_played() {
             "no-steps",
             "{\"title\": \"a\", \"why\": \"b\", \"github\": {}, \"end\": {}}",
             "`steps`",
+        ),
+        (
+            "short-interval",
+            "{\"title\": \"a\", \"why\": \"b\", \"github\": {}, \"end\": {}, \"steps\": [{\"history\": {\"pulls\": 1, \"from\": 1, \"every_s\": 5, \"each\": [{\"pull\": {\"wait_s\": 6}}]}}]}",
+            "step 1",
         ),
         (
             "two-verbs",

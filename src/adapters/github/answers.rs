@@ -7,6 +7,7 @@ use crate::domain::event::{self, JobStatus};
 use crate::domain::facts;
 use crate::domain::ids::{AccountId, JobId, RepositoryId, RepositoryName, RunId, RunnerId};
 use crate::domain::pin::{self, RepositoryIds};
+use crate::domain::rollout;
 use crate::ports::github::GitHubRunner;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -74,6 +75,22 @@ impl Run {
             private: self.repository.private,
             repository_owner_id: self.repository.owner.and_then(|owner| owner.id).map(AccountId),
             head_repository: self.head_repository.and_then(|head| head.into_fact(owner)),
+        }
+    }
+}
+
+/// The progress of a run.
+#[derive(Deserialize)]
+pub(super) struct RunProgress {
+    run_attempt: Option<u32>,
+    status: Option<String>,
+}
+
+impl From<RunProgress> for rollout::RunProgress {
+    fn from(run: RunProgress) -> Self {
+        Self {
+            attempt: run.run_attempt.unwrap_or(1),
+            is_over: run.status.as_deref() == Some("completed"),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::domain::facts::{Commit, Pull, Run, Variable};
 use crate::domain::ids::{JobId, RepositoryId, RepositoryName, RunId, RunnerId};
 use crate::domain::pin::Shown;
 use crate::domain::policy::Permission;
+use crate::domain::rollout::RunProgress;
 use crate::ports::Failure;
 use crate::ports::github::{
     Changes, Deletion, DeliveryPage, GitHub, GitHubRunner, JitOutcome, JitRequest, JitRunner, ListedRun, Purpose,
@@ -79,6 +80,17 @@ impl GitHub for GitHubAdapter {
         let request = Request::get("run", under(repository, &format!("actions/runs/{run}")), purpose);
         let found: Option<answers::Run> = self.find(repository, &request).await?;
         Ok(found.map(|run| run.into_fact(repository.owner())))
+    }
+
+    async fn run_progress(
+        &self,
+        repository: &RepositoryName,
+        run: RunId,
+        purpose: Purpose,
+    ) -> Result<Option<RunProgress>, Failure> {
+        let request = Request::get("run", under(repository, &format!("actions/runs/{run}")), purpose);
+        let found: Option<answers::RunProgress> = self.find(repository, &request).await?;
+        Ok(found.map(RunProgress::from))
     }
 
     async fn pulls_of_head(

@@ -5,6 +5,7 @@ use crate::app::context::Context;
 use crate::app::jobs::record::load_job;
 use crate::app::jobs::{assignment, waiting};
 use crate::app::records::{self, Entry, JobRecord, RunRecord, RunnerRecord};
+use crate::app::rollout::rerun::{self, Rerun, rerun_once};
 use crate::app::rollout::rollback;
 use crate::app::runners::lifecycle;
 use crate::app::runners::record::{note_job, runner_of_event};
@@ -33,9 +34,10 @@ pub(in crate::app) async fn perform(
         Action::Provision => provision(ctx, event, decision).await,
         Action::DestroyRunner => destroy_runner(ctx, event).await,
         Action::Rebind => rebind(ctx, event).await,
-        Action::CancelRun | Action::ForceCancelRun | Action::RerunRun => {
-            command_run(ctx, repository, event, decision.received_at, action).await
+        Action::CancelRun | Action::ForceCancelRun => {
+            cancel_run(ctx, repository, event, decision.received_at, action).await
         }
+        Action::RerunRun => rerun_run(ctx, repository, event, decision.received_at).await,
         Action::Alert(kind) => raise(ctx, kind, decision).await,
         Action::Rollback => rollback::roll_back(ctx, repository, decision).await,
         Action::Retry => Ok(()),
@@ -55,8 +57,8 @@ async fn provision(ctx: &Context, event: &JobEvent, decision: &Decision) -> Resu
     waiting::begin(ctx, event, &decision.delivery, decision.received_at).await
 }
 
-/// Cancels or re-runs a run, once per attempt, independent of the number of its jobs that ask for it.
-async fn command_run(
+/// Cancels a run, once per attempt, independent of the number of its jobs that ask for it.
+async fn cancel_run(
     ctx: &Context,
     repository: &Repository,
     event: &JobEvent,
@@ -64,31 +66,20 @@ async fn command_run(
     action: Action,
 ) -> Result<(), Failure> {
     let (name, run, attempt) = (&repository.name, event.job.run_id, event.job.run_attempt);
-    let key = run.to_string();
-    let record: RunRecord = records::load(ctx.ledger.as_ref(), &key).await?.unwrap_or_default();
+    let record = rerun::record_of(ctx, run).await?;
     let done = match action {
         Action::CancelRun => record.cancelled_attempt.max(record.force_cancelled_attempt),
-        Action::ForceCancelRun => record.force_cancelled_attempt,
-        _ => record.rerun_attempt,
+        _ => record.force_cancelled_attempt,
     };
-    if done >= Some(attempt) {
-        return Ok(());
-    }
-    if action == Action::RerunRun && record.rerun_attempt.is_some_and(|before| before + 1 == attempt) {
-        // The workflow ignores the variable, so another re-run would ask for our runners again.
-        tracing::warn!(run = run.0, repository = %name, "run {run} requests self-hosted runners again after its re-run");
+    // A later attempt would be cancelled in place of this one.
+    if done.max(record.rerun_attempt) >= Some(attempt) {
         return Ok(());
     }
     let outcome = match action {
         Action::CancelRun => ctx.github.cancel_run(name, run).await,
-        Action::ForceCancelRun => ctx.github.force_cancel_run(name, run).await,
-        _ => ctx.github.rerun_run(name, run).await,
+        _ => ctx.github.force_cancel_run(name, run).await,
     };
     let outcome = outcome.map_err(passing)?;
-    if action == Action::RerunRun && outcome == RunCommand::TooLate {
-        // The run can be re-run only after its cancellation has taken effect.
-        return Err(Failure::Transient(format!("run {run} of {name} has not ended yet")));
-    }
     if outcome != RunCommand::Accepted && !is_borne_out(ctx, repository, event, received_at).await? {
         let what = format!("GitHub rejected {action} for run {run} of {name}, but does not show its job as completed");
         return Err(Failure::Transient(what));
@@ -96,19 +87,34 @@ async fn command_run(
     tracing::info!(run = run.0, repository = %name, action = %action, ?outcome, "{action} sent to GitHub for run {run}");
     records::update(
         ctx.ledger.as_ref(),
-        &key,
+        &run.to_string(),
         ctx.settings.retention,
         |record: &mut Option<RunRecord>| {
             let record = record.get_or_insert_default();
             let field = match action {
                 Action::CancelRun => &mut record.cancelled_attempt,
-                Action::ForceCancelRun => &mut record.force_cancelled_attempt,
-                _ => &mut record.rerun_attempt,
+                _ => &mut record.force_cancelled_attempt,
             };
             *field = (*field).max(Some(attempt));
         },
     )
     .await
+}
+
+/// Re-runs a run after its cancellation has taken effect.
+async fn rerun_run(
+    ctx: &Context,
+    repository: &Repository,
+    event: &JobEvent,
+    received_at: DateTime<Utc>,
+) -> Result<(), Failure> {
+    let (name, run) = (&repository.name, event.job.run_id);
+    match rerun_once(ctx, name, run, event.job.run_attempt).await? {
+        Rerun::Done | Rerun::Futile => Ok(()),
+        Rerun::Gone if is_borne_out(ctx, repository, event, received_at).await? => Ok(()),
+        Rerun::Gone => Err(Failure::Transient(format!("GitHub does not show run {run} of {name}"))),
+        Rerun::Running => Err(Failure::Transient(format!("run {run} of {name} has not ended yet"))),
+    }
 }
 
 /// Returns true if the live job confirms GitHub's objection to a command. A single answer that a run does not exist or

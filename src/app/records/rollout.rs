@@ -2,7 +2,9 @@
 
 use super::access::Record;
 use crate::domain::ids::{RepositoryName, RunId};
-use crate::domain::rollout::{Change, MeasuredRun, Mismatch, Tally};
+use crate::domain::rollout::{
+    Canary, CanaryEvent, Cause, Change, Changed, MeasuredRun, Mismatch, Origin, Period, Refused, Reports, Tally,
+};
 use crate::ports::ledger::{Keep, Kind};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -19,8 +21,15 @@ const RETENTION_OF_MEASURED_RUNS: Duration = Duration::from_secs(400 * 24 * 3600
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RolloutRecord {
+    pub canary: Canary,
     /// The time when routing was last switched on, by GitHub's clock. Triggers judge only runs that were created later.
     pub enabled_at: Option<DateTime<Utc>>,
+    /// The time when routing was last switched off or found off.
+    pub disabled_at: Option<DateTime<Utc>>,
+    /// The time of a planned stop that GitHub has not confirmed yet.
+    pub stopping: Option<DateTime<Utc>>,
+    /// The rollbacks that the mode `observe` has reported.
+    pub reports: Reports,
     /// The history, oldest first.
     pub history: Vec<Change>,
 }
@@ -31,6 +40,108 @@ impl RolloutRecord {
         self.history.push(change);
         let surplus = self.history.len().saturating_sub(MAX_CHANGES);
         self.history.drain(..surplus);
+    }
+
+    /// Returns the time that triggers judge and the canary counts.
+    #[must_use]
+    pub fn period(&self) -> Period {
+        Period {
+            enabled_at: self.enabled_at,
+            disabled_at: self.disabled_at,
+        }
+    }
+
+    /// Records that routing was switched on at `at`, by GitHub's clock.
+    pub fn switched_on(&mut self, at: DateTime<Utc>, origin: Origin, stages: &[u32]) {
+        let stage = self.canary.stage_of(stages);
+        let moved = self.canary.apply(CanaryEvent::SwitchOn, stages);
+        let moved = moved.unwrap_or((stage, stage));
+        self.enabled_at = Some(at);
+        self.stopping = None;
+        self.end_reports();
+        self.note(Change::new(Changed::Enable, moved, origin));
+    }
+
+    /// Records that routing was switched off without a trigger.
+    pub fn switched_off(&mut self, origin: Origin, stages: &[u32]) {
+        let Some(moved) = self.canary.apply(CanaryEvent::SwitchOff, stages) else {
+            return;
+        };
+        self.disabled_at = Some(origin.at);
+        self.end_reports();
+        self.note(Change::new(Changed::Disable, moved, origin));
+    }
+
+    /// Records that a trigger switches routing off, and moves the canary back.
+    pub fn rolled_back(&mut self, cause: &Cause, at: DateTime<Utc>, stages: &[u32]) {
+        let stage = self.canary.stage_of(stages);
+        let moved = match cause.is_misroute {
+            true => self.canary.fall_to_smoke(stages),
+            false => self
+                .canary
+                .apply(CanaryEvent::RollBack, stages)
+                .unwrap_or((stage, stage)),
+        };
+        self.disabled_at = Some(at);
+        self.stopping = None;
+        self.end_reports();
+        let origin = Origin::ourselves(&cause.in_words(), at);
+        self.note(Change::new(Changed::Rollback, moved, origin));
+    }
+
+    /// Starts the next stage on the word of a person. `on_since` is the time when routing was switched on for it.
+    ///
+    /// # Errors
+    /// The reason why it cannot start.
+    pub fn advance(
+        &mut self,
+        origin: Origin,
+        on_since: Option<DateTime<Utc>>,
+        stages: &[u32],
+    ) -> Result<(usize, usize), Refused> {
+        self.canary.may_advance(stages)?;
+        let Some(moved) = self.canary.apply(CanaryEvent::Advance, stages) else {
+            return Err(Refused::Off);
+        };
+        self.note(Change::new(Changed::Advance, moved, origin.clone()));
+        if let Some(at) = on_since {
+            self.enabled_at = Some(at);
+            self.stopping = None;
+            self.end_reports();
+            self.note(Change::new(Changed::Enable, (moved.1, moved.1), origin));
+        }
+        Ok(moved)
+    }
+
+    /// Keeps the canary in its stage on the word of a person.
+    ///
+    /// # Errors
+    /// If it is already held.
+    pub fn hold(&mut self, origin: Origin, stages: &[u32]) -> Result<(), Refused> {
+        self.canary.hold(origin.clone())?;
+        self.note_in_stage(Changed::Hold, origin, stages);
+        Ok(())
+    }
+
+    /// Lets the canary go on, on the word of a person.
+    ///
+    /// # Errors
+    /// If it is not held.
+    pub fn resume(&mut self, origin: Origin, stages: &[u32]) -> Result<(), Refused> {
+        self.canary.resume()?;
+        self.note_in_stage(Changed::Resume, origin, stages);
+        Ok(())
+    }
+
+    fn note_in_stage(&mut self, what: Changed, origin: Origin, stages: &[u32]) {
+        let stage = self.canary.stage_of(stages);
+        self.note(Change::new(what, (stage, stage), origin));
+    }
+
+    fn end_reports(&mut self) {
+        for report in self.reports.values_mut() {
+            report.is_over = true;
+        }
     }
 }
 
@@ -104,12 +215,95 @@ impl Record for VerdictsRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::rollout::{Evidence, Phase, Trigger};
     use chrono::TimeDelta;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
+    }
+
+    fn cause(is_misroute: bool) -> Cause {
+        let evidence = Evidence {
+            summary: "too slow".to_owned(),
+            items: Vec::new(),
+        };
+        Cause {
+            trigger: Trigger::QueueWait,
+            evidence,
+            job: None,
+            is_misroute,
+        }
+    }
+
+    #[test]
+    fn a_rollback_is_noted_with_its_evidence_and_ends_the_time_that_is_judged() {
+        let stages = [1, 10, 25];
+        let mut record = RolloutRecord::default();
+        assert!(record.period().contains(at(0)), "no change of routing was seen");
+        record.switched_on(at(10), Origin::unknown(at(11)), &stages);
+        assert!(!record.period().contains(at(9)) && record.period().contains(at(10)));
+        record.canary.stage = 2;
+        record.rolled_back(&cause(false), at(20), &stages);
+        assert_eq!((record.canary.stage, record.canary.phase), (1, Phase::Off));
+        let change = record.history.last().expect("a change");
+        assert_eq!((change.what, change.from, change.to), (Changed::Rollback, 2, 1));
+        assert_eq!(change.why.as_deref(), Some("queue-wait: too slow"));
+        record.switched_on(at(20), Origin::unknown(at(20)), &stages);
+        assert!(
+            !record.period().contains(at(20)) && record.period().contains(at(21)),
+            "a run of the rollback's second is old"
+        );
+        record.canary.stage = 2;
+        record.rolled_back(&cause(true), at(30), &stages);
+        assert_eq!(record.canary.stage, 0, "a misroute begins again");
+    }
+
+    #[test]
+    fn a_repeated_change_of_routing_is_noted_once() {
+        let stages = [1];
+        let mut record = RolloutRecord::default();
+        record.switched_off(Origin::unknown(at(1)), &stages);
+        assert_eq!(record.history, [], "it was never seen on");
+        record.switched_on(at(2), Origin::unknown(at(2)), &stages);
+        record.switched_off(Origin::unknown(at(3)), &stages);
+        record.switched_off(Origin::unknown(at(4)), &stages);
+        let noted: Vec<Changed> = record.history.iter().map(|change| change.what).collect();
+        assert_eq!(noted, [Changed::Enable, Changed::Disable]);
+        assert_eq!(record.disabled_at, Some(at(3)));
+    }
+
+    #[test]
+    fn a_person_advances_with_a_reason_and_switches_routing_on() {
+        let stages = [1, 10];
+        let origin = Origin {
+            by: Some("alice".to_owned()),
+            why: Some("all green".to_owned()),
+            at: at(9),
+        };
+        let mut record = RolloutRecord::default();
+        assert_eq!(record.advance(origin.clone(), None, &stages), Err(Refused::Off));
+        record.canary.phase = Phase::Stopped;
+        record.stopping = Some(at(1));
+        assert_eq!(record.advance(origin.clone(), Some(at(8)), &stages), Ok((0, 1)));
+        assert_eq!((record.enabled_at, record.stopping), (Some(at(8)), None));
+        let noted: Vec<_> = record
+            .history
+            .iter()
+            .map(|it| (it.what, it.from, it.to, it.by.as_deref()))
+            .collect();
+        let by = Some("alice");
+        assert_eq!(noted, [(Changed::Advance, 0, 1, by), (Changed::Enable, 1, 1, by)]);
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_is_readable() {
+        let old: RolloutRecord = serde_json::from_str(r#"{"enabled_at":null,"history":[]}"#).expect("readable");
+        assert_eq!(old, RolloutRecord::default());
+    }
 
     #[test]
     fn the_newest_run_is_listed_first() {
         let repository = RepositoryName::parse("octo/Chem").expect("a name");
-        let at = |second| DateTime::UNIX_EPOCH + TimeDelta::seconds(second);
         let ids = [(9, 1, 2), (9, 1, 1), (8, 7, 1), (7, 9, 1), (0, 1, 1)]
             .map(|(second, run, attempt)| MeasuredRecord::id(&repository, at(second), RunId(run), attempt));
         assert!(ids.is_sorted(), "{ids:?}");

@@ -1,9 +1,9 @@
 //! Compares the results of a scenario with its expectations.
 
-use super::fixture::{End, Expect};
+use super::fixture::{End, Expect, RolloutExpect};
 use crate::domain::decision::Decision;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 /// An expectation that was not met.
@@ -24,7 +24,28 @@ pub(super) struct Outcome {
     pub(super) alerts: BTreeSet<String>,
     pub(super) open_alerts: BTreeSet<String>,
     pub(super) escalations: BTreeSet<String>,
+    pub(super) alert_counts: BTreeMap<String, Vec<u64>>,
     pub(super) variable: Option<String>,
+    pub(super) reruns: Vec<u64>,
+    /// The changes of the rollout, the oldest first. Those that the mode `observe` only reports begin with `would-`.
+    pub(super) history: Vec<String>,
+}
+
+/// The state of the rollout after a step.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RolloutState {
+    pub(super) variable: Option<String>,
+}
+
+/// Compares the rollout after a step.
+pub(super) fn of_rollout(step: usize, expect: &RolloutExpect, state: &RolloutState) -> Vec<Difference> {
+    let mut differences = Differences::default();
+    differences.value(
+        &format!("step {step}: rollout.variable"),
+        expect.variable.as_deref(),
+        state.variable.as_deref(),
+    );
+    differences.0
 }
 
 /// Compares the answer to a delivery and its decision record.
@@ -73,7 +94,26 @@ pub(super) fn of_end(end: &End, outcome: &Outcome) -> Vec<Difference> {
     differences.set("end.open_alerts", end.open_alerts.as_deref(), open);
     let escalations = Some(outcome.escalations.clone());
     differences.set("end.escalations", end.escalations.as_deref(), escalations);
+    for (kind, counts) in end.alert_counts.iter().flatten() {
+        let found = outcome.alert_counts.get(kind).map(|counts| joined(counts));
+        differences.value(
+            &format!("end.alert_counts.{kind}"),
+            Some(&joined(counts)),
+            found.as_ref(),
+        );
+    }
     differences.value("end.variable", end.variable.as_deref(), outcome.variable.as_deref());
+    let (expected, mut reruns) = (end.reruns.clone(), outcome.reruns.clone());
+    reruns.sort_unstable();
+    let expected = expected.map(|mut expected| {
+        expected.sort_unstable();
+        joined(&expected)
+    });
+    differences.value("end.reruns", expected.as_ref(), Some(&joined(&reruns)));
+    let rollbacks = outcome.history.iter().filter(|what| *what == "rollback").count();
+    differences.value("end.rollbacks", end.rollbacks.as_ref(), Some(&rollbacks));
+    let history = end.history.as_deref().map(joined);
+    differences.value("end.history", history.as_ref(), Some(&joined(&outcome.history)));
     differences.0
 }
 
@@ -103,6 +143,11 @@ impl Differences {
             });
         }
     }
+}
+
+fn joined<T: ToString>(items: &[T]) -> String {
+    let texts: Vec<String> = items.iter().map(ToString::to_string).collect();
+    format!("[{}]", texts.join(", "))
 }
 
 fn list(texts: &BTreeSet<String>) -> String {

@@ -1,8 +1,10 @@
 //! The fixture format; `docs/fixtures.md` is its reference. The parser is strict: a typo is an error with its position.
 
+use super::history::History;
 use crate::simulator::{Change, first_date};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A scenario.
@@ -24,7 +26,7 @@ pub(super) struct Fixture<World = Value> {
     pub(super) end: End,
 }
 
-/// A step: exactly one of its first four keys, and the expectations on the latest delivery after the step.
+/// A step: exactly one of its first six keys, and the expectations after the step.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Step<World = Value> {
@@ -37,8 +39,14 @@ pub(super) struct Step<World = Value> {
     /// Restarts jitgate on the same store.
     #[serde(default)]
     pub(super) restart: bool,
+    /// Plays pull requests with their runs.
+    pub(super) history: Option<History>,
+    /// Changes the behaviour of simulated runners.
+    pub(super) synthetic: Option<Map<String, Value>>,
     /// Expectations on the current record of the latest delivery.
     pub(super) expect: Option<Expect>,
+    /// Expectations on the rollout.
+    pub(super) rollout: Option<RolloutExpect>,
 }
 
 /// A delivery with a payload made from a job of the world, with a given payload, or with the bytes of an earlier delivery.
@@ -98,6 +106,14 @@ pub(super) struct Expect {
     pub(super) warnings: Option<Vec<String>>,
 }
 
+/// The expectations on the rollout after a step. An absent key expects nothing.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RolloutExpect {
+    /// Value of the routing variable.
+    pub(super) variable: Option<String>,
+}
+
 /// The expectations at the end of a scenario.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -114,8 +130,16 @@ pub(super) struct End {
     pub(super) open_alerts: Option<Vec<String>>,
     /// Escalations of alerts, as `KIND:DEADLINE`.
     pub(super) escalations: Option<Vec<String>>,
+    /// For each kind of alert, the number of repeats of each alert, the largest first.
+    pub(super) alert_counts: Option<BTreeMap<String, Vec<u64>>>,
     /// Value of the routing variable.
     pub(super) variable: Option<String>,
+    /// The runs that jitgate re-ran, once for each re-run.
+    pub(super) reruns: Option<Vec<u64>>,
+    /// Number of rollbacks.
+    pub(super) rollbacks: Option<usize>,
+    /// The changes of the rollout, the oldest first.
+    pub(super) history: Option<Vec<String>>,
 }
 
 /// An error in a fixture.
@@ -143,7 +167,10 @@ impl Fixture {
         let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
         let runs = list(&self.github, "runs");
         let jobs = runs.iter().flat_map(|run| list(run, "jobs"));
-        jobs.filter_map(|job| job.get("id")?.as_u64()).collect()
+        let histories = self.steps.iter().filter_map(|step| step.history.as_ref());
+        jobs.filter_map(|job| job.get("id")?.as_u64())
+            .chain(histories.flat_map(History::jobs))
+            .collect()
     }
 
     /// Returns the first date in a value that jitgate compares with its own clock.
@@ -196,9 +223,14 @@ fn check(step: &Step) -> Result<(), &'static str> {
         step.github.is_some(),
         step.advance_s.is_some(),
         step.restart,
+        step.history.is_some(),
+        step.synthetic.is_some(),
     ];
     if verbs.iter().filter(|given| **given).count() != 1 {
-        return Err("expected exactly one of deliver, github, advance_s, restart");
+        return Err("expected exactly one of deliver, github, advance_s, restart, history, synthetic");
+    }
+    if let Some(history) = &step.history {
+        history.check()?;
     }
     if let Some(deliver) = &step.deliver {
         match (deliver.job, &deliver.payload, deliver.again) {

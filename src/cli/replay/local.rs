@@ -10,11 +10,12 @@ use crate::app::events::worker;
 use crate::app::incidents;
 use crate::app::jobs::record::load_job;
 use crate::app::pool::pass;
-use crate::app::records;
+use crate::app::records::{self, RolloutRecord};
 use crate::config::{self, Config, Credentials, Sources};
 use crate::domain::alert::{Alert, AlertState, Overdue};
 use crate::domain::decision::Decision;
 use crate::domain::ids::{DeliveryId, JobId};
+use crate::domain::rollout::Change;
 use crate::http::{Bind, Running};
 use crate::ports::{Clock, RunnerHost};
 use crate::runtime::{self, Store};
@@ -24,6 +25,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The webhook secret of the stage.
@@ -43,6 +45,7 @@ pub(super) struct Local {
     clock: Arc<ManualClock>,
     simulator: Simulator,
     github: GitHub,
+    settings: Map<String, Value>,
     config: Config,
     store: Store,
     host: Arc<SyntheticHost>,
@@ -71,6 +74,7 @@ impl Local {
             ingress: None,
             clock,
             simulator,
+            settings: settings.clone(),
             config,
             store,
             host,
@@ -94,6 +98,29 @@ impl Local {
         self.ingress = Some(ingress);
         Ok(())
     }
+}
+
+impl Local {
+    /// Returns the changes of the rollout of the first repository.
+    async fn changes(&self) -> Result<Vec<String>> {
+        let Some(repository) = self.ctx.settings.repositories.first() else {
+            return Ok(Vec::new());
+        };
+        let record: Option<RolloutRecord> = records::load(self.ctx.ledger.as_ref(), repository.name.as_str()).await?;
+        let changes = record.map(|record| record.history).unwrap_or_default();
+        changes.iter().map(what).collect()
+    }
+}
+
+/// Returns the kind of a change; `would-` precedes a change that the mode `observe` only reports.
+fn what(change: &Change) -> Result<String> {
+    let what = serde_json::to_value(change.what)?;
+    let what = what.as_str().unwrap_or_default();
+    Ok(if change.would {
+        format!("would-{what}")
+    } else {
+        what.to_owned()
+    })
 }
 
 /// Returns the settings of all fixtures, overlaid with those of one fixture.
@@ -168,6 +195,15 @@ impl Stage for Local {
         Ok(())
     }
 
+    async fn synthetic(&mut self, changes: &Map<String, Value>) -> Result<()> {
+        let mut settings = Value::Object(self.settings.clone());
+        overlay(&mut settings, &json!({"synthetic": changes}));
+        let settings = settings.as_object().cloned().unwrap_or_default();
+        self.host
+            .behave(configuration(self.simulator.url(), &settings)?.synthetic);
+        Ok(())
+    }
+
     async fn restart(&mut self) -> Result<()> {
         if let Some(ingress) = self.ingress.take() {
             ingress.stop().await;
@@ -195,7 +231,13 @@ impl Stage for Local {
             alert.escalations.iter().map(|it| word(it.overdue)).collect()
         };
         let is_open = |alert: &&Alert| alert.state != AlertState::Resolved;
+        let mut alert_counts: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for alert in &alerts {
+            alert_counts.entry(kind(alert)).or_default().push(alert.count);
+        }
         Ok(Remains {
+            alert_counts,
+            history: self.changes().await?,
             slots: claimed.try_into()?,
             alerts: alerts.iter().map(kind).collect(),
             open_alerts: alerts.iter().filter(is_open).map(kind).collect(),

@@ -5,8 +5,10 @@
 //! one with a simulated GitHub.
 
 mod command;
+mod episode;
 mod expect;
 mod fixture;
+mod history;
 mod local;
 mod play;
 mod report;

@@ -1,6 +1,6 @@
 //! Plays a fixture on a stage: jitgate inside this process, or a running process.
 
-use super::expect::{self, Difference, Outcome};
+use super::expect::{self, Difference, Outcome, RolloutState};
 use super::fixture::{Deliver, Expect, Fixture, Signature, Step};
 use crate::app::signature;
 use crate::domain::decision::Decision;
@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::Serialize;
-use serde_json::Value;
-use std::collections::BTreeSet;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A signed delivery.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ pub(super) trait Stage: Send {
     fn now(&self) -> DateTime<Utc>;
     /// Advances the clock.
     async fn advance(&mut self, seconds: u32) -> Result<()>;
+    /// Changes the behaviour of simulated runners, compared with the settings of the fixture.
+    async fn synthetic(&mut self, changes: &Map<String, Value>) -> Result<()>;
     /// Restarts jitgate on the same store.
     async fn restart(&mut self) -> Result<()>;
     /// Returns the remaining state.
@@ -59,6 +61,10 @@ pub(super) struct Remains {
     pub(super) open_alerts: BTreeSet<String>,
     /// Escalations, as `KIND:DEADLINE`.
     pub(super) escalations: BTreeSet<String>,
+    /// The numbers of repeats of the alerts of each kind.
+    pub(super) alert_counts: BTreeMap<String, Vec<u64>>,
+    /// The changes of the rollout, the oldest first.
+    pub(super) history: Vec<String>,
 }
 
 /// The result of a delivery.
@@ -105,6 +111,8 @@ pub(super) async fn play(name: &str, fixture: &Fixture, stage: &mut dyn Stage) -
         stage,
         sent: Vec::new(),
         deliveries: Vec::new(),
+        synthetic: Map::new(),
+        differences: Vec::new(),
     };
     for (at, step) in fixture.steps.iter().enumerate() {
         player
@@ -113,7 +121,10 @@ pub(super) async fn play(name: &str, fixture: &Fixture, stage: &mut dyn Stage) -
             .with_context(|| format!("step {}", at + 1))?;
     }
     let tally = player.stage.github().tally().await?;
-    let remains = player.stage.remains().await?;
+    let mut remains = player.stage.remains().await?;
+    for counts in remains.alert_counts.values_mut() {
+        counts.sort_unstable_by(|a, b| b.cmp(a));
+    }
     let variable = tally.variables.get(player.stage.variable()).cloned();
     let end = Outcome {
         minted: tally.minted,
@@ -122,22 +133,32 @@ pub(super) async fn play(name: &str, fixture: &Fixture, stage: &mut dyn Stage) -
         alerts: remains.alerts,
         open_alerts: remains.open_alerts,
         escalations: remains.escalations,
+        alert_counts: remains.alert_counts,
         variable,
+        reruns: tally.reruns,
+        history: remains.history,
     };
+    let mut differences = player.differences;
+    differences.extend(expect::of_end(&fixture.end, &end));
     Ok(Played {
         fixture: name.to_owned(),
         title: fixture.title.clone(),
         deliveries: player.deliveries,
-        differences: expect::of_end(&fixture.end, &end),
+        differences,
         end,
     })
 }
 
-struct Player<'a> {
+/// A scenario that is being played.
+pub(super) struct Player<'a> {
     name: &'a str,
-    stage: &'a mut dyn Stage,
+    pub(super) stage: &'a mut dyn Stage,
     sent: Vec<Post>,
     deliveries: Vec<Delivered>,
+    /// The changes of the latest step `synthetic`.
+    pub(super) synthetic: Map<String, Value>,
+    /// Unmet expectations outside of deliveries.
+    differences: Vec<Difference>,
 }
 
 impl Player<'_> {
@@ -153,14 +174,27 @@ impl Player<'_> {
         } else if step.restart {
             self.stage.restart().await?;
             self.settle().await?;
+        } else if let Some(history) = &step.history {
+            self.history(number, history).await?;
+        } else if let Some(changes) = &step.synthetic {
+            self.synthetic.clone_from(changes);
+            self.stage.synthetic(changes).await?;
+            self.settle().await?;
         }
-        match &step.expect {
-            Some(expect) => self.compare_latest(expect).await,
-            None => Ok(()),
+        if let Some(expect) = &step.expect {
+            self.compare_latest(expect).await?;
         }
+        if let Some(expect) = &step.rollout {
+            let tally = self.stage.github().tally().await?;
+            let state = RolloutState {
+                variable: tally.variables.get(self.stage.variable()).cloned(),
+            };
+            self.differences.extend(expect::of_rollout(number, expect, &state));
+        }
+        Ok(())
     }
 
-    async fn deliver(&mut self, number: usize, deliver: &Deliver) -> Result<()> {
+    pub(super) async fn deliver(&mut self, number: usize, deliver: &Deliver) -> Result<()> {
         let post = self.post_of(deliver).await?;
         let status = self.stage.post(&post).await?;
         self.sent.push(post.clone());
@@ -237,7 +271,7 @@ impl Player<'_> {
     }
 
     /// Lets jitgate and GitHub react to each other until neither has anything to do.
-    async fn settle(&mut self) -> Result<()> {
+    pub(super) async fn settle(&mut self) -> Result<()> {
         for _ in 0..MAX_REACTIONS {
             let worked = self.stage.work().await? > 0;
             let outbox = self.stage.github().outbox().await?;

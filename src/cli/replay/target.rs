@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -207,6 +207,10 @@ impl Stage for Target {
         bail!("the clock of a running jitgate cannot be advanced")
     }
 
+    async fn synthetic(&mut self, _changes: &Map<String, Value>) -> Result<()> {
+        bail!("replay cannot change the runners of a running jitgate")
+    }
+
     async fn restart(&mut self) -> Result<()> {
         bail!("replay cannot restart a running jitgate")
     }
@@ -227,6 +231,8 @@ impl Stage for Target {
             remains
                 .escalations
                 .extend(overdue.map(|overdue| format!("{kind}:{overdue}")));
+            let count = alert.get("count").and_then(Value::as_u64).unwrap_or_default();
+            remains.alert_counts.entry(kind.to_owned()).or_default().push(count);
             if text("state") != Some("resolved") {
                 remains.open_alerts.insert(kind.to_owned());
             }

@@ -3,9 +3,10 @@
 
 use crate::domain::ids::{JobId, RunId};
 use crate::domain::routing_verdict::RoutingVerdict;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One attempt of a trusted run with at least one job that belongs on self-hosted runners.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,12 +31,184 @@ pub struct MeasuredJob {
     /// GitHub's times. `started_at` is set only after the job has started on a runner.
     pub created_at: Option<DateTime<Utc>>,
     pub started_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub ended_at: Option<DateTime<Utc>>,
     /// The parts of the wait, as far as they are known.
     #[serde(default)]
     pub parts: WaitParts,
     /// The time from the start of the job to its first own step.
     pub setup_ms: Option<u64>,
     pub lifecycle: Lifecycle,
+}
+
+impl MeasuredRun {
+    /// Returns the longest queue wait of its pool jobs, or none if none of them waits or waited. A job that waits
+    /// counts with its wait until `now`.
+    #[must_use]
+    pub fn queue_wait(&self, now: DateTime<Utc>, exclude_delivery_lag: bool) -> Option<TimeDelta> {
+        let waits = self.jobs.values().map(|job| job.queue_wait(now, exclude_delivery_lag));
+        waits.max().flatten()
+    }
+
+    /// Returns the longest setup latency of its jobs.
+    #[must_use]
+    pub fn setup_latency(&self) -> Option<TimeDelta> {
+        self.jobs.values().filter_map(MeasuredJob::setup_latency).max()
+    }
+
+    /// Returns the worst life cycle of its jobs, or none if no job counts.
+    #[must_use]
+    pub fn lifecycle(&self) -> Option<Lifecycle> {
+        let of_jobs = self.jobs.values().map(|job| job.lifecycle);
+        of_jobs
+            .filter(|lifecycle| lifecycle.counts())
+            .max_by_key(|lifecycle| lifecycle.severity())
+    }
+
+    /// Returns true if nothing about the run can change any more.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        self.jobs.values().all(MeasuredJob::is_final)
+    }
+
+    /// Returns false if every job was cancelled or denied. Such a run is no sample of anything.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        let is_dropped = |job: &MeasuredJob| matches!(job.lifecycle, Lifecycle::Cancelled | Lifecycle::Denied);
+        !self.jobs.values().all(is_dropped)
+    }
+
+    /// Returns the counts of its routing verdicts.
+    #[must_use]
+    pub fn verdicts(&self) -> Tally {
+        self.jobs.values().fold(Tally::default(), |mut tally, job| {
+            tally.add(job.verdict);
+            tally
+        })
+    }
+
+    /// Returns the order in which runs and attempts were created.
+    #[must_use]
+    pub fn order(&self) -> (DateTime<Utc>, RunId, u32) {
+        (self.created_at, self.run, self.attempt)
+    }
+}
+
+impl MeasuredJob {
+    /// Returns true if the job requests runners of the pool. A job that was not routed does not.
+    #[must_use]
+    pub fn is_of_the_pool(&self) -> bool {
+        self.verdict != RoutingVerdict::NotRouted
+    }
+
+    /// Returns the time from the creation of a pool job to its start; for one that did not start, to its end or `now`.
+    /// A job that was cancelled or denied before its start has none.
+    #[must_use]
+    pub fn queue_wait(&self, now: DateTime<Utc>, exclude_delivery_lag: bool) -> Option<TimeDelta> {
+        let is_dropped = matches!(
+            self.lifecycle,
+            Lifecycle::Cancelled | Lifecycle::Denied | Lifecycle::Elsewhere
+        );
+        let until = self.started_at.or_else(|| {
+            let waits = !is_dropped;
+            waits.then(|| self.ended_at.unwrap_or(now))
+        })?;
+        if !self.is_of_the_pool() {
+            return None;
+        }
+        let lag = self.parts.delivery_lag_ms.filter(|_| exclude_delivery_lag);
+        let wait = until - self.created_at? - milliseconds(lag.unwrap_or_default());
+        Some(wait.max(TimeDelta::zero()))
+    }
+
+    /// Returns the time from the start of the job to its first own step.
+    #[must_use]
+    pub fn setup_latency(&self) -> Option<TimeDelta> {
+        self.setup_ms.map(milliseconds)
+    }
+
+    /// Returns true if nothing about the job can change any more. An operator can retry a job that got no runner until
+    /// it ends at GitHub.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self.lifecycle {
+            Lifecycle::Waiting | Lifecycle::Running => false,
+            Lifecycle::BootFailed | Lifecycle::RegistrationFailed | Lifecycle::Denied => self.ended_at.is_some(),
+            _ => true,
+        }
+    }
+}
+
+impl Lifecycle {
+    /// Returns false for an outcome that says nothing about runners.
+    #[must_use]
+    pub fn counts(self) -> bool {
+        !matches!(self, Self::Cancelled | Self::Denied | Self::Elsewhere)
+    }
+
+    /// Returns true if a runner failed.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        matches!(
+            self,
+            Self::BootFailed | Self::RegistrationFailed | Self::Lost | Self::TearDownFailed
+        )
+    }
+
+    /// Returns true if the job could not start because no runner booted or registered.
+    #[must_use]
+    pub fn failed_before_start(self) -> bool {
+        matches!(self, Self::BootFailed | Self::RegistrationFailed)
+    }
+
+    /// Returns the name used in records and texts.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Success => "success",
+            Self::BootFailed => "boot_failed",
+            Self::RegistrationFailed => "registration_failed",
+            Self::Lost => "lost",
+            Self::TearDownFailed => "tear_down_failed",
+            Self::Cancelled => "cancelled",
+            Self::Denied => "denied",
+            Self::Elsewhere => "elsewhere",
+        }
+    }
+
+    /// The outcome of a run is that of its worst job: failures before those that are not over, success last.
+    fn severity(self) -> u8 {
+        match self {
+            Self::BootFailed => 6,
+            Self::RegistrationFailed => 5,
+            Self::Lost => 4,
+            Self::TearDownFailed => 3,
+            Self::Waiting => 2,
+            Self::Running => 1,
+            Self::Success | Self::Cancelled | Self::Denied | Self::Elsewhere => 0,
+        }
+    }
+}
+
+/// Returns the first run of each pull request among these runs, newest first. A run whose jobs were all cancelled or
+/// denied is passed over.
+#[must_use]
+pub fn per_pull_request(runs: &[MeasuredRun]) -> Vec<&MeasuredRun> {
+    let mut counted: Vec<&MeasuredRun> = runs.iter().filter(|run| run.counts()).collect();
+    counted.sort_by_key(|run| run.order());
+    let mut known = BTreeSet::new();
+    counted.retain(|run| known.insert(run.pull_request));
+    counted.sort_by_key(|run| Reverse(run.order()));
+    counted
+}
+
+fn milliseconds(number: u64) -> TimeDelta {
+    i64::try_from(number)
+        .ok()
+        .and_then(TimeDelta::try_milliseconds)
+        .unwrap_or(TimeDelta::MAX)
 }
 
 /// The parts of a queue wait, in milliseconds. Times of several clocks meet here, so the parts are estimates.
@@ -91,6 +264,43 @@ pub struct Tally {
     pub wrong: u64,
 }
 
+impl Tally {
+    /// Adds a verdict. Attempts, draining jobs, mistakes and jobs that were not judged do not count.
+    pub fn add(&mut self, verdict: RoutingVerdict) {
+        let Self { correct, wrong } = Self::of(verdict);
+        self.correct += correct;
+        self.wrong += wrong;
+    }
+
+    /// Takes an earlier verdict back.
+    pub fn take_back(&mut self, verdict: RoutingVerdict) {
+        *self = self.since(Self::of(verdict));
+    }
+
+    /// Returns the counts since an earlier state.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            correct: self.correct.saturating_sub(earlier.correct),
+            wrong: self.wrong.saturating_sub(earlier.wrong),
+        }
+    }
+
+    /// Returns the sum of both counts.
+    #[must_use]
+    pub fn judged(self) -> u64 {
+        self.correct + self.wrong
+    }
+
+    fn of(verdict: RoutingVerdict) -> Self {
+        let counts = |counted: bool| u64::from(counted);
+        Self {
+            correct: counts(verdict == RoutingVerdict::Correct),
+            wrong: counts(matches!(verdict, RoutingVerdict::Misroute | RoutingVerdict::NotRouted)),
+        }
+    }
+}
+
 /// A route mismatch beyond doubt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mismatch {
@@ -101,4 +311,139 @@ pub struct Mismatch {
     /// The creation time of the run, by GitHub's clock.
     pub run_created_at: Option<DateTime<Utc>>,
     pub at: DateTime<Utc>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
+    }
+
+    fn job(lifecycle: Lifecycle, created: i64, started: Option<i64>) -> MeasuredJob {
+        MeasuredJob {
+            verdict: RoutingVerdict::Correct,
+            created_at: Some(at(created)),
+            started_at: started.map(at),
+            ended_at: None,
+            parts: WaitParts::default(),
+            setup_ms: None,
+            lifecycle,
+        }
+    }
+
+    fn run(id: u64, pull_request: u64, created: i64, jobs: &[MeasuredJob]) -> MeasuredRun {
+        MeasuredRun {
+            run: RunId(id),
+            attempt: 1,
+            pull_request,
+            created_at: at(created),
+            jobs: (0..).map(JobId).zip(jobs.iter().cloned()).collect(),
+            tally_before: Tally::default(),
+        }
+    }
+
+    fn seconds(run: &MeasuredRun, now: i64) -> Option<i64> {
+        run.queue_wait(at(now), false).map(|wait| wait.num_seconds())
+    }
+
+    #[test]
+    fn a_run_waits_as_long_as_the_pool_job_that_waits_longest() {
+        use Lifecycle::{Cancelled, Denied, Running, Success, Waiting};
+        let started = [job(Success, 100, Some(130)), job(Running, 110, Some(115))];
+        assert_eq!(seconds(&run(1, 7, 100, &started), 900), Some(30));
+        let waits = [started[0].clone(), job(Waiting, 120, None)];
+        assert_eq!(seconds(&run(1, 7, 100, &waits), 140), Some(30));
+        assert_eq!(seconds(&run(1, 7, 100, &waits), 190), Some(70), "the wait so far");
+        let dropped = [job(Cancelled, 100, None), job(Denied, 100, None)];
+        assert_eq!(seconds(&run(1, 7, 100, &dropped), 900), None);
+        let hosted = MeasuredJob {
+            verdict: RoutingVerdict::NotRouted,
+            ..job(Lifecycle::Elsewhere, 100, Some(500))
+        };
+        assert_eq!(seconds(&run(1, 7, 100, &[hosted]), 900), None);
+        let failed = MeasuredJob {
+            ended_at: Some(at(400)),
+            ..job(Lifecycle::BootFailed, 100, None)
+        };
+        assert_eq!(seconds(&run(1, 7, 100, &[failed]), 900), Some(300), "until it ended");
+    }
+
+    #[test]
+    fn the_delivery_lag_is_left_out_on_request() {
+        let mut late = job(Lifecycle::Success, 100, Some(250));
+        late.parts.delivery_lag_ms = Some(140_500);
+        let late = run(1, 7, 100, &[late]);
+        let wait = |excluded| late.queue_wait(at(900), excluded).map(|wait| wait.num_milliseconds());
+        assert_eq!((wait(false), wait(true)), (Some(150_000), Some(9_500)));
+    }
+
+    #[test]
+    fn the_worst_job_that_counts_decides_the_life_cycle_of_a_run() {
+        use Lifecycle::{
+            BootFailed, Cancelled, Denied, Elsewhere, Lost, RegistrationFailed, Running, Success, TearDownFailed,
+            Waiting,
+        };
+        let cases: [(&[Lifecycle], Option<Lifecycle>); 8] = [
+            (&[Success, Success], Some(Success)),
+            (&[Success, Running, Waiting], Some(Waiting)),
+            (&[Waiting, TearDownFailed], Some(TearDownFailed)),
+            (&[TearDownFailed, Lost], Some(Lost)),
+            (&[RegistrationFailed, Lost, BootFailed], Some(BootFailed)),
+            (&[Cancelled, Success, Elsewhere], Some(Success)),
+            (&[Cancelled, Denied, Elsewhere], None),
+            (&[], None),
+        ];
+        for (of_jobs, expected) in cases {
+            let jobs: Vec<MeasuredJob> = of_jobs.iter().map(|lifecycle| job(*lifecycle, 0, None)).collect();
+            assert_eq!(run(1, 7, 0, &jobs).lifecycle(), expected, "{of_jobs:?}");
+        }
+    }
+
+    #[test]
+    fn a_pull_request_is_represented_by_its_first_run_that_counts() {
+        let waits = |id, pull_request, created| run(id, pull_request, created, &[job(Lifecycle::Success, 0, Some(1))]);
+        let cancelled = run(1, 7, 10, &[job(Lifecycle::Cancelled, 0, None)]);
+        let second_attempt = MeasuredRun {
+            attempt: 2,
+            ..waits(2, 7, 20)
+        };
+        let runs = [
+            waits(5, 7, 30),
+            second_attempt,
+            waits(4, 9, 25),
+            waits(2, 7, 20),
+            cancelled,
+            waits(3, 8, 20),
+        ];
+        let first: Vec<_> = per_pull_request(&runs)
+            .iter()
+            .map(|run| (run.run.0, run.attempt))
+            .collect();
+        assert_eq!(first, [(4, 1), (3, 1), (2, 1)]);
+    }
+
+    #[test]
+    fn only_verdicts_beyond_doubt_are_counted() {
+        use RoutingVerdict::{Attempt, Correct, Drain, Misconfigured, Misroute, NotRouted, Unjudged};
+        let mut tally = Tally::default();
+        for verdict in [
+            Correct,
+            Correct,
+            Misroute,
+            NotRouted,
+            Attempt,
+            Drain,
+            Misconfigured,
+            Unjudged,
+        ] {
+            tally.add(verdict);
+        }
+        assert_eq!((tally.correct, tally.wrong, tally.judged()), (2, 2, 4));
+        tally.take_back(NotRouted);
+        tally.take_back(Drain);
+        let earlier = Tally { correct: 1, wrong: 1 };
+        assert_eq!(tally.since(earlier), Tally { correct: 1, wrong: 0 });
+    }
 }

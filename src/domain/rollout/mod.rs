@@ -1,12 +1,25 @@
 //! The controlled rollout of self-hosted routing: measured runs, canary stages, rollback triggers and service levels, as
 //! plain values and pure functions.
 
+mod canary;
 mod change;
 mod measure;
+mod percentile;
+mod plan;
 mod policy;
+mod rollback;
 mod trigger;
+mod triggers;
 
-pub use change::{Change, Changed, Origin};
-pub use measure::{Lifecycle, MeasuredJob, MeasuredRun, Mismatch, Tally, WaitParts};
+pub use canary::{Canary, CanaryEvent, Phase, Refused, Walked};
+pub use change::{Change, Changed, OURSELVES, Origin};
+pub use measure::{Lifecycle, MeasuredJob, MeasuredRun, Mismatch, Tally, WaitParts, per_pull_request};
+pub use percentile::{P95, percentile, rank};
+pub use plan::{Plan, Report, Reports, Situation, plan};
 pub use policy::{RolloutPolicy, SloPolicy};
-pub use trigger::{Evidence, EvidenceItem, Trigger};
+pub use rollback::{
+    MAX_STUCK_JOBS, MAX_STUCK_RUNS, Rollback, RollbackEvent, RollbackStep, RunProgress, StuckEvent, StuckRun,
+    StuckState, StuckTask,
+};
+pub use trigger::{Cause, Evidence, EvidenceItem, Judgement, Outage, Trigger};
+pub use triggers::{Grounds, Period, decided, judge};

@@ -1,6 +1,7 @@
 //! The rollback triggers and their evidence.
 
 use crate::domain::ids::{JobId, RunId};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// A rollback trigger of the operator's checklist, section 7.
@@ -53,4 +54,39 @@ pub struct EvidenceItem {
     pub job: Option<JobId>,
     /// The measured value or the cause, for people.
     pub detail: String,
+}
+
+/// The cause of a rollback: a trigger that is hit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    pub trigger: Trigger,
+    pub evidence: Evidence,
+    /// The latest job in the evidence.
+    #[serde(default)]
+    pub job: Option<JobId>,
+    /// True if an untrusted job reached a self-hosted runner. The canary then begins again.
+    #[serde(default)]
+    pub is_misroute: bool,
+}
+
+/// The judgement of a trigger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// The trigger with its evidence. The evidence states the measured value even if the trigger is not hit.
+    pub cause: Cause,
+    /// False if there is too little data.
+    pub judged: bool,
+    pub hit: bool,
+}
+
+/// Runners that should be online and are offline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outage {
+    /// The missing runners, in one sentence.
+    pub summary: String,
+    /// The missing runners.
+    pub runners: Vec<EvidenceItem>,
+    pub since: DateTime<Utc>,
+    /// The time of jitgate's attempt to recover them.
+    pub recovery_attempted_at: Option<DateTime<Utc>>,
 }

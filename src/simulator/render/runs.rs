@@ -5,6 +5,7 @@ use super::pulls::pull_id;
 use super::words::{date, node_id};
 use crate::simulator::state::{Job, Run, State};
 use crate::simulator::world::{Conclusion, PullState, Status};
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 /// Returns a workflow run at one of its attempts.
@@ -161,7 +162,8 @@ pub(super) fn job_as(state: &State, job: &Job, status: Status) -> Value {
 }
 
 fn steps(job: &Job, status: Status) -> Vec<Value> {
-    let started = date(job.started_at.unwrap_or(job.created_at));
+    let at = job.started_at.unwrap_or(job.created_at);
+    let (started, set_up) = (date(at), date(at + TimeDelta::seconds(job.setup_s.into())));
     match status {
         Status::Queued | Status::Waiting => Vec::new(),
         Status::InProgress => vec![json!({
@@ -170,9 +172,15 @@ fn steps(job: &Job, status: Status) -> Vec<Value> {
         })],
         Status::Completed => (job.steps.iter().zip(1..))
             .map(|(name, number)| {
+                let (started, completed) = if number == 1 {
+                    (&started, Some(set_up.clone()).filter(|_| job.setup_s > 0))
+                } else {
+                    (&set_up, None)
+                };
+                let completed = completed.or_else(|| job.completed_at.map(date));
                 json!({
                     "name": name, "status": "completed", "conclusion": "success", "number": number,
-                    "started_at": started, "completed_at": job.completed_at.map_or_else(|| started.clone(), date),
+                    "started_at": started, "completed_at": completed.as_ref().unwrap_or(started),
                 })
             })
             .collect(),

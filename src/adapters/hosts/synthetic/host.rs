@@ -27,16 +27,19 @@ pub struct SyntheticHost {
     start: u64,
     http: reqwest::Client,
     clock: Arc<dyn Clock>,
-    behaviour: Synthetic,
     state: Mutex<State>,
     changed: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    booted: u64,
+    behaviour: Synthetic,
+    /// Numbers of slots and runners since the behaviour was last set.
+    booted: u32,
     claimed: u32,
     called: u32,
+    /// Number of all slots.
+    named: u64,
     slots: BTreeMap<SlotId, SyntheticSlot>,
 }
 
@@ -52,6 +55,8 @@ struct SyntheticSlot {
 enum Fate {
     Works,
     Fails,
+    /// The slot of a runner ends before the runner connects.
+    Dies,
 }
 
 #[derive(Clone)]
@@ -82,10 +87,20 @@ impl SyntheticHost {
             start: RandomState::new().build_hasher().finish(),
             http,
             clock,
-            behaviour,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                behaviour,
+                ..State::default()
+            }),
             changed: Notify::new(),
         }
+    }
+
+    /// Changes the behaviour. Its numbers count from now on.
+    pub fn behave(&self, behaviour: Synthetic) {
+        let mut state = self.lock();
+        state.behaviour = behaviour;
+        (state.booted, state.claimed, state.called) = (0, 0, 0);
+        self.changed.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -113,18 +128,30 @@ impl SyntheticHost {
     /// Advances the slots whose next step is due.
     async fn advance(&self) -> Result<(), Failure> {
         let now = self.clock.now();
-        let (boot, start) = (length(self.behaviour.boot), length(self.behaviour.start));
+        for (id, running) in self.begin_due_steps(now) {
+            self.poll(&id, running, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Changes the slots whose next step needs no call, and returns the runners to poll.
+    fn begin_due_steps(&self, now: DateTime<Utc>) -> Vec<(SlotId, Running)> {
         let mut to_poll = Vec::new();
-        for (id, slot) in &mut self.lock().slots {
+        let mut state = self.lock();
+        let (boot, start) = (length(state.behaviour.boot), length(state.behaviour.start));
+        for (id, slot) in &mut state.slots {
             match (&slot.state, &slot.running) {
                 (SlotState::Booting, _) if now - slot.since >= boot => {
                     slot.since += boot;
                     slot.state = match slot.fate {
                         Fate::Works => SlotState::Ready,
-                        Fate::Fails => {
+                        Fate::Fails | Fate::Dies => {
                             SlotState::Ended(Ending::BootFailed("synthetic.failing_boots is set".to_owned()))
                         }
                     };
+                }
+                (SlotState::Claimed, Some(_)) if slot.fate == Fate::Dies => {
+                    slot.state = SlotState::Ended(Ending::BootFailed("synthetic.dying_starts is set".to_owned()));
                 }
                 (SlotState::Claimed, Some(running)) if slot.fate == Fate::Works && now - slot.since >= start => {
                     to_poll.push((id.clone(), running.clone()));
@@ -133,10 +160,7 @@ impl SyntheticHost {
                 _ => {}
             }
         }
-        for (id, running) in to_poll {
-            self.poll(&id, running, now).await?;
-        }
-        Ok(())
+        to_poll
     }
 
     async fn poll(&self, id: &SlotId, mut running: Running, now: DateTime<Utc>) -> Result<(), Failure> {
@@ -175,12 +199,8 @@ fn length(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
-fn fate(number: u64, failing: u32) -> Fate {
-    if number < failing.into() {
-        Fate::Fails
-    } else {
-        Fate::Works
-    }
+fn fate(number: u32, failing: u32) -> Fate {
+    if number < failing { Fate::Fails } else { Fate::Works }
 }
 
 #[async_trait]
@@ -188,9 +208,10 @@ impl RunnerHost for SyntheticHost {
     async fn boot(&self) -> Result<SlotId, Failure> {
         let since = self.clock.now();
         let mut state = self.lock();
-        let fate = fate(state.booted, self.behaviour.failing_boots);
+        let fate = fate(state.booted, state.behaviour.failing_boots);
         state.booted += 1;
-        let id = SlotId(format!("synthetic-{:016x}-{}", self.start, state.booted));
+        state.named += 1;
+        let id = SlotId(format!("synthetic-{:016x}-{}", self.start, state.named));
         let slot = SyntheticSlot {
             running: None,
             state: SlotState::Booting,
@@ -206,9 +227,13 @@ impl RunnerHost for SyntheticHost {
         let server = server_of(&config)?;
         let now = self.clock.now();
         let mut state = self.lock();
-        let fate = fate(state.claimed.into(), self.behaviour.failing_starts);
-        let ungated = state.called < self.behaviour.open_gates;
-        let silent = ungated || state.called < self.behaviour.silent_hooks;
+        let behaviour = state.behaviour;
+        let fate = match fate(state.claimed, behaviour.failing_starts) {
+            Fate::Works if state.claimed < behaviour.dying_starts => Fate::Dies,
+            fate => fate,
+        };
+        let ungated = state.called < behaviour.open_gates;
+        let silent = ungated || state.called < behaviour.silent_hooks;
         match state.slots.get_mut(slot) {
             Some(free) if free.state == SlotState::Ready => {
                 *free = SyntheticSlot {

@@ -1,0 +1,493 @@
+//! One rollback, from its record to the last run that starts over on hosted runners.
+//!
+//! | step | event | next step |
+//! |---|---|---|
+//! | begun | GitHub shows the variable as off | verified |
+//! | begun | the write begins | writing |
+//! | writing | GitHub shows the variable as off | verified |
+//! | writing | a person switched routing on after the write | done |
+//! | verified | the alert is raised | reported |
+//! | reported | the stuck runs are listed | draining |
+//! | verified, reported | a person switched routing on | done |
+//! | draining | no stuck run is left | done |
+//!
+//! A run that jitgate has cancelled is re-run in any case, also after a person has switched routing on.
+
+use super::trigger::{Evidence, Trigger};
+use crate::domain::ids::{JobId, RunId};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Maximum number of stuck runs of one rollback. Runs beyond it are handled when their jobs are decided on again.
+pub const MAX_STUCK_RUNS: usize = 100;
+/// Maximum number of jobs that are remembered for one stuck run.
+pub const MAX_STUCK_JOBS: usize = 8;
+/// Time after which a cancellation is requested again.
+const CANCEL_AGAIN_DELAY: TimeDelta = TimeDelta::seconds(60);
+/// Maximum time for the end of a cancelled run. GitHub ends one within minutes.
+const CANCEL_TIMEOUT: TimeDelta = TimeDelta::hours(1);
+/// Time that a run must be absent at GitHub before it counts as deleted.
+const ABSENCE_TIMEOUT: TimeDelta = TimeDelta::seconds(30);
+
+/// A rollback of self-hosted routing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollback {
+    pub trigger: Trigger,
+    pub evidence: Evidence,
+    pub at: DateTime<Utc>,
+    /// The job that completed the trigger, if it is one job.
+    pub job: Option<JobId>,
+    /// The run of this job.
+    pub run: Option<RunId>,
+    pub step: RollbackStep,
+    /// The `updated_at` of the variable before jitgate's write.
+    pub before: Option<DateTime<Utc>>,
+    /// The `updated_at` of the variable since it is off.
+    pub off_since: Option<DateTime<Utc>>,
+    /// Number of failed attempts at the current step.
+    #[serde(default)]
+    pub attempts: u32,
+    /// The earliest time of the next attempt.
+    pub not_before: Option<DateTime<Utc>>,
+    /// True if a person has switched routing on since.
+    #[serde(default)]
+    pub is_overruled: bool,
+    #[serde(default)]
+    pub stuck: Vec<StuckRun>,
+}
+
+/// A step of a rollback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RollbackStep {
+    /// The rollback is recorded, and nothing is sent to GitHub yet.
+    Begun,
+    /// The variable may have been written.
+    Writing,
+    /// GitHub shows the variable as off.
+    Verified,
+    /// The alert is raised.
+    Reported,
+    /// The stuck runs are listed and start over one after the other.
+    Draining,
+    Done,
+}
+
+/// An event of a rollback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RollbackEvent {
+    WriteBegins,
+    ShownOff,
+    SwitchedOn,
+    Reported,
+    Listed,
+    Drained,
+}
+
+impl RollbackStep {
+    /// All steps.
+    pub const ALL: [Self; 6] = [
+        Self::Begun,
+        Self::Writing,
+        Self::Verified,
+        Self::Reported,
+        Self::Draining,
+        Self::Done,
+    ];
+
+    /// Returns the step after an event, or none if the event changes nothing.
+    #[must_use]
+    pub fn after(self, event: RollbackEvent) -> Option<Self> {
+        use RollbackEvent::{Drained, Listed, ShownOff, SwitchedOn, WriteBegins};
+        Some(match (self, event) {
+            (Self::Begun, WriteBegins) => Self::Writing,
+            (Self::Begun | Self::Writing, ShownOff) => Self::Verified,
+            (Self::Writing | Self::Verified | Self::Reported, SwitchedOn) => Self::Done,
+            (Self::Verified, RollbackEvent::Reported) => Self::Reported,
+            (Self::Reported, Listed) => Self::Draining,
+            (Self::Draining, Drained) => Self::Done,
+            _ => return None,
+        })
+    }
+}
+
+impl RollbackEvent {
+    /// All events.
+    pub const ALL: [Self; 6] = [
+        Self::WriteBegins,
+        Self::ShownOff,
+        Self::SwitchedOn,
+        Self::Reported,
+        Self::Listed,
+        Self::Drained,
+    ];
+}
+
+impl Rollback {
+    /// Returns a rollback without any effect yet.
+    #[must_use]
+    pub fn begun(trigger: Trigger, evidence: Evidence, job: Option<JobId>, at: DateTime<Utc>) -> Self {
+        let run = evidence.items.first().and_then(|item| item.run);
+        Self {
+            trigger,
+            evidence,
+            at,
+            job,
+            run: run.filter(|_| job.is_some()),
+            step: RollbackStep::Begun,
+            before: None,
+            off_since: None,
+            attempts: 0,
+            not_before: None,
+            is_overruled: false,
+            stuck: Vec::new(),
+        }
+    }
+
+    /// Applies an event. Returns false if it changes nothing.
+    pub fn advance(&mut self, event: RollbackEvent) -> bool {
+        let Some(step) = self.step.after(event) else {
+            return false;
+        };
+        self.step = step;
+        self.attempts = 0;
+        self.not_before = None;
+        true
+    }
+
+    /// Notes that a person switched routing on. Runs that are not cancelled yet are left alone.
+    pub fn overrule(&mut self, now: DateTime<Utc>) {
+        self.is_overruled = true;
+        self.advance(RollbackEvent::SwitchedOn);
+        for stuck in &mut self.stuck {
+            if stuck.state == StuckState::Found {
+                stuck.advance(StuckEvent::Left, now);
+            }
+        }
+    }
+
+    /// Reports whether routing is off because of this rollback, as far as is known.
+    #[must_use]
+    pub fn is_in_force(&self) -> bool {
+        !self.is_overruled
+    }
+
+    /// Reports whether work is left.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.step != RollbackStep::Done
+    }
+
+    /// Reports whether the next attempt may be made.
+    #[must_use]
+    pub fn is_due(&self, now: DateTime<Utc>) -> bool {
+        self.is_unfinished() && self.not_before.is_none_or(|at| at <= now)
+    }
+
+    /// Reports whether a variable that GitHub shows as on was switched on after jitgate's write. GitHub's own clock
+    /// decides.
+    #[must_use]
+    pub fn is_overruled_by(&self, on_since: Option<DateTime<Utc>>) -> bool {
+        match (self.step, self.off_since.or(self.before), on_since) {
+            (RollbackStep::Begun, ..) | (.., None) => false,
+            (_, None, Some(_)) => true,
+            (_, Some(before), Some(on_since)) => on_since > before,
+        }
+    }
+}
+
+/// A trusted run with a pool job that neither started nor ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StuckRun {
+    pub run: RunId,
+    /// The attempt that is stuck.
+    pub attempt: u32,
+    /// Its waiting jobs.
+    pub jobs: Vec<JobId>,
+    pub state: StuckState,
+    /// The time of this state.
+    pub since: DateTime<Utc>,
+    /// The time since which GitHub does not show the run.
+    #[serde(default)]
+    pub absent_since: Option<DateTime<Utc>>,
+}
+
+/// The state of a stuck run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StuckState {
+    /// A job of the run waits.
+    Found,
+    /// Its cancellation may have been requested.
+    Cancelling,
+    /// The run has ended.
+    Over,
+    /// A newer attempt exists.
+    Rerun,
+    /// The run is left alone: it is no longer stuck, or it is gone.
+    Left,
+}
+
+/// An event of a stuck run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StuckEvent {
+    CancelBegins,
+    Ended,
+    NewAttempt,
+    Left,
+}
+
+impl StuckState {
+    /// All states.
+    pub const ALL: [Self; 5] = [Self::Found, Self::Cancelling, Self::Over, Self::Rerun, Self::Left];
+
+    /// Returns the state after an event, or none if the event changes nothing.
+    #[must_use]
+    pub fn after(self, event: StuckEvent) -> Option<Self> {
+        Some(match (self, event) {
+            (Self::Found | Self::Cancelling, StuckEvent::CancelBegins) => Self::Cancelling,
+            (Self::Found | Self::Cancelling, StuckEvent::Ended) => Self::Over,
+            (Self::Found | Self::Cancelling | Self::Over, StuckEvent::NewAttempt) => Self::Rerun,
+            (Self::Found | Self::Cancelling | Self::Over, StuckEvent::Left) => Self::Left,
+            _ => return None,
+        })
+    }
+
+    /// Reports whether nothing is left to do.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Rerun | Self::Left)
+    }
+}
+
+impl StuckEvent {
+    /// All events.
+    pub const ALL: [Self; 4] = [Self::CancelBegins, Self::Ended, Self::NewAttempt, Self::Left];
+}
+
+/// GitHub's record of a run, as far as a re-run depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunProgress {
+    pub attempt: u32,
+    /// True if all its jobs have ended.
+    pub is_over: bool,
+}
+
+/// The next step of a stuck run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StuckTask {
+    /// Record an event that GitHub's answer shows.
+    Note(StuckEvent),
+    /// Record that the run is absent, and look again.
+    NoteAbsence,
+    /// Request the cancellation, if a job of the run still waits.
+    Cancel,
+    Rerun,
+    /// Look again later.
+    Wait,
+}
+
+impl StuckRun {
+    /// Applies an event. Returns false if it changes nothing.
+    pub fn advance(&mut self, event: StuckEvent, now: DateTime<Utc>) -> bool {
+        let Some(state) = self.state.after(event) else {
+            return false;
+        };
+        self.state = state;
+        self.since = now;
+        true
+    }
+
+    /// Returns the next step, by GitHub's current record of the run. `was_cancelled` is true if jitgate has cancelled
+    /// this attempt before.
+    #[must_use]
+    pub fn next_task(&self, shown: Option<RunProgress>, was_cancelled: bool, now: DateTime<Utc>) -> StuckTask {
+        let Some(shown) = shown else {
+            return match self.absent_since {
+                Some(since) if now - since >= ABSENCE_TIMEOUT => StuckTask::Note(StuckEvent::Left),
+                Some(_) => StuckTask::Wait,
+                None => StuckTask::NoteAbsence,
+            };
+        };
+        if shown.attempt > self.attempt {
+            return StuckTask::Note(StuckEvent::NewAttempt);
+        }
+        match (self.state, shown.is_over) {
+            (StuckState::Rerun | StuckState::Left, _) => StuckTask::Wait,
+            (StuckState::Over, _) => StuckTask::Rerun,
+            (StuckState::Found, true) if !was_cancelled => StuckTask::Note(StuckEvent::Left),
+            (StuckState::Found | StuckState::Cancelling, true) => StuckTask::Note(StuckEvent::Ended),
+            (StuckState::Found, false) => StuckTask::Cancel,
+            (StuckState::Cancelling, false) if now - self.since >= CANCEL_TIMEOUT => StuckTask::Note(StuckEvent::Left),
+            (StuckState::Cancelling, false) if now - self.since >= CANCEL_AGAIN_DELAY => StuckTask::Cancel,
+            (StuckState::Cancelling, false) => StuckTask::Wait,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rollout::EvidenceItem;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
+    }
+
+    #[test]
+    fn the_table_of_steps_is_complete() {
+        use RollbackEvent as E;
+        use RollbackStep as S;
+        let table = [
+            (S::Begun, E::ShownOff, S::Verified),
+            (S::Begun, E::WriteBegins, S::Writing),
+            (S::Writing, E::ShownOff, S::Verified),
+            (S::Writing, E::SwitchedOn, S::Done),
+            (S::Verified, E::Reported, S::Reported),
+            (S::Verified, E::SwitchedOn, S::Done),
+            (S::Reported, E::Listed, S::Draining),
+            (S::Reported, E::SwitchedOn, S::Done),
+            (S::Draining, E::Drained, S::Done),
+        ];
+        for step in S::ALL {
+            for event in E::ALL {
+                let row = table.iter().find(|row| (row.0, row.1) == (step, event));
+                assert_eq!(step.after(event), row.map(|row| row.2), "{step:?} {event:?}");
+                assert!(
+                    step.after(event).is_none_or(|next| next > step),
+                    "a rollback only advances"
+                );
+            }
+            let has_next = E::ALL.iter().any(|event| step.after(*event).is_some());
+            assert_eq!(has_next, step != S::Done, "{step:?}");
+        }
+    }
+
+    #[test]
+    fn the_table_of_stuck_runs_is_complete() {
+        use StuckEvent as E;
+        use StuckState as S;
+        let table = [
+            (S::Found, E::CancelBegins, S::Cancelling),
+            (S::Cancelling, E::CancelBegins, S::Cancelling),
+            (S::Found, E::Ended, S::Over),
+            (S::Cancelling, E::Ended, S::Over),
+            (S::Found, E::NewAttempt, S::Rerun),
+            (S::Cancelling, E::NewAttempt, S::Rerun),
+            (S::Over, E::NewAttempt, S::Rerun),
+            (S::Found, E::Left, S::Left),
+            (S::Cancelling, E::Left, S::Left),
+            (S::Over, E::Left, S::Left),
+        ];
+        for state in S::ALL {
+            for event in E::ALL {
+                let row = table.iter().find(|row| (row.0, row.1) == (state, event));
+                assert_eq!(state.after(event), row.map(|row| row.2), "{state:?} {event:?}");
+            }
+            let is_final = E::ALL.iter().all(|event| state.after(*event).is_none());
+            assert_eq!(is_final, state.is_final(), "{state:?}");
+        }
+    }
+
+    fn stuck(state: StuckState) -> StuckRun {
+        StuckRun {
+            run: RunId(20),
+            attempt: 1,
+            jobs: vec![JobId(101)],
+            state,
+            since: at(0),
+            absent_since: None,
+        }
+    }
+
+    #[test]
+    fn github_shows_the_next_task_of_a_stuck_run() {
+        use StuckState::{Cancelling, Found, Left, Over, Rerun};
+        let shown = |attempt, is_over| Some(RunProgress { attempt, is_over });
+        let note = StuckTask::Note;
+        for (state, shown, was_cancelled, second, task) in [
+            (Found, shown(1, false), false, 0, StuckTask::Cancel),
+            (Found, shown(1, true), false, 0, note(StuckEvent::Left)),
+            (Found, shown(1, true), true, 0, note(StuckEvent::Ended)),
+            (Found, shown(2, false), false, 0, note(StuckEvent::NewAttempt)),
+            (Cancelling, shown(1, false), false, 59, StuckTask::Wait),
+            (Cancelling, shown(1, false), false, 60, StuckTask::Cancel),
+            (Cancelling, shown(1, false), false, 3600, note(StuckEvent::Left)),
+            (Cancelling, shown(1, true), false, 0, note(StuckEvent::Ended)),
+            (Cancelling, shown(2, false), true, 0, note(StuckEvent::NewAttempt)),
+            (Over, shown(1, true), true, 0, StuckTask::Rerun),
+            (Over, shown(2, false), true, 0, note(StuckEvent::NewAttempt)),
+            (Rerun, shown(1, true), true, 0, StuckTask::Wait),
+            (Left, shown(1, true), true, 0, StuckTask::Wait),
+        ] {
+            let next = stuck(state).next_task(shown, was_cancelled, at(second));
+            assert_eq!(next, task, "{state:?} {shown:?} {was_cancelled} {second}");
+        }
+    }
+
+    #[test]
+    fn one_absence_at_github_is_not_the_end_of_a_run() {
+        let mut run = stuck(StuckState::Over);
+        assert_eq!(run.next_task(None, true, at(100)), StuckTask::NoteAbsence);
+        run.absent_since = Some(at(100));
+        assert_eq!(run.next_task(None, true, at(129)), StuckTask::Wait);
+        assert_eq!(run.next_task(None, true, at(130)), StuckTask::Note(StuckEvent::Left));
+    }
+
+    fn rollback(step: RollbackStep) -> Rollback {
+        let item = EvidenceItem {
+            run: Some(RunId(20)),
+            ..EvidenceItem::default()
+        };
+        let evidence = Evidence {
+            summary: "a reason".to_owned(),
+            items: vec![item],
+        };
+        Rollback {
+            step,
+            before: Some(at(50)),
+            stuck: vec![stuck(StuckState::Found), stuck(StuckState::Cancelling)],
+            ..Rollback::begun(Trigger::RouteMismatch, evidence, Some(JobId(101)), at(100))
+        }
+    }
+
+    #[test]
+    fn only_a_change_after_the_write_overrules_a_rollback() {
+        for (step, on_since, is_overruled) in [
+            (RollbackStep::Begun, Some(60), false),
+            (RollbackStep::Writing, Some(50), false),
+            (RollbackStep::Writing, Some(51), true),
+            (RollbackStep::Writing, None, false),
+            (RollbackStep::Done, Some(51), true),
+        ] {
+            let overruled = rollback(step).is_overruled_by(on_since.map(at));
+            assert_eq!(overruled, is_overruled, "{step:?} {on_since:?}");
+        }
+        let mut verified = rollback(RollbackStep::Verified);
+        verified.off_since = Some(at(101));
+        assert!(!verified.is_overruled_by(Some(at(101))), "that is the write itself");
+        assert!(verified.is_overruled_by(Some(at(102))));
+    }
+
+    #[test]
+    fn an_overruled_rollback_still_re_runs_what_it_has_cancelled() {
+        let mut draining = rollback(RollbackStep::Draining);
+        draining.overrule(at(200));
+        assert!(draining.is_unfinished() && !draining.is_in_force());
+        let states: Vec<StuckState> = draining.stuck.iter().map(|stuck| stuck.state).collect();
+        assert_eq!(states, [StuckState::Left, StuckState::Cancelling]);
+        let mut verified = rollback(RollbackStep::Verified);
+        verified.overrule(at(200));
+        assert_eq!(verified.step, RollbackStep::Done);
+    }
+
+    #[test]
+    fn a_failed_attempt_waits_for_its_time() {
+        let mut writing = rollback(RollbackStep::Writing);
+        assert!(writing.is_due(at(100)));
+        writing.not_before = Some(at(101));
+        assert!(!writing.is_due(at(100)) && writing.is_due(at(101)));
+        assert!(writing.advance(RollbackEvent::ShownOff) && writing.is_due(at(100)));
+        assert!(!rollback(RollbackStep::Done).is_due(at(1000)));
+    }
+}
