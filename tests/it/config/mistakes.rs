@@ -288,7 +288,6 @@ fn settings_without_effect_are_warned_of_until_they_are_default() {
             "[rollout]\nexclude_delivery_lag = false",
             "rollout.exclude_delivery_lag",
         ),
-        ("[rollout]\noffline_s = 60", "rollout.offline_s"),
         ("[rollout]\nqueue_wait_p95_s = 60", "rollout.queue_wait_p95_s"),
         ("[rollout]\nqueue_wait_window = 20", "rollout.queue_wait_window"),
         ("[rollout]\nstages = [5, 50]", "rollout.stages"),
