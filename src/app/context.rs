@@ -5,6 +5,7 @@ use super::events::budget::Budget;
 use super::events::github_cache::GitHubCache;
 use super::incidents::Looks;
 use super::pool::memory::Pool;
+use super::recovery::memory::Recovery;
 use super::settings::Settings;
 use crate::ports::{Clock, GitHub, Ledger, Observer, Queue, RunnerHost};
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub struct Context {
     pub looks: Looks,
     /// Tasks of the pool and their results.
     pub pool: Pool,
+    /// The memory of the search for lost deliveries.
+    pub recovery: Recovery,
     /// Wakes the loop of the rollout, after an event of a measured run.
     pub rollout_woken: Notify,
 }

@@ -13,6 +13,7 @@ use crate::adapters::sqlite::OpenError;
 use crate::app::events::worker;
 use crate::app::incidents;
 use crate::app::pool::pass;
+use crate::app::recovery::passes;
 use crate::app::repositories::pins;
 use crate::app::runners::claim::{Claim, Claimed};
 use crate::app::{Context, Ingest};
@@ -323,9 +324,10 @@ async fn work(ctx: Arc<Context>, claim: &Claim, stopped: watch::Receiver<bool>) 
     let pool = pass::run(&ctx, stop(stopped.clone()));
     let repositories = pins::watch(&ctx, stop(stopped.clone()));
     let incidents = incidents::pass::run(&ctx, stop(stopped.clone()));
+    let recovery = passes::run(&ctx, stop(stopped.clone()));
     let telling = ctx.alerts.run(stop(stopped));
     tokio::select! {
-        _ = async { tokio::join!(deliveries, pool, repositories, incidents, telling) } => {}
+        _ = async { tokio::join!(deliveries, pool, repositories, recovery, incidents, telling) } => {}
         () = claim.until_lost() => return Some(Ended::NameTaken),
     }
     if let Err(failure) = claim.release().await {

@@ -1,7 +1,8 @@
 //! Builds the ports and their adapters from a validated configuration.
 
 use super::descriptors;
-use crate::adapters::alerts::{self, Alertmanager, LogSink, Post, Slack, Webhook};
+use super::receivers;
+use crate::adapters::alerts;
 use crate::adapters::github::{self, GitHubAdapter};
 use crate::adapters::memory::MemoryStore;
 use crate::adapters::redis::{self, RedisStore};
@@ -10,17 +11,16 @@ use crate::app::events::budget::Budget;
 use crate::app::events::github_cache::GitHubCache;
 use crate::app::incidents::Looks;
 use crate::app::pool::memory::Pool;
+use crate::app::recovery::memory::Recovery;
 use crate::app::repositories::renamed::Renamed;
-use crate::app::settings::{EscalationPolicy, Repository, Settings};
+use crate::app::settings::{Repository, Settings};
 use crate::app::{Alerts, Context, Ingest};
 use crate::config::{AdminListen, Advance, Config, Credentials, Host, Scope, StoreUrl};
-use crate::domain::incident::Deadlines as IncidentDeadlines;
 use crate::domain::policy::Policy;
 use crate::domain::pool::Bounds as PoolBounds;
 use crate::domain::rollout::{RolloutPolicy, SloPolicy};
 use crate::domain::runner_task::Deadlines;
 use crate::http::{self, AdminState, Bind, Health, Limits, Metrics, Running};
-use crate::ports::alert_sink::AlertSink;
 use crate::ports::github::RunnerScope;
 use crate::ports::queue::Bounds;
 use crate::ports::{Clock, Durability, Failure, GitHub, Ledger, Observer, Queue, RunnerHost};
@@ -149,6 +149,7 @@ pub fn build_context(
         budget: Budget::default(),
         looks: Looks::default(),
         pool: Pool::default(),
+        recovery: Recovery::default(),
         rollout_woken: Notify::new(),
     }))
 }
@@ -163,25 +164,7 @@ pub fn open_alerts(
     store: &Store,
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<Alerts>, WiringError> {
-    let post = Post::new(clock.clone(), &config.proxies)?;
-    let owners = &config.alerts.owners;
-    let mut sinks: Vec<Arc<dyn AlertSink>> = vec![Arc::new(LogSink)];
-    if let Some(url) = &config.alerts.alertmanager_url {
-        sinks.push(Arc::new(Alertmanager::new(post.clone(), url, owners.clone())));
-    }
-    if let Some(url) = &config.alerts.slack_webhook_url {
-        sinks.push(Arc::new(Slack::new(post.clone(), url.clone(), owners.clone())));
-    }
-    if let Some(webhook) = &config.alerts.webhook {
-        sinks.push(Arc::new(Webhook::new(
-            post,
-            &webhook.url,
-            webhook.secret.clone(),
-            owners.clone(),
-        )));
-    }
-    let (ledger, retention) = (store.ledger.clone(), config.store.retention);
-    Ok(Arc::new(Alerts::new(ledger, clock.clone(), observer, retention, sinks)))
+    Ok(receivers::open(config, clock, store.ledger.clone(), observer)?)
 }
 
 /// Creates the client of the configured GitHub.
@@ -255,13 +238,7 @@ fn settings(config: &Config, instance: &str) -> Settings {
         mode: config.rollout.mode,
         rollout: rollout(&config.rollout),
         slo: slo(&config.slo),
-        escalation: EscalationPolicy {
-            deadlines: IncidentDeadlines {
-                acknowledgement: seconds(config.alerts.ack_deadline),
-                restoration: seconds(config.alerts.restore_deadline),
-            },
-            owners: config.alerts.owners.clone(),
-        },
+        escalation: receivers::escalation(&config.alerts),
         api_url: config.github.api_url.clone(),
     }
 }

@@ -9,6 +9,7 @@ mod percentile;
 mod plan;
 mod policy;
 mod rollback;
+mod simulation;
 mod switch;
 mod trigger;
 mod triggers;
@@ -24,6 +25,7 @@ pub use rollback::{
     MAX_STUCK_JOBS, MAX_STUCK_RUNS, Rollback, RollbackEvent, RollbackStep, RunProgress, StuckEvent, StuckRun,
     StuckState, StuckTask,
 };
+pub use simulation::{Recorded, Simulation, Step, Totals, simulate};
 pub use switch::{Intent, Switch};
 pub use trigger::{Cause, Evidence, EvidenceItem, Judgement, Outage, Trigger};
 pub use triggers::{Grounds, Period, decided, judge};

@@ -197,6 +197,7 @@ impl World {
                 repository: "octo/chem".to_owned(),
                 ids: Default::default(),
                 job,
+                synthesized: false,
             },
             truth: Facts {
                 run: Fact::Known(run),
