@@ -1,10 +1,15 @@
 //! The decisions behind an incident, from the records of its jobs.
 
-use crate::app::records::{self, Entry, JobRecord};
+use crate::app::records::{self, Entry, JobRecord, RolloutRecord};
 use crate::domain::alert::AlertKind;
 use crate::domain::decision::Action;
 use crate::domain::incident::{Incident, JobEvidence};
+use crate::domain::rollout::Evidence;
 use crate::ports::{Failure, Ledger};
+use chrono::TimeDelta;
+
+/// Maximum time between a rollback and its alert.
+const REPORT_TIMEOUT: TimeDelta = TimeDelta::seconds(60);
 
 /// Returns the decision that raised the alert for a job, or the newest one if none did.
 pub(super) async fn of_job(ledger: &dyn Ledger, kind: AlertKind, job: u64) -> Result<JobEvidence, Failure> {
@@ -13,6 +18,17 @@ pub(super) async fn of_job(ledger: &dyn Ledger, kind: AlertKind, job: u64) -> Re
     let raised = |entry: &&Entry| entry.decision.actions.contains(&Action::Alert(kind));
     let entry = entries.iter().rev().find(raised).or_else(|| entries.last());
     Ok(entry.map_or_else(|| JobEvidence::unknown(job), |entry| (&entry.decision).into()))
+}
+
+/// Returns the evidence of the rollback that opened the incident, unless the incident has it or was opened otherwise.
+pub(super) async fn of_rollback(ledger: &dyn Ledger, incident: &Incident) -> Result<Option<Evidence>, Failure> {
+    if incident.kind != AlertKind::Rollback || !incident.findings.is_empty() {
+        return Ok(None);
+    }
+    let record: Option<RolloutRecord> = records::load(ledger, &incident.repository).await?;
+    let rollback = record.and_then(|record| record.rollback);
+    let opened = rollback.filter(|rollback| (rollback.at - incident.opened_at).abs() <= REPORT_TIMEOUT);
+    Ok(opened.map(|rollback| rollback.cause.evidence))
 }
 
 /// Returns all decisions on the jobs of an incident that the ledger still has, oldest first; for a job without them the

@@ -121,13 +121,13 @@ async fn gather(ctx: &Context) -> Result<Vec<Incident>, Failure> {
     Ok(incidents)
 }
 
-/// Adds the decisions on jobs that are new in the incident.
+/// Adds the decisions on jobs that are new in the incident, and the evidence of a rollback.
 async fn with_evidence(ctx: &Context, incident: Incident) -> Result<Incident, Failure> {
-    let missing = incident.jobs_without_evidence();
-    if missing.is_empty() {
+    let (missing, ledger) = (incident.jobs_without_evidence(), ctx.ledger.as_ref());
+    let trigger = evidence::of_rollback(ledger, &incident).await?;
+    if missing.is_empty() && trigger.is_none() {
         return Ok(incident);
     }
-    let ledger = ctx.ledger.as_ref();
     let mut evidence = Vec::new();
     for job in missing {
         evidence.push(evidence::of_job(ledger, incident.kind, job).await?);
@@ -135,6 +135,9 @@ async fn with_evidence(ctx: &Context, incident: Incident) -> Result<Incident, Fa
     change(ctx, &incident, |incident| {
         for evidence in &evidence {
             incident.add_evidence(evidence.clone());
+        }
+        if let Some(trigger) = &trigger {
+            incident.add_findings(trigger);
         }
     })
     .await

@@ -2,10 +2,10 @@
 //! shows who switched it off.
 
 use crate::app::context::Context;
-use crate::app::records::{self, RepositoryRecord};
+use crate::app::records::{self, RolloutRecord};
 use crate::app::settings::Repository;
-use crate::domain::alert::ITSELF;
 use crate::domain::incident::Routing;
+use crate::domain::rollout::{Change, Changed};
 use crate::ports::Failure;
 use crate::ports::github::Purpose;
 
@@ -16,11 +16,17 @@ pub(super) async fn look(ctx: &Context, repository: &Repository) -> Result<Routi
     if answer.as_ref().is_some_and(|variable| variable.is_true()) {
         return Ok(Routing::On);
     }
-    let record: Option<RepositoryRecord> = records::load(ctx.ledger.as_ref(), name.as_str()).await?;
-    let rolled_back = record.and_then(|record| record.rolled_back);
+    let record: Option<RolloutRecord> = records::load(ctx.ledger.as_ref(), name.as_str()).await?;
+    let history = record.map_or_else(Vec::new, |record| record.history);
+    let is_switch = |change: &&Change| {
+        !change.would && matches!(change.what, Changed::Enable | Changed::Disable | Changed::Rollback)
+    };
+    let latest = history.iter().rev().find(is_switch);
+    // After a change that switched it on, the person who switched it off is not known yet.
+    let off = latest.filter(|change| change.what != Changed::Enable);
     Ok(Routing::Off {
         since: answer.and_then(|variable| variable.updated_at),
-        by: rolled_back.as_ref().map(|_| ITSELF.to_owned()),
-        why: rolled_back.map(|rolled_back| format!("rollback because of job {}", rolled_back.job)),
+        by: off.and_then(|change| change.by.clone()),
+        why: off.and_then(|change| change.why.clone()),
     })
 }

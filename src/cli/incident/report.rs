@@ -82,9 +82,15 @@ fn write(text: &mut String, incident: &Incident, decisions: &[JobEvidence]) -> s
     });
     table(text, ["Time", "Event", "By"], entries)?;
     writeln!(text, "\n## Evidence\n")?;
-    if decisions.is_empty() {
+    for finding in &incident.findings {
+        writeln!(text, "- {}", cell(finding))?;
+    }
+    if decisions.is_empty() && incident.findings.is_empty() {
         writeln!(text, "The ledger has no job of this incident.")?;
-    } else {
+    } else if !decisions.is_empty() {
+        if !incident.findings.is_empty() {
+            writeln!(text)?;
+        }
         let heading = [
             "Time",
             "Job",

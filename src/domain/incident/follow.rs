@@ -3,7 +3,7 @@
 
 use super::record::{Happened, Incident, TimelineEntry};
 use super::state::{IncidentEvent, IncidentState};
-use crate::domain::alert::{Alert, AlertState, Escalation, ITSELF, PastEpisode};
+use crate::domain::alert::{Alert, AlertKind, AlertState, Escalation, ITSELF, PastEpisode};
 use crate::domain::routing_verdict::RoutingVerdict;
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::collections::BTreeMap;
@@ -48,6 +48,7 @@ impl Incident {
             closed_by: None,
             jobs: Vec::new(),
             evidence: Vec::new(),
+            findings: Vec::new(),
             timeline: Vec::new(),
             told: BTreeMap::new(),
         };
@@ -61,7 +62,7 @@ impl Incident {
     /// Returns true if the incident is an attempt that the design contains.
     #[must_use]
     pub fn is_contained(&self) -> bool {
-        self.verdict == RoutingVerdict::Attempt.as_str()
+        self.kind == AlertKind::UntrustedOnSelfHosted && self.verdict == RoutingVerdict::Attempt.as_str()
     }
 
     /// Applies what the alert shows and the incident does not know yet. If the alert has reopened, the incident ends with
@@ -207,7 +208,7 @@ fn jobs_of_the_episode(alert: &Alert) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::alert::{AlertKey, AlertKind, Overdue};
+    use crate::domain::alert::{AlertKey, Overdue};
     use crate::domain::ids::JobId;
     use chrono::TimeDelta;
 
@@ -314,5 +315,8 @@ mod tests {
         assert_eq!((attempt.state, attempt.safe_at), (IncidentState::Safe, Some(at(0))));
         let misroute = Incident::open(&alert(RoutingVerdict::Misroute));
         assert_eq!((misroute.state, misroute.safe_at), (IncidentState::Open, None));
+        let key = AlertKey::new(AlertKind::Rollback, None).caused_by(RoutingVerdict::Attempt.as_str());
+        let rollback = Incident::open(&Alert::new(&key, Some(JobId(1)), "routing is off", at(0)));
+        assert_eq!(rollback.state, IncidentState::Open, "only what GitHub shows is off");
     }
 }

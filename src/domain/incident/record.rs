@@ -2,7 +2,8 @@
 
 use super::evidence::JobEvidence;
 use super::state::{IncidentEvent, IncidentState};
-use crate::domain::alert::{AlertKind, Escalation, Severity};
+use crate::domain::alert::{AlertKind, Escalation, Severity, inert};
+use crate::domain::rollout::Evidence;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,6 +14,9 @@ use std::collections::BTreeMap;
 const MAX_ENTRIES: usize = 64;
 /// Number of jobs whose evidence is kept: the first ones.
 const MAX_EVIDENCE: usize = 16;
+/// Number of runs or runners of a rollback trigger that are kept: the newest ones.
+const MAX_FINDINGS: usize = 20;
+const MAX_FINDING_CHARS: usize = 300;
 /// Length of an id, in bytes of the digest.
 const ID_BYTES: usize = 8;
 
@@ -53,6 +57,9 @@ pub struct Incident {
     /// The jobs of this episode, the latest ones.
     pub jobs: Vec<u64>,
     pub evidence: Vec<JobEvidence>,
+    /// The evidence of the rollback trigger behind the alert, one line for each run or runner.
+    #[serde(default)]
+    pub findings: Vec<String>,
     /// The events, oldest first.
     pub timeline: Vec<TimelineEntry>,
     /// The newest revision of the alert that each sink was recorded to have accepted.
@@ -157,6 +164,25 @@ impl Incident {
         let is_missing = |job: &&u64| !self.evidence.iter().any(|known| known.job == **job);
         let room = MAX_EVIDENCE.saturating_sub(self.evidence.len());
         self.jobs.iter().filter(is_missing).take(room).copied().collect()
+    }
+
+    /// Adds the evidence of the rollback that the incident reports, once.
+    pub fn add_findings(&mut self, evidence: &Evidence) {
+        if !self.findings.is_empty() {
+            return;
+        }
+        self.findings.push(inert(&evidence.summary, MAX_FINDING_CHARS));
+        for item in evidence.items.iter().take(MAX_FINDINGS) {
+            let part = |name: &str, id: Option<u64>| id.map(|id| format!("{name} {id}"));
+            let about = [
+                part("pull request", item.pull_request),
+                part("run", item.run.map(|run| run.0)),
+                part("job", item.job.map(|job| job.0)),
+                Some(item.detail.clone()).filter(|detail| !detail.is_empty()),
+            ];
+            let line: Vec<String> = about.into_iter().flatten().collect();
+            self.findings.push(inert(&line.join(", "), MAX_FINDING_CHARS));
+        }
     }
 
     /// Adds the evidence about a job, once.
