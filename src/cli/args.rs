@@ -1,7 +1,9 @@
 //! The command line: the global flags and the commands.
 
 use super::global::Global;
-use super::{alert, config, dead_letter, delivery, internal, replay, repository, runner, serve, simulate, verify, why};
+use super::{
+    alert, config, dead_letter, delivery, internal, replay, repository, rollout, runner, serve, simulate, verify, why,
+};
 use clap::{Parser, Subcommand};
 
 /// Just-in-time GitHub Actions runners for trusted pull requests, and for nothing else.
@@ -55,6 +57,8 @@ pub enum Command {
     Replay(replay::Args),
     /// Run a simulated GitHub
     Simulate(simulate::Args),
+    /// Show and change the canary stages of self-hosted routing
+    Rollout(rollout::Args),
     /// Accept a repository under a configured name
     Repository(repository::Args),
     /// Verify that trusted jobs can be served

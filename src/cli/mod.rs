@@ -21,6 +21,7 @@ mod person;
 mod reload;
 mod replay;
 mod repository;
+mod rollout;
 mod runner;
 mod serve;
 mod session;

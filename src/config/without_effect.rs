@@ -4,19 +4,13 @@ use super::problem::{Problem, Setting};
 use std::collections::BTreeMap;
 
 /// Settings without effect: keys, and sections with a dot at the end. A key leaves the list with the code that uses it.
-const WITHOUT_EFFECT: [&str; 14] = [
+const WITHOUT_EFFECT: [&str; 8] = [
     "alerts.ack_deadline_s",
     "alerts.owners.",
     "alerts.restore_deadline_s",
     "github.web_url",
     "qemu.",
-    "rollout.advance",
-    "rollout.boot_failures",
-    "rollout.exclude_delivery_lag",
     "rollout.offline_s",
-    "rollout.queue_wait_p95_s",
-    "rollout.queue_wait_window",
-    "rollout.stages",
     "slo.",
     "telemetry.otlp_endpoint",
 ];

@@ -243,13 +243,15 @@ fn settings(config: &Config, instance: &str) -> Settings {
         known_runners: config.runners.known.clone(),
         retention: config.store.retention,
         mode: config.rollout.mode,
-        rollout: rollout(&config.rollout),
+        rollout: rollout_policy(&config.rollout),
         slo: slo(&config.slo),
         api_url: config.github.api_url.clone(),
     }
 }
 
-fn rollout(configured: &crate::config::Rollout) -> RolloutPolicy {
+/// Returns the settings of the rollout that the worker uses.
+#[must_use]
+pub fn rollout_policy(configured: &crate::config::Rollout) -> RolloutPolicy {
     RolloutPolicy {
         stages: configured.stages.iter().map(|size| size.get()).collect(),
         advances_manually: configured.advance == Advance::Manual,

@@ -8,8 +8,9 @@ use crate::adapters::hosts::synthetic::SyntheticHost;
 use crate::app;
 use crate::app::events::worker;
 use crate::app::jobs::record::load_job;
-use crate::app::pool::pass;
+use crate::app::pool::pass as pool_pass;
 use crate::app::records::{self, RolloutRecord};
+use crate::app::rollout::pass as rollout_pass;
 use crate::config::{self, Config, Credentials, Sources};
 use crate::domain::alert::{Alert, AlertState};
 use crate::domain::decision::Decision;
@@ -176,7 +177,8 @@ impl Stage for Local {
 
     async fn work(&mut self) -> Result<usize> {
         let worked = worker::run_until_idle(&self.ctx, "replay").await?;
-        Ok(worked + pass::run_once(&self.ctx).await?)
+        let pooled = pool_pass::run_once(&self.ctx).await?;
+        Ok(worked + pooled + rollout_pass::run_once(&self.ctx).await)
     }
 
     async fn decision(&self, delivery: &DeliveryId, job: JobId) -> Result<Option<Decision>> {
