@@ -29,6 +29,8 @@ pub struct Settings {
     pub attempts: u32,
     /// Names of other self-hosted runners that are permitted.
     pub known_runners: GlobSet,
+    /// Names of the operator's own runners that should be online.
+    pub base_runners: Vec<String>,
     /// The URL of GitHub's API, for the status.
     pub api_url: String,
     /// The rollout mode.

@@ -28,7 +28,7 @@ pub(super) struct RawRollout {
     queue_wait_window: NonZeroU32,
     /// Excludes GitHub's delivery lag from the queue wait.
     exclude_delivery_lag: bool,
-    /// Time without any runner that triggers a rollback.
+    /// Time without the runners that should be online, after a recovery attempt, that triggers a rollback.
     #[schemars(range(min = 1, max = 604_800))]
     offline_s: u64,
     /// A contained attempt by an outsider also triggers a rollback.

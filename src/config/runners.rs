@@ -48,6 +48,8 @@ pub(super) struct RawRunners {
     attempts: NonZeroU32,
     /// Globs of names of other self-hosted runners that are permitted.
     known: Vec<String>,
+    /// Names of the operator's own runners that should be online.
+    base: Vec<String>,
 }
 
 /// Settings of the pool of runners.
@@ -66,6 +68,7 @@ pub struct Runners {
     pub job_deadline: Duration,
     pub attempts: NonZeroU32,
     pub known: GlobSet,
+    pub base: Vec<String>,
 }
 
 /// The kind of slots: sandboxes on this machine, virtual machines, or simulated ones.
@@ -81,8 +84,11 @@ impl RawRunners {
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Runners, Reported> {
         let name = check.name("runners.name_prefix", &self.name_prefix, "-_.", MAX_PREFIX_CHARS);
         let bounds = self.check_bounds(check);
-        let known = globs(check, "runners.known", &self.known, false);
+        let base = self.check_base(check);
+        let known = [self.known.as_slice(), self.base.as_slice()].concat();
+        let known = globs(check, "runners.known", &known, false);
         name?;
+        base?;
         bounds?;
         Ok(Runners {
             host: self.host,
@@ -97,7 +103,19 @@ impl RawRunners {
             job_deadline: Duration::from_secs(self.job_deadline_s),
             attempts: self.attempts,
             known: known?,
+            base: self.base,
         })
+    }
+
+    fn check_base(&self, check: &mut Check<'_>) -> Result<(), Reported> {
+        let is_no_name = |name: &&String| name.trim().is_empty() || name.contains(['*', '?', '[']);
+        match self.base.iter().find(is_no_name) {
+            Some(name) => {
+                let what = format!("contains {name:?}, which is not the name of a runner");
+                Err(check.problem("runners.base", what, "use complete names, as GitHub lists them"))
+            }
+            None => Ok(()),
+        }
     }
 
     fn check_bounds(&self, check: &mut Check<'_>) -> Result<(), Reported> {

@@ -36,6 +36,8 @@ pub enum Kind {
     Group,
     /// A worker, by the name of its instance.
     Instance,
+    /// The runners that a worker misses, by the name of its instance.
+    Offline,
     /// An alert, by its id.
     Alert,
     /// An alert that is not resolved or has unsent messages, by its id.
@@ -59,6 +61,7 @@ impl Kind {
             Self::Pin => "pin",
             Self::Group => "group",
             Self::Instance => "instance",
+            Self::Offline => "offline",
             Self::Alert => "alert",
             Self::LiveAlert => "live-alert",
         }

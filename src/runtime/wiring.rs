@@ -241,6 +241,7 @@ fn settings(config: &Config, instance: &str) -> Settings {
         },
         attempts: config.runners.attempts.into(),
         known_runners: config.runners.known.clone(),
+        base_runners: config.runners.base.clone(),
         retention: config.store.retention,
         mode: config.rollout.mode,
         rollout: rollout_policy(&config.rollout),

@@ -20,8 +20,11 @@ use crate::domain::ids::{RepositoryName, RunId};
 use crate::domain::labels::LabelsClass;
 use crate::domain::policy::Permission;
 use crate::domain::question::Question;
+use crate::domain::rollout::Switch;
 use crate::domain::trust;
 use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 /// See the module's table.
 pub const RUN: TimeDelta = TimeDelta::minutes(10);
@@ -47,6 +50,8 @@ pub struct GitHubCache {
     pub(super) changes: Recent<ChangesKey, bool>,
     pub(super) variables: Recent<RepositoryName, Option<Variable>>,
     pub(super) permissions: Recent<(RepositoryName, String), Permission>,
+    /// The states of variables that the ledger has.
+    noted: Mutex<HashMap<RepositoryName, Switch>>,
 }
 
 impl GitHubCache {
@@ -82,6 +87,19 @@ impl GitHubCache {
                 false
             }
         }
+    }
+
+    /// Returns true if the ledger has this state of the variable.
+    pub(in crate::app) fn is_noted(&self, repository: &RepositoryName, seen: Switch) -> bool {
+        let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |noted: &Switch| (noted.on, noted.updated_at) == (seen.on, seen.updated_at);
+        noted.get(repository).is_some_and(is_same)
+    }
+
+    /// Remembers that the ledger has this state of the variable.
+    pub(in crate::app) fn note(&self, repository: &RepositoryName, seen: Switch) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.insert(repository.clone(), seen);
     }
 
     /// Discards the cached variable after a change.

@@ -11,7 +11,7 @@ use crate::app::pool::capacity;
 use crate::app::quarantine;
 use crate::app::records::{self, Entry, JobRecord, RepositoryRecord};
 use crate::app::repositories::pins;
-use crate::app::rollout::{rollback, run_labels};
+use crate::app::rollout::{run_labels, switch};
 use crate::app::runners::record::runner_of_event;
 use crate::app::runners::thefts::Waiter;
 use crate::app::settings::Repository;
@@ -96,7 +96,7 @@ pub(in crate::app) async fn process_event(
         decision = decide(ctx, request, repository, event, &facts);
     }
     pins::pin_shown(ctx, repository, &facts).await?;
-    rollback::forget_rollback(ctx, repository, &facts).await?;
+    switch::note_facts(ctx, repository, &facts).await?;
     run_labels::learn(ctx, repository, event, &facts, &decision).await?;
     ctx.observer.observe(&Event::Decided {
         decision: &decision,

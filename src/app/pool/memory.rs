@@ -48,6 +48,10 @@ struct Memory {
     count: u64,
     /// The time of the last sweep.
     swept: Option<Swept>,
+    /// The base runners that the last sweep did not find online.
+    missing_base: Option<Vec<String>>,
+    /// The time of this process's first look at its runners.
+    watched_since: Option<DateTime<Utc>>,
 }
 
 /// The last list of GitHub's runners.
@@ -206,6 +210,33 @@ impl Pool {
     /// Records a failed boot. The next boot follows after a delay that grows.
     pub(super) fn hold_boots(&self, now: DateTime<Utc>) {
         self.lock().put_off(BOOT.to_owned(), now);
+    }
+
+    /// Lets slots boot without the delay after a failed boot.
+    pub(in crate::app) fn boot_at_once(&self) {
+        self.allow_boots();
+        self.wake();
+    }
+
+    /// Lets the next pass list GitHub's runners.
+    pub(in crate::app) fn sweep_at_once(&self) {
+        self.lock().swept = None;
+        self.wake();
+    }
+
+    /// Records the base runners that a complete list of GitHub's runners does not show as online.
+    pub(in crate::app) fn note_missing_base_runners(&self, missing: Vec<String>) {
+        self.lock().missing_base = Some(missing);
+    }
+
+    /// Returns the base runners that are not online, or none before the first complete list.
+    pub(in crate::app) fn missing_base_runners(&self) -> Option<Vec<String>> {
+        self.lock().missing_base.clone()
+    }
+
+    /// Returns the time of this process's first look at its runners.
+    pub(in crate::app) fn watches_since(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        *self.lock().watched_since.get_or_insert(now)
     }
 
     /// Records a successful boot.

@@ -15,12 +15,14 @@
 //! | pin | `owner/name` in lower case | which repository that is, by GitHub's ids | for ever |
 //! | group | repository or `org#group` | untrusted jobs and thefts that hold up minting | `retention_s` |
 //! | instance | its name | which worker goes by it | some seconds after it was heard of last |
+//! | offline | the name of a worker | the runners that this worker misses | until they are back, `retention_s` at most |
 //! | alert | its id | the alert, and the sinks that received it | for ever until it is over, then `retention_s` |
 //! | live-alert | the alert's id | nothing: it exists while the alert is not over or a sink has not received it | for ever |
 
 mod access;
 mod instance;
 mod job;
+mod offline;
 mod pin;
 mod rollout;
 mod run;
@@ -30,6 +32,7 @@ mod waiting;
 pub use access::{Page, Record, all, change, list, load, page, remove, update};
 pub use instance::InstanceRecord;
 pub use job::{Entry, JobRecord, Moment, RETENTION_OF_OUTSIDERS};
+pub use offline::OfflineRecord;
 pub use pin::PinRecord;
 pub use rollout::{MeasuredRecord, RolloutRecord, VerdictsRecord};
 pub use run::{RepositoryRecord, RolledBack, RunRecord};

@@ -3,7 +3,8 @@
 use super::access::Record;
 use crate::domain::ids::{RepositoryName, RunId};
 use crate::domain::rollout::{
-    Canary, CanaryEvent, Cause, Change, Changed, MeasuredRun, Mismatch, Origin, Period, Plan, Refused, Reports, Tally,
+    Canary, CanaryEvent, Cause, Change, Changed, Intent, MeasuredRun, Mismatch, Origin, Period, Plan, Refused, Reports,
+    Rollback, Switch, Tally,
 };
 use crate::ports::ledger::{Keep, Kind};
 use chrono::{DateTime, Utc};
@@ -30,6 +31,12 @@ pub struct RolloutRecord {
     pub stopping: Option<DateTime<Utc>>,
     /// The rollbacks that the mode `observe` has reported.
     pub reports: Reports,
+    /// The last rollback.
+    pub rollback: Option<Rollback>,
+    /// The routing variable as it was last seen.
+    pub variable: Option<Switch>,
+    /// A change of the variable that is announced and not seen yet.
+    pub intent: Option<Intent>,
     /// The history, oldest first.
     pub history: Vec<Change>,
 }

@@ -43,8 +43,9 @@ pub struct RepositoryRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolledBack {
     pub at: DateTime<Utc>,
-    /// The job that caused it.
-    pub job: JobId,
+    /// The job that caused it, if it was one job.
+    #[serde(default)]
+    pub job: Option<JobId>,
 }
 
 impl Record for RepositoryRecord {

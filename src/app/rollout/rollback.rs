@@ -1,77 +1,426 @@
-//! Rollback: switches self-hosted routing off after a job was routed wrongly.
+//! Rollback: switches self-hosted routing off, reports it, and lets stuck runs start over on hosted runners.
+//!
+//! The record of a rollback comes first. [`resume`] then takes its steps in order: each is recorded, and each can be
+//! repeated after a crash or by another worker without a second effect. A worker claims the write of the variable for a
+//! few seconds, so that a slow one does not undo a later change by a person.
 
 use crate::app::context::Context;
 use crate::app::events::refusal::passing;
-use crate::app::records::{self, RepositoryRecord, RolledBack, RunRecord};
+use crate::app::records::{self, RepositoryRecord, RolledBack, RolloutRecord, RunRecord};
+use crate::app::rollout::{rerun, stuck, switch};
 use crate::app::settings::Repository;
-use crate::domain::alert::{AlertKey, AlertKind};
+use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::decision::Decision;
-use crate::domain::facts::Facts;
+use crate::domain::facts::Variable;
+use crate::domain::ids::RunId;
+use crate::domain::policy::Mode;
+use crate::domain::retry::backoff;
+use crate::domain::rollout::{Cause, Evidence, EvidenceItem, Rollback, RollbackEvent, RollbackStep, Switch, Trigger};
+use crate::domain::routing::RoutingVerdict;
 use crate::ports::Failure;
+use crate::ports::github::Purpose;
+use chrono::{DateTime, TimeDelta, Utc};
 
-/// Switches self-hosted routing off, once for a run, so that late events do not undo a later change by an operator. It
-/// is recorded first, so that no queued job is served in between.
+/// The value that switches routing off.
+const OFF: &str = "false";
+/// Time in which only one worker writes the variable. It is longer than the write takes.
+const CLAIM_TIMEOUT: TimeDelta = TimeDelta::seconds(3);
+/// Interval between looks at cancelled runs.
+const DRAIN_INTERVAL: TimeDelta = TimeDelta::seconds(1);
+/// Maximum delay after a failed step. Routing is still on meanwhile.
+const MAX_RETRY_DELAY: TimeDelta = TimeDelta::seconds(15);
+/// Maximum number of steps in one call. A rollback has fewer.
+const MAX_STEPS: usize = 16;
+
+/// The result of [`begin`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::app) enum Begun {
+    /// The rollback is recorded.
+    Now,
+    /// An earlier rollback keeps routing off.
+    Earlier,
+}
+
+/// Switches self-hosted routing off because of a job that was routed wrongly, once for a run, so that late events do not
+/// undo a later change by an operator.
 pub(in crate::app) async fn roll_back(
     ctx: &Context,
     repository: &Repository,
     decision: &Decision,
 ) -> Result<(), Failure> {
-    let (ledger, retention) = (ctx.ledger.as_ref(), ctx.settings.retention);
-    let (name, job, run) = (&repository.name, decision.job.id, decision.job.run_id.to_string());
-    let done: Option<RunRecord> = records::load(ledger, &run).await?;
-    if done.is_some_and(|record| record.rolled_back) {
-        return Ok(());
+    let is_known = rerun::record_of(ctx, decision.job.run_id).await?.rolled_back;
+    let begun = match is_known {
+        true => None,
+        false => Some(begin(ctx, repository, cause_of(decision)).await?),
+    };
+    resume(ctx, repository).await?;
+    let record = record_of(ctx, repository).await?;
+    let is_pending = |rollback: &Rollback| rollback.is_in_force() && rollback.step < RollbackStep::Verified;
+    if record.rollback.as_ref().is_some_and(is_pending) {
+        let what = format!(
+            "GitHub does not show the routing variable of {} as off yet",
+            repository.name
+        );
+        return Err(Failure::Transient(what));
     }
+    if begun == Some(Begun::Earlier) {
+        ctx.alerts.raise(decision.alert(AlertKind::Rollback)).await?;
+    }
+    Ok(())
+}
+
+/// Returns the evidence of a decision that switches routing off.
+fn cause_of(decision: &Decision) -> Cause {
+    let verdict = decision.routing.verdict;
+    let kind = match verdict {
+        RoutingVerdict::NotRouted => AlertKind::TrustedNotRouted,
+        _ => AlertKind::UntrustedOnSelfHosted,
+    };
+    Cause {
+        trigger: Trigger::RouteMismatch,
+        evidence: Evidence {
+            summary: decision.alert(kind).summary,
+            items: vec![EvidenceItem {
+                pull_request: decision.trust.pull_request,
+                run: Some(decision.job.run_id),
+                job: Some(decision.job.id),
+                detail: verdict.as_str().to_owned(),
+            }],
+        },
+        job: Some(decision.job.id),
+        is_misroute: verdict != RoutingVerdict::NotRouted,
+    }
+}
+
+/// Records a rollback with its evidence and the fall-back of the canary. [`resume`] executes it. While an earlier
+/// rollback keeps routing off, only another route mismatch begins a new one.
+///
+/// # Errors
+/// The failure of the ledger.
+pub(in crate::app) async fn begin(ctx: &Context, repository: &Repository, cause: Cause) -> Result<Begun, Failure> {
     let at = ctx.clock.now();
+    let stages = &ctx.settings.rollout.stages;
+    let rollback = Rollback::begun(cause.clone(), at);
+    let (begun, since) = change_record(ctx, repository, |record| {
+        match &record.rollback {
+            Some(earlier) if earlier.is_in_force() && !rollback.may_replace(earlier) => {
+                return (Begun::Earlier, earlier.at);
+            }
+            _ => {}
+        }
+        let mut new = rollback.clone();
+        // Runs that an overruled rollback has cancelled are still re-run.
+        new.stuck = record.rollback.take().map(Rollback::into_cancelled).unwrap_or_default();
+        record.rollback = Some(new);
+        record.rolled_back(&cause, at, stages);
+        (Begun::Now, at)
+    })
+    .await?;
+    if begun == Begun::Now {
+        let why = cause.evidence.summary.as_str();
+        tracing::error!(repository = %repository.name, trigger = cause.trigger.as_str(), why, "switching self-hosted routing of {} off", repository.name);
+    }
+    latch(ctx, repository, since, &cause).await?;
+    if let Some(run) = rollback.run {
+        mark(ctx, run).await?;
+    }
+    Ok(begun)
+}
+
+/// Records that jitgate, not an operator, switches routing off, so that no queued job is served from then on.
+async fn latch(ctx: &Context, repository: &Repository, at: DateTime<Utc>, cause: &Cause) -> Result<(), Failure> {
+    let job = cause.job;
+    let id = repository.name.as_str();
     records::update(
-        ledger,
-        name.as_str(),
-        retention,
+        ctx.ledger.as_ref(),
+        id,
+        ctx.settings.retention,
         |record: &mut Option<RepositoryRecord>| {
             let rolled_back = &mut record.get_or_insert_default().rolled_back;
-            rolled_back.get_or_insert(RolledBack { at, job });
+            match rolled_back {
+                Some(latch) => latch.at = latch.at.max(at),
+                None => *rolled_back = Some(RolledBack { at, job }),
+            }
         },
     )
-    .await?;
-    let set = ctx.github.set_variable(name, &repository.variable, "false").await;
-    set.map_err(passing)?;
-    ctx.github_cache.forget_variable(name);
-    tracing::error!(repository = %name, job = job.0, "switched self-hosted routing of {name} off");
-    ctx.alerts.raise(decision.alert(AlertKind::Rollback)).await?;
-    records::update(ledger, &run, retention, |record: &mut Option<RunRecord>| {
+    .await
+}
+
+/// Records that a run has switched routing off.
+async fn mark(ctx: &Context, run: RunId) -> Result<(), Failure> {
+    let (ledger, retention) = (ctx.ledger.as_ref(), ctx.settings.retention);
+    records::update(ledger, &run.to_string(), retention, |record: &mut Option<RunRecord>| {
         record.get_or_insert_default().rolled_back = true;
     })
     .await
 }
 
-/// After an operator has switched routing on, an earlier rollback is over: a later change to off lets waiting jobs
-/// drain.
-pub(in crate::app) async fn forget_rollback(
+/// Takes the due steps of an unfinished rollback. Returns true if it took one. In the mode `observe` nothing is sent to
+/// GitHub.
+///
+/// # Errors
+/// The failure of the ledger or of GitHub. The step is repeated after a delay.
+pub(in crate::app) async fn resume(ctx: &Context, repository: &Repository) -> Result<bool, Failure> {
+    let mut has_worked = false;
+    if repository.policy.mode != Mode::Enforce {
+        return Ok(false);
+    }
+    for _ in 0..MAX_STEPS {
+        let Some(rollback) = record_of(ctx, repository).await?.rollback else {
+            break;
+        };
+        if !rollback.is_due(ctx.clock.now()) {
+            break;
+        }
+        match take_step(ctx, repository, &rollback).await {
+            Ok(true) => has_worked = true,
+            Ok(false) => break,
+            Err(failure) => {
+                put_off(ctx, repository, &rollback, &failure).await?;
+                return Err(failure);
+            }
+        }
+    }
+    Ok(has_worked)
+}
+
+async fn take_step(ctx: &Context, repository: &Repository, rollback: &Rollback) -> Result<bool, Failure> {
+    match rollback.step {
+        RollbackStep::Begun | RollbackStep::Writing => switch_off(ctx, repository, rollback).await,
+        RollbackStep::Verified => {
+            report(ctx, repository, rollback).await?;
+            change(ctx, repository, rollback, |it| it.advance(RollbackEvent::Reported)).await
+        }
+        RollbackStep::Reported => {
+            let found = match repository.policy.rerun_stuck {
+                true => stuck::find(ctx, repository).await?,
+                false => Vec::new(),
+            };
+            change(ctx, repository, rollback, |it| {
+                it.stuck.extend(found.iter().cloned());
+                it.advance(RollbackEvent::Listed)
+            })
+            .await
+        }
+        RollbackStep::Draining => drain(ctx, repository, rollback).await,
+        RollbackStep::Done => Ok(false),
+    }
+}
+
+/// Writes the variable and reads it back. A person who has switched it on after an earlier write keeps it on.
+async fn switch_off(ctx: &Context, repository: &Repository, rollback: &Rollback) -> Result<bool, Failure> {
+    latch(ctx, repository, rollback.at, &rollback.cause).await?;
+    let shown = read(ctx, repository).await?;
+    if !is_on(shown.as_ref()) {
+        return record_off(ctx, repository, rollback, shown.as_ref()).await;
+    }
+    let updated_at = shown.and_then(|shown| shown.updated_at);
+    if rollback.is_overruled_by(updated_at) {
+        return overrule(ctx, repository, rollback, updated_at).await;
+    }
+    let mut claimed = rollback.clone();
+    if claimed.advance(RollbackEvent::WriteBegins) {
+        claimed.before = updated_at;
+    }
+    claimed.not_before = Some(ctx.clock.now() + CLAIM_TIMEOUT);
+    if !change(ctx, repository, rollback, |it| {
+        it.clone_from(&claimed);
+        true
+    })
+    .await?
+    {
+        return Ok(false);
+    }
+    let set = ctx
+        .github
+        .set_variable(&repository.name, &repository.variable, OFF)
+        .await;
+    ctx.github_cache.forget_variable(&repository.name);
+    if let Err(failure) = set.map_err(passing) {
+        put_off(ctx, repository, &claimed, &failure).await?;
+        return Err(failure);
+    }
+    let shown = read(ctx, repository).await?;
+    let is_overruled = claimed.is_overruled_by(shown.as_ref().and_then(|shown| shown.updated_at));
+    match is_on(shown.as_ref()) {
+        false => record_off(ctx, repository, &claimed, shown.as_ref()).await,
+        true if is_overruled => {
+            let updated_at = shown.and_then(|shown| shown.updated_at);
+            overrule(ctx, repository, &claimed, updated_at).await
+        }
+        true => {
+            let what = format!(
+                "GitHub still shows {} of {} as on",
+                repository.variable, repository.name
+            );
+            let failure = Failure::Transient(what);
+            put_off(ctx, repository, &claimed, &failure).await?;
+            Err(failure)
+        }
+    }
+}
+
+async fn read(ctx: &Context, repository: &Repository) -> Result<Option<Variable>, Failure> {
+    let (name, variable) = (&repository.name, &repository.variable);
+    let shown = ctx.github.variable(name, variable, Purpose::Admit).await;
+    shown.map_err(passing)
+}
+
+fn is_on(variable: Option<&Variable>) -> bool {
+    variable.is_some_and(Variable::is_true)
+}
+
+/// Records that GitHub shows the variable as off.
+async fn record_off(
     ctx: &Context,
     repository: &Repository,
-    facts: &Facts,
-) -> Result<(), Failure> {
-    let switched_on = facts.variable.known().filter(|variable| variable.is_true());
-    let (true, Some(on_since)) = (facts.ledger.rolled_back, switched_on.and_then(|on| on.updated_at)) else {
-        return Ok(());
-    };
-    // An answer from before the rollback shows nothing about the state after it.
-    let is_over = |record: &RepositoryRecord| record.rolled_back.as_ref().is_some_and(|it| it.at < on_since);
-    let (ledger, name) = (ctx.ledger.as_ref(), &repository.name);
-    if !records::load(ledger, name.as_str())
-        .await?
-        .is_some_and(|record| is_over(&record))
-    {
-        return Ok(());
-    }
-    let key = AlertKey::new(AlertKind::Rollback, Some(name));
-    ctx.alerts.over(&key, None).await?;
-    let retention = ctx.settings.retention;
-    records::change(ledger, name.as_str(), retention, |record: &mut RepositoryRecord| {
-        if is_over(record) {
-            record.rolled_back = None;
+    rollback: &Rollback,
+    shown: Option<&Variable>,
+) -> Result<bool, Failure> {
+    let now = ctx.clock.now();
+    let updated_at = shown.and_then(|shown| shown.updated_at);
+    let is_recorded = change_record(ctx, repository, |record| {
+        let Some(current) = record.rollback.as_mut().filter(|current| current.at == rollback.at) else {
+            return false;
+        };
+        if !current.advance(RollbackEvent::ShownOff) {
+            return false;
         }
+        current.off_since = updated_at;
+        record.variable = Some(Switch {
+            on: false,
+            updated_at,
+            seen_at: now,
+        });
+        true
+    })
+    .await?;
+    if is_recorded {
+        ctx.github_cache.forget_variable(&repository.name);
+        tracing::error!(repository = %repository.name, "switched self-hosted routing of {} off", repository.name);
+    }
+    Ok(is_recorded)
+}
+
+/// Records that a person has switched routing on after the write.
+async fn overrule(
+    ctx: &Context,
+    repository: &Repository,
+    rollback: &Rollback,
+    updated_at: Option<DateTime<Utc>>,
+) -> Result<bool, Failure> {
+    let now = ctx.clock.now();
+    let seen = Switch {
+        on: true,
+        updated_at,
+        seen_at: now,
+    };
+    switch::note(ctx, repository, seen).await?;
+    change(ctx, repository, rollback, |it| {
+        it.overrule(now);
+        true
+    })
+    .await?;
+    Ok(true)
+}
+
+/// Raises the alert with the evidence, once.
+async fn report(ctx: &Context, repository: &Repository, rollback: &Rollback) -> Result<(), Failure> {
+    let Cause {
+        trigger, evidence, job, ..
+    } = &rollback.cause;
+    let key = AlertKey::new(AlertKind::Rollback, Some(&repository.name));
+    let is_about_a_job = *trigger == Trigger::RouteMismatch;
+    let job = job.filter(|_| is_about_a_job);
+    let summary = match is_about_a_job {
+        true => format!("self-hosted routing was switched off: {}", evidence.summary),
+        // The time distinguishes it from an earlier alert with the same evidence.
+        false => format!(
+            "self-hosted routing was switched off at {}: {}: {}",
+            rollback.at.format("%Y-%m-%dT%H:%M:%SZ"),
+            trigger.as_str(),
+            evidence.summary
+        ),
+    };
+    let mut alert = Alert::new(&key, job, &summary, rollback.at);
+    let verdict = evidence.items.first().filter(|_| is_about_a_job);
+    alert.verdict = verdict.map_or_else(|| trigger.as_str().to_owned(), |item| item.detail.clone());
+    match job {
+        Some(_) => ctx.alerts.raise(alert).await,
+        None => ctx.alerts.raise_once(alert).await,
+    }
+}
+
+/// Lets the stuck runs start over, and ends the rollback after the last one.
+async fn drain(ctx: &Context, repository: &Repository, rollback: &Rollback) -> Result<bool, Failure> {
+    if rollback.stuck.iter().all(|stuck| stuck.state.is_final()) {
+        return change(ctx, repository, rollback, |it| it.advance(RollbackEvent::Drained)).await;
+    }
+    let has_changed = stuck::advance_all(ctx, repository, rollback).await?;
+    if !has_changed {
+        let next = ctx.clock.now() + DRAIN_INTERVAL;
+        change(ctx, repository, rollback, |it| {
+            it.not_before = Some(next);
+            true
+        })
+        .await?;
+    }
+    Ok(has_changed)
+}
+
+/// Delays the step that failed.
+async fn put_off(
+    ctx: &Context,
+    repository: &Repository,
+    rollback: &Rollback,
+    failure: &Failure,
+) -> Result<(), Failure> {
+    let now = ctx.clock.now();
+    tracing::warn!(repository = %repository.name, %failure, step = ?rollback.step, "a step of the rollback failed and is repeated");
+    change(ctx, repository, rollback, |it| {
+        let mut delay = backoff(it.attempts, 0.0).min(MAX_RETRY_DELAY);
+        if let Failure::RateLimited { until, .. } = failure {
+            delay = delay.max(*until - now).min(TimeDelta::minutes(1));
+        }
+        it.attempts += 1;
+        it.not_before = Some(now + delay);
+        true
     })
     .await?;
     Ok(())
+}
+
+/// Returns the record of the rollout.
+pub(in crate::app) async fn record_of(ctx: &Context, repository: &Repository) -> Result<RolloutRecord, Failure> {
+    let record = records::load(ctx.ledger.as_ref(), repository.name.as_str()).await?;
+    Ok(record.unwrap_or_default())
+}
+
+/// Changes a rollback that is unchanged since it was read. Returns false if another worker was faster.
+async fn change(
+    ctx: &Context,
+    repository: &Repository,
+    read: &Rollback,
+    mut change: impl FnMut(&mut Rollback) -> bool + Send,
+) -> Result<bool, Failure> {
+    change_record(ctx, repository, |record| {
+        let current = record.rollback.as_mut().filter(|current| *current == read);
+        current.is_some_and(&mut change)
+    })
+    .await
+}
+
+async fn change_record<T>(
+    ctx: &Context,
+    repository: &Repository,
+    mut change: impl FnMut(&mut RolloutRecord) -> T + Send,
+) -> Result<T, Failure> {
+    let (ledger, retention) = (ctx.ledger.as_ref(), ctx.settings.retention);
+    records::update(
+        ledger,
+        repository.name.as_str(),
+        retention,
+        |record: &mut Option<RolloutRecord>| change(record.get_or_insert_default()),
+    )
+    .await
 }

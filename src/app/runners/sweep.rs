@@ -30,11 +30,17 @@ pub(in crate::app) async fn sweep(ctx: &Context) -> Result<Swept, Failure> {
     let ours = runners_of(&ctx.settings.name_prefix, &ctx.settings.instance);
     let mut swept = Swept::Nothing;
     let mut failed = None;
+    let mut online = BTreeSet::new();
     for scope in scopes(ctx) {
-        if let Err(failure) = sweep_scope(ctx, &scope, &ours, &mut swept).await {
+        if let Err(failure) = sweep_scope(ctx, &scope, &ours, &mut online, &mut swept).await {
             // A scope that cannot be listed does not prevent the others.
             failed.get_or_insert(failure);
         }
+    }
+    if failed.is_none() {
+        let base = ctx.settings.base_runners.iter();
+        let missing = base.filter(|name| !online.contains(*name)).cloned();
+        ctx.pool.note_missing_base_runners(missing.collect());
     }
     failed.map_or(Ok(swept), Err)
 }
@@ -54,9 +60,21 @@ fn scopes(ctx: &Context) -> Vec<RunnerScope> {
         .collect()
 }
 
-async fn sweep_scope(ctx: &Context, scope: &RunnerScope, ours: &str, swept: &mut Swept) -> Result<(), Failure> {
+async fn sweep_scope(
+    ctx: &Context,
+    scope: &RunnerScope,
+    ours: &str,
+    online: &mut BTreeSet<String>,
+    swept: &mut Swept,
+) -> Result<(), Failure> {
     let mut busy = None;
     let listed = ctx.github.runners(scope).await?;
+    online.extend(
+        listed
+            .iter()
+            .filter(|runner| runner.online)
+            .map(|runner| runner.name.clone()),
+    );
     ungated::report(ctx, scope, &listed, ours).await?;
     for runner in listed {
         if !runner.name.strip_prefix(ours).is_some_and(is_job_and_attempt) {

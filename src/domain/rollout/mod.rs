@@ -4,16 +4,19 @@
 mod canary;
 mod change;
 mod measure;
+pub mod offline;
 mod percentile;
 mod plan;
 mod policy;
 mod rollback;
+mod switch;
 mod trigger;
 mod triggers;
 
 pub use canary::{Canary, CanaryEvent, Phase, Refused, Walked};
 pub use change::{Change, Changed, OURSELVES, Origin};
 pub use measure::{Lifecycle, MeasuredJob, MeasuredRun, Mismatch, Tally, WaitParts, per_pull_request};
+pub use offline::Offline;
 pub use percentile::{P95, percentile, rank};
 pub use plan::{Plan, Report, Reports, Situation, plan};
 pub use policy::{RolloutPolicy, SloPolicy};
@@ -21,5 +24,6 @@ pub use rollback::{
     MAX_STUCK_JOBS, MAX_STUCK_RUNS, Rollback, RollbackEvent, RollbackStep, RunProgress, StuckEvent, StuckRun,
     StuckState, StuckTask,
 };
+pub use switch::{Intent, Switch};
 pub use trigger::{Cause, Evidence, EvidenceItem, Judgement, Outage, Trigger};
 pub use triggers::{Grounds, Period, decided, judge};

@@ -13,7 +13,7 @@
 //!
 //! A run that jitgate has cancelled is re-run in any case, also after a person has switched routing on.
 
-use super::trigger::{Evidence, Trigger};
+use super::trigger::{Cause, Trigger};
 use crate::domain::ids::{JobId, RunId};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,9 @@ use serde::{Deserialize, Serialize};
 pub const MAX_STUCK_RUNS: usize = 100;
 /// Maximum number of jobs that are remembered for one stuck run.
 pub const MAX_STUCK_JOBS: usize = 8;
-/// Time after which a cancellation is requested again.
+/// Time after which a cancellation without a known answer is requested again.
+const CANCEL_RETRY_DELAY: TimeDelta = TimeDelta::seconds(15);
+/// Time after which an accepted cancellation without effect is requested again.
 const CANCEL_AGAIN_DELAY: TimeDelta = TimeDelta::seconds(60);
 /// Maximum time for the end of a cancelled run. GitHub ends one within minutes.
 const CANCEL_TIMEOUT: TimeDelta = TimeDelta::hours(1);
@@ -32,12 +34,9 @@ const ABSENCE_TIMEOUT: TimeDelta = TimeDelta::seconds(30);
 /// A rollback of self-hosted routing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rollback {
-    pub trigger: Trigger,
-    pub evidence: Evidence,
+    pub cause: Cause,
     pub at: DateTime<Utc>,
-    /// The job that completed the trigger, if it is one job.
-    pub job: Option<JobId>,
-    /// The run of this job.
+    /// The run that was routed wrongly, if that is the cause.
     pub run: Option<RunId>,
     pub step: RollbackStep,
     /// The `updated_at` of the variable before jitgate's write.
@@ -126,14 +125,15 @@ impl RollbackEvent {
 impl Rollback {
     /// Returns a rollback without any effect yet.
     #[must_use]
-    pub fn begun(trigger: Trigger, evidence: Evidence, job: Option<JobId>, at: DateTime<Utc>) -> Self {
-        let run = evidence.items.first().and_then(|item| item.run);
+    pub fn begun(cause: Cause, at: DateTime<Utc>) -> Self {
+        let first = cause.evidence.items.first();
+        let run = first
+            .filter(|_| cause.trigger == Trigger::RouteMismatch)
+            .and_then(|item| item.run);
         Self {
-            trigger,
-            evidence,
+            cause,
             at,
-            job,
-            run: run.filter(|_| job.is_some()),
+            run,
             step: RollbackStep::Begun,
             before: None,
             off_since: None,
@@ -170,6 +170,20 @@ impl Rollback {
     #[must_use]
     pub fn is_in_force(&self) -> bool {
         !self.is_overruled
+    }
+
+    /// Reports whether this rollback may take the place of an earlier one that keeps routing off: only another run that
+    /// was routed wrongly is news then.
+    #[must_use]
+    pub fn may_replace(&self, earlier: &Self) -> bool {
+        !earlier.is_unfinished() && self.run.is_some() && self.run != earlier.run
+    }
+
+    /// Returns the stuck runs that are cancelled and not yet re-run.
+    #[must_use]
+    pub fn into_cancelled(self) -> Vec<StuckRun> {
+        let is_cancelled = |stuck: &StuckRun| matches!(stuck.state, StuckState::Cancelling | StuckState::Over);
+        self.stuck.into_iter().filter(is_cancelled).collect()
     }
 
     /// Reports whether work is left.
@@ -302,6 +316,11 @@ impl StuckRun {
     /// this attempt before.
     #[must_use]
     pub fn next_task(&self, shown: Option<RunProgress>, was_cancelled: bool, now: DateTime<Utc>) -> StuckTask {
+        let repeat_after = if was_cancelled {
+            CANCEL_AGAIN_DELAY
+        } else {
+            CANCEL_RETRY_DELAY
+        };
         let Some(shown) = shown else {
             return match self.absent_since {
                 Some(since) if now - since >= ABSENCE_TIMEOUT => StuckTask::Note(StuckEvent::Left),
@@ -319,7 +338,7 @@ impl StuckRun {
             (StuckState::Found | StuckState::Cancelling, true) => StuckTask::Note(StuckEvent::Ended),
             (StuckState::Found, false) => StuckTask::Cancel,
             (StuckState::Cancelling, false) if now - self.since >= CANCEL_TIMEOUT => StuckTask::Note(StuckEvent::Left),
-            (StuckState::Cancelling, false) if now - self.since >= CANCEL_AGAIN_DELAY => StuckTask::Cancel,
+            (StuckState::Cancelling, false) if now - self.since >= repeat_after => StuckTask::Cancel,
             (StuckState::Cancelling, false) => StuckTask::Wait,
         }
     }
@@ -328,7 +347,7 @@ impl StuckRun {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::rollout::EvidenceItem;
+    use crate::domain::rollout::{Evidence, EvidenceItem};
 
     fn at(second: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
@@ -410,8 +429,10 @@ mod tests {
             (Found, shown(1, true), false, 0, note(StuckEvent::Left)),
             (Found, shown(1, true), true, 0, note(StuckEvent::Ended)),
             (Found, shown(2, false), false, 0, note(StuckEvent::NewAttempt)),
-            (Cancelling, shown(1, false), false, 59, StuckTask::Wait),
-            (Cancelling, shown(1, false), false, 60, StuckTask::Cancel),
+            (Cancelling, shown(1, false), false, 14, StuckTask::Wait),
+            (Cancelling, shown(1, false), false, 15, StuckTask::Cancel),
+            (Cancelling, shown(1, false), true, 59, StuckTask::Wait),
+            (Cancelling, shown(1, false), true, 60, StuckTask::Cancel),
             (Cancelling, shown(1, false), false, 3600, note(StuckEvent::Left)),
             (Cancelling, shown(1, true), false, 0, note(StuckEvent::Ended)),
             (Cancelling, shown(2, false), true, 0, note(StuckEvent::NewAttempt)),
@@ -439,16 +460,34 @@ mod tests {
             run: Some(RunId(20)),
             ..EvidenceItem::default()
         };
-        let evidence = Evidence {
-            summary: "a reason".to_owned(),
-            items: vec![item],
+        let cause = Cause {
+            trigger: Trigger::RouteMismatch,
+            evidence: Evidence {
+                summary: "a reason".to_owned(),
+                items: vec![item],
+            },
+            job: Some(JobId(101)),
+            is_misroute: false,
         };
         Rollback {
             step,
             before: Some(at(50)),
             stuck: vec![stuck(StuckState::Found), stuck(StuckState::Cancelling)],
-            ..Rollback::begun(Trigger::RouteMismatch, evidence, Some(JobId(101)), at(100))
+            ..Rollback::begun(cause, at(100))
         }
+    }
+
+    #[test]
+    fn only_another_misrouted_run_is_news_while_routing_is_off() {
+        let done = rollback(RollbackStep::Done);
+        let mut other = rollback(RollbackStep::Begun);
+        assert!(!other.may_replace(&done), "it is the same run");
+        other.run = Some(RunId(30));
+        assert!(other.may_replace(&done));
+        assert!(!other.may_replace(&rollback(RollbackStep::Draining)));
+        other.run = None;
+        assert!(!other.may_replace(&done));
+        assert_eq!(done.into_cancelled(), [stuck(StuckState::Cancelling)]);
     }
 
     #[test]

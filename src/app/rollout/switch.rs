@@ -1,0 +1,166 @@
+//! Notes changes of the routing variable. Decisions see the variable anyway, so a change by a person at GitHub costs no
+//! further question, and only a change costs a write.
+//!
+//! GitHub's clock orders the answers: an answer from before a change shows nothing about the state after it.
+
+use crate::app::context::Context;
+use crate::app::records::{self, RepositoryRecord, RolloutRecord};
+use crate::app::settings::Repository;
+use crate::domain::alert::{AlertKey, AlertKind};
+use crate::domain::facts::{Fact, Facts, Variable};
+use crate::domain::rollout::{CanaryEvent, Intent, Origin, Switch};
+use crate::ports::{Failure, Ledger};
+use chrono::{DateTime, Utc};
+use std::time::Duration;
+
+/// Notes the variable as a decision saw it. After an operator has switched routing on, an earlier rollback is over: a
+/// later change to off lets waiting jobs drain.
+pub(in crate::app) async fn note_facts(ctx: &Context, repository: &Repository, facts: &Facts) -> Result<(), Failure> {
+    let shown = match &facts.variable {
+        Fact::Known(variable) => Some(variable),
+        Fact::Gone => None,
+        Fact::NotAsked | Fact::Failed(_) => return Ok(()),
+    };
+    let asked_at = ctx.github_cache.variable_asked_at(&repository.name);
+    let seen = seen(shown, asked_at.unwrap_or_else(|| ctx.clock.now()));
+    note(ctx, repository, seen).await?;
+    if facts.ledger.rolled_back && seen.on {
+        end_rollback(ctx, repository, seen.updated_at).await?;
+    }
+    Ok(())
+}
+
+/// Returns GitHub's answer as a state of the switch.
+#[must_use]
+pub fn seen(variable: Option<&Variable>, seen_at: DateTime<Utc>) -> Switch {
+    Switch {
+        on: variable.is_some_and(Variable::is_true),
+        updated_at: variable.and_then(|variable| variable.updated_at),
+        seen_at,
+    }
+}
+
+/// Notes a state of the variable. An unchanged one costs nothing.
+pub(in crate::app) async fn note(ctx: &Context, repository: &Repository, seen: Switch) -> Result<(), Failure> {
+    if ctx.github_cache.is_noted(&repository.name, seen) {
+        return Ok(());
+    }
+    let stages = &ctx.settings.rollout.stages;
+    let (ledger, retention) = (ctx.ledger.as_ref(), ctx.settings.retention);
+    note_in(ledger, retention, repository, seen, stages, ctx.clock.now()).await?;
+    ctx.github_cache.note(&repository.name, seen);
+    ctx.rollout_woken.notify_one();
+    Ok(())
+}
+
+/// Notes a state of the variable in a ledger.
+///
+/// # Errors
+/// The failure of the ledger.
+pub async fn note_in(
+    ledger: &dyn Ledger,
+    retention: Duration,
+    repository: &Repository,
+    seen: Switch,
+    stages: &[u32],
+    now: DateTime<Utc>,
+) -> Result<(), Failure> {
+    let id = repository.name.as_str();
+    records::update(ledger, id, retention, |record: &mut Option<RolloutRecord>| {
+        see(record.get_or_insert_default(), seen, stages, now);
+    })
+    .await
+}
+
+/// Announces a change of the variable, so that the history has its person and reason.
+///
+/// # Errors
+/// The failure of the ledger.
+pub async fn announce(
+    ledger: &dyn Ledger,
+    retention: Duration,
+    repository: &Repository,
+    on: bool,
+    origin: &Origin,
+) -> Result<(), Failure> {
+    let id = repository.name.as_str();
+    records::update(ledger, id, retention, |record: &mut Option<RolloutRecord>| {
+        record.get_or_insert_default().intent = Some(Intent {
+            on,
+            origin: origin.clone(),
+        });
+    })
+    .await
+}
+
+/// Applies a state of the variable to the record.
+fn see(record: &mut RolloutRecord, seen: Switch, stages: &[u32], now: DateTime<Utc>) {
+    let known = record.variable;
+    if known.is_some_and(|known| !seen.is_newer_than(&known)) {
+        return;
+    }
+    record.variable = Some(seen);
+    if seen.on {
+        switched_on(record, known, seen, stages, now);
+    } else if known.is_some_and(|known| known.on) {
+        let origin = origin(record, seen, now);
+        record.switched_off(origin, stages);
+    }
+}
+
+fn switched_on(record: &mut RolloutRecord, known: Option<Switch>, seen: Switch, stages: &[u32], now: DateTime<Utc>) {
+    let has_flipped = known.is_none_or(|known| !known.on);
+    let mut overrules = false;
+    if let Some(rollback) = record.rollback.as_mut().filter(|rollback| rollback.is_in_force()) {
+        if !rollback.is_overruled_by(seen.updated_at) {
+            // The rollback is not written yet.
+            return;
+        }
+        rollback.overrule(now);
+        overrules = true;
+    }
+    let on_since = seen.updated_at.unwrap_or(now);
+    let is_recorded = record.enabled_at.is_some_and(|enabled_at| enabled_at >= on_since);
+    if known.is_none() && record.intent.is_none() && !overrules {
+        // Routing was on before jitgate first saw it, so this is no change.
+        record.enabled_at = Some(on_since);
+        record.canary.apply(CanaryEvent::SwitchOn, stages);
+    } else if (has_flipped || overrules) && !is_recorded {
+        let origin = origin(record, seen, now);
+        record.switched_on(on_since, origin, stages);
+    }
+}
+
+/// Returns the author of a change: the person who announced it, or an unknown person.
+fn origin(record: &mut RolloutRecord, seen: Switch, now: DateTime<Utc>) -> Origin {
+    match record.intent.take() {
+        Some(intent) if intent.explains(seen.on, now) => intent.origin,
+        _ => Origin::unknown(seen.updated_at.unwrap_or(now)),
+    }
+}
+
+/// Ends the alert and the latch of a rollback that a person has overruled.
+async fn end_rollback(ctx: &Context, repository: &Repository, on_since: Option<DateTime<Utc>>) -> Result<(), Failure> {
+    let (ledger, name, retention) = (ctx.ledger.as_ref(), &repository.name, ctx.settings.retention);
+    let rollout: Option<RolloutRecord> = records::load(ledger, name.as_str()).await?;
+    let rollback = rollout.and_then(|rollout| rollout.rollback);
+    let is_over = |record: &RepositoryRecord| match (&record.rolled_back, &rollback) {
+        (None, _) => false,
+        (Some(latch), Some(rollback)) => !rollback.is_in_force() && latch.at <= rollback.at,
+        // An earlier version has recorded the rollback.
+        (Some(latch), None) => on_since.is_some_and(|on_since| latch.at < on_since),
+    };
+    let record: Option<RepositoryRecord> = records::load(ledger, name.as_str()).await?;
+    if !record.is_some_and(|record| is_over(&record)) {
+        return Ok(());
+    }
+    let key = AlertKey::new(AlertKind::Rollback, Some(name));
+    ctx.alerts.over(&key, None).await?;
+    records::change(ledger, name.as_str(), retention, |record: &mut RepositoryRecord| {
+        if is_over(record) {
+            record.rolled_back = None;
+        }
+    })
+    .await?;
+    Ok(())
+}
