@@ -4,6 +4,7 @@ use super::alerts::Alerts;
 use super::events::budget::Budget;
 use super::events::github_cache::GitHubCache;
 use super::pool::memory::Pool;
+use super::rollout::tally::Tallies;
 use super::settings::Settings;
 use crate::ports::{Clock, GitHub, Ledger, Observer, Queue, RunnerHost};
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub struct Context {
     pub budget: Budget,
     /// Tasks of the pool and their results.
     pub pool: Pool,
+    /// Routing verdicts that are not written yet.
+    pub tallies: Tallies,
     /// Wakes the loop of the rollout, after an event of a measured run.
     pub rollout_woken: Notify,
 }

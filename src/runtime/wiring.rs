@@ -10,6 +10,7 @@ use crate::app::events::budget::Budget;
 use crate::app::events::github_cache::GitHubCache;
 use crate::app::pool::memory::Pool;
 use crate::app::repositories::renamed::Renamed;
+use crate::app::rollout::tally::Tallies;
 use crate::app::settings::{Repository, Settings};
 use crate::app::{Alerts, Context, Ingest};
 use crate::config::{AdminListen, Advance, Config, Credentials, Host, Scope, StoreUrl};
@@ -146,6 +147,7 @@ pub fn build_context(
         github_cache: GitHubCache::default(),
         budget: Budget::default(),
         pool: Pool::default(),
+        tallies: Tallies::default(),
         rollout_woken: Notify::new(),
     }))
 }

@@ -27,14 +27,16 @@ mod pin;
 mod rollout;
 mod run;
 mod runner;
+mod timing;
 mod waiting;
 
-pub use access::{Page, Record, all, change, list, load, page, remove, update};
+pub use access::{Page, Record, all, change, list, load, page, remove, update, with_prefix};
 pub use instance::InstanceRecord;
 pub use job::{Entry, JobRecord, Moment, RETENTION_OF_OUTSIDERS};
 pub use offline::OfflineRecord;
 pub use pin::PinRecord;
-pub use rollout::{MeasuredRecord, RolloutRecord, VerdictsRecord};
+pub use rollout::{CountChange, MeasuredRecord, RolloutRecord, VerdictsRecord};
 pub use run::{RepositoryRecord, RolledBack, RunRecord};
 pub use runner::{Entered, PastRunner, RunnerRecord};
+pub use timing::{Counted, JobTiming};
 pub use waiting::{Holder, WaitingRecord};

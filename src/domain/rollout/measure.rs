@@ -1,6 +1,7 @@
 //! Measurements of a trusted run: the queue wait and its parts, the setup latency, the life cycle of its runners, and
 //! the routing verdicts of its jobs.
 
+use super::lifecycle::Lifecycle;
 use crate::domain::ids::{JobId, RunId};
 use crate::domain::routing_verdict::RoutingVerdict;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -133,61 +134,10 @@ impl MeasuredJob {
     pub fn is_final(&self) -> bool {
         match self.lifecycle {
             Lifecycle::Waiting | Lifecycle::Running => false,
-            Lifecycle::BootFailed | Lifecycle::RegistrationFailed | Lifecycle::Denied => self.ended_at.is_some(),
-            _ => true,
-        }
-    }
-}
-
-impl Lifecycle {
-    /// Returns false for an outcome that says nothing about runners.
-    #[must_use]
-    pub fn counts(self) -> bool {
-        !matches!(self, Self::Cancelled | Self::Denied | Self::Elsewhere)
-    }
-
-    /// Returns true if a runner failed.
-    #[must_use]
-    pub fn is_failure(self) -> bool {
-        matches!(
-            self,
-            Self::BootFailed | Self::RegistrationFailed | Self::Lost | Self::TearDownFailed
-        )
-    }
-
-    /// Returns true if the job could not start because no runner booted or registered.
-    #[must_use]
-    pub fn failed_before_start(self) -> bool {
-        matches!(self, Self::BootFailed | Self::RegistrationFailed)
-    }
-
-    /// Returns the name used in records and texts.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Running => "running",
-            Self::Success => "success",
-            Self::BootFailed => "boot_failed",
-            Self::RegistrationFailed => "registration_failed",
-            Self::Lost => "lost",
-            Self::TearDownFailed => "tear_down_failed",
-            Self::Cancelled => "cancelled",
-            Self::Denied => "denied",
-            Self::Elsewhere => "elsewhere",
-        }
-    }
-
-    /// The outcome of a run is that of its worst job: failures before those that are not over, success last.
-    fn severity(self) -> u8 {
-        match self {
-            Self::BootFailed => 6,
-            Self::RegistrationFailed => 5,
-            Self::Lost => 4,
-            Self::TearDownFailed => 3,
-            Self::Waiting => 2,
-            Self::Running => 1,
-            Self::Success | Self::Cancelled | Self::Denied | Self::Elsewhere => 0,
+            Lifecycle::BootFailed | Lifecycle::RegistrationFailed | Lifecycle::Lost | Lifecycle::Denied => {
+                self.ended_at.is_some()
+            }
+            Lifecycle::Success | Lifecycle::TearDownFailed | Lifecycle::Cancelled | Lifecycle::Elsewhere => true,
         }
     }
 }
@@ -226,33 +176,6 @@ pub struct WaitParts {
     pub boot_ms: Option<u64>,
     /// From the connection to the start of the job.
     pub pickup_ms: Option<u64>,
-}
-
-/// The life cycle of the runners of a job, by its final outcome. A failed runner whose successor ran the job is no
-/// failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Lifecycle {
-    /// The job waits for its runner.
-    Waiting,
-    /// The job runs, or its runner is not removed yet.
-    Running,
-    /// The job ran, and its runner was removed.
-    Success,
-    /// No runner could be booted for the job.
-    BootFailed,
-    /// No runner was registered, or none was given the job.
-    RegistrationFailed,
-    /// The runner was lost while the job ran.
-    Lost,
-    /// The runner was not removed in time.
-    TearDownFailed,
-    /// The job was cancelled or superseded before it started. It does not count.
-    Cancelled,
-    /// The job was denied. It does not count.
-    Denied,
-    /// The job ran on other runners: it was not routed. It does not count.
-    Elsewhere,
 }
 
 /// Counts of judged jobs by routing verdict.
