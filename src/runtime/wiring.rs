@@ -247,7 +247,7 @@ fn settings(config: &Config, instance: &str) -> Settings {
         retention: config.store.retention,
         mode: config.rollout.mode,
         rollout: rollout_policy(&config.rollout),
-        slo: slo(&config.slo),
+        slo: slo_policy(&config.slo),
         api_url: config.github.api_url.clone(),
     }
 }
@@ -266,7 +266,9 @@ pub fn rollout_policy(configured: &crate::config::Rollout) -> RolloutPolicy {
     }
 }
 
-fn slo(configured: &crate::config::Slo) -> SloPolicy {
+/// Returns the configured service level objectives.
+#[must_use]
+pub fn slo_policy(configured: &crate::config::Slo) -> SloPolicy {
     SloPolicy {
         window: count(configured.window),
         lifecycle_success: configured.lifecycle_success,

@@ -5,7 +5,7 @@
 
 use crate::app::context::Context;
 use crate::app::records::{self, RolloutRecord, VerdictsRecord};
-use crate::app::rollout::{refresh, rollback, slo, stop};
+use crate::app::rollout::{offline, refresh, rollback, slo, stop};
 use crate::app::settings::Repository;
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::rollout::{
@@ -43,6 +43,9 @@ pub async fn run(ctx: &Context, stop: impl Future<Output = ()>) {
 /// Runs one pass over all repositories. Returns the number of steps that did something. A failure of one repository does
 /// not prevent the others.
 pub async fn run_once(ctx: &Context) -> usize {
+    if let Err(failure) = offline::observe(ctx).await {
+        tracing::warn!(%failure, "failed to observe the runners that should be online");
+    }
     let passes = ctx.settings.repositories.iter().map(|repository| async move {
         let mut done = finish(ctx, repository).await;
         match go_on(ctx, repository).await {
@@ -108,7 +111,7 @@ async fn gather(ctx: &Context, repository: &Repository) -> Result<Gathered, Fail
     Ok(Gathered {
         runs,
         mismatches: verdicts.unwrap_or_default().mismatches,
-        outage: None,
+        outage: offline::outage(ctx).await?,
         now: ctx.clock.now(),
     })
 }

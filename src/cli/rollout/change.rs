@@ -114,9 +114,10 @@ impl Change<'_> {
             self.session.config()?.store.retention,
         );
         let id = self.repository.name.as_str();
+        let (origin, stages) = (&self.origin, &self.policy.stages);
         let outcome = records::update(ledger, id, retention, |stored: &mut Option<RolloutRecord>| {
             let mut record = stored.clone().unwrap_or_default();
-            let outcome = step.apply(&mut record, self.origin.clone(), &self.policy.stages);
+            let outcome = step.apply(&mut record, origin.clone(), stages);
             if outcome.is_ok() {
                 *stored = Some(record);
             }

@@ -5,5 +5,5 @@ mod change;
 mod command;
 mod status;
 
-pub use args::Args;
+pub(super) use args::Args;
 pub(super) use command::run;

@@ -18,10 +18,45 @@ pub struct MeasuredRun {
     /// The creation time of the run's first attempt, by GitHub's clock.
     pub created_at: DateTime<Utc>,
     /// The jobs in the class Pool, and those that were not routed.
+    #[serde(with = "job_list")]
     pub jobs: BTreeMap<JobId, MeasuredJob>,
     /// The routing verdicts of all other jobs that were judged before this run was first seen.
     #[serde(default)]
     pub tally_before: Tally,
+}
+
+/// The stored form of the jobs is a list. A map with numbers as keys cannot be read back from a flattened record.
+mod job_list {
+    use super::{BTreeMap, JobId, MeasuredJob};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize)]
+    struct Stored<'a> {
+        id: JobId,
+        #[serde(flatten)]
+        job: &'a MeasuredJob,
+    }
+
+    #[derive(Deserialize)]
+    struct Read {
+        id: JobId,
+        #[serde(flatten)]
+        job: MeasuredJob,
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        jobs: &BTreeMap<JobId, MeasuredJob>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(jobs.iter().map(|(id, job)| Stored { id: *id, job }))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<JobId, MeasuredJob>, D::Error> {
+        let jobs = Vec::<Read>::deserialize(deserializer)?;
+        Ok(jobs.into_iter().map(|read| (read.id, read.job)).collect())
+    }
 }
 
 /// A job of a measured run. Durations are in milliseconds.
@@ -30,7 +65,9 @@ pub struct MeasuredJob {
     /// The last routing verdict.
     pub verdict: RoutingVerdict,
     /// GitHub's times. `started_at` is set only after the job has started on a runner.
+    #[serde(default)]
     pub created_at: Option<DateTime<Utc>>,
+    #[serde(default)]
     pub started_at: Option<DateTime<Utc>>,
     #[serde(default)]
     pub ended_at: Option<DateTime<Utc>>,
@@ -38,6 +75,7 @@ pub struct MeasuredJob {
     #[serde(default)]
     pub parts: WaitParts,
     /// The time from the start of the job to its first own step.
+    #[serde(default)]
     pub setup_ms: Option<u64>,
     pub lifecycle: Lifecycle,
 }
