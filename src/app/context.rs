@@ -4,6 +4,7 @@ use super::alerts::Alerts;
 use super::events::budget::Budget;
 use super::events::github_cache::GitHubCache;
 use super::pool::memory::Pool;
+use super::recovery::memory::Recovery;
 use super::rollout::tally::Tallies;
 use super::settings::Settings;
 use crate::ports::{Clock, GitHub, Ledger, Observer, Queue, RunnerHost};
@@ -36,6 +37,8 @@ pub struct Context {
     pub pool: Pool,
     /// Routing verdicts that are not written yet.
     pub tallies: Tallies,
+    /// The memory of the search for lost deliveries.
+    pub recovery: Recovery,
     /// Wakes the loop of the rollout, after an event of a measured run.
     pub rollout_woken: Notify,
 }

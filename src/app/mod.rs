@@ -11,6 +11,7 @@ pub mod measure;
 pub mod pool;
 pub mod quarantine;
 pub mod records;
+pub mod recovery;
 pub mod repositories;
 pub mod rollout;
 pub mod runners;

@@ -91,6 +91,11 @@ fn heading(entry: &HistoryEntry) -> String {
     if entry.is_of_the_gate() {
         return format!("{at}  asked at the job gate");
     }
+    let action = if decision.synthesized {
+        format!("{action} (synthesized)")
+    } else {
+        action.to_owned()
+    };
     let standing = entry.queue.as_ref().map_or_else(|| "forgotten".to_owned(), standing);
     format!("{at}  {action}  delivery {}: {standing}", decision.delivery)
 }
@@ -147,8 +152,12 @@ pub(super) fn decision_lines(decision: &Decision, pending: &[Action]) -> Vec<Str
         word(&decision.routing.state)
     );
     let admission = &decision.admission;
+    let mut decided = time(decision.decided_at);
+    if decision.synthesized {
+        decided.push_str(", from polling GitHub: its delivery did not arrive");
+    }
     let mut lines = vec![
-        fact("decided", time(decision.decided_at)),
+        fact("decided", decided),
         fact("labels", decision.labels_class.as_str()),
         fact("trust", because(&verdict, &trust.reasons)),
         fact("routing", routing),

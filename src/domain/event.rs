@@ -16,6 +16,14 @@ pub struct JobEvent {
     #[serde(default)]
     pub ids: RepositoryIds,
     pub job: Job,
+    /// True if jitgate synthesized the event because GitHub's delivery did not arrive.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub synthesized: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// The `action` of a `workflow_job` delivery. Unknown actions are ignored before a [`JobEvent`] is created.

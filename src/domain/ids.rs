@@ -122,6 +122,9 @@ impl From<RepositoryName> for String {
     }
 }
 
+/// The beginning of the ids of synthesized events.
+const SYNTHESIZED: &str = "poll-";
+
 /// The `X-GitHub-Delivery` header. GitHub sends a UUID, and a redelivery keeps it. The signature does not cover it, so
 /// it identifies a delivery but proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -134,6 +137,19 @@ impl DeliveryId {
     pub fn parse(text: &str) -> Option<Self> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
         ((1..=128).contains(&text.len()) && text.bytes().all(allowed)).then(|| Self(text.to_owned()))
+    }
+
+    /// Returns the id of an event that jitgate synthesizes, from GitHub's word for the action. Repetitions have the same
+    /// id.
+    #[must_use]
+    pub fn synthesized(job: JobId, attempt: u32, action: &str) -> Self {
+        Self(format!("{SYNTHESIZED}{job}-{attempt}-{action}"))
+    }
+
+    /// Returns true if jitgate synthesized the event. GitHub's ids are UUIDs.
+    #[must_use]
+    pub fn is_synthesized(&self) -> bool {
+        self.0.starts_with(SYNTHESIZED)
     }
 
     /// Returns the text of the header.

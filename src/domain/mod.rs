@@ -19,6 +19,7 @@ pub mod policy;
 pub mod pool;
 pub mod question;
 pub mod reason;
+pub mod recovery;
 pub mod retry;
 pub mod rollout;
 pub mod routing;

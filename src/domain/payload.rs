@@ -40,6 +40,7 @@ pub fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
     let runner_name = job.runner_name.unwrap_or_default();
     Ok(Parsed::Job(Box::new(JobEvent {
         action,
+        synthesized: raw.jitgate.is_some_and(|mark| mark.synthesized),
         ids: RepositoryIds {
             id: raw.repository.id.map(RepositoryId),
             owner_id: raw.repository.owner.and_then(|owner| owner.id).map(AccountId),
@@ -182,6 +183,13 @@ struct Raw<'a> {
     repository: RawRepository<'a>,
     #[serde(borrow)]
     workflow_job: RawJob<'a>,
+    /// jitgate's own mark.
+    jitgate: Option<RawMark>,
+}
+
+#[derive(Deserialize)]
+struct RawMark {
+    synthesized: bool,
 }
 
 #[derive(Deserialize)]

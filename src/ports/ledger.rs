@@ -34,6 +34,10 @@ pub enum Kind {
     Pin,
     /// A runner group under quarantine.
     Group,
+    /// The state of the passes that look for lost deliveries, by their kind.
+    Recovery,
+    /// The requests for a redelivery, by GUID.
+    Redelivery,
     /// A worker, by the name of its instance.
     Instance,
     /// The runners that a worker misses, by the name of its instance.
@@ -60,6 +64,8 @@ impl Kind {
             Self::Verdicts => "verdicts",
             Self::Pin => "pin",
             Self::Group => "group",
+            Self::Recovery => "recovery",
+            Self::Redelivery => "redelivery",
             Self::Instance => "instance",
             Self::Offline => "offline",
             Self::Alert => "alert",

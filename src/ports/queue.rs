@@ -180,6 +180,14 @@ pub struct Delivery {
     pub due_at: Option<DateTime<Utc>>,
     /// The cause of the last retry or of the dead letter.
     pub cause: Option<String>,
+    /// True if jitgate synthesized the event because GitHub's delivery did not arrive.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub synthesized: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A filter for deliveries. An empty field matches every delivery.

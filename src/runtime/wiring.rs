@@ -9,6 +9,7 @@ use crate::adapters::sqlite::{OpenError, OpenMode, SqliteStore};
 use crate::app::events::budget::Budget;
 use crate::app::events::github_cache::GitHubCache;
 use crate::app::pool::memory::Pool;
+use crate::app::recovery::memory::Recovery;
 use crate::app::repositories::renamed::Renamed;
 use crate::app::rollout::tally::Tallies;
 use crate::app::settings::{Repository, Settings};
@@ -148,6 +149,7 @@ pub fn build_context(
         budget: Budget::default(),
         pool: Pool::default(),
         tallies: Tallies::default(),
+        recovery: Recovery::default(),
         rollout_woken: Notify::new(),
     }))
 }

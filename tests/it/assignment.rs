@@ -132,6 +132,7 @@ fn with(gate: &Context, ledger: Arc<dyn Ledger>, observer: Arc<dyn Observer>) ->
         tallies: Default::default(),
         rollout_woken: Default::default(),
         pool: Default::default(),
+        recovery: Default::default(),
     }
 }
 

@@ -1,8 +1,7 @@
 //! The deliveries in their order of arrival, each with its state.
 //!
 //! One time says when an unfinished delivery may be claimed. A claim only moves it to the end of the lease, so an
-//! expired lease needs no clean-up. The position and the number of attempts identify a lease; the pair never occurs
-//! twice.
+//! expired lease needs no clean-up. The position and the number of attempts identify a lease; the pair is unique.
 
 use crate::domain::event::Action;
 use crate::domain::ids::{DeliveryId, JobId};
@@ -83,6 +82,7 @@ impl Entry {
         let state = self.stage.state(now);
         let subject = self.subject.as_ref();
         Delivery {
+            synthesized: self.id.is_synthesized(),
             id: self.id.clone(),
             event: self.event.clone(),
             action: subject.and_then(|subject| subject.action),

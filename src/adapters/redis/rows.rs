@@ -28,8 +28,10 @@ pub(super) type DeliveryRow = (
 pub(super) fn delivery(row: DeliveryRow) -> Result<(i64, Delivery), Failure> {
     let (id, event, action, repository, job, received, state, attempts, until, cause, placed) = row;
     let state = DeliveryState::parse(&state).ok_or_else(|| unknown("state", &state))?;
+    let id = guid(&id)?;
     let delivery = Delivery {
-        id: guid(&id)?,
+        synthesized: id.is_synthesized(),
+        id,
         event,
         action: action.as_deref().and_then(Action::parse),
         repository: repository.filter(|name| !name.is_empty()),

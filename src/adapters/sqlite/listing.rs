@@ -129,8 +129,10 @@ fn delivery(row: &Row<'_>, now: i64) -> rusqlite::Result<Delivery> {
         _ => DeliveryState::Dead,
     };
     let action: Option<String> = row.get("action")?;
+    let id = delivery_id(row)?;
     Ok(Delivery {
-        id: delivery_id(row)?,
+        synthesized: id.is_synthesized(),
+        id,
         event: row.get("event")?,
         action: action.as_deref().and_then(Action::parse),
         repository: row.get("repository")?,

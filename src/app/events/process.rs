@@ -104,6 +104,7 @@ pub(in crate::app) async fn process_event(
         took: began.elapsed(),
     });
     log(&decision);
+    ctx.recovery.note(&decision, ctx.clock.now());
     ctx.alerts.settle_trust(record.as_ref(), &decision).await?;
     let pending: Vec<Action> = decision
         .actions

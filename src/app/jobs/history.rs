@@ -145,7 +145,11 @@ fn came_in(delivery: &Delivery) -> Moment {
 }
 
 fn delivered(at: DateTime<Utc>, action: &str, delivery: &DeliveryId) -> Moment {
-    let what = format!("GitHub says {action}: delivery {delivery}");
+    let what = if delivery.is_synthesized() {
+        format!("GitHub shows the job as {action}, and no delivery arrived: synthesized as {delivery}")
+    } else {
+        format!("GitHub says {action}: delivery {delivery}")
+    };
     Moment { at, what }
 }
 

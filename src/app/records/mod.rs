@@ -14,6 +14,8 @@
 //! | verdicts | `owner/name` | counts of routing verdicts, and the mismatches | for ever |
 //! | pin | `owner/name` in lower case | which repository that is, by GitHub's ids | for ever |
 //! | group | repository or `org#group` | untrusted jobs and thefts that hold up minting | `retention_s` |
+//! | recovery | `log` or `poll` | which worker looks for lost deliveries, and up to when all are settled | for ever |
+//! | redelivery | GUID | the requests to GitHub to send a delivery again | 4 days, the newest 10,000 at most |
 //! | instance | its name | which worker goes by it | some seconds after it was heard of last |
 //! | offline | the name of a worker | the runners that this worker misses | until they are back, `retention_s` at most |
 //! | alert | its id | the alert, and the sinks that received it | for ever until it is over, then `retention_s` |
@@ -24,6 +26,7 @@ mod instance;
 mod job;
 mod offline;
 mod pin;
+mod recovery;
 mod rollout;
 mod run;
 mod runner;
@@ -35,6 +38,7 @@ pub use instance::InstanceRecord;
 pub use job::{Entry, JobRecord, Moment, RETENTION_OF_OUTSIDERS};
 pub use offline::OfflineRecord;
 pub use pin::PinRecord;
+pub use recovery::{RecoveryRecord, RedeliveryRecord};
 pub use rollout::{CountChange, MeasuredRecord, RolloutRecord, VerdictsRecord};
 pub use run::{RepositoryRecord, RolledBack, RunRecord};
 pub use runner::{Entered, PastRunner, RunnerRecord};

@@ -164,6 +164,7 @@ async fn admit(
         repository: repository.name.to_string(),
         ids: RepositoryIds::default(),
         job: job.clone(),
+        synthesized: false,
     };
     let knocked = |entered: &&Entered| entered.state == RunnerState::Gated;
     let request = Request {

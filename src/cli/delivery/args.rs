@@ -1,8 +1,8 @@
 //! The command line of `delivery`.
 
-use super::filter::FilterArgs;
+use super::filter::{FilterArgs, Since};
 use super::show::guid;
-use super::{export, list, replay, show};
+use super::{export, list, recover, replay, show};
 use crate::cli::exit::Outcome;
 use crate::cli::session::Session;
 use crate::domain::ids::DeliveryId;
@@ -16,7 +16,8 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   jitgate delivery list
   jitgate delivery show 72d3162e-cc78-11e3-81ab-4c9367dc0958
-  jitgate delivery export 72d3162e-cc78-11e3-81ab-4c9367dc0958 --out moved-head.json")]
+  jitgate delivery export 72d3162e-cc78-11e3-81ab-4c9367dc0958 --out moved-head.json
+  jitgate delivery recover --since 2h --dry-run")]
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
@@ -66,6 +67,23 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Find deliveries that never arrived: request them again, and queue missing events of jobs that GitHub shows
+    #[command(after_help = "Examples:
+  jitgate delivery recover
+  jitgate delivery recover --since 2h --dry-run
+  jitgate delivery recover --json
+
+A running `jitgate serve` does the same at its start and every few minutes. GitHub keeps deliveries for three days. The
+delivery log requires the credentials of a GitHub App; with a token only runs are polled.")]
+    Recover {
+        /// Earliest delivery to look for: a date such as 2026-11-23T12:00:00Z, or a duration before now such as 90s, 30m, 2h or
+        /// 3d. By default the end of the latest complete pass
+        #[arg(long, value_name = "TIME", value_parser = Since::parse)]
+        since: Option<Since>,
+        /// Only show the deliveries and events that are missing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 fn state(word: &str) -> Result<DeliveryState, String> {
@@ -79,5 +97,6 @@ pub(in crate::cli) async fn run(args: Args, session: &Session) -> Outcome {
         Command::Show { guid } => show::run(session, &guid).await,
         Command::Replay { guid } => replay::run(session, &guid).await,
         Command::Export { guid, out } => export::run(session, &guid, out.as_deref()).await,
+        Command::Recover { since, dry_run } => recover::run(session, since, dry_run).await,
     }
 }

@@ -62,7 +62,7 @@ impl Since {
             .ok_or_else(|| "expected a time such as 2026-11-23T12:00:00Z, or a duration such as 2h".to_owned())
     }
 
-    fn before(self, now: DateTime<Utc>) -> DateTime<Utc> {
+    pub(super) fn before(self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self {
             Self::At(at) => at,
             Self::Ago(span) => now.checked_sub_signed(span).unwrap_or(DateTime::<Utc>::MIN_UTC),

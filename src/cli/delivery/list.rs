@@ -20,6 +20,15 @@ pub(in crate::cli) async fn run(session: &Session, states: Vec<DeliveryState>, f
         .print(session, &json, listed.len(), |out| table(out, &listed))
 }
 
+/// Returns the kind of the event, and whether jitgate synthesized it.
+fn event(delivery: &Delivery) -> String {
+    if delivery.synthesized {
+        format!("{} (synthesized)", delivery.event)
+    } else {
+        delivery.event.clone()
+    }
+}
+
 /// Prints one line per delivery.
 pub(super) fn table(out: &mut dyn Write, deliveries: &[Delivery]) -> io::Result<()> {
     let heading = [
@@ -37,7 +46,7 @@ pub(super) fn table(out: &mut dyn Write, deliveries: &[Delivery]) -> io::Result<
         [
             time(delivery.received_at),
             delivery.id.to_string(),
-            delivery.event.clone(),
+            event(delivery),
             or_dash(delivery.action.map(Action::as_str)),
             delivery.state.as_str().to_owned(),
             delivery.attempts.to_string(),

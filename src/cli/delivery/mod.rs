@@ -4,6 +4,7 @@ mod args;
 mod export;
 mod filter;
 mod list;
+mod recover;
 mod replay;
 mod show;
 mod world;

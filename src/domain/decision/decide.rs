@@ -233,5 +233,6 @@ fn record(
         would,
         warnings,
         author,
+        synthesized: event.synthesized,
     }
 }

@@ -35,6 +35,14 @@ pub struct Decision {
     pub warnings: Vec<String>,
     /// The author of the pull request, if known.
     pub author: Option<String>,
+    /// True if jitgate synthesized the event because GitHub's delivery did not arrive.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub synthesized: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Decision {

@@ -257,7 +257,7 @@ prop_compose! {
         received_at in instant(),
         forged in mostly(false, &[true]),
     ) -> World {
-        let event = JobEvent { action, repository: "octo/chem".to_owned(), ids: Default::default(), job };
+        let event = JobEvent { action, repository: "octo/chem".to_owned(), ids: Default::default(), job, synthesized: false };
         let mut truth = truth;
         if truth.run.known().is_some_and(|run| run.head_branch.is_none() || run.head_repository.is_none()) {
             // They cannot be looked up.

@@ -8,5 +8,5 @@ mod limits;
     clippy::disallowed_types,
     reason = "one RSA key for all tests: making one takes long"
 )]
-mod scripted;
+pub(crate) mod scripted;
 mod wire;

@@ -24,6 +24,7 @@ pub(super) async fn a_delivery_is_taken_worked_on_and_done(engine: &dyn Engine) 
         attempts: 0,
         due_at: waiting.due_at,
         cause: None,
+        synthesized: false,
     };
     assert_eq!(waiting, queued);
 

@@ -198,6 +198,7 @@ impl World {
                 repository: "octo/chem".to_owned(),
                 ids: Default::default(),
                 job,
+                synthesized: false,
             },
             truth: Facts {
                 run: Fact::Known(run),

@@ -1,0 +1,153 @@
+//! The loops of recovery, and one pass of everything.
+
+use super::log::{LogOptions, LogReport};
+use super::poll::PollReport;
+use super::{log, poll, stuck};
+use crate::app::context::Context;
+use crate::app::records::{self, RecoveryRecord};
+use crate::domain::recovery::pace::{log_interval, poll_interval};
+use crate::ports::Failure;
+use crate::ports::ledger::Kind;
+use chrono::{DateTime, TimeDelta, Utc};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+/// Interval between two checks for jobs without a decision.
+const CHECK_INTERVAL: Duration = Duration::from_secs(15);
+/// The shortest and the longest delay after a pass that GitHub interrupted.
+const MIN_DELAY: TimeDelta = TimeDelta::seconds(2);
+const MAX_DELAY: TimeDelta = TimeDelta::minutes(5);
+
+/// The result of one pass of everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// None if the credentials are not those of an App.
+    pub log: Option<LogReport>,
+    pub poll: PollReport,
+}
+
+/// Catches up at the start and then repeats the passes in intervals, until `stop` resolves. A pass can be interrupted
+/// anywhere.
+pub async fn run(ctx: &Context, stop: impl Future<Output = ()>) {
+    let passes = async { tokio::join!(read_log(ctx), poll_runs(ctx), check(ctx)) };
+    tokio::select! {
+        () = stop => {}
+        _ = passes => {}
+    }
+}
+
+/// Makes one pass of everything.
+///
+/// # Errors
+/// The first failure of GitHub or of the store. It does not prevent the other parts.
+pub async fn run_once(ctx: &Context) -> Result<Recovered, Failure> {
+    let log = if ctx.github.has_delivery_log() {
+        log::pass(ctx, LogOptions::default(), &|_| {}).await.map(Some)
+    } else {
+        Ok(None)
+    };
+    let poll = poll::pass(ctx, false, &|_| {}).await;
+    let stuck = stuck::check(ctx).await;
+    let recovered = Recovered { log: log?, poll: poll? };
+    stuck.map(|()| recovered)
+}
+
+async fn read_log(ctx: &Context) {
+    if !ctx.github.has_delivery_log() {
+        tracing::info!("a token has no delivery log: lost deliveries are found only by polling runs");
+        return;
+    }
+    loop {
+        let interval = log_interval(ctx.github.quota_left_percent(), jitter(ctx));
+        let outcome = match claim(ctx, RecoveryRecord::LOG, interval).await {
+            Ok(true) => log::pass(ctx, LogOptions::default(), &|_| {}).await.map(drop),
+            Ok(false) => Ok(()),
+            Err(failure) => Err(failure),
+        };
+        rest(ctx, "reading the delivery log", outcome, interval).await;
+    }
+}
+
+async fn poll_runs(ctx: &Context) {
+    loop {
+        let interval = poll_interval(is_fast(ctx).await, ctx.github.quota_left_percent(), jitter(ctx));
+        let outcome = match claim(ctx, RecoveryRecord::POLL, interval).await {
+            Ok(true) => poll::pass(ctx, false, &|_| {}).await.map(drop),
+            Ok(false) => Ok(()),
+            Err(failure) => Err(failure),
+        };
+        tokio::select! {
+            () = rest(ctx, "polling runs", outcome, interval) => {}
+            () = ctx.recovery.woken.notified() => {
+                let soon = poll_interval(true, ctx.github.quota_left_percent(), jitter(ctx));
+                tokio::time::sleep(soon.to_std().unwrap_or_default()).await;
+            }
+        }
+    }
+}
+
+async fn check(ctx: &Context) {
+    loop {
+        if let Err(failure) = stuck::check(ctx).await {
+            tracing::debug!(%failure, "failed to check for jobs without a decision");
+        }
+        tokio::time::sleep(CHECK_INTERVAL).await;
+    }
+}
+
+/// Returns true if a trusted pull request is known to be open, or an admitted job waits.
+async fn is_fast(ctx: &Context) -> bool {
+    let waits = async || {
+        ctx.ledger
+            .list(Kind::Want, None, 1)
+            .await
+            .is_ok_and(|waiting| !waiting.is_empty())
+    };
+    ctx.recovery.has_open_pull(ctx.clock.now()) || waits().await
+}
+
+/// Claims the passes of one kind, so that several workers on one store use the quota once. Another worker takes over
+/// when the claim ends.
+async fn claim(ctx: &Context, kind: &str, interval: TimeDelta) -> Result<bool, Failure> {
+    let (ledger, retention, own) = (ctx.ledger.as_ref(), ctx.settings.retention, &ctx.settings.instance);
+    let now = ctx.clock.now();
+    records::update(ledger, kind, retention, |record: &mut Option<RecoveryRecord>| {
+        let record = record.get_or_insert_default();
+        let is_free = record.claimed_until.is_none_or(|until| until <= now) || record.claimed_by.as_ref() == Some(own);
+        if is_free {
+            record.claimed_by = Some(own.clone());
+            record.claimed_until = Some(now + interval * 2);
+        }
+        is_free
+    })
+    .await
+}
+
+async fn rest(ctx: &Context, what: &str, outcome: Result<(), Failure>, interval: TimeDelta) {
+    let delay = match outcome {
+        Ok(()) => interval,
+        Err(failure) => {
+            match failure {
+                Failure::Permanent(_) => tracing::warn!(%failure, "{what} failed"),
+                _ => tracing::debug!(%failure, "{what} was interrupted"),
+            }
+            delay_after(&failure, interval, ctx.clock.now())
+        }
+    };
+    tokio::time::sleep(delay.to_std().unwrap_or_default()).await;
+}
+
+/// Returns the delay after a failure: until the end of a limit, or the usual interval.
+fn delay_after(failure: &Failure, interval: TimeDelta, now: DateTime<Utc>) -> TimeDelta {
+    match failure {
+        Failure::RateLimited { until, .. } => (*until - now).clamp(MIN_DELAY, MAX_DELAY),
+        Failure::Transient(_) | Failure::Permanent(_) => interval.min(MAX_DELAY),
+    }
+}
+
+/// Returns a number in 0..1 that differs between instances and moments.
+fn jitter(ctx: &Context) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    (&ctx.settings.instance, ctx.clock.now().timestamp_millis()).hash(&mut hasher);
+    f64::from(u16::try_from(hasher.finish() % 1000).unwrap_or_default()) / 1000.0
+}
