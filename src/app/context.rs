@@ -6,6 +6,7 @@ use super::events::github_cache::GitHubCache;
 use super::incidents::Looks;
 use super::pool::memory::Pool;
 use super::recovery::memory::Recovery;
+use super::rollout::tally::Tallies;
 use super::settings::Settings;
 use crate::ports::{Clock, GitHub, Ledger, Observer, Queue, RunnerHost};
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub struct Context {
     pub looks: Looks,
     /// Tasks of the pool and their results.
     pub pool: Pool,
+    /// Routing verdicts that are not written yet.
+    pub tallies: Tallies,
     /// The memory of the search for lost deliveries.
     pub recovery: Recovery,
     /// Wakes the loop of the rollout, after an event of a measured run.

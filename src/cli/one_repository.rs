@@ -1,7 +1,10 @@
 //! The repository of a command: `--repo OWNER/NAME`, or `--owner OWNER --repo NAME`.
 
 use super::exit::{Exit, Failure};
+use crate::app::settings::Repository;
+use crate::config::Config;
 use crate::domain::ids::RepositoryName;
+use crate::runtime;
 use anyhow::anyhow;
 
 /// The flags that select a repository.
@@ -16,6 +19,31 @@ pub struct OneRepository {
 }
 
 impl OneRepository {
+    /// Returns the selected repository of the configuration. Without flags it is the only configured one.
+    pub(super) fn configured(&self, config: &Config) -> Result<Repository, Failure> {
+        let named = self.name()?;
+        let mut repositories = runtime::repositories(config);
+        repositories.retain(|repository| {
+            let is_named = |named: &RepositoryName| repository.name.matches(named.as_str());
+            named.as_ref().is_none_or(is_named)
+        });
+        match (repositories.len(), repositories.pop(), named) {
+            (1, Some(only), _) => Ok(only),
+            (0, _, Some(named)) => {
+                let remedy = format!("add a [[repositories]] table with full_name = \"{named}\"");
+                Err(Failure::new(Exit::Configuration, anyhow!("{named} is not configured")).remedy(remedy))
+            }
+            (0, ..) => Err(
+                Failure::new(Exit::Configuration, anyhow!("no repository is configured"))
+                    .remedy("add a [[repositories]] table with full_name = \"OWNER/NAME\""),
+            ),
+            _ => Err(
+                Failure::new(Exit::Usage, anyhow!("more than one repository is configured"))
+                    .remedy("select one with --repo OWNER/NAME"),
+            ),
+        }
+    }
+
     /// Returns the selected repository, if any.
     pub(super) fn name(&self) -> Result<Option<RepositoryName>, Failure> {
         let Some(repo) = &self.repo else { return Ok(None) };

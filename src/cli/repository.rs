@@ -6,7 +6,6 @@ use super::output;
 use super::session::Session;
 use crate::app::repositories::pins;
 use crate::app::settings::Repository;
-use crate::config::Config;
 use crate::domain::alert::inert;
 use crate::domain::ids::RepositoryName;
 use crate::domain::pin::{RepositoryIds, Shown};
@@ -68,14 +67,13 @@ pub struct Accept {
 /// Runs `repository`.
 pub(super) async fn run(args: Args, session: &Session) -> Outcome {
     let Command::Accept(args) = args.command;
-    let named = args.which.name()?;
     let why = inert(args.why.trim(), MAX_WHY);
     if why.is_empty() {
         let error = anyhow!("--why is empty, but the reason is stored as evidence");
         return Err(Failure::new(Exit::Usage, error).remedy("give the reason why the repository is the right one"));
     }
     let by = inert(&args.by.clone().unwrap_or_else(runtime::login_name), MAX_NAME);
-    let repository = meant(session.config()?, named.as_ref())?;
+    let repository = args.which.configured(session.config()?)?;
     session.store()?;
     let shown = ask(session.github()?.as_ref(), &repository.name).await?;
     let configured = repository.configured_ids;
@@ -89,27 +87,6 @@ pub(super) async fn run(args: Args, session: &Session) -> Outcome {
             .remedy("if GitHub is right, change id and owner_id of that [[repositories]] table"));
     }
     pin(session, &repository, &shown, (&by, &why)).await
-}
-
-/// Returns the selected configured repository.
-fn meant(config: &Config, named: Option<&RepositoryName>) -> Result<Repository, Failure> {
-    let mut repositories = runtime::repositories(config);
-    repositories.retain(|repository| named.is_none_or(|named| repository.name.matches(named.as_str())));
-    match (repositories.len(), repositories.pop(), named) {
-        (1, Some(only), _) => Ok(only),
-        (0, _, Some(named)) => {
-            let remedy = format!("add a [[repositories]] table with full_name = \"{named}\"");
-            Err(Failure::new(Exit::Configuration, anyhow!("{named} is not configured")).remedy(remedy))
-        }
-        (0, ..) => Err(
-            Failure::new(Exit::Configuration, anyhow!("no repository is configured"))
-                .remedy("add a [[repositories]] table with full_name = \"OWNER/NAME\""),
-        ),
-        _ => Err(
-            Failure::new(Exit::Usage, anyhow!("more than one repository is configured"))
-                .remedy("select one with --repo OWNER/NAME"),
-        ),
-    }
 }
 
 async fn ask(github: &dyn GitHub, name: &RepositoryName) -> Result<Shown, Failure> {

@@ -87,6 +87,9 @@ pub struct Job {
     pub created_at: Option<DateTime<Utc>>,
     /// The start time. GitHub sets it although the job is still queued.
     pub started_at: Option<DateTime<Utc>>,
+    /// The end of the job.
+    #[serde(default)]
+    pub completed_at: Option<DateTime<Utc>>,
     /// The runner that took the job; `None` for the id null or 0.
     pub runner: Option<JobRunner>,
     /// The steps so far, as the runner reported them. A hostile runner can report anything, so they are no evidence.
@@ -242,6 +245,7 @@ mod tests {
             conclusion: None,
             created_at: at(100),
             started_at: at(130),
+            completed_at: None,
             runner: Some(JobRunner {
                 id: RunnerId(3),
                 name: "runner".to_owned(),

@@ -62,6 +62,7 @@ pub fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
             conclusion: job.conclusion.map(Text::into_owned),
             created_at: instant(job.created_at.as_deref()),
             started_at: instant(job.started_at.as_deref()),
+            completed_at: instant(job.completed_at.as_deref()),
             runner: job.runner_id.filter(|id| *id != 0).map(|id| JobRunner {
                 id: RunnerId(id),
                 name: runner_name.into_owned(),
@@ -223,6 +224,8 @@ struct RawJob<'a> {
     created_at: Option<Text<'a>>,
     #[serde(borrow)]
     started_at: Option<Text<'a>>,
+    #[serde(borrow)]
+    completed_at: Option<Text<'a>>,
     runner_id: Option<u64>,
     #[serde(borrow)]
     runner_name: Option<Text<'a>>,

@@ -13,6 +13,7 @@ use crate::app::incidents::Looks;
 use crate::app::pool::memory::Pool;
 use crate::app::recovery::memory::Recovery;
 use crate::app::repositories::renamed::Renamed;
+use crate::app::rollout::tally::Tallies;
 use crate::app::settings::{Repository, Settings};
 use crate::app::{Alerts, Context, Ingest};
 use crate::config::{AdminListen, Advance, Config, Credentials, Host, Scope, StoreUrl};
@@ -149,6 +150,7 @@ pub fn build_context(
         budget: Budget::default(),
         looks: Looks::default(),
         pool: Pool::default(),
+        tallies: Tallies::default(),
         recovery: Recovery::default(),
         rollout_woken: Notify::new(),
     }))
@@ -236,14 +238,16 @@ fn settings(config: &Config, instance: &str) -> Settings {
         base_runners: config.runners.base.clone(),
         retention: config.store.retention,
         mode: config.rollout.mode,
-        rollout: rollout(&config.rollout),
-        slo: slo(&config.slo),
+        rollout: rollout_policy(&config.rollout),
+        slo: slo_policy(&config.slo),
         escalation: receivers::escalation(&config.alerts),
         api_url: config.github.api_url.clone(),
     }
 }
 
-fn rollout(configured: &crate::config::Rollout) -> RolloutPolicy {
+/// Returns the settings of the rollout that the worker uses.
+#[must_use]
+pub fn rollout_policy(configured: &crate::config::Rollout) -> RolloutPolicy {
     RolloutPolicy {
         stages: configured.stages.iter().map(|size| size.get()).collect(),
         advances_manually: configured.advance == Advance::Manual,
@@ -255,7 +259,9 @@ fn rollout(configured: &crate::config::Rollout) -> RolloutPolicy {
     }
 }
 
-fn slo(configured: &crate::config::Slo) -> SloPolicy {
+/// Returns the configured service level objectives.
+#[must_use]
+pub fn slo_policy(configured: &crate::config::Slo) -> SloPolicy {
     SloPolicy {
         window: count(configured.window),
         lifecycle_success: configured.lifecycle_success,

@@ -130,6 +130,7 @@ fn with(gate: &Context, ledger: Arc<dyn Ledger>, observer: Arc<dyn Observer>) ->
         github_cache: Default::default(),
         budget: Default::default(),
         looks: Default::default(),
+        tallies: Default::default(),
         rollout_woken: Default::default(),
         pool: Default::default(),
         recovery: Default::default(),

@@ -246,6 +246,7 @@ pub(super) struct Job {
     conclusion: Option<String>,
     created_at: Option<String>,
     started_at: Option<String>,
+    completed_at: Option<String>,
     runner_id: Option<u64>,
     runner_name: Option<String>,
     steps: Option<Vec<Step>>,
@@ -284,6 +285,7 @@ impl From<Job> for event::Job {
             conclusion: job.conclusion,
             created_at: instant(job.created_at.as_deref()),
             started_at: instant(job.started_at.as_deref()),
+            completed_at: instant(job.completed_at.as_deref()),
             runner: job
                 .runner_id
                 .filter(|id| *id != 0)

@@ -11,7 +11,8 @@ use crate::app::pool::capacity;
 use crate::app::quarantine;
 use crate::app::records::{self, Entry, JobRecord, RepositoryRecord};
 use crate::app::repositories::pins;
-use crate::app::rollout::{run_labels, switch};
+use crate::app::rollout::measure::Measured;
+use crate::app::rollout::{measure, run_labels, switch};
 use crate::app::runners::record::runner_of_event;
 use crate::app::runners::thefts::Waiter;
 use crate::app::settings::Repository;
@@ -119,7 +120,8 @@ pub(in crate::app) async fn process_event(
         facts,
         pending: pending.clone(),
     };
-    store_decision(ctx, repository, event, entry).await?;
+    let measured = store_decision(ctx, repository, event, entry).await?;
+    measure::note(ctx, repository, &decision, &measured).await?;
     hold_or_release(ctx, repository, event, &decision, may_quarantine).await?;
     follow_up(ctx, repository, event, &decision, &pending).await?;
     if decision.leaves_a_job_waiting() {
@@ -177,10 +179,15 @@ async fn ledger_facts(
     })
 }
 
-async fn store_decision(ctx: &Context, repository: &Repository, event: &JobEvent, entry: Entry) -> Result<(), Failure> {
+async fn store_decision(
+    ctx: &Context,
+    repository: &Repository,
+    event: &JobEvent,
+    entry: Entry,
+) -> Result<Measured, Failure> {
     let shown = Progress::shown_by(event);
     let job = &event.job;
-    let heard = records::update(
+    let (heard, measured) = records::update(
         ctx.ledger.as_ref(),
         &job.id.to_string(),
         ctx.settings.retention,
@@ -188,13 +195,13 @@ async fn store_decision(ctx: &Context, repository: &Repository, event: &JobEvent
             let heard = Heard::of(record.as_ref(), event, &entry);
             let record = record.get_or_insert_with(|| JobRecord::new(job.id, repository.name.clone(), job.run_id));
             record.progress = record.progress.max(shown);
-            record.note(entry.clone());
-            heard
+            record.note(event, entry.clone());
+            (heard, Measured::of(repository, &entry.decision, record))
         },
     )
     .await?;
     heard.report(ctx.observer.as_ref());
-    Ok(())
+    Ok(measured)
 }
 
 async fn hold_or_release(

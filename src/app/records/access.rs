@@ -142,6 +142,23 @@ pub async fn page<R: Record>(
     ))
 }
 
+/// Returns at most `limit` records whose id begins with `prefix`, in ascending order of id. A record that this version
+/// cannot parse is logged and skipped.
+///
+/// # Errors
+/// The failure of the ledger.
+pub async fn with_prefix<R: Record>(ledger: &dyn Ledger, prefix: &str, limit: usize) -> Result<Vec<R>, Failure> {
+    let rows = ledger.list(R::KIND, Some(prefix), limit).await?;
+    let of_prefix = rows.iter().take_while(|(id, _)| id.starts_with(prefix));
+    let records = of_prefix.filter_map(|(id, stored)| {
+        let record = read(&Key::new(R::KIND, id), &stored.value);
+        record
+            .inspect_err(|failure| tracing::error!(%failure, "skipped an unreadable record"))
+            .ok()
+    });
+    Ok(records.collect())
+}
+
 /// Deletes a record.
 ///
 /// # Errors

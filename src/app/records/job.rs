@@ -1,8 +1,10 @@
 //! The record of a workflow job.
 
 use super::access::Record;
+use super::timing::{Counted, JobTiming};
 use crate::domain::decision::{Action, Decision};
-use crate::domain::facts::{Admitted, Facts};
+use crate::domain::event::JobEvent;
+use crate::domain::facts::{Admitted, Facts, Run};
 use crate::domain::ids::{DeliveryId, JobId, RepositoryName, RunId};
 use crate::domain::job::{Progress, Service, ServiceEvent};
 use crate::domain::retry::{backoff, spacing};
@@ -72,20 +74,21 @@ pub struct JobRecord {
     /// The history of its service, oldest first.
     #[serde(default)]
     pub moments: Vec<Moment>,
+    /// The times of the job; empty if they were discarded.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub timing: JobTiming,
+    /// The mark of the routing tally; none if the job was never counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<Counted>,
     /// True if decisions or facts were discarded, because the job is over and never was trusted.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub is_shrunk: bool,
     /// The decisions with their facts, oldest first.
     pub decisions: Vec<Entry>,
 }
 
-fn is_nothing(facts: &Facts) -> bool {
-    *facts == Facts::default()
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-fn is_false(value: &bool) -> bool {
-    !value
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A decision with its facts and pending actions.
@@ -93,7 +96,7 @@ fn is_false(value: &bool) -> bool {
 pub struct Entry {
     pub decision: Decision,
     /// The facts; empty if they were discarded.
-    #[serde(default, skip_serializing_if = "is_nothing")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub facts: Facts,
     /// The actions that are not executed yet.
     pub pending: Vec<Action>,
@@ -126,6 +129,8 @@ impl JobRecord {
             was_given_up: false,
             admitted: None,
             moments: Vec::new(),
+            timing: JobTiming::default(),
+            counted: None,
             is_shrunk: false,
             decisions: Vec::new(),
         }
@@ -211,12 +216,20 @@ impl JobRecord {
             && !self.is_served()
     }
 
+    /// Returns what GitHub said about its run.
+    #[must_use]
+    pub fn run(&self) -> Option<&Run> {
+        self.decisions.iter().rev().find_map(|entry| entry.facts.run.known())
+    }
+
     fn has_pending(&self) -> bool {
         self.decisions.iter().any(|entry| !entry.pending.is_empty())
     }
 
-    /// Adds a decision or replaces an earlier one on the same delivery.
-    pub fn note(&mut self, entry: Entry) {
+    /// Adds a decision on an event, or replaces an earlier one on the same delivery.
+    pub fn note(&mut self, event: &JobEvent, entry: Entry) {
+        let is_on_ours = entry.facts.ledger.taken_by.is_some();
+        self.timing.note(event, &entry.decision, is_on_ours);
         self.decisions
             .retain(|old| old.decision.delivery != entry.decision.delivery);
         self.decisions.push(entry);
@@ -268,6 +281,7 @@ impl Record for JobRecord {
         let surplus = self.decisions.len().saturating_sub(MAX_DECISIONS_OF_OUTSIDERS);
         self.is_shrunk |= surplus > 0 || self.decisions.iter().any(Entry::has_facts);
         self.decisions.drain(..surplus);
+        self.timing = JobTiming::default();
         self.decisions.iter_mut().for_each(Entry::shrink);
         if let Some((_, earlier)) = self.decisions.split_last_mut() {
             // The labels are those of the newest decision.
@@ -281,7 +295,7 @@ impl Record for JobRecord {
 
 impl Entry {
     fn has_facts(&self) -> bool {
-        !is_nothing(&self.facts)
+        !is_default(&self.facts)
     }
 
     fn shrink(&mut self) {

@@ -1,22 +1,15 @@
-//! The records of the rollout of a repository: its state, its measured runs, and its routing verdicts.
+//! The record of the rollout of a repository.
 
 use super::access::Record;
-use crate::domain::ids::{RepositoryName, RunId};
 use crate::domain::rollout::{
-    Canary, CanaryEvent, Cause, Change, Changed, Intent, MeasuredRun, Mismatch, Origin, Period, Refused, Reports,
-    Rollback, Switch, Tally,
+    Canary, CanaryEvent, Cause, Change, Changed, Intent, Origin, Period, Plan, Refused, Reports, Rollback, Switch,
 };
-use crate::ports::ledger::{Keep, Kind};
+use crate::ports::ledger::Kind;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 /// Number of changes kept for each repository; the newest ones are kept.
 const MAX_CHANGES: usize = 200;
-/// Number of mismatches kept for each repository; the newest ones are kept.
-const MAX_MISMATCHES: usize = 64;
-/// Retention of measured runs: a quiet repository needs months for the window of a service level.
-const RETENTION_OF_MEASURED_RUNS: Duration = Duration::from_secs(400 * 24 * 3600);
 
 /// The state of the rollout of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -58,7 +51,21 @@ impl RolloutRecord {
         }
     }
 
-    /// Records that routing was switched on at `at`, by GitHub's clock.
+    /// Records the steps of a plan.
+    pub fn follow(&mut self, plan: &Plan, now: DateTime<Utc>) {
+        self.canary.clone_from(&plan.canary);
+        self.reports.clone_from(&plan.reports);
+        for change in &plan.changes {
+            self.note(change.clone());
+        }
+        if plan.stop {
+            self.disabled_at = Some(now);
+            self.stopping = Some(now);
+            self.end_reports();
+        }
+    }
+
+    /// Records that routing was switched on at `at`, by GitHub's clock. After a planned stop the next stage starts.
     pub fn switched_on(&mut self, at: DateTime<Utc>, origin: Origin, stages: &[u32]) {
         let stage = self.canary.stage_of(stages);
         let moved = self.canary.apply(CanaryEvent::SwitchOn, stages);
@@ -66,7 +73,11 @@ impl RolloutRecord {
         self.enabled_at = Some(at);
         self.stopping = None;
         self.end_reports();
-        self.note(Change::new(Changed::Enable, moved, origin));
+        let (from, to) = moved;
+        if from != to {
+            self.note(Change::new(Changed::Advance, moved, origin.clone()));
+        }
+        self.note(Change::new(Changed::Enable, (to, to), origin));
     }
 
     /// Records that routing was switched off without a trigger.
@@ -96,27 +107,14 @@ impl RolloutRecord {
         self.note(Change::new(Changed::Rollback, moved, origin));
     }
 
-    /// Starts the next stage on the word of a person. `on_since` is the time when routing was switched on for it.
+    /// Starts the next stage on the word of a person, while routing is on.
     ///
     /// # Errors
     /// The reason why it cannot start.
-    pub fn advance(
-        &mut self,
-        origin: Origin,
-        on_since: Option<DateTime<Utc>>,
-        stages: &[u32],
-    ) -> Result<(usize, usize), Refused> {
+    pub fn advance(&mut self, origin: Origin, stages: &[u32]) -> Result<(usize, usize), Refused> {
         self.canary.may_advance(stages)?;
-        let Some(moved) = self.canary.apply(CanaryEvent::Advance, stages) else {
-            return Err(Refused::Off);
-        };
-        self.note(Change::new(Changed::Advance, moved, origin.clone()));
-        if let Some(at) = on_since {
-            self.enabled_at = Some(at);
-            self.stopping = None;
-            self.end_reports();
-            self.note(Change::new(Changed::Enable, (moved.1, moved.1), origin));
-        }
+        let moved = self.canary.apply(CanaryEvent::Advance, stages).ok_or(Refused::Off)?;
+        self.note(Change::new(Changed::Advance, moved, origin));
         Ok(moved)
     }
 
@@ -154,66 +152,6 @@ impl RolloutRecord {
 
 impl Record for RolloutRecord {
     const KIND: Kind = Kind::Rollout;
-    fn is_unfinished(&self) -> bool {
-        true
-    }
-}
-
-/// A measured run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct MeasuredRecord(pub MeasuredRun);
-
-impl MeasuredRecord {
-    /// Returns the beginning of the ids of all measured runs of a repository. It is less than each of them.
-    #[must_use]
-    pub fn ids_of(repository: &RepositoryName) -> String {
-        format!("{}#", repository.as_str().to_ascii_lowercase())
-    }
-
-    /// Returns the id of a measured run. A list of these ids in ascending order begins with the newest run.
-    #[must_use]
-    pub fn id(repository: &RepositoryName, created_at: DateTime<Utc>, run: RunId, attempt: u32) -> String {
-        let age = u64::MAX - created_at.timestamp_millis().unsigned_abs();
-        let (run, attempt) = (u64::MAX - run.0, u32::MAX - attempt);
-        format!("{}{age:020}-{run:020}-{attempt:010}", Self::ids_of(repository))
-    }
-}
-
-impl Record for MeasuredRecord {
-    const KIND: Kind = Kind::MeasuredRun;
-    fn is_unfinished(&self) -> bool {
-        false
-    }
-
-    fn keep(&self, retention: Duration) -> Keep {
-        Keep::For(retention.max(RETENTION_OF_MEASURED_RUNS))
-    }
-}
-
-/// The routing verdicts of a repository outside its measured runs.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct VerdictsRecord {
-    pub tally: Tally,
-    /// The mismatches, oldest first.
-    pub mismatches: Vec<Mismatch>,
-}
-
-impl VerdictsRecord {
-    /// Adds a mismatch, once for each job.
-    pub fn note(&mut self, mismatch: Mismatch) {
-        if self.mismatches.iter().any(|known| known.job == mismatch.job) {
-            return;
-        }
-        self.mismatches.push(mismatch);
-        let surplus = self.mismatches.len().saturating_sub(MAX_MISMATCHES);
-        self.mismatches.drain(..surplus);
-    }
-}
-
-impl Record for VerdictsRecord {
-    const KIND: Kind = Kind::Verdicts;
     fn is_unfinished(&self) -> bool {
         true
     }
@@ -280,18 +218,20 @@ mod tests {
     }
 
     #[test]
-    fn a_person_advances_with_a_reason_and_switches_routing_on() {
-        let stages = [1, 10];
+    fn a_person_starts_the_next_stage_with_a_reason() {
+        let stages = [1, 10, 25];
         let origin = Origin {
             by: Some("alice".to_owned()),
             why: Some("all green".to_owned()),
             at: at(9),
         };
         let mut record = RolloutRecord::default();
-        assert_eq!(record.advance(origin.clone(), None, &stages), Err(Refused::Off));
+        assert_eq!(record.advance(origin.clone(), &stages), Err(Refused::Off));
+        record.canary.phase = Phase::Counting;
+        assert_eq!(record.advance(origin.clone(), &stages), Ok((0, 1)));
         record.canary.phase = Phase::Stopped;
         record.stopping = Some(at(1));
-        assert_eq!(record.advance(origin.clone(), Some(at(8)), &stages), Ok((0, 1)));
+        record.switched_on(at(8), origin, &stages);
         assert_eq!((record.enabled_at, record.stopping), (Some(at(8)), None));
         let noted: Vec<_> = record
             .history
@@ -299,24 +239,17 @@ mod tests {
             .map(|it| (it.what, it.from, it.to, it.by.as_deref()))
             .collect();
         let by = Some("alice");
-        assert_eq!(noted, [(Changed::Advance, 0, 1, by), (Changed::Enable, 1, 1, by)]);
+        let expected = [
+            (Changed::Advance, 0, 1, by),
+            (Changed::Advance, 1, 2, by),
+            (Changed::Enable, 2, 2, by),
+        ];
+        assert_eq!(noted, expected);
     }
 
     #[test]
     fn a_record_of_an_earlier_version_is_readable() {
         let old: RolloutRecord = serde_json::from_str(r#"{"enabled_at":null,"history":[]}"#).expect("readable");
         assert_eq!(old, RolloutRecord::default());
-    }
-
-    #[test]
-    fn the_newest_run_is_listed_first() {
-        let repository = RepositoryName::parse("octo/Chem").expect("a name");
-        let ids = [(9, 1, 2), (9, 1, 1), (8, 7, 1), (7, 9, 1), (0, 1, 1)]
-            .map(|(second, run, attempt)| MeasuredRecord::id(&repository, at(second), RunId(run), attempt));
-        assert!(ids.is_sorted(), "{ids:?}");
-        assert!(
-            ids.iter()
-                .all(|id| id.starts_with("octo/chem#") && *id > MeasuredRecord::ids_of(&repository))
-        );
     }
 }

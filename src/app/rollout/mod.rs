@@ -1,8 +1,15 @@
 //! Self-hosted routing and its rollback.
 
+pub(in crate::app) mod measure;
 pub mod offline;
+pub mod pass;
+pub mod refresh;
 pub(in crate::app) mod rerun;
 pub mod rollback;
 pub(in crate::app) mod run_labels;
+pub mod slo;
+pub mod status;
+pub(in crate::app) mod stop;
 mod stuck;
 pub mod switch;
+pub mod tally;

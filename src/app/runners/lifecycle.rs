@@ -75,6 +75,7 @@ pub(in crate::app) async fn tear_down(ctx: &Context, name: &str) -> Result<(), F
     if let Some(released) = assignment::release(ctx, &record).await? {
         report_failure(ctx, &record, released).await?;
     }
+    ctx.rollout_woken.notify_one();
     remove_from_github(ctx, &record).await?;
     let now = ctx.clock.now();
     let mut past = record;
@@ -83,7 +84,9 @@ pub(in crate::app) async fn tear_down(ctx: &Context, name: &str) -> Result<(), F
         *record = Some(PastRunner(past.clone()));
     })
     .await?;
-    records::remove::<RunnerRecord>(ledger, name).await
+    records::remove::<RunnerRecord>(ledger, name).await?;
+    ctx.rollout_woken.notify_one();
+    Ok(())
 }
 
 async fn remove_from_github(ctx: &Context, record: &RunnerRecord) -> Result<(), Failure> {

@@ -10,8 +10,9 @@ use crate::app;
 use crate::app::events::worker;
 use crate::app::incidents;
 use crate::app::jobs::record::load_job;
-use crate::app::pool::pass;
+use crate::app::pool::pass as pool_pass;
 use crate::app::records::{self, RolloutRecord};
+use crate::app::rollout::pass as rollout_pass;
 use crate::config::{self, Config, Credentials, Sources};
 use crate::domain::alert::{Alert, AlertState, Overdue};
 use crate::domain::decision::Decision;
@@ -178,8 +179,9 @@ impl Stage for Local {
 
     async fn work(&mut self) -> Result<usize> {
         let worked = worker::run_until_idle(&self.ctx, "replay").await?;
-        let worked = worked + pass::run_once(&self.ctx).await?;
-        Ok(worked + incidents::pass::run_once(&self.ctx).await?)
+        let pooled = pool_pass::run_once(&self.ctx).await?;
+        let rolled_out = rollout_pass::run_once(&self.ctx).await;
+        Ok(worked + pooled + rolled_out + incidents::pass::run_once(&self.ctx).await?)
     }
 
     async fn decision(&self, delivery: &DeliveryId, job: JobId) -> Result<Option<Decision>> {

@@ -1,6 +1,7 @@
 //! Measurements of a trusted run: the queue wait and its parts, the setup latency, the life cycle of its runners, and
 //! the routing verdicts of its jobs.
 
+use super::lifecycle::{Lifecycle, WaitParts};
 use crate::domain::ids::{JobId, RunId};
 use crate::domain::routing_verdict::RoutingVerdict;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -17,10 +18,45 @@ pub struct MeasuredRun {
     /// The creation time of the run's first attempt, by GitHub's clock.
     pub created_at: DateTime<Utc>,
     /// The jobs in the class Pool, and those that were not routed.
+    #[serde(with = "job_list")]
     pub jobs: BTreeMap<JobId, MeasuredJob>,
     /// The routing verdicts of all other jobs that were judged before this run was first seen.
     #[serde(default)]
     pub tally_before: Tally,
+}
+
+/// The stored form of the jobs is a list. A map with numbers as keys cannot be read back from a flattened record.
+mod job_list {
+    use super::{BTreeMap, JobId, MeasuredJob};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize)]
+    struct Stored<'a> {
+        id: JobId,
+        #[serde(flatten)]
+        job: &'a MeasuredJob,
+    }
+
+    #[derive(Deserialize)]
+    struct Read {
+        id: JobId,
+        #[serde(flatten)]
+        job: MeasuredJob,
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        jobs: &BTreeMap<JobId, MeasuredJob>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(jobs.iter().map(|(id, job)| Stored { id: *id, job }))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<JobId, MeasuredJob>, D::Error> {
+        let jobs = Vec::<Read>::deserialize(deserializer)?;
+        Ok(jobs.into_iter().map(|read| (read.id, read.job)).collect())
+    }
 }
 
 /// A job of a measured run. Durations are in milliseconds.
@@ -29,7 +65,9 @@ pub struct MeasuredJob {
     /// The last routing verdict.
     pub verdict: RoutingVerdict,
     /// GitHub's times. `started_at` is set only after the job has started on a runner.
+    #[serde(default)]
     pub created_at: Option<DateTime<Utc>>,
+    #[serde(default)]
     pub started_at: Option<DateTime<Utc>>,
     #[serde(default)]
     pub ended_at: Option<DateTime<Utc>>,
@@ -37,6 +75,7 @@ pub struct MeasuredJob {
     #[serde(default)]
     pub parts: WaitParts,
     /// The time from the start of the job to its first own step.
+    #[serde(default)]
     pub setup_ms: Option<u64>,
     pub lifecycle: Lifecycle,
 }
@@ -133,61 +172,10 @@ impl MeasuredJob {
     pub fn is_final(&self) -> bool {
         match self.lifecycle {
             Lifecycle::Waiting | Lifecycle::Running => false,
-            Lifecycle::BootFailed | Lifecycle::RegistrationFailed | Lifecycle::Denied => self.ended_at.is_some(),
-            _ => true,
-        }
-    }
-}
-
-impl Lifecycle {
-    /// Returns false for an outcome that says nothing about runners.
-    #[must_use]
-    pub fn counts(self) -> bool {
-        !matches!(self, Self::Cancelled | Self::Denied | Self::Elsewhere)
-    }
-
-    /// Returns true if a runner failed.
-    #[must_use]
-    pub fn is_failure(self) -> bool {
-        matches!(
-            self,
-            Self::BootFailed | Self::RegistrationFailed | Self::Lost | Self::TearDownFailed
-        )
-    }
-
-    /// Returns true if the job could not start because no runner booted or registered.
-    #[must_use]
-    pub fn failed_before_start(self) -> bool {
-        matches!(self, Self::BootFailed | Self::RegistrationFailed)
-    }
-
-    /// Returns the name used in records and texts.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Running => "running",
-            Self::Success => "success",
-            Self::BootFailed => "boot_failed",
-            Self::RegistrationFailed => "registration_failed",
-            Self::Lost => "lost",
-            Self::TearDownFailed => "tear_down_failed",
-            Self::Cancelled => "cancelled",
-            Self::Denied => "denied",
-            Self::Elsewhere => "elsewhere",
-        }
-    }
-
-    /// The outcome of a run is that of its worst job: failures before those that are not over, success last.
-    fn severity(self) -> u8 {
-        match self {
-            Self::BootFailed => 6,
-            Self::RegistrationFailed => 5,
-            Self::Lost => 4,
-            Self::TearDownFailed => 3,
-            Self::Waiting => 2,
-            Self::Running => 1,
-            Self::Success | Self::Cancelled | Self::Denied | Self::Elsewhere => 0,
+            Lifecycle::BootFailed | Lifecycle::RegistrationFailed | Lifecycle::Lost | Lifecycle::Denied => {
+                self.ended_at.is_some()
+            }
+            Lifecycle::Success | Lifecycle::TearDownFailed | Lifecycle::Cancelled | Lifecycle::Elsewhere => true,
         }
     }
 }
@@ -209,50 +197,6 @@ fn milliseconds(number: u64) -> TimeDelta {
         .ok()
         .and_then(TimeDelta::try_milliseconds)
         .unwrap_or(TimeDelta::MAX)
-}
-
-/// The parts of a queue wait, in milliseconds. Times of several clocks meet here, so the parts are estimates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct WaitParts {
-    /// From the creation of the job to the arrival of its delivery.
-    pub delivery_lag_ms: Option<u64>,
-    /// From the arrival to the decision.
-    pub decision_ms: Option<u64>,
-    /// From the decision to the assignment of a slot.
-    pub slot_ms: Option<u64>,
-    /// From the assignment to GitHub's record of the runner.
-    pub mint_ms: Option<u64>,
-    /// From the record to the connection of the runner.
-    pub boot_ms: Option<u64>,
-    /// From the connection to the start of the job.
-    pub pickup_ms: Option<u64>,
-}
-
-/// The life cycle of the runners of a job, by its final outcome. A failed runner whose successor ran the job is no
-/// failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Lifecycle {
-    /// The job waits for its runner.
-    Waiting,
-    /// The job runs, or its runner is not removed yet.
-    Running,
-    /// The job ran, and its runner was removed.
-    Success,
-    /// No runner could be booted for the job.
-    BootFailed,
-    /// No runner was registered, or none was given the job.
-    RegistrationFailed,
-    /// The runner was lost while the job ran.
-    Lost,
-    /// The runner was not removed in time.
-    TearDownFailed,
-    /// The job was cancelled or superseded before it started. It does not count.
-    Cancelled,
-    /// The job was denied. It does not count.
-    Denied,
-    /// The job ran on other runners: it was not routed. It does not count.
-    Elsewhere,
 }
 
 /// Counts of judged jobs by routing verdict.

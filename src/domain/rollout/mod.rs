@@ -3,6 +3,7 @@
 
 mod canary;
 mod change;
+mod lifecycle;
 mod measure;
 pub mod offline;
 mod percentile;
@@ -10,13 +11,15 @@ mod plan;
 mod policy;
 mod rollback;
 mod simulation;
+pub mod slo;
 mod switch;
 mod trigger;
 mod triggers;
 
 pub use canary::{Canary, CanaryEvent, Phase, Refused, Walked};
 pub use change::{Change, Changed, OURSELVES, Origin};
-pub use measure::{Lifecycle, MeasuredJob, MeasuredRun, Mismatch, Tally, WaitParts, per_pull_request};
+pub use lifecycle::{Course, Lifecycle, Served, TEAR_DOWN_TIMEOUT, WaitParts};
+pub use measure::{MeasuredJob, MeasuredRun, Mismatch, Tally, per_pull_request};
 pub use offline::Offline;
 pub use percentile::{P95, percentile, rank};
 pub use plan::{Plan, Report, Reports, Situation, plan};

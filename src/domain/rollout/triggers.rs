@@ -1,6 +1,7 @@
 //! The judgement of the rollback triggers. Each one rests on runs that were created since routing was last switched on.
 
-use super::measure::{Lifecycle, MeasuredRun, Mismatch, per_pull_request};
+use super::lifecycle::Lifecycle;
+use super::measure::{MeasuredRun, Mismatch, per_pull_request};
 use super::percentile::{P95, percentile};
 use super::policy::RolloutPolicy;
 use super::trigger::{Cause, Evidence, EvidenceItem, Judgement, Outage, Trigger};

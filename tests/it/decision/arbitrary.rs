@@ -218,7 +218,8 @@ prop_compose! {
         let runner = runner.map(|id| JobRunner { id, name: String::new() });
         let (created_at, started_at) = times;
         Job {
-            id, run_id, run_attempt, name, head_sha, labels, status, conclusion, created_at, started_at, runner, steps,
+            id, run_id, run_attempt, name, head_sha, labels, status, conclusion, created_at, started_at,
+            completed_at: None, runner, steps,
         }
     }
 }

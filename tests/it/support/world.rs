@@ -187,6 +187,7 @@ impl World {
             conclusion: None,
             created_at: Some(noon() - TimeDelta::seconds(10)),
             started_at: Some(noon() - TimeDelta::seconds(10)),
+            completed_at: None,
             runner: None,
             steps: Vec::new(),
         };
