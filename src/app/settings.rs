@@ -1,6 +1,8 @@
 //! The operator's settings as plain values. The application does not import the configuration.
 
+use crate::domain::alert::Owners;
 use crate::domain::ids::RepositoryName;
+use crate::domain::incident::Deadlines as IncidentDeadlines;
 use crate::domain::pin::RepositoryIds;
 use crate::domain::policy::{Mode, Policy};
 use crate::domain::pool::Bounds;
@@ -39,8 +41,17 @@ pub struct Settings {
     pub mode: Mode,
     pub rollout: RolloutPolicy,
     pub slo: SloPolicy,
+    /// The escalation of critical alerts.
+    pub escalation: EscalationPolicy,
     /// The retention of finished records.
     pub retention: std::time::Duration,
+}
+
+/// The deadlines and the owners of critical alerts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EscalationPolicy {
+    pub deadlines: IncidentDeadlines,
+    pub owners: Owners,
 }
 
 /// A served repository.

@@ -48,6 +48,8 @@ pub enum Kind {
     Alert,
     /// An alert that is not resolved or has unsent messages, by its id.
     LiveAlert,
+    /// An incident, in descending order of its start.
+    Incident,
 }
 
 impl Kind {
@@ -73,6 +75,7 @@ impl Kind {
             Self::Offline => "offline",
             Self::Alert => "alert",
             Self::LiveAlert => "live-alert",
+            Self::Incident => "incident",
         }
     }
 }

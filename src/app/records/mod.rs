@@ -21,8 +21,10 @@
 //! | offline | the name of a worker | the runners that this worker misses | until they are back, `retention_s` at most |
 //! | alert | its id | the alert, and the sinks that received it | for ever until it is over, then `retention_s` |
 //! | live-alert | the alert's id | nothing: it exists while the alert is not over or a sink has not received it | for ever |
+//! | incident | newest first | one episode of a critical alert, with its timeline and evidence | for ever until it is over, then 90 days; `retention_s` if the design contained it |
 
 mod access;
+mod incident;
 mod instance;
 mod job;
 mod measured;
