@@ -8,6 +8,7 @@ mod liveness;
 mod local;
 mod person;
 mod process;
+mod receivers;
 mod wiring;
 mod writable;
 
@@ -22,6 +23,6 @@ pub use person::login_name;
 pub use process::{CLOSE_STORE, Ended, Process, StartError, serve};
 pub use wiring::{
     Store, WiringError, admin_bind, build_context, health, open_admin, open_alerts, open_github, open_ingress,
-    open_store, open_store_beside, repositories, slo_policy,
+    open_store, open_store_beside, repositories, rollout_policy, slo_policy,
 };
 pub use writable::can_write;

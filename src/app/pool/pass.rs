@@ -46,7 +46,8 @@ pub async fn run(ctx: &Arc<Context>, stop: impl Future<Output = ()>) {
             () = &mut stop => break,
             () = ctx.pool.woken.notified() => {}
             () = host.changed() => {}
-            Some(_) = tasks.join_next() => {}
+            // The life of a runner is evidence for the rollout.
+            Some(_) = tasks.join_next() => ctx.rollout_woken.notify_one(),
             () = tokio::time::sleep(rest) => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use super::access::Record;
 use crate::domain::rollout::{
-    Canary, CanaryEvent, Cause, Change, Changed, Intent, Origin, Period, Refused, Reports, Rollback, Switch,
+    Canary, CanaryEvent, Cause, Change, Changed, Intent, Origin, Period, Plan, Refused, Reports, Rollback, Switch,
 };
 use crate::ports::ledger::Kind;
 use chrono::{DateTime, Utc};
@@ -51,7 +51,21 @@ impl RolloutRecord {
         }
     }
 
-    /// Records that routing was switched on at `at`, by GitHub's clock.
+    /// Records the steps of a plan.
+    pub fn follow(&mut self, plan: &Plan, now: DateTime<Utc>) {
+        self.canary.clone_from(&plan.canary);
+        self.reports.clone_from(&plan.reports);
+        for change in &plan.changes {
+            self.note(change.clone());
+        }
+        if plan.stop {
+            self.disabled_at = Some(now);
+            self.stopping = Some(now);
+            self.end_reports();
+        }
+    }
+
+    /// Records that routing was switched on at `at`, by GitHub's clock. After a planned stop the next stage starts.
     pub fn switched_on(&mut self, at: DateTime<Utc>, origin: Origin, stages: &[u32]) {
         let stage = self.canary.stage_of(stages);
         let moved = self.canary.apply(CanaryEvent::SwitchOn, stages);
@@ -59,7 +73,11 @@ impl RolloutRecord {
         self.enabled_at = Some(at);
         self.stopping = None;
         self.end_reports();
-        self.note(Change::new(Changed::Enable, moved, origin));
+        let (from, to) = moved;
+        if from != to {
+            self.note(Change::new(Changed::Advance, moved, origin.clone()));
+        }
+        self.note(Change::new(Changed::Enable, (to, to), origin));
     }
 
     /// Records that routing was switched off without a trigger.
@@ -89,27 +107,14 @@ impl RolloutRecord {
         self.note(Change::new(Changed::Rollback, moved, origin));
     }
 
-    /// Starts the next stage on the word of a person. `on_since` is the time when routing was switched on for it.
+    /// Starts the next stage on the word of a person, while routing is on.
     ///
     /// # Errors
     /// The reason why it cannot start.
-    pub fn advance(
-        &mut self,
-        origin: Origin,
-        on_since: Option<DateTime<Utc>>,
-        stages: &[u32],
-    ) -> Result<(usize, usize), Refused> {
+    pub fn advance(&mut self, origin: Origin, stages: &[u32]) -> Result<(usize, usize), Refused> {
         self.canary.may_advance(stages)?;
-        let Some(moved) = self.canary.apply(CanaryEvent::Advance, stages) else {
-            return Err(Refused::Off);
-        };
-        self.note(Change::new(Changed::Advance, moved, origin.clone()));
-        if let Some(at) = on_since {
-            self.enabled_at = Some(at);
-            self.stopping = None;
-            self.end_reports();
-            self.note(Change::new(Changed::Enable, (moved.1, moved.1), origin));
-        }
+        let moved = self.canary.apply(CanaryEvent::Advance, stages).ok_or(Refused::Off)?;
+        self.note(Change::new(Changed::Advance, moved, origin));
         Ok(moved)
     }
 
@@ -213,18 +218,20 @@ mod tests {
     }
 
     #[test]
-    fn a_person_advances_with_a_reason_and_switches_routing_on() {
-        let stages = [1, 10];
+    fn a_person_starts_the_next_stage_with_a_reason() {
+        let stages = [1, 10, 25];
         let origin = Origin {
             by: Some("alice".to_owned()),
             why: Some("all green".to_owned()),
             at: at(9),
         };
         let mut record = RolloutRecord::default();
-        assert_eq!(record.advance(origin.clone(), None, &stages), Err(Refused::Off));
+        assert_eq!(record.advance(origin.clone(), &stages), Err(Refused::Off));
+        record.canary.phase = Phase::Counting;
+        assert_eq!(record.advance(origin.clone(), &stages), Ok((0, 1)));
         record.canary.phase = Phase::Stopped;
         record.stopping = Some(at(1));
-        assert_eq!(record.advance(origin.clone(), Some(at(8)), &stages), Ok((0, 1)));
+        record.switched_on(at(8), origin, &stages);
         assert_eq!((record.enabled_at, record.stopping), (Some(at(8)), None));
         let noted: Vec<_> = record
             .history
@@ -232,7 +239,12 @@ mod tests {
             .map(|it| (it.what, it.from, it.to, it.by.as_deref()))
             .collect();
         let by = Some("alice");
-        assert_eq!(noted, [(Changed::Advance, 0, 1, by), (Changed::Enable, 1, 1, by)]);
+        let expected = [
+            (Changed::Advance, 0, 1, by),
+            (Changed::Advance, 1, 2, by),
+            (Changed::Enable, 2, 2, by),
+        ];
+        assert_eq!(noted, expected);
     }
 
     #[test]

@@ -2,11 +2,14 @@
 
 pub(in crate::app) mod measure;
 pub mod offline;
+pub mod pass;
 pub mod refresh;
 pub(in crate::app) mod rerun;
 pub mod rollback;
 pub(in crate::app) mod run_labels;
 pub mod slo;
+pub mod status;
+pub(in crate::app) mod stop;
 mod stuck;
 pub mod switch;
 pub mod tally;

@@ -3,7 +3,7 @@
 
 use super::counted::Metrics;
 use super::exposition::{CONTENT_TYPE, text};
-use crate::app::records::{RunnerRecord, WaitingRecord};
+use crate::app::records::{RolloutRecord, RunnerRecord, WaitingRecord};
 use crate::app::{Context, records};
 use crate::domain::alert::{Alert, AlertState, Severity};
 use crate::domain::runner::RunnerState;
@@ -50,6 +50,11 @@ struct ResourceLabels {
     resource: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RepositoryLabels {
+    repository: String,
+}
+
 /// The sources of a scrape.
 pub(in crate::http) struct Scrape {
     pub(in crate::http) ctx: Arc<Context>,
@@ -62,6 +67,7 @@ pub(in crate::http) async fn scrape(from: Data<Scrape>) -> HttpResponse {
     sample_queue(&from.ctx, &mut sampled).await;
     sample_runners(&from.ctx, &mut sampled).await;
     sample_alerts(&from.ctx, &mut sampled).await;
+    sample_rollout(&from.ctx, &mut sampled).await;
     sample_github(&from.ctx, &mut sampled);
     match text(&[&from.metrics.registry, &sampled]) {
         Ok(text) => HttpResponse::Ok().content_type(CONTENT_TYPE).body(text),
@@ -146,6 +152,34 @@ async fn sample_alerts(ctx: &Context, registry: &mut Registry) {
         open.get_or_create(&SeverityLabels { severity }).set(count);
     }
     registry.register("alerts_open", "Unresolved alerts by severity", open);
+}
+
+async fn sample_rollout(ctx: &Context, registry: &mut Registry) {
+    let (stages, enabled) = (
+        Family::<RepositoryLabels, Whole>::default(),
+        Family::<RepositoryLabels, Whole>::default(),
+    );
+    for repository in &ctx.settings.repositories {
+        let record = records::load::<RolloutRecord>(ctx.ledger.as_ref(), repository.name.as_str()).await;
+        let record = match record {
+            Ok(record) => record.unwrap_or_default(),
+            Err(failure) => return tracing::warn!(%failure, "the scrape omits the rollout"),
+        };
+        let labels = RepositoryLabels {
+            repository: repository.name.to_string(),
+        };
+        let stage = record.canary.stage_of(&ctx.settings.rollout.stages);
+        stages.get_or_create(&labels).set(stage as u64);
+        if record.enabled_at.is_some() {
+            enabled.get_or_create(&labels).set(record.canary.phase.is_on().into());
+        }
+    }
+    registry.register("canary_stage", "Stage of the rollout, from 0", stages);
+    registry.register(
+        "routing_enabled",
+        "1 while self-hosted routing is on, as far as was seen; absent before it was first seen on",
+        enabled,
+    );
 }
 
 fn sample_github(ctx: &Context, registry: &mut Registry) {

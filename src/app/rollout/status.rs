@@ -1,0 +1,293 @@
+//! The state of a rollout for people and scripts: the stage, its progress, what holds it, the triggers and the history.
+
+use crate::app::records::{self, RolloutRecord, VerdictsRecord};
+use crate::app::rollout::refresh;
+use crate::domain::ids::RepositoryName;
+use crate::domain::policy::Mode;
+use crate::domain::rollout::{
+    Change, Changed, Evidence, Grounds, Judgement, OURSELVES, Origin, Outage, Phase, RolloutPolicy, Trigger, judge,
+};
+use crate::ports::{Failure, Ledger};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+/// The state of a rollout. Its JSON form is part of the contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RolloutStatus {
+    pub repository: RepositoryName,
+    pub mode: Mode,
+    /// The stage, from 0.
+    pub stage: usize,
+    /// The number of pull requests in the stage; none in the last one.
+    pub stage_size: Option<u32>,
+    /// The pull requests that were counted in this stage.
+    pub progress: u32,
+    /// What keeps the canary in its stage.
+    pub held: Option<Held>,
+    pub triggers: Vec<TriggerStatus>,
+    /// The changes, oldest first.
+    pub history: Vec<Change>,
+}
+
+/// What keeps a canary in its stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Held {
+    pub by: Option<String>,
+    pub why: Option<String>,
+    pub at: Option<DateTime<Utc>>,
+    pub cause: HoldCause,
+}
+
+/// The kind of a hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HoldCause {
+    /// A person holds the canary.
+    Hold,
+    /// The stage is complete, and a person must start the next one.
+    Advance,
+    /// A trigger has switched routing off.
+    Rollback,
+    /// Routing is off without a trigger.
+    RoutingOff,
+    /// A trigger is hit.
+    Trigger,
+}
+
+/// The state of a trigger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TriggerStatus {
+    pub name: Trigger,
+    pub hit: bool,
+    /// False if there is too little data for a judgement.
+    pub judged: bool,
+    pub evidence: Evidence,
+}
+
+/// Returns the state of a rollout without changing anything. `window` is that of the service levels.
+///
+/// # Errors
+/// The failure of the ledger.
+pub async fn load(
+    ledger: &dyn Ledger,
+    repository: &RepositoryName,
+    (mode, policy): (Mode, &RolloutPolicy),
+    window: usize,
+    now: DateTime<Utc>,
+) -> Result<RolloutStatus, Failure> {
+    let record: Option<RolloutRecord> = records::load(ledger, repository.as_str()).await?;
+    let record = record.unwrap_or_default();
+    let judgements = judgements(ledger, repository, &record, policy, window, now).await?;
+    Ok(RolloutStatus::of(repository, mode, policy, record, judgements))
+}
+
+/// Judges the triggers as the next pass does.
+///
+/// # Errors
+/// The failure of the ledger.
+pub async fn judgements(
+    ledger: &dyn Ledger,
+    repository: &RepositoryName,
+    record: &RolloutRecord,
+    policy: &RolloutPolicy,
+    window: usize,
+    now: DateTime<Utc>,
+) -> Result<Vec<Judgement>, Failure> {
+    let runs = refresh::newest(ledger, repository, now, refresh::runs_for(window)).await?;
+    let verdicts: Option<VerdictsRecord> = records::load(ledger, repository.as_str()).await?;
+    let outage: Option<Outage> = None;
+    Ok(judge(
+        policy,
+        &Grounds {
+            period: record.period(),
+            runs: &runs,
+            mismatches: &verdicts.unwrap_or_default().mismatches,
+            outage: outage.as_ref(),
+            now,
+        },
+    ))
+}
+
+impl RolloutStatus {
+    /// Returns the state that a record and its judgements show.
+    #[must_use]
+    pub fn of(
+        repository: &RepositoryName,
+        mode: Mode,
+        policy: &RolloutPolicy,
+        record: RolloutRecord,
+        judgements: Vec<Judgement>,
+    ) -> Self {
+        let held = held(&record, &judgements, policy);
+        let trigger = |judgement: Judgement| TriggerStatus {
+            name: judgement.cause.trigger,
+            hit: judgement.hit,
+            judged: judgement.judged,
+            evidence: judgement.cause.evidence,
+        };
+        Self {
+            repository: repository.clone(),
+            mode,
+            stage: record.canary.stage_of(&policy.stages),
+            stage_size: record.canary.stage_size(&policy.stages),
+            progress: record.canary.progress,
+            held,
+            triggers: judgements.into_iter().map(trigger).collect(),
+            history: record.history,
+        }
+    }
+
+    /// Returns the triggers that are hit.
+    pub fn hits(&self) -> impl Iterator<Item = &TriggerStatus> {
+        self.triggers.iter().filter(|trigger| trigger.hit)
+    }
+}
+
+/// Returns what keeps the canary in its stage, a person first.
+fn held(record: &RolloutRecord, judgements: &[Judgement], policy: &RolloutPolicy) -> Option<Held> {
+    let canary = &record.canary;
+    let by = |cause, Origin { by, why, at }| Held {
+        by,
+        why,
+        at: Some(at),
+        cause,
+    };
+    if let Some(origin) = &canary.held {
+        return Some(by(HoldCause::Hold, origin.clone()));
+    }
+    let last = last_switch(&record.history);
+    let origin = last.map(|change| Origin {
+        by: change.by.clone(),
+        why: change.why.clone(),
+        at: change.at,
+    });
+    let by_jitgate = |cause, why: String| Held {
+        by: Some(OURSELVES.to_owned()),
+        why: Some(why),
+        at: None,
+        cause,
+    };
+    match canary.phase {
+        Phase::Complete | Phase::Stopped => {
+            let why = format!(
+                "stage {} waits for `jitgate rollout advance`",
+                canary.stage_of(&policy.stages)
+            );
+            let at = origin.map(|origin| origin.at);
+            Some(Held {
+                at,
+                ..by_jitgate(HoldCause::Advance, why)
+            })
+        }
+        Phase::Off => Some(match (origin, last.map(|change| change.what)) {
+            (Some(origin), Some(Changed::Rollback)) => by(HoldCause::Rollback, origin),
+            (Some(origin), Some(Changed::Disable)) => by(HoldCause::RoutingOff, origin),
+            _ => Held {
+                by: None,
+                why: Some("self-hosted routing was never seen on".to_owned()),
+                at: None,
+                cause: HoldCause::RoutingOff,
+            },
+        }),
+        Phase::Counting => {
+            let hit = judgements.iter().find(|judgement| judgement.hit)?;
+            Some(by_jitgate(HoldCause::Trigger, hit.cause.in_words()))
+        }
+    }
+}
+
+/// Returns the last change of routing, or the last one that the mode `observe` reported.
+fn last_switch(history: &[Change]) -> Option<&Change> {
+    let is_switch = |change: &&Change| matches!(change.what, Changed::Enable | Changed::Disable | Changed::Rollback);
+    history.iter().rev().find(is_switch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rollout::Cause;
+    use chrono::TimeDelta;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
+    }
+
+    fn origin(by: &str, second: i64) -> Origin {
+        Origin {
+            by: Some(by.to_owned()),
+            why: Some("a reason".to_owned()),
+            at: at(second),
+        }
+    }
+
+    fn policy() -> RolloutPolicy {
+        RolloutPolicy {
+            stages: vec![1, 10, 25],
+            advances_manually: false,
+            boot_failures: 2,
+            queue_wait_p95: TimeDelta::seconds(120),
+            queue_wait_window: 10,
+            exclude_delivery_lag: true,
+            offline: TimeDelta::seconds(600),
+        }
+    }
+
+    fn cause() -> Cause {
+        let evidence = Evidence {
+            summary: "too slow".to_owned(),
+            items: Vec::new(),
+        };
+        Cause {
+            trigger: Trigger::QueueWait,
+            evidence,
+            job: None,
+            is_misroute: false,
+        }
+    }
+
+    fn shown(record: &RolloutRecord, hit: bool) -> Option<(HoldCause, Option<String>, Option<String>)> {
+        let judgement = Judgement {
+            cause: cause(),
+            judged: true,
+            hit,
+        };
+        let held = held(record, &[judgement], &policy())?;
+        Some((held.cause, held.by, held.why))
+    }
+
+    #[test]
+    fn each_hold_has_its_cause_and_its_person() {
+        let stages = policy().stages;
+        let some = |text: &str| Some(text.to_owned());
+        let mut record = RolloutRecord::default();
+        let never = Some((
+            HoldCause::RoutingOff,
+            None,
+            some("self-hosted routing was never seen on"),
+        ));
+        assert_eq!(shown(&record, true), never);
+        record.switched_on(at(1), origin("alice", 1), &stages);
+        assert_eq!(shown(&record, false), None);
+        let by_trigger = (HoldCause::Trigger, some(OURSELVES), some("queue-wait: too slow"));
+        assert_eq!(shown(&record, true), Some(by_trigger));
+        record.hold(origin("bob", 2), &stages).expect("it is not held");
+        let by_person = (HoldCause::Hold, some("bob"), some("a reason"));
+        assert_eq!(shown(&record, true), Some(by_person));
+        record.resume(origin("bob", 3), &stages).expect("it is held");
+        record.switched_off(origin("carol", 4), &stages);
+        assert_eq!(
+            shown(&record, false),
+            Some((HoldCause::RoutingOff, some("carol"), some("a reason")))
+        );
+        record.switched_on(at(5), origin("alice", 5), &stages);
+        record.rolled_back(&cause(), at(6), &stages);
+        let by_rollback = (HoldCause::Rollback, some(OURSELVES), some("queue-wait: too slow"));
+        assert_eq!(shown(&record, false), Some(by_rollback));
+        record.canary.phase = Phase::Stopped;
+        let waits = some("stage 0 waits for `jitgate rollout advance`");
+        assert_eq!(
+            shown(&record, false),
+            Some((HoldCause::Advance, some(OURSELVES), waits))
+        );
+    }
+}
