@@ -1,6 +1,7 @@
 //! A gate on a SQLite store with a clock of its own, which keeps what was delivered to it.
 
 use crate::commands::stage::{SECRET, TOKEN};
+use chrono::SubsecRound;
 use jitgate::adapters::clock::{ManualClock, SystemClock};
 use jitgate::adapters::hosts::synthetic::SyntheticHost;
 use jitgate::app::events::worker;
@@ -47,7 +48,8 @@ impl Stage {
 
     /// With a ledger around that of the store.
     pub(crate) async fn set_on(more: &str, around: impl FnOnce(Arc<dyn Ledger>) -> Arc<dyn Ledger>) -> Self {
-        let clock = Arc::new(ManualClock::at(SystemClock.now() - AGE));
+        // GitHub's times have a resolution of one second.
+        let clock = Arc::new(ManualClock::at((SystemClock.now() - AGE).trunc_subsecs(0)));
         let time: Arc<dyn Clock> = clock.clone();
         let simulator = Simulator::start(time.clone(), ([127, 0, 0, 1], 0).into()).expect("a simulator");
         let folder = TempDir::new().expect("a folder");
