@@ -35,6 +35,8 @@ pub struct Settings {
     pub base_runners: Vec<String>,
     /// The URL of GitHub's API, for the status.
     pub api_url: String,
+    /// True if the run of a job that was lost with its machine is re-run once.
+    pub rerun_lost: bool,
     /// The rollout mode.
     pub mode: Mode,
     pub rollout: RolloutPolicy,

@@ -38,6 +38,8 @@ pub enum Kind {
     Recovery,
     /// The requests for a redelivery, by GUID.
     Redelivery,
+    /// A job that was lost with its runner, by its id.
+    Lost,
     /// A worker, by the name of its instance.
     Instance,
     /// The runners that a worker misses, by the name of its instance.
@@ -68,6 +70,7 @@ impl Kind {
             Self::Group => "group",
             Self::Recovery => "recovery",
             Self::Redelivery => "redelivery",
+            Self::Lost => "lost",
             Self::Instance => "instance",
             Self::Offline => "offline",
             Self::Alert => "alert",

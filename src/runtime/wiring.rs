@@ -237,6 +237,7 @@ fn settings(config: &Config, instance: &str) -> Settings {
         known_runners: config.runners.known.clone(),
         base_runners: config.runners.base.clone(),
         retention: config.store.retention,
+        rerun_lost: config.rollout.rerun_lost,
         mode: config.rollout.mode,
         rollout: rollout_policy(&config.rollout),
         slo: slo_policy(&config.slo),
