@@ -197,7 +197,7 @@ async fn store_decision(
             let record = record.get_or_insert_with(|| JobRecord::new(job.id, repository.name.clone(), job.run_id));
             record.progress = record.progress.max(shown);
             record.note(event, entry.clone());
-            (heard, Measured::of(repository, &entry.decision, record))
+            (heard, Measured::of(repository, &entry, record))
         },
     )
     .await?;

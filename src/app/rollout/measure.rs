@@ -13,6 +13,7 @@ use crate::app::records::{self, CountChange, Counted, Entry, JobRecord, Measured
 use crate::app::settings::Repository;
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event::MISSING_ATTEMPT;
+use crate::domain::facts::Fact;
 use crate::domain::labels::LabelsClass;
 use crate::domain::rollout::{Lifecycle, MeasuredJob, MeasuredRun, Mismatch, WaitParts};
 use crate::domain::routing::RoutingVerdict;
@@ -35,8 +36,11 @@ pub(in crate::app) struct Measured {
 
 impl Measured {
     /// Derives the consequences from the record of the job, and marks the job as counted there.
-    pub(in crate::app) fn of(repository: &Repository, decision: &Decision, record: &mut JobRecord) -> Self {
-        let pull_request = measured_pull_request(repository, decision, record);
+    pub(in crate::app) fn of(repository: &Repository, entry: &Entry, record: &mut JobRecord) -> Self {
+        let decision = &entry.decision;
+        // A delivery can name a job that does not exist. Its run would wait for it for ever.
+        let exists = entry.facts.live_job != Fact::Gone;
+        let pull_request = measured_pull_request(repository, decision, record).filter(|_| exists);
         Self {
             run_created_at: record.run().and_then(|run| run.created_at),
             job_created_at: record.timing.created_at,
