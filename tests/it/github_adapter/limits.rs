@@ -5,6 +5,7 @@ use super::scripted::{
     with_headers,
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use jitgate::adapters::clock::SystemClock;
 use jitgate::adapters::github::GitHubAdapter;
 use jitgate::domain::ids::{RepositoryName, RunId};
 use jitgate::ports::github::{JitRequest, Purpose, RunnerScope};
@@ -302,4 +303,24 @@ async fn calls_of_one_endpoint_stay_below_githubs_limit_for_a_minute() {
     );
     clock.advance(TimeDelta::minutes(1));
     ask(&github, Purpose::Judge).await.expect("a new minute");
+}
+
+#[tokio::test]
+async fn a_question_waits_for_the_end_of_a_short_limit_and_a_change_is_not_sent_again() {
+    let answered = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&answered);
+    let server = Scripted::bare(move |asked| {
+        let is_first = counted.fetch_add(1, Ordering::SeqCst) == 0;
+        if is_first || asked.method != "GET" {
+            with_headers(429, &[("retry-after", "1")], value!({"message": "Slow down"}))
+        } else {
+            json(200, run_body())
+        }
+    });
+    let github = GitHubAdapter::new(&settings(&server, token()), Arc::new(SystemClock)).expect("an adapter");
+    ask(&github, Purpose::Admit).await.expect("the second answer");
+    assert_eq!(answered.load(Ordering::SeqCst), 2);
+    let cancelled = github.cancel_run(&repository(), RunId(5)).await;
+    assert!(matches!(cancelled, Err(Failure::RateLimited { .. })), "{cancelled:?}");
+    assert_eq!(answered.load(Ordering::SeqCst), 3);
 }
