@@ -183,7 +183,7 @@ async fn tell(ctx: &Context, repository: &Repository, reports: &Reports) -> Resu
 fn alert(key: &AlertKey, trigger: Trigger, report: &Report) -> Alert {
     // The time distinguishes it from an earlier alert with the same evidence.
     let summary = format!(
-        "jitgate would switch self-hosted routing off at {}: {}: {}",
+        "jitgate would switch self-hosted routing off at {} because of {}: {}",
         report.at.format("%Y-%m-%dT%H:%M:%SZ"),
         trigger.as_str(),
         report.summary

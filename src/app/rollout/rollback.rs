@@ -336,7 +336,7 @@ async fn report(ctx: &Context, repository: &Repository, rollback: &Rollback) -> 
         true => format!("self-hosted routing was switched off: {}", evidence.summary),
         // The time distinguishes it from an earlier alert with the same evidence.
         false => format!(
-            "self-hosted routing was switched off at {}: {}: {}",
+            "self-hosted routing was switched off at {} because of {}: {}",
             rollback.at.format("%Y-%m-%dT%H:%M:%SZ"),
             trigger.as_str(),
             evidence.summary

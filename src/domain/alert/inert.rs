@@ -29,7 +29,8 @@ pub fn inert(text: &str, longest: usize) -> String {
             '<' | '>' | '&' | '@' | '#' | '*' | '~' | '`' | '[' | ']' | '{' | '}' | '|' | '\\' | '$' => true,
             // Emphasis starts and ends at a word boundary.
             '_' => !(is_part(before) && is_part(after)),
-            // `https://`, `:emoji:`, and not `label: value` or `event:push`.
+            // `https://`, `:emoji:`, and not `label: value`, `event:push` or `14:20:49`.
+            ':' if is_of_a_time(&chars, at) => false,
             ':' => after == Some('/') || after == Some('\\') || colon_in_word || !is_part(before),
             // `example.com`, and not `0.98`.
             '.' => is_part(before) && after.is_some_and(char::is_alphabetic),
@@ -44,6 +45,14 @@ pub fn inert(text: &str, longest: usize) -> String {
         });
     }
     written
+}
+
+/// Returns true if the character stands between two digits on each side.
+fn is_of_a_time(chars: &[char], at: usize) -> bool {
+    let is_digit = |at: Option<usize>| at.and_then(|at| chars.get(at)).is_some_and(char::is_ascii_digit);
+    [at.checked_sub(2), at.checked_sub(1), Some(at + 1), Some(at + 2)]
+        .into_iter()
+        .all(is_digit)
 }
 
 fn full_width(ascii: char) -> char {
@@ -62,6 +71,7 @@ mod tests {
             "mallory-2",
             "my_label",
             "p95 is 0.98, not 1.0",
+            "queued at 2026-11-27T14:20:49Z",
             "job 7 is not trusted (event:push, association:NONE)",
             "naïve 漢字 (it's fine!)",
         ] {

@@ -269,7 +269,11 @@ fn phrase_of_wait(wait: TimeDelta, parts: WaitParts) -> String {
         (parts.boot_ms, "for the connection of the runner"),
         (parts.pickup_ms, "for the start on the runner"),
     ];
-    let longest = known.into_iter().filter_map(|(time, what)| Some((time?, what)));
+    // A part is longer than the wait if the job started before its delivery arrived.
+    let whole = u64::try_from(wait.num_milliseconds()).unwrap_or_default();
+    let longest = known
+        .into_iter()
+        .filter_map(|(time, what)| Some((time?.min(whole), what)));
     let total = wait.num_seconds();
     match longest.max_by_key(|(time, _)| *time) {
         Some((time, what)) if time >= 1000 => format!("queue wait {total} s, of which {} s {what}", time / 1000),
@@ -480,5 +484,15 @@ mod tests {
             lines,
             [(8, "queue wait 8 s"), (7, "queue wait 7 s"), (6, "queue wait 6 s")]
         );
+    }
+
+    #[test]
+    fn a_part_of_a_wait_is_never_longer_than_the_wait() {
+        let parts = WaitParts {
+            delivery_lag_ms: Some(9_000_000),
+            ..WaitParts::default()
+        };
+        let phrase = phrase_of_wait(TimeDelta::seconds(200), parts);
+        assert_eq!(phrase, "queue wait 200 s, of which 200 s for the delivery");
     }
 }
