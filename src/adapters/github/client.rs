@@ -10,6 +10,7 @@ use super::limits::{Account, Limits, announced_limit};
 use super::request::Request;
 use super::settings::{Settings, SetupError, base_of};
 use crate::ports::{Clock, Event, Failure, Observer};
+use chrono::{DateTime, Utc};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -28,6 +29,8 @@ const MAX_IN_FLIGHT: usize = 50;
 /// A page of 100 changed files can come near this size, because outsiders choose the paths and contents.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 const MAX_MESSAGE_CHARS: usize = 200;
+/// The longest rate limit that a call waits for.
+const MAX_LIMIT_WAIT: Duration = Duration::from_secs(2);
 /// The API version that the response types are written for.
 const API_VERSION: &str = "2022-11-28";
 
@@ -108,9 +111,31 @@ impl Client {
         })
     }
 
+    /// Sends a request. A rate limit that ends soon is awaited: a decision takes several calls in a row, and would hardly ever
+    /// succeed while GitHub limits many of them for a second each. GitHub has not executed a request that it limits.
     pub(super) async fn send(&self, request: &Request, bearer: &Bearer) -> Result<Answer, Failure> {
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            let outcome = self.send_once(request, bearer, deadline).await;
+            match &outcome {
+                Err(Failure::RateLimited { until, .. }) if self.outlasts(*until, deadline).await => {}
+                _ => return outcome,
+            }
+        }
+    }
+
+    /// Waits for the end of a limit. Returns false at once if it does not end soon.
+    async fn outlasts(&self, until: DateTime<Utc>, deadline: Instant) -> bool {
+        let wait = (until - self.clock.now()).to_std().unwrap_or_default();
+        if wait > MAX_LIMIT_WAIT || Instant::now() + wait >= deadline {
+            return false;
+        }
+        tokio::time::sleep(wait).await;
+        self.clock.now() >= until
+    }
+
+    async fn send_once(&self, request: &Request, bearer: &Bearer, deadline: Instant) -> Result<Answer, Failure> {
         let started = Instant::now();
-        let deadline = started + self.timeout;
         let too_late = |what: &str| format!("{what} within {} ms", self.timeout.as_millis());
         let Ok(Ok(_permit)) = timeout_at(deadline, self.in_flight.acquire()).await else {
             return Err(failed(

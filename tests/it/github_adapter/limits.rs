@@ -5,6 +5,7 @@ use super::scripted::{
     with_headers,
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use jitgate::adapters::clock::SystemClock;
 use jitgate::adapters::github::GitHubAdapter;
 use jitgate::domain::ids::{RepositoryName, RunId};
 use jitgate::ports::github::{JitRequest, Purpose, RunnerScope};
@@ -61,6 +62,29 @@ async fn nothing_is_sent_until_the_limit_ends_and_others_are_not_held_up() {
     clock.advance(TimeDelta::seconds(1));
     limited_until(&ask(&github, Purpose::Judge).await);
     assert_eq!(server.count("octo/chem/actions/runs"), 2);
+}
+
+/// Returns an adapter by the system's clock, and a GitHub that limits every second call for some seconds.
+fn every_second_call_is_limited(seconds: &'static str) -> (Scripted, GitHubAdapter) {
+    let calls = AtomicUsize::new(0);
+    let server = Scripted::bare(move |_| match calls.fetch_add(1, Ordering::SeqCst) % 2 {
+        0 => with_headers(429, &[("retry-after", seconds)], value!({"message": "Slow down"})),
+        _ => json(200, run_body()),
+    });
+    let github = GitHubAdapter::new(&settings(&server, token()), Arc::new(SystemClock)).expect("an adapter");
+    (server, github)
+}
+
+#[tokio::test]
+async fn a_call_outlasts_a_limit_that_ends_soon() {
+    let (server, github) = every_second_call_is_limited("1");
+    for answered in 1..=2 {
+        ask(&github, Purpose::Judge).await.expect("an answer after the limit");
+        assert_eq!(server.count("actions/runs"), 2 * answered);
+    }
+    let (server, github) = every_second_call_is_limited("3");
+    limited_until(&ask(&github, Purpose::Admit).await);
+    assert_eq!(server.count("actions/runs"), 1, "a longer limit is left to the caller");
 }
 
 #[tokio::test]
