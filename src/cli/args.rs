@@ -2,7 +2,8 @@
 
 use super::global::Global;
 use super::{
-    alert, config, dead_letter, delivery, internal, replay, repository, rollout, runner, serve, simulate, verify, why,
+    alert, config, dead_letter, delivery, internal, replay, repository, rollout, routing, runner, serve, simulate,
+    verify, why,
 };
 use clap::{Parser, Subcommand};
 
@@ -59,6 +60,8 @@ pub enum Command {
     Simulate(simulate::Args),
     /// Show and change the canary stages of self-hosted routing
     Rollout(rollout::Args),
+    /// Show and change the variable that routes trusted jobs to self-hosted runners
+    Routing(routing::Args),
     /// Accept a repository under a configured name
     Repository(repository::Args),
     /// Verify that trusted jobs can be served

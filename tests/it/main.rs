@@ -13,6 +13,7 @@ mod github_adapter;
 mod github_schemas;
 mod recovery;
 mod redis_engine;
+mod rollback;
 mod runners;
 mod serve;
 mod simulator;
