@@ -29,6 +29,7 @@ mod serve;
 mod session;
 mod signals;
 mod simulate;
+mod slo;
 mod sources;
 mod table;
 mod verify;

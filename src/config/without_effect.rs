@@ -4,13 +4,12 @@ use super::problem::{Problem, Setting};
 use std::collections::BTreeMap;
 
 /// Settings without effect: keys, and sections with a dot at the end. A key leaves the list with the code that uses it.
-const WITHOUT_EFFECT: [&str; 7] = [
+const WITHOUT_EFFECT: [&str; 6] = [
     "alerts.ack_deadline_s",
     "alerts.owners.",
     "alerts.restore_deadline_s",
     "github.web_url",
     "qemu.",
-    "slo.",
     "telemetry.otlp_endpoint",
 ];
 

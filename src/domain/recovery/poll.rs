@@ -60,6 +60,7 @@ mod tests {
             conclusion: None,
             created_at: Some(at(0)),
             started_at: Some(at(100)),
+            completed_at: None,
             runner: None,
             steps: Vec::new(),
         }

@@ -19,7 +19,6 @@
 //! The group boot: `boot-failed`, `died`, `hook-silent`, `gate-unanswered`, `gate-abused`. The group registration:
 //! `refused`, `name-taken`, `lost`, `nobody-came`. A theft, a swap and a runner that was not needed are no failures.
 
-use super::measure::WaitParts;
 use crate::domain::runner::Outcome;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -130,6 +129,23 @@ impl Lifecycle {
             Self::Success | Self::Cancelled | Self::Denied | Self::Elsewhere => 0,
         }
     }
+}
+
+/// The parts of a queue wait, in milliseconds. Times of several clocks meet here, so the parts are estimates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WaitParts {
+    /// From the creation of the job to the arrival of its delivery.
+    pub delivery_lag_ms: Option<u64>,
+    /// From the arrival to the decision.
+    pub decision_ms: Option<u64>,
+    /// From the decision to the assignment of a slot.
+    pub slot_ms: Option<u64>,
+    /// From the assignment to GitHub's record of the runner.
+    pub mint_ms: Option<u64>,
+    /// From the record to the connection of the runner.
+    pub boot_ms: Option<u64>,
+    /// From the connection to the start of the job.
+    pub pickup_ms: Option<u64>,
 }
 
 /// The course of one job, as the ledger knows it.

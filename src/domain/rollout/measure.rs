@@ -1,7 +1,7 @@
 //! Measurements of a trusted run: the queue wait and its parts, the setup latency, the life cycle of its runners, and
 //! the routing verdicts of its jobs.
 
-use super::lifecycle::Lifecycle;
+use super::lifecycle::{Lifecycle, WaitParts};
 use crate::domain::ids::{JobId, RunId};
 use crate::domain::routing_verdict::RoutingVerdict;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -197,23 +197,6 @@ fn milliseconds(number: u64) -> TimeDelta {
         .ok()
         .and_then(TimeDelta::try_milliseconds)
         .unwrap_or(TimeDelta::MAX)
-}
-
-/// The parts of a queue wait, in milliseconds. Times of several clocks meet here, so the parts are estimates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct WaitParts {
-    /// From the creation of the job to the arrival of its delivery.
-    pub delivery_lag_ms: Option<u64>,
-    /// From the arrival to the decision.
-    pub decision_ms: Option<u64>,
-    /// From the decision to the assignment of a slot.
-    pub slot_ms: Option<u64>,
-    /// From the assignment to GitHub's record of the runner.
-    pub mint_ms: Option<u64>,
-    /// From the record to the connection of the runner.
-    pub boot_ms: Option<u64>,
-    /// From the connection to the start of the job.
-    pub pickup_ms: Option<u64>,
 }
 
 /// Counts of judged jobs by routing verdict.

@@ -17,8 +17,8 @@ mod triggers;
 
 pub use canary::{Canary, CanaryEvent, Phase, Refused, Walked};
 pub use change::{Change, Changed, OURSELVES, Origin};
-pub use lifecycle::{Course, Lifecycle, Served, TEAR_DOWN_TIMEOUT};
-pub use measure::{MeasuredJob, MeasuredRun, Mismatch, Tally, WaitParts, per_pull_request};
+pub use lifecycle::{Course, Lifecycle, Served, TEAR_DOWN_TIMEOUT, WaitParts};
+pub use measure::{MeasuredJob, MeasuredRun, Mismatch, Tally, per_pull_request};
 pub use offline::Offline;
 pub use percentile::{P95, percentile, rank};
 pub use plan::{Plan, Report, Reports, Situation, plan};

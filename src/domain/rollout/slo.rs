@@ -14,7 +14,8 @@
 //! The error budget is the number of further misses that the target permits in this sample. It is negative by the number
 //! of misses that are too many, so a target is missed exactly if its budget is negative.
 
-use super::measure::{MeasuredJob, MeasuredRun, Tally, WaitParts};
+use super::lifecycle::WaitParts;
+use super::measure::{MeasuredJob, MeasuredRun, Tally};
 use super::percentile::{P95, percentile, rank};
 use super::policy::SloPolicy;
 use crate::domain::ids::{JobId, RepositoryName, RunId};
