@@ -147,8 +147,8 @@ fn needs_a_stage_of_its_own(fixture: &Fixture) -> Option<&'static str> {
         Some("plays a history, which advances the clock")
     } else if fixture.steps.iter().any(|step| step.synthetic.is_some()) {
         Some("changes the simulated runners")
-    } else if fixture.end.rollbacks.is_some() || fixture.end.history.is_some() {
-        Some("checks the history of the rollout")
+    } else if fixture.expects_a_canary() {
+        Some("checks the rollout, which a running jitgate shows by `jitgate rollout status`")
     } else if fixture.github.get("rate_limit").is_some() {
         Some("exhausts a quota, which jitgate would remember")
     } else if fixture

@@ -26,6 +26,8 @@ pub(super) struct Outcome {
     pub(super) alert_counts: BTreeMap<String, Vec<u64>>,
     pub(super) variable: Option<String>,
     pub(super) reruns: Vec<u64>,
+    /// The stage of the canary, if the stage of the play can show it.
+    pub(super) stage: Option<usize>,
     /// The changes of the rollout, the oldest first. Those that the mode `observe` only reports begin with `would-`.
     pub(super) history: Vec<String>,
 }
@@ -34,16 +36,44 @@ pub(super) struct Outcome {
 #[derive(Debug, Clone, Default)]
 pub(super) struct RolloutState {
     pub(super) variable: Option<String>,
+    /// None if the stage cannot show the canary.
+    pub(super) canary: Option<CanaryState>,
+}
+
+/// The state of the canary and its triggers.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CanaryState {
+    pub(super) stage: usize,
+    pub(super) progress: u32,
+    /// The names of the triggers that are hit.
+    pub(super) triggers: BTreeSet<String>,
+    /// The reason of the latest change.
+    pub(super) why: Option<String>,
 }
 
 /// Compares the rollout after a step.
 pub(super) fn of_rollout(step: usize, expect: &RolloutExpect, state: &RolloutState) -> Vec<Difference> {
     let mut differences = Differences::default();
+    let key = |name: &str| format!("step {step}: rollout.{name}");
+    let canary = state.canary.as_ref();
+    differences.value(&key("variable"), expect.variable.as_deref(), state.variable.as_deref());
+    differences.value(&key("stage"), expect.stage.as_ref(), canary.map(|canary| &canary.stage));
     differences.value(
-        &format!("step {step}: rollout.variable"),
-        expect.variable.as_deref(),
-        state.variable.as_deref(),
+        &key("progress"),
+        expect.progress.as_ref(),
+        canary.map(|canary| &canary.progress),
     );
+    differences.set(
+        &key("triggers"),
+        expect.triggers.as_deref(),
+        canary.map(|canary| canary.triggers.clone()),
+    );
+    let why = canary.and_then(|canary| canary.why.as_deref());
+    if let Some(text) = &expect.why
+        && !why.is_some_and(|why| why.contains(text))
+    {
+        differences.value(&key("why"), Some(text.as_str()), why);
+    }
     differences.0
 }
 
@@ -107,6 +137,7 @@ pub(super) fn of_end(end: &End, outcome: &Outcome) -> Vec<Difference> {
         joined(&expected)
     });
     differences.value("end.reruns", expected.as_ref(), Some(&joined(&reruns)));
+    differences.value("end.stage", end.stage.as_ref(), outcome.stage.as_ref());
     let rollbacks = outcome.history.iter().filter(|what| *what == "rollback").count();
     differences.value("end.rollbacks", end.rollbacks.as_ref(), Some(&rollbacks));
     let history = end.history.as_deref().map(joined);

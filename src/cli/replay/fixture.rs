@@ -112,6 +112,14 @@ pub(super) struct Expect {
 pub(super) struct RolloutExpect {
     /// Value of the routing variable.
     pub(super) variable: Option<String>,
+    /// The stage of the canary, from 0.
+    pub(super) stage: Option<usize>,
+    /// The pull requests that were counted in this stage.
+    pub(super) progress: Option<u32>,
+    /// The triggers that are hit.
+    pub(super) triggers: Option<Vec<String>>,
+    /// Text in the reason of the latest change.
+    pub(super) why: Option<String>,
 }
 
 /// The expectations at the end of a scenario.
@@ -134,6 +142,8 @@ pub(super) struct End {
     pub(super) variable: Option<String>,
     /// The runs that jitgate re-ran, once for each re-run.
     pub(super) reruns: Option<Vec<u64>>,
+    /// The stage of the canary, from 0.
+    pub(super) stage: Option<usize>,
     /// Number of rollbacks.
     pub(super) rollbacks: Option<usize>,
     /// The changes of the rollout, the oldest first.
@@ -169,6 +179,18 @@ impl Fixture {
         jobs.filter_map(|job| job.get("id")?.as_u64())
             .chain(histories.flat_map(History::jobs))
             .collect()
+    }
+
+    /// Returns true if the fixture expects a state of the canary or a history of the rollout.
+    pub(super) fn expects_a_canary(&self) -> bool {
+        let End {
+            stage,
+            rollbacks,
+            history,
+            ..
+        } = &self.end;
+        let in_steps = self.steps.iter().any(|step| step.rollout.is_some());
+        in_steps || stage.is_some() || rollbacks.is_some() || history.is_some()
     }
 
     /// Returns the first date in a value that jitgate compares with its own clock.

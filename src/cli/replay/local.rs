@@ -1,6 +1,7 @@
 //! A jitgate inside this process as the stage: the real ingress on a loopback port, the memory store, a simulated GitHub
 //! with its own port, synthetic runners, and a clock that only the fixture advances.
 
+use super::expect::CanaryState;
 use super::play::{Post, Remains, Stage};
 use super::target::post;
 use crate::adapters::clock::ManualClock;
@@ -25,7 +26,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The webhook secret of the stage.
@@ -218,6 +219,20 @@ impl Stage for Local {
             Arc::new(()),
         )?;
         self.open()
+    }
+
+    async fn canary(&self) -> Result<Option<CanaryState>> {
+        let Some(repository) = self.ctx.settings.repositories.first() else {
+            return Ok(None);
+        };
+        let record: Option<RolloutRecord> = records::load(self.ctx.ledger.as_ref(), repository.name.as_str()).await?;
+        let record = record.unwrap_or_default();
+        Ok(Some(CanaryState {
+            stage: record.canary.stage,
+            progress: record.canary.progress,
+            why: record.history.last().and_then(|change| change.why.clone()),
+            triggers: BTreeSet::new(),
+        }))
     }
 
     async fn remains(&self) -> Result<Remains> {

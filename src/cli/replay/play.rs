@@ -1,6 +1,6 @@
 //! Plays a fixture on a stage: jitgate inside this process, or a running process.
 
-use super::expect::{self, Difference, Outcome, RolloutState};
+use super::expect::{self, CanaryState, Difference, Outcome, RolloutState};
 use super::fixture::{Deliver, Expect, Fixture, Signature, Step};
 use crate::app::signature;
 use crate::domain::decision::Decision;
@@ -44,6 +44,8 @@ pub(super) trait Stage: Send {
     async fn synthetic(&mut self, changes: &Map<String, Value>) -> Result<()>;
     /// Restarts jitgate on the same store.
     async fn restart(&mut self) -> Result<()>;
+    /// Returns the state of the canary, or none if the stage cannot show it.
+    async fn canary(&self) -> Result<Option<CanaryState>>;
     /// Returns the remaining state.
     async fn remains(&self) -> Result<Remains>;
     /// Returns the name of the routing variable.
@@ -133,6 +135,7 @@ pub(super) async fn play(name: &str, fixture: &Fixture, stage: &mut dyn Stage) -
         alert_counts: remains.alert_counts,
         variable,
         reruns: tally.reruns,
+        stage: player.stage.canary().await?.map(|canary| canary.stage),
         history: remains.history,
     };
     let mut differences = player.differences;
@@ -185,6 +188,7 @@ impl Player<'_> {
             let tally = self.stage.github().tally().await?;
             let state = RolloutState {
                 variable: tally.variables.get(self.stage.variable()).cloned(),
+                canary: self.stage.canary().await?,
             };
             self.differences.extend(expect::of_rollout(number, expect, &state));
         }

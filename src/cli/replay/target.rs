@@ -1,5 +1,6 @@
 //! A running jitgate as the stage: it receives deliveries on its public port and returns records on its admin API.
 
+use super::expect::CanaryState;
 use super::play::{Post, Remains, Stage};
 use crate::adapters::clock::SystemClock;
 use crate::domain::decision::Decision;
@@ -213,6 +214,10 @@ impl Stage for Target {
 
     async fn restart(&mut self) -> Result<()> {
         bail!("replay cannot restart a running jitgate")
+    }
+
+    async fn canary(&self) -> Result<Option<CanaryState>> {
+        Ok(None)
     }
 
     async fn remains(&self) -> Result<Remains> {

@@ -10,6 +10,7 @@ mod percentile;
 mod plan;
 mod policy;
 mod rollback;
+mod simulation;
 pub mod slo;
 mod switch;
 mod trigger;
@@ -27,6 +28,7 @@ pub use rollback::{
     MAX_STUCK_JOBS, MAX_STUCK_RUNS, Rollback, RollbackEvent, RollbackStep, RunProgress, StuckEvent, StuckRun,
     StuckState, StuckTask,
 };
+pub use simulation::{Recorded, Simulation, Step, Totals, simulate};
 pub use switch::{Intent, Switch};
 pub use trigger::{Cause, Evidence, EvidenceItem, Judgement, Outage, Trigger};
 pub use triggers::{Grounds, Period, decided, judge};
