@@ -6,5 +6,5 @@ mod command;
 mod place;
 mod status;
 
-pub use args::Args;
+pub(super) use args::Args;
 pub(super) use command::run;
