@@ -228,7 +228,8 @@ impl JobRecord {
 
     /// Adds a decision on an event, or replaces an earlier one on the same delivery.
     pub fn note(&mut self, event: &JobEvent, entry: Entry) {
-        self.timing.note(event, &entry);
+        let is_on_ours = entry.facts.ledger.taken_by.is_some();
+        self.timing.note(event, &entry.decision, is_on_ours);
         self.decisions
             .retain(|old| old.decision.delivery != entry.decision.delivery);
         self.decisions.push(entry);

@@ -1,6 +1,6 @@
 //! The times of a job, and the mark that counts its routing verdict once. Both are parts of its record.
 
-use super::job::Entry;
+use crate::domain::decision::Decision;
 use crate::domain::event::{Action, JobEvent};
 use crate::domain::ids::DeliveryId;
 use crate::domain::routing_verdict::RoutingVerdict;
@@ -30,8 +30,8 @@ pub struct JobTiming {
 
 impl JobTiming {
     /// Adds an event with its decision. Events can arrive twice and in any order.
-    pub(super) fn note(&mut self, event: &JobEvent, entry: &Entry) {
-        let (job, decision) = (&event.job, &entry.decision);
+    pub(super) fn note(&mut self, event: &JobEvent, decision: &Decision, is_on_ours: bool) {
+        let job = &event.job;
         let first = |known: Option<DateTime<Utc>>, new| Some(known.map_or(new, |known| known.min(new)));
         self.first_received_at = first(self.first_received_at, decision.received_at);
         if decision.trust.verdict != Trust::Unknown {
@@ -48,7 +48,7 @@ impl JobTiming {
         if let Some(conclusion) = &job.conclusion {
             self.conclusion = Some(conclusion.chars().take(MAX_CONCLUSION_CHARS).collect());
         }
-        if entry.facts.ledger.taken_by.is_some() {
+        if is_on_ours {
             let setup = job
                 .setup_latency()
                 .and_then(|took| u64::try_from(took.as_millis()).ok());

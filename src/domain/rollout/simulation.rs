@@ -6,7 +6,8 @@
 
 use super::canary::{Canary, CanaryEvent, Phase};
 use super::change::{Change, Changed, Origin};
-use super::measure::{Lifecycle, MeasuredJob, MeasuredRun, Mismatch};
+use super::lifecycle::Lifecycle;
+use super::measure::{MeasuredJob, MeasuredRun, Mismatch};
 use super::plan::{Reports, Situation, plan};
 use super::policy::RolloutPolicy;
 use super::trigger::{Cause, Evidence, Trigger};
