@@ -172,9 +172,9 @@ fn switched_on(record: &mut RolloutRecord, known: Option<Switch>, seen: Switch, 
 
 /// Returns the author of a change: the person who announced it, or an unknown person.
 fn origin(record: &mut RolloutRecord, seen: Switch, now: DateTime<Utc>) -> Origin {
-    match record.intent.take() {
-        Some(intent) if intent.explains(seen.on, now) => intent.origin,
-        _ => Origin::unknown(seen.updated_at.unwrap_or(now)),
+    match record.intent.take_if(|intent| intent.explains(seen.on, now)) {
+        Some(intent) => intent.origin,
+        None => Origin::unknown(seen.updated_at.unwrap_or(now)),
     }
 }
 

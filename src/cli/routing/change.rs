@@ -52,10 +52,15 @@ pub(super) async fn enable(args: &Enable, session: &Session) -> Outcome {
         return change.preview().await;
     }
     let (ledger, retention) = (session.store()?.ledger.as_ref(), place.config.store.retention);
-    switch::announce(ledger, retention, &repository, true, &origin)
-        .await
-        .map_err(Failure::of_store)?;
-    let shown = match place.ask().await? {
+    let before = place.ask().await?;
+    let stages = runtime::rollout_policy(&place.config.rollout).stages;
+    // A change that no worker has seen yet comes first in the history.
+    let seen = switch::seen(before.as_ref(), now);
+    let noted = switch::note_in(ledger, retention, &repository, seen, &stages, now).await;
+    noted.map_err(Failure::of_store)?;
+    let announced = switch::announce(ledger, retention, &repository, true, &origin).await;
+    announced.map_err(Failure::of_store)?;
+    let shown = match before {
         Some(variable) if variable.is_true() => Some(variable),
         _ => change.set().await?,
     };
