@@ -13,6 +13,7 @@ mod entry;
 mod exit;
 mod findings;
 mod global;
+mod incident;
 mod internal;
 mod list;
 mod logging;

@@ -11,6 +11,7 @@ mod decision;
 mod fixtures;
 mod github_adapter;
 mod github_schemas;
+mod incidents;
 mod recovery;
 mod redis_engine;
 mod rollback;

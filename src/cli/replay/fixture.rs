@@ -26,7 +26,7 @@ pub(super) struct Fixture<World = Value> {
     pub(super) end: End,
 }
 
-/// A step: exactly one of its first six keys, and the expectations after the step.
+/// A step: exactly one of its first seven keys, and the expectations after the step.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Step<World = Value> {
@@ -39,6 +39,9 @@ pub(super) struct Step<World = Value> {
     /// Restarts jitgate on the same store.
     #[serde(default)]
     pub(super) restart: bool,
+    /// Makes one pass of recovery.
+    #[serde(default)]
+    pub(super) recover: bool,
     /// Plays pull requests with their runs.
     pub(super) history: Option<History>,
     /// Changes the behaviour of simulated runners.
@@ -136,6 +139,8 @@ pub(super) struct End {
     pub(super) alerts: Option<Vec<String>>,
     /// Kinds of the unresolved alerts.
     pub(super) open_alerts: Option<Vec<String>>,
+    /// Escalations of alerts, as `KIND:DEADLINE`.
+    pub(super) escalations: Option<Vec<String>>,
     /// For each kind of alert, the number of repeats of each alert, the largest first.
     pub(super) alert_counts: Option<BTreeMap<String, Vec<u64>>>,
     /// Value of the routing variable.
@@ -243,11 +248,12 @@ fn check(step: &Step) -> Result<(), &'static str> {
         step.github.is_some(),
         step.advance_s.is_some(),
         step.restart,
+        step.recover,
         step.history.is_some(),
         step.synthetic.is_some(),
     ];
     if verbs.iter().filter(|given| **given).count() != 1 {
-        return Err("expected exactly one of deliver, github, advance_s, restart, history, synthetic");
+        return Err("expected exactly one of deliver, github, advance_s, restart, recover, history, synthetic");
     }
     if let Some(history) = &step.history {
         history.check()?;

@@ -44,6 +44,8 @@ pub(super) trait Stage: Send {
     async fn synthetic(&mut self, changes: &Map<String, Value>) -> Result<()>;
     /// Restarts jitgate on the same store.
     async fn restart(&mut self) -> Result<()>;
+    /// Makes one pass of recovery: reads GitHub's delivery log and polls its runs.
+    async fn recover(&mut self) -> Result<()>;
     /// Returns the state of the canary, or none if the stage cannot show it.
     async fn canary(&self) -> Result<Option<CanaryState>>;
     /// Returns the remaining state.
@@ -61,6 +63,8 @@ pub(super) struct Remains {
     pub(super) alerts: BTreeSet<String>,
     /// Kinds of the unresolved alerts.
     pub(super) open_alerts: BTreeSet<String>,
+    /// Escalations, as `KIND:DEADLINE`.
+    pub(super) escalations: BTreeSet<String>,
     /// The numbers of repeats of the alerts of each kind.
     pub(super) alert_counts: BTreeMap<String, Vec<u64>>,
     /// The changes of the rollout, the oldest first.
@@ -132,6 +136,7 @@ pub(super) async fn play(name: &str, fixture: &Fixture, stage: &mut dyn Stage) -
         left: tally.runners_left + remains.slots,
         alerts: remains.alerts,
         open_alerts: remains.open_alerts,
+        escalations: remains.escalations,
         alert_counts: remains.alert_counts,
         variable,
         reruns: tally.reruns,
@@ -173,6 +178,9 @@ impl Player<'_> {
             self.settle().await?;
         } else if step.restart {
             self.stage.restart().await?;
+            self.settle().await?;
+        } else if step.recover {
+            self.stage.recover().await?;
             self.settle().await?;
         } else if let Some(history) = &step.history {
             self.history(number, history).await?;
