@@ -14,6 +14,7 @@ mod github_schemas;
 mod incidents;
 mod recovery;
 mod redis_engine;
+mod rollback;
 mod runners;
 mod serve;
 mod simulator;
