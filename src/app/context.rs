@@ -3,6 +3,7 @@
 use super::alerts::Alerts;
 use super::events::budget::Budget;
 use super::events::github_cache::GitHubCache;
+use super::incidents::Looks;
 use super::pool::memory::Pool;
 use super::recovery::memory::Recovery;
 use super::rollout::tally::Tallies;
@@ -33,6 +34,8 @@ pub struct Context {
     pub github_cache: GitHubCache,
     /// GitHub calls and worker places that outsiders have used.
     pub budget: Budget,
+    /// The questions to GitHub about the routing of repositories with an incident.
+    pub looks: Looks,
     /// Tasks of the pool and their results.
     pub pool: Pool,
     /// Routing verdicts that are not written yet.

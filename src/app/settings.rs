@@ -1,6 +1,8 @@
 //! The operator's settings as plain values. The application does not import the configuration.
 
+use crate::domain::alert::Owners;
 use crate::domain::ids::RepositoryName;
+use crate::domain::incident::Deadlines as IncidentDeadlines;
 use crate::domain::pin::RepositoryIds;
 use crate::domain::policy::{Mode, Policy};
 use crate::domain::pool::Bounds;
@@ -33,12 +35,23 @@ pub struct Settings {
     pub base_runners: Vec<String>,
     /// The URL of GitHub's API, for the status.
     pub api_url: String,
+    /// True if the run of a job that was lost with its machine is re-run once.
+    pub rerun_lost: bool,
     /// The rollout mode.
     pub mode: Mode,
     pub rollout: RolloutPolicy,
     pub slo: SloPolicy,
+    /// The escalation of critical alerts.
+    pub escalation: EscalationPolicy,
     /// The retention of finished records.
     pub retention: std::time::Duration,
+}
+
+/// The deadlines and the owners of critical alerts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EscalationPolicy {
+    pub deadlines: IncidentDeadlines,
+    pub owners: Owners,
 }
 
 /// A served repository.

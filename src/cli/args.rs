@@ -2,8 +2,8 @@
 
 use super::global::Global;
 use super::{
-    alert, config, dead_letter, delivery, internal, replay, repository, rollout, runner, serve, simulate, slo, verify,
-    why,
+    alert, config, dead_letter, delivery, incident, internal, replay, repository, rollout, runner, serve, simulate,
+    slo, verify, why,
 };
 use clap::{Parser, Subcommand};
 
@@ -54,6 +54,8 @@ pub enum Command {
     DeadLetter(dead_letter::Args),
     /// List, acknowledge and resolve alerts
     Alert(alert::Args),
+    /// List incidents, and write the report of one
+    Incident(incident::Args),
     /// Show the service levels of the newest trusted runs
     Slo(slo::Args),
     /// Replay recorded deliveries and compare the decisions

@@ -4,8 +4,8 @@ use super::args::{Cli, Command};
 use super::exit::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{
-    alert, config, dead_letter, delivery, internal, logging, output, replay, repository, rollout, runner, serve,
-    simulate, slo, verify, why,
+    alert, config, dead_letter, delivery, incident, internal, logging, output, replay, repository, rollout, runner,
+    serve, simulate, slo, verify, why,
 };
 use crate::telemetry::one_line;
 use clap::Parser;
@@ -46,6 +46,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Delivery(args) => Box::pin(delivery::run(args, &session)),
         Command::DeadLetter(args) => Box::pin(dead_letter::run(args, &session)),
         Command::Alert(args) => Box::pin(alert::run(args, &session)),
+        Command::Incident(args) => Box::pin(incident::run(args, &session)),
         Command::Slo(args) => Box::pin(slo::run(args, &session)),
         Command::Replay(args) => Box::pin(replay::run(args, &session)),
         Command::Simulate(args) => Box::pin(simulate::run(args, &session)),

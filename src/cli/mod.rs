@@ -12,6 +12,7 @@ mod entry;
 mod exit;
 mod findings;
 mod global;
+mod incident;
 mod internal;
 mod list;
 mod logging;

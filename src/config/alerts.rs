@@ -2,11 +2,16 @@
 
 use super::check::{Check, Reported};
 use super::mask::masked;
+use crate::domain::alert::Owners;
+use crate::domain::text::is_hidden;
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Maximum length of the name of an owner, in characters.
+const MAX_OWNER_CHARS: usize = 100;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -27,10 +32,10 @@ pub(super) struct RawAlerts {
     webhook_secret: Option<String>,
     /// File with the secret of the webhook.
     webhook_secret_file: Option<PathBuf>,
-    /// Time in which an operator must acknowledge an alert.
+    /// Time in which an operator must acknowledge a critical alert; then it escalates to the second owner.
     #[schemars(range(min = 1, max = 604_800))]
     ack_deadline_s: u64,
-    /// Time in which the service must be restored.
+    /// Time in which a critical alert must reach a safe routing state; then it escalates to the second owner.
     #[schemars(range(min = 1, max = 604_800))]
     restore_deadline_s: u64,
     /// Owners of the service.
@@ -64,13 +69,6 @@ pub struct AlertWebhook {
     pub secret: SecretString,
 }
 
-/// The owners of the service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owners {
-    pub primary: Option<String>,
-    pub secondary: Option<String>,
-}
-
 /// A destination of alerts, in displayable form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AlertPlace {
@@ -101,6 +99,7 @@ impl Alerts {
 
 impl RawAlerts {
     pub(super) fn validate(self, check: &mut Check<'_>) -> Result<Alerts, Reported> {
+        let owners = self.owners.validate(check);
         let alertmanager_url = self.alertmanager_url.as_deref();
         let alertmanager_url = alertmanager_url
             .map(|url| check.url("alerts.alertmanager_url", url))
@@ -149,16 +148,40 @@ impl RawAlerts {
                 remedy,
             );
         }
+        let (alertmanager_url, slack_webhook_url) = (alertmanager_url?, slack_webhook_url?);
+        if (alertmanager_url.is_some() || slack_webhook_url.is_some() || webhook.is_some())
+            && owners.secondary.is_none()
+        {
+            check.warn(
+                "alerts.owners.secondary",
+                "is not set: an alert that no person acknowledges escalates to no second owner",
+                "set it to a name that the receivers of alerts understand",
+            );
+        }
         Ok(Alerts {
-            alertmanager_url: alertmanager_url?,
-            slack_webhook_url: slack_webhook_url?,
+            alertmanager_url,
+            slack_webhook_url,
             webhook,
             ack_deadline: Duration::from_secs(self.ack_deadline_s),
             restore_deadline: Duration::from_secs(self.restore_deadline_s),
-            owners: Owners {
-                primary: self.owners.primary,
-                secondary: self.owners.secondary,
-            },
+            owners,
         })
+    }
+}
+
+impl RawOwners {
+    fn validate(self, check: &mut Check<'_>) -> Owners {
+        let mut valid = |key, name: Option<String>| {
+            let is_usable = |name: &str| name.chars().count() <= MAX_OWNER_CHARS && !name.contains(is_hidden);
+            if name.as_deref().is_some_and(|name| !is_usable(name)) {
+                let remedy = format!("use 1 to {MAX_OWNER_CHARS} printable characters");
+                check.problem(key, "is not a usable name", remedy);
+            }
+            name
+        };
+        Owners {
+            primary: valid("alerts.owners.primary", self.primary),
+            secondary: valid("alerts.owners.secondary", self.secondary),
+        }
     }
 }

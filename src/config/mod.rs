@@ -34,7 +34,7 @@ mod trust;
 mod webhook;
 mod without_effect;
 
-pub use alerts::{AlertPlace, AlertWebhook, Alerts, Owners};
+pub use alerts::{AlertPlace, AlertWebhook, Alerts};
 pub use github::{Credentials, Github};
 pub use load::{FileSource, Loaded, Sources, load};
 pub use local::{Local, Network, Sandbox};

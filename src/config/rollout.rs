@@ -35,6 +35,8 @@ pub(super) struct RawRollout {
     rollback_on_attempt: bool,
     /// Cancels and re-runs the runs of jobs that wait after a rollback.
     rerun_stuck: bool,
+    /// Re-runs the run of a job that was lost together with its machine, once.
+    rerun_lost: bool,
 }
 
 /// Settings of the canary and its rollback triggers.
@@ -51,6 +53,7 @@ pub struct Rollout {
     pub offline: Duration,
     pub rollback_on_attempt: bool,
     pub rerun_stuck: bool,
+    pub rerun_lost: bool,
 }
 
 /// The start of the next canary stage: automatic or by an operator.
@@ -86,6 +89,7 @@ impl RawRollout {
             offline: Duration::from_secs(self.offline_s),
             rollback_on_attempt: self.rollback_on_attempt,
             rerun_stuck: self.rerun_stuck,
+            rerun_lost: self.rerun_lost,
         })
     }
 }

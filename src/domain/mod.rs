@@ -11,6 +11,7 @@ pub mod event;
 pub mod facts;
 pub mod finding;
 pub mod ids;
+pub mod incident;
 pub mod job;
 pub mod labels;
 pub mod payload;

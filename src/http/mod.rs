@@ -5,6 +5,7 @@ mod alerts;
 mod body;
 mod connections;
 mod health;
+mod incidents;
 mod list;
 mod listener;
 mod metrics;

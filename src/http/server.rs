@@ -4,6 +4,7 @@ use super::admin::{self, AdminState};
 use super::alerts;
 use super::connections::{self, Bounds};
 use super::health::{self, Health};
+use super::incidents;
 use super::listener::{Bind, ListenError, Listener};
 use super::metrics::{self, Metrics, Scrape};
 use super::problem::Problem;
@@ -146,6 +147,7 @@ pub fn serve_admin(
                     .service(get("/jobs/{id}").route(read().to(admin::job)))
                     .service(get("/runners").route(read().to(runners::runners)))
                     .service(get("/alerts").route(read().to(alerts::list)))
+                    .service(get("/incidents").route(read().to(incidents::list)))
                     .service(post("/alerts/{id}/ack").route(web::post().to(alerts::ack)))
                     .service(post("/alerts/{id}/resolve").route(web::post().to(alerts::resolve)))
                     .default_service(web::to(not_found)),

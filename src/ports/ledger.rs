@@ -38,6 +38,8 @@ pub enum Kind {
     Recovery,
     /// The requests for a redelivery, by GUID.
     Redelivery,
+    /// A job that was lost with its runner, by its id.
+    Lost,
     /// A worker, by the name of its instance.
     Instance,
     /// The runners that a worker misses, by the name of its instance.
@@ -46,6 +48,8 @@ pub enum Kind {
     Alert,
     /// An alert that is not resolved or has unsent messages, by its id.
     LiveAlert,
+    /// An incident, in descending order of its start.
+    Incident,
 }
 
 impl Kind {
@@ -66,10 +70,12 @@ impl Kind {
             Self::Group => "group",
             Self::Recovery => "recovery",
             Self::Redelivery => "redelivery",
+            Self::Lost => "lost",
             Self::Instance => "instance",
             Self::Offline => "offline",
             Self::Alert => "alert",
             Self::LiveAlert => "live-alert",
+            Self::Incident => "incident",
         }
     }
 }

@@ -8,6 +8,7 @@ mod liveness;
 mod local;
 mod person;
 mod process;
+mod receivers;
 mod wiring;
 mod writable;
 

@@ -11,6 +11,7 @@ use crate::adapters::hosts::local::LocalHost;
 use crate::adapters::hosts::synthetic::SyntheticHost;
 use crate::adapters::sqlite::OpenError;
 use crate::app::events::worker;
+use crate::app::incidents;
 use crate::app::pool::pass as pool_pass;
 use crate::app::recovery::passes;
 use crate::app::repositories::pins;
@@ -323,11 +324,12 @@ async fn work(ctx: Arc<Context>, claim: &Claim, stopped: watch::Receiver<bool>) 
     let deliveries = worker::run(&ctx, claim.name(), stop(stopped.clone()));
     let pool = pool_pass::run(&ctx, stop(stopped.clone()));
     let repositories = pins::watch(&ctx, stop(stopped.clone()));
+    let incidents = incidents::pass::run(&ctx, stop(stopped.clone()));
     let rollout = rollout_pass::run(&ctx, stop(stopped.clone()));
     let recovery = passes::run(&ctx, stop(stopped.clone()));
     let telling = ctx.alerts.run(stop(stopped));
     tokio::select! {
-        _ = async { tokio::join!(deliveries, pool, repositories, rollout, recovery, telling) } => {}
+        _ = async { tokio::join!(deliveries, pool, repositories, rollout, recovery, incidents, telling) } => {}
         () = claim.until_lost() => return Some(Ended::NameTaken),
     }
     if let Err(failure) = claim.release().await {

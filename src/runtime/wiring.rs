@@ -1,13 +1,15 @@
 //! Builds the ports and their adapters from a validated configuration.
 
 use super::descriptors;
-use crate::adapters::alerts::{self, Alertmanager, LogSink, Post, Slack, Webhook};
+use super::receivers;
+use crate::adapters::alerts;
 use crate::adapters::github::{self, GitHubAdapter};
 use crate::adapters::memory::MemoryStore;
 use crate::adapters::redis::{self, RedisStore};
 use crate::adapters::sqlite::{OpenError, OpenMode, SqliteStore};
 use crate::app::events::budget::Budget;
 use crate::app::events::github_cache::GitHubCache;
+use crate::app::incidents::Looks;
 use crate::app::pool::memory::Pool;
 use crate::app::recovery::memory::Recovery;
 use crate::app::repositories::renamed::Renamed;
@@ -20,7 +22,6 @@ use crate::domain::pool::Bounds as PoolBounds;
 use crate::domain::rollout::{RolloutPolicy, SloPolicy};
 use crate::domain::runner_task::Deadlines;
 use crate::http::{self, AdminState, Bind, Health, Limits, Metrics, Running};
-use crate::ports::alert_sink::AlertSink;
 use crate::ports::github::RunnerScope;
 use crate::ports::queue::Bounds;
 use crate::ports::{Clock, Durability, Failure, GitHub, Ledger, Observer, Queue, RunnerHost};
@@ -147,6 +148,7 @@ pub fn build_context(
         settings: settings(config, instance),
         github_cache: GitHubCache::default(),
         budget: Budget::default(),
+        looks: Looks::default(),
         pool: Pool::default(),
         tallies: Tallies::default(),
         recovery: Recovery::default(),
@@ -164,19 +166,7 @@ pub fn open_alerts(
     store: &Store,
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<Alerts>, WiringError> {
-    let post = Post::new(clock.clone(), &config.proxies)?;
-    let mut sinks: Vec<Arc<dyn AlertSink>> = vec![Arc::new(LogSink)];
-    if let Some(url) = &config.alerts.alertmanager_url {
-        sinks.push(Arc::new(Alertmanager::new(post.clone(), url)));
-    }
-    if let Some(url) = &config.alerts.slack_webhook_url {
-        sinks.push(Arc::new(Slack::new(post.clone(), url.clone())));
-    }
-    if let Some(webhook) = &config.alerts.webhook {
-        sinks.push(Arc::new(Webhook::new(post, &webhook.url, webhook.secret.clone())));
-    }
-    let (ledger, retention) = (store.ledger.clone(), config.store.retention);
-    Ok(Arc::new(Alerts::new(ledger, clock.clone(), observer, retention, sinks)))
+    Ok(receivers::open(config, clock, store.ledger.clone(), observer)?)
 }
 
 /// Creates the client of the configured GitHub.
@@ -247,9 +237,11 @@ fn settings(config: &Config, instance: &str) -> Settings {
         known_runners: config.runners.known.clone(),
         base_runners: config.runners.base.clone(),
         retention: config.store.retention,
+        rerun_lost: config.rollout.rerun_lost,
         mode: config.rollout.mode,
         rollout: rollout_policy(&config.rollout),
         slo: slo_policy(&config.slo),
+        escalation: receivers::escalation(&config.alerts),
         api_url: config.github.api_url.clone(),
     }
 }

@@ -129,6 +129,7 @@ fn with(gate: &Context, ledger: Arc<dyn Ledger>, observer: Arc<dyn Observer>) ->
         settings: gate.settings.clone(),
         github_cache: Default::default(),
         budget: Default::default(),
+        looks: Default::default(),
         tallies: Default::default(),
         rollout_woken: Default::default(),
         pool: Default::default(),

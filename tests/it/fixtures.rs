@@ -359,6 +359,7 @@ fn an_altered_expectation_of_any_key_is_reported_with_its_fixture() {
         ("end.ran", json!(0)),
         ("end.left", json!(1)),
         ("end.alerts", json!(["rollback"])),
+        ("end.escalations", json!(["rollback:acknowledgement"])),
         ("end.variable", json!("false")),
     ];
     let copies = TempDir::new().expect("a folder");

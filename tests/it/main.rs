@@ -12,6 +12,7 @@ mod decision;
 mod fixtures;
 mod github_adapter;
 mod github_schemas;
+mod incidents;
 mod recovery;
 mod redis_engine;
 mod runners;

@@ -28,6 +28,23 @@ impl AlertSink for LogSink {
         let (kind, state) = (alert.kind.as_str(), alert.state.as_str());
         let (id, repository, verdict, count) = (&alert.id, &alert.repository, &alert.verdict, alert.count);
         let (job, summary) = (alert.job_id, &alert.summary);
+        if let Some(escalation) = alert.pressing() {
+            let (overdue, to) = (escalation.overdue.as_str(), escalation.to.as_deref());
+            let (words, since) = (escalation.overdue.in_words(), escalation.since);
+            tracing::error!(
+                kind,
+                state,
+                id,
+                repository,
+                verdict,
+                count,
+                job,
+                overdue,
+                to,
+                "alert {kind} is {words} {since}: {summary}"
+            );
+            return Ok(());
+        }
         match (alert.state, alert.severity) {
             (AlertState::Open, Severity::Critical) => {
                 tracing::error!(

@@ -5,7 +5,7 @@
 //! and rejects messages older than its memory is safe against replay.
 
 use super::post::Post;
-use crate::domain::alert::{Alert, Pace};
+use crate::domain::alert::{Alert, Owners, Pace};
 use crate::domain::signature;
 use crate::ports::Failure;
 use crate::ports::alert_sink::AlertSink;
@@ -23,16 +23,18 @@ pub struct Webhook {
     post: Post,
     url: String,
     secret: SecretString,
+    owners: Owners,
 }
 
 impl Webhook {
     /// Creates a sink for the receiver at `url`, which shares `secret`.
     #[must_use]
-    pub fn new(post: Post, url: &str, secret: SecretString) -> Self {
+    pub fn new(post: Post, url: &str, secret: SecretString, owners: Owners) -> Self {
         Self {
             post,
             url: url.to_owned(),
             secret,
+            owners,
         }
     }
 }
@@ -76,6 +78,8 @@ impl AlertSink for Webhook {
                 "acked_by": alert.acked_by,
                 "resolved_at": alert.resolved_at,
                 "resolved_by": alert.resolved_by,
+                "owner": self.owners.of(alert),
+                "escalations": alert.escalations,
             },
         });
         let body = body.to_string().into_bytes();

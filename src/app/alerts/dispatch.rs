@@ -5,6 +5,7 @@
 //! sent twice only if a worker dies or a sink answers too late.
 
 use super::store::Alerts;
+use crate::app::incidents;
 use crate::domain::alert::Alert;
 use crate::ports::alert_sink::{AlertSink, SEND_TIMEOUT_S};
 use crate::ports::{Event, Failure};
@@ -119,11 +120,12 @@ impl Alerts {
         }
     }
 
-    /// Returns the live alerts and removes the settled ones from the index.
+    /// Returns the live alerts and removes the settled ones from the index, after their incidents have ended.
     async fn gather(&self) -> Result<Vec<Alert>, Failure> {
         let mut live = self.live().await?;
         for alert in &live {
             if alert.is_settled() {
+                incidents::follow(self.ledger.as_ref(), self.retention, alert).await?;
                 self.remove_from_index(&alert.id).await?;
             } else {
                 self.resolve_outlived(alert).await?;

@@ -5,7 +5,7 @@
 //! deleted before a final check. The next start repairs the effect of a crash in between.
 
 use crate::app::records::{self, Record};
-use crate::domain::alert::{Alert, AlertKey, AlertKind, AlertState, ITSELF, Told};
+use crate::domain::alert::{Alert, AlertKey, AlertKind, AlertState, Escalation, ITSELF, Told};
 use crate::domain::ids::JobId;
 use crate::ports::alert_sink::AlertSink;
 use crate::ports::ledger::{Key, Kind};
@@ -31,6 +31,7 @@ pub struct Alerts {
     pub(super) retention: Duration,
     pub(super) sinks: Vec<Arc<dyn AlertSink>>,
     pub(super) changed: Notify,
+    altered: Notify,
 }
 
 /// The mark of a live alert.
@@ -94,6 +95,7 @@ impl Alerts {
             retention,
             sinks,
             changed: Notify::new(),
+            altered: Notify::new(),
         }
     }
 
@@ -176,6 +178,22 @@ impl Alerts {
         Ok(changed.map_or(Settled::Unknown, |alert| Settled::Done(Box::new(alert))))
     }
 
+    /// Escalates an episode of an alert, so that every sink receives it again. Returns none if the alert has escalated for
+    /// this deadline, a person has acted, or the episode is over.
+    ///
+    /// # Errors
+    /// The failure of the ledger.
+    pub async fn escalate(&self, id: &str, episode: u32, escalation: &Escalation) -> Result<Option<Alert>, Failure> {
+        let (alert, is_ours) = self.note(id, |old| old?.escalated(episode, escalation)).await?;
+        self.wake();
+        Ok(alert.filter(|_| is_ours))
+    }
+
+    /// Waits for a change of an alert by this process since the last call.
+    pub(in crate::app) async fn altered(&self) {
+        self.altered.notified().await;
+    }
+
     /// Returns the alerts whose id begins with `id`, at most two.
     ///
     /// # Errors
@@ -244,8 +262,13 @@ impl Alerts {
         change: impl FnMut(Option<Alert>) -> Option<Alert> + Send,
     ) -> Result<Option<Alert>, Failure> {
         let (changed, _) = self.note(id, change).await?;
-        self.changed.notify_one();
+        self.wake();
         Ok(changed)
+    }
+
+    fn wake(&self) {
+        self.changed.notify_one();
+        self.altered.notify_one();
     }
 
     /// Changes an alert without waking the dispatcher. Also returns whether `change` gave an alert.

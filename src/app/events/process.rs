@@ -10,6 +10,7 @@ use crate::app::measure::Heard;
 use crate::app::pool::capacity;
 use crate::app::quarantine;
 use crate::app::records::{self, Entry, JobRecord, RepositoryRecord};
+use crate::app::recovery::lost;
 use crate::app::repositories::pins;
 use crate::app::rollout::measure::Measured;
 use crate::app::rollout::{measure, run_labels, switch};
@@ -244,6 +245,7 @@ pub(in crate::app) async fn follow_up(
 ) -> Result<(), Failure> {
     let done = carry_out(ctx, repository, event, decision, pending).await;
     actions::follow_runner(ctx, repository, event).await?;
+    lost::note(ctx, repository, event).await?;
     done
 }
 

@@ -16,12 +16,15 @@
 //! | group | repository or `org#group` | untrusted jobs and thefts that hold up minting | `retention_s` |
 //! | recovery | `log` or `poll` | which worker looks for lost deliveries, and up to when all are settled | for ever |
 //! | redelivery | GUID | the requests to GitHub to send a delivery again | 4 days, the newest 10,000 at most |
+//! | lost | job id | a job that ended with its runner after it had started | until it is reported and re-run, then `retention_s` |
 //! | instance | its name | which worker goes by it | some seconds after it was heard of last |
 //! | offline | the name of a worker | the runners that this worker misses | until they are back, `retention_s` at most |
 //! | alert | its id | the alert, and the sinks that received it | for ever until it is over, then `retention_s` |
 //! | live-alert | the alert's id | nothing: it exists while the alert is not over or a sink has not received it | for ever |
+//! | incident | newest first | one episode of a critical alert, with its timeline and evidence | for ever until it is over, then 90 days; `retention_s` if the design contained it |
 
 mod access;
+mod incident;
 mod instance;
 mod job;
 mod measured;
@@ -40,7 +43,7 @@ pub use job::{Entry, JobRecord, Moment, RETENTION_OF_OUTSIDERS};
 pub use measured::{CountChange, MeasuredRecord, VerdictsRecord};
 pub use offline::OfflineRecord;
 pub use pin::PinRecord;
-pub use recovery::{RecoveryRecord, RedeliveryRecord};
+pub use recovery::{LostRecord, RecoveryRecord, RedeliveryRecord};
 pub use rollout::RolloutRecord;
 pub use run::{RepositoryRecord, RolledBack, RunRecord};
 pub use runner::{Entered, PastRunner, RunnerRecord};

@@ -1,6 +1,7 @@
-//! The records of recovery: the state of its passes, and the requests for redeliveries.
+//! The records of recovery: the state of its passes, the requests for redeliveries, and lost jobs.
 
 use super::access::Record;
+use crate::domain::ids::{JobId, RepositoryName, RunId};
 use crate::domain::recovery::log::Asked;
 use crate::ports::ledger::{Keep, Kind};
 use chrono::{DateTime, Utc};
@@ -50,5 +51,28 @@ impl Record for RedeliveryRecord {
     /// Everyone who causes jobs causes deliveries, so their number is bounded. A lost record costs one more request.
     fn keep(&self, _: Duration) -> Keep {
         Keep::Spare(RETENTION_OF_REQUESTS)
+    }
+}
+
+/// A job that ended with its runner after it had started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostRecord {
+    pub job: JobId,
+    pub run: RunId,
+    pub attempt: u32,
+    pub repository: RepositoryName,
+    /// The name of its runner.
+    pub runner: String,
+    /// The time at which its end was seen.
+    pub at: DateTime<Utc>,
+    /// True if it is reported, and its run is re-run if that was to be done.
+    #[serde(default)]
+    pub is_settled: bool,
+}
+
+impl Record for LostRecord {
+    const KIND: Kind = Kind::Lost;
+    fn is_unfinished(&self) -> bool {
+        !self.is_settled
     }
 }

@@ -5,6 +5,7 @@
 //!  GitHub: delivery log ──> log  ──── GUIDs that never arrived ──> GitHub: redeliver
 //!  GitHub: runs, jobs   ──> poll ──── events that are missing  ──> queue, marked as synthesized
 //!  queue, ledger        ──> stuck ─── jobs without a decision  ──> alert
+//!  ends of jobs         ──> lost  ─── jobs lost with a machine ──> alert, GitHub: re-run
 //! ```
 //!
 //! Every step can be repeated: a request for a redelivery is in the ledger before it is sent, and a synthesized event has
@@ -13,6 +14,7 @@
 
 pub mod log;
 mod log_pass;
+pub(in crate::app) mod lost;
 pub mod memory;
 pub mod passes;
 pub mod poll;

@@ -2,7 +2,7 @@
 
 use super::log::{LogOptions, LogReport};
 use super::poll::PollReport;
-use super::{log, poll, stuck};
+use super::{log, lost, poll, stuck};
 use crate::app::context::Context;
 use crate::app::records::{self, RecoveryRecord};
 use crate::domain::recovery::pace::{log_interval, poll_interval};
@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-/// Interval between two checks for jobs without a decision.
+/// Interval between two checks for jobs without a decision and for lost jobs.
 const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 /// The shortest and the longest delay after a pass that GitHub interrupted.
 const MIN_DELAY: TimeDelta = TimeDelta::seconds(2);
@@ -47,9 +47,9 @@ pub async fn run_once(ctx: &Context) -> Result<Recovered, Failure> {
         Ok(None)
     };
     let poll = poll::pass(ctx, false, &|_| {}).await;
-    let stuck = stuck::check(ctx).await;
+    let checked = stuck::check(ctx).await.and(lost::check(ctx).await);
     let recovered = Recovered { log: log?, poll: poll? };
-    stuck.map(|()| recovered)
+    checked.map(|()| recovered)
 }
 
 async fn read_log(ctx: &Context) {
@@ -90,6 +90,9 @@ async fn check(ctx: &Context) {
     loop {
         if let Err(failure) = stuck::check(ctx).await {
             tracing::debug!(%failure, "failed to check for jobs without a decision");
+        }
+        if let Err(failure) = lost::check(ctx).await {
+            tracing::debug!(%failure, "failed to handle a lost job");
         }
         tokio::time::sleep(CHECK_INTERVAL).await;
     }

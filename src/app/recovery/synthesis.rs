@@ -57,6 +57,7 @@ fn payload(repository: &RepositoryName, ids: &RepositoryIds, job: &Job, action: 
             "conclusion": job.conclusion,
             "created_at": job.created_at,
             "started_at": job.started_at,
+            "completed_at": job.completed_at,
             "runner_id": job.runner.as_ref().map(|runner| runner.id),
             "runner_name": job.runner.as_ref().map(|runner| &runner.name),
             "steps": job.steps.iter().map(step).collect::<Vec<_>>(),

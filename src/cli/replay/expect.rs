@@ -23,6 +23,7 @@ pub(super) struct Outcome {
     pub(super) left: u64,
     pub(super) alerts: BTreeSet<String>,
     pub(super) open_alerts: BTreeSet<String>,
+    pub(super) escalations: BTreeSet<String>,
     pub(super) alert_counts: BTreeMap<String, Vec<u64>>,
     pub(super) variable: Option<String>,
     pub(super) reruns: Vec<u64>,
@@ -121,6 +122,8 @@ pub(super) fn of_end(end: &End, outcome: &Outcome) -> Vec<Difference> {
     differences.set("end.alerts", end.alerts.as_deref(), Some(outcome.alerts.clone()));
     let open = Some(outcome.open_alerts.clone());
     differences.set("end.open_alerts", end.open_alerts.as_deref(), open);
+    let escalations = Some(outcome.escalations.clone());
+    differences.set("end.escalations", end.escalations.as_deref(), escalations);
     for (kind, counts) in end.alert_counts.iter().flatten() {
         let found = outcome.alert_counts.get(kind).map(|counts| joined(counts));
         differences.value(

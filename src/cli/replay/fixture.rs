@@ -136,6 +136,8 @@ pub(super) struct End {
     pub(super) alerts: Option<Vec<String>>,
     /// Kinds of the unresolved alerts.
     pub(super) open_alerts: Option<Vec<String>>,
+    /// Escalations of alerts, as `KIND:DEADLINE`.
+    pub(super) escalations: Option<Vec<String>>,
     /// For each kind of alert, the number of repeats of each alert, the largest first.
     pub(super) alert_counts: Option<BTreeMap<String, Vec<u64>>>,
     /// Value of the routing variable.

@@ -8,12 +8,13 @@ use crate::adapters::clock::ManualClock;
 use crate::adapters::hosts::synthetic::SyntheticHost;
 use crate::app;
 use crate::app::events::worker;
+use crate::app::incidents;
 use crate::app::jobs::record::load_job;
 use crate::app::pool::pass as pool_pass;
 use crate::app::records::{self, RolloutRecord};
 use crate::app::rollout::pass as rollout_pass;
 use crate::config::{self, Config, Credentials, Sources};
-use crate::domain::alert::{Alert, AlertState};
+use crate::domain::alert::{Alert, AlertState, Overdue};
 use crate::domain::decision::Decision;
 use crate::domain::ids::{DeliveryId, JobId};
 use crate::domain::rollout::Change;
@@ -179,7 +180,8 @@ impl Stage for Local {
     async fn work(&mut self) -> Result<usize> {
         let worked = worker::run_until_idle(&self.ctx, "replay").await?;
         let pooled = pool_pass::run_once(&self.ctx).await?;
-        Ok(worked + pooled + rollout_pass::run_once(&self.ctx).await)
+        let rolled_out = rollout_pass::run_once(&self.ctx).await;
+        Ok(worked + pooled + rolled_out + incidents::pass::run_once(&self.ctx).await?)
     }
 
     async fn decision(&self, delivery: &DeliveryId, job: JobId) -> Result<Option<Decision>> {
@@ -241,6 +243,10 @@ impl Stage for Local {
         let claimed = slots.iter().filter(|slot| slot.runner.is_some()).count();
         let alerts: Vec<Alert> = records::list(self.ctx.ledger.as_ref(), MAX_ALERTS).await?;
         let kind = |alert: &Alert| alert.kind.as_str().to_owned();
+        let escalations = |alert: &Alert| -> Vec<String> {
+            let word = |overdue: Overdue| format!("{}:{}", kind(alert), overdue.as_str());
+            alert.escalations.iter().map(|it| word(it.overdue)).collect()
+        };
         let is_open = |alert: &&Alert| alert.state != AlertState::Resolved;
         let mut alert_counts: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         for alert in &alerts {
@@ -252,6 +258,7 @@ impl Stage for Local {
             slots: claimed.try_into()?,
             alerts: alerts.iter().map(kind).collect(),
             open_alerts: alerts.iter().filter(is_open).map(kind).collect(),
+            escalations: alerts.iter().flat_map(escalations).collect(),
         })
     }
 

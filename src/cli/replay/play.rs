@@ -61,6 +61,8 @@ pub(super) struct Remains {
     pub(super) alerts: BTreeSet<String>,
     /// Kinds of the unresolved alerts.
     pub(super) open_alerts: BTreeSet<String>,
+    /// Escalations, as `KIND:DEADLINE`.
+    pub(super) escalations: BTreeSet<String>,
     /// The numbers of repeats of the alerts of each kind.
     pub(super) alert_counts: BTreeMap<String, Vec<u64>>,
     /// The changes of the rollout, the oldest first.
@@ -132,6 +134,7 @@ pub(super) async fn play(name: &str, fixture: &Fixture, stage: &mut dyn Stage) -
         left: tally.runners_left + remains.slots,
         alerts: remains.alerts,
         open_alerts: remains.open_alerts,
+        escalations: remains.escalations,
         alert_counts: remains.alert_counts,
         variable,
         reruns: tally.reruns,

@@ -231,6 +231,11 @@ impl Stage for Target {
                 continue;
             };
             remains.alerts.insert(kind.to_owned());
+            let escalations = alert.get("escalations").and_then(Value::as_array).into_iter().flatten();
+            let overdue = escalations.filter_map(|it| it.get("overdue")?.as_str());
+            remains
+                .escalations
+                .extend(overdue.map(|overdue| format!("{kind}:{overdue}")));
             let count = alert.get("count").and_then(Value::as_u64).unwrap_or_default();
             remains.alert_counts.entry(kind.to_owned()).or_default().push(count);
             if text("state") != Some("resolved") {

@@ -66,6 +66,9 @@ alert_kinds! {
     /// A job waits longer than it should.
     JobStuck = "job-stuck", Warning, State,
         "see `jitgate why JOB_ID`; it is over by itself once the job is";
+    /// A job was lost together with its runner after it had started.
+    JobLost = "job-lost", Warning, Event,
+        "see `jitgate why JOB_ID` and the log of the runner host; re-run its run, or set rollout.rerun_lost";
     /// A runner did not start.
     RunnerBootFailure = "runner-boot-failure", Warning, State,
         "see the log of the runner host; it is over by itself once a runner comes up";

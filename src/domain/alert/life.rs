@@ -5,7 +5,7 @@
 
 use super::inert::inert;
 use super::key::MAX_NAME_CHARS;
-use super::record::{Alert, AlertState};
+use super::record::{Alert, AlertState, PastEpisode};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// Number of jobs that an alert remembers.
@@ -25,12 +25,21 @@ impl Alert {
             return self;
         }
         if is_over {
+            self.earlier = Some(PastEpisode {
+                episode: self.episode,
+                opened_at: self.opened_at,
+                acked_at: self.acked_at,
+                acked_by: self.acked_by,
+                resolved_at: self.resolved_at,
+                resolved_by: self.resolved_by,
+            });
             self.state = AlertState::Open;
             self.episode += 1;
             self.opened_at = by.last_at;
             self.count = 1;
             (self.acked_at, self.acked_by) = (None, None);
             (self.resolved_at, self.resolved_by) = (None, None);
+            self.escalations.clear();
             self.waiting.clear();
         } else if !is_known {
             self.count += 1;
@@ -95,6 +104,11 @@ impl Alert {
     #[must_use]
     pub fn is_outlived(&self, after: TimeDelta, now: DateTime<Utc>) -> bool {
         self.state != AlertState::Resolved && !self.kind.lasts() && now - self.last_at >= after
+    }
+
+    /// Returns the alert with a change that every sink receives without delay.
+    pub(super) fn with_news(self) -> Self {
+        self.changed(true)
     }
 
     fn changed(mut self, is_news: bool) -> Self {

@@ -3,6 +3,7 @@
 use super::inert::inert;
 use super::key::{AlertKey, id_of};
 use super::kind::{AlertKind, Severity};
+use super::overdue::Escalation;
 use crate::domain::ids::JobId;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -74,12 +75,29 @@ pub struct Alert {
     pub resolved_at: Option<DateTime<Utc>>,
     /// The name that the operator gave, or [`super::ITSELF`].
     pub resolved_by: Option<String>,
+    /// The escalations of this episode, oldest first.
+    #[serde(default)]
+    pub escalations: Vec<Escalation>,
+    /// The episode before this one.
+    #[serde(default)]
+    pub earlier: Option<PastEpisode>,
     /// The number of changes.
     pub revision: u64,
     /// The revision of the latest change that is more than a repeat.
     pub news: u64,
     /// The delivery state of each sink.
     pub told: BTreeMap<String, Told>,
+}
+
+/// An episode that ended before the alert reopened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastEpisode {
+    pub episode: u32,
+    pub opened_at: DateTime<Utc>,
+    pub acked_at: Option<DateTime<Utc>>,
+    pub acked_by: Option<String>,
+    pub resolved_at: Option<DateTime<Utc>>,
+    pub resolved_by: Option<String>,
 }
 
 /// The delivery state of an alert for one sink.
@@ -123,6 +141,8 @@ impl Alert {
             acked_by: None,
             resolved_at: None,
             resolved_by: None,
+            escalations: Vec::new(),
+            earlier: None,
             revision: 1,
             news: 1,
             told: BTreeMap::new(),

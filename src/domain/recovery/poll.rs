@@ -13,7 +13,7 @@ pub const MAX_AGE_OF_UNKNOWN: TimeDelta = TimeDelta::hours(5);
 pub const DECISION_TIMEOUT: TimeDelta = TimeDelta::minutes(1);
 
 /// Returns the event that is missing about a job: GitHub shows it ahead of `known`, its progress in the ledger, and the
-/// event has had time to arrive. Only events that a decision can depend on are returned.
+/// event has had time to arrive. The end of a job is reported at once, because its run may not be polled again. Only events that a decision can depend on are returned.
 #[must_use]
 pub fn missing_event(job: &Job, known: Option<Progress>, now: DateTime<Utc>) -> Option<Action> {
     let (action, shown, since) = match job.status {

@@ -6,6 +6,7 @@ mod deliveries;
 mod deployment;
 mod durability;
 mod export;
+mod incidents;
 mod metrics;
 mod repository;
 mod runners;

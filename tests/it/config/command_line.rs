@@ -102,10 +102,10 @@ fn closed_pipe() -> Stdio {
 
 #[test]
 fn printed_values_stay_on_their_line() {
-    let place = Place::with("[alerts.owners]\nprimary = \"a\\u001b[2J\\u202eb\\u0085c\"\n");
+    let place = Place::with("[qemu]\nimage = \"a\\u001b[2J\\u202eb\\u0085c\"\n");
     let shown = place.jitgate(&["config", "show"], &[]).out;
     assert!(
-        shown.contains("alerts.owners.primary = \"a\\u001b[2J\\u202eb\\u0085c\""),
+        shown.contains("qemu.image = \"a\\u001b[2J\\u202eb\\u0085c\""),
         "{shown}"
     );
 }

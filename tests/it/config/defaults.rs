@@ -129,7 +129,7 @@ fn every_key_of_the_contract_is_in_the_schema_with_its_default() {
             "memory_mib": 4096, "cpus": 2, "disk_gib": 20, "network": null},
         "rollout": {"mode": "observe", "stages": [1, 10, 25], "advance": "auto", "boot_failures": 2,
             "queue_wait_p95_s": 120, "queue_wait_window": 10, "exclude_delivery_lag": true, "offline_s": 600,
-            "rollback_on_attempt": false, "rerun_stuck": true},
+            "rollback_on_attempt": false, "rerun_stuck": true, "rerun_lost": false},
         "slo": {"window": 50, "lifecycle_success": 0.98, "routing_correctness": 1.0, "queue_wait_p95_s": 120,
             "setup_latency_p95_s": 180},
         "alerts": {"alertmanager_url": null, "slack_webhook_url": null, "slack_webhook_url_file": null,

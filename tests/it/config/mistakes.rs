@@ -138,6 +138,8 @@ fn mistakes_are_named_with_their_key() {
         ("[alerts]\nslack_webhook_url = 'C012345'", "alerts.slack_webhook_url", "is not a valid URL"),
         ("[alerts]\nack_deadline_s = 3600", "alerts.ack_deadline_s", "longer than alerts.restore_deadline_s"),
         ("[alerts]\nowners = 'me'", "alerts.owners", "is not a table"),
+        ("[alerts.owners]\nprimary = '\u{202e}x'", "alerts.owners.primary", "is not a usable name"),
+        ("[alerts.owners]\nsecondary = \"a\\nb\"", "alerts.owners.secondary", "is not a usable name"),
         ("[telemetry]\nlog = 'verbose'", "telemetry.log", "neither a level"),
         ("[telemetry]\nlog = 'info,jitgate::app'", "telemetry.log", "jitgate::app"),
         ("[telemetry]\nlog_format = 'xml'", "telemetry.log_format", "\"json\""),
@@ -259,12 +261,24 @@ fn risky_settings_are_warned_of() {
 }
 
 #[test]
+fn receivers_without_a_second_owner_are_warned_of() {
+    let sink = "[alerts]\nalertmanager_url = 'http://127.0.0.1:9093'\n";
+    let keys = |toml: &str| -> Vec<String> {
+        let warnings = load(toml).expect(toml).warnings;
+        warnings.into_iter().map(|warning| warning.key).collect()
+    };
+    assert_eq!(keys(sink), ["alerts.owners.secondary"]);
+    assert_eq!(
+        keys(&format!("{sink}owners.primary = '@o/ci'")),
+        ["alerts.owners.secondary"]
+    );
+    assert_eq!(keys(&format!("{sink}owners.secondary = '@o/ci'")), [""; 0]);
+    assert_eq!(keys(""), [""; 0]);
+}
+
+#[test]
 fn settings_without_effect_are_warned_of_until_they_are_default() {
     for (toml, key) in [
-        ("[alerts]\nack_deadline_s = 600", "alerts.ack_deadline_s"),
-        ("[alerts]\nrestore_deadline_s = 3600", "alerts.restore_deadline_s"),
-        ("[alerts.owners]\nprimary = '@o/ci'", "alerts.owners.primary"),
-        ("[alerts.owners]\nsecondary = '@o/ci'", "alerts.owners.secondary"),
         ("[github]\nweb_url = 'https://github.example.com'", "github.web_url"),
         ("[qemu]\nimage = '/i'", "qemu.image"),
         ("[qemu]\ncpus = 4", "qemu.cpus"),
@@ -274,7 +288,6 @@ fn settings_without_effect_are_warned_of_until_they_are_default() {
             "[rollout]\nexclude_delivery_lag = false",
             "rollout.exclude_delivery_lag",
         ),
-        ("[rollout]\noffline_s = 60", "rollout.offline_s"),
         ("[rollout]\nqueue_wait_p95_s = 60", "rollout.queue_wait_p95_s"),
         ("[rollout]\nqueue_wait_window = 20", "rollout.queue_wait_window"),
         ("[rollout]\nstages = [5, 50]", "rollout.stages"),

@@ -1,5 +1,6 @@
-//! What GitHub did not deliver: redelivery, polling, and jobs without a decision. The clock is manual.
+//! What GitHub did not deliver: redelivery, polling, jobs without a decision, lost jobs. The clock is manual.
 
+mod lost;
 mod outage;
 mod polling;
 mod redelivery;

@@ -193,6 +193,13 @@ impl Stage {
         request.send().await.expect("an answer").status().as_u16()
     }
 
+    /// A runner loses its connection, as it does when its machine dies.
+    pub(crate) async fn disconnect(&self, runner: u64) {
+        let url = format!("{}/_runner/{runner}/offline", self.simulator.url());
+        let answer = self.http.post(url).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "runner {runner}: {answer:?}");
+    }
+
     pub(crate) async fn job(&self, job: u64) -> Option<JobRecord> {
         let record = records::load(self.gate.ledger.as_ref(), &job.to_string()).await;
         record.expect("the store answers")

@@ -113,6 +113,43 @@ async fn an_alertmanager_hears_of_an_alert_and_that_it_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_alertmanager_hears_of_an_escalation_as_an_alert_of_its_own() {
+    let alertmanager = Alertmanager::start().await;
+    let settings = [
+        ("alerts.alertmanager_url", alertmanager.url.as_str()),
+        ("alerts.ack_deadline_s", "1"),
+        ("alerts.owners.primary", "ci"),
+        ("alerts.owners.secondary", "infrastructure"),
+        ("store.url", "sqlite:store/jitgate.db"),
+    ];
+    let mut story = Story::of(outsiders(&["mallory"]), &settings).await;
+    story.deliver("queued", 101).await;
+    let firing = alertmanager.firing_until(|firing| firing.len() == 2).await;
+    let (escalations, alerts): (Vec<&Value>, Vec<&Value>) = firing
+        .iter()
+        .partition(|alert| alert["labels"]["escalation"] == "acknowledgement");
+    let (escalation, alert) = (escalations[0], alerts[0]);
+    assert_eq!(escalation["labels"]["escalated_to"], "infrastructure");
+    assert_eq!(escalation["labels"]["alert"], alert["labels"]["alert"]);
+    assert_eq!(alert["annotations"]["owner"], "infrastructure");
+    assert!(
+        alert["labels"]["escalated_to"].is_null(),
+        "the labels of an alert stay as they are: {alert}"
+    );
+    // An acknowledgement ends the escalation and not the alert.
+    let id = alert["labels"]["alert"].as_str().expect("an id").to_owned();
+    assert_eq!(
+        story.gate.say(&format!("{id}/ack"), r#"{"by": "alice"}"#).await.status,
+        200
+    );
+    let left = alertmanager.firing_until(|firing| firing.len() == 1).await;
+    assert!(left[0]["labels"]["escalation"].is_null(), "{left:#?}");
+    let is_handled = |answer: &Value| answer["incidents"][0]["state"] == "handled";
+    let incidents = story.gate.ask_until("/api/v1/incidents", is_handled).await;
+    assert_eq!(incidents["incidents"][0]["escalations"][0]["to"], "infrastructure");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_alert_is_sent_although_receivers_fail_and_the_worker_is_killed() {
     let (slack, webhook) = (Receiver::start().await, Receiver::start().await);
     let (slack_url, webhook_url) = (

@@ -1,0 +1,136 @@
+//! Jobs that are lost with their machine after they have started: reported, and re-run once if that is configured.
+
+use super::stage::Stage;
+use jitgate::app::records::{self, RunnerRecord};
+use jitgate::domain::alert::{AlertKind, AlertState};
+use serde_json::{Value, json};
+
+const ALL: [AlertState; 3] = [AlertState::Open, AlertState::Acked, AlertState::Resolved];
+
+fn reruns() -> Value {
+    json!({"rollout": {"rerun_lost": true}})
+}
+
+/// A gate with job 101 running on a runner of ours.
+async fn with_a_running_job(settings: Value) -> Stage {
+    let stage = Stage::with(settings).await;
+    run_job(&stage, 101, json!({})).await;
+    stage
+}
+
+async fn run_job(stage: &Stage, job: u64, more: Value) {
+    let mut about = json!({"id": job, "created_at": "now", "duration_s": 3600});
+    for (key, value) in more.as_object().into_iter().flatten() {
+        about[key] = value.clone();
+    }
+    let runs = json!([{"id": 20, "pull": 7, "jobs": [about]}]);
+    stage.world(json!({"announces": true, "runs": runs})).await;
+    stage.settle().await;
+}
+
+/// The machine of a job's runner dies, and GitHub fails the job.
+async fn lose(stage: &Stage, job: u64) {
+    let name = stage.job(job).await.expect("a job").runner.expect("a runner");
+    let runner: Option<RunnerRecord> = records::load(stage.gate.ledger.as_ref(), &name)
+        .await
+        .expect("the store");
+    stage
+        .disconnect(runner.and_then(|runner| runner.id).expect("an id").0)
+        .await;
+    stage.github.settle().await.expect("settled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_job_is_reported_once_and_not_re_run_by_default() {
+    let stage = with_a_running_job(json!({})).await;
+    stage.recover().await;
+    assert_eq!(stage.alerts(&ALL).await, []);
+    lose(&stage, 101).await;
+    stage.settle().await;
+    for _ in 0..3 {
+        stage.recover().await;
+    }
+    assert_eq!(stage.alerts(&ALL).await, [AlertKind::JobLost]);
+    assert_eq!(stage.calls("rerun").await, 0);
+    let moments = stage.job(101).await.expect("a job").moments;
+    assert_eq!(
+        moments.iter().filter(|moment| moment.what.contains("was lost")).count(),
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_run_is_re_run_exactly_once_also_when_the_answer_is_lost_and_the_gate_restarts() {
+    for fault in [json!([]), json!([{"endpoint": "rerun", "drop": "after"}])] {
+        let mut stage = with_a_running_job(reruns()).await;
+        lose(&stage, 101).await;
+        stage.settle().await;
+        stage.world(json!({"faults": fault})).await;
+        for _ in 0..3 {
+            // The lost answer is a failure; the next pass looks at GitHub.
+            drop(stage.try_to_recover().await);
+            stage.come_up().await;
+        }
+        assert_eq!(stage.calls("rerun").await, 1, "{fault}");
+        let tally = stage.tally().await;
+        assert!(
+            tally.jobs.contains_key(&900_001) && !tally.jobs.contains_key(&900_002),
+            "{fault}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_re_run_waits_for_the_other_jobs_of_the_run() {
+    let stage = with_a_running_job(reruns()).await;
+    run_job(&stage, 102, json!({})).await;
+    lose(&stage, 101).await;
+    stage.settle().await;
+    stage.recover().await;
+    assert_eq!(stage.calls("rerun").await, 0);
+    stage.advance(3600);
+    stage.settle().await;
+    stage.recover().await;
+    assert_eq!(stage.calls("rerun").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_observe_a_lost_job_is_only_reported() {
+    let settings = json!({"rollout": {"rerun_lost": true, "mode": "observe"}});
+    let stage = with_a_running_job(settings).await;
+    lose(&stage, 101).await;
+    stage.settle().await;
+    stage.recover().await;
+    assert_eq!(stage.alerts(&ALL).await, [AlertKind::JobLost]);
+    assert_eq!(stage.calls("rerun").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_fails_by_itself_is_not_lost() {
+    let stage = Stage::with(reruns()).await;
+    run_job(&stage, 101, json!({"duration_s": 0, "conclusion": "failure"})).await;
+    stage.settle().await;
+    assert_eq!(stage.tally().await.ran, 1);
+    stage.recover().await;
+    assert_eq!(stage.alerts(&ALL).await, []);
+    assert_eq!(stage.calls("rerun").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_was_lost_while_the_gate_was_down_is_found_by_polling() {
+    let mut stage = with_a_running_job(reruns()).await;
+    run_job(&stage, 102, json!({"duration_s": 90_000})).await;
+    stage.go_down().await;
+    lose(&stage, 101).await;
+    stage.advance(4 * 3600);
+    // The delivery log is out of reach, and the run goes on because of its other job.
+    stage
+        .world(json!({"faults": [{"endpoint": "deliveries", "status": 503, "times": 9}]}))
+        .await;
+    stage.come_up().await;
+    stage.try_to_recover().await.expect_err("no delivery log");
+    stage.settle().await;
+    stage.try_to_recover().await.expect_err("no delivery log");
+    assert_eq!(stage.alerts(&ALL).await, [AlertKind::JobLost]);
+    assert!(stage.synthesized(101).await.contains(&true));
+}
