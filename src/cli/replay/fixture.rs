@@ -26,7 +26,7 @@ pub(super) struct Fixture<World = Value> {
     pub(super) end: End,
 }
 
-/// A step: exactly one of its first six keys, and the expectations after the step.
+/// A step: exactly one of its first seven keys, and the expectations after the step.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Step<World = Value> {
@@ -39,6 +39,9 @@ pub(super) struct Step<World = Value> {
     /// Restarts jitgate on the same store.
     #[serde(default)]
     pub(super) restart: bool,
+    /// Makes one pass of recovery.
+    #[serde(default)]
+    pub(super) recover: bool,
     /// Plays pull requests with their runs.
     pub(super) history: Option<History>,
     /// Changes the behaviour of simulated runners.
@@ -245,11 +248,12 @@ fn check(step: &Step) -> Result<(), &'static str> {
         step.github.is_some(),
         step.advance_s.is_some(),
         step.restart,
+        step.recover,
         step.history.is_some(),
         step.synthetic.is_some(),
     ];
     if verbs.iter().filter(|given| **given).count() != 1 {
-        return Err("expected exactly one of deliver, github, advance_s, restart, history, synthetic");
+        return Err("expected exactly one of deliver, github, advance_s, restart, recover, history, synthetic");
     }
     if let Some(history) = &step.history {
         history.check()?;

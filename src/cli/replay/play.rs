@@ -44,6 +44,8 @@ pub(super) trait Stage: Send {
     async fn synthetic(&mut self, changes: &Map<String, Value>) -> Result<()>;
     /// Restarts jitgate on the same store.
     async fn restart(&mut self) -> Result<()>;
+    /// Makes one pass of recovery: reads GitHub's delivery log and polls its runs.
+    async fn recover(&mut self) -> Result<()>;
     /// Returns the state of the canary, or none if the stage cannot show it.
     async fn canary(&self) -> Result<Option<CanaryState>>;
     /// Returns the remaining state.
@@ -176,6 +178,9 @@ impl Player<'_> {
             self.settle().await?;
         } else if step.restart {
             self.stage.restart().await?;
+            self.settle().await?;
+        } else if step.recover {
+            self.stage.recover().await?;
             self.settle().await?;
         } else if let Some(history) = &step.history {
             self.history(number, history).await?;

@@ -9,6 +9,7 @@ mod export;
 mod incidents;
 mod metrics;
 mod repository;
+mod rollout_history;
 mod runners;
 pub(crate) mod stage;
 mod verify;
