@@ -5,6 +5,7 @@
 mod alert_dispatch;
 mod api_calls;
 mod assignment;
+mod canary;
 mod commands;
 mod config;
 mod decision;
