@@ -8,6 +8,7 @@ mod durability;
 mod export;
 mod incidents;
 mod metrics;
+mod recover;
 mod repository;
 mod runners;
 pub(crate) mod stage;
