@@ -52,7 +52,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Outcome {
     })
 }
 
-fn print(out: &mut dyn Write, report: &SloReport) -> io::Result<()> {
+pub(super) fn print(out: &mut dyn Write, report: &SloReport) -> io::Result<()> {
     let heading = ["SERVICE LEVEL", "TARGET", "VALUE", "SAMPLE", "MET", "BUDGET LEFT"];
     table::print(out, heading, report.targets.iter().map(target))?;
     if !report.enough {

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSlo {
-    /// Number of the latest trusted pull requests that the objectives are measured over.
+    /// Number of the latest trusted runs that the objectives are measured over.
     #[schemars(range(min = 1, max = 10_000))]
     window: NonZeroU32,
     /// Minimum share of runners with a complete life cycle.

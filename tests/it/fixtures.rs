@@ -405,6 +405,59 @@ fn an_altered_expectation_of_any_key_is_reported_with_its_fixture() {
 }
 
 #[test]
+fn an_altered_expectation_of_the_rollout_is_reported_with_its_key() {
+    let fixture = json!({
+        "title": "One pull request", "why": "A test.",
+        "github": {"variables": {"CI_SELF_HOSTED_TRUSTED_ROUTING": "true"}, "permissions": {"alice": "write"}},
+        "steps": [{
+            "history": {"pulls": 1, "from": 1, "each": [{"pull": {"duration_s": 9, "expect": {"trust": "trusted"}}}]},
+            "rollout": {"variable": "true", "stage": 1, "progress": 0, "triggers": [], "why": "stage 0 is complete"},
+        }],
+        "end": {"alert_counts": {}, "reruns": [], "stage": 1, "rollbacks": 0, "history": ["advance"]},
+    });
+    let alterations = [
+        ("/steps/0/history/each/0/pull/expect/trust", json!("untrusted"), "trust"),
+        ("/steps/0/rollout/variable", json!("false"), "step 1: rollout.variable"),
+        ("/steps/0/rollout/stage", json!(0), "step 1: rollout.stage"),
+        ("/steps/0/rollout/progress", json!(1), "step 1: rollout.progress"),
+        (
+            "/steps/0/rollout/triggers",
+            json!(["offline"]),
+            "step 1: rollout.triggers",
+        ),
+        ("/steps/0/rollout/why", json!("stage 1"), "step 1: rollout.why"),
+        (
+            "/end/alert_counts",
+            json!({"rollback": [1]}),
+            "end.alert_counts.rollback",
+        ),
+        ("/end/reruns", json!([100]), "end.reruns"),
+        ("/end/stage", json!(2), "end.stage"),
+        ("/end/rollbacks", json!(1), "end.rollbacks"),
+        ("/end/history", json!([]), "end.history"),
+    ];
+    let copies = TempDir::new().expect("a folder");
+    fs::write(copies.path().join("z-unaltered.json"), fixture.to_string()).expect("a copy");
+    for (number, (place, value, _)) in alterations.iter().enumerate() {
+        let mut altered = fixture.clone();
+        *altered.pointer_mut(place).expect("an expectation") = value.clone();
+        fs::write(
+            copies.path().join(format!("altered-{number:02}.json")),
+            altered.to_string(),
+        )
+        .expect("a copy");
+    }
+    let output = replay(&[copies.path()], false);
+    assert_eq!(exit_code(&output), 1, "{}", stderr(&output));
+    let printed = stdout(&output);
+    let marks: Vec<&str> = (printed.lines().filter(|line| line.starts_with("    ")))
+        .filter_map(|line| line.trim_start().strip_prefix("✗ ")?.split_once(": expected "))
+        .map(|(key, _)| key)
+        .collect();
+    assert_eq!(marks, alterations.map(|(_, _, key)| key), "{printed}");
+}
+
+#[test]
 fn a_typo_in_a_key_is_refused_with_file_line_and_remedy() {
     // Each key once for every level it occurs on; the line is that of the key.
     let levels = [

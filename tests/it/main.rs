@@ -17,6 +17,7 @@ mod redis_engine;
 mod runners;
 mod serve;
 mod simulator;
+mod slo;
 mod snapshots;
 mod store_contract;
 mod support;

@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 mod ledgers;
+mod measured;
 mod outsiders;
 #[path = "../it/support/redis.rs"]
 mod redis;

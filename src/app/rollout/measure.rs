@@ -9,7 +9,7 @@
 
 use super::tally::TallyChange;
 use crate::app::context::Context;
-use crate::app::records::{self, CountChange, Counted, JobRecord, MeasuredRecord, VerdictsRecord};
+use crate::app::records::{self, CountChange, Counted, Entry, JobRecord, MeasuredRecord, VerdictsRecord};
 use crate::app::settings::Repository;
 use crate::domain::decision::{Action, Decision};
 use crate::domain::event::MISSING_ATTEMPT;
@@ -50,8 +50,9 @@ impl Measured {
 /// variable, and it is on labels of the pool or should be.
 fn measured_pull_request(repository: &Repository, decision: &Decision, record: &JobRecord) -> Option<u64> {
     let run = record.run()?;
-    let belongs_here =
-        decision.labels_class == LabelsClass::Pool || decision.routing.verdict == RoutingVerdict::NotRouted;
+    // A later verdict on a job that was not routed rests on the variable after a rollback.
+    let was_unrouted = |entry: &Entry| entry.decision.routing.verdict == RoutingVerdict::NotRouted;
+    let belongs_here = decision.labels_class == LabelsClass::Pool || record.decisions.iter().any(was_unrouted);
     let is_measured = decision.trust.verdict == Trust::Trusted
         && run.event == "pull_request"
         && repository.policy.routing.routes(&run.path)

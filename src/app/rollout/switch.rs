@@ -109,7 +109,8 @@ fn see(record: &mut RolloutRecord, seen: Switch, stages: &[u32], now: DateTime<U
 }
 
 fn switched_on(record: &mut RolloutRecord, known: Option<Switch>, seen: Switch, stages: &[u32], now: DateTime<Utc>) {
-    let has_flipped = known.is_none_or(|known| !known.on);
+    // A change to off that is not seen, because a person was faster or GitHub's clock shows one second, is a change too.
+    let has_flipped = known.is_none_or(|known| !known.on) || !record.canary.phase.is_on();
     let mut overrules = false;
     if let Some(rollback) = record.rollback.as_mut().filter(|rollback| rollback.is_in_force()) {
         if !rollback.is_overruled_by(seen.updated_at) {

@@ -143,6 +143,8 @@ fn needs_a_stage_of_its_own(fixture: &Fixture) -> Option<&'static str> {
         Some("advances the clock")
     } else if fixture.steps.iter().any(|step| step.restart) {
         Some("restarts jitgate")
+    } else if fixture.steps.iter().any(|step| step.recover) {
+        Some("makes a pass of recovery")
     } else if fixture.steps.iter().any(|step| step.history.is_some()) {
         Some("plays a history, which advances the clock")
     } else if fixture.steps.iter().any(|step| step.synthetic.is_some()) {

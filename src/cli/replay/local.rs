@@ -12,7 +12,8 @@ use crate::app::incidents;
 use crate::app::jobs::record::load_job;
 use crate::app::pool::pass as pool_pass;
 use crate::app::records::{self, RolloutRecord};
-use crate::app::rollout::pass as rollout_pass;
+use crate::app::recovery::passes as recovery_passes;
+use crate::app::rollout::{pass as rollout_pass, status};
 use crate::config::{self, Config, Credentials, Sources};
 use crate::domain::alert::{Alert, AlertState, Overdue};
 use crate::domain::decision::Decision;
@@ -27,7 +28,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The webhook secret of the stage.
@@ -223,17 +224,23 @@ impl Stage for Local {
         self.open()
     }
 
+    async fn recover(&mut self) -> Result<()> {
+        recovery_passes::run_once(&self.ctx).await?;
+        Ok(())
+    }
+
     async fn canary(&self) -> Result<Option<CanaryState>> {
         let Some(repository) = self.ctx.settings.repositories.first() else {
             return Ok(None);
         };
-        let record: Option<RolloutRecord> = records::load(self.ctx.ledger.as_ref(), repository.name.as_str()).await?;
-        let record = record.unwrap_or_default();
+        let (settings, ledger) = (&self.ctx.settings, self.ctx.ledger.as_ref());
+        let rules = (repository.policy.mode, &settings.rollout);
+        let status = status::load(ledger, &repository.name, rules, settings.slo.window, self.clock.now()).await?;
         Ok(Some(CanaryState {
-            stage: record.canary.stage,
-            progress: record.canary.progress,
-            why: record.history.last().and_then(|change| change.why.clone()),
-            triggers: BTreeSet::new(),
+            stage: status.stage,
+            progress: status.progress,
+            triggers: status.hits().map(|trigger| trigger.name.as_str().to_owned()).collect(),
+            why: status.history.last().and_then(|change| change.why.clone()),
         }))
     }
 

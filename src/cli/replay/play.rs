@@ -1,7 +1,8 @@
 //! Plays a fixture on a stage: jitgate inside this process, or a running process.
 
 use super::expect::{self, CanaryState, Difference, Outcome, RolloutState};
-use super::fixture::{Deliver, Expect, Fixture, Signature, Step};
+use super::expected::Expect;
+use super::fixture::{Deliver, Fixture, Signature, Step};
 use crate::app::signature;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{DeliveryId, JobId};
@@ -44,6 +45,8 @@ pub(super) trait Stage: Send {
     async fn synthetic(&mut self, changes: &Map<String, Value>) -> Result<()>;
     /// Restarts jitgate on the same store.
     async fn restart(&mut self) -> Result<()>;
+    /// Makes one pass of recovery: reads GitHub's delivery log and polls its runs.
+    async fn recover(&mut self) -> Result<()>;
     /// Returns the state of the canary, or none if the stage cannot show it.
     async fn canary(&self) -> Result<Option<CanaryState>>;
     /// Returns the remaining state.
@@ -176,6 +179,9 @@ impl Player<'_> {
             self.settle().await?;
         } else if step.restart {
             self.stage.restart().await?;
+            self.settle().await?;
+        } else if step.recover {
+            self.stage.recover().await?;
             self.settle().await?;
         } else if let Some(history) = &step.history {
             self.history(number, history).await?;

@@ -216,6 +216,10 @@ impl Stage for Target {
         bail!("replay cannot restart a running jitgate")
     }
 
+    async fn recover(&mut self) -> Result<()> {
+        bail!("a running jitgate makes its passes of recovery by itself")
+    }
+
     async fn canary(&self) -> Result<Option<CanaryState>> {
         Ok(None)
     }

@@ -1,5 +1,6 @@
 //! The arguments of `rollout`.
 
+use super::{export, simulate};
 use crate::cli::one_repository::OneRepository;
 use crate::cli::person::PersonWithReason;
 use clap::Subcommand;
@@ -9,7 +10,8 @@ use clap::Subcommand;
 #[command(after_help = "Examples:
   jitgate rollout status
   jitgate rollout hold --why \"the runner image changes today\"
-  jitgate rollout advance --why \"stage 1 was fast and green\"")]
+  jitgate rollout advance --why \"stage 1 was fast and green\"
+  jitgate rollout simulate --queue-wait-p95-s 90")]
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
@@ -52,6 +54,10 @@ Exit codes: 0 the canary is held; 1 it was already held; 5 the store.")]
 
 Exit codes: 0 the canary goes on; 1 it was not held; 5 the store.")]
     Resume(Change),
+    /// Replay recorded runs, and show what the canary and the triggers would have done
+    Simulate(simulate::Args),
+    /// Write the recorded runs to a file
+    Export(export::Args),
 }
 
 /// Arguments of `rollout status`.

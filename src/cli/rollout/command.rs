@@ -2,7 +2,7 @@
 
 use super::args::{Args, Command};
 use super::change::{self, Step};
-use super::status;
+use super::{export, simulate, status};
 use crate::cli::exit::Outcome;
 use crate::cli::session::Session;
 
@@ -13,5 +13,7 @@ pub(in crate::cli) async fn run(args: Args, session: &Session) -> Outcome {
         Command::Advance(args) => change::run(Step::Advance, &args, session).await,
         Command::Hold(args) => change::run(Step::Hold, &args, session).await,
         Command::Resume(args) => change::run(Step::Resume, &args, session).await,
+        Command::Simulate(args) => simulate::run(args, session).await,
+        Command::Export(args) => export::run(args, session).await,
     }
 }

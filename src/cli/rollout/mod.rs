@@ -3,6 +3,10 @@
 mod args;
 mod change;
 mod command;
+mod export;
+mod history_file;
+mod recording;
+mod simulate;
 mod status;
 
 pub(super) use args::Args;

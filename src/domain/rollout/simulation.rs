@@ -126,8 +126,7 @@ fn moments(runs: &[&MeasuredRun], recorded: &Recorded<'_>, policy: &RolloutPolic
 /// Returns the time at which the outcome of a job is known, or none if it is not over.
 fn known_at(job: &MeasuredJob, run_created_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let last = job.ended_at.or(job.started_at).or(job.created_at);
-    let is_over = !matches!(job.lifecycle, Lifecycle::Waiting | Lifecycle::Running);
-    is_over.then(|| last.unwrap_or(run_created_at))
+    job.lifecycle.is_over().then(|| last.unwrap_or(run_created_at))
 }
 
 /// Returns the time from which the wait of a job exceeds the limit.

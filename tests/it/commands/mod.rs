@@ -10,6 +10,7 @@ mod incidents;
 mod metrics;
 mod recover;
 mod repository;
+mod rollout_history;
 mod runners;
 pub(crate) mod stage;
 mod verify;
