@@ -6,6 +6,7 @@
 mod alert;
 mod args;
 mod config;
+mod credentials;
 mod dead_letter;
 mod delivery;
 mod entry;
@@ -23,6 +24,7 @@ mod reload;
 mod replay;
 mod repository;
 mod rollout;
+mod routing;
 mod runner;
 mod serve;
 mod session;

@@ -2,16 +2,35 @@
 
 use super::global::Global;
 use crate::config::{FileSource, Loaded, Problems, Sources, load};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Loads the configuration that the global flags select.
 pub(super) fn configuration(global: &Global) -> Result<Loaded, Problems> {
+    configuration_over(global, Map::new())
+}
+
+/// Loads the same configuration with sections that override it.
+pub(super) fn configuration_over(global: &Global, overrides: Map<String, Value>) -> Result<Loaded, Problems> {
     let file = global.config.clone().map_or(FileSource::Search, FileSource::Path);
+    let env = environment();
+    load(Sources { file, env, overrides })
+}
+
+/// Loads the defaults, with the proxies of the environment.
+pub(super) fn without_a_file(overrides: Map<String, Value>) -> Result<Loaded, Problems> {
+    let mut env = environment();
+    env.retain(|name, _| !name.starts_with("JITGATE_"));
     load(Sources {
-        file,
-        env: environment(),
-        ..Sources::default()
+        file: FileSource::Nothing,
+        env,
+        overrides,
     })
+}
+
+/// Returns an environment variable.
+pub(super) fn variable(name: &str) -> Option<String> {
+    environment().remove(name)
 }
 
 /// Returns the process environment. Invalid Unicode in a value becomes U+FFFD, which validation rejects.

@@ -41,7 +41,7 @@ pub use local::{Local, Network, Sandbox};
 pub use problem::{Origin, Problem, Problems, Setting};
 pub use proxy::Proxies;
 pub use qemu::{Accel, Qemu};
-pub use repositories::{Repository, Scope};
+pub use repositories::{DEFAULT_VARIABLE, Repository, Scope};
 pub use rollout::{Advance, Rollout};
 pub use routing::Routing;
 pub use runners::{Host, Runners};

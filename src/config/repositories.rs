@@ -53,8 +53,11 @@ pub(super) struct RawRepository {
     quarantine_s: Option<u64>,
 }
 
+/// The routing variable of a repository without a configured one.
+pub const DEFAULT_VARIABLE: &str = "CI_SELF_HOSTED_TRUSTED_ROUTING";
+
 fn default_variable() -> String {
-    "CI_SELF_HOSTED_TRUSTED_ROUTING".to_owned()
+    DEFAULT_VARIABLE.to_owned()
 }
 
 /// A served repository.

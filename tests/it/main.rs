@@ -5,6 +5,7 @@
 mod alert_dispatch;
 mod api_calls;
 mod assignment;
+mod canary;
 mod commands;
 mod config;
 mod decision;
@@ -14,6 +15,7 @@ mod github_schemas;
 mod incidents;
 mod recovery;
 mod redis_engine;
+mod rollback;
 mod runners;
 mod serve;
 mod simulator;

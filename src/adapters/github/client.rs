@@ -10,7 +10,7 @@ use super::limits::{Account, Limits, announced_limit};
 use super::request::Request;
 use super::settings::{Settings, SetupError, base_of};
 use crate::ports::{Clock, Event, Failure, Observer};
-use chrono::TimeDelta;
+use chrono::{DateTime, Utc};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -22,16 +22,15 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 /// GitHub accepts 100 concurrent requests per account, which other programs may use as well.
 const MAX_IN_FLIGHT: usize = 50;
 /// A page of 100 changed files can come near this size, because outsiders choose the paths and contents.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 const MAX_MESSAGE_CHARS: usize = 200;
-/// Maximum rest of a rate limit that a call waits for instead of failing. A decision needs several answers in a row, so
-/// under frequent short limits it would otherwise begin again and again.
-const MAX_PATIENCE: TimeDelta = TimeDelta::seconds(2);
+/// The longest rate limit that a call waits for.
+const MAX_LIMIT_WAIT: Duration = Duration::from_secs(2);
 /// The API version that the response types are written for.
 const API_VERSION: &str = "2022-11-28";
 
@@ -112,47 +111,39 @@ impl Client {
         })
     }
 
-    /// Sends a request and waits for the end of a short rate limit. A change that GitHub has refused is not sent again.
+    /// Sends a request. A rate limit that ends soon is awaited: a decision takes several calls in a row, and would hardly ever
+    /// succeed while GitHub limits many of them for a second each. GitHub has not executed a request that it limits.
     pub(super) async fn send(&self, request: &Request, bearer: &Bearer) -> Result<Answer, Failure> {
         let deadline = Instant::now() + self.timeout;
         loop {
-            let Ok(Ok(permit)) = timeout_at(deadline, self.in_flight.acquire()).await else {
-                let what = format!(
-                    "too many requests in flight to send this one within {} ms",
-                    self.timeout.as_millis()
-                );
-                return Err(failed(request, &what));
-            };
-            let refused = match self.limits.check(bearer.account, request.purpose, self.clock.now()) {
-                Err(failure) => failure,
-                Ok(_in_flight) => match self.send_now(request, bearer, deadline).await {
-                    Err(failure) if request.method == Method::GET => failure,
-                    outcome => return outcome,
-                },
-            };
-            drop(permit);
-            if !self.outlasts(&refused, deadline).await {
-                return Err(refused);
+            let outcome = self.send_once(request, bearer, deadline).await;
+            match &outcome {
+                Err(Failure::RateLimited { until, .. }) if self.outlasts(*until, deadline).await => {}
+                _ => return outcome,
             }
         }
     }
 
-    /// Waits for the end of a rate limit. Returns false if it does not end soon.
-    async fn outlasts(&self, refused: &Failure, deadline: Instant) -> bool {
-        let Failure::RateLimited { until, .. } = refused else {
-            return false;
-        };
-        let rest = *until - self.clock.now();
-        let delay = rest.to_std().unwrap_or_default();
-        if rest > MAX_PATIENCE || Instant::now() + delay >= deadline {
+    /// Waits for the end of a limit. Returns false at once if it does not end soon.
+    async fn outlasts(&self, until: DateTime<Utc>, deadline: Instant) -> bool {
+        let wait = (until - self.clock.now()).to_std().unwrap_or_default();
+        if wait > MAX_LIMIT_WAIT || Instant::now() + wait >= deadline {
             return false;
         }
-        sleep(delay).await;
-        self.clock.now() >= *until
+        tokio::time::sleep(wait).await;
+        self.clock.now() >= until
     }
 
-    async fn send_now(&self, request: &Request, bearer: &Bearer, deadline: Instant) -> Result<Answer, Failure> {
+    async fn send_once(&self, request: &Request, bearer: &Bearer, deadline: Instant) -> Result<Answer, Failure> {
         let started = Instant::now();
+        let too_late = |what: &str| format!("{what} within {} ms", self.timeout.as_millis());
+        let Ok(Ok(_permit)) = timeout_at(deadline, self.in_flight.acquire()).await else {
+            return Err(failed(
+                request,
+                &too_late("too many requests in flight to send this one"),
+            ));
+        };
+        let _in_flight = self.limits.check(bearer.account, request.purpose, self.clock.now())?;
         if bearer.account != Account::Anonymous {
             self.limits.pace(request, self.clock.now())?;
         }
@@ -160,8 +151,7 @@ impl Client {
             .then(|| self.etags.get(&request.target()))
             .flatten();
         let outcome = timeout_at(deadline, self.exchange(request, bearer, known.as_ref())).await;
-        let outcome =
-            outcome.unwrap_or_else(|_| Err(format!("no complete answer within {} ms", self.timeout.as_millis())));
+        let outcome = outcome.unwrap_or_else(|_| Err(too_late("no complete answer")));
         let status = outcome.as_ref().ok().map(|reply| reply.status.as_u16());
         self.observer.observe(&Event::GithubAnswered {
             endpoint: request.endpoint,

@@ -10,7 +10,7 @@ use crate::app::jobs::record::load_job;
 use crate::app::records::{self, WaitingRecord};
 use crate::app::settings::Repository;
 use crate::domain::event::{Action, Job, JobStatus};
-use crate::domain::ids::{JobId, RunId};
+use crate::domain::ids::JobId;
 use crate::domain::pin::RepositoryIds;
 use crate::domain::recovery::poll::missing_event;
 use crate::ports::Failure;

@@ -114,7 +114,7 @@ pub(in crate::app) async fn note(
     let is_mismatch = [&decision.actions, &decision.would]
         .iter()
         .any(|actions| actions.contains(&Action::Rollback));
-    let mismatch = is_mismatch.then(|| Mismatch {
+    let mismatch = is_mismatch.then_some(Mismatch {
         job: decision.job.id,
         run: decision.job.run_id,
         pull_request: decision.trust.pull_request,

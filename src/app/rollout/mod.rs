@@ -13,3 +13,4 @@ pub(in crate::app) mod stop;
 mod stuck;
 pub mod switch;
 pub mod tally;
+pub mod variable;

@@ -9,8 +9,8 @@ use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::rollout::offline::{self, Missing, Observed};
 use crate::domain::rollout::{Offline, Outage};
 use crate::domain::slot::{Slot, SlotState};
-use crate::ports::Failure;
 use crate::ports::ledger::Kind;
+use crate::ports::{Failure, Ledger};
 use chrono::{DateTime, Utc};
 
 /// Maximum number of workers on one store that are compared.
@@ -140,11 +140,33 @@ pub async fn outage(ctx: &Context) -> Result<Option<Outage>, Failure> {
     }
     found.extend(own.base);
     let is_judged = |offline: &Offline| is_judged(ctx, offline, ctx.clock.now());
-    let first = found.into_iter().filter(is_judged).min_by_key(|offline| {
+    found.retain(is_judged);
+    Ok(first(found))
+}
+
+/// Returns the outage that the living workers have recorded, for commands.
+///
+/// # Errors
+/// The failure of the ledger.
+pub async fn recorded_outage(ledger: &dyn Ledger) -> Result<Option<Outage>, Failure> {
+    let (mut slots, mut found) = (Vec::new(), Vec::new());
+    for (instance, _) in ledger.list(Kind::Instance, None, MAX_WORKERS).await? {
+        let record: Option<OfflineRecord> = records::load(ledger, &instance).await?;
+        let OfflineRecord { slots: missing, base } = record.unwrap_or_default();
+        slots.push(missing);
+        found.extend(base);
+    }
+    found.extend(offline::of_all(&slots));
+    Ok(first(found))
+}
+
+/// Returns the outage with the earliest recovery attempt.
+fn first(found: Vec<Offline>) -> Option<Outage> {
+    let first = found.iter().min_by_key(|offline| {
         let attempted = offline.recovery_attempted_at;
         (attempted.is_none(), attempted)
     });
-    Ok(first.map(|offline| offline.outage()))
+    first.map(Offline::outage)
 }
 
 /// A worker that has just started first has the time of a boot. What an earlier process missed counts after that.

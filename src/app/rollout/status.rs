@@ -1,11 +1,11 @@
 //! The state of a rollout for people and scripts: the stage, its progress, what holds it, the triggers and the history.
 
 use crate::app::records::{self, RolloutRecord, VerdictsRecord};
-use crate::app::rollout::refresh;
+use crate::app::rollout::{offline, refresh};
 use crate::domain::ids::RepositoryName;
 use crate::domain::policy::Mode;
 use crate::domain::rollout::{
-    Change, Changed, Evidence, Grounds, Judgement, OURSELVES, Origin, Outage, Phase, RolloutPolicy, Trigger, judge,
+    Change, Changed, Evidence, Grounds, Judgement, OURSELVES, Origin, Phase, RolloutPolicy, Trigger, judge,
 };
 use crate::ports::{Failure, Ledger};
 use chrono::{DateTime, Utc};
@@ -95,7 +95,7 @@ pub async fn judgements(
 ) -> Result<Vec<Judgement>, Failure> {
     let runs = refresh::newest(ledger, repository, now, refresh::runs_for(window)).await?;
     let verdicts: Option<VerdictsRecord> = records::load(ledger, repository.as_str()).await?;
-    let outage: Option<Outage> = None;
+    let outage = offline::recorded_outage(ledger).await?;
     Ok(judge(
         policy,
         &Grounds {

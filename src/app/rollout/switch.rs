@@ -8,7 +8,7 @@ use crate::app::records::{self, RepositoryRecord, RolloutRecord};
 use crate::app::settings::Repository;
 use crate::domain::alert::{AlertKey, AlertKind};
 use crate::domain::facts::{Fact, Facts, Variable};
-use crate::domain::rollout::{CanaryEvent, Intent, Origin, Switch};
+use crate::domain::rollout::{CanaryEvent, Change, Changed, Intent, Origin, Switch};
 use crate::ports::{Failure, Ledger};
 use chrono::{DateTime, Utc};
 use std::time::Duration;
@@ -93,6 +93,44 @@ pub async fn announce(
     .await
 }
 
+/// Records a change of the variable that a person has made. A worker may have seen it earlier, without its author.
+///
+/// # Errors
+/// The failure of the ledger.
+pub async fn record(
+    ledger: &dyn Ledger,
+    retention: Duration,
+    repository: &Repository,
+    seen: Switch,
+    origin: &Origin,
+    stages: &[u32],
+    now: DateTime<Utc>,
+) -> Result<(), Failure> {
+    let id = repository.name.as_str();
+    records::update(ledger, id, retention, |record: &mut Option<RolloutRecord>| {
+        let record = record.get_or_insert_default();
+        record.intent = Some(Intent {
+            on: seen.on,
+            origin: origin.clone(),
+        });
+        see(record, seen, stages, now);
+        if record.intent.take().is_some() {
+            attribute(record, seen, origin);
+        }
+    })
+    .await
+}
+
+/// Adds the author to the change that a worker has recorded without one.
+fn attribute(record: &mut RolloutRecord, seen: Switch, origin: &Origin) {
+    let what = if seen.on { Changed::Enable } else { Changed::Disable };
+    let is_it = |change: &&mut Change| change.what == what && change.by.is_none() && Some(change.at) == seen.updated_at;
+    if let Some(change) = record.history.iter_mut().rev().find(is_it) {
+        change.by.clone_from(&origin.by);
+        change.why.clone_from(&origin.why);
+    }
+}
+
 /// Applies a state of the variable to the record.
 fn see(record: &mut RolloutRecord, seen: Switch, stages: &[u32], now: DateTime<Utc>) {
     let known = record.variable;
@@ -113,7 +151,8 @@ fn switched_on(record: &mut RolloutRecord, known: Option<Switch>, seen: Switch, 
     let has_flipped = known.is_none_or(|known| !known.on) || !record.canary.phase.is_on();
     let mut overrules = false;
     if let Some(rollback) = record.rollback.as_mut().filter(|rollback| rollback.is_in_force()) {
-        if !rollback.is_overruled_by(seen.updated_at) {
+        let is_announced = record.intent.as_ref().is_some_and(|intent| intent.explains(true, now));
+        if !is_announced && !rollback.is_overruled_by(seen.updated_at) {
             // The rollback is not written yet.
             return;
         }
@@ -134,9 +173,9 @@ fn switched_on(record: &mut RolloutRecord, known: Option<Switch>, seen: Switch, 
 
 /// Returns the author of a change: the person who announced it, or an unknown person.
 fn origin(record: &mut RolloutRecord, seen: Switch, now: DateTime<Utc>) -> Origin {
-    match record.intent.take() {
-        Some(intent) if intent.explains(seen.on, now) => intent.origin,
-        _ => Origin::unknown(seen.updated_at.unwrap_or(now)),
+    match record.intent.take_if(|intent| intent.explains(seen.on, now)) {
+        Some(intent) => intent.origin,
+        None => Origin::unknown(seen.updated_at.unwrap_or(now)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Compares the results of a scenario with its expectations.
 
-use super::fixture::{End, Expect, RolloutExpect};
+use super::expected::{End, Expect, RolloutExpect};
 use crate::domain::decision::Decision;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};

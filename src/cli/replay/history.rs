@@ -2,7 +2,7 @@
 //!
 //! The ids of runs and jobs follow from the number of their pull request: run `N00`, jobs `N01`, `N02` and so on.
 
-use super::fixture::Expect;
+use super::expected::Expect;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -7,6 +7,7 @@
 mod command;
 mod episode;
 mod expect;
+mod expected;
 mod fixture;
 mod history;
 mod local;

@@ -1,7 +1,8 @@
 //! Plays a fixture on a stage: jitgate inside this process, or a running process.
 
 use super::expect::{self, CanaryState, Difference, Outcome, RolloutState};
-use super::fixture::{Deliver, Expect, Fixture, Signature, Step};
+use super::expected::Expect;
+use super::fixture::{Deliver, Fixture, Signature, Step};
 use crate::app::signature;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{DeliveryId, JobId};

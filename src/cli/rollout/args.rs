@@ -29,9 +29,9 @@ Exit codes: 0 the state is printed; 5 the store.")]
     Status(Status),
     /// Start the next stage
     #[command(
-        after_help = "With rollout.advance = \"manual\", jitgate switches self-hosted routing off at the end of a stage. This command switches
-it on again and starts the next stage. While routing is on, the command starts the next stage at once. It is refused
-while a rollback trigger is hit.
+        after_help = "With rollout.advance = \"manual\", jitgate switches self-hosted routing off at the end of a stage.
+This command switches it on again and starts the next stage. While routing is on, the command
+starts the next stage at once. It is refused while a rollback trigger is hit.
 
 Examples:
   jitgate rollout advance --why \"stage 1 was fast and green\"

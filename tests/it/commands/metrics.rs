@@ -74,6 +74,8 @@ async fn events_are_counted_in_the_format_of_prometheus() {
         ),
         (r#"jitgate_alerts_open{severity="critical"}"#, 1.0),
         (r#"jitgate_alerts_open{severity="warning"}"#, 0.0),
+        (r#"jitgate_canary_stage{repository="octo-org/chem-model"}"#, 0.0),
+        (r#"jitgate_routing_enabled{repository="octo-org/chem-model"}"#, 1.0),
         (r#"jitgate_alert_deliveries_total{sink="log",result="delivered"}"#, 1.0),
         (
             r#"jitgate_github_requests_total{endpoint="generate_jit",status="201"}"#,

@@ -8,6 +8,7 @@ mod durability;
 mod export;
 mod incidents;
 mod metrics;
+mod recover;
 mod repository;
 mod rollout_history;
 mod runners;

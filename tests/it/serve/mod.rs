@@ -14,6 +14,7 @@ mod locked;
 mod outage;
 mod planted;
 mod proxies;
+mod recovered;
 mod refusals;
 mod reload;
 mod samples;

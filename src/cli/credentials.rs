@@ -1,0 +1,241 @@
+//! The credentials of a command for GitHub: from flags, the environment, a file or the `gh` program, otherwise from the
+//! configuration. A token is never an argument, because other users of the machine can read those.
+
+use super::exit::{Exit, Failure};
+use super::session::Session;
+use super::{output, sources};
+use crate::config::{self, Config, Credentials, read_secret_file};
+use crate::domain::text::one_of;
+use crate::ports::GitHub;
+use crate::runtime;
+use anyhow::anyhow;
+use secrecy::SecretString;
+use serde_json::{Map, Value, json};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The default environment variable with a token.
+const TOKEN_ENV_VAR: &str = "GH_TOKEN";
+/// Time that the `gh` program may take.
+const GH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Interval at which its end is checked.
+const GH_INTERVAL: Duration = Duration::from_millis(20);
+/// Maximum length of its answer.
+const MAX_TOKEN_BYTES: u64 = 4096;
+
+/// The source of the credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenSource {
+    App,
+    Env,
+    File,
+    Gh,
+}
+
+impl TokenSource {
+    const ALL: [Self; 4] = [Self::App, Self::Env, Self::File, Self::Gh];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Env => "env",
+            Self::File => "file",
+            Self::Gh => "gh",
+        }
+    }
+}
+
+/// The flags that select the credentials.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct CredentialArgs {
+    /// Source of the credentials: app, env, file or gh. By default the one that another flag names, otherwise the configuration
+    #[arg(long, value_name = "SOURCE", value_parser = token_source)]
+    pub token_source: Option<TokenSource>,
+    /// Environment variable with the token; with `--token-source env` the default is GH_TOKEN
+    #[arg(long, value_name = "NAME")]
+    pub token_env_var: Option<String>,
+    /// File with the token, which only its owner can read
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Client id or app id of the GitHub App
+    #[arg(long, value_name = "ID")]
+    pub app_id: Option<String>,
+    /// Installation of the app. By default the one of the repository's owner
+    #[arg(long, value_name = "ID")]
+    pub app_installation_id: Option<u64>,
+    /// File with the private key of the app
+    #[arg(long, value_name = "FILE")]
+    pub app_private_key_file: Option<PathBuf>,
+    /// Root of GitHub's REST API. By default github.api_url
+    #[arg(long, value_name = "URL")]
+    pub api_url: Option<String>,
+}
+
+fn token_source(word: &str) -> Result<TokenSource, String> {
+    one_of(&TokenSource::ALL, TokenSource::as_str, word)
+}
+
+impl CredentialArgs {
+    /// Returns the configuration with these credentials. With credentials from flags, a faulty configuration is reported
+    /// and replaced by the defaults, so that it is never in the way of an emergency.
+    ///
+    /// # Errors
+    /// If the configuration or the credentials cannot be used.
+    pub(super) async fn configuration(&self, session: &Session) -> Result<Config, Failure> {
+        let source = self.source()?;
+        let overrides = self.overrides();
+        let mut config = match sources::configuration_over(&session.global, overrides.clone()) {
+            Ok(loaded) => loaded.config,
+            Err(problems) if source.is_some() => {
+                let failure = Failure::from(problems);
+                output::report(&format!("{failure}\njitgate: warning: the configuration is ignored"));
+                sources::without_a_file(overrides)?.config
+            }
+            Err(problems) => return Err(problems.into()),
+        };
+        config.github.credentials = match source {
+            None => return Ok(config),
+            Some(TokenSource::App) => self.app(&config)?,
+            Some(TokenSource::Env) => token_of_environment(self.token_env_var.as_deref().unwrap_or(TOKEN_ENV_VAR))?,
+            Some(TokenSource::File) => token_of_file(self.token_file.as_deref())?,
+            Some(TokenSource::Gh) => token_of_gh(&config.github.web_url).await?,
+        };
+        Ok(config)
+    }
+
+    /// Returns the source that the flags select.
+    fn source(&self) -> Result<Option<TokenSource>, Failure> {
+        let names_app = self.app_id.is_some() || self.app_private_key_file.is_some();
+        let named = [
+            (self.token_env_var.is_some(), TokenSource::Env),
+            (self.token_file.is_some(), TokenSource::File),
+            (names_app || self.app_installation_id.is_some(), TokenSource::App),
+        ];
+        let named: Vec<TokenSource> = named.iter().filter(|(is_named, _)| *is_named).map(|it| it.1).collect();
+        let chosen = self.token_source.or(named.first().copied());
+        if let Some(other) = named.iter().find(|source| Some(**source) != chosen) {
+            let chosen = chosen.map_or("", TokenSource::as_str);
+            let error = anyhow!("the flags select the credentials {chosen} and {}", other.as_str());
+            return Err(Failure::new(Exit::Usage, error).remedy("keep the flags of one source"));
+        }
+        Ok(chosen)
+    }
+
+    fn overrides(&self) -> Map<String, Value> {
+        let url = self.api_url.as_ref().map(|url| json!({"github": {"api_url": url}}));
+        url.and_then(|url| url.as_object().cloned()).unwrap_or_default()
+    }
+
+    /// Returns the app of the flags, or the configured one.
+    fn app(&self, config: &Config) -> Result<Credentials, Failure> {
+        if self.app_id.is_none() && self.app_private_key_file.is_none() {
+            return match (&config.github.credentials, self.app_installation_id) {
+                (
+                    Credentials::App {
+                        app_id,
+                        private_key,
+                        installation_id,
+                    },
+                    own,
+                ) => Ok(Credentials::App {
+                    app_id: app_id.clone(),
+                    private_key: private_key.clone(),
+                    installation_id: own.or(*installation_id),
+                }),
+                (Credentials::Token(_) | Credentials::None, _) => Err(missing(
+                    "no app is configured",
+                    "use --app-id and --app-private-key-file",
+                )),
+            };
+        }
+        let mut github = json!({"app_id": self.app_id, "private_key_file": self.app_private_key_file});
+        if let (Some(id), Some(github)) = (self.app_installation_id, github.as_object_mut()) {
+            github.insert("installation_id".to_owned(), json!(id));
+        }
+        let sources = config::Sources {
+            overrides: Map::from_iter([("github".to_owned(), github)]),
+            ..config::Sources::default()
+        };
+        Ok(config::load(sources)?.config.github.credentials)
+    }
+
+    /// Opens GitHub with the credentials of a configuration.
+    pub(super) fn open(config: &Config, session: &Session) -> Result<Arc<dyn GitHub>, Failure> {
+        runtime::open_github(config, &session.clock, Arc::new(())).map_err(|error| {
+            Failure::from(error).remedy("use --token-env-var GH_TOKEN, --token-file FILE, --token-source gh or an app")
+        })
+    }
+}
+
+fn missing(what: &str, remedy: &str) -> Failure {
+    Failure::new(Exit::Configuration, anyhow!("{what}")).remedy(remedy.to_owned())
+}
+
+fn token_of_environment(name: &str) -> Result<Credentials, Failure> {
+    let token = sources::variable(name).filter(|token| !token.trim().is_empty());
+    match token {
+        Some(token) => Ok(Credentials::Token(SecretString::from(token.trim()))),
+        None => Err(missing(
+            &format!("the environment variable {name} is missing or empty"),
+            &format!("export {name} with a token that can write the repository's variables"),
+        )),
+    }
+}
+
+fn token_of_file(path: Option<&Path>) -> Result<Credentials, Failure> {
+    let Some(path) = path else {
+        return Err(
+            Failure::new(Exit::Usage, anyhow!("--token-source file requires --token-file"))
+                .remedy("add --token-file FILE"),
+        );
+    };
+    let token = read_secret_file(path);
+    token.map(Credentials::Token).map_err(|error| {
+        let remedy = error.remedy(path);
+        missing(&format!("{}: {error}", path.display()), &remedy)
+    })
+}
+
+/// Asks the `gh` program for its token, without a shell.
+async fn token_of_gh(web_url: &str) -> Result<Credentials, Failure> {
+    let failed = |why: String| {
+        missing(
+            &format!("`gh auth token` failed: {why}"),
+            "install gh and run `gh auth login`, or use another source",
+        )
+    };
+    let host = web_url.split("://").nth(1).unwrap_or(web_url);
+    let mut command = Command::new("gh");
+    command
+        .args(["auth", "token", "--hostname", host])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+    let deadline = Instant::now() + GH_TIMEOUT;
+    let status = loop {
+        match child.try_wait().map_err(|error| failed(error.to_string()))? {
+            Some(status) => break status,
+            None if Instant::now() >= deadline => {
+                // The process has no other user, and an error means that it has ended.
+                child.kill().unwrap_or_default();
+                child.wait().ok();
+                return Err(failed(format!("no answer within {} s", GH_TIMEOUT.as_secs())));
+            }
+            None => tokio::time::sleep(GH_INTERVAL).await,
+        }
+    };
+    let mut token = String::new();
+    if let Some(out) = child.stdout.take() {
+        let read = out.take(MAX_TOKEN_BYTES).read_to_string(&mut token);
+        read.map_err(|error| failed(error.to_string()))?;
+    }
+    match token.trim() {
+        token if status.success() && !token.is_empty() => Ok(Credentials::Token(SecretString::from(token))),
+        _ => Err(failed(format!("it ended with {status}"))),
+    }
+}

@@ -1,0 +1,102 @@
+//! The arguments of `routing`.
+
+use crate::cli::credentials::CredentialArgs;
+use crate::cli::one_repository::OneRepository;
+use crate::cli::person::Person;
+use clap::Subcommand;
+
+/// Arguments of `routing`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  jitgate routing status
+  jitgate routing disable --repo octo-org/chem-model --token-env-var GH_TOKEN
+  jitgate routing enable --why \"the disk is replaced\"")]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands of `routing`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the routing variable and its last change
+    #[command(after_help = "Examples:
+  jitgate routing status
+  jitgate routing status --repo octo-org/chem-model --token-source gh --json
+
+Exit codes: 0 GitHub shows the variable, or that it does not exist; 4 GitHub did not answer.")]
+    Status(Status),
+    /// Switch self-hosted routing on
+    #[command(
+        after_help = "The command is refused while a rollback trigger is hit that can still be judged, such as runners that are offline. --force
+overrides the trigger and requires a reason. jitgate itself never switches routing on after a rollback.
+
+Examples:
+  jitgate routing enable --why \"the disk is replaced\"
+  jitgate routing enable --force --why \"the second machine follows tomorrow\" --by alice
+  jitgate routing enable --dry-run
+
+Exit codes: 0 GitHub shows the variable as true; 1 a trigger is hit; 4 GitHub; 5 the store."
+    )]
+    Enable(Enable),
+    /// Switch self-hosted routing off
+    #[command(
+        after_help = "In an emergency this command needs nothing but a token: no configuration, no store and no running jitgate. Trusted jobs
+then go to hosted runners. Person and reason are recorded if the store answers.
+
+Examples:
+  jitgate routing disable
+  jitgate routing disable --repo octo-org/chem-model --token-env-var GH_TOKEN
+  jitgate routing disable --repo octo-org/chem-model --token-source gh --why \"the host is compromised\"
+
+Exit codes: 0 GitHub shows the variable as off; 2 the command line; 3 no credentials; 4 GitHub."
+    )]
+    Disable(Disable),
+}
+
+/// The repository, the variable and the credentials.
+#[derive(Debug, clap::Args)]
+pub struct Target {
+    /// Repository; optional if only one is configured
+    #[command(flatten)]
+    pub which: OneRepository,
+    /// Name of the variable. By default the configured one
+    #[arg(long, value_name = "NAME")]
+    pub var_name: Option<String>,
+    #[command(flatten)]
+    pub credentials: CredentialArgs,
+}
+
+/// Arguments of `routing status`.
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Arguments of `routing enable`.
+#[derive(Debug, clap::Args)]
+pub struct Enable {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub person: Person,
+    /// Override the rollback triggers; requires --why
+    #[arg(long)]
+    pub force: bool,
+    /// Show the result without changing anything
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `routing disable`.
+#[derive(Debug, clap::Args)]
+pub struct Disable {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub person: Person,
+    /// Show the result without changing anything
+    #[arg(long)]
+    pub dry_run: bool,
+}

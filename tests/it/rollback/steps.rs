@@ -1,0 +1,182 @@
+//! A rollback that is interrupted, executed twice, or overruled.
+
+use super::stage::{Dying, Moment, Stage, VARIABLE};
+use jitgate::domain::alert::AlertState;
+use jitgate::domain::rollout::{Changed, RollbackStep, StuckState};
+use serde_json::json;
+
+/// Kills a worker at its n-th write, and lets its successor go on. Returns false if the worker had no such write.
+async fn killed_at(write: usize, moment: Moment) -> bool {
+    let stage = Stage::before_a_rollback().await;
+    let dying = Dying::at(stage.store.ledger.clone(), write, moment);
+    let first = stage.gate_on(dying.clone(), "gate0001");
+    let was_killed = tokio::select! {
+        () = dying.death() => true,
+        () = stage.run(&first) => false,
+    };
+    drop(first);
+    stage.run(&stage.gate("gate0001")).await;
+    stage
+        .expect_one_rollback(&format!("killed {moment:?} write {write}"))
+        .await;
+    was_killed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_step_changes_nothing_in_the_end() {
+    let mut writes = 0;
+    while killed_at(writes + 1, Moment::Before).await && killed_at(writes + 1, Moment::After).await {
+        writes += 1;
+    }
+    assert!(writes > 12, "a rollback has more than {writes} writes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_workers_roll_back_once() {
+    let stage = Stage::before_a_rollback().await;
+    let (one, two) = (stage.gate("gate0001"), stage.gate("gate0002"));
+    tokio::join!(stage.run(&one), stage.run(&two));
+    stage.expect_one_rollback("two workers").await;
+    let calls = stage.tally().await.calls;
+    assert_eq!(
+        (calls["set-variable"], calls["cancel"]),
+        (1, 1),
+        "only one of them sends each"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_write_is_repeated_until_github_shows_it() {
+    let stage = Stage::before_a_rollback().await;
+    // GitHub answers as if it had taken the value.
+    stage
+        .world(json!({"faults": [{"endpoint": "set-variable", "status": 204, "times": 2}]}))
+        .await;
+    let gate = stage.gate("gate0001");
+    stage.second(&gate).await;
+    assert_eq!(stage.tally().await.variables[VARIABLE], "true");
+    stage.seconds(&gate, 4).await;
+    assert_eq!(stage.tally().await.variables[VARIABLE], "false", "within 5 s");
+    stage.run(&gate).await;
+    stage.expect_one_rollback("two writes without effect").await;
+    assert_eq!(stage.tally().await.calls["set-variable"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_switches_on_after_the_write_is_not_overruled() {
+    let stage = Stage::before_a_rollback().await;
+    // The write takes effect, but its answer is lost.
+    stage
+        .world(json!({"faults": [{"endpoint": "set-variable", "drop": "after"}]}))
+        .await;
+    let gate = stage.gate("gate0001");
+    stage.second(&gate).await;
+    assert_eq!(
+        stage.record().await.rollback.map(|it| it.step),
+        Some(RollbackStep::Writing)
+    );
+    stage.world(json!({"variables": {VARIABLE: "true"}})).await;
+    stage.run(&gate).await;
+    let tally = stage.tally().await;
+    assert_eq!((tally.variables[VARIABLE].as_str(), tally.reruns.len()), ("true", 0));
+    let whats: Vec<Changed> = stage.history().await.iter().map(|change| change.what).collect();
+    assert_eq!(whats, [Changed::Rollback, Changed::Enable]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_cancelled_is_re_run_although_a_person_switches_on() {
+    let stage = Stage::before_a_rollback().await;
+    let gate = stage.gate("gate0001");
+    stage.second(&gate).await;
+    let state = |record: jitgate::app::records::RolloutRecord| record.rollback.map(|it| it.stuck[0].state);
+    assert_eq!(state(stage.record().await), Some(StuckState::Cancelling));
+    stage.world(json!({"variables": {VARIABLE: "true"}})).await;
+    stage.run(&gate).await;
+    let tally = stage.tally().await;
+    assert_eq!(
+        (tally.variables[VARIABLE].as_str(), tally.reruns.as_slice()),
+        ("true", [20].as_slice())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routing_stays_off_until_a_person_switches_it_on_and_old_runs_do_not_fire_again() {
+    let stage = Stage::before_a_rollback().await;
+    let gate = stage.gate("gate0001");
+    stage.run(&gate).await;
+    stage.deliver("completed", 401).await;
+    stage.seconds(&gate, 30).await;
+    stage.expect_one_rollback("a late event").await;
+
+    stage.world(json!({"variables": {VARIABLE: "true"}})).await;
+    stage.seconds(&gate, 11).await;
+    stage.deliver("in_progress", 401).await;
+    stage.seconds(&gate, 30).await;
+    assert_eq!(stage.tally().await.variables[VARIABLE], "true");
+    let alerts = stage.alerts("rollback").await;
+    assert_eq!(alerts[0].state, AlertState::Resolved);
+    let history = stage.history().await;
+    let last = history.last().expect("a change");
+    assert_eq!((last.what, last.by.as_deref()), (Changed::Enable, None));
+    assert_eq!(stage.record().await.enabled_at, Some(last.at), "by GitHub's clock");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_by_a_person_at_github_is_noted_once() {
+    let stage = Stage::set(json!({})).await;
+    let gate = stage.gate("gate0001");
+    stage.deliver("queued", 101).await;
+    stage.second(&gate).await;
+    assert_eq!(stage.history().await, [], "routing was on before jitgate first saw it");
+    stage.seconds(&gate, 10).await;
+    stage.world(json!({"variables": {VARIABLE: "false"}})).await;
+    for job in [102, 103] {
+        stage.seconds(&gate, 11).await;
+        stage.world(json!({"runs": [{"id": 20, "jobs": [{"id": job}]}]})).await;
+        stage.deliver("queued", job).await;
+        stage.seconds(&gate, 11).await;
+    }
+    let history = stage.history().await;
+    assert_eq!(history.len(), 1, "{history:?}");
+    assert_eq!((history[0].what, &history[0].by), (Changed::Disable, &None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_observe_nothing_is_written() {
+    let stage = Stage::set(json!({"rollout": {"mode": "observe"}})).await;
+    let gate = stage.gate("gate0001");
+    stage.deliver("queued", 101).await;
+    stage.deliver("queued", 401).await;
+    stage.seconds(&gate, 60).await;
+    let tally = stage.tally().await;
+    assert_eq!(tally.variables[VARIABLE], "true");
+    for call in ["set-variable", "create-variable", "cancel", "rerun"] {
+        assert_eq!(tally.calls.get(call), None, "{call}");
+    }
+    assert_eq!(stage.record().await.rollback, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_are_left_alone_if_the_operator_wants_so_or_if_they_are_no_longer_stuck() {
+    let stage = Stage::set(json!({"rollout": {"rerun_stuck": false}})).await;
+    let gate = stage.gate("gate0001");
+    stage.deliver("queued", 101).await;
+    stage.deliver("queued", 401).await;
+    stage.run(&gate).await;
+    assert_eq!(stage.tally().await.reruns, [] as [u64; 0]);
+
+    let stage = Stage::before_a_rollback().await;
+    let running = json!({"id": 101, "status": "in_progress", "runner_id": 77, "duration_s": 3600});
+    stage
+        .world(
+            json!({"runners": [{"id": 77, "labels": ["self-hosted", "linux", "x64", "chem-trusted-pr"]}],
+                       "runs": [{"id": 20, "jobs": [running]}]}),
+        )
+        .await;
+    stage.run(&stage.gate("gate0001")).await;
+    let tally = stage.tally().await;
+    assert_eq!(
+        (tally.variables[VARIABLE].as_str(), tally.calls.get("cancel")),
+        ("false", None)
+    );
+}
