@@ -55,7 +55,7 @@ pub struct CredentialArgs {
     /// Source of the credentials: app, env, file or gh. By default the one that another flag names, otherwise the configuration
     #[arg(long, value_name = "SOURCE", value_parser = token_source)]
     pub token_source: Option<TokenSource>,
-    /// Environment variable with the token; with `--token-source env` the default is GH_TOKEN
+    /// Environment variable with the token; with `--token-source env` the default is `GH_TOKEN`
     #[arg(long, value_name = "NAME")]
     pub token_env_var: Option<String>,
     /// File with the token, which only its owner can read
@@ -70,7 +70,7 @@ pub struct CredentialArgs {
     /// File with the private key of the app
     #[arg(long, value_name = "FILE")]
     pub app_private_key_file: Option<PathBuf>,
-    /// Root of GitHub's REST API. By default github.api_url
+    /// Root of GitHub's REST API. By default the configured one
     #[arg(long, value_name = "URL")]
     pub api_url: Option<String>,
 }

@@ -3,6 +3,7 @@
 pub(in crate::app) mod measure;
 pub mod offline;
 pub mod pass;
+mod record;
 pub mod refresh;
 pub(in crate::app) mod rerun;
 pub mod rollback;

@@ -6,7 +6,8 @@
 
 use crate::app::context::Context;
 use crate::app::events::refusal::passing;
-use crate::app::records::{self, RepositoryRecord, RolledBack, RolloutRecord, RunRecord};
+use crate::app::records::{self, RepositoryRecord, RolledBack, RunRecord};
+use crate::app::rollout::record::{change_record, change_rollback, record_of};
 use crate::app::rollout::{rerun, stuck, switch};
 use crate::app::settings::Repository;
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
@@ -189,14 +190,14 @@ async fn take_step(ctx: &Context, repository: &Repository, rollback: &Rollback) 
         RollbackStep::Begun | RollbackStep::Writing => switch_off(ctx, repository, rollback).await,
         RollbackStep::Verified => {
             report(ctx, repository, rollback).await?;
-            change(ctx, repository, rollback, |it| it.advance(RollbackEvent::Reported)).await
+            change_rollback(ctx, repository, rollback, |it| it.advance(RollbackEvent::Reported)).await
         }
         RollbackStep::Reported => {
             let found = match repository.policy.rerun_stuck {
                 true => stuck::find(ctx, repository).await?,
                 false => Vec::new(),
             };
-            change(ctx, repository, rollback, |it| {
+            change_rollback(ctx, repository, rollback, |it| {
                 it.stuck.extend(found.iter().cloned());
                 it.advance(RollbackEvent::Listed)
             })
@@ -223,7 +224,7 @@ async fn switch_off(ctx: &Context, repository: &Repository, rollback: &Rollback)
         claimed.before = updated_at;
     }
     claimed.not_before = Some(ctx.clock.now() + CLAIM_TIMEOUT);
-    if !change(ctx, repository, rollback, |it| {
+    if !change_rollback(ctx, repository, rollback, |it| {
         it.clone_from(&claimed);
         true
     })
@@ -316,7 +317,7 @@ async fn overrule(
         seen_at: now,
     };
     switch::note(ctx, repository, seen).await?;
-    change(ctx, repository, rollback, |it| {
+    change_rollback(ctx, repository, rollback, |it| {
         it.overrule(now);
         true
     })
@@ -354,12 +355,12 @@ async fn report(ctx: &Context, repository: &Repository, rollback: &Rollback) -> 
 /// Lets the stuck runs start over, and ends the rollback after the last one.
 async fn drain(ctx: &Context, repository: &Repository, rollback: &Rollback) -> Result<bool, Failure> {
     if rollback.stuck.iter().all(|stuck| stuck.state.is_final()) {
-        return change(ctx, repository, rollback, |it| it.advance(RollbackEvent::Drained)).await;
+        return change_rollback(ctx, repository, rollback, |it| it.advance(RollbackEvent::Drained)).await;
     }
     let has_changed = stuck::advance_all(ctx, repository, rollback).await?;
     if !has_changed {
         let next = ctx.clock.now() + DRAIN_INTERVAL;
-        change(ctx, repository, rollback, |it| {
+        change_rollback(ctx, repository, rollback, |it| {
             it.not_before = Some(next);
             true
         })
@@ -377,7 +378,7 @@ async fn put_off(
 ) -> Result<(), Failure> {
     let now = ctx.clock.now();
     tracing::warn!(repository = %repository.name, %failure, step = ?rollback.step, "a step of the rollback failed and is repeated");
-    change(ctx, repository, rollback, |it| {
+    change_rollback(ctx, repository, rollback, |it| {
         let mut delay = backoff(it.attempts, 0.0).min(MAX_RETRY_DELAY);
         if let Failure::RateLimited { until, .. } = failure {
             delay = delay.max(*until - now).min(TimeDelta::minutes(1));
@@ -388,39 +389,4 @@ async fn put_off(
     })
     .await?;
     Ok(())
-}
-
-/// Returns the record of the rollout.
-pub(in crate::app) async fn record_of(ctx: &Context, repository: &Repository) -> Result<RolloutRecord, Failure> {
-    let record = records::load(ctx.ledger.as_ref(), repository.name.as_str()).await?;
-    Ok(record.unwrap_or_default())
-}
-
-/// Changes a rollback that is unchanged since it was read. Returns false if another worker was faster.
-async fn change(
-    ctx: &Context,
-    repository: &Repository,
-    read: &Rollback,
-    mut change: impl FnMut(&mut Rollback) -> bool + Send,
-) -> Result<bool, Failure> {
-    change_record(ctx, repository, |record| {
-        let current = record.rollback.as_mut().filter(|current| *current == read);
-        current.is_some_and(&mut change)
-    })
-    .await
-}
-
-async fn change_record<T>(
-    ctx: &Context,
-    repository: &Repository,
-    mut change: impl FnMut(&mut RolloutRecord) -> T + Send,
-) -> Result<T, Failure> {
-    let (ledger, retention) = (ctx.ledger.as_ref(), ctx.settings.retention);
-    records::update(
-        ledger,
-        repository.name.as_str(),
-        retention,
-        |record: &mut Option<RolloutRecord>| change(record.get_or_insert_default()),
-    )
-    .await
 }

@@ -458,7 +458,7 @@ mod tests {
             one(Trigger::RouteMismatch, &grounds)
         };
         assert!(!judged(&[]).hit);
-        assert!(!judged(&[old.clone()]).hit, "an old run does not hit again");
+        assert!(!judged(std::slice::from_ref(&old)).hit, "an old run does not hit again");
         let judgement = judged(&[old.clone(), new.clone()]);
         assert!(judgement.hit && !judgement.cause.is_misroute);
         assert_eq!(judgement.cause.job, Some(JobId(2)));

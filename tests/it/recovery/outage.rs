@@ -43,7 +43,11 @@ async fn caught_up(refuses: bool) -> Stage {
     stage.come_up().await;
     for step in 0..STEPS {
         if refuses && step % WINDOW_STEPS == 0 {
-            let times = if step / WINDOW_STEPS % 2 == 0 { 1_000_000 } else { 0 };
+            let times = if (step / WINDOW_STEPS).is_multiple_of(2) {
+                1_000_000
+            } else {
+                0
+            };
             let fault = json!({"endpoint": "*", "status": 429, "headers": {"retry-after": "5"}, "times": times});
             stage.world(json!({"faults": [fault]})).await;
         }

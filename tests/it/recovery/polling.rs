@@ -24,7 +24,7 @@ async fn a_queued_job_without_a_delivery_gets_a_runner_and_its_record_says_how()
     assert_eq!(poll(&stage).await, 0, "the event waits in the queue");
     stage.settle().await;
     assert_eq!(stage.tally().await.ran, 1);
-    assert_eq!(stage.synthesized(101).await[0], true);
+    assert!(stage.synthesized(101).await[0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,16 +2,19 @@
 
 use crate::commands::stage::{Answer, Stage};
 use crate::support::redis::{DURABLE, Server};
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
+use jitgate::adapters::clock::SystemClock;
 use jitgate::app::events::worker;
 use jitgate::app::records::{self, InstanceRecord, OfflineRecord, RolloutRecord};
 use jitgate::domain::rollout::Offline;
+use jitgate::ports::Clock;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 const REPOSITORY: &str = "octo-org/chem-model";
 const VARIABLE: &str = super::stage::VARIABLE;
@@ -227,7 +230,7 @@ async fn changes_are_recorded_with_their_person_and_shown() {
 async fn enable_is_refused_while_runners_are_offline_unless_forced_with_a_reason() {
     let stage = Stage::set().await;
     stage.world(json!({"variables": {VARIABLE: "false"}})).await;
-    let (ledger, now) = (stage.gate.ledger.as_ref(), Utc::now());
+    let (ledger, now) = (stage.gate.ledger.as_ref(), SystemClock.now());
     let day = Duration::from_secs(86_400);
     let alive = InstanceRecord {
         place: "here".to_owned(),

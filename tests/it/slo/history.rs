@@ -13,7 +13,7 @@ async fn play(stage: &mut Stage, number: u64) {
     let (pull, first) = (100 + number, 10_000 + 10 * number);
     let (lag, wait, setup) = (number % 4 * 3, number * 7 % 90, 10 + number * 13 % 150);
     let (lag, wait) = (i64::try_from(lag).expect("small"), i64::try_from(wait).expect("small"));
-    let jobs: Vec<u64> = (first..first + 1 + u64::from(number % 6 == 0)).collect();
+    let jobs: Vec<u64> = (first..first + 1 + u64::from(number.is_multiple_of(6))).collect();
     match number {
         // Cancelled before a runner came.
         5 | 33 => {
@@ -60,10 +60,10 @@ async fn play(stage: &mut Stage, number: u64) {
         // The jobs start one after the other.
         _ => stage.serve(pull, &jobs, lag, wait, setup).await,
     }
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         stage.hosted(30, 8, first + 7, "web").await;
     }
-    if number % 4 == 0 {
+    if number.is_multiple_of(4) {
         stage.hosted(pull * 10, pull, first + 8, "changes").await;
     }
     stage.advance(60);
