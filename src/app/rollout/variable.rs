@@ -37,8 +37,7 @@ pub async fn set(
         };
         refusals += u32::from(matches!(failure, Failure::Permanent(_)));
         let delay = backoff(attempts, 0.0).to_std().unwrap_or(MAX_DELAY).min(MAX_DELAY);
-        let is_limited = matches!(failure, Failure::RateLimited { .. });
-        if refusals >= MAX_REFUSALS || is_limited || began.elapsed() + delay > TIMEOUT {
+        if refusals >= MAX_REFUSALS || began.elapsed() + delay > TIMEOUT {
             return Err(failure);
         }
         report(&failure);
