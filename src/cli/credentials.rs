@@ -1,5 +1,5 @@
 //! The credentials of a command for GitHub: from flags, the environment, a file or the `gh` program, otherwise from the
-//! configuration. A token is never an argument, because other users of the machine can read those.
+//! configuration, otherwise from `GH_TOKEN`. A token is never an argument, because other users of the machine can read those.
 
 use super::exit::{Exit, Failure};
 use super::session::Session;
@@ -52,7 +52,8 @@ impl TokenSource {
 /// The flags that select the credentials.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct CredentialArgs {
-    /// Source of the credentials: app, env, file or gh. By default the one that another flag names, otherwise the configuration
+    /// Source of the credentials: app, env, file or gh. By default the one that another flag names, otherwise the configuration,
+    /// otherwise the environment variable `GH_TOKEN`
     #[arg(long, value_name = "SOURCE", value_parser = token_source)]
     pub token_source: Option<TokenSource>,
     /// Environment variable with the token; with `--token-source env` the default is `GH_TOKEN`
@@ -86,17 +87,22 @@ impl CredentialArgs {
     /// # Errors
     /// If the configuration or the credentials cannot be used.
     pub(super) async fn configuration(&self, session: &Session) -> Result<Config, Failure> {
-        let source = self.source()?;
+        // Without any other credential, the variable that other tools use is enough.
+        let from_environment = || sources::variable(TOKEN_ENV_VAR).map(|_| TokenSource::Env);
+        let mut source = self.source()?;
         let overrides = self.overrides();
         let mut config = match sources::configuration_over(&session.global, overrides.clone()) {
             Ok(loaded) => loaded.config,
-            Err(problems) if source.is_some() => {
+            Err(problems) if source.or_else(from_environment).is_some() => {
                 let failure = Failure::from(problems);
                 output::report(&format!("{failure}\njitgate: warning: the configuration is ignored"));
                 sources::without_a_file(overrides)?.config
             }
             Err(problems) => return Err(problems.into()),
         };
+        if matches!(config.github.credentials, Credentials::None) {
+            source = source.or_else(from_environment);
+        }
         config.github.credentials = match source {
             None => return Ok(config),
             Some(TokenSource::App) => self.app(&config)?,

@@ -10,7 +10,7 @@ use super::limits::{Account, Limits, announced_limit};
 use super::request::Request;
 use super::settings::{Settings, SetupError, base_of};
 use crate::ports::{Clock, Event, Failure, Observer};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -30,7 +30,7 @@ const MAX_IN_FLIGHT: usize = 50;
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 const MAX_MESSAGE_CHARS: usize = 200;
 /// The longest rate limit that a call waits for.
-const MAX_LIMIT_WAIT: Duration = Duration::from_secs(2);
+const MAX_LIMIT: TimeDelta = TimeDelta::seconds(2);
 /// The API version that the response types are written for.
 const API_VERSION: &str = "2022-11-28";
 
@@ -118,16 +118,18 @@ impl Client {
         loop {
             let outcome = self.send_once(request, bearer, deadline).await;
             match &outcome {
-                Err(Failure::RateLimited { until, .. }) if self.outlasts(*until, deadline).await => {}
+                Err(Failure::RateLimited { until, .. }) if self.outlasts(*until, bearer.account, deadline).await => {}
                 _ => return outcome,
             }
         }
     }
 
-    /// Waits for the end of a limit. Returns false at once if it does not end soon.
-    async fn outlasts(&self, until: DateTime<Utc>, deadline: Instant) -> bool {
-        let wait = (until - self.clock.now()).to_std().unwrap_or_default();
-        if wait > MAX_LIMIT_WAIT || Instant::now() + wait >= deadline {
+    /// Waits for the end of a short limit. Returns false at once if the limit is long.
+    async fn outlasts(&self, until: DateTime<Utc>, account: Account, deadline: Instant) -> bool {
+        let wait = until - self.clock.now();
+        let is_short = wait <= MAX_LIMIT && self.limits.is_short(account, MAX_LIMIT);
+        let wait = wait.to_std().unwrap_or_default();
+        if !is_short || Instant::now() + wait >= deadline {
             return false;
         }
         tokio::time::sleep(wait).await;

@@ -59,6 +59,8 @@ impl fmt::Display for Account {
 /// A limit that GitHub announced.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Limit {
+    /// The time of the response.
+    pub(super) since: DateTime<Utc>,
     pub(super) until: DateTime<Utc>,
     pub(super) cause: &'static str,
 }
@@ -164,6 +166,13 @@ impl Limits {
         if state.limit.as_ref().is_none_or(|known| known.until < limit.until) {
             state.limit = Some(limit);
         }
+    }
+
+    /// Returns true if GitHub has announced a limit of at most this length for the account.
+    pub(super) fn is_short(&self, account: Account, longest: TimeDelta) -> bool {
+        let accounts = self.accounts();
+        let limit = accounts.get(&account).and_then(|state| state.limit.as_ref());
+        limit.is_some_and(|limit| limit.until - limit.since <= longest)
     }
 
     /// Takes one JIT request from the budget of the minute.
@@ -282,6 +291,7 @@ pub(super) fn announced_limit(
         None => return None,
     };
     Some(Limit {
+        since: now,
         until: until.clamp(now + TimeDelta::seconds(1), now + MAX_WAIT),
         cause,
     })

@@ -22,6 +22,8 @@ use crate::domain::policy::Permission;
 use crate::domain::question::Question;
 use crate::domain::rollout::Switch;
 use crate::domain::trust;
+use crate::ports::github::Purpose;
+use crate::ports::{Failure, GitHub};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -55,6 +57,23 @@ pub struct GitHubCache {
 }
 
 impl GitHubCache {
+    /// Returns the routing variable. GitHub is asked if the last answer is older than `max_age`.
+    pub(in crate::app) async fn variable(
+        &self,
+        github: &dyn GitHub,
+        repository: &Repository,
+        now: DateTime<Utc>,
+        max_age: TimeDelta,
+    ) -> Result<Option<Variable>, Failure> {
+        let name = &repository.name;
+        let asked = async {
+            let shown = github.variable(name, &repository.variable, Purpose::Judge).await;
+            shown.map(Some)
+        };
+        let shown = self.variables.get_or_ask(name, now, max_age, asked).await?;
+        Ok(shown.flatten())
+    }
+
     /// The time of the last question about the variable.
     pub(in crate::app) fn variable_asked_at(&self, repository: &RepositoryName) -> Option<DateTime<Utc>> {
         self.variables.asked_at(repository)

@@ -5,7 +5,7 @@
 
 use crate::app::context::Context;
 use crate::app::records::{self, RolloutRecord, VerdictsRecord};
-use crate::app::rollout::{offline, refresh, rollback, slo, stop};
+use crate::app::rollout::{offline, refresh, rollback, slo, stop, switch};
 use crate::app::settings::Repository;
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::rollout::{
@@ -18,8 +18,8 @@ use std::time::Duration;
 
 /// Interval between passes without an event: a wait can exceed its limit without one.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// Minimum time between two passes, so that a crowd of events does not occupy the store.
-const MIN_INTERVAL: Duration = Duration::from_millis(200);
+/// Minimum time between two passes. A pass reads every job that waits or runs, so a crowd of events must not occupy the store.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs passes until `stop` resolves.
 pub async fn run(ctx: &Context, stop: impl Future<Output = ()>) {
@@ -87,6 +87,13 @@ struct Gathered {
 /// Judges the triggers and takes the next steps.
 async fn go_on(ctx: &Context, repository: &Repository) -> Result<usize, Failure> {
     let gathered = gather(ctx, repository).await?;
+    let outage = gathered.outage.as_ref();
+    if outage.is_some_and(|outage| outage.recovery_attempted_at.is_some())
+        && let Err(failure) = switch::look(ctx, repository).await
+    {
+        // Without runners there may be no job whose decision shows that routing is on.
+        tracing::warn!(repository = %repository.name, %failure, "cannot tell whether routing is on during the outage");
+    }
     let (plan, changed) = record_plan(ctx, repository, &gathered).await?;
     let mut done = usize::from(changed);
     for change in &plan.changes {

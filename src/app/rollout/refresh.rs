@@ -132,6 +132,7 @@ async fn course_of(ledger: &dyn Ledger, record: &JobRecord, job: &MeasuredJob) -
         was_routed: job.is_of_the_pool(),
         was_denied: was_denied && !waits,
         was_given_up: record.was_given_up || record.service == Service::GivenUp,
+        has_succeeded: timing.conclusion.as_deref() == Some("success"),
         created_at: timing.created_at.or(job.created_at),
         started_at: timing.started_at,
         ended_at: timing.completed_at,

@@ -30,6 +30,8 @@ const CLAIM_TIMEOUT: TimeDelta = TimeDelta::seconds(3);
 const DRAIN_INTERVAL: TimeDelta = TimeDelta::seconds(1);
 /// Maximum delay after a failed step. Routing is still on meanwhile.
 const MAX_RETRY_DELAY: TimeDelta = TimeDelta::seconds(15);
+/// Number of failed attempts to switch routing off after which an operator must know.
+const FAILURES_BEFORE_ALERT: u32 = 3;
 /// Maximum number of steps in one call. A rollback has fewer.
 const MAX_STEPS: usize = 16;
 
@@ -388,5 +390,26 @@ async fn put_off(
         true
     })
     .await?;
+    let is_still_on = matches!(rollback.step, RollbackStep::Begun | RollbackStep::Writing);
+    if is_still_on && rollback.attempts + 1 >= FAILURES_BEFORE_ALERT {
+        return report_failure(ctx, repository, rollback, failure).await;
+    }
     Ok(())
+}
+
+/// Raises the alert although routing is still on, so that a person can switch it off.
+async fn report_failure(
+    ctx: &Context,
+    repository: &Repository,
+    rollback: &Rollback,
+    failure: &Failure,
+) -> Result<(), Failure> {
+    let key = AlertKey::new(AlertKind::Rollback, Some(&repository.name));
+    let summary = format!(
+        "self-hosted routing must be switched off because of {}, and this fails: {failure}; run `jitgate routing disable`",
+        rollback.cause.trigger.as_str()
+    );
+    ctx.alerts
+        .raise_once(Alert::new(&key, None, &summary, rollback.at))
+        .await
 }

@@ -119,11 +119,17 @@ impl RolloutStatus {
         judgements: Vec<Judgement>,
     ) -> Self {
         let held = held(&record, &judgements, policy);
-        let trigger = |judgement: Judgement| TriggerStatus {
-            name: judgement.cause.trigger,
-            hit: judgement.hit,
-            judged: judgement.judged,
-            evidence: judgement.cause.evidence,
+        let is_rolled_back = held.as_ref().is_some_and(|held| held.cause == HoldCause::Rollback);
+        let rolled_back = record.rollback.as_ref().filter(|_| is_rolled_back);
+        let trigger = |judgement: Judgement| {
+            // The trigger of a rollback stays hit until a person switches routing on again.
+            let latched = rolled_back.filter(|it| it.cause.trigger == judgement.cause.trigger);
+            TriggerStatus {
+                name: judgement.cause.trigger,
+                hit: judgement.hit || latched.is_some(),
+                judged: judgement.judged || latched.is_some(),
+                evidence: latched.map_or(judgement.cause.evidence, |it| it.cause.evidence.clone()),
+            }
         };
         Self {
             repository: repository.clone(),

@@ -10,8 +10,11 @@ use crate::domain::alert::{AlertKey, AlertKind};
 use crate::domain::facts::{Fact, Facts, Variable};
 use crate::domain::rollout::{CanaryEvent, Change, Changed, Intent, Origin, Switch};
 use crate::ports::{Failure, Ledger};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
+
+/// Interval between two questions about the variable while no decision asks for it.
+const LOOK_INTERVAL: TimeDelta = TimeDelta::seconds(30);
 
 /// Notes the variable as a decision saw it. After an operator has switched routing on, an earlier rollback is over: a
 /// later change to off lets waiting jobs drain.
@@ -28,6 +31,16 @@ pub(in crate::app) async fn note_facts(ctx: &Context, repository: &Repository, f
         end_rollback(ctx, repository, seen.updated_at).await?;
     }
     Ok(())
+}
+
+/// Asks for the variable while no decision does, at most once in an interval.
+pub(in crate::app) async fn look(ctx: &Context, repository: &Repository) -> Result<(), Failure> {
+    let (cache, now) = (&ctx.github_cache, ctx.clock.now());
+    let shown = cache
+        .variable(ctx.github.as_ref(), repository, now, LOOK_INTERVAL)
+        .await?;
+    let asked_at = cache.variable_asked_at(&repository.name).unwrap_or(now);
+    note(ctx, repository, seen(shown.as_ref(), asked_at)).await
 }
 
 /// Returns GitHub's answer as a state of the switch.

@@ -156,6 +156,8 @@ pub struct Course {
     pub was_denied: bool,
     /// True if no runner is left to try, or GitHub has refused one for long.
     pub was_given_up: bool,
+    /// True if GitHub concluded it as a success.
+    pub has_succeeded: bool,
     /// GitHub's times.
     pub created_at: Option<DateTime<Utc>>,
     pub started_at: Option<DateTime<Utc>>,
@@ -265,7 +267,7 @@ impl Course {
         match runner.outcome {
             Some(Outcome::Died | Outcome::Lost) => !was_over,
             // A host that does not list the slot any more cannot tell death from the end.
-            Some(Outcome::Completed) => is_missed,
+            Some(Outcome::Completed) => is_missed && !self.has_succeeded,
             _ => false,
         }
     }
@@ -411,6 +413,11 @@ mod tests {
         for (course, expected) in cases {
             assert_eq!(course.lifecycle(at(700)), expected, "{course:?}");
         }
+        let succeeded = Course {
+            has_succeeded: true,
+            ..started(Some(171), &[ran(done, Some(50), Some(51))])
+        };
+        assert_eq!(succeeded.lifecycle(at(700)), Success, "the clocks disagree");
     }
 
     #[test]

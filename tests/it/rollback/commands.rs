@@ -62,13 +62,22 @@ async fn disable_needs_nothing_but_a_token() {
     assert_eq!(variable(&stage).await, "false");
     assert!(answer.out.contains("false"), "{}", answer.out);
 
+    // Without any other credential the usual variable is enough.
+    stage.world(json!({"variables": {VARIABLE: "true"}})).await;
+    let answer = elsewhere(&base, &[("GH_TOKEN", "sim-person")]);
+    assert_eq!(
+        (answer.code, variable(&stage).await.as_str()),
+        (0, "false"),
+        "{}",
+        answer.err
+    );
+
     // A token of the wrong kind, a missing one, and too many of them change nothing.
     stage.world(json!({"variables": {VARIABLE: "true"}})).await;
     for (more, settings, code) in [
         (&["--token-env-var", "GH_TOKEN"][..], &[][..], 3),
         (&["--token-source", "env"], &[("GH_TOKEN", " ")], 3),
         (&["--token-source", "env"], &[("GH_TOKEN", "unknown")], 4),
-        (&[], &[("GH_TOKEN", "sim-person")], 3),
         (&["--token-source", "file"], &[], 2),
         (&["--token-env-var", "GH_TOKEN", "--token-file", "t"], &[], 2),
         (&["--token-source", "app"], &[], 3),
