@@ -17,9 +17,9 @@ use futures::future::join_all;
 use std::time::Duration;
 
 /// Interval between passes without an event: a wait can exceed its limit without one.
-const INTERVAL: Duration = Duration::from_secs(2);
+const INTERVAL: Duration = Duration::from_secs(3);
 /// Minimum time between two passes. A pass reads every job that waits or runs, so a crowd of events must not occupy the store.
-const MIN_INTERVAL: Duration = Duration::from_secs(1);
+const MIN_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Runs passes until `stop` resolves.
 pub async fn run(ctx: &Context, stop: impl Future<Output = ()>) {
