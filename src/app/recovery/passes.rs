@@ -12,6 +12,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+/// Time after a start in which the deliveries that already wait in the queue come first.
+const START_DELAY: Duration = Duration::from_secs(2);
 /// Interval between two checks for jobs without a decision and for lost jobs.
 const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 /// The shortest and the longest delay after a pass that GitHub interrupted.
@@ -29,7 +31,10 @@ pub struct Recovered {
 /// Catches up at the start and then repeats the passes in intervals, until `stop` resolves. A pass can be interrupted
 /// anywhere.
 pub async fn run(ctx: &Context, stop: impl Future<Output = ()>) {
-    let passes = async { tokio::join!(read_log(ctx), poll_runs(ctx), check(ctx)) };
+    let passes = async {
+        tokio::time::sleep(START_DELAY).await;
+        tokio::join!(read_log(ctx), poll_runs(ctx), check(ctx))
+    };
     tokio::select! {
         () = stop => {}
         _ = passes => {}

@@ -5,6 +5,7 @@ pub mod offline;
 pub mod pass;
 mod record;
 pub mod refresh;
+mod report;
 pub(in crate::app) mod rerun;
 pub mod rollback;
 pub(in crate::app) mod run_labels;

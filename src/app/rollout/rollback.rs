@@ -8,9 +8,9 @@ use crate::app::context::Context;
 use crate::app::events::refusal::passing;
 use crate::app::records::{self, RepositoryRecord, RolledBack, RunRecord};
 use crate::app::rollout::record::{change_record, change_rollback, record_of};
-use crate::app::rollout::{rerun, stuck, switch};
+use crate::app::rollout::{report, rerun, stuck, switch};
 use crate::app::settings::Repository;
-use crate::domain::alert::{Alert, AlertKey, AlertKind};
+use crate::domain::alert::AlertKind;
 use crate::domain::decision::Decision;
 use crate::domain::facts::Variable;
 use crate::domain::ids::RunId;
@@ -191,7 +191,7 @@ async fn take_step(ctx: &Context, repository: &Repository, rollback: &Rollback) 
     match rollback.step {
         RollbackStep::Begun | RollbackStep::Writing => switch_off(ctx, repository, rollback).await,
         RollbackStep::Verified => {
-            report(ctx, repository, rollback).await?;
+            report::report(ctx, repository, rollback).await?;
             change_rollback(ctx, repository, rollback, |it| it.advance(RollbackEvent::Reported)).await
         }
         RollbackStep::Reported => {
@@ -327,33 +327,6 @@ async fn overrule(
     Ok(true)
 }
 
-/// Raises the alert with the evidence, once.
-async fn report(ctx: &Context, repository: &Repository, rollback: &Rollback) -> Result<(), Failure> {
-    let Cause {
-        trigger, evidence, job, ..
-    } = &rollback.cause;
-    let key = AlertKey::new(AlertKind::Rollback, Some(&repository.name));
-    let is_about_a_job = *trigger == Trigger::RouteMismatch;
-    let job = job.filter(|_| is_about_a_job);
-    let summary = match is_about_a_job {
-        true => format!("self-hosted routing was switched off: {}", evidence.summary),
-        // The time distinguishes it from an earlier alert with the same evidence.
-        false => format!(
-            "self-hosted routing was switched off at {} because of {}: {}",
-            rollback.at.format("%Y-%m-%dT%H:%M:%SZ"),
-            trigger.as_str(),
-            evidence.summary
-        ),
-    };
-    let mut alert = Alert::new(&key, job, &summary, rollback.at);
-    let verdict = evidence.items.first().filter(|_| is_about_a_job);
-    alert.verdict = verdict.map_or_else(|| trigger.as_str().to_owned(), |item| item.detail.clone());
-    match job {
-        Some(_) => ctx.alerts.raise(alert).await,
-        None => ctx.alerts.raise_once(alert).await,
-    }
-}
-
 /// Lets the stuck runs start over, and ends the rollback after the last one.
 async fn drain(ctx: &Context, repository: &Repository, rollback: &Rollback) -> Result<bool, Failure> {
     if rollback.stuck.iter().all(|stuck| stuck.state.is_final()) {
@@ -392,24 +365,7 @@ async fn put_off(
     .await?;
     let is_still_on = matches!(rollback.step, RollbackStep::Begun | RollbackStep::Writing);
     if is_still_on && rollback.attempts + 1 >= FAILURES_BEFORE_ALERT {
-        return report_failure(ctx, repository, rollback, failure).await;
+        return report::report_failure(ctx, repository, rollback, failure).await;
     }
     Ok(())
-}
-
-/// Raises the alert although routing is still on, so that a person can switch it off.
-async fn report_failure(
-    ctx: &Context,
-    repository: &Repository,
-    rollback: &Rollback,
-    failure: &Failure,
-) -> Result<(), Failure> {
-    let key = AlertKey::new(AlertKind::Rollback, Some(&repository.name));
-    let summary = format!(
-        "self-hosted routing must be switched off because of {}, and this fails: {failure}; run `jitgate routing disable`",
-        rollback.cause.trigger.as_str()
-    );
-    ctx.alerts
-        .raise_once(Alert::new(&key, None, &summary, rollback.at))
-        .await
 }

@@ -298,10 +298,10 @@ fn settings_without_effect_are_warned_of_until_they_are_default() {
     ] {
         assert_eq!(load(silent).expect(silent).warnings, [], "{silent}");
     }
-    let place = Place::with("[rollout]\nstages = [5, 50]\n");
+    let place = Place::with("[qemu]\ncpus = 4\n");
     let checked = place.jitgate(&["config", "check"], &[]);
     assert_eq!(checked.code, 0);
-    let warning = "rollout.stages = [5,50] (from ./jitgate.toml): has no effect yet; remedy: remove it";
+    let warning = "qemu.cpus = 4 (from ./jitgate.toml): has no effect yet; remedy: remove it";
     assert!(checked.out.contains(warning), "{}", checked.out);
 }
 

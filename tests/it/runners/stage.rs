@@ -148,7 +148,8 @@ impl Stage {
     /// Waits until the world is as wanted.
     pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&Tally) -> bool) -> Tally {
         let deadline = Instant::now() + TIMEOUT;
-        let mut often = interval(Duration::from_millis(20));
+        // The tally of a crowd is large.
+        let mut often = interval(Duration::from_millis(100));
         loop {
             often.tick().await;
             let tally = self.github.tally().await.expect("a tally");
