@@ -1,5 +1,5 @@
-//! The passes over the open incidents: each brings the incidents up to date with their alerts, asks GitHub for the routing
-//! where no safe state is known, and escalates what is overdue.
+//! The passes over the open incidents. A pass brings the incidents up to date with their alerts. It asks GitHub for the routing
+//! variable if an incident has no safe state, and it escalates overdue incidents.
 //!
 //! The escalation is a change of the alert by compare-and-set, so several workers escalate once, an acknowledgement in
 //! the same moment wins or loses as a whole, and the sinks receive the alert again although a worker dies. Everything

@@ -22,14 +22,14 @@ pub struct RolloutStatus {
     pub stage_size: Option<u32>,
     /// The pull requests that were counted in this stage.
     pub progress: u32,
-    /// What keeps the canary in its stage.
+    /// The reason why the canary stays in its stage.
     pub held: Option<Held>,
     pub triggers: Vec<TriggerStatus>,
     /// The changes, oldest first.
     pub history: Vec<Change>,
 }
 
-/// What keeps a canary in its stage.
+/// The reason why a canary stays in its stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Held {
     pub by: Option<String>,

@@ -17,7 +17,7 @@
 //! | anything else | any | waiting |
 //!
 //! The group boot: `boot-failed`, `died`, `hook-silent`, `gate-unanswered`, `gate-abused`. The group registration:
-//! `refused`, `name-taken`, `lost`, `nobody-came`. A theft, a swap and a runner that was not needed are no failures.
+//! `refused`, `name-taken`, `lost`, `nobody-came`. Thefts, swaps and unneeded runners are not failures.
 
 use crate::domain::runner::Outcome;
 use chrono::{DateTime, TimeDelta, Utc};

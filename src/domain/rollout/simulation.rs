@@ -95,14 +95,14 @@ pub fn simulate(recorded: &Recorded<'_>, policy: &RolloutPolicy) -> Simulation {
         steps: Vec::new(),
     };
     let mut begun = 0;
-    for now in moments(&runs, recorded, policy) {
-        while let Some(run) = runs.get(begun).filter(|run| run.created_at <= now) {
+    for moment in moments(&runs, recorded, policy) {
+        while let Some(run) = runs.get(begun).filter(|run| run.created_at <= moment) {
             rollout.begin(run.created_at);
             begun += 1;
         }
         let seen = runs.get(..begun).unwrap_or_default();
         let newest = seen.get(seen.len().saturating_sub(MAX_RUNS)..).unwrap_or_default();
-        rollout.pass(newest, now);
+        rollout.pass(newest, moment);
     }
     rollout.finish(recorded)
 }

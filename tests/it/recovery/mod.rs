@@ -1,4 +1,5 @@
-//! What GitHub did not deliver: redelivery, polling, jobs without a decision, lost jobs. The clock is manual.
+//! Tests of the recovery of missed deliveries: redelivery, polling, jobs without a decision, and lost jobs. The clock is
+//! manual.
 
 mod lost;
 mod outage;

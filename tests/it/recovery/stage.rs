@@ -205,7 +205,7 @@ impl Stage {
         record.expect("the store answers")
     }
 
-    /// Whether the decisions on a job were made for synthesized events, oldest first.
+    /// Returns the mark `synthesized` of each decision on a job, oldest first.
     pub(crate) async fn synthesized(&self, job: u64) -> Vec<bool> {
         let record = self.job(job).await.expect("a job");
         let decisions = record.decisions.iter().map(|entry| &entry.decision);
