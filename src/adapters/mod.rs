@@ -7,3 +7,4 @@ pub mod hosts;
 pub mod memory;
 pub mod redis;
 pub mod sqlite;
+pub mod tools;

@@ -4,28 +4,23 @@
 use super::exit::{Exit, Failure};
 use super::session::Session;
 use super::{output, sources};
+use crate::adapters::tools::ProcessTools;
 use crate::config::{self, Config, Credentials, read_secret_file};
 use crate::domain::text::one_of;
-use crate::ports::GitHub;
+use crate::ports::tools::ToolCall;
+use crate::ports::{GitHub, Tools};
 use crate::runtime;
 use anyhow::anyhow;
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// The default environment variable with a token.
 const TOKEN_ENV_VAR: &str = "GH_TOKEN";
 /// Time that the `gh` program may take.
 const GH_TIMEOUT: Duration = Duration::from_secs(10);
-/// Interval at which its end is checked.
-const GH_INTERVAL: Duration = Duration::from_millis(20);
-/// Maximum length of its answer.
-const MAX_TOKEN_BYTES: u64 = 4096;
 
 /// The source of the credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,7 +201,7 @@ fn token_of_file(path: Option<&Path>) -> Result<Credentials, Failure> {
     })
 }
 
-/// Asks the `gh` program for its token, without a shell.
+/// Asks the `gh` program for its token.
 async fn token_of_gh(web_url: &str) -> Result<Credentials, Failure> {
     let failed = |why: String| {
         missing(
@@ -215,33 +210,13 @@ async fn token_of_gh(web_url: &str) -> Result<Credentials, Failure> {
         )
     };
     let host = web_url.split("://").nth(1).unwrap_or(web_url);
-    let mut command = Command::new("gh");
-    command
-        .args(["auth", "token", "--hostname", host])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
-    let deadline = Instant::now() + GH_TIMEOUT;
-    let status = loop {
-        match child.try_wait().map_err(|error| failed(error.to_string()))? {
-            Some(status) => break status,
-            None if Instant::now() >= deadline => {
-                // The process has no other user, and an error means that it has ended.
-                child.kill().unwrap_or_default();
-                child.wait().ok();
-                return Err(failed(format!("no answer within {} s", GH_TIMEOUT.as_secs())));
-            }
-            None => tokio::time::sleep(GH_INTERVAL).await,
-        }
-    };
-    let mut token = String::new();
-    if let Some(out) = child.stdout.take() {
-        let read = out.take(MAX_TOKEN_BYTES).read_to_string(&mut token);
-        read.map_err(|error| failed(error.to_string()))?;
-    }
-    match token.trim() {
-        token if status.success() && !token.is_empty() => Ok(Credentials::Token(SecretString::from(token))),
-        _ => Err(failed(format!("it ended with {status}"))),
+    let call = ToolCall::new("gh", GH_TIMEOUT).args(["auth", "token", "--hostname", host]);
+    let output = ProcessTools
+        .run(&call)
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    match output.stdout.trim() {
+        token if output.is_success() && !token.is_empty() => Ok(Credentials::Token(SecretString::from(token))),
+        _ => Err(failed(output.last_line().unwrap_or("it prints no token").to_owned())),
     }
 }

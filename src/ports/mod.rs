@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod promise;
 pub mod queue;
 pub mod runner_host;
+pub mod tools;
 
 pub use clock::Clock;
 pub use event::{Event, FanOut, Observer};
@@ -18,3 +19,4 @@ pub use ledger::Ledger;
 pub use promise::Durability;
 pub use queue::Queue;
 pub use runner_host::RunnerHost;
+pub use tools::Tools;

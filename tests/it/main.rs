@@ -24,3 +24,4 @@ mod snapshots;
 mod store_contract;
 mod support;
 mod takeover;
+mod tools;

@@ -1,0 +1,131 @@
+//! External programs as child processes, each in a process group of its own.
+
+use crate::ports::tools::{ToolCall, ToolError, ToolOutput, Tools};
+use async_trait::async_trait;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use secrecy::ExposeSecret;
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Maximum number of bytes that are kept of each output.
+const MAX_OUTPUT_BYTES: u64 = 1024 * 1024;
+/// Variables with this prefix configure jitgate and can hold secrets.
+const OWN_PREFIX: &str = "JITGATE__";
+
+/// Runs the programs of this machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessTools;
+
+#[async_trait]
+impl Tools for ProcessTools {
+    async fn run(&self, call: &ToolCall) -> Result<ToolOutput, ToolError> {
+        let owned = call.clone();
+        let joined = tokio::task::spawn_blocking(move || run(&owned)).await;
+        joined.unwrap_or_else(|error| Err(unusable(call, &error)))
+    }
+}
+
+fn run(call: &ToolCall) -> Result<ToolOutput, ToolError> {
+    let mut child = command(call).spawn().map_err(|error| match error.kind() {
+        ErrorKind::NotFound if call.directory.as_ref().is_none_or(|directory| directory.is_dir()) => {
+            ToolError::Missing {
+                program: call.program.to_string_lossy().into_owned(),
+            }
+        }
+        _ => unusable(call, &error),
+    })?;
+    let stdout = drain(child.stdout.take());
+    let stderr = drain(child.stderr.take());
+    let ended = wait(&mut child, call.timeout).map_err(|error| unusable(call, &error));
+    let text = |reader: JoinHandle<Vec<u8>>| {
+        let bytes = reader.join().unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let (stdout, stderr) = (text(stdout), text(stderr));
+    match ended? {
+        Some(status) => Ok(ToolOutput {
+            code: status.code(),
+            stdout,
+            stderr,
+        }),
+        None => Err(ToolError::TimedOut {
+            call: call.in_words(),
+            timeout_s: call.timeout.as_secs(),
+        }),
+    }
+}
+
+fn command(call: &ToolCall) -> Command {
+    let mut command = Command::new(&call.program);
+    command
+        .args(&call.arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with(OWN_PREFIX) {
+            command.env_remove(name);
+        }
+    }
+    for (name, secret) in &call.secrets {
+        command.env(name, secret.expose_secret());
+    }
+    if let Some(directory) = &call.directory {
+        command.current_dir(directory);
+    }
+    command
+}
+
+fn unusable(call: &ToolCall, reason: &dyn std::fmt::Display) -> ToolError {
+    ToolError::Unusable {
+        call: call.in_words(),
+        reason: reason.to_string(),
+    }
+}
+
+/// Reads an output to its end, so that the program never waits for a reader.
+fn drain(output: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut kept = Vec::new();
+        if let Some(mut output) = output {
+            // What was read before an error is still useful.
+            output.by_ref().take(MAX_OUTPUT_BYTES).read_to_end(&mut kept).ok();
+            io::copy(&mut output, &mut io::sink()).ok();
+        }
+        kept
+    })
+}
+
+/// Waits for the end of a program; returns none after a kill because its time was over.
+fn wait(child: &mut Child, timeout: Duration) -> io::Result<Option<ExitStatus>> {
+    let in_time = ends_within(child, timeout);
+    // The unreaped program still holds the number of its group. This also ends children that it has left behind, which
+    // would hold its output open.
+    kill_group(child);
+    let status = child.wait()?;
+    Ok(in_time?.then_some(status))
+}
+
+/// Waits for the end of a program without reaping it.
+fn ends_within(child: &Child, timeout: Duration) -> io::Result<bool> {
+    let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    let deadline = Instant::now() + timeout;
+    loop {
+        let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now())).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&left)) {
+            Err(Errno::INTR) => {}
+            polled => return Ok(polled? > 0),
+        }
+    }
+}
+
+fn kill_group(child: &Child) {
+    // The group has ended already in most cases.
+    kill_process_group(Pid::from_child(child), Signal::KILL).ok();
+}

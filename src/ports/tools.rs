@@ -1,0 +1,116 @@
+//! The port to external programs of this machine, such as `systemctl`, `gh` and the runner's `config.sh`.
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// One call of a program. There is no shell in between, so arguments need no quoting.
+#[derive(Debug, Clone)]
+pub struct ToolCall {
+    /// A name, which is looked up in `PATH`, or a path.
+    pub program: OsString,
+    pub arguments: Vec<OsString>,
+    /// The working directory; by default the one of this process.
+    pub directory: Option<PathBuf>,
+    /// Secrets for its environment. Other users of the machine can read arguments, but not the environment.
+    pub secrets: Vec<(String, SecretString)>,
+    /// Time after which the program and its children are killed.
+    pub timeout: Duration,
+}
+
+impl ToolCall {
+    /// Returns a call of `program` without arguments.
+    #[must_use]
+    pub fn new(program: impl Into<OsString>, timeout: Duration) -> Self {
+        Self {
+            program: program.into(),
+            arguments: Vec::new(),
+            directory: None,
+            secrets: Vec::new(),
+            timeout,
+        }
+    }
+
+    /// Appends an argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Appends several arguments.
+    #[must_use]
+    pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        let arguments = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
+        self.arguments.extend(arguments);
+        self
+    }
+
+    /// Sets the working directory.
+    #[must_use]
+    pub fn within(mut self, directory: &Path) -> Self {
+        self.directory = Some(directory.to_owned());
+        self
+    }
+
+    /// Adds a secret to the environment.
+    #[must_use]
+    pub fn secret(mut self, name: &str, value: SecretString) -> Self {
+        self.secrets.push((name.to_owned(), value));
+        self
+    }
+
+    /// Returns the command line for messages.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let words = std::iter::once(&self.program).chain(&self.arguments);
+        words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The end of a program that was not killed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolOutput {
+    /// The exit code; `None` if a signal ended the program.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl ToolOutput {
+    /// Reports whether the program ended with the exit code 0.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.code == Some(0)
+    }
+
+    /// Returns the last line that the program wrote, which usually names the fault.
+    #[must_use]
+    pub fn last_line(&self) -> Option<&str> {
+        let lines = self.stderr.lines().rev().chain(self.stdout.lines().rev());
+        lines.map(str::trim).find(|line| !line.is_empty())
+    }
+}
+
+/// The failure of a call. A program that ends with an exit code other than 0 is not a failure of the call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ToolError {
+    #[error("the program {program} is not installed")]
+    Missing { program: String },
+    #[error("`{call}` did not end within {timeout_s} s")]
+    TimedOut { call: String, timeout_s: u64 },
+    #[error("`{call}` cannot be run: {reason}")]
+    Unusable { call: String, reason: String },
+}
+
+/// Runs external programs.
+#[async_trait]
+pub trait Tools: Send + Sync + 'static {
+    /// Runs a program to its end. Its standard input is empty and its output is bounded.
+    ///
+    /// # Errors
+    /// If the program is missing, cannot be started, or was killed because its time was over.
+    async fn run(&self, call: &ToolCall) -> Result<ToolOutput, ToolError>;
+}

@@ -1,0 +1,95 @@
+//! External programs: exit codes and output, a deadline for the program and its children, secrets, bounded output.
+
+use jitgate::adapters::tools::ProcessTools;
+use jitgate::ports::tools::{ToolCall, ToolError, Tools};
+use secrecy::SecretString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// Writes a program and returns its path.
+fn program(folder: &tempfile::TempDir, text: &str) -> PathBuf {
+    let path = folder.path().join("tool");
+    fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a file");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("permissions");
+    path
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+#[tokio::test]
+async fn a_program_receives_its_arguments_as_they_are_and_its_answer_is_complete() {
+    let folder = folder();
+    let tool = program(&folder, "printf '[%s]' \"$@\"; pwd; echo it failed >&2; exit 3");
+    let call = ToolCall::new(tool, LONG)
+        .args(["a b", "$(id)", ";", "*"])
+        .within(folder.path());
+    let output = ProcessTools.run(&call).await.expect("an end");
+    assert_eq!(output.code, Some(3));
+    assert!(!output.is_success());
+    let place = folder.path().canonicalize().expect("a path");
+    assert_eq!(output.stdout, format!("[a b][$(id)][;][*]{}\n", place.display()));
+    assert_eq!(output.last_line(), Some("it failed"));
+}
+
+#[tokio::test]
+async fn a_secret_is_in_the_environment_and_in_no_message() {
+    let folder = folder();
+    let tool = program(&folder, "test \"$TOKEN\" = s3cret && tr '\\0' ' ' </proc/$$/cmdline");
+    let call = ToolCall::new(tool, LONG).secret("TOKEN", SecretString::from("s3cret"));
+    let output = ProcessTools.run(&call).await.expect("an end");
+    assert!(output.is_success(), "{output:?}");
+    assert!(!output.stdout.contains("s3cret") && !format!("{call:?}{}", call.in_words()).contains("s3cret"));
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_end_is_killed_with_its_children() {
+    let folder = folder();
+    let child = folder.path().join("child");
+    let tool = program(&folder, &format!("sleep 600 & echo $! >{}; wait", child.display()));
+    let call = ToolCall::new(tool, Duration::from_secs(1));
+    let started = Instant::now();
+    let error = ProcessTools.run(&call).await.expect_err("a deadline");
+    assert!(matches!(error, ToolError::TimedOut { timeout_s: 1, .. }), "{error}");
+    assert!(started.elapsed() < LONG);
+    let child = fs::read_to_string(child).expect("a process id");
+    let state = fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
+    assert!(state.is_empty() || state.contains(") Z "), "it still runs: {state}");
+}
+
+#[tokio::test]
+async fn a_child_that_is_left_behind_does_not_hold_the_answer_back() {
+    let folder = folder();
+    let tool = program(&folder, "sleep 600 & echo done");
+    let started = Instant::now();
+    let output = ProcessTools.run(&ToolCall::new(tool, LONG)).await.expect("an end");
+    assert_eq!(output.stdout, "done\n");
+    assert!(started.elapsed() < LONG);
+}
+
+#[tokio::test]
+async fn an_endless_output_is_bounded() {
+    let folder = folder();
+    let tool = program(&folder, "head -c 5000000 /dev/zero");
+    let output = ProcessTools.run(&ToolCall::new(tool, LONG)).await.expect("an end");
+    assert_eq!(output.stdout.len(), 1024 * 1024);
+}
+
+#[tokio::test]
+async fn a_missing_program_and_a_missing_folder_are_told_apart() {
+    let missing = ToolCall::new("jitgate-has-no-such-tool", LONG);
+    let error = ProcessTools.run(&missing).await.expect_err("no program");
+    assert_eq!(
+        error.to_string(),
+        "the program jitgate-has-no-such-tool is not installed"
+    );
+    let folder = folder();
+    let elsewhere = ToolCall::new("true", LONG).within(&folder.path().join("gone"));
+    let error = ProcessTools.run(&elsewhere).await.expect_err("no folder");
+    assert!(matches!(error, ToolError::Unusable { .. }), "{error}");
+}
