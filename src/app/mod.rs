@@ -5,6 +5,7 @@
 pub mod alerts;
 pub mod context;
 pub mod events;
+pub mod github_setup;
 pub mod incidents;
 pub mod ingest;
 pub mod jobs;

@@ -3,7 +3,7 @@
 use super::global::Global;
 use super::{
     alert, config, dead_letter, delivery, incident, internal, replay, repository, rollout, routing, runner, serve,
-    simulate, slo, verify, why,
+    setup, simulate, slo, verify, why,
 };
 use clap::{Parser, Subcommand};
 
@@ -68,6 +68,8 @@ pub enum Command {
     Routing(routing::Args),
     /// Accept a repository under a configured name
     Repository(repository::Args),
+    /// Prepare GitHub and this machine
+    Setup(setup::Args),
     /// Verify that trusted jobs can be served
     Verify(verify::Args),
     /// Validate and show the configuration

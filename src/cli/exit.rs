@@ -71,6 +71,13 @@ impl Failure {
             .remedy("check that the server of store.url runs and is reachable; `jitgate config check` asks it")
     }
 
+    /// Names the step that failed.
+    #[must_use]
+    pub(super) fn context(mut self, step: &str) -> Self {
+        self.what = format!("{step}: {}", self.what);
+        self
+    }
+
     /// Adds a remedy.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {

@@ -110,6 +110,8 @@ pub struct LedgerFacts {
     pub at_capacity: bool,
     /// True if jitgate, not an operator, switched routing off.
     pub rolled_back: bool,
+    /// True if an operator has stopped all runners of the repository.
+    pub stopped: bool,
     /// The paths of the workflows whose trusted jobs have carried a run label.
     pub labelled_workflows: BTreeSet<String>,
     /// The runner that took the job, if it is one of ours.

@@ -135,6 +135,9 @@ fn next_for_routing_rule(class: LabelsClass, facts: &Facts, policy: &Policy) -> 
 
 fn next_for_admission(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>) -> Option<Question> {
     let ledger = &facts.ledger;
+    if ledger.stopped {
+        return None;
+    }
     if !ledger.at_gate {
         if !asks_for_a_runner(event, ledger) || ledger.quarantined || ledger.at_capacity {
             return None;

@@ -133,6 +133,9 @@ reasons! {
         RolledBack = "rolled-back",
             "Self-hosted routing was switched off after this job was routed.",
             "run the workflow again, which routes it anew";
+        Stopped = "stopped",
+            "An operator has stopped all self-hosted runners of the repository.",
+            "when it is safe again, run `jitgate routing enable`, then run the workflow again";
         Quarantined = "quarantined",
             "An untrusted job waits for a runner of the same group.",
             "wait: the job continues when the quarantine ends, after routing.quarantine_s at most";

@@ -1,5 +1,6 @@
 //! The traits that the application requires of the outside world, and their common failure type.
 
+pub mod administration;
 pub mod alert_sink;
 pub mod clock;
 pub mod event;
@@ -11,6 +12,7 @@ pub mod queue;
 pub mod runner_host;
 pub mod tools;
 
+pub use administration::Administration;
 pub use clock::Clock;
 pub use event::{Event, FanOut, Observer};
 pub use failure::Failure;

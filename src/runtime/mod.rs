@@ -22,7 +22,7 @@ pub use local::inspect_host;
 pub use person::login_name;
 pub use process::{CLOSE_STORE, Ended, Process, StartError, serve};
 pub use wiring::{
-    Store, WiringError, admin_bind, build_context, health, open_admin, open_alerts, open_github, open_ingress,
-    open_store, open_store_beside, repositories, rollout_policy, slo_policy,
+    Store, WiringError, admin_bind, build_context, health, open_admin, open_administration, open_alerts, open_github,
+    open_ingress, open_store, open_store_beside, repositories, rollout_policy, slo_policy,
 };
 pub use writable::can_write;

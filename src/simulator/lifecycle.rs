@@ -186,7 +186,10 @@ impl State {
         let repository = self.runs.get(&job.run).and_then(|run| self.repository(run.repository));
         let in_scope = |r: &Repository| match &runner.scope {
             Scope::Repository(id) => r.id == *id,
-            Scope::Organization(login) => r.name.owner().eq_ignore_ascii_case(login),
+            Scope::Organization(login) => {
+                let group = self.groups.get(&(login.clone(), runner.group));
+                r.name.owner().eq_ignore_ascii_case(login) && group.is_none_or(|group| group.serves(r))
+            }
         };
         runner.is_online() && !runner.is_busy() && repository.is_some_and(in_scope) && runner.matches(&job.labels)
     }

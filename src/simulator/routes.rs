@@ -3,7 +3,7 @@
 use super::access::Access::{self, Anyone, App, Needs, Token};
 use super::access::Level::{Read, Write};
 use super::call::{Answer, Call};
-use super::rest::{actions, app, repositories, runners};
+use super::rest::{actions, app, groups, policies, repositories, runners};
 use super::simulation::Simulation;
 
 type Handler = fn(&mut Simulation, &Call<'_>) -> Answer;
@@ -95,6 +95,19 @@ const ROUTES: &[Route] = &[
     route("set-variable", "PATCH", "/repos/{owner}/{repo}/actions/variables/{name}", VARIABLES_WRITE, repositories::set_variable),
     route("create-variable", "POST", "/repos/{owner}/{repo}/actions/variables", VARIABLES_WRITE, repositories::create_variable),
     route("delete-variable", "DELETE", "/repos/{owner}/{repo}/actions/variables/{name}", VARIABLES_WRITE, repositories::delete_variable),
+
+    route("get-approval", "GET", "/repos/{owner}/{repo}/actions/permissions/fork-pr-contributor-approval", RUNNERS_READ, policies::get_approval),
+    route("set-approval", "PUT", "/repos/{owner}/{repo}/actions/permissions/fork-pr-contributor-approval", RUNNERS_WRITE, policies::set_approval),
+    route("get-token-policy", "GET", "/repos/{owner}/{repo}/actions/permissions/workflow", RUNNERS_READ, policies::get_token),
+    route("set-token-policy", "PUT", "/repos/{owner}/{repo}/actions/permissions/workflow", RUNNERS_WRITE, policies::set_token),
+
+    route("list-groups", "GET", "/orgs/{org}/actions/runner-groups", ORG_RUNNERS_READ, groups::list),
+    route("create-group", "POST", "/orgs/{org}/actions/runner-groups", ORG_RUNNERS_WRITE, groups::create),
+    route("get-group", "GET", "/orgs/{org}/actions/runner-groups/{runner_group_id}", ORG_RUNNERS_READ, groups::get),
+    route("update-group", "PATCH", "/orgs/{org}/actions/runner-groups/{runner_group_id}", ORG_RUNNERS_WRITE, groups::update),
+    route("group-repositories", "GET", "/orgs/{org}/actions/runner-groups/{runner_group_id}/repositories", ORG_RUNNERS_READ, groups::repositories),
+    route("add-to-group", "PUT", "/orgs/{org}/actions/runner-groups/{runner_group_id}/repositories/{repository_id}", ORG_RUNNERS_WRITE, groups::add_repository),
+    route("remove-from-group", "DELETE", "/orgs/{org}/actions/runner-groups/{runner_group_id}/repositories/{repository_id}", ORG_RUNNERS_WRITE, groups::remove_repository),
 
     route("list-runs", "GET", "/repos/{owner}/{repo}/actions/runs", ACTIONS_READ, actions::list_runs),
     route("get-run", "GET", "/repos/{owner}/{repo}/actions/runs/{run_id}", ACTIONS_READ, actions::get_run),

@@ -5,7 +5,7 @@ use crate::domain::ids::RepositoryName;
 use crate::ports::Clock;
 use chrono::{DateTime, SubsecRound, Utc};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The repository of a world without a repository in its fixture.
@@ -37,6 +37,9 @@ pub(super) struct State {
     pub(super) runs: BTreeMap<u64, Run>,
     pub(super) jobs: BTreeMap<u64, Job>,
     pub(super) runners: BTreeMap<u64, Runner>,
+    /// The runner groups, by the lower-case login of their organization and by id. All repositories of an organization can
+    /// use its other groups.
+    pub(super) groups: BTreeMap<(String, u64), Group>,
     /// The number of created JIT runners.
     pub(super) minted: u64,
     /// The number of jobs that ran their steps on a JIT runner.
@@ -58,6 +61,56 @@ pub(super) struct Repository {
     pub(super) permissions: BTreeMap<String, Role>,
     /// By upper-case name, like GitHub.
     pub(super) variables: BTreeMap<String, Variable>,
+    pub(super) policies: Policies,
+}
+
+/// The policies of a repository for workflows. The default is that of a new repository.
+pub(super) struct Policies {
+    pub(super) fork_approval: String,
+    pub(super) token_can_write: bool,
+    pub(super) token_can_approve: bool,
+}
+
+impl Default for Policies {
+    fn default() -> Self {
+        Self {
+            fork_approval: "first_time_contributors".to_owned(),
+            token_can_write: false,
+            token_can_approve: false,
+        }
+    }
+}
+
+/// A runner group of an organization.
+#[derive(Clone)]
+pub(super) struct Group {
+    pub(super) name: String,
+    pub(super) visibility: String,
+    /// The ids of the selected repositories.
+    pub(super) members: BTreeSet<u64>,
+    pub(super) allows_public: bool,
+    pub(super) restricted: bool,
+    pub(super) workflows: BTreeSet<String>,
+}
+
+impl Group {
+    /// Returns a group that all repositories can use.
+    pub(super) fn open(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            visibility: "all".to_owned(),
+            members: BTreeSet::new(),
+            allows_public: true,
+            restricted: false,
+            workflows: BTreeSet::new(),
+        }
+    }
+
+    /// Returns true if jobs of a repository can use the group.
+    pub(super) fn serves(&self, repository: &Repository) -> bool {
+        let is_selected = self.visibility != "selected" || self.members.contains(&repository.id);
+        is_selected && (repository.private || self.allows_public)
+    }
 }
 
 pub(super) struct Variable {
@@ -203,6 +256,7 @@ impl State {
             runs: BTreeMap::new(),
             jobs: BTreeMap::new(),
             runners: BTreeMap::new(),
+            groups: BTreeMap::new(),
             minted: 0,
             ran: 0,
             reruns: Vec::new(),
@@ -264,6 +318,7 @@ impl State {
             default_branch: "main".to_owned(),
             permissions: BTreeMap::new(),
             variables: BTreeMap::new(),
+            policies: Policies::default(),
         });
         id
     }

@@ -30,6 +30,7 @@
 //! The delivery log needs no permission: the App reads it with its JWT.
 
 mod adapter;
+mod administration;
 mod answers;
 mod api;
 mod client;

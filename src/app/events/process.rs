@@ -171,6 +171,7 @@ async fn ledger_facts(
         quarantined: group.holds_until(waiter, ctx.clock.now()).is_some(),
         at_capacity: !request.has_slot() && capacity::is_full(ctx).await?,
         rolled_back: routing.rolled_back.is_some(),
+        stopped: routing.stopped.is_some(),
         labelled_workflows: routing.labelled_workflows,
         taken_by,
         attempts: request.attempts,

@@ -2,6 +2,7 @@
 
 use super::access::Record;
 use crate::domain::ids::JobId;
+use crate::domain::rollout::Origin;
 use crate::ports::ledger::Kind;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,9 @@ impl Record for RunRecord {
 pub struct RepositoryRecord {
     /// The rollback, while routing is off because of it.
     pub rolled_back: Option<RolledBack>,
+    /// The person who stopped all runners of the repository, until routing is enabled.
+    #[serde(default)]
+    pub stopped: Option<Origin>,
     /// The paths of the workflows whose trusted jobs have carried a run label.
     #[serde(default)]
     pub labelled_workflows: BTreeSet<String>,

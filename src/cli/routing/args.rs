@@ -44,10 +44,15 @@ Exit codes: 0 GitHub shows the variable as true; 1 a trigger is hit; 4 GitHub; 5
         after_help = "In an emergency this command needs nothing but a token: no configuration, no store and no running jitgate. Trusted jobs
 then go to hosted runners. Person and reason are recorded if the store answers.
 
+--hard also takes the runners away, which stops jobs that ignore the variable. In an organization, the configured runner
+group no longer serves the repository. Otherwise jitgate makes no runner for it, and its idle runners are removed. A
+running job ends normally. `jitgate routing enable` undoes it.
+
 Examples:
   jitgate routing disable
   jitgate routing disable --repo octo-org/chem-model --token-env-var GH_TOKEN
   jitgate routing disable --repo octo-org/chem-model --token-source gh --why \"the host is compromised\"
+  jitgate routing disable --hard --why \"a job escaped its sandbox\"
 
 Exit codes: 0 GitHub shows the variable as off; 2 the command line; 3 no credentials; 4 GitHub."
     )]
@@ -96,6 +101,9 @@ pub struct Disable {
     pub target: Target,
     #[command(flatten)]
     pub person: Person,
+    /// Also take the repository's self-hosted runners away
+    #[arg(long)]
+    pub hard: bool,
     /// Show the result without changing anything
     #[arg(long)]
     pub dry_run: bool,

@@ -3,6 +3,7 @@
 //! `disable` writes the variable first and records the person afterwards, so that the store is never in its way.
 
 use super::args::{Disable, Enable};
+use super::hard;
 use super::place::Place;
 use crate::app::records::{self, RolloutRecord};
 use crate::app::rollout::{status, switch, variable};
@@ -60,6 +61,7 @@ pub(super) async fn enable(args: &Enable, session: &Session) -> Outcome {
     noted.map_err(Failure::of_store)?;
     let announced = switch::announce(ledger, retention, &repository, true, &origin).await;
     announced.map_err(Failure::of_store)?;
+    hard::restore(&place, &repository, session).await?;
     let shown = match before {
         Some(variable) if variable.is_true() => Some(variable),
         _ => change.set().await?,
@@ -79,9 +81,15 @@ pub(super) async fn disable(args: &Disable, session: &Session) -> Outcome {
         origin: &origin,
     };
     if args.dry_run {
-        return change.preview().await;
+        return match args.hard {
+            true => hard::preview(&place, session, || change.preview()).await,
+            false => change.preview().await,
+        };
     }
     let shown = change.set().await?;
+    if args.hard {
+        hard::stop(&place, session, &origin).await?;
+    }
     let is_recorded = match &place.repository {
         None => false,
         Some(repository) => match change.record(repository, shown.as_ref()).await {

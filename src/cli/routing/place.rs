@@ -50,6 +50,15 @@ impl Place {
         })
     }
 
+    /// Returns the configured repository.
+    pub(super) fn configured(&self) -> Result<&Repository, Failure> {
+        self.repository.as_ref().ok_or_else(|| {
+            let error = anyhow!("{} is not configured, so its runners are not known", self.name);
+            let remedy = format!("add a [[repositories]] table with full_name = \"{}\"", self.name);
+            Failure::new(Exit::Configuration, error).remedy(remedy)
+        })
+    }
+
     /// Asks GitHub for the variable.
     pub(super) async fn ask(&self) -> Result<Option<Variable>, Failure> {
         let shown = self.github.variable(&self.name, &self.variable, Purpose::Admit).await;

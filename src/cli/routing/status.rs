@@ -3,6 +3,7 @@
 use super::args::Status;
 use super::place::Place;
 use crate::app::records::{self, RolloutRecord};
+use crate::app::rollout::hard;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output;
 use crate::cli::session::Session;
@@ -11,7 +12,9 @@ use crate::domain::facts::Variable;
 use crate::domain::ids::RepositoryName;
 use crate::domain::rollout::{Changed, Origin};
 use crate::domain::routing::RoutingState;
+use crate::ports;
 use crate::ports::github::RunnerScope;
+use crate::runtime;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -32,7 +35,7 @@ struct Shown<'a> {
 #[derive(Debug, Serialize)]
 struct Group {
     id: u64,
-    /// Runners of a repository are always accessible to it; for a group of an organization this is not known.
+    /// True if the group serves the repository; none if GitHub does not say it.
     has_access: Option<bool>,
 }
 
@@ -54,8 +57,7 @@ pub(super) async fn run(args: &Status, session: &Session) -> Outcome {
     }
     let value = value.unwrap_or_default();
     let repository = place.repository.as_ref();
-    let is_of_organization =
-        repository.is_some_and(|repository| matches!(repository.scope, RunnerScope::Organization(_)));
+    let has_access = has_access(&place, session).await;
     let shown = Shown {
         repository: &place.name,
         variable: &place.variable,
@@ -65,11 +67,38 @@ pub(super) async fn run(args: &Status, session: &Session) -> Outcome {
         state,
         runner_group: Group {
             id: repository.map_or(1, |repository| repository.runner_group_id),
-            has_access: (!is_of_organization).then_some(true),
+            has_access,
         },
     };
     session.answer(&shown, |out| print(out, &shown))?;
     Ok(exit)
+}
+
+/// Returns true if the repository can use its runners. Without a runner group, only a hard stop takes them away.
+async fn has_access(place: &Place, session: &Session) -> Option<bool> {
+    let Some(repository) = &place.repository else {
+        return Some(true);
+    };
+    let found = match &repository.scope {
+        RunnerScope::Organization(_) => match runtime::open_administration(&place.config, &session.clock) {
+            Ok(administration) => hard::has_access(administration.as_ref(), repository).await,
+            Err(error) => Err(ports::Failure::Permanent(error.to_string())),
+        },
+        RunnerScope::Repository(_) => match session.store() {
+            Ok(store) => {
+                let stopped = hard::recorded(store.ledger.as_ref(), repository).await;
+                stopped.map(|stopped| Some(stopped.is_none()))
+            }
+            // The missing store is reported with the last change.
+            Err(_) => Ok(None),
+        },
+    };
+    found.unwrap_or_else(|failure| {
+        output::report(&format!(
+            "jitgate: warning: the access to the runner group is not known: {failure}"
+        ));
+        None
+    })
 }
 
 /// Returns the last recorded change of routing. The command also works while the store is down.

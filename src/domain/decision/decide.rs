@@ -132,7 +132,10 @@ fn admit(input: &Input<'_>, s: &Situation, verdict: RoutingVerdict, judgement: &
     let mut reasons = judgement.reasons.clone();
     match (s.trust, s.class) {
         (Trust::Trusted, LabelsClass::Pool) => {
-            if facts.ledger.at_gate {
+            if facts.ledger.stopped && (facts.ledger.at_gate || asks_for_a_runner(event, &facts.ledger)) {
+                reasons.push(Reason::Stopped);
+                refuse(reasons)
+            } else if facts.ledger.at_gate {
                 admission::judge(event, facts, &policy.trust, now)
             } else if !asks_for_a_runner(event, &facts.ledger) {
                 none()

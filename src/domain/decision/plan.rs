@@ -101,7 +101,11 @@ pub(super) fn plan_routing(
             }
         }
         RoutingVerdict::Misconfigured => steps.act(Action::Alert(AlertKind::MisconfiguredLabels)),
-        RoutingVerdict::Drain if refused_for(Reason::RolledBack) && policy.rerun_stuck && shown_alive => {
+        RoutingVerdict::Drain
+            if (refused_for(Reason::RolledBack) || refused_for(Reason::Stopped))
+                && policy.rerun_stuck
+                && shown_alive =>
+        {
             steps.enforce(Action::CancelRun);
             if admission.reasons.len() == 1 {
                 steps.enforce(Action::RerunRun);

@@ -2,6 +2,8 @@
 
 pub(super) mod actions;
 pub(super) mod app;
+pub(super) mod groups;
 pub(super) mod path;
+pub(super) mod policies;
 pub(super) mod repositories;
 pub(super) mod runners;

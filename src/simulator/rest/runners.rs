@@ -60,7 +60,7 @@ fn of_repository(state: &State, call: &Call<'_>) -> Result<Scope, Refused> {
     repository(state, call).map(Scope::Repository)
 }
 
-fn of_organization(state: &State, call: &Call<'_>) -> Result<Scope, Refused> {
+pub(super) fn of_organization(state: &State, call: &Call<'_>) -> Result<Scope, Refused> {
     let login = call.arg(0).to_ascii_lowercase();
     let owns = state
         .repositories

@@ -118,6 +118,7 @@ prop_compose! {
         quarantined in mostly(false, &[true]),
         at_capacity in mostly(false, &[true]),
         rolled_back: bool,
+        stopped in mostly(false, &[true]),
         labelled: bool,
         taken in mostly(None, &[Some((70, true)), Some((71, true)), Some((70, false)), Some((71, false))]),
         attempts in 0_u32..8,
@@ -130,7 +131,7 @@ prop_compose! {
         });
         let labelled_workflows = labelled.then(|| ".github/workflows/ci.yml".to_owned()).into_iter().collect();
         let taken_by = taken.map(|(job, passed_gate)| OurRunner { id: RunnerId(3), made_for: JobId(job), passed_gate });
-        LedgerFacts { pinned: Default::default(), served, overtaken, quarantined, at_capacity, rolled_back, labelled_workflows, taken_by, attempts, catching_up, at_gate, admitted }
+        LedgerFacts { pinned: Default::default(), served, overtaken, quarantined, at_capacity, rolled_back, stopped, labelled_workflows, taken_by, attempts, catching_up, at_gate, admitted }
     }
 }
 

@@ -107,6 +107,7 @@ fn admission_stops_asking_once_it_knows() {
         World::trusted().ledger(|l| l.at_capacity = true),
         World::trusted().ledger(|l| l.overtaken = true),
         World::trusted().routing(Fact::Gone).ledger(|l| l.rolled_back = true),
+        World::trusted().ledger(|l| l.stopped = true),
         World::trusted().with(|w| w.pulls()[0].open = false),
         World::trusted().with(|w| w.pulls()[0].author = None),
         World::trusted().with(|w| w.event.action = EventAction::Waiting),

@@ -130,6 +130,13 @@ fn off_trusted_pool_is_run_again_when_a_rollback_switched_it_off() {
 }
 
 #[test]
+fn a_stopped_repository_gets_no_runner_and_its_runs_go_to_hosted_runners() {
+    let stopped = World::trusted().ledger(|l| l.stopped = true);
+    row(&stopped, Correct, Deny, &[], &[]);
+    row(&stopped.routing(off()), Drain, Deny, &[], &["cancel-run", "rerun-run"]);
+}
+
+#[test]
 fn untrusted_that_could_reach_us_is_an_attempt_when_it_changes_workflows() {
     for routing in any_routing() {
         for labels in [&POOL[..], REACHABLE, &[]] {

@@ -2,4 +2,5 @@
 //! each refusal.
 
 mod routing;
+mod setup_github;
 pub(crate) mod stage;

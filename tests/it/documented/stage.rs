@@ -20,11 +20,6 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn set() -> Self {
-        Self::set_with("")
-    }
-
-    /// The same, with more configuration.
-    pub(crate) fn set_with(more: &str) -> Self {
         let stage = Self {
             github: OpenApiGithub::start(),
             folder: TempDir::new().expect("a folder"),
@@ -35,13 +30,20 @@ impl Stage {
              [github]\napi_url = \"{}\"\ntimeout_s = 1\napp_id = \"4711\"\nprivate_key_file = \"{}\"\n
              [store]\nurl = \"sqlite:{}\"\n
              [runners]\nhost = \"synthetic\"\n
-             [[repositories]]\nfull_name = \"{REPOSITORY}\"\n{more}",
+             [[repositories]]\nfull_name = \"{REPOSITORY}\"\n",
             stage.github.url(),
             stage.at("app.pem").display(),
             stage.at("jitgate.db").display(),
         );
         fs::write(stage.at("jitgate.toml"), toml).expect("a file");
         stage
+    }
+
+    /// Adds lines to the table of the repository, which is the last one of the configuration.
+    pub(crate) fn configure(&self, lines: &str) {
+        let path = self.at("jitgate.toml");
+        let text = fs::read_to_string(&path).expect("the configuration");
+        fs::write(path, format!("{text}{lines}")).expect("a file");
     }
 
     pub(crate) fn at(&self, name: &str) -> PathBuf {

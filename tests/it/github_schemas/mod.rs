@@ -302,6 +302,8 @@ async fn every_answer_is_one_github_describes() {
     );
     github.call(Method::POST, redeliver, &[&id], None, 202).await;
 
+    groups_and_policies(&mut github).await;
+
     // Nothing at all.
     let nowhere = github.stage.get("/nowhere").await;
     assert_eq!(nowhere.status, 404);
@@ -320,6 +322,46 @@ async fn every_answer_is_one_github_describes() {
         .filter(|(method, path)| !github.description.has(method, path))
         .collect();
     assert!(unknown.is_empty(), "GitHub has no such endpoints: {unknown:?}");
+}
+
+/// Runner groups of the organization, and the policies of the repository.
+async fn groups_and_policies(github: &mut Inspector) {
+    let (org, name) = REPO.split_once('/').expect("an owner");
+    let repo = [org, name];
+    let groups = "/orgs/{org}/actions/runner-groups";
+    let wanted = json!({"name": "ci", "visibility": "selected", "selected_repository_ids": [],
+        "allows_public_repositories": true, "restricted_to_workflows": false, "selected_workflows": []});
+    let made = github
+        .call(Method::POST, groups, &[org], Some(wanted.clone()), 201)
+        .await;
+    github.call(Method::GET, groups, &[org], None, 200).await;
+    let id = made.body["id"].to_string();
+    let one = "/orgs/{org}/actions/runner-groups/{runner_group_id}";
+    github.call(Method::GET, one, &[org, &id], None, 200).await;
+    let limits = json!({"visibility": "selected"});
+    github.call(Method::PATCH, one, &[org, &id], Some(limits), 200).await;
+    let repository = github
+        .call(Method::GET, "/repos/{owner}/{repo}", &repo, None, 200)
+        .await;
+    let (member, own) = (
+        format!("{one}/repositories/{{repository_id}}"),
+        repository.body["id"].to_string(),
+    );
+    github.call(Method::PUT, &member, &[org, &id, &own], None, 204).await;
+    github
+        .call(Method::GET, &format!("{one}/repositories"), &[org, &id], None, 200)
+        .await;
+    github.call(Method::DELETE, &member, &[org, &id, &own], None, 204).await;
+
+    let policy = |name: &str| format!("/repos/{{owner}}/{{repo}}/actions/permissions/{name}");
+    let approval = policy("fork-pr-contributor-approval");
+    github.call(Method::GET, &approval, &repo, None, 200).await;
+    let strict = json!({"approval_policy": "all_external_contributors"});
+    github.call(Method::PUT, &approval, &repo, Some(strict), 204).await;
+    let token = policy("workflow");
+    github.call(Method::GET, &token, &repo, None, 200).await;
+    let least = json!({"default_workflow_permissions": "read", "can_approve_pull_request_reviews": false});
+    github.call(Method::PUT, &token, &repo, Some(least), 204).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -345,3 +345,22 @@ async fn a_change_that_a_worker_saw_first_still_gets_its_person() {
     );
     assert_eq!(status(&stage).await["last_change"]["by"], "bob");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hard_stop_holds_although_the_variable_is_switched_on_at_github_and_enable_ends_it() {
+    let stage = Stage::set().await;
+    let stopped = stage.jitgate(&["routing", "disable", "--hard", "--why", "a job escaped"]);
+    assert_eq!(stopped.code, 0, "{}", stopped.err);
+    stage.world(json!({"variables": {VARIABLE: "true"}})).await;
+    stage.deliver("first", "queued", 101).await;
+    stage.work().await;
+    let why = stage.jitgate(&["why", "101", "--json"]).json();
+    assert!(why.to_string().contains("\"stopped\""), "{why}");
+    assert_eq!(stage.github.tally().await.expect("a tally").minted, 0);
+
+    let enabled = stage.jitgate(&["routing", "enable", "--why", "the host is new"]);
+    assert_eq!(enabled.code, 0, "{}", enabled.err);
+    stage.deliver("second", "queued", 101).await;
+    stage.work().await;
+    assert_eq!(stage.github.tally().await.expect("a tally").minted, 1);
+}

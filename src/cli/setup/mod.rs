@@ -1,0 +1,8 @@
+//! `jitgate setup`: one-time preparation of GitHub and of this machine.
+
+mod args;
+mod command;
+mod github;
+
+pub(super) use args::Args;
+pub(super) use command::run;
