@@ -212,20 +212,23 @@ fn lint(workflow: &Path) -> Vec<Value> {
 }
 
 #[test]
-fn the_workflow_is_good_and_puts_nothing_into_a_script() {
-    let workflow = deploy("workflow/ci.yml");
-    assert_eq!(lint(&workflow), Vec::<Value>::new());
-    let text = fs::read_to_string(workflow).expect("a workflow");
-    assert!(text.contains("\npermissions: {}\n"), "nothing is permitted by default");
-    for line in text.lines().filter(|line| line.contains("${{")) {
-        let place = line.trim_start();
-        let is_a_value = ["${{", "web: ", "runs-on: "].iter().any(|key| place.starts_with(key));
-        assert!(is_a_value, "{line}");
-    }
-    for action in text.lines().filter_map(|line| line.split_once("uses: ")) {
-        let (name, pin) = action.1.split_once('@').expect("a pinned action");
-        let commit: String = pin.chars().take_while(char::is_ascii_hexdigit).collect();
-        assert_eq!(commit.len(), 40, "{name} is pinned to a commit");
+fn the_workflows_are_good_and_put_nothing_into_a_script() {
+    for name in ["ci.yml", "trusted.yml"] {
+        let workflow = deploy(&format!("workflow/{name}"));
+        assert_eq!(lint(&workflow), Vec::<Value>::new(), "{name}");
+        let text = fs::read_to_string(workflow).expect("a workflow");
+        assert!(text.contains("\npermissions: {}\n"), "{name}: nothing is permitted by default");
+        let code = || text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        for line in code().filter(|line| line.contains("${{")) {
+            let place = line.trim_start();
+            let is_a_value = ["${{", "web: ", "runs-on: "].iter().any(|key| place.starts_with(key));
+            assert!(is_a_value, "{name}: {line}");
+        }
+        for action in code().filter_map(|line| line.split_once("uses: ")) {
+            let (action, pin) = action.1.split_once('@').expect("a pinned action");
+            let commit: String = pin.chars().take_while(char::is_ascii_hexdigit).collect();
+            assert_eq!(commit.len(), 40, "{name}: {action} is pinned to a commit");
+        }
     }
 }
 
