@@ -69,23 +69,26 @@ pub async fn has_access(administration: &dyn Administration, repository: &Reposi
     let RunnerScope::Organization(_) = &repository.scope else {
         return Ok(None);
     };
-    let id = repository.runner_group_id;
-    let group = administration.group(name, id).await?;
-    let group =
-        group.ok_or_else(|| Failure::Permanent(format!("{}: GitHub shows no runner group {id}", name.owner())))?;
-    if !group.limits.is_selected {
+    if is_open(administration, repository).await? {
         return Ok(Some(true));
     }
-    let members = administration.members(name, id).await?;
+    let members = administration.members(name, repository.runner_group_id).await?;
     Ok(Some(members.iter().any(|member| name.matches(&member.full_name))))
+}
+
+/// Returns true if all repositories can use the runner group.
+async fn is_open(administration: &dyn Administration, repository: &Repository) -> Result<bool, Failure> {
+    let (name, id) = (&repository.name, repository.runner_group_id);
+    let group = administration.group(name, id).await?;
+    let missing = || Failure::Permanent(format!("{}: GitHub shows no runner group {id}", name.owner()));
+    Ok(!group.ok_or_else(missing)?.limits.is_selected)
 }
 
 async fn set_access(administration: &dyn Administration, repository: &Repository, on: bool) -> Result<(), Failure> {
     let (name, id) = (&repository.name, repository.runner_group_id);
     let place = administration.place(name).await?;
     let place = place.ok_or_else(|| Failure::Permanent(format!("GitHub shows no repository {name}")))?;
-    let group = administration.group(name, id).await?;
-    if group.is_some_and(|group| !group.limits.is_selected) {
+    if is_open(administration, repository).await? {
         // A change of its members would have no effect.
         return Err(Failure::Permanent(format!(
             "runner group {id} is open to all repositories; limit it with `jitgate setup github --repo {name}`"

@@ -11,6 +11,7 @@ const DISABLE: [&str; 4] = ["routing", "disable", "--repo", REPOSITORY];
 /// A stage whose variable keeps its value.
 fn stage() -> Stage {
     let stage = Stage::set();
+    stage.create_store();
     let value = Arc::new(Mutex::new("true".to_owned()));
     let shown = Arc::clone(&value);
     stage.github.react(READ, move |call| {

@@ -1,12 +1,16 @@
 //! A folder with a configuration for the described GitHub, and `jitgate` commands in it.
 
 use crate::commands::stage::Answer;
+use crate::store_contract::AMPLE;
 use crate::support::openapi::{Fault, OpenApiGithub};
 use crate::support::scripted::KEY;
+use jitgate::adapters::clock::SystemClock;
+use jitgate::adapters::sqlite::{OpenMode, SqliteStore};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// The configured repository.
@@ -37,6 +41,12 @@ impl Stage {
         );
         fs::write(stage.at("jitgate.toml"), toml).expect("a file");
         stage
+    }
+
+    /// Creates the store, as `jitgate serve` does.
+    pub(crate) fn create_store(&self) {
+        let store = SqliteStore::open(&self.at("jitgate.db"), OpenMode::Serve, Arc::new(SystemClock), AMPLE);
+        store.expect("a store");
     }
 
     /// Adds lines to the table of the repository, which is the last one of the configuration.

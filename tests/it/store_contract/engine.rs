@@ -39,7 +39,7 @@ pub(super) trait Engine: Send + Sync {
 pub(super) const LONG: Duration = Duration::from_secs(3600);
 
 /// Bounds no story runs into.
-pub(super) const AMPLE: Bounds = Bounds {
+pub(crate) const AMPLE: Bounds = Bounds {
     max_entries: 10_000,
     max_entries_other: 10_000,
     bodies_max_bytes: 1 << 30,

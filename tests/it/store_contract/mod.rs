@@ -2,6 +2,8 @@
 
 mod delivering;
 mod engine;
+
+pub(crate) use engine::AMPLE;
 mod in_memory;
 mod in_redis;
 mod in_sqlite;
