@@ -148,3 +148,78 @@ impl Recovery {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
+    }
+
+    fn key(run: u64) -> RunKey {
+        (
+            RepositoryName::parse("octo-org/chem-model").expect("a name"),
+            RunId(run),
+        )
+    }
+
+    fn run(can_be_trusted: bool) -> OpenRun {
+        OpenRun {
+            of: RepositoryIds::default(),
+            created_at: None,
+            can_be_trusted,
+        }
+    }
+
+    #[test]
+    fn outsiders_runs_are_forgotten_the_longest_ago_first_and_members_runs_are_kept() {
+        let recovery = Recovery::default();
+        for member in 0..5 {
+            recovery.remember(key(member), run(true));
+        }
+        for (second, outsider) in (0..).zip(1000..).take(MAX_OUTSIDERS_RUNS + 2) {
+            let asked = if outsider == 1001 { 9999 } else { second };
+            recovery.note_question(key(outsider), at(asked));
+            recovery.remember(key(outsider), run(false));
+        }
+        let memory = recovery.memory();
+        let is_kept = |run| memory.open_runs.contains_key(&key(run));
+        assert_eq!(memory.open_runs.len(), 5 + MAX_OUTSIDERS_RUNS);
+        assert!(is_kept(0) && is_kept(1001) && !is_kept(1000) && !is_kept(1002));
+    }
+
+    #[test]
+    fn questions_about_runs_that_are_neither_listed_nor_open_are_forgotten() {
+        let recovery = Recovery::default();
+        for run in 1..4 {
+            recovery.note_question(key(run), at(0));
+        }
+        recovery.remember(key(1), run(false));
+        let listed = BTreeMap::from([(RunId(2), run(false))]);
+        recovery.forget_questions(
+            &RepositoryName::parse("octo-org/other").expect("a name"),
+            &BTreeMap::new(),
+        );
+        assert_eq!(recovery.memory().asked.len(), 3);
+        recovery.forget_questions(&key(1).0, &listed);
+        assert_eq!(
+            recovery.memory().asked.keys().map(|key| key.1.0).collect::<Vec<_>>(),
+            [1, 2]
+        );
+    }
+
+    #[test]
+    fn the_memory_of_jobs_without_a_decision_is_bounded() {
+        let recovery = Recovery::default();
+        for job in (0..).take(MAX_UNDECIDED + 5) {
+            let seen = Undecided {
+                repository: key(1).0,
+                queued_at: at(0),
+                seen_at: at(0),
+            };
+            recovery.note_undecided(JobId(job), seen);
+        }
+        assert_eq!(recovery.memory().undecided.len(), MAX_UNDECIDED);
+    }
+}

@@ -153,8 +153,11 @@ async fn open_until(ctx: &Context) -> Option<DateTime<Utc>> {
 }
 
 /// Claims the passes of one kind, so that several workers on one store use the quota once. Another worker takes over
-/// when the claim ends.
-async fn claim(ctx: &Context, kind: &str, interval: TimeDelta) -> Result<bool, Failure> {
+/// when the claim ends, after two intervals.
+///
+/// # Errors
+/// The failure of the ledger.
+pub async fn claim(ctx: &Context, kind: &str, interval: TimeDelta) -> Result<bool, Failure> {
     let (ledger, retention, own) = (ctx.ledger.as_ref(), ctx.settings.retention, &ctx.settings.instance);
     let now = ctx.clock.now();
     records::update(ledger, kind, retention, |record: &mut Option<RecoveryRecord>| {
