@@ -1,7 +1,7 @@
 //! A gate with a clock that stands still, on a SQLite store, in front of a simulated GitHub. Its history is written as
 //! measured runs, and passes of the rollout run on demand.
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use jitgate::adapters::clock::{ManualClock, SystemClock};
 use jitgate::adapters::hosts::synthetic::SyntheticHost;
 use jitgate::app::Context;
@@ -114,10 +114,12 @@ impl Stage {
 
     /// A person switches the variable at GitHub, and a decision sees it.
     pub(crate) async fn switch(&self, value: &str) {
-        self.github
-            .apply(&json!({"variables": {VARIABLE: value}}))
-            .await
-            .expect("the simulator takes it");
+        self.switch_unseen(value).await;
+        self.look().await;
+    }
+
+    /// A decision sees the variable.
+    pub(crate) async fn look(&self) {
         let repository = &self.gate.settings.repositories[0];
         let (name, variable) = (&repository.name, &repository.variable);
         let shown = self.gate.github.variable(name, variable, Purpose::Admit).await;
@@ -127,6 +129,12 @@ impl Stage {
         switch::note_in(ledger, retention, repository, seen, stages, self.now())
             .await
             .expect("the store answers");
+    }
+
+    /// A person switches the variable at GitHub, and no decision sees it.
+    pub(crate) async fn switch_unseen(&self, value: &str) {
+        let applied = self.github.apply(&json!({"variables": {VARIABLE: value}})).await;
+        applied.expect("the simulator takes it");
     }
 
     /// The variable at GitHub.
@@ -163,12 +171,53 @@ impl Stage {
 
     /// A trusted pull request whose run waits `wait_s` and then succeeds.
     pub(crate) async fn ran(&self, pull_request: u64, wait_s: i64) {
-        self.measured(pull_request, Lifecycle::Success, Some(wait_s)).await;
+        self.reported(pull_request, wait_s, wait_s).await;
+    }
+
+    /// The same, but its deliveries report another wait than GitHub.
+    pub(crate) async fn reported(&self, pull_request: u64, reported_s: i64, real_s: i64) {
+        self.at_github(
+            pull_request,
+            json!({"runner_id": 9, "started_at": time(self.now() + TimeDelta::seconds(real_s))}),
+        )
+        .await;
+        self.measured(pull_request, Lifecycle::Success, Some(reported_s)).await;
+    }
+
+    /// The job of a pull request is over at GitHub.
+    async fn at_github(&self, pull_request: u64, mut job: Value) {
+        job["id"] = json!(pull_request * 100 + 1);
+        job["status"] = json!("completed");
+        let run = json!({"id": pull_request * 100, "created_at": time(self.now()), "jobs": [job]});
+        let applied = self.github.apply(&json!({"runs": [run]})).await;
+        applied.expect("the simulator takes it");
     }
 
     /// A trusted pull request whose runner does not boot.
     pub(crate) async fn failed_to_boot(&self, pull_request: u64) {
+        self.at_github(pull_request, json!({})).await;
         self.measured(pull_request, Lifecycle::BootFailed, None).await;
+    }
+
+    /// GitHub knows the job of a pull request, or does not.
+    pub(crate) async fn exists(&self, pull_request: u64, exists: bool) {
+        let job = json!({"id": pull_request * 100 + 1, "deleted": !exists});
+        let run = json!({"id": pull_request * 100, "jobs": [job]});
+        let applied = self.github.apply(&json!({"runs": [run]})).await;
+        applied.expect("the simulator takes it");
+    }
+
+    /// Answers every question about a job with this status, as often as `times` says.
+    pub(crate) async fn refuse_jobs(&self, status: u16, times: u32) {
+        let fault = json!({"endpoint": "get-job", "status": status, "times": times});
+        let applied = self.github.apply(&json!({"faults": [fault]})).await;
+        applied.expect("the simulator takes it");
+    }
+
+    /// The number of questions about jobs so far.
+    pub(crate) async fn asked_for_jobs(&self) -> u64 {
+        let tally = self.github.tally().await.expect("a tally");
+        tally.calls.get("get-job").copied().unwrap_or_default()
     }
 
     async fn measured(&self, pull_request: u64, lifecycle: Lifecycle, wait_s: Option<i64>) {
@@ -181,6 +230,7 @@ impl Stage {
             parts: WaitParts::default(),
             setup_ms: wait_s.map(|_| 10_000),
             lifecycle,
+            live: None,
         };
         let run = MeasuredRun {
             run: RunId(pull_request * 100),
@@ -249,6 +299,10 @@ impl Stage {
             err: String::from_utf8(output.stderr).expect("text"),
         }
     }
+}
+
+fn time(at: DateTime<Utc>) -> Value {
+    json!(at.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
 fn gate(config: &Config, time: &Arc<dyn Clock>, store: &Store, instance: &str) -> Arc<Context> {
