@@ -87,37 +87,22 @@ pub fn doubtful(policy: &RolloutPolicy, grounds: &Grounds<'_>) -> Vec<JobId> {
 mod tests {
     use super::*;
     use crate::domain::ids::RunId;
-    use crate::domain::rollout::{Lifecycle, LiveTimes, MeasuredJob, MeasuredRun, Period, Tally, WaitParts};
-    use crate::domain::routing_verdict::RoutingVerdict;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
+    use crate::domain::rollout::{Lifecycle, LiveTimes, MeasuredJob, MeasuredRun, Period, Tally};
+    use crate::domain::samples::{at, measured_job, rollout_policy};
 
     const NONE: [u64; 0] = [];
 
     fn policy() -> RolloutPolicy {
         RolloutPolicy {
-            stages: vec![1, 10, 25],
-            advances_manually: false,
-            boot_failures: 2,
-            queue_wait_p95: TimeDelta::seconds(120),
             queue_wait_window: 2,
-            exclude_delivery_lag: true,
-            offline: TimeDelta::seconds(600),
+            ..rollout_policy()
         }
     }
 
     fn job(wait: i64, live: Option<LiveTimes>) -> MeasuredJob {
         MeasuredJob {
-            verdict: RoutingVerdict::Correct,
-            created_at: Some(at(0)),
-            started_at: Some(at(wait)),
-            ended_at: None,
-            parts: WaitParts::default(),
-            setup_ms: None,
-            lifecycle: Lifecycle::Running,
             live,
+            ..measured_job(Lifecycle::Running, 0, Some(wait))
         }
     }
 

@@ -64,11 +64,7 @@ impl LiveTimes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::TimeDelta;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
+    use crate::domain::samples::at;
 
     #[test]
     fn a_time_that_github_shows_is_final_and_a_reported_one_must_be_possible() {
