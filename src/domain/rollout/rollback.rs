@@ -9,6 +9,7 @@
 //! | verified | the alert is raised | reported |
 //! | reported | the stuck runs are listed | draining |
 //! | verified, reported | a person switched routing on | done |
+//! | draining | the listed stuck runs are finished, and others are found: they are listed | draining |
 //! | draining | no stuck run is left | done |
 //!
 //! A run that jitgate has cancelled is re-run in any case, also after a person has switched routing on.
@@ -18,8 +19,12 @@ use crate::domain::ids::{JobId, RunId};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Maximum number of stuck runs of one rollback. Runs beyond it are handled when their jobs are decided on again.
+/// Maximum number of stuck runs in one list. When all of them are finished, the next ones are listed.
 pub const MAX_STUCK_RUNS: usize = 100;
+/// Maximum number of stuck runs of one rollback. Runs beyond it are handled when their jobs are decided on again.
+const MAX_LISTED_RUNS: usize = 2000;
+/// Time after which a write that fails is reported.
+const FAILURE_REPORT_DELAY: TimeDelta = TimeDelta::seconds(10);
 /// Maximum number of jobs that are remembered for one stuck run.
 pub const MAX_STUCK_JOBS: usize = 8;
 /// Time after which a cancellation without a known answer is requested again.
@@ -51,8 +56,26 @@ pub struct Rollback {
     /// True if a person has switched routing on since.
     #[serde(default)]
     pub is_overruled: bool,
+    /// The stuck runs of the current list.
     #[serde(default)]
     pub stuck: Vec<StuckRun>,
+    /// The runs and attempts of earlier lists.
+    #[serde(default)]
+    pub finished: Vec<(RunId, u32)>,
+    /// The failure to switch routing off, while it lasts.
+    #[serde(default)]
+    pub failing: Option<Failing>,
+}
+
+/// A write of the variable that fails again and again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    pub since: DateTime<Utc>,
+    /// The latest failure.
+    pub what: String,
+    /// True if the alert is raised.
+    #[serde(default)]
+    pub is_reported: bool,
 }
 
 /// A step of a rollback.
@@ -141,6 +164,8 @@ impl Rollback {
             not_before: None,
             is_overruled: false,
             stuck: Vec::new(),
+            finished: Vec::new(),
+            failing: None,
         }
     }
 
@@ -151,8 +176,65 @@ impl Rollback {
         };
         self.step = step;
         self.attempts = 0;
+        if !self.must_still_write() {
+            self.failing = None;
+        }
         self.not_before = None;
         true
+    }
+
+    /// Notes that a step failed. While routing must still be switched off, the failure is kept.
+    pub fn fail(&mut self, what: &str, retry_after: TimeDelta, now: DateTime<Utc>) {
+        let mut retry_after = retry_after;
+        if self.must_still_write() {
+            let failing = self.failing.get_or_insert_with(|| Failing {
+                since: now,
+                what: String::new(),
+                is_reported: false,
+            });
+            what.clone_into(&mut failing.what);
+            let report_in = failing.since + FAILURE_REPORT_DELAY - now;
+            if report_in > TimeDelta::zero() {
+                retry_after = retry_after.min(report_in);
+            }
+        }
+        self.attempts += 1;
+        self.not_before = Some(now + retry_after);
+    }
+
+    /// Returns the failure that is due for a report.
+    #[must_use]
+    pub fn unreported_failure(&self, now: DateTime<Utc>) -> Option<&Failing> {
+        let is_due = |failing: &&Failing| !failing.is_reported && now - failing.since >= FAILURE_REPORT_DELAY;
+        self.failing
+            .as_ref()
+            .filter(|failing| self.must_still_write() && is_due(failing))
+    }
+
+    fn must_still_write(&self) -> bool {
+        matches!(self.step, RollbackStep::Begun | RollbackStep::Writing)
+    }
+
+    /// Reports whether the run is or was in a list of this rollback.
+    #[must_use]
+    pub fn has_listed(&self, run: RunId, attempt: u32) -> bool {
+        let is_it = |stuck: &StuckRun| (stuck.run, stuck.attempt) == (run, attempt);
+        self.stuck.iter().any(is_it) || self.finished.contains(&(run, attempt))
+    }
+
+    /// Reports whether the current list is finished, and another one may be made.
+    #[must_use]
+    pub fn may_list_again(&self) -> bool {
+        let is_finished = self.stuck.iter().all(|stuck| stuck.state.is_final());
+        let listed = self.finished.len() + self.stuck.len();
+        is_finished && !self.is_overruled && self.step == RollbackStep::Draining && listed < MAX_LISTED_RUNS
+    }
+
+    /// Replaces a finished list by the next one.
+    pub fn list_next(&mut self, found: Vec<StuckRun>) {
+        let finished = std::mem::replace(&mut self.stuck, found);
+        self.finished
+            .extend(finished.iter().map(|stuck| (stuck.run, stuck.attempt)));
     }
 
     /// Notes that a person switched routing on. Runs that are not cancelled yet are left alone.
@@ -528,5 +610,50 @@ mod tests {
         assert!(!writing.is_due(at(100)) && writing.is_due(at(101)));
         assert!(writing.advance(RollbackEvent::ShownOff) && writing.is_due(at(100)));
         assert!(!rollback(RollbackStep::Done).is_due(at(1000)));
+    }
+
+    #[test]
+    fn stuck_runs_are_listed_again_until_none_is_left_within_a_bound() {
+        let mut draining = rollback(RollbackStep::Draining);
+        assert!(!draining.may_list_again(), "the first list is not finished");
+        draining.stuck = vec![stuck(StuckState::Rerun), stuck(StuckState::Left)];
+        assert!(draining.may_list_again());
+        let next = StuckRun {
+            run: RunId(21),
+            ..stuck(StuckState::Found)
+        };
+        draining.list_next(vec![next.clone()]);
+        assert_eq!(draining.stuck, [next]);
+        assert!(draining.has_listed(RunId(20), 1) && draining.has_listed(RunId(21), 1));
+        assert!(!draining.has_listed(RunId(20), 2) && !draining.has_listed(RunId(22), 1));
+        draining.stuck.clear();
+        let mut overruled = draining.clone();
+        overruled.overrule(at(200));
+        assert!(!overruled.may_list_again());
+        draining.finished = vec![(RunId(20), 1); MAX_LISTED_RUNS];
+        assert!(!draining.may_list_again());
+    }
+
+    #[test]
+    fn a_failing_write_is_due_for_a_report_after_ten_seconds_once() {
+        let mut writing = rollback(RollbackStep::Begun);
+        for second in [0, 1, 3, 7] {
+            writing.fail("403", TimeDelta::seconds(8), at(second));
+            assert_eq!(writing.unreported_failure(at(second)), None, "{second}");
+        }
+        assert_eq!(writing.not_before, Some(at(10)), "the attempt at the limit is not late");
+        writing.fail("404", TimeDelta::seconds(15), at(10));
+        let due = writing.unreported_failure(at(10)).cloned().expect("a failure");
+        assert_eq!((due.since, due.what.as_str()), (at(0), "404"));
+        assert_eq!((writing.not_before, writing.attempts), (Some(at(25)), 5));
+        writing.failing = Some(Failing {
+            is_reported: true,
+            ..due
+        });
+        assert_eq!(writing.unreported_failure(at(25)), None);
+        assert!(writing.advance(RollbackEvent::WriteBegins) && writing.failing.is_some());
+        assert!(writing.advance(RollbackEvent::ShownOff) && writing.failing.is_none());
+        writing.fail("500", TimeDelta::seconds(1), at(30));
+        assert_eq!(writing.failing, None, "routing is off");
     }
 }
