@@ -28,6 +28,8 @@ pub mod routing;
 pub mod routing_verdict;
 pub mod runner;
 pub mod runner_task;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod signature;
 pub mod slot;
 pub mod text;

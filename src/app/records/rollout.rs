@@ -160,24 +160,11 @@ impl Record for RolloutRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::rollout::{Evidence, Phase, Trigger};
-    use chrono::TimeDelta;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
+    use crate::domain::rollout::{Phase, Trigger};
+    use crate::domain::samples::{self, at};
 
     fn cause(is_misroute: bool) -> Cause {
-        let evidence = Evidence {
-            summary: "too slow".to_owned(),
-            items: Vec::new(),
-        };
-        Cause {
-            trigger: Trigger::QueueWait,
-            evidence,
-            job: None,
-            is_misroute,
-        }
+        samples::cause(Trigger::QueueWait, is_misroute)
     }
 
     #[test]

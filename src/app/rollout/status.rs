@@ -212,11 +212,7 @@ fn last_switch(history: &[Change]) -> Option<&Change> {
 mod tests {
     use super::*;
     use crate::domain::rollout::Cause;
-    use chrono::TimeDelta;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
+    use crate::domain::samples::{self, at, rollout_policy as policy};
 
     fn origin(by: &str, second: i64) -> Origin {
         Origin {
@@ -226,29 +222,8 @@ mod tests {
         }
     }
 
-    fn policy() -> RolloutPolicy {
-        RolloutPolicy {
-            stages: vec![1, 10, 25],
-            advances_manually: false,
-            boot_failures: 2,
-            queue_wait_p95: TimeDelta::seconds(120),
-            queue_wait_window: 10,
-            exclude_delivery_lag: true,
-            offline: TimeDelta::seconds(600),
-        }
-    }
-
     fn cause() -> Cause {
-        let evidence = Evidence {
-            summary: "too slow".to_owned(),
-            items: Vec::new(),
-        };
-        Cause {
-            trigger: Trigger::QueueWait,
-            evidence,
-            job: None,
-            is_misroute: false,
-        }
+        samples::cause(Trigger::QueueWait, false)
     }
 
     fn shown(record: &RolloutRecord, hit: bool) -> Option<(HoldCause, Option<String>, Option<String>)> {

@@ -212,11 +212,7 @@ mod tests {
     use super::*;
     use crate::domain::alert::{AlertKey, Overdue};
     use crate::domain::ids::JobId;
-    use chrono::TimeDelta;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
+    use crate::domain::samples::at;
 
     fn alert(job: u64, second: i64) -> Alert {
         let key = AlertKey::new(AlertKind::StolenRunner, None);

@@ -260,22 +260,7 @@ pub struct Mismatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
-
-    fn job(lifecycle: Lifecycle, created: i64, started: Option<i64>) -> MeasuredJob {
-        MeasuredJob {
-            verdict: RoutingVerdict::Correct,
-            created_at: Some(at(created)),
-            started_at: started.map(at),
-            ended_at: None,
-            parts: WaitParts::default(),
-            setup_ms: None,
-            lifecycle,
-        }
-    }
+    use crate::domain::samples::{at, measured_job as job};
 
     fn run(id: u64, pull_request: u64, created: i64, jobs: &[MeasuredJob]) -> MeasuredRun {
         MeasuredRun {

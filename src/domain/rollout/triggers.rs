@@ -232,35 +232,8 @@ fn seconds(time: TimeDelta) -> String {
 mod tests {
     use super::*;
     use crate::domain::ids::{JobId, RunId};
-    use crate::domain::rollout::{MeasuredJob, Tally, WaitParts};
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
-
-    fn policy() -> RolloutPolicy {
-        RolloutPolicy {
-            stages: vec![1, 10, 25],
-            advances_manually: false,
-            boot_failures: 2,
-            queue_wait_p95: TimeDelta::seconds(120),
-            queue_wait_window: 10,
-            exclude_delivery_lag: true,
-            offline: TimeDelta::seconds(600),
-        }
-    }
-
-    fn job(lifecycle: Lifecycle, created: i64, started: Option<i64>) -> MeasuredJob {
-        MeasuredJob {
-            verdict: RoutingVerdict::Correct,
-            created_at: Some(at(created)),
-            started_at: started.map(at),
-            ended_at: None,
-            parts: WaitParts::default(),
-            setup_ms: None,
-            lifecycle,
-        }
-    }
+    use crate::domain::rollout::{MeasuredJob, Tally};
+    use crate::domain::samples::{at, measured_job as job, rollout_policy as policy};
 
     /// A run of a pull request with the same number.
     fn run(id: u64, created: i64, jobs: &[MeasuredJob]) -> MeasuredRun {

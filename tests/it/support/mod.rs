@@ -1,6 +1,8 @@
 //! The code that tests of several themes share.
 
+pub(crate) mod command;
 pub(crate) mod gate;
+pub(crate) mod in_process;
 pub(crate) mod payload;
 pub(crate) mod receiver;
 pub(crate) mod redis;
