@@ -190,6 +190,8 @@ pub struct ListedRun {
     pub event: String,
     /// The ids of its repository.
     pub of: RepositoryIds,
+    /// True if its code comes from another repository, or from one that does not exist any more.
+    pub from_fork: bool,
     pub created_at: Option<DateTime<Utc>>,
 }
 

@@ -93,7 +93,7 @@ async fn note_waiting_deliveries(ctx: &Context) -> Result<(), Failure> {
         }
         bodies += 1;
         if let Some(seen) = read(ctx, delivery).await? {
-            ctx.recovery.memory().undecided.insert(job, seen);
+            ctx.recovery.note_undecided(job, seen);
         }
     }
     Ok(())

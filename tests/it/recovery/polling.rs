@@ -1,13 +1,13 @@
 //! Polling: events about jobs that no delivery reports, and their cost.
 
 use super::stage::Stage;
-use jitgate::app::recovery::poll;
+use jitgate::app::recovery::poll::{self, PollOptions};
 use jitgate::domain::job::Progress;
 use serde_json::{Value, json};
 
 /// Synthesizes what is missing, without the delivery log.
 async fn poll(stage: &Stage) -> usize {
-    poll::pass(&stage.gate, false, &|_| {})
+    poll::pass(&stage.gate, PollOptions::default(), &|_| {})
         .await
         .expect("a poll")
         .synthesized
@@ -125,8 +125,8 @@ async fn two_gates_that_poll_at_once_queue_an_event_once() {
     let other = stage.another_gate("other");
     let quiet = |_: &_| {};
     let (one, two) = tokio::join!(
-        poll::pass(&stage.gate, false, &quiet),
-        poll::pass(&other, false, &quiet)
+        poll::pass(&stage.gate, PollOptions::default(), &quiet),
+        poll::pass(&other, PollOptions::default(), &quiet)
     );
     assert_eq!(one.expect("a poll").synthesized + two.expect("a poll").synthesized, 1);
     stage.settle().await;
@@ -165,14 +165,18 @@ async fn a_poll_that_is_interrupted_continues_with_the_rest_oldest_first() {
     stage.advance(60);
     let limit = json!([{"endpoint": "list-jobs", "status": 429, "headers": {"retry-after": "5"}, "every": 4}]);
     stage.world(json!({"faults": limit})).await;
-    poll::pass(&stage.gate, false, &|_| {}).await.expect_err("a rate limit");
+    poll::pass(&stage.gate, PollOptions::default(), &|_| {})
+        .await
+        .expect_err("a rate limit");
     assert_eq!(stage.calls("list-jobs").await, 4);
     stage.settle().await;
     for (job, is_known) in [(9000, true), (9002, true), (9003, false), (9005, false)] {
         assert_eq!(stage.job(job).await.is_some(), is_known, "job {job}");
     }
     stage.advance(5);
-    let rest = poll::pass(&stage.gate, false, &|_| {}).await.expect("a poll");
+    let rest = poll::pass(&stage.gate, PollOptions::default(), &|_| {})
+        .await
+        .expect("a poll");
     assert_eq!((rest.runs, rest.synthesized), (3, 3));
 }
 
