@@ -5,6 +5,7 @@
 
 use crate::app::context::Context;
 use crate::app::records::{self, RepositoryRecord, RolloutRecord};
+use crate::app::rollout::report;
 use crate::app::settings::Repository;
 use crate::domain::alert::{AlertKey, AlertKind};
 use crate::domain::facts::{Fact, Facts, Variable};
@@ -211,6 +212,7 @@ async fn end_rollback(ctx: &Context, repository: &Repository, on_since: Option<D
     }
     let key = AlertKey::new(AlertKind::Rollback, Some(name));
     ctx.alerts.over(&key, None).await?;
+    report::end_failure(ctx, repository).await?;
     records::change(ledger, name.as_str(), retention, |record: &mut RepositoryRecord| {
         if is_over(record) {
             record.rolled_back = None;

@@ -14,6 +14,7 @@ mod policy;
 mod rollback;
 mod simulation;
 pub mod slo;
+mod stuck;
 mod switch;
 mod trigger;
 mod triggers;
@@ -28,11 +29,9 @@ pub use offline::Offline;
 pub use percentile::{P95, percentile, rank};
 pub use plan::{Plan, Report, Reports, Situation, plan};
 pub use policy::{RolloutPolicy, SloPolicy};
-pub use rollback::{
-    MAX_STUCK_JOBS, MAX_STUCK_RUNS, Rollback, RollbackEvent, RollbackStep, RunProgress, StuckEvent, StuckRun,
-    StuckState, StuckTask,
-};
+pub use rollback::{Failing, Rollback, RollbackEvent, RollbackStep};
 pub use simulation::{Recorded, Simulation, Step, Totals, simulate};
+pub use stuck::{MAX_STUCK_JOBS, MAX_STUCK_RUNS, RunProgress, StuckEvent, StuckRun, StuckState, StuckTask};
 pub use switch::{Intent, Switch};
 pub use trigger::{Cause, Evidence, EvidenceItem, Judgement, Outage, Trigger};
 pub use triggers::{Grounds, Period, Waits, decided, judge};
