@@ -14,6 +14,7 @@ pub mod ids;
 pub mod incident;
 pub mod job;
 pub mod labels;
+pub mod own_rerun;
 pub mod payload;
 pub mod pin;
 pub mod policy;

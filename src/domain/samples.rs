@@ -63,5 +63,6 @@ pub(crate) fn measured_job(lifecycle: Lifecycle, created: i64, started: Option<i
         parts: WaitParts::default(),
         setup_ms: None,
         lifecycle,
+        live: None,
     }
 }

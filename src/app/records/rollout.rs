@@ -2,7 +2,8 @@
 
 use super::access::Record;
 use crate::domain::rollout::{
-    Canary, CanaryEvent, Cause, Change, Changed, Intent, Origin, Period, Plan, Refused, Reports, Rollback, Switch,
+    Canary, CanaryEvent, Cause, Change, Changed, Doubt, Intent, Origin, Period, Plan, Refused, Reports, Rollback,
+    Switch,
 };
 use crate::ports::ledger::Kind;
 use chrono::{DateTime, Utc};
@@ -24,6 +25,9 @@ pub struct RolloutRecord {
     pub stopping: Option<DateTime<Utc>>,
     /// The rollbacks that the mode `observe` has reported.
     pub reports: Reports,
+    /// The queue waits that GitHub does not confirm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
     /// The last rollback.
     pub rollback: Option<Rollback>,
     /// The routing variable as it was last seen.

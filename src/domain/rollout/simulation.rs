@@ -11,7 +11,7 @@ use super::measure::{MeasuredJob, MeasuredRun, Mismatch};
 use super::plan::{Reports, Situation, plan};
 use super::policy::RolloutPolicy;
 use super::trigger::{Cause, Evidence, Trigger};
-use super::triggers::{Grounds, Period, decided, judge};
+use super::triggers::{Grounds, Period, Waits, decided, judge};
 use crate::domain::policy::Mode;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
@@ -220,6 +220,7 @@ impl Rollout<'_> {
             runs: &runs,
             mismatches: &mismatches,
             outage: None,
+            waits: Waits::Reported,
             now,
         };
         let situation = Situation {
@@ -318,6 +319,7 @@ mod tests {
             parts: WaitParts::default(),
             setup_ms: None,
             lifecycle: Lifecycle::Success,
+            live: None,
         };
         MeasuredRun {
             run: RunId(number * 100),

@@ -311,6 +311,7 @@ mod tests {
             parts: WaitParts::default(),
             setup_ms: has_started.then_some(setup_s * 1000),
             lifecycle,
+            live: None,
         };
         MeasuredRun {
             run: RunId(number),

@@ -2,7 +2,7 @@
 //! measured runs, and passes of the rollout run on demand.
 
 use crate::support::in_process::{InProcess, REPOSITORY, VARIABLE};
-use chrono::{SubsecRound, TimeDelta};
+use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use jitgate::adapters::clock::{ManualClock, SystemClock};
 use jitgate::app::Context;
 use jitgate::app::records::{self, MeasuredRecord, VerdictsRecord};
@@ -13,7 +13,7 @@ use jitgate::domain::rollout::{Change, Changed, Lifecycle, MeasuredJob, Measured
 use jitgate::domain::routing::RoutingVerdict;
 use jitgate::ports::Clock;
 use jitgate::ports::github::Purpose;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -58,7 +58,17 @@ impl Stage {
 
     /// A person switches the variable at GitHub, and a decision sees it.
     pub(crate) async fn switch(&self, value: &str) {
+        self.switch_unseen(value).await;
+        self.look().await;
+    }
+
+    /// A person switches the variable at GitHub, and no decision sees it.
+    pub(crate) async fn switch_unseen(&self, value: &str) {
         self.world(json!({"variables": {VARIABLE: value}})).await;
+    }
+
+    /// A decision sees the variable.
+    pub(crate) async fn look(&self) {
         let repository = &self.gate.settings.repositories[0];
         let (name, variable) = (&repository.name, &repository.variable);
         let shown = self.gate.github.variable(name, variable, Purpose::Admit).await;
@@ -89,12 +99,50 @@ impl Stage {
 
     /// A trusted pull request whose run waits `wait_s` and then succeeds.
     pub(crate) async fn ran(&self, pull_request: u64, wait_s: i64) {
-        self.measured(pull_request, Lifecycle::Success, Some(wait_s)).await;
+        self.reported(pull_request, wait_s, wait_s).await;
+    }
+
+    /// The same, but its deliveries report another wait than GitHub.
+    pub(crate) async fn reported(&self, pull_request: u64, reported_s: i64, real_s: i64) {
+        self.at_github(
+            pull_request,
+            json!({"runner_id": 9, "started_at": time(self.now() + TimeDelta::seconds(real_s))}),
+        )
+        .await;
+        self.measured(pull_request, Lifecycle::Success, Some(reported_s)).await;
+    }
+
+    /// The job of a pull request is over at GitHub.
+    async fn at_github(&self, pull_request: u64, mut job: Value) {
+        job["id"] = json!(pull_request * 100 + 1);
+        job["status"] = json!("completed");
+        let run = json!({"id": pull_request * 100, "created_at": time(self.now()), "jobs": [job]});
+        self.world(json!({"runs": [run]})).await;
     }
 
     /// A trusted pull request whose runner does not boot.
     pub(crate) async fn failed_to_boot(&self, pull_request: u64) {
+        self.at_github(pull_request, json!({})).await;
         self.measured(pull_request, Lifecycle::BootFailed, None).await;
+    }
+
+    /// GitHub knows the job of a pull request, or does not.
+    pub(crate) async fn exists(&self, pull_request: u64, exists: bool) {
+        let job = json!({"id": pull_request * 100 + 1, "deleted": !exists});
+        let run = json!({"id": pull_request * 100, "jobs": [job]});
+        self.world(json!({"runs": [run]})).await;
+    }
+
+    /// Answers every question about a job with this status, as often as `times` says.
+    pub(crate) async fn refuse_jobs(&self, status: u16, times: u32) {
+        let fault = json!({"endpoint": "get-job", "status": status, "times": times});
+        self.world(json!({"faults": [fault]})).await;
+    }
+
+    /// The number of questions about jobs so far.
+    pub(crate) async fn asked_for_jobs(&self) -> u64 {
+        let tally = self.tally().await;
+        tally.calls.get("get-job").copied().unwrap_or_default()
     }
 
     async fn measured(&self, pull_request: u64, lifecycle: Lifecycle, wait_s: Option<i64>) {
@@ -107,6 +155,7 @@ impl Stage {
             parts: WaitParts::default(),
             setup_ms: wait_s.map(|_| 10_000),
             lifecycle,
+            live: None,
         };
         let run = MeasuredRun {
             run: RunId(pull_request * 100),
@@ -158,4 +207,8 @@ impl Stage {
             self.advance(1);
         }
     }
+}
+
+fn time(at: DateTime<Utc>) -> Value {
+    json!(at.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
