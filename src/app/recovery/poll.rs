@@ -7,6 +7,7 @@
 //! or delay the runs of members.
 
 use super::memory::{Listing, OpenRun, RunKey, Undecided};
+use super::stuck::is_decided;
 use super::synthesis;
 use crate::app::context::Context;
 use crate::app::jobs::record::load_job;
@@ -257,7 +258,7 @@ async fn consider(
     report.jobs += 1;
     let now = ctx.clock.now();
     let record = load_job(ctx, job.id).await?;
-    if job.status == JobStatus::Queued && record.as_ref().is_none_or(|record| record.decisions.is_empty()) {
+    if job.status == JobStatus::Queued && !record.as_ref().is_some_and(is_decided) {
         let undecided = Undecided {
             repository: repository.name.clone(),
             queued_at: job.created_at.unwrap_or(now),

@@ -9,8 +9,11 @@
 //! | any other, never asked for or not for [`OUTSIDERS_INTERVAL`] | as far as the ration reaches, the longest ago first |
 //! | any other | not now |
 
+use crate::domain::decision::Decision;
 use crate::domain::event::{Action, Job, JobStatus};
 use crate::domain::job::Progress;
+use crate::domain::reason::Reason;
+use crate::domain::trust::Trust;
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// The ration of a poll: calls about runs that cannot be trusted.
@@ -94,6 +97,12 @@ pub fn missing_event(job: &Job, known: Option<Progress>, now: DateTime<Utc>) -> 
         return None;
     }
     Some(action)
+}
+
+/// Returns false for a decision that is only the attempt of one: GitHub did not answer, so it is made again later.
+#[must_use]
+pub fn decides(decision: &Decision) -> bool {
+    decision.trust.verdict != Trust::Unknown || !decision.reasons().contains(&&Reason::GitHubUnavailable)
 }
 
 /// Returns true if a job waits at GitHub for so long that it must have a decision.

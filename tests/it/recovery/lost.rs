@@ -1,7 +1,7 @@
 //! Jobs that are lost with their machine after they have started: reported, and re-run once if that is configured.
 
 use super::stage::Stage;
-use jitgate::app::records::{self, RunnerRecord};
+use jitgate::app::records::{self, LostRecord, RunnerRecord};
 use jitgate::domain::admission::AdmissionVerdict;
 use jitgate::domain::alert::{AlertKind, AlertState};
 use jitgate::domain::decision::Decision;
@@ -56,6 +56,8 @@ async fn a_lost_job_is_reported_once_and_not_re_run_by_default() {
         stage.recover().await;
     }
     assert_eq!(stage.alerts(&ALL).await, [AlertKind::JobLost]);
+    let settled: Vec<LostRecord> = records::all(stage.gate.ledger.as_ref()).await.expect("the store");
+    assert!(settled.iter().all(|lost| lost.is_settled), "nothing is left to do");
     assert_eq!(stage.calls("rerun").await, 0);
     let moments = stage.job(101).await.expect("a job").moments;
     assert_eq!(
