@@ -14,3 +14,9 @@ pub fn login_name() -> String {
         .or_else(|| ask(Command::new("id").arg("-un")))
         .unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw()))
 }
+
+/// Returns true if this process runs as root.
+#[must_use]
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
