@@ -19,7 +19,7 @@ pub use identity::{
 };
 pub use liveness::{Silent, running_gate};
 pub use local::inspect_host;
-pub use person::{is_root, login_name};
+pub use person::{default_runner_name, is_root, login_name, own_uid};
 pub use process::{CLOSE_STORE, Ended, Process, StartError, serve};
 pub use wiring::{
     Store, WiringError, admin_bind, build_context, health, open_admin, open_alerts, open_github,

@@ -23,6 +23,19 @@ pub enum UnitsError {
     Failed { call: String, reason: String },
 }
 
+impl UnitsError {
+    /// Returns true if this machine, such as a container, does not run systemd.
+    fn is_without_systemd(&self) -> bool {
+        match self {
+            Self::Tool(ToolError::Missing { .. }) => true,
+            Self::Tool(_) => false,
+            Self::Failed { reason, .. } => {
+                reason.contains("not been booted with systemd") || reason.contains("Host is down")
+            }
+        }
+    }
+}
+
 /// Returns the services of runners that belong to the place with this page.
 ///
 /// # Errors
@@ -51,7 +64,11 @@ pub async fn local_runners(
         "--no-pager",
         UNIT_PATTERN,
     ];
-    let mut names = parse_names(&systemctl(tools, &loaded, LOOK_TIMEOUT).await?);
+    let mut names = match systemctl(tools, &loaded, LOOK_TIMEOUT).await {
+        Ok(output) => parse_names(&output),
+        Err(error) if error.is_without_systemd() => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
     names.extend(parse_names(&systemctl(tools, &installed, LOOK_TIMEOUT).await?));
     names.sort_unstable();
     names.dedup();

@@ -2,9 +2,15 @@
 
 mod args;
 mod command;
+mod health;
 mod list;
 mod one_job;
+mod recover;
+mod register;
+mod registration;
+mod slots;
 mod target;
+mod texts;
 
 pub(super) use args::Args;
 pub(super) use command::run;

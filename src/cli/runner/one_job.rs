@@ -1,7 +1,7 @@
 //! `jitgate runner run`: one job from a just-in-time configuration.
 
 use super::args::Run;
-use super::target::{environment, of_github, of_host, warn};
+use super::texts::{environment, of_github, of_host, warn};
 use crate::adapters::runner_home::LocalHomes;
 use crate::adapters::tools::ProcessTools;
 use crate::app::base_runners::consent::{Exposure, exposure};

@@ -1,71 +1,62 @@
-//! The repository or organization that the runner commands are about, and the texts that they share.
+//! The repository or organization whose runners a command is about.
 
+use super::args::{RunnerScopeArg, TargetArgs};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output;
-use crate::domain::base_runner::problem::Problem;
-use crate::ports;
-use std::ffi::OsString;
+use crate::cli::session::Session;
+use crate::config::Config;
+use crate::domain::base_runner::place::Place;
+use crate::domain::ids::RepositoryName;
+use crate::ports::github::RunnerScope;
+use crate::runtime;
+use anyhow::anyhow;
 
-use crate::cli::sources;
-
-/// Variables that a runner program and its jobs receive.
-const PASSED: [&str; 20] = [
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "LANG",
-    "LANGUAGE",
-    "TZ",
-    "TMPDIR",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "all_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "ALL_PROXY",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "RUNNER_ALLOW_RUNASROOT",
-];
-/// Prefixes of such variables.
-const PASSED_PREFIXES: [&str; 3] = ["LC_", "DOTNET_", "ACTIONS_RUNNER_"];
-/// Variables with this prefix are inputs of the runner program, which jitgate sets itself.
-const INPUT_PREFIX: &str = "ACTIONS_RUNNER_INPUT_";
-
-/// Returns the environment for a runner program. It contains no token.
-pub(super) fn environment() -> Vec<(String, OsString)> {
-    sources::variables(|name| {
-        let has_prefix = PASSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-        (PASSED.contains(&name) || has_prefix) && !name.starts_with(INPUT_PREFIX)
-    })
+/// The place of runners at GitHub.
+pub(super) struct Target {
+    pub(super) config: Config,
+    pub(super) repository: RepositoryName,
+    pub(super) scope: RunnerScope,
+    pub(super) place: Place,
+    /// Its page.
+    pub(super) url: String,
 }
 
-/// Returns the failure of a request to GitHub. `what` is the action that failed.
-pub(super) fn of_github(what: &str, failure: &ports::Failure) -> Failure {
-    let remedy = match failure {
-        ports::Failure::Permanent(_) => {
-            "check the repository's name, and that the app or token may administer its runners (repository: Administration \
-             write; organization: Self-hosted runners write); --token-source selects other credentials"
-        }
-        ports::Failure::RateLimited { .. } => "run the command again after the limit has ended",
-        ports::Failure::Transient(_) => {
-            "check the network, github.api_url and githubstatus.com, and run the command again"
-        }
-    };
-    Failure::new(Exit::Github, anyhow::anyhow!("{what}: {failure}")).remedy(remedy)
-}
-
-/// Returns the failure of the runner host for a problem.
-pub(super) fn of_host(problem: &Problem) -> Failure {
-    let error = anyhow::anyhow!("{}: {}", problem.subject, problem.what);
-    Failure::new(Exit::RunnerHost, error).remedy(problem.remedy.clone())
-}
-
-/// Prints a warning with its remedy.
-pub(super) fn warn(what: &str, remedy: &str) {
-    output::report(&format!("jitgate: warning: {what}\njitgate: remedy: {remedy}"));
+impl Target {
+    /// Returns the place that the flags select. A repository that is named needs no configuration.
+    pub(super) async fn of(args: &TargetArgs, session: &Session) -> Result<Self, Failure> {
+        let config = args.credentials.configuration(session).await?;
+        let configured = match args.which.name()? {
+            None => Some(args.which.configured(&config)?),
+            Some(named) => runtime::repositories(&config)
+                .into_iter()
+                .find(|repository| repository.name.matches(named.as_str())),
+        };
+        let repository = configured.as_ref().map(|repository| repository.name.clone());
+        let Some(repository) = repository.or(args.which.name()?) else {
+            return Err(Failure::new(Exit::Usage, anyhow!("no repository is selected")).remedy("add --repo OWNER/NAME"));
+        };
+        let scope = match args.scope {
+            Some(RunnerScopeArg::Repo) => RunnerScope::Repository(repository.clone()),
+            Some(RunnerScopeArg::Org) => RunnerScope::Organization(repository.clone()),
+            None => configured.map_or_else(
+                || RunnerScope::Repository(repository.clone()),
+                |repository| repository.scope,
+            ),
+        };
+        let place = match &scope {
+            RunnerScope::Repository(name) => Place::Repository(name.clone()),
+            RunnerScope::Organization(name) => Place::Organization(name.owner().to_owned()),
+        };
+        let web_url = config.github.web_url.trim_end_matches('/');
+        let url = match &place {
+            Place::Repository(name) => format!("{web_url}/{name}"),
+            Place::Organization(login) => format!("{web_url}/{login}"),
+        };
+        Ok(Self {
+            config,
+            repository,
+            scope,
+            place,
+            url,
+        })
+    }
 }
