@@ -147,6 +147,38 @@ async fn a_signal_ends_the_runner_in_an_orderly_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_killed_jitgate_leaves_the_folder_locked_while_its_runner_lives() {
+    let stage = stage("echo $$ >OUT/child; echo started >OUT/pipe; sleep 600 & wait");
+    let mut child = started(&stage);
+    child.kill().expect("a process");
+    child.wait().expect("an end");
+    stage.jit_file(URL);
+    let second = stage.run(&RUN);
+    assert_eq!(second.code, 6, "{}", second.err);
+    assert!(second.err.contains("is in use by another job"), "{}", second.err);
+
+    let group = format!("-{}", stage.record("child").trim());
+    let killed = Command::new("kill").args(["-KILL", "--", &group]).status();
+    assert!(killed.expect("kill runs").success());
+    stage.script(&stage.home().join("run.sh"), RUNNER);
+    // The lock ends with the last process of the group.
+    let waited = Command::new("flock").arg(stage.home()).arg("true").status();
+    assert!(waited.expect("flock runs").success());
+    let third = stage.run(&RUN);
+    assert_eq!(third.code, 0, "{}", third.err);
+    assert_nothing_is_left(&stage);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_record_of_another_runner_with_the_same_name_remains() {
+    let stage = stage("");
+    stage.inventory(&json!([Stage::runner(99, "chem-jit-1", "online", false)]));
+    let answer = stage.run(&RUN);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    assert!(stage.github().changes().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failing_runner_program_and_a_failing_removal_are_reported() {
     let stage = stage("exit 3");
     let answer = stage.run(&RUN);
