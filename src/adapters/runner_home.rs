@@ -89,7 +89,8 @@ impl RunnerHomes for LocalHomes {
                     return Err(io::Error::new(ErrorKind::NotADirectory, "it is a link or a file"));
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok((home.join(name), false)),
-                known => drop(known?),
+                Err(error) => return Err(error),
+                Ok(_) => {}
             }
         }
         let is_used = fs::read_dir(&path)?.next().is_some();

@@ -12,7 +12,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Maximum number of bytes that are kept of each output.
 const MAX_OUTPUT_BYTES: u64 = 1024 * 1024;
@@ -118,7 +119,12 @@ fn command(call: &ToolCall) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
-    for (name, _) in std::env::vars_os() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "only the names are read, to keep settings from other programs"
+    )]
+    let variables = std::env::vars_os();
+    for (name, _) in variables {
         if name.to_string_lossy().starts_with(OWN_PREFIX) {
             command.env_remove(name);
         }

@@ -100,6 +100,11 @@ Exit codes: 0 healthy; 1 still degraded; 2 the command line; 3 the configuration
     Recover(Recover),
 }
 
+/// Returns a path that remains valid in the working directory of the scripts in it.
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    std::path::absolute(text).map_err(|error| error.to_string())
+}
+
 /// The place where runners are registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum RunnerScopeArg {
@@ -126,7 +131,7 @@ pub struct TargetArgs {
 #[derive(Debug, clap::Args)]
 pub struct RegistrationArgs {
     /// Folder of the runner program
-    #[arg(long, value_name = "DIR", default_value = RUNNER_HOME)]
+    #[arg(long, value_name = "DIR", default_value = RUNNER_HOME, value_parser = absolute)]
     pub runner_home: PathBuf,
     /// Labels, separated by commas. By default the registered ones
     #[arg(long, value_name = "LABELS", value_delimiter = ',')]
@@ -205,9 +210,9 @@ pub struct Run {
     #[arg(long, value_name = "FILE")]
     pub jit_config: PathBuf,
     /// Folder of the runner program
-    #[arg(long, value_name = "DIR", default_value = RUNNER_HOME)]
+    #[arg(long, value_name = "DIR", default_value = RUNNER_HOME, value_parser = absolute)]
     pub runner_home: PathBuf,
-    /// Maximum duration in seconds. By default runners.job_deadline_s
+    /// Maximum duration in seconds. By default `runners.job_deadline_s`
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
     pub timeout: Option<u64>,
     /// Accept jobs of a public repository, where anyone can open a pull request

@@ -51,7 +51,7 @@ async fn a_job_runs_without_secrets_and_nothing_is_left() {
     assert!(
         preview
             .out
-            .contains("would run home/run.sh as runner chem-jit-1 for at most 21600 s"),
+            .contains("/home/run.sh as runner chem-jit-1 for at most 21600 s"),
         "{}",
         preview.out
     );
