@@ -1,6 +1,7 @@
 //! Reports the durability of the store: its settings, and the data that they can lose.
 
-use super::wiring::{self, WiringError};
+use super::wiring;
+use super::wiring_error::WiringError;
 use crate::adapters::clock::SystemClock;
 use crate::config::{Config, Host, StoreUrl};
 use crate::ports::promise::Promise;

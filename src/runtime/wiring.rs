@@ -1,12 +1,13 @@
 //! Builds the ports and their adapters from a validated configuration.
 
 use super::descriptors;
+use super::github;
 use super::receivers;
-use crate::adapters::alerts;
-use crate::adapters::github::{self, GitHubAdapter};
+use super::wiring_error::WiringError;
+use crate::adapters::github::Credentials;
 use crate::adapters::memory::MemoryStore;
 use crate::adapters::redis::{self, RedisStore};
-use crate::adapters::sqlite::{OpenError, OpenMode, SqliteStore};
+use crate::adapters::sqlite::{OpenMode, SqliteStore};
 use crate::app::events::budget::Budget;
 use crate::app::events::github_cache::GitHubCache;
 use crate::app::incidents::Looks;
@@ -16,7 +17,7 @@ use crate::app::repositories::renamed::Renamed;
 use crate::app::rollout::tally::Tallies;
 use crate::app::settings::{Repository, Settings};
 use crate::app::{Alerts, Context, Ingest};
-use crate::config::{AdminListen, Advance, Config, Credentials, Host, Scope, StoreUrl};
+use crate::config::{AdminListen, Advance, Config, Host, Scope, StoreUrl};
 use crate::domain::policy::Policy;
 use crate::domain::pool::Bounds as PoolBounds;
 use crate::domain::rollout::{RolloutPolicy, SloPolicy};
@@ -24,7 +25,7 @@ use crate::domain::runner_task::Deadlines;
 use crate::http::{self, AdminState, Bind, Health, Limits, Metrics, Running};
 use crate::ports::github::RunnerScope;
 use crate::ports::queue::Bounds;
-use crate::ports::{Administration, Clock, Durability, Failure, GitHub, Ledger, Observer, Queue, RunnerHost};
+use crate::ports::{Clock, Durability, Ledger, Observer, Queue, RunnerHost};
 use chrono::TimeDelta;
 use secrecy::SecretString;
 use std::num::NonZeroU32;
@@ -48,29 +49,6 @@ impl Store {
             durability: engine,
         }
     }
-}
-
-/// The reason why a part could not be built.
-#[derive(Debug, thiserror::Error)]
-pub enum WiringError {
-    /// The store is in the memory of another process.
-    #[error("store.url is memory:; such a store exists only inside the process that serves")]
-    InsideServe,
-    /// The database was not opened.
-    #[error(transparent)]
-    Sqlite(#[from] OpenError),
-    /// The Redis URL is invalid.
-    #[error(transparent)]
-    Redis(Failure),
-    /// No credentials are configured.
-    #[error("missing GitHub credentials; set github.app_id with github.private_key_file, or github.token_file")]
-    NoCredentials,
-    #[error("failed to build the GitHub client")]
-    GitHub(#[source] github::SetupError),
-    #[error(transparent)]
-    Alerts(#[from] alerts::SetupError),
-    #[error(transparent)]
-    Listen(#[from] http::ListenError),
 }
 
 /// The most deliveries in the queue; the last tenth is reserved for those that could reach a runner. With the largest
@@ -135,9 +113,9 @@ pub fn build_context(
     Ok(Arc::new(Context {
         queue: store.queue.clone(),
         ledger: store.ledger.clone(),
-        github: connect(
+        github: github::connect(
             config,
-            credentials(config).unwrap_or(github::Credentials::Anonymous),
+            github::credentials(config).unwrap_or(Credentials::Anonymous),
             clock,
             observer.clone(),
         )?,
@@ -167,62 +145,6 @@ pub fn open_alerts(
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<Alerts>, WiringError> {
     Ok(receivers::open(config, clock, store.ledger.clone(), observer)?)
-}
-
-/// Creates the client of the configured GitHub.
-///
-/// # Errors
-/// Fails if no credentials are configured, or the client cannot be built.
-pub fn open_github(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-    observer: Arc<dyn Observer>,
-) -> Result<Arc<dyn GitHub>, WiringError> {
-    let credentials = credentials(config).ok_or(WiringError::NoCredentials)?;
-    Ok(connect(config, credentials, clock, observer)?)
-}
-
-/// Creates the client for the settings of repositories and organizations.
-///
-/// # Errors
-/// Fails if no credentials are configured, or the client cannot be built.
-pub fn open_administration(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Administration>, WiringError> {
-    let credentials = credentials(config).ok_or(WiringError::NoCredentials)?;
-    Ok(connect(config, credentials, clock, Arc::new(()))?)
-}
-
-/// Returns the credentials; none for an ingress, which sends no requests to GitHub.
-fn credentials(config: &Config) -> Option<github::Credentials> {
-    match &config.github.credentials {
-        Credentials::App {
-            app_id,
-            private_key,
-            installation_id,
-        } => Some(github::Credentials::App {
-            app_id: app_id.clone(),
-            private_key: private_key.clone(),
-            installation_id: *installation_id,
-        }),
-        Credentials::Token(token) => Some(github::Credentials::Token(token.clone())),
-        Credentials::None => None,
-    }
-}
-
-fn connect(
-    config: &Config,
-    credentials: github::Credentials,
-    clock: &Arc<dyn Clock>,
-    observer: Arc<dyn Observer>,
-) -> Result<Arc<GitHubAdapter>, WiringError> {
-    let settings = github::Settings {
-        api_url: config.github.api_url.clone(),
-        credentials,
-        proxies: config.github.proxies.clone(),
-        connect_timeout: config.github.connect_timeout,
-        timeout: config.github.timeout,
-    };
-    let adapter = GitHubAdapter::observed(&settings, clock.clone(), observer).map_err(WiringError::GitHub)?;
-    Ok(Arc::new(adapter))
 }
 
 fn settings(config: &Config, instance: &str) -> Settings {

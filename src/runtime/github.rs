@@ -1,0 +1,86 @@
+//! Opens the connections to GitHub with the configured credentials, one for each port.
+
+use super::wiring_error::WiringError;
+use crate::adapters::github::{self, GitHubAdapter};
+use crate::config::{Config, Credentials};
+use crate::ports::{Administration, Clock, GitHub, Observer, RegistrationTokens};
+use std::sync::Arc;
+
+/// Creates the client of the configured GitHub.
+///
+/// # Errors
+/// Fails if no credentials are configured, or the client cannot be built.
+pub fn open_github(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<dyn GitHub>, WiringError> {
+    Ok(connect(config, configured(config)?, clock, observer)?)
+}
+
+/// Creates the client of the configured GitHub, without credentials if none are configured.
+///
+/// # Errors
+/// Fails if the client cannot be built.
+pub fn open_github_or_anonymous(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn GitHub>, WiringError> {
+    let credentials = credentials(config).unwrap_or(github::Credentials::Anonymous);
+    Ok(connect(config, credentials, clock, Arc::new(()))?)
+}
+
+/// Creates the client for the settings of repositories and organizations.
+///
+/// # Errors
+/// Fails if no credentials are configured, or the client cannot be built.
+pub fn open_administration(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Administration>, WiringError> {
+    Ok(connect(config, configured(config)?, clock, Arc::new(()))?)
+}
+
+/// Creates the client for registration tokens.
+///
+/// # Errors
+/// Fails if no credentials are configured, or the client cannot be built.
+pub fn open_registration_tokens(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn RegistrationTokens>, WiringError> {
+    Ok(connect(config, configured(config)?, clock, Arc::new(()))?)
+}
+
+fn configured(config: &Config) -> Result<github::Credentials, WiringError> {
+    credentials(config).ok_or(WiringError::NoCredentials)
+}
+
+/// Returns the credentials; none for an ingress, which sends no requests to GitHub.
+pub(super) fn credentials(config: &Config) -> Option<github::Credentials> {
+    match &config.github.credentials {
+        Credentials::App {
+            app_id,
+            private_key,
+            installation_id,
+        } => Some(github::Credentials::App {
+            app_id: app_id.clone(),
+            private_key: private_key.clone(),
+            installation_id: *installation_id,
+        }),
+        Credentials::Token(token) => Some(github::Credentials::Token(token.clone())),
+        Credentials::None => None,
+    }
+}
+
+/// Creates a client with these credentials.
+pub(super) fn connect(
+    config: &Config,
+    credentials: github::Credentials,
+    clock: &Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<GitHubAdapter>, WiringError> {
+    let settings = github::Settings {
+        api_url: config.github.api_url.clone(),
+        credentials,
+        proxies: config.github.proxies.clone(),
+        connect_timeout: config.github.connect_timeout,
+        timeout: config.github.timeout,
+    };
+    let adapter = GitHubAdapter::observed(&settings, clock.clone(), observer).map_err(WiringError::GitHub)?;
+    Ok(Arc::new(adapter))
+}
