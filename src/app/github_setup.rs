@@ -104,7 +104,11 @@ pub async fn take(
         Step::CreateGroup { name: group, limits } => {
             return administration.create_group(name, group, limits, own).await.map(Some);
         }
-        Step::LimitGroup { id, limits, .. } => administration.limit_group(name, *id, limits).await?,
+        Step::LimitGroup {
+            id,
+            name: group,
+            limits,
+        } => administration.limit_group(name, *id, group, limits).await?,
         Step::AddToGroup { id, .. } => administration.set_member(name, *id, own, true).await?,
         Step::RemoveFromGroup { id, other, .. } => administration.set_member(name, *id, other.id, false).await?,
         Step::CreateVariable { name: variable } => github.set_variable(name, variable, "false").await?,

@@ -54,6 +54,7 @@ impl WorkflowToken {
 /// The settings of repositories and organizations. `None` for an object means that GitHub shows none.
 #[async_trait]
 pub trait Administration: Send + Sync + 'static {
+    /// Returns the repository and the kind of its owner.
     async fn place(&self, repository: &RepositoryName) -> Result<Option<Place>, Failure>;
 
     /// Lists the runner groups of the organization that owns the repository.
@@ -74,7 +75,14 @@ pub trait Administration: Send + Sync + 'static {
         member: RepositoryId,
     ) -> Result<RunnerGroup, Failure>;
 
-    async fn limit_group(&self, repository: &RepositoryName, id: u64, limits: &GroupLimits) -> Result<(), Failure>;
+    /// Changes the limits of a runner group. GitHub demands its name, too.
+    async fn limit_group(
+        &self,
+        repository: &RepositoryName,
+        id: u64,
+        name: &str,
+        limits: &GroupLimits,
+    ) -> Result<(), Failure>;
 
     /// Lists the repositories with access to a runner group.
     async fn members(&self, repository: &RepositoryName, group: u64) -> Result<Vec<Member>, Failure>;
@@ -88,11 +96,15 @@ pub trait Administration: Send + Sync + 'static {
         has_access: bool,
     ) -> Result<(), Failure>;
 
+    /// Returns the approval policy for pull requests from forks; none for a policy that this version does not know.
     async fn fork_approval(&self, repository: &RepositoryName) -> Result<Option<ForkApproval>, Failure>;
 
+    /// Changes the approval policy for pull requests from forks.
     async fn set_fork_approval(&self, repository: &RepositoryName, approval: ForkApproval) -> Result<(), Failure>;
 
+    /// Returns the default permissions of the token of a workflow.
     async fn workflow_token(&self, repository: &RepositoryName) -> Result<WorkflowToken, Failure>;
 
+    /// Changes the default permissions of the token of a workflow.
     async fn set_workflow_token(&self, repository: &RepositoryName, token: WorkflowToken) -> Result<(), Failure>;
 }

@@ -212,9 +212,17 @@ impl Administration for GitHubAdapter {
         Ok(group.into())
     }
 
-    async fn limit_group(&self, repository: &RepositoryName, id: u64, limits: &GroupLimits) -> Result<(), Failure> {
+    async fn limit_group(
+        &self,
+        repository: &RepositoryName,
+        id: u64,
+        name: &str,
+        limits: &GroupLimits,
+    ) -> Result<(), Failure> {
+        let mut body = limits_body(limits);
+        body["name"] = json!(name);
         let path = format!("{}/{id}", groups_path(repository));
-        let request = Request::change("limit_runner_group", Method::PATCH, path, Some(limits_body(limits)));
+        let request = Request::change("limit_runner_group", Method::PATCH, path, Some(body));
         done(&self.ask_the_organization(repository, &request).await?)
     }
 

@@ -328,8 +328,8 @@ async fn every_answer_is_one_github_describes() {
 
 /// Runner groups of the organization, and the policies of the repository.
 async fn groups_and_policies(github: &mut Inspector) {
-    let (org, name) = REPO.split_once('/').expect("an owner");
-    let repo = [org, name];
+    let repo = ["octo-org", "chem-model"];
+    let org = repo[0];
     let groups = "/orgs/{org}/actions/runner-groups";
     let wanted = json!({"name": "ci", "visibility": "selected", "selected_repository_ids": [],
         "allows_public_repositories": true, "restricted_to_workflows": false, "selected_workflows": []});
@@ -340,7 +340,7 @@ async fn groups_and_policies(github: &mut Inspector) {
     let id = made.body["id"].to_string();
     let one = "/orgs/{org}/actions/runner-groups/{runner_group_id}";
     github.call(Method::GET, one, &[org, &id], None, 200).await;
-    let limits = json!({"visibility": "selected"});
+    let limits = json!({"name": "ci", "visibility": "selected"});
     github.call(Method::PATCH, one, &[org, &id], Some(limits), 200).await;
     let repository = github
         .call(Method::GET, "/repos/{owner}/{repo}", &repo, None, 200)
