@@ -6,5 +6,6 @@ pub mod github;
 pub mod hosts;
 pub mod memory;
 pub mod redis;
+pub mod runner_home;
 pub mod sqlite;
 pub mod tools;

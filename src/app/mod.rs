@@ -3,6 +3,7 @@
 //! This layer depends on ports and domain values only. `runtime` connects it to a store, a runner host and GitHub.
 
 pub mod alerts;
+pub mod base_runners;
 pub mod context;
 pub mod events;
 pub mod github_setup;

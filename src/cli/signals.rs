@@ -1,5 +1,6 @@
 //! The signals of a long-running command: SIGTERM and SIGINT stop it, SIGHUP reloads its configuration.
 
+use futures::future::BoxFuture;
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -10,11 +11,19 @@ pub(super) fn hangups() -> io::Result<Signal> {
 
 /// Returns when a signal asks the process to stop.
 pub(super) async fn stop() -> io::Result<()> {
+    stopping()?.await;
+    Ok(())
+}
+
+/// Returns a future that completes when a signal asks the process to stop. From this call on, such a signal no longer ends
+/// the process.
+pub(super) fn stopping() -> io::Result<BoxFuture<'static, ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(Box::pin(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    }))
 }

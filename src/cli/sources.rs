@@ -4,6 +4,7 @@ use super::global::Global;
 use crate::config::{FileSource, Loaded, Problems, Sources, load};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 /// Loads the configuration that the global flags select.
 pub(super) fn configuration(global: &Global) -> Result<Loaded, Problems> {
@@ -31,6 +32,12 @@ pub(super) fn without_a_file(overrides: Map<String, Value>) -> Result<Loaded, Pr
 /// Returns an environment variable.
 pub(super) fn variable(name: &str) -> Option<String> {
     environment().remove(name)
+}
+
+/// Returns the environment variables whose names are selected.
+pub(super) fn variables(is_selected: impl Fn(&str) -> bool) -> Vec<(String, OsString)> {
+    let selected = environment().into_iter().filter(|(name, _)| is_selected(name));
+    selected.map(|(name, value)| (name, value.into())).collect()
 }
 
 /// Returns the process environment. Invalid Unicode in a value becomes U+FFFD, which validation rejects.

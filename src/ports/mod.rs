@@ -9,6 +9,8 @@ pub mod github;
 pub mod ledger;
 pub mod promise;
 pub mod queue;
+pub mod registration;
+pub mod runner_home;
 pub mod runner_host;
 pub mod tools;
 
@@ -20,5 +22,7 @@ pub use github::GitHub;
 pub use ledger::Ledger;
 pub use promise::Durability;
 pub use queue::Queue;
+pub use registration::RegistrationTokens;
+pub use runner_home::RunnerHomes;
 pub use runner_host::RunnerHost;
-pub use tools::Tools;
+pub use tools::{AttendedTools, Tools};

@@ -1,6 +1,7 @@
 //! The port to external programs of this machine, such as `systemctl`, `gh` and the runner's `config.sh`.
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use secrecy::SecretString;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ pub struct ToolCall {
     pub arguments: Vec<OsString>,
     /// The working directory; by default the one of this process.
     pub directory: Option<PathBuf>,
+    /// The environment; by default the one of this process without the settings of jitgate.
+    pub environment: Option<Vec<(String, OsString)>>,
     /// Secrets for its environment. Other users of the machine can read arguments, but not the environment.
     pub secrets: Vec<(String, SecretString)>,
     /// Time after which the program and its children are killed.
@@ -28,6 +31,7 @@ impl ToolCall {
             program: program.into(),
             arguments: Vec::new(),
             directory: None,
+            environment: None,
             secrets: Vec::new(),
             timeout,
         }
@@ -52,6 +56,13 @@ impl ToolCall {
     #[must_use]
     pub fn within(mut self, directory: &Path) -> Self {
         self.directory = Some(directory.to_owned());
+        self
+    }
+
+    /// Sets the environment, so that the program inherits nothing.
+    #[must_use]
+    pub fn only(mut self, environment: Vec<(String, OsString)>) -> Self {
+        self.environment = Some(environment);
         self
     }
 
@@ -103,6 +114,28 @@ pub enum ToolError {
     TimedOut { call: String, timeout_s: u64 },
     #[error("`{call}` cannot be run: {reason}")]
     Unusable { call: String, reason: String },
+}
+
+/// The end of a program that ran in the foreground.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttendedEnd {
+    /// It ended by itself, with this exit code; none if a signal ended it.
+    Ended(Option<i32>),
+    /// It was interrupted on request.
+    Stopped,
+    /// It was interrupted because its time was over.
+    TimedOut,
+}
+
+/// Runs external programs in the foreground.
+#[async_trait]
+pub trait AttendedTools: Send + Sync + 'static {
+    /// Runs a program to its end, with its output on the standard error of this process. When `stop` completes or its
+    /// time is over, the program and its children are interrupted, and killed if they do not end soon.
+    ///
+    /// # Errors
+    /// If the program is missing or cannot be started.
+    async fn attend(&self, call: &ToolCall, stop: BoxFuture<'static, ()>) -> Result<AttendedEnd, ToolError>;
 }
 
 /// Runs external programs.

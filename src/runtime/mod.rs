@@ -19,10 +19,11 @@ pub use identity::{
 };
 pub use liveness::{Silent, running_gate};
 pub use local::inspect_host;
-pub use person::login_name;
+pub use person::{default_runner_name, is_root, login_name, own_uid};
 pub use process::{CLOSE_STORE, Ended, Process, StartError, serve};
 pub use wiring::{
     Store, WiringError, admin_bind, build_context, health, open_admin, open_administration, open_alerts, open_github,
-    open_ingress, open_store, open_store_beside, repositories, rollout_policy, slo_policy,
+    open_github_or_anonymous, open_ingress, open_registration_tokens, open_store, open_store_beside, repositories,
+    rollout_policy, slo_policy,
 };
 pub use writable::can_write;

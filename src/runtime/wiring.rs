@@ -24,7 +24,9 @@ use crate::domain::runner_task::Deadlines;
 use crate::http::{self, AdminState, Bind, Health, Limits, Metrics, Running};
 use crate::ports::github::RunnerScope;
 use crate::ports::queue::Bounds;
-use crate::ports::{Administration, Clock, Durability, Failure, GitHub, Ledger, Observer, Queue, RunnerHost};
+use crate::ports::{
+    Administration, Clock, Durability, Failure, GitHub, Ledger, Observer, Queue, RegistrationTokens, RunnerHost,
+};
 use chrono::TimeDelta;
 use secrecy::SecretString;
 use std::num::NonZeroU32;
@@ -187,6 +189,27 @@ pub fn open_github(
 /// # Errors
 /// Fails if no credentials are configured, or the client cannot be built.
 pub fn open_administration(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Administration>, WiringError> {
+    let credentials = credentials(config).ok_or(WiringError::NoCredentials)?;
+    Ok(connect(config, credentials, clock, Arc::new(()))?)
+}
+
+/// Creates the client of the configured GitHub, without credentials if none are configured.
+///
+/// # Errors
+/// Fails if the client cannot be built.
+pub fn open_github_or_anonymous(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn GitHub>, WiringError> {
+    let credentials = credentials(config).unwrap_or(github::Credentials::Anonymous);
+    Ok(connect(config, credentials, clock, Arc::new(()))?)
+}
+
+/// Creates the client for registration tokens.
+///
+/// # Errors
+/// Fails if no credentials are configured, or the client cannot be built.
+pub fn open_registration_tokens(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn RegistrationTokens>, WiringError> {
     let credentials = credentials(config).ok_or(WiringError::NoCredentials)?;
     Ok(connect(config, credentials, clock, Arc::new(()))?)
 }

@@ -121,6 +121,8 @@ const ROUTES: &[Route] = &[
 
     route("jit", "POST", "/repos/{owner}/{repo}/actions/runners/generate-jitconfig", RUNNERS_WRITE, runners::jit_for_repository),
     route("jit", "POST", "/orgs/{org}/actions/runners/generate-jitconfig", ORG_RUNNERS_WRITE, runners::jit_for_organization),
+    route("registration-token", "POST", "/repos/{owner}/{repo}/actions/runners/registration-token", RUNNERS_WRITE, runners::registration_token_for_repository),
+    route("registration-token", "POST", "/orgs/{org}/actions/runners/registration-token", ORG_RUNNERS_WRITE, runners::registration_token_for_organization),
     route("list-runners", "GET", "/repos/{owner}/{repo}/actions/runners", RUNNERS_READ, runners::list_of_repository),
     route("list-runners", "GET", "/orgs/{org}/actions/runners", ORG_RUNNERS_READ, runners::list_of_organization),
     route("get-runner", "GET", "/repos/{owner}/{repo}/actions/runners/{runner_id}", RUNNERS_READ, runners::get_of_repository),

@@ -5,6 +5,7 @@
 mod alert_dispatch;
 mod api_calls;
 mod assignment;
+mod base_runners;
 mod canary;
 mod commands;
 mod config;

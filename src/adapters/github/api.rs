@@ -29,7 +29,7 @@ const MAX_JOB_PAGES: usize = 10;
 const MAX_RUNNER_PAGES: usize = 100;
 
 impl GitHubAdapter {
-    async fn ask_about_runners(&self, scope: &RunnerScope, request: &Request) -> Result<Answer, Failure> {
+    pub(super) async fn ask_about_runners(&self, scope: &RunnerScope, request: &Request) -> Result<Answer, Failure> {
         let access = Access {
             repository: scope.repository().clone(),
             grant: match scope {
@@ -341,7 +341,7 @@ fn variable_path(repository: &RepositoryName, name: &str) -> String {
     under(repository, &format!("actions/variables/{}", encoded(name)))
 }
 
-fn runners_path(scope: &RunnerScope) -> String {
+pub(super) fn runners_path(scope: &RunnerScope) -> String {
     match scope {
         RunnerScope::Repository(name) => under(name, "actions/runners"),
         RunnerScope::Organization(name) => format!("/orgs/{}/actions/runners", encoded(name.owner())),

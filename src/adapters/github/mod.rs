@@ -24,7 +24,7 @@
 //! | | `actions_variables: write` | the routing variable |
 //! | | `pull_requests: read`, `contents: read` | pull requests and their changed files |
 //! | | `metadata: read` | permissions of users |
-//! | runners, one repository | `administration: write` | list, create and delete runners |
+//! | runners, one repository | `administration: write` | list, create and delete runners, tokens for their registration |
 //! | runners, organization | `organization_self_hosted_runners: write` | the same at the organization |
 //!
 //! The delivery log needs no permission: the App reads it with its JWT.
@@ -38,6 +38,7 @@ mod etag;
 mod history;
 mod limits;
 mod pulls;
+mod registration;
 mod request;
 mod settings;
 mod token;

@@ -2,13 +2,18 @@
 
 use super::path::repository;
 use crate::simulator::call::{Answer, Call, Refused, Reply};
+use crate::simulator::render::words::date;
 use crate::simulator::simulation::Simulation;
 use crate::simulator::state::{Runner, Scope, State};
 use crate::simulator::world::RunnerStatus;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 
+/// The token of every registration.
+const REGISTRATION_TOKEN: &str = "AABF3JGZDX3P5PMEXLND6TS6FCWO6";
+const TOKEN_LIFETIME: TimeDelta = TimeDelta::hours(1);
 const MAX_LABELS: usize = 100;
 /// The group of all runners of repositories.
 const DEFAULT_GROUP: u64 = 1;
@@ -54,6 +59,28 @@ pub(in crate::simulator) fn delete_of_organization(
 ) -> Answer {
     let scope = of_organization(state, call)?;
     delete(state, &scope, call.number(1)?)
+}
+
+pub(in crate::simulator) fn registration_token_for_repository(
+    Simulation { state, .. }: &mut Simulation,
+    call: &Call<'_>,
+) -> Answer {
+    of_repository(state, call)?;
+    Ok(registration_token(state))
+}
+
+pub(in crate::simulator) fn registration_token_for_organization(
+    Simulation { state, .. }: &mut Simulation,
+    call: &Call<'_>,
+) -> Answer {
+    of_organization(state, call)?;
+    Ok(registration_token(state))
+}
+
+/// Returns a token for `config.sh`. The simulator registers no runner with it.
+fn registration_token(state: &State) -> Reply {
+    let expires_at = date(state.now() + TOKEN_LIFETIME);
+    Reply::json(201, &json!({"token": REGISTRATION_TOKEN, "expires_at": expires_at}))
 }
 
 fn of_repository(state: &State, call: &Call<'_>) -> Result<Scope, Refused> {
@@ -107,7 +134,7 @@ fn jit(state: &mut State, call: &Call<'_>, scope: Scope) -> Answer {
         gated: false,
         seen_at: None,
     };
-    let body = json!({"runner": show(&runner), "encoded_jit_config": configuration(&state.url, &runner)});
+    let body = json!({"runner": show(&runner), "encoded_jit_config": configuration(state, &runner)});
     state.runners.insert(id, runner);
     state.minted += 1;
     Ok(Reply::json(201, &body))
@@ -115,14 +142,19 @@ fn jit(state: &mut State, call: &Call<'_>, scope: Scope) -> Answer {
 
 /// Returns the configuration for the runner program: base64 of an object of base64 files. It contains no key, because
 /// the synthetic host calls `serverUrl` without one.
-fn configuration(url: &str, runner: &Runner) -> String {
+fn configuration(state: &State, runner: &Runner) -> String {
+    let url = &state.url;
+    let place = match &runner.scope {
+        Scope::Repository(id) => state.repository(*id).map_or("", |repository| repository.name.as_str()),
+        Scope::Organization(login) => login,
+    };
     let settings = json!({
         "agentId": runner.id,
         "agentName": runner.name,
         "poolId": runner.group,
         "poolName": "Default",
         "serverUrl": format!("{url}/_runner/{}", runner.id),
-        "gitHubUrl": url,
+        "gitHubUrl": format!("{url}/{place}"),
         "workFolder": "_work",
         "ephemeral": true,
         "simulated": true,

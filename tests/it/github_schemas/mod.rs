@@ -251,6 +251,8 @@ async fn every_answer_is_one_github_describes() {
                 422,
             )
             .await;
+        let token = format!("{prefix}/actions/runners/registration-token");
+        github.call(Method::POST, &token, scope, None, 201).await;
         let (id, list) = (
             made.body["runner"]["id"].to_string(),
             format!("{prefix}/actions/runners"),

@@ -1,38 +1,13 @@
-//! `jitgate runner`: the runners in the ledger.
+//! `jitgate runner list`: the runners in the ledger.
 
-use super::exit::{Failure, Outcome};
-use super::list::ListArgs;
-use super::session::Session;
-use super::table::{self, or_dash, time};
 use crate::app::runners::list::{self, ListedJob, ListedRunner, RunnerFilter, RunnerList};
+use crate::cli::exit::{Failure, Outcome};
+use crate::cli::list::ListArgs;
+use crate::cli::session::Session;
+use crate::cli::table::{self, or_dash, time};
 use crate::domain::runner::{Outcome as Ending, RunnerState};
 use crate::domain::text::one_of;
-use clap::Subcommand;
 use std::io::{self, Write};
-
-/// Arguments of `runner`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  jitgate runner list
-  jitgate runner list --all --repo octo-org/chem-model")]
-pub struct Args {
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-/// The subcommands of `runner`.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// List runners, latest change first, and waiting jobs
-    #[command(after_help = "Examples:
-  jitgate runner list
-  jitgate runner list --state running --state gated
-  jitgate runner list --all --repo octo-org/chem-model --limit 20
-  jitgate runner list --json
-
-`jitgate why JOB_ID` shows the history of one job and its runners.")]
-    List(List),
-}
 
 /// Arguments of `runner list`.
 #[derive(Debug, clap::Args)]
@@ -51,9 +26,8 @@ fn state(word: &str) -> Result<RunnerState, String> {
     one_of(&RunnerState::ALL, RunnerState::as_str, word)
 }
 
-/// Runs `runner`.
-pub(super) async fn run(args: Args, session: &Session) -> Outcome {
-    let Command::List(args) = args.command;
+/// Runs `runner list`.
+pub(super) async fn run(args: List, session: &Session) -> Outcome {
     let filter = RunnerFilter {
         states: args.states,
         repository: args.list.repository.clone(),
