@@ -35,6 +35,7 @@ mod answers;
 mod api;
 mod client;
 mod etag;
+mod examination;
 mod history;
 mod limits;
 mod pulls;
