@@ -7,6 +7,7 @@ pub mod context;
 pub mod events;
 pub mod incidents;
 pub mod ingest;
+pub mod jit_request;
 pub mod jobs;
 pub mod measure;
 pub mod pool;

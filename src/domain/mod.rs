@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod alert;
+pub mod app;
 pub mod decision;
 pub mod event;
 pub mod facts;

@@ -3,6 +3,7 @@
 mod activation;
 mod descriptors;
 mod durability;
+mod github_app;
 mod identity;
 mod liveness;
 mod local;
@@ -14,8 +15,10 @@ mod writable;
 
 pub use activation::ActivationError;
 pub use durability::{Unasked, open_place, promises, try_out_store};
+pub use github_app::{open_app_manifests, open_github_app};
 pub use identity::{
-    IdentityError, Instance, admin_token, check_state_dir, own_instance, prepare_state_dir, shared_instance,
+    IdentityError, Instance, admin_token, check_state_dir, own_instance, prepare_state_dir, random_word,
+    shared_instance,
 };
 pub use liveness::{Silent, running_gate};
 pub use local::inspect_host;

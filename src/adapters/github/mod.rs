@@ -27,11 +27,12 @@
 //! | runners, one repository | `administration: write` | list, create and delete runners |
 //! | runners, organization | `organization_self_hosted_runners: write` | the same at the organization |
 //!
-//! The delivery log needs no permission: the App reads it with its JWT.
+//! The delivery log, the webhook and the installations need no permission: the App reads them with its JWT (`app`).
 
 mod adapter;
 mod answers;
 mod api;
+mod app;
 mod client;
 mod etag;
 mod history;
