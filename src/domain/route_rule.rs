@@ -85,7 +85,12 @@ mod tests {
 
     #[test]
     fn a_workflow_without_the_rule_is_recognized() {
-        for text in ["", "jobs: {}", "# TRUSTED: ${{ true }}", "TRUSTED: true\noutputs:\n  a: ${{ true }}"] {
+        for text in [
+            "",
+            "jobs: {}",
+            "# TRUSTED: ${{ true }}",
+            "TRUSTED: true\noutputs:\n  a: ${{ true }}",
+        ] {
             assert_eq!(compared(text), Compared::Missing, "{text}");
         }
     }
@@ -93,7 +98,9 @@ mod tests {
     #[test]
     fn the_configured_variable_and_associations_are_expected() {
         let owner = ["OWNER".to_owned()];
-        let own = SHIPPED.replace(SHIPPED_VARIABLE, "POOL").replace(SHIPPED_ASSOCIATIONS, r#"["OWNER"]"#);
+        let own = SHIPPED
+            .replace(SHIPPED_VARIABLE, "POOL")
+            .replace(SHIPPED_ASSOCIATIONS, r#"["OWNER"]"#);
         assert_eq!(compare(&own, "POOL", &owner), Compared::Same);
         assert_eq!(compare(&own, "POOL", &associations()), Compared::Different);
         assert_eq!(compare(&own, "OTHER", &owner), Compared::Different);

@@ -48,12 +48,7 @@ pub enum Standing {
 
 /// Judges a program. `released_at` is the date of the current release.
 #[must_use]
-pub fn judge(
-    installed: Release,
-    current: Release,
-    released_at: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> Standing {
+pub fn judge(installed: Release, current: Release, released_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Standing {
     let deadline = released_at.map(|at| at + ADOPTION);
     match deadline {
         _ if installed < MINIMUM => Standing::TooOld,
@@ -81,7 +76,11 @@ mod tests {
             ("2.329.0", None, Standing::Outdated(None)),
             ("2.328.9", Some(days_ago(1)), Standing::TooOld),
         ] {
-            assert_eq!(judge(release(installed), current, released_at, now), expected, "{installed}");
+            assert_eq!(
+                judge(release(installed), current, released_at, now),
+                expected,
+                "{installed}"
+            );
         }
         assert_eq!(judge(release("2.1.0"), release("2.1.0"), None, now), Standing::TooOld);
     }

@@ -16,7 +16,10 @@ pub const UNITS: [&str; 10] = [
 /// The properties that [`parse`] needs.
 pub const PROPERTIES: &str = "Id,LoadState,UnitFileState,ActiveState";
 /// Two units of which one may be active.
-const EXCLUSIVE: [&str; 2] = ["chem-runner-pool-supervisor.service", "chem-runner-pool-reconcile.timer"];
+const EXCLUSIVE: [&str; 2] = [
+    "chem-runner-pool-supervisor.service",
+    "chem-runner-pool-reconcile.timer",
+];
 
 /// An installed unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +74,9 @@ pub fn parse(output: &str) -> Vec<Service> {
     let read = |block: &str| {
         let value = |key: &str| {
             let mut pairs = block.lines().filter_map(|line| line.split_once('='));
-            pairs.find(|(name, _)| *name == key).map(|(_, value)| value.trim().to_owned())
+            pairs
+                .find(|(name, _)| *name == key)
+                .map(|(_, value)| value.trim().to_owned())
         };
         let is_loaded = value("LoadState").is_some_and(|state| state != "not-found");
         Some(Service {
@@ -86,7 +91,11 @@ pub fn parse(output: &str) -> Vec<Service> {
 /// Returns true if the supervisor and the timer that replaces it are both active.
 #[must_use]
 pub fn are_doubled(services: &[Service]) -> bool {
-    let active = |name: &&str| services.iter().any(|service| service.name == *name && service.is_active());
+    let active = |name: &&str| {
+        services
+            .iter()
+            .any(|service| service.name == *name && service.is_active())
+    };
     EXCLUSIVE.iter().all(|name| active(&name))
 }
 
@@ -104,10 +113,25 @@ mod tests {
             ("jitgate.service", "enabled", "active", None),
             ("jitgate.service", "disabled", "inactive", None),
             ("jitgate.service", "enabled", "failed", Some("has failed")),
-            ("jitgate.service", "enabled", "inactive", Some("is enabled, but inactive")),
-            ("jitgate.service", "disabled", "active", Some("does not start with the machine")),
+            (
+                "jitgate.service",
+                "enabled",
+                "inactive",
+                Some("is enabled, but inactive"),
+            ),
+            (
+                "jitgate.service",
+                "disabled",
+                "active",
+                Some("does not start with the machine"),
+            ),
             ("chem-runner-pool-reconcile.service", "static", "active", None),
-            ("chem-runner-pool-reconcile.service", "static", "failed", Some("has failed")),
+            (
+                "chem-runner-pool-reconcile.service",
+                "static",
+                "failed",
+                Some("has failed"),
+            ),
         ] {
             let services = parse(&shown(name, "loaded", file, active));
             let found = services[0].fault();

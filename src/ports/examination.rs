@@ -1,4 +1,4 @@
-//! The port to what `verify` asks GitHub about the App, the deployed workflows, the runner program and the time.
+//! The port to what `verify` asks GitHub about the webhook, the deployed workflows, the runner program and the time.
 
 use super::Failure;
 use super::github::RunnerScope;
@@ -6,17 +6,6 @@ use crate::domain::ids::RepositoryName;
 use crate::domain::runner_release::Release;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use std::collections::BTreeMap;
-
-/// The access of the App, as its owner set it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppAccess {
-    /// The name in URLs.
-    pub slug: String,
-    /// Levels by permission.
-    pub permissions: BTreeMap<String, String>,
-    pub events: Vec<String>,
-}
 
 /// The webhook of the App.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,15 +26,6 @@ pub trait Examination: Send + Sync + 'static {
 
     /// `GET /meta`: returns how far this machine's clock is ahead of GitHub's, if the answer has a date.
     async fn clock_ahead(&self) -> Result<Option<TimeDelta>, Failure>;
-
-    /// `GET /app`.
-    async fn app(&self) -> Result<AppAccess, Failure>;
-
-    /// `GET /repos/{o}/{r}/installation`: returns the permissions that the owner of the repository accepted.
-    async fn accepted_permissions(
-        &self,
-        repository: &RepositoryName,
-    ) -> Result<Option<BTreeMap<String, String>>, Failure>;
 
     /// `GET /app/hook/config`.
     async fn webhook(&self) -> Result<Option<AppWebhook>, Failure>;

@@ -1,4 +1,4 @@
-//! What `verify` asks about the App, the deployed workflows, the runner program and the time.
+//! What `verify` asks about the webhook, the deployed workflows, the runner program and the time.
 
 use super::adapter::GitHubAdapter;
 use super::client::Answer;
@@ -7,7 +7,7 @@ use super::token::{Access, Grant};
 use crate::domain::ids::RepositoryName;
 use crate::domain::runner_release::Release;
 use crate::ports::Failure;
-use crate::ports::examination::{AppAccess, AppWebhook, Examination};
+use crate::ports::examination::{AppWebhook, Examination};
 use crate::ports::github::{Purpose, RunnerScope};
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -17,25 +17,8 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 const WORKFLOWS: &str = ".github/workflows";
-
-#[derive(Deserialize)]
-struct ShownApp {
-    slug: Option<String>,
-    name: Option<String>,
-    #[serde(default)]
-    permissions: BTreeMap<String, Value>,
-    #[serde(default)]
-    events: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct ShownInstallation {
-    #[serde(default)]
-    permissions: BTreeMap<String, Value>,
-}
 
 #[derive(Deserialize)]
 struct ShownHook {
@@ -73,12 +56,6 @@ struct ShownRelease {
     published_at: Option<DateTime<Utc>>,
 }
 
-/// Returns the permissions whose level is a word.
-fn levels(permissions: BTreeMap<String, Value>) -> BTreeMap<String, String> {
-    let level = |(name, level): (String, Value)| Some((name, level.as_str()?.to_owned()));
-    permissions.into_iter().filter_map(level).collect()
-}
-
 fn found<A: DeserializeOwned>(answer: &Answer) -> Result<Option<A>, Failure> {
     match answer.status {
         StatusCode::OK => answer.read().map(Some),
@@ -110,28 +87,6 @@ impl Examination for GitHubAdapter {
         let answer = self.ask_anonymously(&request).await?;
         // A refusal has a date as well.
         Ok(answer.date.map(|date| self.client.clock.now() - date))
-    }
-
-    async fn app(&self) -> Result<AppAccess, Failure> {
-        let request = Request::get("app", "/app".to_owned(), Purpose::Admit);
-        let answer = self.ask_as_the_app(&request).await?;
-        let Some(shown) = found::<ShownApp>(&answer)? else {
-            return Err(answer.unexpected());
-        };
-        Ok(AppAccess {
-            slug: shown.slug.or(shown.name).unwrap_or_default(),
-            permissions: levels(shown.permissions),
-            events: shown.events,
-        })
-    }
-
-    async fn accepted_permissions(
-        &self,
-        repository: &RepositoryName,
-    ) -> Result<Option<BTreeMap<String, String>>, Failure> {
-        let request = Request::get("installation", under(repository, "installation"), Purpose::Admit);
-        let shown: Option<ShownInstallation> = found(&self.ask_as_the_app(&request).await?)?;
-        Ok(shown.map(|shown| levels(shown.permissions)))
     }
 
     async fn webhook(&self) -> Result<Option<AppWebhook>, Failure> {

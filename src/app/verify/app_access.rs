@@ -4,10 +4,10 @@ use super::unanswered::unanswered;
 use crate::app::settings::Repository;
 use crate::domain::app::{Permission, lacking_events, lacking_permissions};
 use crate::domain::finding::{Finding, Subject};
-use crate::domain::text::quoted;
 use crate::ports::examination::AppWebhook;
 use crate::ports::github::{DeliveryPage, RunnerScope};
-use crate::ports::{Examination, Failure, GitHub};
+use crate::ports::github_app::{AppFailure, InstalledOn};
+use crate::ports::{Examination, Failure, GitHub, GitHubApp};
 use futures::future::join_all;
 
 /// The path of the receiver.
@@ -18,18 +18,23 @@ const LATEST: usize = 10;
 /// Checks the App. A token has no such settings.
 pub async fn check(
     github: &dyn GitHub,
+    app: &dyn GitHubApp,
     examination: &dyn Examination,
     repositories: &[&Repository],
 ) -> Vec<Finding> {
     if !examination.is_app() {
         let what = "permissions, events and webhook of the app";
-        return vec![Finding::unknown(Subject::Github, what, "a token is configured instead of an app")];
+        return vec![Finding::unknown(
+            Subject::Github,
+            what,
+            "a token is configured instead of an app",
+        )];
     }
     let is_of_organization = |repository: &&Repository| matches!(repository.scope, RunnerScope::Organization(_));
     let with_organization = repositories.iter().any(is_of_organization);
-    let installed = repositories.iter().map(|repository| installed(examination, repository));
+    let installed = repositories.iter().map(|repository| installed(app, repository));
     let (own, installed, hook, log) = futures::join!(
-        own(examination, with_organization),
+        own(app, with_organization),
         join_all(installed),
         examination.webhook(),
         github.deliveries(None)
@@ -44,12 +49,12 @@ pub async fn check(
     found
 }
 
-async fn own(examination: &dyn Examination, with_organization: bool) -> Vec<Finding> {
-    let app = match examination.app().await {
+async fn own(app: &dyn GitHubApp, with_organization: bool) -> Vec<Finding> {
+    let app = match app.identity().await {
         Ok(app) => app,
-        Err(failure) => return vec![unanswered("app", &failure)],
+        Err(failure) => return vec![unanswered("app", &of_app(failure))],
     };
-    let slug = quoted(&app.slug);
+    let slug = &app.slug;
     let mut found = Vec::new();
     let lacking = lacking_permissions(&app.permissions, with_organization);
     if !lacking.is_empty() {
@@ -77,32 +82,55 @@ async fn own(examination: &dyn Examination, with_organization: bool) -> Vec<Find
     found
 }
 
-async fn installed(examination: &dyn Examination, repository: &Repository) -> Option<Finding> {
+async fn installed(app: &dyn GitHubApp, repository: &Repository) -> Option<Finding> {
     let name = &repository.name;
-    match examination.accepted_permissions(name).await {
+    match app.installation(&InstalledOn::Repository(name.clone())).await {
         Ok(None) => Some(Finding::problem(
             Subject::Github,
             format!("{name}: the app is not installed there"),
             "install it for this repository: Settings > Developer settings > GitHub Apps > Install App",
         )),
-        Ok(Some(accepted)) => {
+        Ok(Some(installation)) if installation.is_suspended => Some(Finding::problem(
+            Subject::Github,
+            format!("{name}: the installation of the app is suspended"),
+            format!("resume it: {} > Settings > GitHub Apps > Configure", name.owner()),
+        )),
+        Ok(Some(installation)) => {
             let with_organization = matches!(repository.scope, RunnerScope::Organization(_));
-            let lacking = lacking_permissions(&accepted, with_organization);
+            let lacking = lacking_permissions(&installation.permissions, with_organization);
             (!lacking.is_empty()).then(|| {
                 Finding::problem(
                     Subject::Github,
-                    format!("{name}: the installation of the app lacks permissions: {}", in_words(&lacking)),
-                    format!("accept the new permissions: {} > Settings > GitHub Apps > Configure", name.owner()),
+                    format!(
+                        "{name}: the installation of the app lacks permissions: {}",
+                        in_words(&lacking)
+                    ),
+                    format!(
+                        "accept the new permissions: {} > Settings > GitHub Apps > Configure",
+                        name.owner()
+                    ),
                 )
             })
         }
-        Err(failure) => Some(unanswered(format!("{name}: installation of the app"), &failure)),
+        Err(failure) => Some(unanswered(format!("{name}: installation of the app"), &of_app(failure))),
+    }
+}
+
+fn of_app(failure: AppFailure) -> Failure {
+    match failure {
+        AppFailure::Refused { detail, .. } => Failure::Permanent(detail),
+        AppFailure::Unanswered(failure) => failure,
     }
 }
 
 fn in_words(lacking: &[Permission]) -> String {
     let word = |permission: &Permission| {
-        format!("{} {} ({})", permission.name, permission.level.as_str(), permission.used_for)
+        format!(
+            "{} {} ({})",
+            permission.name,
+            permission.level.as_str(),
+            permission.used_for
+        )
     };
     lacking.iter().map(word).collect::<Vec<_>>().join("; ")
 }
@@ -113,19 +141,24 @@ fn webhook(hook: Option<&AppWebhook>) -> Vec<Finding> {
         Finding::problem(Subject::Github, what, format!("{remedy}: {place}"))
     };
     let Some((hook, url)) = hook.and_then(|hook| Some((hook, hook.url.as_deref()?))) else {
-        return vec![problem("the app has no webhook URL".to_owned(), "set it to https://HOST/webhooks/github")];
+        return vec![problem(
+            "the app has no webhook URL".to_owned(),
+            "set it to https://HOST/webhooks/github",
+        )];
     };
-    let shown = quoted(url);
     let mut found = Vec::new();
     if !url.trim_end_matches('/').ends_with(PATH) {
         found.push(problem(
-            format!("the webhook URL of the app is {shown}, which does not end with {PATH}"),
+            format!("the webhook URL of the app is {url}, which does not end with {PATH}"),
             "correct it",
         ));
     }
     if hook.content_type != "json" {
         found.push(problem(
-            format!("the webhook of the app sends the content type {}, and jitgate takes json", quoted(&hook.content_type)),
+            format!(
+                "the webhook of the app sends the content type {}, and jitgate takes json",
+                hook.content_type
+            ),
             "select application/json",
         ));
     }
@@ -136,7 +169,10 @@ fn webhook(hook: Option<&AppWebhook>) -> Vec<Finding> {
         ));
     }
     if found.is_empty() {
-        found.push(Finding::ok(Subject::Github, format!("the webhook of the app sends JSON to {shown}")));
+        found.push(Finding::ok(
+            Subject::Github,
+            format!("the webhook of the app sends JSON to {url}"),
+        ));
     }
     found
 }
@@ -160,8 +196,7 @@ fn reachable(log: Result<DeliveryPage, Failure>) -> Finding {
         Some(newest) if is_failed(newest.status_code) => {
             let what = format!(
                 "{failed} of the latest {count} deliveries failed, the newest with {} ({})",
-                newest.status_code,
-                quoted(&newest.status)
+                newest.status_code, newest.status
             );
             let remedy = match newest.status_code {
                 401 => "set the same webhook secret in the app and in webhook.secrets",

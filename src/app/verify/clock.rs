@@ -10,12 +10,18 @@ pub async fn check(examination: &dyn Examination) -> Finding {
     match examination.clock_ahead().await {
         Ok(Some(ahead)) if is_skewed(ahead) => Finding::problem(
             Subject::Host,
-            format!("the clock of this machine is {} s ahead of GitHub's", ahead.num_seconds()),
+            format!(
+                "the clock of this machine is {} s ahead of GitHub's",
+                ahead.num_seconds()
+            ),
             "synchronize it, for example: sudo timedatectl set-ntp true",
         ),
         Ok(Some(ahead)) => Finding::ok(
             Subject::Host,
-            format!("the clock of this machine differs by {} s from GitHub's", ahead.num_seconds().abs()),
+            format!(
+                "the clock of this machine differs by {} s from GitHub's",
+                ahead.num_seconds().abs()
+            ),
         ),
         Ok(None) => Finding::unknown(Subject::Host, WHAT, "GitHub's answer has no date"),
         // Other checks report that GitHub does not answer.

@@ -47,10 +47,17 @@ pub async fn check(
 async fn installed(tools: &dyn Tools, home: &Path) -> Result<Release, String> {
     let call = ToolCall::new(home.join(PROGRAM), TIMEOUT).arg("--version").within(home);
     let output = tools.run(&call).await.map_err(|error| error.to_string())?;
-    let version = output.stdout.lines().find_map(Release::parse).filter(|_| output.is_success());
+    let version = output
+        .stdout
+        .lines()
+        .find_map(Release::parse)
+        .filter(|_| output.is_success());
     version.ok_or_else(|| {
         let said = output.last_line().unwrap_or("nothing").to_owned();
-        format!("`{} --version` printed no version, but: {said}", home.join(PROGRAM).display())
+        format!(
+            "`{} --version` printed no version, but: {said}",
+            home.join(PROGRAM).display()
+        )
     })
 }
 
@@ -61,20 +68,32 @@ fn judged(home: &Path, installed: Release, current: Release, standing: Standing)
         "install {current} in {home}: https://github.com/actions/runner/releases/tag/v{current}; jobs that run keep their copy"
     );
     match standing {
-        Standing::Current => Finding::ok(Subject::Host, format!("{what}, and GitHub's current release is {current}")),
+        Standing::Current => Finding::ok(
+            Subject::Host,
+            format!("{what}, and GitHub's current release is {current}"),
+        ),
         Standing::Outdated(Some(deadline)) => Finding::warning(
             Subject::Host,
-            format!("{what}; GitHub rejects it after {}, because {current} exists", deadline.format("%F")),
+            format!(
+                "{what}; GitHub rejects it after {}, because {current} exists",
+                deadline.format("%F")
+            ),
             remedy,
         ),
         Standing::Outdated(None) => Finding::warning(
             Subject::Host,
-            format!("{what}, and {current} exists; GitHub rejects it {} days after that release", ADOPTION.num_days()),
+            format!(
+                "{what}, and {current} exists; GitHub rejects it {} days after that release",
+                ADOPTION.num_days()
+            ),
             remedy,
         ),
         Standing::Expired => Finding::problem(
             Subject::Host,
-            format!("{what}, and GitHub rejects it: {current} is older than {} days", ADOPTION.num_days()),
+            format!(
+                "{what}, and GitHub rejects it: {current} is older than {} days",
+                ADOPTION.num_days()
+            ),
             remedy,
         ),
         Standing::TooOld => Finding::problem(

@@ -18,7 +18,10 @@ pub async fn check(tools: &dyn Tools) -> Vec<Finding> {
     let output = match tools.run(&call).await {
         Ok(output) if output.is_success() => output,
         Ok(output) => {
-            let why = output.last_line().unwrap_or("systemctl failed without a word").to_owned();
+            let why = output
+                .last_line()
+                .unwrap_or("systemctl failed without a word")
+                .to_owned();
             return vec![Finding::unknown(Subject::Host, WHAT, why)];
         }
         Err(error) => return vec![Finding::unknown(Subject::Host, WHAT, error)],

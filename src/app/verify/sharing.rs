@@ -13,11 +13,7 @@ use crate::ports::github::RunnerScope;
 const MAX_NAMES: usize = 3;
 
 /// Checks that the runner group serves this repository and no other one.
-pub(super) async fn group(
-    administration: &dyn Administration,
-    repository: &Repository,
-    shown: &Shown,
-) -> Vec<Finding> {
+pub(super) async fn group(administration: &dyn Administration, repository: &Repository, shown: &Shown) -> Vec<Finding> {
     let (name, id) = (&repository.name, repository.runner_group_id);
     if let RunnerScope::Repository(_) = repository.scope {
         return Vec::new();
@@ -42,7 +38,10 @@ pub(super) async fn group(
     if group.limits.is_selected {
         match administration.members(name, id).await {
             Ok(members) => found.extend(served(repository, &members)),
-            Err(failure) => found.push(unanswered(format!("{name}: repositories of runner group {id}"), &failure)),
+            Err(failure) => found.push(unanswered(
+                format!("{name}: repositories of runner group {id}"),
+                &failure,
+            )),
         }
     } else {
         found.push(Finding::warning(
@@ -62,7 +61,10 @@ fn problem(what: String, remedy: String) -> Finding {
 fn workflows(repository: &Repository, group: &RunnerGroup) -> Finding {
     let (name, id) = (&repository.name, group.id);
     let what = match &group.limits.workflows {
-        Some(workflows) => format!("{name}: runner group {id} serves only the workflows {}", workflows.join(", ")),
+        Some(workflows) => format!(
+            "{name}: runner group {id} serves only the workflows {}",
+            workflows.join(", ")
+        ),
         None => format!("{name}: runner group {id} serves any workflow; setup github --workflow limits it"),
     };
     Finding::ok(Subject::Repository, what)
@@ -71,7 +73,11 @@ fn workflows(repository: &Repository, group: &RunnerGroup) -> Finding {
 fn served(repository: &Repository, members: &[Member]) -> Vec<Finding> {
     let (name, id) = (&repository.name, repository.runner_group_id);
     let is_other = |member: &&Member| !name.matches(&member.full_name);
-    let others: Vec<&str> = members.iter().filter(is_other).map(|member| member.full_name.as_str()).collect();
+    let others: Vec<&str> = members
+        .iter()
+        .filter(is_other)
+        .map(|member| member.full_name.as_str())
+        .collect();
     let mut found = Vec::new();
     if others.len() == members.len() {
         found.push(problem(
@@ -123,6 +129,9 @@ pub(super) async fn fork_approval(
             &format!("{name}: approval of workflows of outsiders"),
             why,
         )),
-        Err(failure) => Some(unanswered(format!("{name}: approval of workflows of outsiders"), &failure)),
+        Err(failure) => Some(unanswered(
+            format!("{name}: approval of workflows of outsiders"),
+            &failure,
+        )),
     }
 }

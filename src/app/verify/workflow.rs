@@ -4,7 +4,6 @@ use super::unanswered::unanswered;
 use crate::app::settings::Repository;
 use crate::domain::finding::{Finding, Subject};
 use crate::domain::route_rule::{Compared, compare};
-use crate::domain::text::quoted;
 use crate::ports::{Examination, Failure};
 use futures::future::join_all;
 
@@ -31,29 +30,47 @@ pub(super) async fn deployed(examination: &dyn Examination, repository: &Reposit
     if branches.len() > MAX_BRANCHES {
         found.push(Finding::unknown(
             Subject::Repository,
-            &format!("{name}: route job on {} protected branches", branches.len() - MAX_BRANCHES),
+            &format!(
+                "{name}: route job on {} protected branches",
+                branches.len() - MAX_BRANCHES
+            ),
             format!("only {MAX_BRANCHES} branches are read"),
         ));
     }
-    let mut places: Vec<Option<&str>> = branches.iter().take(MAX_BRANCHES).map(|name| Some(name.as_str())).collect();
+    let mut places: Vec<Option<&str>> = branches
+        .iter()
+        .take(MAX_BRANCHES)
+        .map(|name| Some(name.as_str()))
+        .collect();
     if places.is_empty() {
         places.push(None);
     }
-    let compared = places.into_iter().map(|branch| on_branch(examination, repository, branch));
+    let compared = places
+        .into_iter()
+        .map(|branch| on_branch(examination, repository, branch));
     found.extend(join_all(compared).await.concat());
     found
 }
 
 async fn on_branch(examination: &dyn Examination, repository: &Repository, branch: Option<&str>) -> Vec<Finding> {
-    let place = branch.map_or_else(|| "the default branch".to_owned(), |branch| format!("branch {}", quoted(branch)));
+    let place = branch.map_or_else(
+        || "the default branch".to_owned(),
+        |branch| format!("branch {}", branch),
+    );
     match routed(examination, repository, branch).await {
         Ok(workflows) if workflows.is_empty() => vec![Finding::warning(
             Subject::Repository,
             format!("{}: no workflow of routing.workflows is on {place}", repository.name),
             "copy deploy/workflow/ci.yml there, or correct routing.workflows",
         )],
-        Ok(workflows) => workflows.iter().map(|(path, text)| judged(repository, &place, path, text)).collect(),
-        Err(failure) => vec![unanswered(format!("{}: workflows on {place}", repository.name), &failure)],
+        Ok(workflows) => workflows
+            .iter()
+            .map(|(path, text)| judged(repository, &place, path, text))
+            .collect(),
+        Err(failure) => vec![unanswered(
+            format!("{}: workflows on {place}", repository.name),
+            &failure,
+        )],
     }
 }
 
@@ -76,7 +93,6 @@ async fn routed(
 fn judged(repository: &Repository, place: &str, path: &str, text: &str) -> Finding {
     let name = &repository.name;
     let trust = &repository.policy.trust;
-    let path = quoted(path);
     match compare(text, &repository.variable, &trust.associations) {
         Compared::Same => Finding::ok(
             Subject::Repository,

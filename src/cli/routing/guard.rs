@@ -120,12 +120,7 @@ async fn triggers(place: &Place, session: &Session) -> Option<Vec<Problem>> {
 }
 
 /// Switches routing off, unless it is off already or the flags forbid it. Returns whether the person is recorded.
-async fn react(
-    args: &Guard,
-    place: &Place,
-    session: &Session,
-    origin: &Origin,
-) -> Result<(Action, bool), Failure> {
+async fn react(args: &Guard, place: &Place, session: &Session, origin: &Origin) -> Result<(Action, bool), Failure> {
     if args.no_toggle {
         return Ok((Action::Reported, false));
     }
@@ -166,7 +161,9 @@ fn line(shown: &Shown<'_>) -> String {
     };
     match shown.action {
         Action::None => format!("{repository}: healthy"),
-        Action::Disabled => format!("{repository}: degraded ({count}); rollback done: GitHub shows {variable} as false"),
+        Action::Disabled => {
+            format!("{repository}: degraded ({count}); rollback done: GitHub shows {variable} as false")
+        }
         Action::AlreadyOff => format!("{repository}: degraded ({count}); nothing to do: {variable} is not true"),
         Action::WouldDisable => format!("{repository}: degraded ({count}); would set {variable} to false"),
         Action::Reported => format!("{repository}: degraded ({count}); --no-toggle leaves {variable} as it is"),

@@ -217,7 +217,10 @@ fn the_workflows_are_good_and_put_nothing_into_a_script() {
         let workflow = deploy(&format!("workflow/{name}"));
         assert_eq!(lint(&workflow), Vec::<Value>::new(), "{name}");
         let text = fs::read_to_string(workflow).expect("a workflow");
-        assert!(text.contains("\npermissions: {}\n"), "{name}: nothing is permitted by default");
+        assert!(
+            text.contains("\npermissions: {}\n"),
+            "{name}: nothing is permitted by default"
+        );
         let code = || text.lines().filter(|line| !line.trim_start().starts_with('#'));
         for line in code().filter(|line| line.contains("${{")) {
             let place = line.trim_start();

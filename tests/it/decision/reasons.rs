@@ -175,7 +175,10 @@ fn a_denied_admission_has_reasons() {
             &["rolled-back"],
         ),
         (trusted().ledger(|l| l.stopped = true), &["stopped"]),
-        (trusted().ledger(|l| (l.stopped, l.at_gate) = (true, true)), &["stopped"]),
+        (
+            trusted().ledger(|l| (l.stopped, l.at_gate) = (true, true)),
+            &["stopped"],
+        ),
         (World::push(), &["event:push"]),
         (World::push().labels(&["x64"]), &["event:push", "labels:reachable"]),
         (

@@ -133,6 +133,9 @@ async fn every_answer_is_one_github_describes() {
         ("/meta", vec![]),
         ("/rate_limit", vec![]),
         ("/app", vec![]),
+        ("/app/hook/config", vec![]),
+        ("/orgs/{org}/installation", vec!["octo-org"]),
+        ("/users/{username}/installation", vec!["octo-org"]),
         ("/repos/{owner}/{repo}/installation", repo(&[])),
         ("/repos/{owner}/{repo}", repo(&[])),
         ("/repos/{owner}/{repo}", vec!["octo-org", "hidden"]),
@@ -202,6 +205,27 @@ async fn every_answer_is_one_github_describes() {
             422,
         )
         .await;
+
+    github
+        .call(
+            Method::GET,
+            "/app/installations/{installation_id}",
+            &[&installation],
+            None,
+            200,
+        )
+        .await;
+
+    // The app's webhook, and a new app.
+    let hook = json!({"url": "https://gate.example.com/webhooks/github", "content_type": "json", "secret": "s"});
+    github
+        .call(Method::PATCH, "/app/hook/config", &[], Some(hook), 200)
+        .await;
+    github.call(Method::GET, "/app/hook/config", &[], None, 200).await;
+    let conversion = "/app-manifests/{code}/conversions";
+    let code = new_app(&github.stage).await;
+    github.call(Method::POST, conversion, &[&code], None, 201).await;
+    github.call(Method::POST, conversion, &[&code], None, 404).await;
 
     // Variables.
     let variable = "/repos/{owner}/{repo}/actions/variables/{name}";
@@ -364,6 +388,27 @@ async fn groups_and_policies(github: &mut Inspector) {
     github.call(Method::GET, &token, &repo, None, 200).await;
     let least = json!({"default_workflow_permissions": "read", "can_approve_pull_request_reviews": false});
     github.call(Method::PUT, &token, &repo, Some(least), 204).await;
+}
+
+/// Creates an app in the web interface; returns its code.
+async fn new_app(stage: &Stage) -> String {
+    let manifest = "%7B%22url%22%3A%22https%3A%2F%2Fexample.com%22%2C%22redirect_url%22%3A%22http%3A%2F%2Fx%2Fcallback%22%2C\
+                    %22default_permissions%22%3A%7B%22metadata%22%3A%22read%22%7D%2C%22default_events%22%3A%5B%5D%7D";
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let request = http
+        .build()
+        .expect("a client")
+        .post(format!("{}/settings/apps/create", stage.simulator.url()));
+    let answer = request
+        .body(format!("name=gate&owner=octo-org&state=s&manifest={manifest}"))
+        .send()
+        .await;
+    let answer = answer.expect("an answer");
+    let back = answer.headers()["location"].to_str().expect("text");
+    let code = back
+        .strip_prefix("http://x/callback?code=")
+        .and_then(|rest| rest.strip_suffix("&state=s"));
+    code.unwrap_or_else(|| panic!("no code in {back}")).to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
