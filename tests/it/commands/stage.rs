@@ -72,7 +72,7 @@ impl Stage {
         fs::set_permissions(at("token"), fs::Permissions::from_mode(0o600)).expect("a mode");
         let toml = format!(
             "[webhook]\nsecrets = [\"{SECRET}\"]\n
-             [server]\nadmin_listen = \"127.0.0.1:0\"\n
+             [server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n
              [github]\napi_url = \"{}\"\ntoken_file = \"{}\"\n
              [store]\nurl = \"sqlite:{}\"\n
              [runners]\nhost = \"synthetic\"\n

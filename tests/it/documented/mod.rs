@@ -6,3 +6,4 @@ mod jit;
 mod routing;
 mod setup_github;
 pub(crate) mod stage;
+mod verify;

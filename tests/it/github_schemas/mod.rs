@@ -275,6 +275,8 @@ async fn every_answer_is_one_github_describes() {
                 422,
             )
             .await;
+        let downloads = format!("{prefix}/actions/runners/downloads");
+        github.call(Method::GET, &downloads, scope, None, 200).await;
         let token = format!("{prefix}/actions/runners/registration-token");
         github.call(Method::POST, &token, scope, None, 201).await;
         let (id, list) = (
@@ -329,6 +331,7 @@ async fn every_answer_is_one_github_describes() {
     github.call(Method::POST, redeliver, &[&id], None, 202).await;
 
     groups_and_policies(&mut github).await;
+    branches_and_releases(&mut github).await;
 
     // Nothing at all.
     let nowhere = github.stage.get("/nowhere").await;
@@ -348,6 +351,28 @@ async fn every_answer_is_one_github_describes() {
         .filter(|(method, path)| !github.description.has(method, path))
         .collect();
     assert!(unknown.is_empty(), "GitHub has no such endpoints: {unknown:?}");
+}
+
+/// Branches, files and releases.
+async fn branches_and_releases(github: &mut Inspector) {
+    let (org, name) = REPO.split_once('/').expect("an owner");
+    let branches = "/repos/{owner}/{repo}/branches?protected=true";
+    let listed = github.call(Method::GET, branches, &[org, name], None, 200).await;
+    assert_eq!(listed.body[0]["name"], "main");
+    let contents = "/repos/{owner}/{repo}/contents/{path}";
+    for path in [".github%2Fworkflows", ".github%2Fworkflows%2Fci.yml"] {
+        github.call(Method::GET, contents, &[org, name, path], None, 200).await;
+    }
+    github
+        .call(Method::GET, contents, &[org, name, "other"], None, 404)
+        .await;
+    let release = "/repos/{owner}/{repo}/releases/tags/{tag}";
+    github
+        .call(Method::GET, release, &["actions", "runner", "v2.336.0"], None, 200)
+        .await;
+    github
+        .call(Method::GET, release, &["actions", "runner", "v1.0.0"], None, 404)
+        .await;
 }
 
 /// Runner groups of the organization, and the policies of the repository.
