@@ -17,6 +17,7 @@ pub mod ids;
 pub mod incident;
 pub mod job;
 pub mod labels;
+pub mod own_rerun;
 pub mod payload;
 pub mod pin;
 pub mod policy;
@@ -33,6 +34,8 @@ pub mod runner;
 pub mod runner_group;
 pub mod runner_release;
 pub mod runner_task;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod secret_strength;
 pub mod services;
 pub mod signature;

@@ -1,5 +1,6 @@
 //! Self-hosted routing and its rollback.
 
+mod confirm;
 pub mod hard;
 pub(in crate::app) mod measure;
 pub mod offline;
