@@ -5,6 +5,7 @@ pub mod clock;
 pub mod github;
 pub mod hosts;
 pub mod memory;
+pub mod private_file;
 pub mod redis;
 pub mod runner_home;
 pub mod sqlite;

@@ -9,6 +9,7 @@ pub mod events;
 pub mod github_setup;
 pub mod incidents;
 pub mod ingest;
+pub mod jit_request;
 pub mod jobs;
 pub mod measure;
 pub mod pool;

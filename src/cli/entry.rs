@@ -4,8 +4,8 @@ use super::args::{Cli, Command};
 use super::exit::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{
-    alert, config, dead_letter, delivery, incident, internal, logging, output, replay, repository, rollout, routing,
-    runner, serve, setup, simulate, slo, verify, why,
+    alert, app, config, dead_letter, delivery, incident, internal, jit, logging, output, replay, repository, rollout,
+    routing, runner, serve, setup, simulate, slo, verify, why,
 };
 use crate::telemetry::one_line;
 use clap::Parser;
@@ -52,6 +52,8 @@ fn run(cli: Cli) -> Outcome {
         Command::Simulate(args) => Box::pin(simulate::run(args, &session)),
         Command::Rollout(args) => Box::pin(rollout::run(args, &session)),
         Command::Routing(args) => Box::pin(routing::run(args, &session)),
+        Command::App(args) => Box::pin(app::run(args, &session)),
+        Command::Jit(args) => Box::pin(jit::run(args, &session)),
         Command::Repository(args) => Box::pin(repository::run(args, &session)),
         Command::Setup(args) => Box::pin(setup::run(args, &session)),
         Command::Verify(args) => Box::pin(verify::run(args, &session)),

@@ -13,6 +13,7 @@ pub(super) fn print(out: &mut dyn Write, findings: &[Finding]) -> io::Result<()>
 fn line(finding: &Finding) -> String {
     let severity = match finding.severity {
         Severity::Ok => "ok",
+        Severity::Unknown => "unknown",
         Severity::Warning => "warning",
         Severity::Problem => "problem",
     };

@@ -4,6 +4,7 @@
 //! end the process themselves.
 
 mod alert;
+mod app;
 mod args;
 mod config;
 mod credentials;
@@ -15,6 +16,7 @@ mod findings;
 mod global;
 mod incident;
 mod internal;
+mod jit;
 mod list;
 mod logging;
 mod one_repository;

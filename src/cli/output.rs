@@ -47,6 +47,11 @@ pub(super) fn print_json(data: &impl Serialize) -> Result<(), Failure> {
     })
 }
 
+/// Prints a warning to stderr.
+pub(super) fn warn(text: &str) {
+    report(&format!("jitgate: warning: {text}"));
+}
+
 /// Prints a message to stderr.
 pub(super) fn report(text: &str) {
     // Without a usable stderr the message is lost.

@@ -9,6 +9,8 @@ use std::fmt;
 pub enum Severity {
     /// The subject is as it should be.
     Ok,
+    /// The check cannot be made here.
+    Unknown,
     /// Jobs can be served, but something is risky or not switched on.
     Warning,
     /// Jobs cannot be served.
@@ -55,6 +57,15 @@ impl Finding {
             severity: Severity::Ok,
             what: what.into(),
             remedy: None,
+        }
+    }
+
+    /// Returns a finding about a check that cannot be made.
+    #[must_use]
+    pub fn unknown(subject: Subject, what: &str, why: impl fmt::Display) -> Self {
+        Self {
+            severity: Severity::Unknown,
+            ..Self::ok(subject, format!("{what}: not checked, because {why}"))
         }
     }
 

@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod alert;
+pub mod app;
 pub mod base_runner;
 pub mod decision;
 pub mod event;
@@ -26,13 +27,17 @@ pub mod reason;
 pub mod recovery;
 pub mod retry;
 pub mod rollout;
+pub mod route_rule;
 pub mod routing;
 pub mod routing_verdict;
 pub mod runner;
 pub mod runner_group;
+pub mod runner_release;
 pub mod runner_task;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod secret_strength;
+pub mod services;
 pub mod signature;
 pub mod slot;
 pub mod text;

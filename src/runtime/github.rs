@@ -3,7 +3,9 @@
 use super::wiring_error::WiringError;
 use crate::adapters::github::{self, GitHubAdapter};
 use crate::config::{Config, Credentials};
-use crate::ports::{Administration, Clock, GitHub, Observer, RegistrationTokens};
+use crate::ports::{
+    Administration, AppManifests, Clock, Examination, GitHub, GitHubApp, Observer, RegistrationTokens,
+};
 use std::sync::Arc;
 
 /// Creates the client of the configured GitHub.
@@ -44,6 +46,30 @@ pub fn open_registration_tokens(
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<dyn RegistrationTokens>, WiringError> {
     Ok(connect(config, configured(config)?, clock, Arc::new(()))?)
+}
+
+/// Creates the client for the questions of `verify`.
+///
+/// # Errors
+/// Fails if no credentials are configured, or the client cannot be built.
+pub fn open_examination(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Examination>, WiringError> {
+    Ok(connect(config, configured(config)?, clock, Arc::new(()))?)
+}
+
+/// Creates the client of the configured App.
+///
+/// # Errors
+/// Fails if no credentials are configured, or the client cannot be built.
+pub fn open_github_app(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn GitHubApp>, WiringError> {
+    Ok(connect(config, configured(config)?, clock, Arc::new(()))?)
+}
+
+/// Creates a client that creates an App, which needs no credentials.
+///
+/// # Errors
+/// Fails if the client cannot be built.
+pub fn open_app_manifests(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn AppManifests>, WiringError> {
+    Ok(connect(config, github::Credentials::Anonymous, clock, Arc::new(()))?)
 }
 
 fn configured(config: &Config) -> Result<github::Credentials, WiringError> {

@@ -199,11 +199,11 @@ pub(super) fn rename(instance: Instance) -> Result<(), IdentityError> {
     instance_name(&instance.path).map(drop)
 }
 
-/// Returns a random word that identifies a process.
+/// Returns a random word of 32 hexadecimal digits.
 ///
 /// # Errors
 /// Fails if the system returns no random numbers.
-pub(super) fn process_word() -> Result<String, IdentityError> {
+pub fn random_word() -> Result<String, IdentityError> {
     let mut bytes = [0_u8; 16];
     random(&mut bytes).map_err(|source| IdentityError::Io {
         path: PathBuf::from("/dev/urandom"),

@@ -16,9 +16,13 @@ mod writable;
 
 pub use activation::ActivationError;
 pub use durability::{Unasked, open_place, promises, try_out_store};
-pub use github::{open_administration, open_github, open_github_or_anonymous, open_registration_tokens};
+pub use github::{
+    open_administration, open_app_manifests, open_examination, open_github, open_github_app, open_github_or_anonymous,
+    open_registration_tokens,
+};
 pub use identity::{
-    IdentityError, Instance, admin_token, check_state_dir, own_instance, prepare_state_dir, shared_instance,
+    IdentityError, Instance, admin_token, check_state_dir, own_instance, prepare_state_dir, random_word,
+    shared_instance,
 };
 pub use liveness::{Silent, running_gate};
 pub use local::inspect_host;

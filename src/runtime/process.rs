@@ -224,7 +224,7 @@ async fn wait_for_open_place(durability: &dyn Durability, mut stopped: watch::Re
 /// Claims an instance name that no worker elsewhere uses. If one uses `first`, this directory is a copy of its
 /// directory and gets a new name. A store that does not answer does not prevent the start; the worker waits for it.
 async fn claimed(state_dir: &Path, first: Instance, store: &Store) -> Result<(Instance, Option<Claim>), StartError> {
-    let process = identity::process_word()?;
+    let process = identity::random_word()?;
     let mut instance = first;
     loop {
         let claim = Claim::new(store.ledger.clone(), &instance.name, &instance.place, &process);

@@ -92,6 +92,9 @@ impl Simulation {
         let repository = route.template.starts_with("/repos/").then(|| call.arg(1));
         let now = self.state.now();
         self.tokens.admit(call.request, route.access, repository, now)?;
+        if matches!(route.access, Access::App) {
+            self.apps.check(call.request)?;
+        }
         let counts = matches!(route.access, Access::Token | Access::Needs(..)) && route.name != "rate-limit";
         let (_, _, remaining, reset) = self.quota.figures(now);
         if counts && remaining == 0 {

@@ -11,12 +11,13 @@
 //!                                └── lifecycle: assign, settle, cancel, re-run
 //! ```
 //!
-//! Invariants: no value is random (ids, GUIDs and dates come from counters and the clock); one lock is used and never held
+//! Invariants: no value is random (ids, GUIDs and dates come from counters and the clock), except the keys of Apps; one lock is used and never held
 //! across an await; the server is bound to loopback only.
 
 mod access;
 mod api;
 mod apply;
+mod apps;
 mod call;
 mod client;
 mod control;
@@ -31,6 +32,7 @@ mod routes;
 mod server;
 mod simulation;
 mod state;
+mod web;
 mod world;
 
 pub use client::{Client, ClientError, Delivery, JobTally, Tally};

@@ -3,7 +3,7 @@
 use super::access::Access::{self, Anyone, App, Needs, Token};
 use super::access::Level::{Read, Write};
 use super::call::{Answer, Call};
-use super::rest::{actions, app, groups, policies, repositories, runners};
+use super::rest::{actions, app, contents, groups, policies, repositories, runners};
 use super::simulation::Simulation;
 
 type Handler = fn(&mut Simulation, &Call<'_>) -> Answer;
@@ -64,6 +64,7 @@ const fn route(
 
 const ACTIONS_READ: Access = Needs("actions", Read);
 const ACTIONS_WRITE: Access = Needs("actions", Write);
+const CONTENTS: Access = Needs("contents", Read);
 const PULLS: Access = Needs("pull_requests", Read);
 const METADATA: Access = Needs("metadata", Read);
 const VARIABLES_READ: Access = Needs("actions_variables", Read);
@@ -78,10 +79,16 @@ const ROUTES: &[Route] = &[
     route("meta", "GET", "/meta", Anyone, app::meta),
     route("rate-limit", "GET", "/rate_limit", Token, app::rate_limit),
     route("app", "GET", "/app", App, app::app),
+    route("convert", "POST", "/app-manifests/{code}/conversions", Anyone, app::convert),
+    route("hook", "GET", "/app/hook/config", App, app::hook),
+    route("set-hook", "PATCH", "/app/hook/config", App, app::set_hook),
     route("deliveries", "GET", "/app/hook/deliveries", App, app::deliveries),
     route("redeliver", "POST", "/app/hook/deliveries/{delivery_id}/attempts", App, app::redeliver),
     route("token", "POST", "/app/installations/{installation_id}/access_tokens", App, app::token),
     route("installation", "GET", "/repos/{owner}/{repo}/installation", App, app::installation),
+    route("installation", "GET", "/orgs/{org}/installation", App, app::installation_of_account),
+    route("installation", "GET", "/users/{username}/installation", App, app::installation_of_account),
+    route("installation", "GET", "/app/installations/{installation_id}", App, app::installation_by_id),
 
     route("repository", "GET", "/repos/{owner}/{repo}", METADATA, repositories::repository_itself),
     route("permission", "GET", "/repos/{owner}/{repo}/collaborators/{username}/permission", METADATA, repositories::permission),
@@ -95,6 +102,10 @@ const ROUTES: &[Route] = &[
     route("set-variable", "PATCH", "/repos/{owner}/{repo}/actions/variables/{name}", VARIABLES_WRITE, repositories::set_variable),
     route("create-variable", "POST", "/repos/{owner}/{repo}/actions/variables", VARIABLES_WRITE, repositories::create_variable),
     route("delete-variable", "DELETE", "/repos/{owner}/{repo}/actions/variables/{name}", VARIABLES_WRITE, repositories::delete_variable),
+
+    route("list-branches", "GET", "/repos/{owner}/{repo}/branches", CONTENTS, contents::branches),
+    route("contents", "GET", "/repos/{owner}/{repo}/contents/{path}", CONTENTS, contents::contents),
+    route("release", "GET", "/repos/{owner}/{repo}/releases/tags/{tag}", Anyone, contents::release),
 
     route("get-approval", "GET", "/repos/{owner}/{repo}/actions/permissions/fork-pr-contributor-approval", RUNNERS_READ, policies::get_approval),
     route("set-approval", "PUT", "/repos/{owner}/{repo}/actions/permissions/fork-pr-contributor-approval", RUNNERS_WRITE, policies::set_approval),
@@ -123,6 +134,8 @@ const ROUTES: &[Route] = &[
     route("jit", "POST", "/orgs/{org}/actions/runners/generate-jitconfig", ORG_RUNNERS_WRITE, runners::jit_for_organization),
     route("registration-token", "POST", "/repos/{owner}/{repo}/actions/runners/registration-token", RUNNERS_WRITE, runners::registration_token_for_repository),
     route("registration-token", "POST", "/orgs/{org}/actions/runners/registration-token", ORG_RUNNERS_WRITE, runners::registration_token_for_organization),
+    route("runner-downloads", "GET", "/repos/{owner}/{repo}/actions/runners/downloads", RUNNERS_READ, runners::downloads),
+    route("runner-downloads", "GET", "/orgs/{org}/actions/runners/downloads", ORG_RUNNERS_READ, runners::downloads),
     route("list-runners", "GET", "/repos/{owner}/{repo}/actions/runners", RUNNERS_READ, runners::list_of_repository),
     route("list-runners", "GET", "/orgs/{org}/actions/runners", ORG_RUNNERS_READ, runners::list_of_organization),
     route("get-runner", "GET", "/repos/{owner}/{repo}/actions/runners/{runner_id}", RUNNERS_READ, runners::get_of_repository),

@@ -114,6 +114,8 @@ fn exchange(simulation: &mut Simulation, request: &Request) -> Exchange {
         simulation.control(path, request)
     } else if let Some(path) = request.path.strip_prefix(RUNNER) {
         runner(simulation, path)
+    } else if let Some(page) = simulation.page(request) {
+        page
     } else {
         return simulation.serve(request);
     };

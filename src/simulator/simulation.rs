@@ -1,6 +1,7 @@
 //! The state of a simulator: the world, and the data that GitHub keeps about its callers.
 
 use super::access::Tokens;
+use super::apps::Apps;
 use super::faults::Faults;
 use super::outbox::Outbox;
 use super::quota::Quota;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub(super) struct Simulation {
     pub(super) state: State,
     pub(super) tokens: Tokens,
+    pub(super) apps: Apps,
     pub(super) quota: Quota,
     pub(super) faults: Faults,
     pub(super) outbox: Outbox,
@@ -29,6 +31,7 @@ impl Simulation {
         Self {
             state,
             tokens: Tokens::default(),
+            apps: Apps::default(),
             quota: Quota::default(),
             faults: Faults::default(),
             outbox,

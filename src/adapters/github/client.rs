@@ -11,7 +11,7 @@ use super::request::Request;
 use super::settings::{Settings, SetupError, base_of};
 use crate::ports::{Clock, Event, Failure, Observer};
 use chrono::{DateTime, TimeDelta, Utc};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, IF_NONE_MATCH, LINK};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use octocrab::{OctoBody, Octocrab};
@@ -212,6 +212,7 @@ impl Client {
             status: reply.status,
             body: reply.body,
             next: next_cursor(&reply.headers),
+            date: date_of(&reply.headers),
         };
         if answer.status.is_server_error() || answer.status == StatusCode::REQUEST_TIMEOUT {
             return Err(Failure::Transient(answer.to_string()));
@@ -254,6 +255,8 @@ pub(super) struct Answer {
     body: Arc<[u8]>,
     /// The cursor of the next page, from the `Link` header.
     pub(super) next: Option<String>,
+    /// GitHub's time.
+    pub(super) date: Option<DateTime<Utc>>,
 }
 
 impl Answer {
@@ -349,6 +352,11 @@ fn next_cursor(headers: &HeaderMap) -> Option<String> {
     let cursor = pairs.find(|(name, _)| *name == "cursor")?.1;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'~');
     (!cursor.is_empty() && cursor.len() <= 200 && cursor.bytes().all(is_plain)).then(|| cursor.to_owned())
+}
+
+fn date_of(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    let date = DateTime::parse_from_rfc2822(headers.get(DATE)?.to_str().ok()?);
+    date.ok().map(|date| date.with_timezone(&Utc))
 }
 
 fn failed(request: &Request, reason: &str) -> Failure {

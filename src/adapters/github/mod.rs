@@ -28,7 +28,7 @@
 //! | runners, one repository | `administration: write` | list, create and delete runners, tokens for their registration |
 //! | runners, organization | `organization_self_hosted_runners: write` | the same at the organization |
 //!
-//! The delivery log needs no permission: the App reads it with its JWT.
+//! The delivery log, the webhook and the installations need no permission: the App reads them with its JWT (`app`).
 
 mod adapter;
 mod administration;
@@ -37,8 +37,10 @@ mod api;
 mod app;
 mod client;
 mod etag;
+mod examination;
 mod history;
 mod limits;
+mod own_bot;
 mod pulls;
 mod registration;
 mod request;

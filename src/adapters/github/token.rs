@@ -109,7 +109,7 @@ impl Tokens {
     pub(super) fn of_the_app(&self) -> Result<Bearer, Failure> {
         match self {
             Self::Fixed(_) => Err(Failure::Permanent(
-                "only a GitHub App has a delivery log, and a token is configured".to_owned(),
+                "this call requires the credentials of a GitHub App, and a token is configured".to_owned(),
             )),
             Self::Minted(app) => app.jwt(),
         }

@@ -57,6 +57,22 @@ Examples:
 Exit codes: 0 GitHub shows the variable as off; 2 the command line; 3 no credentials; 4 GitHub."
     )]
     Disable(Disable),
+    /// Switch self-hosted routing off if runners or triggers show a fault
+    #[command(
+        after_help = "The command is for a timer or for a first look in an incident. It checks the runners as `jitgate runner health` does, and
+judges the rollback triggers that the records allow. On a fault it sets the variable to false, and records the person and
+the reason. A second run changes nothing. It never switches routing on: use `jitgate routing enable`.
+
+Examples:
+  jitgate routing guard
+  jitgate routing guard --repo octo-org/chem-model --token-source gh --strict-gh
+  jitgate routing guard --no-toggle --json
+  jitgate routing guard --dry-run
+
+Exit codes: 0 healthy; 1 degraded, and routing is off unless --no-toggle or --dry-run is given; 4 GitHub did not answer;
+6 systemd did not answer."
+    )]
+    Guard(Guard),
 }
 
 /// The repository, the variable and the credentials.
@@ -104,6 +120,30 @@ pub struct Disable {
     /// Also take the repository's self-hosted runners away
     #[arg(long)]
     pub hard: bool,
+    /// Show the result without changing anything
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `routing guard`.
+#[derive(Debug, clap::Args)]
+pub struct Guard {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub person: Person,
+    /// Labels, separated by commas; only own runners with all of them count
+    #[arg(long, value_name = "LABELS", value_delimiter = ',')]
+    pub labels: Vec<String>,
+    /// Report runners that are online at GitHub without an active service on this machine
+    #[arg(long)]
+    pub strict_gh: bool,
+    /// Accept that no runner is online and no slot is up
+    #[arg(long)]
+    pub allow_zero_capacity: bool,
+    /// Report a fault without switching routing off
+    #[arg(long)]
+    pub no_toggle: bool,
     /// Show the result without changing anything
     #[arg(long)]
     pub dry_run: bool,

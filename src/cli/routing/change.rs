@@ -106,7 +106,7 @@ pub(super) async fn disable(args: &Disable, session: &Session) -> Outcome {
 }
 
 /// Returns the triggers that are hit.
-async fn hits(session: &Session, place: &Place, repository: &Repository) -> Result<Vec<Judgement>, Failure> {
+pub(super) async fn hits(session: &Session, place: &Place, repository: &Repository) -> Result<Vec<Judgement>, Failure> {
     let ledger = session.store()?.ledger.as_ref();
     let record: Option<RolloutRecord> = records::load(ledger, repository.name.as_str())
         .await
@@ -121,11 +121,11 @@ async fn hits(session: &Session, place: &Place, repository: &Repository) -> Resu
 }
 
 /// A change of the variable by a person.
-struct Change<'a> {
-    session: &'a Session,
-    place: &'a Place,
-    on: bool,
-    origin: &'a Origin,
+pub(super) struct Change<'a> {
+    pub(super) session: &'a Session,
+    pub(super) place: &'a Place,
+    pub(super) on: bool,
+    pub(super) origin: &'a Origin,
 }
 
 impl Change<'_> {
@@ -134,7 +134,7 @@ impl Change<'_> {
     }
 
     /// Writes the variable until GitHub shows the value.
-    async fn set(&self) -> Result<Option<Variable>, Failure> {
+    pub(super) async fn set(&self) -> Result<Option<Variable>, Failure> {
         let Place {
             name, variable, github, ..
         } = self.place;
@@ -153,7 +153,7 @@ impl Change<'_> {
     }
 
     /// Records the person and the reason.
-    async fn record(&self, repository: &Repository, shown: Option<&Variable>) -> Result<(), Failure> {
+    pub(super) async fn record(&self, repository: &Repository, shown: Option<&Variable>) -> Result<(), Failure> {
         let ledger = self.session.store()?.ledger.as_ref();
         let (retention, now) = (self.place.config.store.retention, self.session.clock.now());
         let stages = runtime::rollout_policy(&self.place.config.rollout).stages;

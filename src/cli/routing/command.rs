@@ -1,7 +1,7 @@
 //! Dispatches the subcommands of `routing`.
 
 use super::args::{Args, Command};
-use super::{change, status};
+use super::{change, guard, status};
 use crate::cli::exit::Outcome;
 use crate::cli::session::Session;
 
@@ -11,5 +11,6 @@ pub(in crate::cli) async fn run(args: Args, session: &Session) -> Outcome {
         Command::Status(args) => status::run(&args, session).await,
         Command::Enable(args) => change::enable(&args, session).await,
         Command::Disable(args) => change::disable(&args, session).await,
+        Command::Guard(args) => guard::run(&args, session).await,
     }
 }

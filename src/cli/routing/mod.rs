@@ -3,6 +3,7 @@
 mod args;
 mod change;
 mod command;
+mod guard;
 mod hard;
 mod place;
 mod status;

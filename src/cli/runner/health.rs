@@ -12,9 +12,12 @@ use crate::cli::credentials::CredentialArgs;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::session::Session;
 use crate::cli::table::{self, or_dash};
+use crate::config::Config;
 use crate::domain::base_runner::health::{BaseRunner, Rules};
 use crate::domain::base_runner::problem::Problem;
+use crate::domain::ids::RepositoryName;
 use crate::ports::GitHub;
+use crate::ports::github::RunnerScope;
 use anyhow::anyhow;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -45,6 +48,21 @@ pub(super) async fn run(args: &Health, session: &Session) -> Outcome {
     let (shown, exit) = judge(&seen, &target, session, args.allow_zero_capacity).await;
     session.answer(&shown, |out| print(out, &shown))?;
     Ok(exit)
+}
+
+/// Returns the problems that `runner health` reports for a repository.
+pub(in crate::cli) async fn problems(
+    config: &Config,
+    (repository, scope): (&RepositoryName, &RunnerScope),
+    rules: Rules,
+    github: &dyn GitHub,
+    session: &Session,
+) -> Result<Vec<Problem>, Failure> {
+    let target = Target::at(config.clone(), repository.clone(), scope.clone());
+    let allow_zero = rules.allow_zero_capacity;
+    let seen = look(ports(github, session), &subject(&target, rules)).await;
+    let seen = seen.map_err(|error| failed(&error))?;
+    Ok(judge(&seen, &target, session, allow_zero).await.0.problems)
 }
 
 async fn judge<'a>(seen: &'a Look, target: &Target, session: &Session, allow_zero: bool) -> (Shown<'a>, Exit) {

@@ -14,3 +14,4 @@ mod texts;
 
 pub(super) use args::Args;
 pub(super) use command::run;
+pub(super) use health::problems;

@@ -42,6 +42,11 @@ impl Target {
                 |repository| repository.scope,
             ),
         };
+        Ok(Self::at(config, repository, scope))
+    }
+
+    /// Returns the place of the runners of a repository.
+    pub(super) fn at(config: Config, repository: RepositoryName, scope: RunnerScope) -> Self {
         let place = match &scope {
             RunnerScope::Repository(name) => Place::Repository(name.clone()),
             RunnerScope::Organization(name) => Place::Organization(name.owner().to_owned()),
@@ -51,12 +56,12 @@ impl Target {
             Place::Repository(name) => format!("{web_url}/{name}"),
             Place::Organization(login) => format!("{web_url}/{login}"),
         };
-        Ok(Self {
+        Self {
             config,
             repository,
             scope,
             place,
             url,
-        })
+        }
     }
 }

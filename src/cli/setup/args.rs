@@ -1,5 +1,6 @@
 //! The arguments of `setup`.
 
+use super::app::AppSetup;
 use crate::cli::credentials::CredentialArgs;
 use crate::cli::one_repository::OneRepository;
 use clap::Subcommand;
@@ -7,6 +8,7 @@ use clap::Subcommand;
 /// Arguments of `setup`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  jitgate setup app --organization octo-org --webhook-url https://gate.example.com/webhooks/github --dry-run
   jitgate setup github --repo octo-org/chem-model --dry-run
   jitgate setup github --repo octo-org/chem-model --protect")]
 pub struct Args {
@@ -35,6 +37,26 @@ Examples:
 Exit codes: 0 GitHub is prepared; 2 the command line; 3 no credentials; 4 GitHub."
     )]
     Github(Box<Github>),
+    /// Create the GitHub App, and store its private key and its webhook secret
+    #[command(
+        after_help = "The command prints the address of a page on this machine. The page leads to GitHub's form, which
+already contains the name, the permissions, the event and the webhook of the app. GitHub returns
+the private key and the webhook secret, and the command stores them in the folder: app.pem,
+webhook-secret (mode 0600) and app.json. Nothing is typed by hand. If jitgate.toml does not
+exist in the folder, it is written; otherwise the command prints the lines that it needs.
+
+If the app exists already, the command compares it with these flags, and corrects its webhook.
+
+Examples:
+  jitgate setup app --organization octo-org --webhook-url https://gate.example.com/webhooks/github
+  jitgate setup app --repo alice/chem-model --folder /home/alice/.config/jitgate
+  jitgate setup app --organization octo-org --dry-run --json
+
+Exit codes: 0 the app exists and its credentials are stored; 1 no answer came from the browser
+in time; 3 a file cannot be written; 4 GitHub rejects the request or gave no answer; 9 the port
+is in use."
+    )]
+    App(AppSetup),
 }
 
 /// Arguments of `setup github`.

@@ -1,7 +1,7 @@
 //! Dispatches the subcommands of `setup`.
 
 use super::args::{Args, Command};
-use super::github;
+use super::{app, github};
 use crate::cli::exit::Outcome;
 use crate::cli::session::Session;
 
@@ -9,5 +9,6 @@ use crate::cli::session::Session;
 pub(in crate::cli) async fn run(args: Args, session: &Session) -> Outcome {
     match args.command {
         Command::Github(args) => github::run(&args, session).await,
+        Command::App(args) => app::run(&args, session).await,
     }
 }

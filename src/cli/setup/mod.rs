@@ -1,5 +1,6 @@
 //! `jitgate setup`: one-time preparation of GitHub and of this machine.
 
+mod app;
 mod args;
 mod command;
 mod github;

@@ -1,27 +1,36 @@
 //! Checks each part: configuration, store, GitHub, this machine and the running process.
 
-use crate::adapters::clock::SystemClock;
+use super::{github, local};
 use crate::adapters::sqlite::OpenError;
-use crate::app::verify::{self, Known};
+use crate::adapters::tools::ProcessTools;
+use crate::app::verify::services;
 use crate::config::{Host, Loaded, Role, StoreUrl};
 use crate::domain::finding::{Finding, Severity, Subject};
 use crate::domain::ids::RepositoryName;
 use crate::ports::Clock;
 use crate::ports::promise::Promise;
 use crate::runtime::{self, Silent, Unasked, WiringError};
-use std::sync::Arc;
+use std::path::Path;
 
 /// Checks everything; `only` restricts the repositories.
-pub(super) async fn all(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding> {
+pub(super) async fn all(
+    loaded: &Loaded,
+    only: Option<&RepositoryName>,
+    status_file: &Path,
+    clock: &dyn Clock,
+) -> Vec<Finding> {
     let config = &loaded.config;
-    let (store, tried, open, github, gate) = futures::join!(
+    let (store, tried, open, github, gate, services) = futures::join!(
         runtime::promises(config),
         runtime::try_out_store(config),
         runtime::open_place(config),
-        github(loaded, only),
-        runtime::running_gate(config)
+        github::all(loaded, only),
+        runtime::running_gate(config),
+        services::check(&ProcessTools)
     );
     let mut found = configuration(loaded, only);
+    found.extend(local::secret_files(config));
+    found.extend(local::webhook_secrets(config));
     match store {
         Ok(promises) => {
             found.extend(promises.iter().map(Promise::finding));
@@ -38,7 +47,11 @@ pub(super) async fn all(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<F
         )),
     }
     found.extend(github);
+    found.push(local::refreshed_token(status_file, clock.now()));
     found.extend(host(loaded));
+    found.extend(local::virtual_machines(config, clock.now()));
+    found.extend(services);
+    let port = local::public_port(config.server.listen, gate.is_ok()).await;
     found.push(match gate {
         Ok(place) => Finding::ok(Subject::Process, format!("it runs and answers at {place}")),
         Err(silent) => Finding::warning(
@@ -47,6 +60,7 @@ pub(super) async fn all(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<F
             "start `jitgate serve`, or read its log",
         ),
     });
+    found.extend(port);
     found
 }
 
@@ -148,33 +162,6 @@ fn trial(tried: Result<(), Unasked>) -> Finding {
              write to it and its folder",
         ),
     }
-}
-
-async fn github(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding> {
-    let config = &loaded.config;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let github = match runtime::open_github(config, &clock, Arc::new(())) {
-        Ok(github) => github,
-        // Missing credentials are a finding of the configuration.
-        Err(WiringError::NoCredentials) => return Vec::new(),
-        Err(error) => {
-            let remedy = "correct github.api_url, and install the package ca-certificates";
-            return vec![Finding::problem(Subject::Github, error.to_string(), remedy)];
-        }
-    };
-    let repositories = runtime::repositories(config);
-    let wanted = repositories
-        .iter()
-        .filter(|repository| only.is_none_or(|only| repository.name.matches(only.as_str())));
-    // A failing store has its own finding.
-    let store = runtime::open_store_beside(config, clock.clone()).ok();
-    let known = Known {
-        ledger: store.as_ref().map(|store| store.ledger.as_ref()),
-        prefix: &config.runners.name_prefix,
-        others: &config.runners.known,
-    };
-    let asked = wanted.map(|repository| verify::at_github(github.as_ref(), repository, known));
-    futures::future::join_all(asked).await.concat()
 }
 
 fn host(loaded: &Loaded) -> Vec<Finding> {

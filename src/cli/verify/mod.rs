@@ -1,6 +1,8 @@
 //! `jitgate verify`: checks that trusted jobs can be served.
 
 mod args;
+mod github;
+mod local;
 mod look;
 mod report;
 

@@ -21,13 +21,17 @@ pub(super) fn summary(found: &[Finding]) -> String {
     let count = |severity| found.iter().filter(|finding| finding.severity == severity).count();
     let counted = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
     let (problems, warnings) = (count(Severity::Problem), count(Severity::Warning));
+    let unknown = match count(Severity::Unknown) {
+        0 => String::new(),
+        unknown => format!(", {unknown} unknown"),
+    };
     let answer = if problems == 0 {
         "set up to serve jobs"
     } else {
         "not set up to serve jobs"
     };
     format!(
-        "{answer}: {}, {}",
+        "{answer}: {}, {}{unknown}",
         counted(problems, "problem"),
         counted(warnings, "warning")
     )

@@ -11,6 +11,6 @@ pub(in crate::simulator) fn date(at: DateTime<Utc>) -> Value {
 }
 
 /// Returns a node id in GitHub's old format: type and number in base64.
-pub(super) fn node_id(kind: &str, id: u64) -> String {
+pub(in crate::simulator) fn node_id(kind: &str, id: u64) -> String {
     STANDARD.encode(format!("{:03}:{kind}{id}", kind.len()))
 }

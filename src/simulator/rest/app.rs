@@ -2,15 +2,15 @@
 
 use super::path;
 use crate::simulator::access::{INSTALLED, Level};
+use crate::simulator::apps::{CreatedApp, FIRST_APP};
 use crate::simulator::call::{Answer, Call, Refused, Reply};
 use crate::simulator::render::accounts::{LONG_AGO, repository, user};
-use crate::simulator::render::words::date;
+use crate::simulator::render::words::{date, node_id};
 use crate::simulator::simulation::Simulation;
-use crate::simulator::state::State;
+use crate::simulator::state::{Repository, State};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-const APP_ID: u64 = 1;
 const APP_SLUG: &str = "jitgate";
 
 pub(in crate::simulator) fn meta(_: &mut Simulation, _: &Call<'_>) -> Answer {
@@ -29,10 +29,19 @@ pub(in crate::simulator) fn rate_limit(Simulation { state, quota, .. }: &mut Sim
     ))
 }
 
-pub(in crate::simulator) fn app(Simulation { state, .. }: &mut Simulation, _: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn app(Simulation { state, apps, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
+    let body = match apps.caller(call.request) {
+        Some(created) => shown(state, created),
+        None => first_app(state),
+    };
+    Ok(Reply::json(200, &body))
+}
+
+/// The App of every world.
+fn first_app(state: &mut State) -> Value {
     let owner = owner(state);
-    let body = json!({
-        "id": APP_ID,
+    json!({
+        "id": FIRST_APP,
         "slug": APP_SLUG,
         "client_id": "Iv1.simulated",
         "node_id": "MDM6QXBwMQ==",
@@ -46,19 +55,99 @@ pub(in crate::simulator) fn app(Simulation { state, .. }: &mut Simulation, _: &C
         "permissions": installed(),
         "events": ["workflow_job"],
         "installations_count": 1,
-    });
+    })
+}
+
+fn shown(state: &mut State, app: &CreatedApp) -> Value {
+    state.mention(&app.owner, None);
+    json!({
+        "id": app.id,
+        "slug": app.slug,
+        "client_id": app.client_id,
+        "node_id": node_id("App", app.id),
+        "owner": user(state, &app.owner),
+        "name": app.name,
+        "description": null,
+        "external_url": app.home,
+        "html_url": format!("{}/apps/{}", state.url, app.slug),
+        "created_at": LONG_AGO,
+        "updated_at": LONG_AGO,
+        "permissions": app.permissions,
+        "events": app.events,
+        "installations_count": 0,
+    })
+}
+
+/// Gives the credentials of a new App, once.
+pub(in crate::simulator) fn convert(Simulation { state, apps, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
+    let app = apps.convert(call.arg(0)).ok_or_else(Refused::not_found)?;
+    let mut body = shown(state, app);
+    body["client_secret"] = json!("simulated-client-secret");
+    body["webhook_secret"] = json!(app.hook.secret);
+    body["pem"] = json!(app.private_key);
+    Ok(Reply::json(201, &body))
+}
+
+pub(in crate::simulator) fn hook(Simulation { apps, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
+    let hook = apps.hook(call.request);
+    let content_type = Some(hook.content_type.as_str()).filter(|text| !text.is_empty());
+    let mut body = json!({"content_type": content_type.unwrap_or("json"), "insecure_ssl": "0"});
+    if let Some(url) = &hook.url {
+        body["url"] = json!(url);
+    }
+    if hook.secret.is_some() {
+        body["secret"] = json!("********");
+    }
     Ok(Reply::json(200, &body))
+}
+
+pub(in crate::simulator) fn set_hook(simulation: &mut Simulation, call: &Call<'_>) -> Answer {
+    let body = call.body()?;
+    let set = simulation.apps.hook(call.request);
+    let text = |key: &str| body[key].as_str().map(str::to_owned);
+    set.url = text("url").or(set.url.take());
+    set.secret = text("secret").or(set.secret.take());
+    if let Some(content_type) = text("content_type") {
+        set.content_type = content_type;
+    }
+    hook(simulation, call)
 }
 
 /// Every owner has an installation, whose id is the owner's id.
 pub(in crate::simulator) fn installation(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     path::repository(state, call)?;
-    let account = user(state, call.arg(0));
+    Ok(Reply::json(200, &installation_on(state, call.arg(0))))
+}
+
+pub(in crate::simulator) fn installation_of_account(
+    Simulation { state, .. }: &mut Simulation,
+    call: &Call<'_>,
+) -> Answer {
+    let of_account = |repository: &Repository| repository.name.owner().eq_ignore_ascii_case(call.arg(0));
+    if !state.repositories.iter().any(of_account) {
+        return Err(Refused::not_found());
+    }
+    Ok(Reply::json(200, &installation_on(state, call.arg(0))))
+}
+
+pub(in crate::simulator) fn installation_by_id(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
+    let id = call.number(0)?;
+    let account = state
+        .users
+        .values()
+        .find(|user| user.id == id)
+        .map(|user| user.login.clone());
+    let login = account.ok_or_else(Refused::not_found)?;
+    Ok(Reply::json(200, &installation_on(state, &login)))
+}
+
+fn installation_on(state: &State, login: &str) -> Value {
+    let account = user(state, login);
     let id = &account["id"];
-    let body = json!({
+    json!({
         "id": id,
         "account": account,
-        "app_id": APP_ID,
+        "app_id": FIRST_APP,
         "app_slug": APP_SLUG,
         "target_id": id,
         "target_type": account["type"],
@@ -73,8 +162,7 @@ pub(in crate::simulator) fn installation(Simulation { state, .. }: &mut Simulati
         "updated_at": LONG_AGO,
         "suspended_by": null,
         "suspended_at": null,
-    });
-    Ok(Reply::json(200, &body))
+    })
 }
 
 pub(in crate::simulator) fn token(Simulation { state, tokens, .. }: &mut Simulation, call: &Call<'_>) -> Answer {

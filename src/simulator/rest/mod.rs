@@ -2,6 +2,7 @@
 
 pub(super) mod actions;
 pub(super) mod app;
+pub(super) mod contents;
 pub(super) mod groups;
 pub(super) mod path;
 pub(super) mod policies;

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 /// The token of every registration.
 const REGISTRATION_TOKEN: &str = "AABF3JGZDX3P5PMEXLND6TS6FCWO6";
 const TOKEN_LIFETIME: TimeDelta = TimeDelta::hours(1);
+/// The current release of the runner program.
+pub(super) const RUNNER_RELEASE: &str = "2.336.0";
 const MAX_LABELS: usize = 100;
 /// The group of all runners of repositories.
 const DEFAULT_GROUP: u64 = 1;
@@ -221,4 +223,13 @@ fn show(runner: &Runner) -> Value {
         "ephemeral": runner.jit,
         "labels": labels.collect::<Vec<_>>(),
     })
+}
+
+pub(in crate::simulator) fn downloads(_: &mut Simulation, _: &Call<'_>) -> Answer {
+    let download = |architecture: &str| {
+        let filename = format!("actions-runner-linux-{architecture}-{RUNNER_RELEASE}.tar.gz");
+        let url = format!("https://github.com/actions/runner/releases/download/v{RUNNER_RELEASE}/{filename}");
+        json!({"os": "linux", "architecture": architecture, "filename": filename, "download_url": url})
+    };
+    Ok(Reply::json(200, &json!([download("x64"), download("arm64")])))
 }

@@ -1,17 +1,20 @@
 //! Commands that look into the store beside a process that serves: what they print, change, and refuse.
 
 mod alerts;
+mod app;
 mod dead_letters;
 mod deliveries;
 mod deployment;
 mod durability;
 mod export;
 mod incidents;
+mod jit;
 mod metrics;
 mod recover;
 mod repository;
 mod rollout_history;
 mod runners;
+mod setup_app;
 pub(crate) mod stage;
 mod verify;
 mod why;

@@ -46,7 +46,7 @@ impl Stage {
     /// The same, with more configuration.
     pub(crate) async fn set_with(more: &str) -> Self {
         let sections = format!(
-            "[server]\nadmin_listen = \"127.0.0.1:0\"\n[runners]\nhost = \"synthetic\"\n
+            "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n[runners]\nhost = \"synthetic\"\n
              [rollout]\nmode = \"enforce\"\n[[repositories]]\nfull_name = \"{REPOSITORY}\"\n{more}"
         );
         let mut base = InProcess::in_folder(SystemClock, &sections);

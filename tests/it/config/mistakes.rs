@@ -279,7 +279,6 @@ fn receivers_without_a_second_owner_are_warned_of() {
 #[test]
 fn settings_without_effect_are_warned_of_until_they_are_default() {
     for (toml, key) in [
-        ("[github]\nweb_url = 'https://github.example.com'", "github.web_url"),
         ("[qemu]\nimage = '/i'", "qemu.image"),
         ("[qemu]\ncpus = 4", "qemu.cpus"),
         (

@@ -1,6 +1,9 @@
 //! Each command against a GitHub that is built from GitHub's own description: requests as documented, and a remedy for
 //! each refusal.
 
+mod app;
+mod jit;
 mod routing;
 mod setup_github;
 pub(crate) mod stage;
+mod verify;

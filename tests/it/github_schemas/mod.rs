@@ -133,6 +133,9 @@ async fn every_answer_is_one_github_describes() {
         ("/meta", vec![]),
         ("/rate_limit", vec![]),
         ("/app", vec![]),
+        ("/app/hook/config", vec![]),
+        ("/orgs/{org}/installation", vec!["octo-org"]),
+        ("/users/{username}/installation", vec!["octo-org"]),
         ("/repos/{owner}/{repo}/installation", repo(&[])),
         ("/repos/{owner}/{repo}", repo(&[])),
         ("/repos/{owner}/{repo}", vec!["octo-org", "hidden"]),
@@ -203,6 +206,27 @@ async fn every_answer_is_one_github_describes() {
         )
         .await;
 
+    github
+        .call(
+            Method::GET,
+            "/app/installations/{installation_id}",
+            &[&installation],
+            None,
+            200,
+        )
+        .await;
+
+    // The app's webhook, and a new app.
+    let hook = json!({"url": "https://gate.example.com/webhooks/github", "content_type": "json", "secret": "s"});
+    github
+        .call(Method::PATCH, "/app/hook/config", &[], Some(hook), 200)
+        .await;
+    github.call(Method::GET, "/app/hook/config", &[], None, 200).await;
+    let conversion = "/app-manifests/{code}/conversions";
+    let code = new_app(&github.stage).await;
+    github.call(Method::POST, conversion, &[&code], None, 201).await;
+    github.call(Method::POST, conversion, &[&code], None, 404).await;
+
     // Variables.
     let variable = "/repos/{owner}/{repo}/actions/variables/{name}";
     let made = json!({"name": "NEW", "value": "1"});
@@ -251,6 +275,8 @@ async fn every_answer_is_one_github_describes() {
                 422,
             )
             .await;
+        let downloads = format!("{prefix}/actions/runners/downloads");
+        github.call(Method::GET, &downloads, scope, None, 200).await;
         let token = format!("{prefix}/actions/runners/registration-token");
         github.call(Method::POST, &token, scope, None, 201).await;
         let (id, list) = (
@@ -305,6 +331,7 @@ async fn every_answer_is_one_github_describes() {
     github.call(Method::POST, redeliver, &[&id], None, 202).await;
 
     groups_and_policies(&mut github).await;
+    branches_and_releases(&mut github).await;
 
     // Nothing at all.
     let nowhere = github.stage.get("/nowhere").await;
@@ -324,6 +351,28 @@ async fn every_answer_is_one_github_describes() {
         .filter(|(method, path)| !github.description.has(method, path))
         .collect();
     assert!(unknown.is_empty(), "GitHub has no such endpoints: {unknown:?}");
+}
+
+/// Branches, files and releases.
+async fn branches_and_releases(github: &mut Inspector) {
+    let (org, name) = REPO.split_once('/').expect("an owner");
+    let branches = "/repos/{owner}/{repo}/branches?protected=true";
+    let listed = github.call(Method::GET, branches, &[org, name], None, 200).await;
+    assert_eq!(listed.body[0]["name"], "main");
+    let contents = "/repos/{owner}/{repo}/contents/{path}";
+    for path in [".github%2Fworkflows", ".github%2Fworkflows%2Fci.yml"] {
+        github.call(Method::GET, contents, &[org, name, path], None, 200).await;
+    }
+    github
+        .call(Method::GET, contents, &[org, name, "other"], None, 404)
+        .await;
+    let release = "/repos/{owner}/{repo}/releases/tags/{tag}";
+    github
+        .call(Method::GET, release, &["actions", "runner", "v2.336.0"], None, 200)
+        .await;
+    github
+        .call(Method::GET, release, &["actions", "runner", "v1.0.0"], None, 404)
+        .await;
 }
 
 /// Runner groups of the organization, and the policies of the repository.
@@ -364,6 +413,27 @@ async fn groups_and_policies(github: &mut Inspector) {
     github.call(Method::GET, &token, &repo, None, 200).await;
     let least = json!({"default_workflow_permissions": "read", "can_approve_pull_request_reviews": false});
     github.call(Method::PUT, &token, &repo, Some(least), 204).await;
+}
+
+/// Creates an app in the web interface; returns its code.
+async fn new_app(stage: &Stage) -> String {
+    let manifest = "%7B%22url%22%3A%22https%3A%2F%2Fexample.com%22%2C%22redirect_url%22%3A%22http%3A%2F%2Fx%2Fcallback%22%2C\
+                    %22default_permissions%22%3A%7B%22metadata%22%3A%22read%22%7D%2C%22default_events%22%3A%5B%5D%7D";
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let request = http
+        .build()
+        .expect("a client")
+        .post(format!("{}/settings/apps/create", stage.simulator.url()));
+    let answer = request
+        .body(format!("name=gate&owner=octo-org&state=s&manifest={manifest}"))
+        .send()
+        .await;
+    let answer = answer.expect("an answer");
+    let back = answer.headers()["location"].to_str().expect("text");
+    let code = back
+        .strip_prefix("http://x/callback?code=")
+        .and_then(|rest| rest.strip_suffix("&state=s"));
+    code.unwrap_or_else(|| panic!("no code in {back}")).to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

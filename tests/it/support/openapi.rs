@@ -133,6 +133,13 @@ impl OpenApiGithub {
         self.state().reactions.insert(operation.to_owned(), Arc::new(reaction));
     }
 
+    /// Returns GitHub's own example of the answer of an operation.
+    pub(crate) fn example(operation: &str) -> Value {
+        let (method, template) = operation.split_once(' ').expect("a method and a template");
+        let example = DESCRIPTION.example(method, template).and_then(|(_, body)| body);
+        example.unwrap_or_else(|| panic!("{operation} has no example"))
+    }
+
     /// Lets an operation fail.
     pub(crate) fn fail(&self, operation: &str, fault: Fault) {
         self.state().faults.insert(operation.to_owned(), fault);

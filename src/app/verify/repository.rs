@@ -1,13 +1,15 @@
-//! The checks of `verify` at GitHub: the access to a repository, and runners that jitgate does not know.
+//! The access to a repository, its routing, and runners that jitgate does not know.
 
-use super::repositories::pins;
-use super::runners::ungated;
-use super::settings::Repository;
+use super::unanswered::unanswered;
+use super::{sharing, workflow};
+use crate::app::repositories::pins;
+use crate::app::runners::ungated;
+use crate::app::settings::Repository;
 use crate::domain::finding::{Finding, Subject};
 use crate::domain::pin::Shown;
 use crate::domain::runner::is_of_prefix;
 use crate::ports::github::{GitHubRunner, Purpose};
-use crate::ports::{Failure, GitHub, Ledger};
+use crate::ports::{Administration, Examination, Failure, GitHub, Ledger};
 use globset::GlobSet;
 
 /// The known runners.
@@ -30,38 +32,49 @@ impl Known<'_> {
     }
 }
 
-/// Asks GitHub about a repository: its existence, its routing and its runners. Changes nothing.
-pub async fn at_github(github: &dyn GitHub, repository: &Repository, known: Known<'_>) -> Vec<Finding> {
-    let mut found = Vec::new();
-    match github.repository(&repository.name, Purpose::Judge).await {
-        Ok(Some(shown)) => {
-            found.push(visible(repository, shown.is_public));
-            found.extend(another(repository, &shown, known).await);
-        }
+/// The connections to GitHub.
+#[derive(Clone, Copy)]
+pub struct Connections<'a> {
+    pub github: &'a dyn GitHub,
+    pub administration: &'a dyn Administration,
+    pub examination: &'a dyn Examination,
+}
+
+/// Asks GitHub about a repository: its existence, its routing, its runners and their group, its policies and its
+/// workflows.
+pub async fn at_github(connections: Connections<'_>, repository: &Repository, known: Known<'_>) -> Vec<Finding> {
+    let github = connections.github;
+    let shown = match github.repository(&repository.name, Purpose::Judge).await {
+        Ok(Some(shown)) => shown,
         Ok(None) => {
-            found.push(Finding::problem(
+            return vec![Finding::problem(
                 Subject::Github,
                 format!("{}: GitHub shows no such repository", repository.name),
                 "correct repositories.full_name, or give the app or token access to it",
-            ));
-            return found;
+            )];
         }
-        Err(failure) => {
-            found.push(unanswered(repository, &failure));
-            return found;
-        }
-    }
-    match github
-        .variable(&repository.name, &repository.variable, Purpose::Judge)
-        .await
-    {
-        Ok(variable) => found.push(routing(repository, variable.is_some_and(|variable| variable.is_true()))),
-        Err(failure) => found.push(unanswered(repository, &failure)),
-    }
-    match github.runners(&repository.scope).await {
+        // All other questions would fail in the same way.
+        Err(failure) => return vec![unanswered(&repository.name, &failure)],
+    };
+    let (another, variable, runners, group, approval, workflows) = futures::join!(
+        another(repository, &shown, known),
+        github.variable(&repository.name, &repository.variable, Purpose::Judge),
+        github.runners(&repository.scope),
+        sharing::group(connections.administration, repository, &shown),
+        sharing::fork_approval(connections.administration, repository, shown.is_public),
+        workflow::deployed(connections.examination, repository),
+    );
+    let mut found = vec![visible(repository, shown.is_public)];
+    found.extend(another);
+    found.push(match variable {
+        Ok(variable) => routing(repository, variable.is_some_and(|variable| variable.is_true())),
+        Err(failure) => unanswered(&repository.name, &failure),
+    });
+    match runners {
         Ok(runners) => found.extend(runners_there(repository, &runners, known).await),
-        Err(failure) => found.push(unanswered(repository, &failure)),
+        Err(failure) => found.push(unanswered(&repository.name, &failure)),
     }
+    found.extend(group.into_iter().chain(approval).chain(workflows));
     found
 }
 
@@ -87,16 +100,6 @@ async fn another(repository: &Repository, shown: &Shown, known: Known<'_>) -> Op
             ),
         )
     })
-}
-
-fn unanswered(repository: &Repository, failure: &Failure) -> Finding {
-    let remedy = match failure {
-        Failure::Permanent(_) => "install the app there with the permissions in the README, or renew the token",
-        Failure::Transient(_) | Failure::RateLimited { .. } => {
-            "check that github.api_url is correct (https://HOST/api/v3 for a GitHub Enterprise Server) and reachable, and try again"
-        }
-    };
-    Finding::problem(Subject::Github, format!("{}: {failure}", repository.name), remedy)
 }
 
 fn visible(repository: &Repository, public: bool) -> Finding {

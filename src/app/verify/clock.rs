@@ -1,0 +1,30 @@
+//! The clock of this machine against GitHub's.
+
+use crate::domain::app::is_skewed;
+use crate::domain::finding::{Finding, Subject};
+use crate::ports::Examination;
+
+/// Compares the clocks.
+pub async fn check(examination: &dyn Examination) -> Finding {
+    const WHAT: &str = "clock of this machine";
+    match examination.clock_ahead().await {
+        Ok(Some(ahead)) if is_skewed(ahead) => Finding::problem(
+            Subject::Host,
+            format!(
+                "the clock of this machine is {} s ahead of GitHub's",
+                ahead.num_seconds()
+            ),
+            "synchronize it, for example: sudo timedatectl set-ntp true",
+        ),
+        Ok(Some(ahead)) => Finding::ok(
+            Subject::Host,
+            format!(
+                "the clock of this machine differs by {} s from GitHub's",
+                ahead.num_seconds().abs()
+            ),
+        ),
+        Ok(None) => Finding::unknown(Subject::Host, WHAT, "GitHub's answer has no date"),
+        // Other checks report that GitHub does not answer.
+        Err(failure) => Finding::unknown(Subject::Host, WHAT, failure),
+    }
+}
