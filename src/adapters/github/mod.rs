@@ -8,6 +8,7 @@
 //! - `limits`, `etag` the rate limits, and the cache that saves quota
 //! - `client` one request, one classified answer
 //! - `token` the credentials: the App's JWT, its installations, installation tokens
+//! - `app`, `app_calls` the App itself
 //! - `adapter`, `api` the implementation of the port
 //!
 //! No request is repeated here, with one exception: 401 means that GitHub did nothing, so the request is sent once more
@@ -27,12 +28,13 @@
 //! | runners, one repository | `administration: write` | list, create and delete runners |
 //! | runners, organization | `organization_self_hosted_runners: write` | the same at the organization |
 //!
-//! The delivery log, the webhook and the installations need no permission: the App reads them with its JWT (`app`).
+//! The delivery log, the webhook and the installations need no permission: the App reads them with its JWT (`app_calls`).
 
 mod adapter;
 mod answers;
 mod api;
 mod app;
+mod app_calls;
 mod client;
 mod etag;
 mod history;
