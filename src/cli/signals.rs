@@ -8,13 +8,32 @@ pub(super) fn hangups() -> io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
+/// The signals that ask the process to stop.
+pub(super) struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// Returns the signals that ask the process to stop. From this call on, they no longer end it.
+pub(super) fn stops() -> io::Result<Stops> {
+    Ok(Stops {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+    })
+}
+
+impl Stops {
+    /// Returns when a signal asks the process to stop.
+    pub(super) async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// Returns when a signal asks the process to stop.
 pub(super) async fn stop() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    stops()?.received().await;
     Ok(())
 }
