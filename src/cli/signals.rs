@@ -1,6 +1,5 @@
 //! The signals of a long-running command: SIGTERM and SIGINT stop it, SIGHUP reloads its configuration.
 
-use futures::future::BoxFuture;
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -9,21 +8,32 @@ pub(super) fn hangups() -> io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
-/// Returns when a signal asks the process to stop.
-pub(super) async fn stop() -> io::Result<()> {
-    stopping()?.await;
-    Ok(())
+/// The signals that ask the process to stop.
+pub(super) struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
-/// Returns a future that completes when a signal asks the process to stop. From this call on, such a signal no longer ends
-/// the process.
-pub(super) fn stopping() -> io::Result<BoxFuture<'static, ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(Box::pin(async move {
+/// Returns the signals that ask the process to stop. From this call on, they no longer end it.
+pub(super) fn stops() -> io::Result<Stops> {
+    Ok(Stops {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+    })
+}
+
+impl Stops {
+    /// Returns when a signal asks the process to stop.
+    pub(super) async fn received(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-    }))
+    }
+}
+
+/// Returns when a signal asks the process to stop.
+pub(super) async fn stop() -> io::Result<()> {
+    stops()?.received().await;
+    Ok(())
 }

@@ -3,9 +3,7 @@
 use super::wiring_error::WiringError;
 use crate::adapters::github::{self, GitHubAdapter};
 use crate::config::{Config, Credentials};
-use crate::ports::{
-    Administration, AppManifests, Clock, Examination, GitHub, GitHubApp, Observer, RegistrationTokens,
-};
+use crate::ports::{Administration, AppManifests, Clock, Examination, GitHub, GitHubApp, Observer, RegistrationTokens};
 use std::sync::Arc;
 
 /// Creates the client of the configured GitHub.

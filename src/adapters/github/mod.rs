@@ -8,7 +8,7 @@
 //! - `limits`, `etag` the rate limits, and the cache that saves quota
 //! - `client` one request, one classified answer
 //! - `token` the credentials: the App's JWT, its installations, installation tokens
-//! - `app` the App itself
+//! - `app`, `app_calls` the App itself
 //! - `adapter`, `api` the implementation of the port
 //!
 //! No request is repeated here, with one exception: 401 means that GitHub did nothing, so the request is sent once more
@@ -28,7 +28,7 @@
 //! | runners, one repository | `administration: write` | list, create and delete runners, tokens for their registration |
 //! | runners, organization | `organization_self_hosted_runners: write` | the same at the organization |
 //!
-//! The delivery log, the webhook and the installations need no permission: the App reads them with its JWT (`app`).
+//! The delivery log, the webhook and the installations need no permission: the App reads them with its JWT (`app_calls`).
 
 mod adapter;
 mod administration;

@@ -75,7 +75,8 @@ pub(super) async fn run(args: &Run, session: &Session) -> Outcome {
     if args.dry_run {
         return preview(args, session, &order, &planned);
     }
-    let stop = signals::stopping().map_err(|error| Failure::new(Exit::Bug, error))?;
+    let mut stops = signals::stops().map_err(|error| Failure::new(Exit::Bug, error))?;
+    let stop = Box::pin(async move { stops.received().await });
     let ran = run_job(&ports, &order, &planned, stop).await;
     if ports.record.is_none() {
         output::report(&format!(

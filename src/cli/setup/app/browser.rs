@@ -14,6 +14,7 @@ use std::time::Duration;
 pub(super) struct Page {
     pub(super) server: AppFormServer,
     codes: tokio::sync::mpsc::Receiver<AppFormReturn>,
+    stops: signals::Stops,
 }
 
 /// Opens the page and tells the person its address.
@@ -38,6 +39,8 @@ pub(super) fn open(port: u16, mut manifest: Manifest, action: &str, owner: &str)
         facts: facts(&manifest, owner),
     };
     let (server, codes) = listener.serve(form).map_err(in_use)?;
+    // From here on the person can stop the command, which removes the drafts.
+    let stops = signals::stops().map_err(|error| Failure::new(Exit::Bug, error))?;
     output::report(&format!(
         "Open this page in a browser to create the app at GitHub:\n\n    http://127.0.0.1:{port}/{entrance}\n\n\
          If the browser runs on another machine, run this command there first, and keep it open:\n\n    \
@@ -45,7 +48,7 @@ pub(super) fn open(port: u16, mut manifest: Manifest, action: &str, owner: &str)
         runtime::login_name(),
         host_name()
     ));
-    Ok(Page { server, codes })
+    Ok(Page { server, codes, stops })
 }
 
 impl Page {
@@ -60,7 +63,7 @@ impl Page {
             () = tokio::time::sleep(Duration::from_secs(timeout_s)) => {
                 Err(none(format!("no answer came from the browser within {timeout_s} s")))
             }
-            _ = signals::stop() => Err(none("the command was stopped".to_owned())),
+            () = self.stops.received() => Err(none("the command was stopped".to_owned())),
         }
     }
 }

@@ -97,11 +97,9 @@ impl Places {
 
     /// Checks that all files can be written, without changing anything.
     pub(super) fn check(&self) -> Result<(), Failure> {
-        let files = [&self.key, &self.secret, &self.note].into_iter();
-        files
-            .map(|file| private_file::check(file, Existing::Keep))
-            .collect::<Result<(), _>>()
-            .map_err(|error| unwritable(&error))?;
+        for file in [&self.key, &self.secret, &self.note] {
+            private_file::check(file, Existing::Keep).map_err(|error| unwritable(&error))?;
+        }
         refuse_git(&self.key)
     }
 
