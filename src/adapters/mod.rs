@@ -8,3 +8,4 @@ pub mod memory;
 pub mod redis;
 pub mod sqlite;
 pub mod tools;
+pub mod unit_files;

@@ -5,7 +5,7 @@ use super::exit::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{
     alert, config, dead_letter, delivery, incident, internal, logging, output, replay, repository, rollout, routing,
-    runner, serve, simulate, slo, verify, why,
+    runner, serve, setup, simulate, slo, verify, why,
 };
 use crate::telemetry::one_line;
 use clap::Parser;
@@ -52,6 +52,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Simulate(args) => Box::pin(simulate::run(args, &session)),
         Command::Rollout(args) => Box::pin(rollout::run(args, &session)),
         Command::Routing(args) => Box::pin(routing::run(args, &session)),
+        Command::Setup(args) => Box::pin(setup::run(args, &session)),
         Command::Repository(args) => Box::pin(repository::run(args, &session)),
         Command::Verify(args) => Box::pin(verify::run(args, &session)),
         Command::Config(args) => Box::pin(config::run(args, &session)),

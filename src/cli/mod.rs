@@ -28,6 +28,7 @@ mod routing;
 mod runner;
 mod serve;
 mod session;
+mod setup;
 mod signals;
 mod simulate;
 mod slo;

@@ -31,3 +31,4 @@ pub mod signature;
 pub mod slot;
 pub mod text;
 pub mod trust;
+pub mod units;
