@@ -9,6 +9,7 @@ mod canary;
 mod commands;
 mod config;
 mod decision;
+mod documented;
 mod fixtures;
 mod github_adapter;
 mod github_schemas;

@@ -1,6 +1,6 @@
 //! Each call of the port: the request it makes, and what each answer means.
 
-use super::scripted::{Asked, ManualClock, Scripted, adapter, json, repository, token};
+use crate::support::scripted::{Asked, ManualClock, Scripted, adapter, json, repository, token};
 use jitgate::adapters::github::GitHubAdapter;
 use jitgate::domain::event::{JobStatus, MISSING_ATTEMPT};
 use jitgate::domain::facts::{HeadRepository, Run, User};

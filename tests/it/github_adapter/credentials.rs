@@ -1,6 +1,6 @@
 //! The credentials of the adapter: JWT, installations, tokens, and the handling of a 401.
 
-use super::scripted::{
+use crate::support::scripted::{
     Asked, KEY, ManualClock, Scripted, adapter, app, hasty_adapter, json, repository, run_body, settings, token,
 };
 use chrono::TimeDelta;
@@ -129,7 +129,7 @@ async fn fifty_callers_share_one_token() {
 #[tokio::test]
 async fn fifty_callers_share_one_failure_too() {
     let clock = ManualClock::new();
-    let server = Scripted::bare(|_| super::scripted::Reply::Hang);
+    let server = Scripted::bare(|_| crate::support::scripted::Reply::Hang);
     let github = hasty_adapter(&server, &clock, app());
     let repository = repository();
     let runs = (0..50).map(|id| github.run(&repository, RunId(id), Purpose::Judge));

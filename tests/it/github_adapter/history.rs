@@ -1,6 +1,6 @@
 //! The delivery log and the lists of runs: the requests, the pages and what each answer means.
 
-use super::scripted::{ManualClock, Scripted, adapter, app, json, repository, token, with_headers};
+use crate::support::scripted::{ManualClock, Scripted, adapter, app, json, repository, token, with_headers};
 use chrono::TimeDelta;
 use jitgate::adapters::github::GitHubAdapter;
 use jitgate::domain::ids::{AccountId, RepositoryId, RunId};

@@ -1,6 +1,6 @@
 //! GitHub's limits: who is told to wait, waits, and the rest of the quota is for admissions.
 
-use super::scripted::{
+use crate::support::scripted::{
     Crowd, ManualClock, Reply, Requests, Scripted, adapter, app, json, repository, run_body, settings, token,
     with_headers,
 };

@@ -8,5 +8,4 @@ mod limits;
     clippy::disallowed_types,
     reason = "one RSA key for all tests: making one takes long"
 )]
-pub(crate) mod scripted;
 mod wire;

@@ -1,6 +1,6 @@
 //! The wire: hangs, drops, redirects, repeats, tags, and what must never show.
 
-use super::scripted::{
+use crate::support::scripted::{
     ManualClock, Reply, Scripted, adapter, app, hasty_adapter, json, repository, run_body, settings, token,
     with_headers,
 };
@@ -271,7 +271,7 @@ async fn an_api_below_a_path_is_asked_below_that_path() {
 #[tokio::test]
 async fn no_failure_and_no_debug_text_shows_a_secret() {
     let clock = ManualClock::new();
-    let private_line = super::scripted::KEY
+    let private_line = crate::support::scripted::KEY
         .private_pem
         .lines()
         .nth(1)

@@ -1,11 +1,10 @@
 //! Holds the simulator against GitHub's own words: every answer and every payload fits GitHub's description, and GitHub's
 //! sample payloads are read by the gate. So neither side is our imagination.
 
-mod description;
-
+use crate::support::description::{Description, npm_file};
 use crate::support::simulator::{Answer, REPO, Stage};
 use chrono::TimeDelta;
-use description::{Description, npm_file};
+
 use jitgate::domain::payload::{self, Parsed};
 use reqwest::Method;
 use serde_json::{Value, json};

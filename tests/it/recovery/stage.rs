@@ -1,6 +1,6 @@
 //! A gate in this process with an App's credentials, a simulated GitHub, and a clock that stands still.
 
-use crate::github_adapter::scripted::KEY;
+use crate::support::scripted::KEY;
 use crate::support::simulator::jwt;
 use chrono::{DateTime, TimeDelta};
 use jitgate::adapters::clock::ManualClock;

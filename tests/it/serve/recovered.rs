@@ -1,7 +1,7 @@
 //! A gate that was killed finds after its start what GitHub could not deliver: as a real process, on each store.
 
-use crate::github_adapter::scripted::KEY;
 use crate::support::gate::{CONFIGURATION, Gate, Place, Settings, TIMEOUT, often};
+use crate::support::scripted::KEY;
 use crate::support::stores::on_each_store;
 use jitgate::adapters::clock::SystemClock;
 use jitgate::simulator::{Client, Simulator};

@@ -1,9 +1,12 @@
 //! The code that tests of several themes share.
 
+pub(crate) mod description;
 pub(crate) mod gate;
+pub(crate) mod openapi;
 pub(crate) mod payload;
 pub(crate) mod receiver;
 pub(crate) mod redis;
+pub(crate) mod scripted;
 pub(crate) mod simulator;
 pub(crate) mod sink;
 pub(crate) mod stores;

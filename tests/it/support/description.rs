@@ -1,7 +1,7 @@
 //! GitHub's own description of its API (`OpenAPI` 3.0) or of its deliveries (3.1), as schemas to hold JSON against.
 
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 pub(crate) struct Description(Value);
@@ -28,6 +28,47 @@ impl Description {
     /// Returns true if the description has an operation.
     pub(crate) fn has(&self, method: &str, template: &str) -> bool {
         self.0["paths"][template][method.to_lowercase()].is_object()
+    }
+
+    /// Returns the template of the operation that a path belongs to, and the values of its variables. A template with
+    /// fewer variables is preferred, as in `/runners/downloads` and `/runners/{runner_id}`.
+    pub(crate) fn operation(&self, method: &str, path: &str) -> Option<(String, BTreeMap<String, String>)> {
+        let templates = self.0["paths"].as_object().expect("paths").keys();
+        let matches = templates
+            .filter(|template| self.has(method, template))
+            .filter_map(|template| Some((template.clone(), variables(template, path)?)));
+        matches.min_by_key(|(_, variables)| variables.len())
+    }
+
+    /// Returns the schema of the body of a request; none if the operation takes none.
+    pub(crate) fn request(&self, method: &str, template: &str) -> Option<Value> {
+        let operation = &self.0["paths"][template][method.to_lowercase()];
+        let body = self.follow(&operation["requestBody"]);
+        let schema = &body["content"]["application/json"]["schema"];
+        (!schema.is_null()).then(|| schema.clone())
+    }
+
+    /// Returns the names of the query parameters of an operation.
+    pub(crate) fn query_names(&self, method: &str, template: &str) -> BTreeSet<String> {
+        let path = &self.0["paths"][template];
+        let lists = [&path["parameters"], &path[method.to_lowercase()]["parameters"]];
+        let parameters = lists.into_iter().filter_map(Value::as_array).flatten();
+        let parameters = parameters.map(|parameter| self.follow(parameter));
+        let named = parameters.filter(|parameter| parameter["in"] == "query");
+        named
+            .filter_map(|parameter| Some(parameter["name"].as_str()?.to_owned()))
+            .collect()
+    }
+
+    /// Returns the status of the first success of an operation, and GitHub's own example of it, if there is one.
+    pub(crate) fn example(&self, method: &str, template: &str) -> Option<(u16, Option<Value>)> {
+        let responses = &self.0["paths"][template][method.to_lowercase()]["responses"];
+        let statuses = responses.as_object()?.keys().filter_map(|status| status.parse().ok());
+        let status: u16 = statuses.filter(|status| (200..300).contains(status)).min()?;
+        let response = self.follow(&responses[status.to_string()]);
+        let examples = response["content"]["application/json"]["examples"].as_object();
+        let first = examples.and_then(|examples| examples.values().next());
+        Some((status, first.map(|example| self.follow(example)["value"].clone())))
     }
 
     /// The schema of an answer: none when it has no body, `Err` when no such answer is described.
@@ -91,6 +132,25 @@ impl Description {
             _ => {}
         }
     }
+}
+
+/// Returns the variables of a path template, if the path fits it.
+fn variables(template: &str, path: &str) -> Option<BTreeMap<String, String>> {
+    let (wanted, parts): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
+    if wanted.len() != parts.len() {
+        return None;
+    }
+    let mut found = BTreeMap::new();
+    for (wanted, part) in wanted.into_iter().zip(parts) {
+        match wanted.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+            Some(name) if !part.is_empty() => {
+                found.insert(name.to_owned(), part.to_owned());
+            }
+            _ if wanted == part => {}
+            _ => return None,
+        }
+    }
+    Some(found)
 }
 
 fn schema_name(reference: &str) -> Option<&str> {

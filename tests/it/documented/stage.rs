@@ -1,0 +1,132 @@
+//! A folder with a configuration for the described GitHub, and `jitgate` commands in it.
+
+use crate::commands::stage::Answer;
+use crate::support::openapi::{Fault, OpenApiGithub};
+use crate::support::scripted::KEY;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// The configured repository.
+pub(crate) const REPOSITORY: &str = "octo-org/octo-repo";
+
+/// A described GitHub, and a folder whose configuration names it.
+pub(crate) struct Stage {
+    pub(crate) github: OpenApiGithub,
+    pub(crate) folder: TempDir,
+}
+
+impl Stage {
+    pub(crate) fn set() -> Self {
+        Self::set_with("")
+    }
+
+    /// The same, with more configuration.
+    pub(crate) fn set_with(more: &str) -> Self {
+        let stage = Self {
+            github: OpenApiGithub::start(),
+            folder: TempDir::new().expect("a folder"),
+        };
+        stage.write_secret("app.pem", &KEY.private_pem);
+        let toml = format!(
+            "[webhook]\nsecrets = [\"hunter2-hunter2-hunter2\"]\n
+             [github]\napi_url = \"{}\"\ntimeout_s = 1\napp_id = \"4711\"\nprivate_key_file = \"{}\"\n
+             [store]\nurl = \"sqlite:{}\"\n
+             [runners]\nhost = \"synthetic\"\n
+             [[repositories]]\nfull_name = \"{REPOSITORY}\"\n{more}",
+            stage.github.url(),
+            stage.at("app.pem").display(),
+            stage.at("jitgate.db").display(),
+        );
+        fs::write(stage.at("jitgate.toml"), toml).expect("a file");
+        stage
+    }
+
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file that only its owner can read, as the commands demand it of secrets.
+    pub(crate) fn write_secret(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.at(name);
+        fs::write(&path, text).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a mode");
+        path
+    }
+
+    /// Runs a command in the folder, with `PATH` and nothing else of the environment.
+    pub(crate) fn run(&self, args: &[&str]) -> Answer {
+        self.run_with(args, &[])
+    }
+
+    /// The same, with more environment variables.
+    pub(crate) fn run_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Answer {
+        let output = Command::new(env!("CARGO_BIN_EXE_jitgate"))
+            .args(args)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(environment.iter().copied())
+            .output()
+            .expect("jitgate runs");
+        Answer {
+            code: output.status.code().expect("an exit code"),
+            out: String::from_utf8(output.stdout).expect("text"),
+            err: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
+
+    /// Lets each of the operations fail in each way, and expects exit code 4 and a remedy. An operation that treats a
+    /// status as an answer names it in `except`.
+    pub(crate) fn assert_refusals_have_a_remedy(&self, args: &[&str], operations: &[&str], except: &[(&str, u16)]) {
+        for operation in operations {
+            for fault in Fault::ALL {
+                if matches!(fault, Fault::Status(status) if except.contains(&(operation, status))) {
+                    continue;
+                }
+                self.github.fail(operation, fault);
+                let answer = self.run(args);
+                self.github.heal();
+                let context = format!("{args:?}, {operation}, {fault:?}: {}{}", answer.out, answer.err);
+                assert_eq!(answer.code, 4, "{context}");
+                assert!(answer.err.contains("jitgate: remedy: "), "{context}");
+            }
+        }
+    }
+
+    /// Returns the names, modes and contents of all files of the folder.
+    pub(crate) fn files(&self) -> Vec<(PathBuf, u32, Vec<u8>)> {
+        let mut files = Vec::new();
+        collect(self.folder.path(), &mut files);
+        files.sort();
+        files
+    }
+
+    /// Expects that a command changes neither the folder nor GitHub.
+    pub(crate) fn assert_changes_nothing(&self, args: &[&str], environment: &[(&str, &str)]) -> Answer {
+        let (files, changes) = (self.files(), self.github.changes());
+        let answer = self.run_with(args, environment);
+        assert_eq!(answer.code, 0, "{args:?}: {}", answer.err);
+        assert_eq!(self.github.changes(), changes, "{args:?} changes GitHub");
+        assert!(self.files() == files, "{args:?} changes files");
+        answer
+    }
+}
+
+fn collect(folder: &Path, files: &mut Vec<(PathBuf, u32, Vec<u8>)>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let about = fs::symlink_metadata(&path).expect("metadata");
+        let content = if about.is_file() {
+            fs::read(&path).expect("a file")
+        } else {
+            Vec::new()
+        };
+        files.push((path.clone(), about.permissions().mode(), content));
+        if about.is_dir() {
+            collect(&path, files);
+        }
+    }
+}
