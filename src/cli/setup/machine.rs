@@ -14,7 +14,9 @@ use std::time::Duration;
 
 /// Time that a question to the machine may take.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(20);
-const PROPERTIES: &str = "--property=UnitFileState,ActiveState,NeedDaemonReload,ActiveEnterTimestamp";
+/// Time after a start in which a wrong setting ends a unit.
+const SETTLING_TIME: Duration = Duration::from_millis(1500);
+const PROPERTIES: &str = "--property=UnitFileState,ActiveState,NeedDaemonReload,Result,ActiveEnterTimestamp";
 
 /// Returns the state of the machine, and the failure of systemd if it does not answer.
 pub(super) async fn look(wanted: &Wanted, unit_dir: &Path) -> Result<(Machine, Option<Failure>), Failure> {
@@ -47,6 +49,21 @@ fn files(wanted: &Wanted, unit_dir: &Path) -> BTreeMap<String, Found> {
         Some((unit.name.to_owned(), Found { text, changed_at_s }))
     });
     found.collect()
+}
+
+/// Waits until the units have had time to fail, and reports those that do not run.
+pub(super) async fn settled(wanted: &Wanted) -> Result<(), Failure> {
+    tokio::time::sleep(SETTLING_TIME).await;
+    let states = units(&wanted.on).await?;
+    let down = wanted.on.iter().filter(|name| {
+        let state = states.get(**name).copied().unwrap_or_default();
+        !state.is_active || state.has_failed
+    });
+    let down: Vec<&str> = down.copied().collect();
+    let Some(first) = down.first() else { return Ok(()) };
+    let error = anyhow!("installed, but does not run: {}", down.join(", "));
+    let remedy = format!("see `journalctl -u {first}`, remove the cause, and run this command again");
+    Err(Failure::new(Exit::RunnerHost, error).remedy(remedy))
 }
 
 /// Reports a directory that others use, too. Closing it would lock them out.
@@ -96,6 +113,7 @@ fn state(properties: &str) -> UnitState {
         is_enabled: value("UnitFileState") == "enabled",
         is_active: ["active", "activating", "reloading"].contains(&value("ActiveState")),
         is_outdated: value("NeedDaemonReload") == "yes",
+        has_failed: !["success", ""].contains(&value("Result")),
         active_since_s: value("ActiveEnterTimestamp")
             .trim_start_matches('@')
             .parse()
@@ -120,11 +138,13 @@ mod tests {
             is_enabled: true,
             is_active: true,
             is_outdated: false,
+            has_failed: false,
             active_since_s: 1_700_000_000,
         };
         assert_eq!(state(shown), expected);
         let missing = "UnitFileState=\nActiveState=inactive\nNeedDaemonReload=no\nActiveEnterTimestamp=\n";
         assert_eq!(state(missing), UnitState::default());
-        assert!(state("ActiveState=failed\nNeedDaemonReload=yes").is_outdated);
+        let failed = state("ActiveState=failed\nNeedDaemonReload=yes\nResult=exit-code");
+        assert!(failed.is_outdated && failed.has_failed);
     }
 }

@@ -45,6 +45,7 @@ pub(super) async fn take(step: &Step, task: &Task<'_>) -> Result<(), Failure> {
         Step::Reload => systemctl(&["daemon-reload"], None).await,
         Step::Disable(unit) => systemctl(&["disable", "--now", unit], Some(unit)).await,
         Step::Enable(unit) => systemctl(&["enable", "--now", unit], Some(unit)).await,
+        Step::RunOnce(unit) => systemctl(&["start", unit], Some(unit)).await,
         Step::Restart(unit) => systemctl(&["restart", unit], Some(unit)).await,
         Step::RaiseAlert => alert::raise(task).await,
         Step::EndAlert => alert::end(task).await,

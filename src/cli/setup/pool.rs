@@ -8,7 +8,8 @@ use crate::cli::credentials::TokenSource;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::session::Session;
 use crate::domain::units::{
-    DEFAULT_TOKEN_FILE, PoolUnits, RECONCILE_TIMER, SUPERVISOR, TOKEN_REFRESH_TIMER, TokenUnits, Wanted, Word,
+    DEFAULT_TOKEN_FILE, PoolUnits, RECONCILE_TIMER, SUPERVISOR, TOKEN_REFRESH, TOKEN_REFRESH_TIMER, TokenUnits, Wanted,
+    Word,
 };
 use anyhow::anyhow;
 use std::path::{Path, PathBuf};
@@ -79,6 +80,7 @@ pub(super) async fn run(args: &Pool, mode: Mode, session: &Session) -> Outcome {
         user: args.machine.user.to_string(),
         directory: None,
         on: vec![on],
+        first: None,
         off: vec![off],
         alert: None,
         replaces_edits: false,
@@ -89,6 +91,7 @@ pub(super) async fn run(args: &Pool, mode: Mode, session: &Session) -> Outcome {
             wanted.directory = Some(refresh.token_directory.to_string());
             wanted.units.extend(refresh.units());
             wanted.on.insert(0, TOKEN_REFRESH_TIMER);
+            wanted.first = Some(TOKEN_REFRESH);
             wanted.alert = Some(false);
         }
         Token::Expiring(_) => {

@@ -41,6 +41,7 @@ pub(super) async fn run(args: &Recovery, session: &Session) -> Outcome {
         user: args.machine.user.to_string(),
         directory: None,
         on: vec![RECOVERY_PATH],
+        first: None,
         off: Vec::new(),
         alert: None,
         replaces_edits: false,

@@ -51,6 +51,7 @@ impl Report<'_> {
             Step::Reload => ("reload", "the units of systemd".to_owned()),
             Step::Disable(unit) => ("stop and disable", (*unit).to_owned()),
             Step::Enable(unit) => ("enable and start", (*unit).to_owned()),
+            Step::RunOnce(unit) => ("run", (*unit).to_owned()),
             Step::Restart(unit) => ("restart", (*unit).to_owned()),
             Step::RaiseAlert => ("raise the alert", "token-refresh-disabled".to_owned()),
             Step::EndAlert => ("end the alert", "token-refresh-disabled".to_owned()),

@@ -161,6 +161,9 @@ impl<'a> Task<'a> {
             for step in &steps {
                 perform::take(step, &self).await?;
             }
+            if !steps.is_empty() {
+                machine::settled(&wanted).await?;
+            }
         }
         Report {
             command: self.command,

@@ -5,7 +5,7 @@ use super::args::TokenRefresh;
 use super::task::{Task, word};
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::session::Session;
-use crate::domain::units::{Program, TOKEN_REFRESH_TIMER, TokenUnits, Wanted};
+use crate::domain::units::{Program, TOKEN_REFRESH, TOKEN_REFRESH_TIMER, TokenUnits, Wanted};
 use anyhow::anyhow;
 use std::path::Path;
 
@@ -42,6 +42,7 @@ pub(super) async fn run(args: &TokenRefresh, session: &Session) -> Outcome {
         units: refresh.units(),
         user: args.machine.user.to_string(),
         on: vec![TOKEN_REFRESH_TIMER],
+        first: Some(TOKEN_REFRESH),
         off: Vec::new(),
         alert: Some(false),
         replaces_edits: false,

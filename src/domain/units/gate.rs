@@ -136,8 +136,13 @@ fn serve(role: &str, state: &str) -> Section {
         .with(restarts)
 }
 
+fn restarts(service: Section) -> Section {
+    let reason = "2: usage, 3: configuration. A restart does not solve these, but may solve others, such as an address in use (9).";
+    restarts_unless(service, "2 3", reason)
+}
+
 /// Appends the rules for a reload, a restart and a stop of a serving process.
-pub(super) fn restarts(service: Section) -> Section {
+pub(super) fn restarts_unless(service: Section, codes: &str, reason: &str) -> Section {
     service
         .comment("Reloads the webhook secrets and the log level. The log names changes that need a restart.")
         .set_all([
@@ -145,10 +150,8 @@ pub(super) fn restarts(service: Section) -> Section {
             ("Restart", "on-failure"),
             ("RestartSec", "2"),
         ])
-        .comment(
-            "2: usage, 3: configuration. A restart does not solve these, but may solve others, such as an address in use (9).",
-        )
-        .set("RestartPreventExitStatus", "2 3")
+        .comment(reason)
+        .set("RestartPreventExitStatus", codes)
         .comment("On a stop, jitgate returns unfinished work to the queue within a minute.")
         .set("TimeoutStopSec", "90")
 }

@@ -15,6 +15,8 @@ pub struct Wanted {
     pub directory: Option<String>,
     /// Names of units that start now and at each boot, in this order.
     pub on: Vec<&'static str>,
+    /// A service that runs once at the start of its timer, before the other units start.
+    pub first: Option<&'static str>,
     /// Names of units that stop now and no longer start.
     pub off: Vec<&'static str>,
     /// True if an alert should report that the token is not refreshed, false if it should end.
@@ -52,6 +54,8 @@ pub struct UnitState {
     pub is_active: bool,
     /// True if the file has changed since systemd read it.
     pub is_outdated: bool,
+    /// True if the last run failed.
+    pub has_failed: bool,
     /// The start of an active unit, in seconds since 1970.
     pub active_since_s: i64,
 }
@@ -70,6 +74,8 @@ pub enum Step {
     Reload,
     Disable(&'static str),
     Enable(&'static str),
+    /// Runs a service once, to its end.
+    RunOnce(&'static str),
     Restart(&'static str),
     RaiseAlert,
     EndAlert,
@@ -156,6 +162,9 @@ pub fn plan(wanted: &Wanted, machine: &Machine) -> Result<Vec<Step>, Vec<Conflic
         if is_active && (is_new || is_newer) {
             steps.push(Step::Restart(name));
         }
+        let runs_now = !is_active || is_new || is_newer;
+        let first = wanted.first.filter(|first| stem(first) == stem(name));
+        steps.extend(first.filter(|_| runs_now).map(Step::RunOnce));
     }
     match wanted.alert {
         Some(true) if !machine.has_alert => steps.push(Step::RaiseAlert),
@@ -188,6 +197,7 @@ mod tests {
             user: "jitgate".to_owned(),
             directory: Some("/etc/d".to_owned()),
             on: vec![ON],
+            first: None,
             off: vec![OFF],
             alert: None,
             replaces_edits: false,
@@ -204,6 +214,7 @@ mod tests {
             is_enabled: true,
             is_active: true,
             is_outdated: false,
+            has_failed: false,
             active_since_s: 5,
         };
         Machine {
@@ -292,6 +303,18 @@ mod tests {
             let machine = Machine { has_alert, ..done() };
             assert_eq!(plan(&Wanted { alert, ..wanted() }, &machine), Ok(steps));
         }
+    }
+
+    #[test]
+    fn a_service_runs_once_when_its_timer_starts_or_changes() {
+        let wanted = Wanted {
+            first: Some(ON),
+            ..wanted()
+        };
+        assert_eq!(plan(&wanted, &done()), Ok(Vec::new()));
+        let mut machine = done();
+        machine.units.clear();
+        assert_eq!(plan(&wanted, &machine), Ok(vec![Step::Enable(ON), Step::RunOnce(ON)]));
     }
 
     #[test]

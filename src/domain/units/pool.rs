@@ -2,8 +2,8 @@
 
 use super::access;
 use super::command::{Line, Program, Word};
-use super::gate::{install, restarts};
-use super::token::TOKEN_REFRESH;
+use super::gate::{install, restarts_unless};
+use super::token::{TOKEN_REFRESH, TOKEN_REFRESH_TIMER};
 use super::unit::{Section, Unit};
 
 /// The service of `jitgate pool supervise`.
@@ -43,7 +43,7 @@ impl PoolUnits {
                 ("ExecStart", &command),
                 ("WorkingDirectory", "%S/jitgate"),
             ])
-            .with(restarts);
+            .with(|service| self.restarts(service));
         vec![Unit::new(
             SUPERVISOR,
             "Keeps the slots of the pool filled and serves jobs without a pause between two passes. The timer \
@@ -100,11 +100,23 @@ impl PoolUnits {
         if !self.is_refreshed {
             return section.set_all([("Wants", "network-online.target"), ("After", "network-online.target")]);
         }
-        let others = format!("network-online.target {TOKEN_REFRESH}");
         section
-            .comment("After a boot the token may have expired, so it is refreshed first.")
-            .set("Wants", others.clone())
-            .set("After", others)
+            .comment("The token refresh may have to replace a token that has expired since the last boot.")
+            .set("Wants", format!("network-online.target {TOKEN_REFRESH_TIMER}"))
+            .set("After", format!("network-online.target {TOKEN_REFRESH}"))
+    }
+
+    fn restarts(&self, service: Section) -> Section {
+        if self.is_refreshed {
+            let reason = "2: usage. A restart solves a missing token file (3) once the token refresh has made it.";
+            restarts_unless(service, "2", reason)
+        } else {
+            restarts_unless(
+                service,
+                "2 3",
+                "2: usage, 3: configuration. A restart does not solve these.",
+            )
+        }
     }
 
     fn bounds(&self, line: Line) -> String {

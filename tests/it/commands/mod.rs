@@ -12,6 +12,7 @@ mod recover;
 mod repository;
 mod rollout_history;
 mod runners;
+mod setup;
 pub(crate) mod stage;
 mod verify;
 mod why;
