@@ -156,12 +156,9 @@ impl<'a> Queue<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::TimeDelta;
-    use proptest::prelude::*;
+    use crate::domain::samples::at;
 
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
+    use proptest::prelude::*;
 
     fn waits(job: u64, repository: &str, since: i64) -> WaitingJob {
         WaitingJob {
