@@ -138,11 +138,31 @@ impl Machine {
         out
     }
 
+    /// Builds the world of the simulated GitHub in the container.
+    pub(crate) fn build_world(&self, world: &str) {
+        let url = format!("http://{GITHUB}/_simulator/apply");
+        let mut post = as_root("nsenter");
+        post.args([
+            "-t",
+            &self.leader,
+            "-n",
+            "curl",
+            "--fail",
+            "--silent",
+            "--noproxy",
+            "*",
+            "--data",
+            world,
+            &url,
+        ]);
+        run(&mut post, "curl");
+    }
+
     /// Waits until a script succeeds.
     #[track_caller]
     pub(crate) fn until(&self, script: &str) {
         let looking = format!("until {script}; do sleep 0.1; done");
-        let waited = self.answer(&["timeout", TIMEOUT_S, "sh", "-c", &looking]);
+        let waited = self.answer(&["timeout", TIMEOUT_S, "bash", "-c", &looking]);
         assert_eq!(waited.code, 0, "in vain: {script}: {}\n{}", waited.err, self.journal());
     }
 

@@ -7,13 +7,16 @@ const TIMER: &str = "chem-github-app-token-refresh.timer";
 const SUPERVISOR: &str = "chem-runner-pool-supervisor.service";
 const TOKEN: &str = "/etc/chem-model-edit/gh_runner_token";
 const STATUS: &str = "/var/lib/chem-model-edit/github-app-token-refresh-status.json";
-const APP: &str = "--app-id 123456 --app-installation-id 5 --app-private-key-file /etc/jitgate/app.pem";
+/// The simulated GitHub derives the id of an installation from the name of its owner.
+const APP: &str = "--app-id 1 --app-installation-id 27883620 --app-private-key-file /etc/jitgate/app.pem";
 
 /// Starts the simulated GitHub as a service of the container.
 fn start_github(machine: &Machine) {
     machine.sh(&format!(
         "systemd-run --unit=github /usr/local/bin/jitgate simulate --listen {GITHUB}"
     ));
+    machine.until(&format!("(exec 3<>/dev/tcp/{})", GITHUB.replace(':', "/")));
+    machine.build_world(r#"{"pulls": [{"number": 7, "author": "octo-org"}]}"#);
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl Desk {
             }
         }
         let mut found = BTreeMap::new();
-        below(self.stage.folder.path(), &mut found);
+        below(&self.stage.path(""), &mut found);
         found
     }
 
