@@ -4,6 +4,7 @@ mod alert;
 mod app_key;
 mod args;
 mod command;
+mod install;
 mod machine;
 mod perform;
 mod pool;

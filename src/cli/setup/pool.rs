@@ -3,7 +3,7 @@
 use super::app_key::AppFlags;
 use super::args::Pool;
 use super::task::{Task, word};
-use super::token_refresh;
+use super::{install, token_refresh};
 use crate::cli::credentials::TokenSource;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::session::Session;
@@ -99,7 +99,7 @@ pub(super) async fn run(args: &Pool, mode: Mode, session: &Session) -> Outcome {
             wanted.alert = Some(true);
         }
     }
-    task.run(wanted).await
+    install::run(task, wanted).await
 }
 
 /// Returns the setting for a repository that the configuration does not have because it has none.

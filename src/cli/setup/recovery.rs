@@ -1,6 +1,7 @@
 //! `jitgate setup recovery`.
 
 use super::args::Recovery;
+use super::install;
 use super::task::{Task, word};
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::session::Session;
@@ -46,5 +47,5 @@ pub(super) async fn run(args: &Recovery, session: &Session) -> Outcome {
         alert: None,
         replaces_edits: false,
     };
-    task.run(wanted).await
+    install::run(task, wanted).await
 }

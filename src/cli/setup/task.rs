@@ -1,13 +1,11 @@
-//! One set-up of units: the configuration that the units will see, the checks before a change, and the run of the plan.
+//! One set-up of units: the configuration that the units will see, and the checks before a change.
 
 use super::args::{MachineArgs, UNIT_DIRECTORY};
-use super::report::Report;
-use super::{alert, machine, perform};
-use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::exit::{Exit, Failure};
 use crate::cli::session::Session;
-use crate::cli::{output, sources};
+use crate::cli::sources;
 use crate::config::{Loaded, Origin};
-use crate::domain::units::{Conflict, Program, Wanted, Word, plan};
+use crate::domain::units::{Program, Word};
 use anyhow::anyhow;
 use rustix::process::geteuid;
 use std::path::{Path, PathBuf};
@@ -103,7 +101,9 @@ impl<'a> Task<'a> {
             self.obstacles.push(unusable(error.to_string()));
         }
         let real = absolute.canonicalize().unwrap_or_else(|_| absolute.clone());
-        if let Some(hidden) = HIDDEN.iter().find(|hidden| real.starts_with(hidden)) {
+        // Units in another directory are for another machine.
+        let is_here = self.args.unit_dir == Path::new(UNIT_DIRECTORY);
+        if let Some(hidden) = HIDDEN.iter().find(|hidden| is_here && real.starts_with(hidden)) {
             self.obstacles
                 .push(unusable(format!("a hardened unit does not see files in {hidden}")));
         }
@@ -123,69 +123,6 @@ impl<'a> Task<'a> {
         }
         sections
     }
-
-    /// Gathers the state of the machine, plans the steps, and takes them.
-    pub(super) async fn run(mut self, mut wanted: Wanted) -> Outcome {
-        wanted.replaces_edits = self.args.force;
-        let is_dry = self.args.dry_run;
-        let refused = |obstacles: Vec<Failure>| {
-            for obstacle in obstacles {
-                if !is_dry {
-                    return Err(obstacle);
-                }
-                output::report(&obstacle.as_warning());
-            }
-            Ok(())
-        };
-        refused(std::mem::take(&mut self.obstacles))?;
-        let (mut machine, unanswered) = machine::look(&wanted, &self.args.unit_dir).await?;
-        // Without systemd there is nothing to compare with, but the steps can be shown.
-        refused(Vec::from_iter(unanswered))?;
-        if let Some(obstacle) = machine::open_directory(&wanted, &machine) {
-            refused(vec![obstacle])?;
-        }
-        machine.has_alert = alert::is_open(&self, &wanted).await;
-        let steps = match plan(&wanted, &machine) {
-            Ok(steps) => steps,
-            Err(conflicts) if is_dry => {
-                output::report(&edited(&conflicts, self.command).as_warning());
-                let forced = Wanted {
-                    replaces_edits: true,
-                    ..wanted.clone()
-                };
-                plan(&forced, &machine).unwrap_or_default()
-            }
-            Err(conflicts) => return Err(edited(&conflicts, self.command)),
-        };
-        if !is_dry {
-            for step in &steps {
-                perform::take(step, &self).await?;
-            }
-            if !steps.is_empty() {
-                machine::settled(&wanted).await?;
-            }
-        }
-        Report {
-            command: self.command,
-            is_dry,
-            steps: &steps,
-            unit_dir: &self.args.unit_dir,
-        }
-        .print(self.session)?;
-        Ok(Exit::Done)
-    }
-}
-
-fn edited(conflicts: &[Conflict], command: &str) -> Failure {
-    let names: Vec<&str> = conflicts.iter().map(|conflict| conflict.unit).collect();
-    let error = anyhow!(
-        "edited by hand, or not written by `jitgate setup {command}`: {}",
-        names.join(", ")
-    );
-    let first = names.first().copied().unwrap_or_default();
-    let remedy =
-        format!("move your changes to a drop-in (`systemctl edit {first}`), then replace the file with --force");
-    Failure::new(Exit::Negative, error).remedy(remedy)
 }
 
 /// Returns a path as a word of a unit.

@@ -2,6 +2,7 @@
 
 use super::app_key::{AppFlags, AppKey};
 use super::args::TokenRefresh;
+use super::install;
 use super::task::{Task, word};
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::session::Session;
@@ -47,7 +48,7 @@ pub(super) async fn run(args: &TokenRefresh, session: &Session) -> Outcome {
         alert: Some(false),
         replaces_edits: false,
     };
-    task.run(wanted).await
+    install::run(task, wanted).await
 }
 
 /// Returns the setting for another API of GitHub.

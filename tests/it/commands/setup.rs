@@ -55,7 +55,6 @@ impl Desk {
     fn setup(&self, words: &[&str]) -> Answer {
         let path = format!("{}:/usr/bin:/bin", self.stage.path("bin").display());
         let units = self.stage.path("units");
-        // The files of the stage are below a temporary directory, which a real unit does not see.
         let place = [
             "--unit-dir",
             units.to_str().expect("text"),
@@ -96,7 +95,10 @@ impl Desk {
                 let path = entry.path();
                 if path.is_dir() {
                     below(&path, found);
-                } else if path.file_name().is_some_and(|name| name != "calls") {
+                } else if path
+                    .file_name()
+                    .is_some_and(|name| name != "calls" && !name.to_string_lossy().starts_with("jitgate.db"))
+                {
                     found.insert(path.display().to_string(), fs::read(&path).unwrap_or_default());
                 }
             }
