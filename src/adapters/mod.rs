@@ -10,3 +10,4 @@ pub mod redis;
 pub mod runner_home;
 pub mod sqlite;
 pub mod tools;
+pub mod unit_files;

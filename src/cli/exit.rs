@@ -78,6 +78,12 @@ impl Failure {
         self
     }
 
+    /// Returns the failure as the text of a warning.
+    #[must_use]
+    pub(super) fn as_warning(&self) -> String {
+        self.to_string().replacen("jitgate: error: ", "jitgate: warning: ", 1)
+    }
+
     /// Adds a remedy.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {

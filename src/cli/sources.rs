@@ -18,6 +18,15 @@ pub(super) fn configuration_over(global: &Global, overrides: Map<String, Value>)
     load(Sources { file, env, overrides })
 }
 
+/// Loads the configuration that a service sees: the file, and not the environment of this process.
+pub(super) fn configuration_of_a_service(global: &Global) -> Result<Loaded, Problems> {
+    let file = global.config.clone().map_or(FileSource::Search, FileSource::Path);
+    load(Sources {
+        file,
+        ..Sources::default()
+    })
+}
+
 /// Loads the defaults, with the proxies of the environment.
 pub(super) fn without_a_file(overrides: Map<String, Value>) -> Result<Loaded, Problems> {
     let mut env = environment();

@@ -42,3 +42,4 @@ pub mod signature;
 pub mod slot;
 pub mod text;
 pub mod trust;
+pub mod units;

@@ -1,9 +1,9 @@
 //! `jitgate setup github`.
 
-use super::args::Github;
 use crate::app::github_setup::{self, Connections, Plan};
 use crate::cli::credentials::CredentialArgs;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::one_repository::OneRepository;
 use crate::cli::output;
 use crate::cli::session::Session;
 use crate::config::{Config, DEFAULT_VARIABLE};
@@ -41,8 +41,33 @@ fn by_hand(repository: &RepositoryName) -> [String; 2] {
     ]
 }
 
+/// Arguments of `setup github`.
+#[derive(Debug, clap::Args)]
+pub struct GithubSetup {
+    /// Repository; optional if only one is configured
+    #[command(flatten)]
+    pub which: OneRepository,
+    /// Name of the variable. By default the configured one
+    #[arg(long, value_name = "NAME")]
+    pub var_name: Option<String>,
+    /// Name of the runner group
+    #[arg(long, value_name = "NAME", default_value = "jitgate")]
+    pub group: String,
+    /// The only workflow whose jobs can use the runner group: PATH@REF in this repository, or OWNER/NAME/PATH@REF
+    #[arg(long, value_name = "WORKFLOW")]
+    pub workflow: Option<String>,
+    /// Also set the policies for workflows of outsiders and for the token of workflows
+    #[arg(long)]
+    pub protect: bool,
+    /// Show the steps without taking them
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub credentials: CredentialArgs,
+}
+
 /// Runs `setup github`.
-pub(super) async fn run(args: &Github, session: &Session) -> Outcome {
+pub(super) async fn run(args: &GithubSetup, session: &Session) -> Outcome {
     let config = args.credentials.configuration(session).await?;
     let mut wanted = wanted(args, &config)?;
     let github = CredentialArgs::open(&config, session)?;
@@ -83,7 +108,7 @@ pub(super) async fn run(args: &Github, session: &Session) -> Outcome {
 }
 
 /// Returns the wanted state.
-fn wanted(args: &Github, config: &Config) -> Result<Wanted, Failure> {
+fn wanted(args: &GithubSetup, config: &Config) -> Result<Wanted, Failure> {
     let configured = runtime::repositories(config);
     let name = match args.which.name()? {
         Some(name) => name,
@@ -151,7 +176,7 @@ fn refused_step(repository: &RepositoryName, step: &str, failure: &ports::Failur
 }
 
 fn answer(
-    args: &Github,
+    args: &GithubSetup,
     session: &Session,
     config: &Config,
     wanted: &Wanted,

@@ -1,5 +1,6 @@
 //! `deploy/`: what it says works.
 
+use jitgate::domain::units::deployed;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -80,6 +81,86 @@ fn the_example_configuration_fits_every_unit() {
         };
         assert_eq!(missing, expected, "{name}: {report}");
     }
+}
+
+/// `JITGATE_TEST_WRITE_DEPLOY=1 cargo nextest run --test it deploy` writes the files.
+#[test]
+fn the_units_in_deploy_are_those_that_jitgate_renders() {
+    #[expect(clippy::disallowed_methods, reason = "the only way to pass an argument to a test")]
+    let writes = std::env::var_os("JITGATE_TEST_WRITE_DEPLOY").is_some();
+    let units = deployed().expect("units");
+    for unit in &units {
+        if writes {
+            fs::write(deploy(unit.name), unit.text()).expect("written");
+        }
+        let found = fs::read_to_string(deploy(unit.name)).unwrap_or_default();
+        assert_eq!(found, unit.text(), "deploy/{}", unit.name);
+    }
+    let files = fs::read_dir(deploy("")).expect("deploy/").flatten();
+    let names = files.filter_map(|file| file.file_name().into_string().ok());
+    let endings = [".service", ".socket", ".timer", ".path"];
+    let mut names: Vec<String> = names
+        .filter(|name| endings.iter().any(|end| name.ends_with(end)))
+        .collect();
+    let mut rendered: Vec<&str> = units.iter().map(|unit| unit.name).collect();
+    names.sort();
+    rendered.sort_unstable();
+    assert_eq!(names, rendered, "every unit in deploy/ is rendered");
+}
+
+/// Returns the exposure that systemd computes for a service, from 0 (closed) to 10.
+fn exposure(name: &str) -> f64 {
+    let output = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--no-pager"])
+        .arg(deploy(&format!("{name}.service")))
+        .output()
+        .expect("systemd-analyze is missing: install the Debian package `systemd`");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let (_, verdict) = said
+        .rsplit_once("exposure level for")
+        .unwrap_or_else(|| panic!("{name}: {said}"));
+    let number = verdict.split_whitespace().find_map(|word| word.parse().ok());
+    number.unwrap_or_else(|| panic!("{name}: {verdict}"))
+}
+
+#[test]
+fn the_units_leave_little_of_the_machine_open() {
+    for (name, limit) in [
+        ("jitgate-ingress", 2.0),
+        ("chem-github-app-token-refresh", 2.0),
+        ("jitgate", 5.0),
+        ("jitgate-worker", 5.0),
+        ("chem-runner-pool-supervisor", 5.0),
+        ("chem-runner-pool-reconcile", 5.0),
+        // Root restarts units and registers the runner of another user.
+        ("chem-runner-recovery", 7.0),
+    ] {
+        let exposure = exposure(name);
+        assert!(exposure < limit, "{name}: {exposure}");
+    }
+}
+
+#[test]
+fn systemd_takes_the_units_of_setup() {
+    let place = TempDir::new().expect("a folder");
+    let mut paths = Vec::new();
+    for unit in deployed()
+        .expect("units")
+        .iter()
+        .filter(|unit| unit.name.starts_with("chem-"))
+    {
+        let path = place.path().join(unit.name);
+        let text = unit
+            .text()
+            .replace("/usr/local/bin/jitgate", env!("CARGO_BIN_EXE_jitgate"));
+        fs::write(&path, text).expect("a file");
+        paths.push(path);
+    }
+    let output = Command::new("systemd-analyze").arg("verify").args(&paths).output();
+    let output = output.expect("systemd-analyze is missing: install the Debian package `systemd`");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+    assert_eq!(paths.len(), 7);
 }
 
 #[test]

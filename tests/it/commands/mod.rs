@@ -14,6 +14,7 @@ mod recover;
 mod repository;
 mod rollout_history;
 mod runners;
+mod setup;
 mod setup_app;
 pub(crate) mod stage;
 mod verify;

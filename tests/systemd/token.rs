@@ -1,0 +1,67 @@
+//! The token refresh against a simulated GitHub in the network of the container.
+
+use crate::machine::{GITHUB, Machine};
+use serde_json::Value;
+
+const TIMER: &str = "chem-github-app-token-refresh.timer";
+const SUPERVISOR: &str = "chem-runner-pool-supervisor.service";
+const TOKEN: &str = "/etc/chem-model-edit/gh_runner_token";
+const STATUS: &str = "/var/lib/chem-model-edit/github-app-token-refresh-status.json";
+/// The simulated GitHub derives the id of an installation from the name of its owner.
+const APP: &str = "--app-id 1 --app-installation-id 27883620 --app-private-key-file /etc/jitgate/app.pem";
+
+/// Starts the simulated GitHub as a service of the container.
+fn start_github(machine: &Machine) {
+    machine.sh(&format!(
+        "systemd-run --unit=github /usr/local/bin/jitgate simulate --listen {GITHUB}"
+    ));
+    machine.until(&format!("(exec 3<>/dev/tcp/{})", GITHUB.replace(':', "/")));
+    machine.build_world(r#"{"pulls": [{"number": 7, "author": "octo-org"}]}"#);
+}
+
+#[test]
+fn the_token_file_is_rotated_and_only_the_pool_can_read_it() {
+    let machine = Machine::start();
+    start_github(&machine);
+    machine.steps(&format!("token-refresh {APP} --interval 5"));
+    machine.until(&format!("test -s {TOKEN}"));
+    assert_eq!(
+        machine.sh(&format!("stat -c '%U %a' {TOKEN} /etc/chem-model-edit")),
+        "jitgate 600\njitgate 700"
+    );
+    let first = machine.sh(&format!("cat {TOKEN}"));
+    machine.until(&format!("test \"$(cat {TOKEN})\" != '{first}'"));
+    machine.until(&format!("test -s {STATUS}"));
+    let status: Value = serde_json::from_str(&machine.sh(&format!("cat {STATUS}"))).expect("JSON");
+    assert_eq!(status["token_file"], TOKEN);
+    assert!(
+        status["refreshed_at"].is_string() && status["expires_at"].is_string(),
+        "{status}"
+    );
+    machine.sh("! setpriv --reuid=jitgate --regid=jitgate --clear-groups cat /etc/jitgate/app.pem");
+    let shown = machine.sh(&format!(
+        "systemctl cat {TIMER} chem-github-app-token-refresh.service; journalctl -b -o cat"
+    ));
+    assert!(
+        !shown.contains(&first) && !shown.contains("PRIVATE KEY"),
+        "no secret is shown"
+    );
+}
+
+#[test]
+fn the_supervisor_of_an_app_reads_the_refreshed_token() {
+    let machine = Machine::start();
+    start_github(&machine);
+    machine.steps(&format!("supervisor --token-source app {APP}"));
+    // The token is there before the supervisor starts.
+    machine.sh(&format!("test -s {TOKEN}"));
+    assert_eq!(machine.state(TIMER), ("active".to_owned(), "enabled".to_owned()));
+    let call = machine.sh("cat /var/lib/jitgate/calls");
+    assert!(
+        call.ends_with(&format!("--token-source file --token-file {TOKEN}")),
+        "{call}"
+    );
+    let environment = machine.property(SUPERVISOR, "LoadCredential");
+    assert_eq!(environment, "", "the supervisor has no key");
+    assert_eq!(machine.steps(&format!("supervisor --token-source app {APP}")), []);
+}
