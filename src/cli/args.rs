@@ -2,8 +2,8 @@
 
 use super::global::Global;
 use super::{
-    alert, config, dead_letter, delivery, incident, internal, replay, repository, rollout, routing, runner, serve,
-    simulate, slo, verify, why,
+    alert, config, dead_letter, delivery, incident, internal, pool, replay, repository, rollout, routing, runner,
+    serve, simulate, slo, verify, why,
 };
 use clap::{Parser, Subcommand};
 
@@ -66,6 +66,8 @@ pub enum Command {
     Rollout(rollout::Args),
     /// Show and change the variable that routes trusted jobs to self-hosted runners
     Routing(routing::Args),
+    /// Show and change the pool of slots, and run its worker
+    Pool(pool::Args),
     /// Accept a repository under a configured name
     Repository(repository::Args),
     /// Verify that trusted jobs can be served

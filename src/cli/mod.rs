@@ -20,6 +20,7 @@ mod logging;
 mod one_repository;
 mod output;
 mod person;
+mod pool;
 mod reload;
 mod replay;
 mod repository;

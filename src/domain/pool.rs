@@ -92,9 +92,7 @@ pub fn plan(
     let served = count(steps.iter());
     let busy = count(slots.iter().filter(|slot| matches!(slot.usage, Usage::Taken(_)))) + served;
     let still_waiting = count(std::iter::from_fn(|| queue.next()));
-    // Waiting jobs raise the number up to `max`; without any it sinks back to `target`.
-    let wanted = (busy.saturating_add(still_waiting)).max(bounds.target);
-    let wanted = wanted.clamp(bounds.min, bounds.max);
+    let wanted = wanted(busy, still_waiting, bounds);
     let idle = count(free.iter()) + booting;
     let there = busy + idle;
     for _ in there.saturating_add(coming)..wanted {
@@ -104,6 +102,13 @@ pub fn plan(
         steps.push(PlanStep::Discard((*slot).clone()));
     }
     steps
+}
+
+/// Returns the number of slots that are kept. Waiting jobs raise it up to `max`; without any it sinks back to `target`.
+#[must_use]
+pub fn wanted(busy: u32, waiting: u32, bounds: &Bounds) -> u32 {
+    let wanted = busy.saturating_add(waiting).max(bounds.target);
+    wanted.clamp(bounds.min, bounds.max)
 }
 
 fn count(things: impl Iterator) -> u32 {

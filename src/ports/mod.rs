@@ -2,6 +2,7 @@
 
 pub mod alert_sink;
 pub mod clock;
+pub mod credentials;
 pub mod event;
 pub mod failure;
 pub mod github;
@@ -12,6 +13,7 @@ pub mod runner_host;
 pub mod tools;
 
 pub use clock::Clock;
+pub use credentials::ReplaceCredentials;
 pub use event::{Event, FanOut, Observer};
 pub use failure::Failure;
 pub use github::GitHub;

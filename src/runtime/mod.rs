@@ -1,26 +1,32 @@
 //! Wiring only: connects ports and adapters, and starts and stops the listeners and the worker.
 
 mod activation;
+mod atomic_file;
 mod descriptors;
 mod durability;
 mod identity;
 mod liveness;
 mod local;
 mod person;
+mod pool_lock;
 mod process;
 mod receivers;
+mod reconcile;
 mod wiring;
 mod writable;
 
 pub use activation::ActivationError;
+pub use atomic_file::replace_file;
 pub use durability::{Unasked, open_place, promises, try_out_store};
 pub use identity::{
-    IdentityError, Instance, admin_token, check_state_dir, own_instance, prepare_state_dir, shared_instance,
+    IdentityError, Instance, admin_token, check_state_dir, own_instance, pool_name, prepare_state_dir, shared_instance,
 };
 pub use liveness::{Silent, running_gate};
 pub use local::inspect_host;
 pub use person::login_name;
+pub use pool_lock::{LockHolder, PoolAccess, PoolLock, PoolLockError};
 pub use process::{CLOSE_STORE, Ended, Process, StartError, serve};
+pub use reconcile::{Reconciled, reconcile};
 pub use wiring::{
     Store, WiringError, admin_bind, build_context, health, open_admin, open_alerts, open_github, open_ingress,
     open_store, open_store_beside, repositories, rollout_policy, slo_policy,

@@ -1,6 +1,7 @@
 //! Builds the ports and their adapters from a validated configuration.
 
 use super::descriptors;
+use super::identity;
 use super::receivers;
 use crate::adapters::alerts;
 use crate::adapters::github::{self, GitHubAdapter};
@@ -132,15 +133,12 @@ pub fn build_context(
     instance: &str,
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<Context>, WiringError> {
+    let github = connect(config, credentials(config), clock, observer.clone())?;
     Ok(Arc::new(Context {
         queue: store.queue.clone(),
         ledger: store.ledger.clone(),
-        github: connect(
-            config,
-            credentials(config).unwrap_or(github::Credentials::Anonymous),
-            clock,
-            observer.clone(),
-        )?,
+        credentials: github.clone(),
+        github,
         host,
         alerts: open_alerts(config, clock, store, observer.clone())?,
         observer,
@@ -178,24 +176,26 @@ pub fn open_github(
     clock: &Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<dyn GitHub>, WiringError> {
-    let credentials = credentials(config).ok_or(WiringError::NoCredentials)?;
-    connect(config, credentials, clock, observer)
+    if matches!(config.github.credentials, Credentials::None) {
+        return Err(WiringError::NoCredentials);
+    }
+    Ok(connect(config, credentials(config), clock, observer)?)
 }
 
-/// Returns the credentials; none for an ingress, which sends no requests to GitHub.
-fn credentials(config: &Config) -> Option<github::Credentials> {
+/// Returns the credentials. An ingress has none, because it sends no requests to GitHub.
+pub(super) fn credentials(config: &Config) -> github::Credentials {
     match &config.github.credentials {
         Credentials::App {
             app_id,
             private_key,
             installation_id,
-        } => Some(github::Credentials::App {
+        } => github::Credentials::App {
             app_id: app_id.clone(),
             private_key: private_key.clone(),
             installation_id: *installation_id,
-        }),
-        Credentials::Token(token) => Some(github::Credentials::Token(token.clone())),
-        Credentials::None => None,
+        },
+        Credentials::Token(token) => github::Credentials::Token(token.clone()),
+        Credentials::None => github::Credentials::Anonymous,
     }
 }
 
@@ -204,7 +204,7 @@ fn connect(
     credentials: github::Credentials,
     clock: &Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
-) -> Result<Arc<dyn GitHub>, WiringError> {
+) -> Result<Arc<GitHubAdapter>, WiringError> {
     let settings = github::Settings {
         api_url: config.github.api_url.clone(),
         credentials,
@@ -227,6 +227,7 @@ fn settings(config: &Config, instance: &str) -> Settings {
             target: config.runners.target,
             max_per_repository: config.runners.max_per_repository.map(Into::into),
         },
+        pool_name: identity::pool_name(&config.server.state_dir).unwrap_or_else(|| instance.to_owned()),
         pool_interval: config.runners.interval,
         deadlines: Deadlines {
             boot: seconds(config.runners.boot_deadline),

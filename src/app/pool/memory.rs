@@ -3,11 +3,13 @@
 
 use super::task::{BOOT, Effect, Task};
 use crate::app::measure::Boots;
+use crate::app::records::PoolRecord;
+use crate::domain::pool::Bounds;
 use crate::domain::retry::backoff;
 use crate::domain::slot::{Slot, SlotId};
 use crate::ports::Failure;
 use chrono::{DateTime, TimeDelta, Utc};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -52,6 +54,12 @@ struct Memory {
     missing_base: Option<Vec<String>>,
     /// The time of this process's first look at its runners.
     watched_since: Option<DateTime<Utc>>,
+    /// The bounds of the last pass.
+    limits: Option<Limits>,
+    /// The places of the slots, by their ids; none before the first pass.
+    places: Option<BTreeMap<String, u32>>,
+    /// The last record of a pass.
+    published: Option<PoolRecord>,
 }
 
 /// The last list of GitHub's runners.
@@ -61,6 +69,16 @@ pub(super) struct Swept {
     at: DateTime<Utc>,
     /// True if all runners could be seen and removed.
     cleanly: bool,
+}
+
+/// The bounds in effect, and the slots that an operator removes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub(super) bounds: Bounds,
+    /// The ids of the busy slots that are removed.
+    pub(super) remove: BTreeSet<String>,
+    /// The reason that a removed runner gets.
+    pub(super) why: String,
 }
 
 /// A snapshot of the memory.
@@ -237,6 +255,35 @@ impl Pool {
     /// Returns the time of this process's first look at its runners.
     pub(in crate::app) fn watches_since(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         *self.lock().watched_since.get_or_insert(now)
+    }
+
+    pub(super) fn note_limits(&self, limits: Limits) {
+        self.lock().limits = Some(limits);
+    }
+
+    pub(super) fn limits(&self) -> Option<Limits> {
+        self.lock().limits.clone()
+    }
+
+    pub(super) fn note_places(&self, places: BTreeMap<String, u32>) {
+        self.lock().places = Some(places);
+    }
+
+    pub(super) fn places(&self) -> Option<BTreeMap<String, u32>> {
+        self.lock().places.clone()
+    }
+
+    pub(super) fn note_published(&self, record: PoolRecord) {
+        self.lock().published = Some(record);
+    }
+
+    pub(super) fn published(&self) -> Option<PoolRecord> {
+        self.lock().published.clone()
+    }
+
+    /// Returns true if GitHub's runners were listed since the start.
+    pub(super) fn has_swept(&self) -> bool {
+        self.lock().swept.is_some()
     }
 
     /// Records a successful boot.
