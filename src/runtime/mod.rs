@@ -12,6 +12,7 @@ mod pool_lock;
 mod process;
 mod receivers;
 mod reconcile;
+mod stored_bounds;
 mod wiring;
 mod writable;
 
@@ -27,6 +28,7 @@ pub use person::login_name;
 pub use pool_lock::{LockHolder, PoolAccess, PoolLock, PoolLockError};
 pub use process::{CLOSE_STORE, Ended, Process, StartError, serve};
 pub use reconcile::{Reconciled, reconcile};
+pub use stored_bounds::overridden_bounds;
 pub use wiring::{
     Store, WiringError, admin_bind, build_context, health, open_admin, open_alerts, open_github, open_ingress,
     open_store, open_store_beside, repositories, rollout_policy, slo_policy,

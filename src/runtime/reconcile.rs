@@ -100,6 +100,9 @@ async fn work(ctx: &Arc<Context>, claim: &Claim, limit: Duration) -> Reconciled 
     if let Err(failure) = ctx.alerts.run_until_idle().await {
         tracing::warn!(%failure, "failed to send alerts");
     }
+    if let Err(failure) = pool_pass::record_state(ctx).await {
+        tracing::warn!(%failure, "failed to record the pass of the pool");
+    }
     reconciled
 }
 

@@ -86,6 +86,17 @@ pub async fn is_quiet(ctx: &Context) -> Result<bool, Failure> {
     Ok(!tasks.iter().any(matters) && ctx.pool.is_idle())
 }
 
+/// Records the pool as it is now, for commands that come after the last pass.
+///
+/// # Errors
+/// The failure of the ledger or of the host.
+pub async fn record_state(ctx: &Context) -> Result<(), Failure> {
+    let Some(host) = ctx.host.clone() else { return Ok(()) };
+    let pass = plan::plan_pass(ctx, host.as_ref()).await?;
+    report::write(ctx, pass.seen).await;
+    Ok(())
+}
+
 /// Returns true if another pass would do nothing now: GitHub's runners were listed, no slot boots, and each runner is at work.
 ///
 /// # Errors

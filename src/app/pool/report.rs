@@ -74,15 +74,20 @@ pub(super) async fn publish(ctx: &Context, record: PoolRecord) -> bool {
         return true;
     }
     if is_changed || elapsed >= REPORT_INTERVAL {
-        let (ledger, id) = (ctx.ledger.as_ref(), ctx.settings.instance.as_str());
-        let stored = records::update(ledger, id, ctx.settings.retention, |stored| {
-            *stored = Some(record.clone())
-        })
-        .await;
-        match stored {
-            Ok(()) => ctx.pool.note_published(record),
-            Err(failure) => tracing::debug!(%failure, "failed to record the pass of the pool"),
-        }
+        write(ctx, record).await;
     }
     false
+}
+
+/// Writes the record.
+pub(super) async fn write(ctx: &Context, record: PoolRecord) {
+    let (ledger, id) = (ctx.ledger.as_ref(), ctx.settings.instance.as_str());
+    let stored = records::update(ledger, id, ctx.settings.retention, |stored| {
+        *stored = Some(record.clone())
+    })
+    .await;
+    match stored {
+        Ok(()) => ctx.pool.note_published(record),
+        Err(failure) => tracing::debug!(%failure, "failed to record the pass of the pool"),
+    }
 }

@@ -46,8 +46,8 @@ pub(super) async fn run(args: &Reconcile, session: &Session) -> Outcome {
                 .remedy("check that the server of store.url runs and is reachable; the next pass tries again"));
         }
     };
-    let pool = status::shown(config, session).await?;
     drop(lock);
+    let pool = status::shown(config, session).await?;
     session.answer(&Answer { result, pool: &pool }, |out| {
         let text = match reconciled {
             Reconciled::Settled => "nothing more can be done now",

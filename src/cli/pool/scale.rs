@@ -111,6 +111,9 @@ fn unlisted(repository: &RepositoryName, failure: &ports::Failure) -> Failure {
         ports::Failure::Permanent(_) if answered("403") => {
             "give the app or token the permission Administration (read and write), or Self-hosted runners for an organization"
         }
+        ports::Failure::Permanent(_) if answered("409") || answered("422") => {
+            "run the command again; if GitHub repeats its answer, follow its message"
+        }
         ports::Failure::Permanent(_) => "renew the token, or correct the id and the private key of the app",
     };
     Failure::new(

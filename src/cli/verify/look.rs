@@ -14,14 +14,16 @@ use std::sync::Arc;
 /// Checks everything; `only` restricts the repositories.
 pub(super) async fn all(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<Finding> {
     let config = &loaded.config;
-    let (store, tried, open, github, gate) = futures::join!(
+    let (store, tried, open, bounds, github, gate) = futures::join!(
         runtime::promises(config),
         runtime::try_out_store(config),
         runtime::open_place(config),
+        runtime::overridden_bounds(config),
         github(loaded, only),
         runtime::running_gate(config)
     );
     let mut found = configuration(loaded, only);
+    found.extend(bounds);
     match store {
         Ok(promises) => {
             found.extend(promises.iter().map(Promise::finding));
