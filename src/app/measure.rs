@@ -103,10 +103,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::{JobId, RepositoryName};
     use crate::domain::runner::RunnerEvent;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
+    use crate::domain::samples::at;
 
     fn slot(id: &str, state: SlotState, since: i64) -> Slot {
         Slot {

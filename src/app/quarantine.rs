@@ -155,10 +155,7 @@ pub(in crate::app) async fn count_theft(ctx: &Context, runner: &RunnerRecord) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
+    use crate::domain::samples::at;
 
     fn held_by(jobs: &[(u64, i64)]) -> GroupRecord {
         let held = |&(job, since): &(u64, i64)| Held {

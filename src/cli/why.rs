@@ -156,10 +156,14 @@ pub(super) fn decision_lines(decision: &Decision, pending: &[Action]) -> Vec<Str
     if decision.synthesized {
         decided.push_str(", from polling GitHub: its delivery did not arrive");
     }
+    let mut trusted = because(&verdict, &trust.reasons);
+    if decision.own_rerun {
+        trusted.push_str(", in an attempt that jitgate started after a job was lost");
+    }
     let mut lines = vec![
         fact("decided", decided),
         fact("labels", decision.labels_class.as_str()),
-        fact("trust", because(&verdict, &trust.reasons)),
+        fact("trust", trusted),
         fact("routing", routing),
         fact("admission", because(admission.verdict.as_str(), &admission.reasons)),
         fact("actions", list(&decision.actions)),

@@ -2,6 +2,7 @@
 
 use super::event::{Action, Job, JobEvent, JobStatus};
 use super::facts::{Cause, Commit, Fact, Facts, LedgerFacts, Pull, Run, User};
+use super::own_rerun::{self, OwnRerun};
 use super::policy::{AllowedBot, CommitsBy, Permission, TrustPolicy};
 use super::reason::Reason;
 use super::trust::accepted;
@@ -106,7 +107,9 @@ pub fn refusals_at_hand(event: &JobEvent, facts: &Facts, policy: &TrustPolicy, n
             reasons.push(Reason::HeadMoved);
         }
         let presser = run.triggering_actor.as_ref();
-        if presser.is_none_or(|user| user.is_bot() && policy.allowed_bot(user, run).is_none()) {
+        let is_bot = presser.is_none_or(|user| user.is_bot() && policy.allowed_bot(user, run).is_none());
+        // A re-run by jitgate itself is no bot's wish. Until it is known to be none, `checks` holds the job.
+        if is_bot && own_rerun::of(facts) == OwnRerun::No {
             reasons.push(Reason::BotTriggeringActor);
         }
     }
@@ -140,6 +143,8 @@ pub enum Missing {
     Permission(String),
     /// The commits of this pull request.
     Commits(u64),
+    /// The login of the bot of jitgate's own App.
+    OwnBot,
 }
 
 /// Returns the next missing fact, unless a condition already refuses or is open.
@@ -162,15 +167,9 @@ fn checks(facts: &Facts, policy: &TrustPolicy) -> Vec<Check> {
     };
     let judged = accepted(pulls, run, policy);
     let mut checks = author_checks(facts, policy, run, &judged);
-    let (actor, presser) = (run.actor.as_ref(), run.triggering_actor.as_ref());
+    let actor = run.actor.as_ref();
     checks.push(permission_check(facts, policy, run, Reason::ActorPermission, actor));
-    checks.push(permission_check(
-        facts,
-        policy,
-        run,
-        Reason::TriggeringActorPermission,
-        presser,
-    ));
+    checks.push(presser_check(facts, policy, run));
     checks.extend(commit_checks(facts, policy, run, &judged));
     checks
 }
@@ -192,6 +191,18 @@ fn author_checks(facts: &Facts, policy: &TrustPolicy, run: &Run, judged: &[&Pull
         checks.truncate(1);
     }
     checks
+}
+
+/// Returns the condition on the user who started the attempt.
+fn presser_check(facts: &Facts, policy: &TrustPolicy, run: &Run) -> Check {
+    let presser = run.triggering_actor.as_ref();
+    match own_rerun::of(facts) {
+        _ if presser.is_some_and(|user| policy.allowed_bot(user, run).is_some()) => Check::Met,
+        OwnRerun::Yes => Check::Met,
+        OwnRerun::Unasked => Check::Unasked(Missing::OwnBot),
+        OwnRerun::Open(cause) => Check::Open(cause),
+        OwnRerun::No => permission_check(facts, policy, run, Reason::TriggeringActorPermission, presser),
+    }
 }
 
 fn permission_check(

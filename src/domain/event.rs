@@ -221,6 +221,7 @@ impl Step {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::samples;
     use chrono::TimeDelta;
 
     fn at(second: i64) -> Option<DateTime<Utc>> {
@@ -235,22 +236,14 @@ mod tests {
             started_at: at(*second),
         };
         Job {
-            id: JobId(1),
-            run_id: RunId(2),
-            run_attempt: 1,
-            name: "web".to_owned(),
-            head_sha: "sha".to_owned(),
-            labels: Vec::new(),
-            status: JobStatus::Completed,
-            conclusion: None,
             created_at: at(100),
             started_at: at(130),
-            completed_at: None,
             runner: Some(JobRunner {
                 id: RunnerId(3),
                 name: "runner".to_owned(),
             }),
             steps: steps.iter().map(step).collect(),
+            ..samples::job(JobStatus::Completed)
         }
     }
 

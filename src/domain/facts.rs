@@ -65,6 +65,8 @@ pub struct Facts {
     /// The commits of the accepted pull request.
     pub commits: Fact<Vec<Commit>>,
     pub variable: Fact<Variable>,
+    /// The login of the bot of jitgate's own App. A token that is not an App's has none.
+    pub own_bot: Fact<String>,
     /// The permissions that were asked for so far, by login.
     pub permissions: BTreeMap<String, Fact<Permission>>,
     /// GitHub's live record of the job.
@@ -110,6 +112,8 @@ pub struct LedgerFacts {
     pub at_capacity: bool,
     /// True if jitgate, not an operator, switched routing off.
     pub rolled_back: bool,
+    /// The latest attempt of the run that jitgate re-ran because a job was lost with its machine.
+    pub rerun_lost_attempt: Option<u32>,
     /// The paths of the workflows whose trusted jobs have carried a run label.
     pub labelled_workflows: BTreeSet<String>,
     /// The runner that took the job, if it is one of ours.

@@ -14,6 +14,7 @@ pub mod ids;
 pub mod incident;
 pub mod job;
 pub mod labels;
+pub mod own_rerun;
 pub mod payload;
 pub mod pin;
 pub mod place;
@@ -28,6 +29,8 @@ pub mod routing;
 pub mod routing_verdict;
 pub mod runner;
 pub mod runner_task;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod scale;
 pub mod signature;
 pub mod slot;

@@ -7,6 +7,7 @@ use super::admission::{self, Missing, asks_for_a_runner, refusals_at_hand};
 use super::event::{Action, JobEvent};
 use super::facts::{Fact, Facts, User};
 use super::labels::LabelsClass;
+use super::own_rerun::{self, OwnRerun};
 use super::policy::Policy;
 use super::routing::{self, RoutingState, RoutingVerdict, Situation};
 use super::trust::{self, Trust, pulls_at_head};
@@ -32,6 +33,8 @@ pub enum Question {
     Permission(String),
     /// The live record of the job.
     LiveJob,
+    /// The login of the bot of jitgate's own App.
+    OwnBot,
 }
 
 /// Returns the next question, or `None` if the decision can be made.
@@ -74,6 +77,8 @@ pub fn next(event: &JobEvent, facts: &Facts, policy: &Policy, now: DateTime<Utc>
         Trust::Ineligible | Trust::Unknown => None,
         Trust::Untrusted => next_for_untrusted(class, facts, policy),
         Trust::Trusted if class == LabelsClass::Pool => next_for_admission(event, facts, policy, now),
+        // An attempt that jitgate started accuses no one.
+        Trust::Trusted if own_rerun::of(facts) == OwnRerun::Unasked => Some(Question::OwnBot),
         Trust::Trusted => {
             let verdict = routing::judge(&Situation::of(event, facts, policy, trust));
             if verdict != RoutingVerdict::NotRouted {
@@ -149,6 +154,7 @@ fn next_for_admission(event: &JobEvent, facts: &Facts, policy: &Policy, now: Dat
     admission::next_missing(facts, &policy.trust).map(|missing| match missing {
         Missing::Permission(login) => Question::Permission(login),
         Missing::Commits(number) => Question::Commits(number),
+        Missing::OwnBot => Question::OwnBot,
     })
 }
 

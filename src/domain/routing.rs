@@ -3,6 +3,7 @@
 use super::event::JobEvent;
 use super::facts::{Base, Fact, Facts, Run};
 use super::labels::LabelsClass;
+use super::own_rerun::{self, OwnRerun};
 use super::policy::Policy;
 pub use super::routing_verdict::{RoutingState, RoutingVerdict};
 use super::trust::{self, Trust};
@@ -47,7 +48,8 @@ pub struct Situation {
     pub class: LabelsClass,
     /// True if the job has the trust label.
     pub has_trust_label: bool,
-    /// True if a trusted job of this workflow and name belongs on self-hosted runners.
+    /// True if a trusted job of this workflow and name belongs on self-hosted runners. A re-run by jitgate itself may use
+    /// hosted runners as well, because a workflow can send the attempts of bots there.
     pub belongs_here: bool,
     /// True if the pull request changes a file under `.github/`; `None` if this is not known for the job's commit.
     pub changes_workflows: Option<bool>,
@@ -74,7 +76,11 @@ impl Situation {
             trust,
             class: policy.labels.classify(&event.job),
             has_trust_label: policy.labels.has_trust_label(&event.job.labels),
-            belongs_here: evidence && routed && covered != Some(false) && !policy.routing.stays_hosted(&event.job.name),
+            belongs_here: evidence
+                && routed
+                && covered != Some(false)
+                && !policy.routing.stays_hosted(&event.job.name)
+                && own_rerun::of(facts) == OwnRerun::No,
             changes_workflows: facts.changes_workflows.known().copied().filter(|_| evidence),
             rule_applies: match (routed, covered, &facts.retargeted) {
                 _ if lacks_its_label => Some(false),

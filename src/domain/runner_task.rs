@@ -88,11 +88,8 @@ pub fn next_task(runner: WatchedRunner<'_>, deadlines: &Deadlines, now: DateTime
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::samples::at;
     use crate::domain::slot::{Ending, SlotId};
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
 
     const DEADLINES: Deadlines = Deadlines {
         boot: TimeDelta::seconds(120),

@@ -6,6 +6,7 @@ use super::problem::{Problem, store_failed};
 use crate::app::jobs::history;
 use crate::app::jobs::record::load_job;
 use crate::app::pool::pass;
+use crate::app::rollout::status::stages;
 use crate::app::{Context, Ingest};
 use crate::domain::ids::{DeliveryId, JobId};
 use crate::ports::queue::{DeliveryState, Filter};
@@ -118,6 +119,11 @@ pub(super) async fn status(state: Data<AdminState>) -> HttpResponse {
         Ok(depth) => depth,
         Err(failure) => return store_failed(&failure),
     };
+    let policy = &ctx.settings.rollout;
+    let rollouts = match stages(ctx.ledger.as_ref(), &ctx.settings.repositories, policy).await {
+        Ok(rollouts) => rollouts,
+        Err(failure) => return store_failed(&failure),
+    };
     let simulated = state.simulated.get_or_try_init(|| ctx.github.is_simulated());
     let simulated = tokio::time::timeout(SIMULATED_TIMEOUT, simulated).await;
     let simulated = simulated.ok().and_then(Result::ok);
@@ -129,6 +135,7 @@ pub(super) async fn status(state: Data<AdminState>) -> HttpResponse {
         "instance": ctx.settings.instance,
         "time": ctx.clock.now(),
         "repositories": repositories,
+        "rollouts": rollouts,
         "queue": depth,
         "webhook_secrets_used": state.ingest.as_ref().map(|ingest| ingest.secrets_used()),
         "mode": ctx.settings.mode,

@@ -190,6 +190,8 @@ pub struct ListedRun {
     pub event: String,
     /// The ids of its repository.
     pub of: RepositoryIds,
+    /// True if its code comes from another repository, or from one that does not exist any more.
+    pub from_fork: bool,
     pub created_at: Option<DateTime<Utc>>,
 }
 
@@ -312,6 +314,9 @@ pub trait GitHub: Send + Sync + 'static {
 
     /// `DELETE .../actions/runners/{id}`.
     async fn delete_runner(&self, scope: &RunnerScope, id: RunnerId) -> Result<Deletion, Failure>;
+
+    /// `GET /app`: returns the login of the bot of jitgate's own App, or none if the credentials are not an App's.
+    async fn own_bot(&self) -> Result<Option<String>, Failure>;
 
     /// Checks that GitHub is reachable, with the cheapest call.
     async fn reachable(&self) -> Result<(), Failure>;

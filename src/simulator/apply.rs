@@ -248,6 +248,7 @@ impl State {
         set(&mut job.created_at, change.created_at.map(|moment| moment.at(now)));
         set(&mut job.deleted, change.deleted);
         set(&mut job.steps, change.steps);
+        job.started_at = change.started_at.map(|moment| moment.at(now)).or(job.started_at);
         job.conclusion = change.conclusion.or(job.conclusion);
         job.runner = runner.or(job.runner.take());
         set(&mut job.status, change.status);

@@ -117,6 +117,7 @@ pub(super) struct JobChange {
     pub(super) runner_name: Option<String>,
     pub(super) steps: Option<Vec<String>>,
     pub(super) created_at: Option<Moment>,
+    pub(super) started_at: Option<Moment>,
     pub(super) deleted: Option<bool>,
 }
 

@@ -2,8 +2,9 @@
 //! flood. The clock is manual.
 
 use crate::support::sink::RecordingSink;
+use crate::support::world::noon;
 
-use chrono::{DateTime, TimeDelta};
+use chrono::TimeDelta;
 use futures::future::join_all;
 use jitgate::adapters::clock::ManualClock;
 use jitgate::adapters::memory::MemoryStore;
@@ -32,8 +33,7 @@ struct Setup {
 
 impl Setup {
     fn new() -> Self {
-        let start = DateTime::from_timestamp(1_795_435_200, 0).expect("a date");
-        let clock = Arc::new(ManualClock::at(start));
+        let clock = Arc::new(ManualClock::at(noon()));
         let bounds = Bounds {
             max_entries: 10,
             max_entries_other: 10,

@@ -2,25 +2,25 @@
 //! store, what reaches the owners, and what counts as a safe routing state.
 
 use crate::support::gate::Settings;
+use crate::support::in_process::{VARIABLE, configuration, token};
 use crate::support::receiver::Receiver;
 use crate::support::stores::on_each_store;
+use crate::support::world::noon;
 use chrono::{DateTime, TimeDelta, Utc};
 use jitgate::adapters::clock::ManualClock;
 use jitgate::app::Context;
 use jitgate::app::incidents::{self, IncidentFilter, pass};
-use jitgate::config::{self, Config, Credentials, Sources};
+use jitgate::config::Config;
 use jitgate::domain::alert::{Alert, AlertKey, AlertKind, Overdue};
 use jitgate::domain::ids::{JobId, RepositoryName};
 use jitgate::domain::incident::{Incident, IncidentState};
 use jitgate::ports::Clock;
 use jitgate::runtime::{self, Store};
 use jitgate::simulator::{Client, Simulator};
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tempfile::TempDir;
 
-const VARIABLE: &str = "CI_SELF_HOSTED_TRUSTED_ROUTING";
 const PRIMARY: &str = "@octo-org/ci";
 const SECONDARY: &str = "<!subteam^S012AB3CD>";
 
@@ -43,8 +43,7 @@ impl Stage {
     }
 
     async fn with(store: Settings<'_>, owners: Value) -> Self {
-        let start = DateTime::from_timestamp(1_795_435_200, 0).expect("a date");
-        let clock = Arc::new(ManualClock::at(start));
+        let clock = Arc::new(ManualClock::at(noon()));
         let time: Arc<dyn Clock> = clock.clone();
         let simulator = Simulator::start(time.clone(), ([127, 0, 0, 1], 0).into()).expect("a simulator");
         let folder = TempDir::new().expect("a folder");
@@ -60,12 +59,7 @@ impl Stage {
                 "owners": owners,
             },
         });
-        let loaded = config::load(Sources {
-            overrides: overrides.as_object().cloned().expect("an object"),
-            ..Sources::default()
-        });
-        let mut config = loaded.expect("a configuration").config;
-        config.github.credentials = Credentials::Token(SecretString::from("sim-test"));
+        let config = configuration(&overrides, token());
         let stage = Self {
             open: Some(open(&config, &clock)),
             config,

@@ -4,11 +4,11 @@
 
 use crate::commands::stage::{Answer, Stage};
 use crate::config::place::Place;
+use crate::support::command;
 use insta::{Settings, assert_snapshot};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 
 /// Patterns of text that differs between two runs, and their replacements.
 const FILTERS: [(&str, &str); 7] = [
@@ -40,18 +40,8 @@ fn assert_output(name: &str, code: i32, out: &str, err: &str) {
 
 /// Runs `jitgate` without a configuration.
 fn jitgate(args: &[&str]) -> Answer {
-    let output = Command::new(env!("CARGO_BIN_EXE_jitgate"))
-        .args(args)
-        .env_clear()
-        .env("COLUMNS", "100")
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("jitgate runs");
-    Answer {
-        code: output.status.code().expect("an exit code"),
-        out: String::from_utf8(output.stdout).expect("text"),
-        err: String::from_utf8(output.stderr).expect("text"),
-    }
+    let mut command = command::jitgate(args);
+    Answer::of(command.env("COLUMNS", "100").current_dir(env!("CARGO_MANIFEST_DIR")))
 }
 
 /// Returns the long help of a command and of all commands below it, by the name of the snapshot.

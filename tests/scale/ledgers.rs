@@ -97,7 +97,7 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) async fn in_sqlite(github: &GitHub, finished: u64) -> Self {
-        let ledger = Self::with_one(github, None, "sqlite:./jitgate.db".to_owned(), finished).await;
+        let ledger = Self::with_one(github, None, finished, "").await;
         let mut file = Connection::open(ledger.folder.path().join("jitgate.db")).expect("a database");
         let together = file.transaction().expect("a transaction");
         let copies = (finished - 1).to_string();
@@ -110,26 +110,28 @@ impl Ledger {
 
     pub(crate) async fn in_redis(github: &GitHub, finished: u64) -> Self {
         let server = Server::start(DURABLE);
-        let url = format!("redis://{}", server.address());
         // Only the filling is in a hurry.
         server.cli(&["CONFIG", "SET", "appendfsync", "no"]);
-        let ledger = Self::with_one(github, Some(server), url, finished).await;
+        let ledger = Self::with_one(github, Some(server), finished, "").await;
         ledger.fill().await;
         let server = ledger._server.as_ref().expect("it was started");
         server.cli(&["CONFIG", "SET", "appendfsync", "always"]);
         ledger
     }
 
-    /// With one job that the gate itself has finished.
-    async fn with_one(github: &GitHub, server: Option<Server>, store_url: String, finished: u64) -> Self {
+    /// With one job that the gate itself has finished, and with more configuration; in SQLite without a server.
+    pub(crate) async fn with_one(github: &GitHub, server: Option<Server>, finished: u64, more: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         fs::write(at("token"), "sim-scale").expect("a file");
         fs::set_permissions(at("token"), fs::Permissions::from_mode(0o600)).expect("a mode");
-        let store_url = store_url.replace("sqlite:.", &format!("sqlite:{}", folder.path().display()));
+        let store_url = match &server {
+            Some(server) => format!("redis://{}", server.address()),
+            None => format!("sqlite:{}", at("jitgate.db").display()),
+        };
         let toml = format!(
             "[webhook]\nsecrets = [\"nobody posts anything\"]\n[github]\napi_url = \"{}\"\ntoken_file = \"{}\"\n\
-             [runners]\nhost = \"synthetic\"\n[store]\nurl = \"{store_url}\"\n[[repositories]]\nfull_name = \"octo-org/chem-model\"\n",
+             [runners]\nhost = \"synthetic\"\n[store]\nurl = \"{store_url}\"\n[[repositories]]\nfull_name = \"octo-org/chem-model\"\n{more}",
             github.0.url(),
             at("token").display(),
         );

@@ -28,75 +28,27 @@ impl AlertSink for LogSink {
         let (kind, state) = (alert.kind.as_str(), alert.state.as_str());
         let (id, repository, verdict, count) = (&alert.id, &alert.repository, &alert.verdict, alert.count);
         let (job, summary) = (alert.job_id, &alert.summary);
+        macro_rules! log {
+            ($level:ident, $($more:ident,)* $text:literal) => {
+                tracing::$level!(kind, state, id, repository, verdict, count, job, $($more,)* $text)
+            };
+        }
         if let Some(escalation) = alert.pressing() {
             let (overdue, to) = (escalation.overdue.as_str(), escalation.to.as_deref());
             let (words, since) = (escalation.overdue.in_words(), escalation.since);
-            tracing::error!(
-                kind,
-                state,
-                id,
-                repository,
-                verdict,
-                count,
-                job,
-                overdue,
-                to,
-                "alert {kind} is {words} {since}: {summary}"
-            );
+            log!(error, overdue, to, "alert {kind} is {words} {since}: {summary}");
             return Ok(());
         }
         match (alert.state, alert.severity) {
-            (AlertState::Open, Severity::Critical) => {
-                tracing::error!(
-                    kind,
-                    state,
-                    id,
-                    repository,
-                    verdict,
-                    count,
-                    job,
-                    "alert {kind}: {summary}"
-                );
-            }
-            (AlertState::Open, Severity::Warning) => {
-                tracing::warn!(
-                    kind,
-                    state,
-                    id,
-                    repository,
-                    verdict,
-                    count,
-                    job,
-                    "alert {kind}: {summary}"
-                );
-            }
+            (AlertState::Open, Severity::Critical) => log!(error, "alert {kind}: {summary}"),
+            (AlertState::Open, Severity::Warning) => log!(warn, "alert {kind}: {summary}"),
             (AlertState::Acked, _) => {
                 let by = alert.acked_by.as_deref();
-                tracing::info!(
-                    kind,
-                    state,
-                    id,
-                    repository,
-                    verdict,
-                    count,
-                    job,
-                    by,
-                    "alert {kind} acknowledged: {summary}"
-                );
+                log!(info, by, "alert {kind} acknowledged: {summary}");
             }
             (AlertState::Resolved, _) => {
                 let by = alert.resolved_by.as_deref();
-                tracing::info!(
-                    kind,
-                    state,
-                    id,
-                    repository,
-                    verdict,
-                    count,
-                    job,
-                    by,
-                    "alert {kind} resolved: {summary}"
-                );
+                log!(info, by, "alert {kind} resolved: {summary}");
             }
         }
         Ok(())

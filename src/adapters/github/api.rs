@@ -313,6 +313,10 @@ impl GitHub for GitHubAdapter {
     }
 
     /// Sends the one request that counts against no quota. Any response proves that GitHub is reachable.
+    async fn own_bot(&self) -> Result<Option<String>, Failure> {
+        self.find_own_bot().await
+    }
+
     async fn reachable(&self) -> Result<(), Failure> {
         let request = Request::get("rate_limit", "/rate_limit".to_owned(), Purpose::Admit);
         self.ask_anonymously(&request).await.map(|_| ())

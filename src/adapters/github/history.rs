@@ -10,7 +10,7 @@ use crate::ports::Failure;
 use crate::ports::github::{DeliveryPage, ListedRun, LoggedDelivery, Purpose, Redelivery, RunState};
 use chrono::{DateTime, Utc};
 use http::{Method, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// The number of runs in a page. A page of more would be too large for the cache of entity tags.
 const RUNS_PER_PAGE: usize = 50;
@@ -61,6 +61,34 @@ struct Run {
     event: Option<String>,
     created_at: Option<DateTime<Utc>>,
     repository: Option<Repository>,
+    #[serde(default, deserialize_with = "head_repository")]
+    head_repository: HeadRepository,
+}
+
+/// The repository that the code of a run comes from.
+#[derive(Default)]
+enum HeadRepository {
+    /// The answer does not contain it.
+    #[default]
+    NotShown,
+    /// It was deleted, which happens to forks.
+    Gone,
+    Id(u64),
+}
+
+fn head_repository<'de, D: Deserializer<'de>>(field: D) -> Result<HeadRepository, D::Error> {
+    let head: Option<Repository> = Option::deserialize(field)?;
+    Ok(head.map_or(HeadRepository::Gone, |head| HeadRepository::Id(head.id)))
+}
+
+impl HeadRepository {
+    fn is_fork_of(&self, repository: Option<u64>) -> bool {
+        match self {
+            Self::NotShown => false,
+            Self::Gone => true,
+            Self::Id(id) => repository.is_some_and(|repository| repository != *id),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -88,6 +116,7 @@ impl From<Run> for ListedRun {
                 id: id.map(RepositoryId),
                 owner_id: owner.flatten().and_then(|owner| owner.id).map(AccountId),
             },
+            from_fork: run.head_repository.is_fork_of(id),
             created_at: run.created_at,
         }
     }

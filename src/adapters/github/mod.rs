@@ -8,6 +8,7 @@
 //! - `limits`, `etag` the rate limits, and the cache that saves quota
 //! - `client` one request, one classified answer
 //! - `token` the credentials: the App's JWT, its installations, installation tokens
+//! - `app` the App itself
 //! - `adapter`, `api` the implementation of the port
 //!
 //! No request is repeated here, with one exception: 401 means that GitHub did nothing, so the request is sent once more
@@ -32,6 +33,7 @@
 mod adapter;
 mod answers;
 mod api;
+mod app;
 mod client;
 mod etag;
 mod history;

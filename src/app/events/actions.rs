@@ -5,7 +5,7 @@ use crate::app::context::Context;
 use crate::app::jobs::record::load_job;
 use crate::app::jobs::{assignment, waiting};
 use crate::app::records::{self, Entry, JobRecord, RunRecord, RunnerRecord};
-use crate::app::rollout::rerun::{self, Rerun, rerun_once};
+use crate::app::rollout::rerun::{self, Rerun, Why, rerun_once};
 use crate::app::rollout::rollback;
 use crate::app::runners::lifecycle;
 use crate::app::runners::record::{note_job, runner_of_event};
@@ -109,7 +109,7 @@ async fn rerun_run(
     received_at: DateTime<Utc>,
 ) -> Result<(), Failure> {
     let (name, run) = (&repository.name, event.job.run_id);
-    match rerun_once(ctx, name, run, event.job.run_attempt).await? {
+    match rerun_once(ctx, name, run, event.job.run_attempt, Why::RolledBack).await? {
         Rerun::Done | Rerun::Futile => Ok(()),
         Rerun::Gone if is_borne_out(ctx, repository, event, received_at).await? => Ok(()),
         Rerun::Gone => Err(Failure::Transient(format!("GitHub does not show run {run} of {name}"))),

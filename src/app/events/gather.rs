@@ -108,6 +108,7 @@ fn leave_open(question: &Question, cause: Cause, facts: &mut Facts) {
             facts.permissions.insert(login.clone(), Fact::Failed(cause));
         }
         Question::LiveJob => facts.live_job = Fact::Failed(cause),
+        Question::OwnBot => facts.own_bot = Fact::Failed(cause),
     }
 }
 
@@ -208,6 +209,7 @@ impl Asking<'_> {
                     .await?
                     .map_or(Fact::Gone, |job| Fact::Known(LiveJob::from(&job)));
             }
+            Question::OwnBot => facts.own_bot = github.own_bot().await?.map_or(Fact::Gone, Fact::Known),
         }
         Ok(())
     }

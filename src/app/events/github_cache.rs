@@ -102,9 +102,12 @@ impl GitHubCache {
                 let key = (name.clone(), login.clone());
                 self.permissions.get(&key, now, PERMISSION).is_some()
             }
-            Question::Run | Question::Variable | Question::LiveJob | Question::Retargeted(_) | Question::Commits(_) => {
-                false
-            }
+            Question::Run
+            | Question::Variable
+            | Question::LiveJob
+            | Question::Retargeted(_)
+            | Question::Commits(_)
+            | Question::OwnBot => false,
         }
     }
 

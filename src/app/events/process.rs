@@ -13,7 +13,7 @@ use crate::app::records::{self, Entry, JobRecord, RepositoryRecord};
 use crate::app::recovery::lost;
 use crate::app::repositories::pins;
 use crate::app::rollout::measure::Measured;
-use crate::app::rollout::{measure, run_labels, switch};
+use crate::app::rollout::{measure, rerun, run_labels, switch};
 use crate::app::runners::record::runner_of_event;
 use crate::app::runners::thefts::Waiter;
 use crate::app::settings::Repository;
@@ -163,6 +163,7 @@ async fn ledger_facts(
     let group = quarantine::of_group(ledger, &repository.group_key()).await?;
     let routing: Option<RepositoryRecord> = records::load(ledger, repository.name.as_str()).await?;
     let routing = routing.unwrap_or_default();
+    let run = rerun::record_of(ctx, event.job.run_id).await?;
     Ok(LedgerFacts {
         pinned: pins::pinned(ledger, repository).await?,
         served: record.is_some_and(JobRecord::is_served),
@@ -171,6 +172,7 @@ async fn ledger_facts(
         quarantined: group.holds_until(waiter, ctx.clock.now()).is_some(),
         at_capacity: !request.has_slot() && capacity::is_full(ctx).await?,
         rolled_back: routing.rolled_back.is_some(),
+        rerun_lost_attempt: run.rerun_lost_attempt,
         labelled_workflows: routing.labelled_workflows,
         taken_by,
         attempts: request.attempts,

@@ -4,7 +4,7 @@
 use super::task::{BOOT, Effect, Task};
 use crate::app::measure::Boots;
 use crate::app::records::PoolRecord;
-use crate::domain::pool::Bounds;
+use crate::domain::pool::{Bounds, Usage};
 use crate::domain::retry::backoff;
 use crate::domain::slot::{Slot, SlotId};
 use crate::ports::Failure;
@@ -99,10 +99,15 @@ impl View {
         self.busy.contains_key(key) || self.old.contains(key)
     }
 
-    /// Returns the repository for which a task uses this slot.
-    pub(super) fn taken_for(&self, key: &str) -> Option<Option<String>> {
-        let by_now = self.old.contains(key).then_some(None);
-        self.busy.get(key).cloned().or(by_now)
+    /// Returns the use that a task makes of this slot, or made of it since the pass began to gather.
+    pub(super) fn usage_of(&self, key: &str) -> Option<Usage> {
+        let by_now = self.old.contains(key).then_some(Usage::Taken(None));
+        match self.busy.get(key) {
+            Some(Some(repository)) => Some(Usage::Taken(Some(repository.clone()))),
+            // A task without a repository removes the slot.
+            Some(None) => Some(Usage::Leaving),
+            None => by_now,
+        }
     }
 
     /// Returns true if GitHub's runners must be listed: at the start and in each pass of the interval. Passes after

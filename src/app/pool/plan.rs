@@ -177,16 +177,16 @@ fn pool_slots(ctx: &Context, observed: &Observed, tasks: &mut Vec<Task>) -> Vec<
     let mut slots = Vec::new();
     for slot in &observed.slots {
         let owner = observed.runners.iter().find(|runner| runner.slot == slot.id.0);
-        let being_taken = observed.memory.taken_for(&slot_key(&slot.id.0));
+        let used = observed.memory.usage_of(&slot_key(&slot.id.0));
         let boots = slot.state == SlotState::Booting && observed.now - slot.since <= ctx.settings.deadlines.boot;
-        let usage = match (owner, being_taken) {
+        let usage = match (owner, used) {
             (Some(owner), _) => Usage::Taken(Some(owner.repository.to_string())),
-            (None, Some(repository)) => Usage::Taken(repository),
+            (None, Some(usage)) => usage,
             (None, None) if boots => Usage::Booting,
             (None, None) if slot.state == SlotState::Ready => Usage::Free,
             (None, None) => {
                 tasks.push(Task::Discard(slot.id.clone(), slot.state.boot_failure()));
-                Usage::Taken(None)
+                Usage::Leaving
             }
         };
         let id = slot.id.clone();

@@ -44,8 +44,8 @@ pub(super) fn record(
         index: places.get(&slot.id.0).copied().unwrap_or_default(),
         slot: slot.id.0.clone(),
         state: slot.state.as_str().to_owned(),
-        busy: matches!(used.usage, Usage::Taken(Some(_))),
-        ended: matches!(used.usage, Usage::Taken(None)),
+        busy: matches!(used.usage, Usage::Taken(_)),
+        ended: used.usage == Usage::Leaving,
         runner: runner_of(&slot.id.0).or_else(|| slot.runner.clone()),
     };
     PoolRecord {

@@ -21,6 +21,9 @@ pub struct RecoveryRecord {
     pub claimed_until: Option<DateTime<Utc>>,
     /// The point up to which everything in the delivery log is settled.
     pub covered_until: Option<DateTime<Utc>>,
+    /// The time until which a trusted pull request counts as open, so that the worker that polls knows what another one
+    /// has decided.
+    pub open_until: Option<DateTime<Utc>>,
 }
 
 impl RecoveryRecord {

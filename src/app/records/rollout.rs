@@ -2,7 +2,8 @@
 
 use super::access::Record;
 use crate::domain::rollout::{
-    Canary, CanaryEvent, Cause, Change, Changed, Intent, Origin, Period, Plan, Refused, Reports, Rollback, Switch,
+    Canary, CanaryEvent, Cause, Change, Changed, Doubt, Intent, Origin, Period, Plan, Refused, Reports, Rollback,
+    Switch,
 };
 use crate::ports::ledger::Kind;
 use chrono::{DateTime, Utc};
@@ -24,6 +25,9 @@ pub struct RolloutRecord {
     pub stopping: Option<DateTime<Utc>>,
     /// The rollbacks that the mode `observe` has reported.
     pub reports: Reports,
+    /// The queue waits that GitHub does not confirm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
     /// The last rollback.
     pub rollback: Option<Rollback>,
     /// The routing variable as it was last seen.
@@ -160,24 +164,11 @@ impl Record for RolloutRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::rollout::{Evidence, Phase, Trigger};
-    use chrono::TimeDelta;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
+    use crate::domain::rollout::{Phase, Trigger};
+    use crate::domain::samples::{self, at};
 
     fn cause(is_misroute: bool) -> Cause {
-        let evidence = Evidence {
-            summary: "too slow".to_owned(),
-            items: Vec::new(),
-        };
-        Cause {
-            trigger: Trigger::QueueWait,
-            evidence,
-            job: None,
-            is_misroute,
-        }
+        samples::cause(Trigger::QueueWait, is_misroute)
     }
 
     #[test]

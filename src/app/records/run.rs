@@ -16,6 +16,10 @@ pub struct RunRecord {
     pub force_cancelled_attempt: Option<u32>,
     /// The latest attempt that jitgate re-ran.
     pub rerun_attempt: Option<u32>,
+    /// The latest attempt that jitgate re-ran, or was about to re-run, because a job was lost with its machine. It is
+    /// recorded before the request, so that the jobs of the new attempt find it.
+    #[serde(default)]
+    pub rerun_lost_attempt: Option<u32>,
     /// True if the run has switched routing off. Its late events do not do so again after an operator has switched
     /// routing on.
     #[serde(default)]

@@ -6,7 +6,7 @@
 use crate::app::context::Context;
 use crate::app::jobs::record::change_job;
 use crate::app::records::{self, LostRecord, Moment};
-use crate::app::rollout::rerun::{Rerun, rerun_once};
+use crate::app::rollout::rerun::{Rerun, Why, rerun_once};
 use crate::app::runners::record::runner_of_event;
 use crate::app::settings::Repository;
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
@@ -102,7 +102,7 @@ async fn handle(ctx: &Context, lost: &LostRecord) -> Result<bool, Failure> {
     if !reruns {
         return Ok(true);
     }
-    match rerun_once(ctx, name, run, lost.attempt).await? {
+    match rerun_once(ctx, name, run, lost.attempt, Why::Lost).await? {
         Rerun::Running => Ok(false),
         Rerun::Done | Rerun::Gone | Rerun::Futile => Ok(true),
     }

@@ -1,7 +1,7 @@
 //! The loops of recovery, and one pass of everything.
 
 use super::log::{LogOptions, LogReport};
-use super::poll::PollReport;
+use super::poll::{PollOptions, PollReport};
 use super::{log, lost, poll, stuck};
 use crate::app::context::Context;
 use crate::app::records::{self, RecoveryRecord};
@@ -16,6 +16,10 @@ use std::time::Duration;
 const START_DELAY: Duration = Duration::from_secs(2);
 /// Interval between two checks for jobs without a decision and for lost jobs.
 const CHECK_INTERVAL: Duration = Duration::from_secs(15);
+/// Interval in which a worker that polls seldom looks for a reason to poll often, such as a decision of another worker.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// Time by which the knowledge of open pull requests must grow before it is stored again.
+const SHARE_STEP: TimeDelta = TimeDelta::minutes(10);
 /// The shortest and the longest delay after a pass that GitHub interrupted.
 const MIN_DELAY: TimeDelta = TimeDelta::seconds(2);
 const MAX_DELAY: TimeDelta = TimeDelta::minutes(5);
@@ -51,7 +55,7 @@ pub async fn run_once(ctx: &Context) -> Result<Recovered, Failure> {
     } else {
         Ok(None)
     };
-    let poll = poll::pass(ctx, false, &|_| {}).await;
+    let poll = poll::pass(ctx, PollOptions::default(), &|_| {}).await;
     let checked = stuck::check(ctx).await.and(lost::check(ctx).await);
     let recovered = Recovered { log: log?, poll: poll? };
     checked.map(|()| recovered)
@@ -75,18 +79,31 @@ async fn read_log(ctx: &Context) {
 
 async fn poll_runs(ctx: &Context) {
     loop {
-        let interval = poll_interval(is_fast(ctx).await, ctx.github.quota_left_percent(), jitter(ctx));
+        let is_fast = is_fast(ctx).await;
+        let interval = poll_interval(is_fast, ctx.github.quota_left_percent(), jitter(ctx));
         let outcome = match claim(ctx, RecoveryRecord::POLL, interval).await {
-            Ok(true) => poll::pass(ctx, false, &|_| {}).await.map(drop),
+            Ok(true) => poll::pass(ctx, PollOptions::default(), &|_| {}).await.map(drop),
             Ok(false) => Ok(()),
             Err(failure) => Err(failure),
         };
         tokio::select! {
             () = rest(ctx, "polling runs", outcome, interval) => {}
-            () = ctx.recovery.woken.notified() => {
-                let soon = poll_interval(true, ctx.github.quota_left_percent(), jitter(ctx));
-                tokio::time::sleep(soon.to_std().unwrap_or_default()).await;
-            }
+            () = becomes_fast(ctx), if !is_fast => {}
+        }
+    }
+}
+
+/// Waits until there is a reason to poll often, and then for the short interval.
+async fn becomes_fast(ctx: &Context) {
+    loop {
+        tokio::select! {
+            () = ctx.recovery.woken.notified() => {}
+            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+        }
+        if is_fast(ctx).await {
+            let soon = poll_interval(true, ctx.github.quota_left_percent(), jitter(ctx));
+            tokio::time::sleep(soon.to_std().unwrap_or_default()).await;
+            return;
         }
     }
 }
@@ -103,20 +120,44 @@ async fn check(ctx: &Context) {
     }
 }
 
-/// Returns true if a trusted pull request is known to be open, or an admitted job waits.
-async fn is_fast(ctx: &Context) -> bool {
+/// Returns true if a worker of this store knows that a trusted pull request is open, or if an admitted job waits.
+pub async fn is_fast(ctx: &Context) -> bool {
     let waits = async || {
         ctx.ledger
             .list(Kind::Want, None, 1)
             .await
             .is_ok_and(|waiting| !waiting.is_empty())
     };
-    ctx.recovery.has_open_pull(ctx.clock.now()) || waits().await
+    open_until(ctx).await.is_some_and(|until| until > ctx.clock.now()) || waits().await
+}
+
+/// Returns the time until which a trusted pull request counts as open, as any worker of this store knows. The own
+/// knowledge is stored for the others. Without the store, the own knowledge counts.
+async fn open_until(ctx: &Context) -> Option<DateTime<Utc>> {
+    let (ledger, retention, own) = (ctx.ledger.as_ref(), ctx.settings.retention, ctx.recovery.open_until());
+    let state: Result<Option<RecoveryRecord>, Failure> = records::load(ledger, RecoveryRecord::POLL).await;
+    let Ok(state) = state else {
+        return own;
+    };
+    let shared = state.and_then(|state| state.open_until);
+    let is_news = own.is_some_and(|own| shared.is_none_or(|shared| own - shared >= SHARE_STEP));
+    if is_news {
+        let change = |record: &mut Option<RecoveryRecord>| {
+            let record = record.get_or_insert_default();
+            record.open_until = record.open_until.max(own);
+        };
+        // A failure is repaired by the next look.
+        drop(records::update(ledger, RecoveryRecord::POLL, retention, change).await);
+    }
+    own.max(shared)
 }
 
 /// Claims the passes of one kind, so that several workers on one store use the quota once. Another worker takes over
-/// when the claim ends.
-async fn claim(ctx: &Context, kind: &str, interval: TimeDelta) -> Result<bool, Failure> {
+/// when the claim ends, after two intervals.
+///
+/// # Errors
+/// The failure of the ledger.
+pub async fn claim(ctx: &Context, kind: &str, interval: TimeDelta) -> Result<bool, Failure> {
     let (ledger, retention, own) = (ctx.ledger.as_ref(), ctx.settings.retention, &ctx.settings.instance);
     let now = ctx.clock.now();
     records::update(ledger, kind, retention, |record: &mut Option<RecoveryRecord>| {

@@ -1,14 +1,17 @@
 //! Jobs without a decision: one that could be ours and has none a minute after it was queued raises `job-stuck`, which is
-//! over by itself once it is decided. A job waits at GitHub, as a poll has seen it, or its delivery waits in the queue.
+//! over by itself once it is decided. A job waits at GitHub, as a poll has seen it, or its delivery waits in the queue. An
+//! attempt that failed because GitHub did not answer is no decision.
 
 use super::memory::Undecided;
 use crate::app::context::Context;
 use crate::app::jobs::record::load_job;
+use crate::app::records::JobRecord;
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::event::Action;
 use crate::domain::ids::{JobId, RepositoryName};
+use crate::domain::job::Progress;
 use crate::domain::payload::{self, Parsed};
-use crate::domain::recovery::poll::is_overdue;
+use crate::domain::recovery::poll::{decides, is_overdue};
 use crate::ports::Failure;
 use crate::ports::queue::{Delivery, DeliveryState, Filter};
 use chrono::TimeDelta;
@@ -29,7 +32,7 @@ pub(super) async fn check(ctx: &Context) -> Result<(), Failure> {
     let mut overdue = BTreeMap::new();
     for (job, seen) in undecided {
         let record = load_job(ctx, job).await?;
-        if record.is_some_and(|record| !record.decisions.is_empty()) {
+        if record.is_some_and(|record| is_decided(&record)) {
             ctx.recovery.memory().undecided.remove(&job);
         } else if is_overdue(seen.queued_at, now) && now - seen.seen_at >= SEEN_FOR {
             raise(ctx, job, &seen).await?;
@@ -37,6 +40,12 @@ pub(super) async fn check(ctx: &Context) -> Result<(), Failure> {
         }
     }
     settle(ctx, overdue).await
+}
+
+/// Returns true if a job is decided or over.
+pub(super) fn is_decided(record: &JobRecord) -> bool {
+    let newest = record.decisions.last();
+    record.progress == Progress::Completed || newest.is_some_and(|entry| decides(&entry.decision))
 }
 
 async fn raise(ctx: &Context, job: JobId, seen: &Undecided) -> Result<(), Failure> {
@@ -88,12 +97,12 @@ async fn note_waiting_deliveries(ctx: &Context) -> Result<(), Failure> {
             continue;
         }
         let record = load_job(ctx, job).await?;
-        if bodies == MAX_BODIES || record.is_some_and(|record| !record.decisions.is_empty()) {
+        if bodies == MAX_BODIES || record.is_some_and(|record| is_decided(&record)) {
             continue;
         }
         bodies += 1;
         if let Some(seen) = read(ctx, delivery).await? {
-            ctx.recovery.memory().undecided.insert(job, seen);
+            ctx.recovery.note_undecided(job, seen);
         }
     }
     Ok(())

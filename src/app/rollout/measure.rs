@@ -218,5 +218,6 @@ fn new_job(measured: &Measured, verdict: RoutingVerdict) -> MeasuredJob {
             RoutingVerdict::NotRouted => Lifecycle::Elsewhere,
             _ => Lifecycle::Waiting,
         },
+        live: None,
     }
 }

@@ -1,5 +1,6 @@
 //! Self-hosted routing and its rollback.
 
+mod confirm;
 pub(in crate::app) mod measure;
 pub mod offline;
 pub mod pass;

@@ -5,11 +5,12 @@
 
 use crate::app::context::Context;
 use crate::app::records::{self, RolloutRecord, VerdictsRecord};
-use crate::app::rollout::{offline, refresh, rollback, slo, stop, switch};
+use crate::app::rollout::{confirm, offline, refresh, rollback, slo, stop, switch};
 use crate::app::settings::Repository;
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::rollout::{
-    Grounds, MeasuredRun, Mismatch, Outage, Plan, Report, Reports, Situation, Trigger, decided, judge, plan,
+    Doubt, Grounds, MeasuredRun, Mismatch, Outage, Plan, Report, Reports, Situation, Trigger, Waits, decided, judge,
+    plan,
 };
 use crate::ports::Failure;
 use chrono::{DateTime, Utc};
@@ -79,6 +80,8 @@ fn log_failure(repository: &Repository, failure: &Failure) {
 /// The facts of a pass.
 struct Gathered {
     runs: Vec<MeasuredRun>,
+    /// The doubt about their queue waits.
+    doubt: Option<Doubt>,
     mismatches: Vec<Mismatch>,
     outage: Option<Outage>,
     now: DateTime<Utc>,
@@ -113,10 +116,12 @@ async fn go_on(ctx: &Context, repository: &Repository) -> Result<usize, Failure>
 }
 
 async fn gather(ctx: &Context, repository: &Repository) -> Result<Gathered, Failure> {
-    let runs = refresh::refresh(ctx, &repository.name).await?;
+    let mut runs = refresh::refresh(ctx, &repository.name).await?;
+    let doubt = confirm::confirm(ctx, repository, &mut runs).await?;
     let verdicts: Option<VerdictsRecord> = records::load(ctx.ledger.as_ref(), repository.name.as_str()).await?;
     Ok(Gathered {
         runs,
+        doubt,
         mismatches: verdicts.unwrap_or_default().mismatches,
         outage: offline::outage(ctx).await?,
         now: ctx.clock.now(),
@@ -130,6 +135,7 @@ async fn record_plan(ctx: &Context, repository: &Repository, gathered: &Gathered
         let mut record: RolloutRecord = stored.clone().unwrap_or_default();
         let plan = plan_for(ctx, repository, gathered, &record);
         record.follow(&plan, gathered.now);
+        record.doubt = gathered.doubt;
         let changed = record != stored.clone().unwrap_or_default();
         if changed {
             *stored = Some(record);
@@ -149,6 +155,9 @@ fn plan_for(ctx: &Context, repository: &Repository, gathered: &Gathered, record:
             runs: &gathered.runs,
             mismatches: &gathered.mismatches,
             outage: gathered.outage.as_ref(),
+            waits: gathered
+                .doubt
+                .map_or(Waits::Confirmed, |doubt| doubt.waits(gathered.now)),
             now: gathered.now,
         },
     );

@@ -65,17 +65,21 @@ async fn stored(ledger: &dyn Ledger, repository: &RepositoryName, limit: usize) 
     Ok(records.into_iter().map(|record| record.0).collect())
 }
 
-/// Stores derived jobs. Verdicts belong to the decisions, which can add jobs meanwhile.
-async fn store(ctx: &Context, repository: &RepositoryName, derived: &MeasuredRun) -> Result<(), Failure> {
+/// Stores derived jobs. Verdicts belong to the decisions, which can add jobs meanwhile, and another worker can have asked
+/// GitHub for the times of a job.
+pub(super) async fn store(ctx: &Context, repository: &RepositoryName, derived: &MeasuredRun) -> Result<(), Failure> {
     let id = MeasuredRecord::id(repository, derived.created_at, derived.run, derived.attempt);
-    let retention = ctx.settings.retention;
+    let (retention, now) = (ctx.settings.retention, ctx.clock.now());
     records::change(ctx.ledger.as_ref(), &id, retention, |record: &mut MeasuredRecord| {
         for (job, new) in &derived.jobs {
             if let Some(known) = record.0.jobs.get_mut(job) {
-                *known = MeasuredJob {
+                let newest = [known.live, new.live].into_iter().flatten();
+                let stored = MeasuredJob {
                     verdict: known.verdict,
+                    live: newest.max_by_key(|live| live.asked_at),
                     ..new.clone()
                 };
+                *known = stored.corrected(now);
             }
         }
     })
@@ -95,7 +99,7 @@ async fn derive(ledger: &dyn Ledger, run: &MeasuredRun, now: DateTime<Utc>) -> R
             job.lifecycle = Lifecycle::Cancelled;
             continue;
         };
-        let course = course_of(ledger, &record, job).await?;
+        let course = course_of(ledger, &record, job, now).await?;
         let lifecycle = course.lifecycle(now);
         *job = MeasuredJob {
             verdict: job.verdict,
@@ -109,13 +113,20 @@ async fn derive(ledger: &dyn Ledger, run: &MeasuredRun, now: DateTime<Utc>) -> R
             },
             setup_ms: record.timing.setup_ms,
             lifecycle,
+            live: job.live,
         };
     }
     Ok(derived)
 }
 
-async fn course_of(ledger: &dyn Ledger, record: &JobRecord, job: &MeasuredJob) -> Result<Course, Failure> {
+async fn course_of(
+    ledger: &dyn Ledger,
+    record: &JobRecord,
+    job: &MeasuredJob,
+    now: DateTime<Utc>,
+) -> Result<Course, Failure> {
     let timing = &record.timing;
+    let (live, started_at, ended_at) = (job.live.as_ref(), timing.started_at, timing.completed_at);
     let mut runners = Vec::new();
     for name in &record.runners {
         if let Some(runner) = load_runner(ledger, name).await? {
@@ -133,9 +144,12 @@ async fn course_of(ledger: &dyn Ledger, record: &JobRecord, job: &MeasuredJob) -
         was_denied: was_denied && !waits,
         was_given_up: record.was_given_up || record.service == Service::GivenUp,
         has_succeeded: timing.conclusion.as_deref() == Some("success"),
-        created_at: timing.created_at.or(job.created_at),
-        started_at: timing.started_at,
-        ended_at: timing.completed_at,
+        created_at: live
+            .and_then(|live| live.created_at)
+            .or(timing.created_at)
+            .or(job.created_at),
+        started_at: live.map_or(started_at, |live| live.start(started_at, now)),
+        ended_at: live.map_or(ended_at, |live| live.end(ended_at, now)),
         received_at: timing.first_received_at,
         decided_at: timing.first_decided_at,
         runners,

@@ -10,7 +10,7 @@ use crate::app::records::{self, RepositoryRecord, RolledBack, RunRecord};
 use crate::app::rollout::record::{change_record, change_rollback, record_of};
 use crate::app::rollout::{report, rerun, stuck, switch};
 use crate::app::settings::Repository;
-use crate::domain::alert::AlertKind;
+use crate::domain::alert::{AlertKind, inert};
 use crate::domain::decision::Decision;
 use crate::domain::facts::Variable;
 use crate::domain::ids::RunId;
@@ -30,8 +30,6 @@ const CLAIM_TIMEOUT: TimeDelta = TimeDelta::seconds(3);
 const DRAIN_INTERVAL: TimeDelta = TimeDelta::seconds(1);
 /// Maximum delay after a failed step. Routing is still on meanwhile.
 const MAX_RETRY_DELAY: TimeDelta = TimeDelta::seconds(15);
-/// Number of failed attempts to switch routing off after which an operator must know.
-const FAILURES_BEFORE_ALERT: u32 = 3;
 /// Maximum number of steps in one call. A rollback has fewer.
 const MAX_STEPS: usize = 16;
 
@@ -196,7 +194,7 @@ async fn take_step(ctx: &Context, repository: &Repository, rollback: &Rollback) 
         }
         RollbackStep::Reported => {
             let found = match repository.policy.rerun_stuck {
-                true => stuck::find(ctx, repository).await?,
+                true => stuck::find(ctx, repository, rollback).await?,
                 false => Vec::new(),
             };
             change_rollback(ctx, repository, rollback, |it| {
@@ -318,6 +316,7 @@ async fn overrule(
         updated_at,
         seen_at: now,
     };
+    report::end_failure(ctx, repository).await?;
     switch::note(ctx, repository, seen).await?;
     change_rollback(ctx, repository, rollback, |it| {
         it.overrule(now);
@@ -330,7 +329,18 @@ async fn overrule(
 /// Lets the stuck runs start over, and ends the rollback after the last one.
 async fn drain(ctx: &Context, repository: &Repository, rollback: &Rollback) -> Result<bool, Failure> {
     if rollback.stuck.iter().all(|stuck| stuck.state.is_final()) {
-        return change_rollback(ctx, repository, rollback, |it| it.advance(RollbackEvent::Drained)).await;
+        let found = match repository.policy.rerun_stuck && rollback.may_list_again() {
+            true => stuck::find(ctx, repository, rollback).await?,
+            false => Vec::new(),
+        };
+        return change_rollback(ctx, repository, rollback, |it| match found.is_empty() {
+            true => it.advance(RollbackEvent::Drained),
+            false => {
+                it.list_next(found.clone());
+                true
+            }
+        })
+        .await;
     }
     let has_changed = stuck::advance_all(ctx, repository, rollback).await?;
     if !has_changed {
@@ -353,19 +363,27 @@ async fn put_off(
 ) -> Result<(), Failure> {
     let now = ctx.clock.now();
     tracing::warn!(repository = %repository.name, %failure, step = ?rollback.step, "a step of the rollback failed and is repeated");
+    let mut failed = None;
     change_rollback(ctx, repository, rollback, |it| {
         let mut delay = backoff(it.attempts, 0.0).min(MAX_RETRY_DELAY);
         if let Failure::RateLimited { until, .. } = failure {
             delay = delay.max(*until - now).min(TimeDelta::minutes(1));
         }
-        it.attempts += 1;
-        it.not_before = Some(now + delay);
+        it.fail(&inert(&failure.to_string(), report::MAX_PART_CHARS), delay, now);
+        failed = Some(it.clone());
         true
     })
     .await?;
-    let is_still_on = matches!(rollback.step, RollbackStep::Begun | RollbackStep::Writing);
-    if is_still_on && rollback.attempts + 1 >= FAILURES_BEFORE_ALERT {
-        return report::report_failure(ctx, repository, rollback, failure).await;
-    }
+    let Some(failed) = failed.filter(|failed| failed.unreported_failure(now).is_some()) else {
+        return Ok(());
+    };
+    report::report_failure(ctx, repository, &failed).await?;
+    change_rollback(ctx, repository, &failed, |it| {
+        if let Some(failing) = &mut it.failing {
+            failing.is_reported = true;
+        }
+        true
+    })
+    .await?;
     Ok(())
 }

@@ -2,13 +2,15 @@
 
 use crate::app::records::{self, RolloutRecord, VerdictsRecord};
 use crate::app::rollout::{offline, refresh};
+use crate::app::settings::Repository;
 use crate::domain::ids::RepositoryName;
 use crate::domain::policy::Mode;
 use crate::domain::rollout::{
-    Change, Changed, Evidence, Grounds, Judgement, OURSELVES, Origin, Phase, RolloutPolicy, Trigger, judge,
+    Change, Changed, Evidence, Grounds, Judgement, OURSELVES, Origin, Phase, RolloutPolicy, Trigger, Waits, judge,
 };
 use crate::ports::{Failure, Ledger};
 use chrono::{DateTime, Utc};
+use futures::future::try_join_all;
 use serde::Serialize;
 
 /// The state of a rollout. Its JSON form is part of the contract.
@@ -27,6 +29,21 @@ pub struct RolloutStatus {
     pub triggers: Vec<TriggerStatus>,
     /// The changes, oldest first.
     pub history: Vec<Change>,
+}
+
+/// The stage of a rollout, without a judgement of the triggers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StageStatus {
+    pub repository: RepositoryName,
+    pub mode: Mode,
+    /// The stage, from 0.
+    pub stage: usize,
+    /// The number of pull requests in the stage; none in the last one.
+    pub stage_size: Option<u32>,
+    /// The pull requests that were counted in this stage.
+    pub progress: u32,
+    /// The reason why the canary stays in its stage. A trigger is no reason here.
+    pub held: Option<Held>,
 }
 
 /// The reason why a canary stays in its stage.
@@ -81,7 +98,34 @@ pub async fn load(
     Ok(RolloutStatus::of(repository, mode, policy, record, judgements))
 }
 
-/// Judges the triggers as the next pass does.
+/// Returns the stages of the rollouts of all repositories. The cost is one read for each.
+///
+/// # Errors
+/// The failure of the ledger.
+pub async fn stages(
+    ledger: &dyn Ledger,
+    repositories: &[Repository],
+    policy: &RolloutPolicy,
+) -> Result<Vec<StageStatus>, Failure> {
+    let stage = |repository: &Repository| {
+        let (name, mode) = (repository.name.clone(), repository.policy.mode);
+        async move {
+            let record: Option<RolloutRecord> = records::load(ledger, name.as_str()).await?;
+            let record = record.unwrap_or_default();
+            Ok(StageStatus {
+                stage: record.canary.stage_of(&policy.stages),
+                stage_size: record.canary.stage_size(&policy.stages),
+                progress: record.canary.progress,
+                held: held(&record, &[], policy),
+                repository: name,
+                mode,
+            })
+        }
+    };
+    try_join_all(repositories.iter().map(stage)).await
+}
+
+/// Judges the triggers as the next pass does, but counts queue waits that GitHub has not confirmed yet.
 ///
 /// # Errors
 /// The failure of the ledger.
@@ -103,6 +147,7 @@ pub async fn judgements(
             runs: &runs,
             mismatches: &verdicts.unwrap_or_default().mismatches,
             outage: outage.as_ref(),
+            waits: Waits::Reported,
             now,
         },
     ))
@@ -212,11 +257,7 @@ fn last_switch(history: &[Change]) -> Option<&Change> {
 mod tests {
     use super::*;
     use crate::domain::rollout::Cause;
-    use chrono::TimeDelta;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
+    use crate::domain::samples::{self, at, rollout_policy as policy};
 
     fn origin(by: &str, second: i64) -> Origin {
         Origin {
@@ -226,29 +267,8 @@ mod tests {
         }
     }
 
-    fn policy() -> RolloutPolicy {
-        RolloutPolicy {
-            stages: vec![1, 10, 25],
-            advances_manually: false,
-            boot_failures: 2,
-            queue_wait_p95: TimeDelta::seconds(120),
-            queue_wait_window: 10,
-            exclude_delivery_lag: true,
-            offline: TimeDelta::seconds(600),
-        }
-    }
-
     fn cause() -> Cause {
-        let evidence = Evidence {
-            summary: "too slow".to_owned(),
-            items: Vec::new(),
-        };
-        Cause {
-            trigger: Trigger::QueueWait,
-            evidence,
-            job: None,
-            is_misroute: false,
-        }
+        samples::cause(Trigger::QueueWait, false)
     }
 
     fn shown(record: &RolloutRecord, hit: bool) -> Option<(HoldCause, Option<String>, Option<String>)> {

@@ -8,7 +8,7 @@ use crate::app::context::Context;
 use crate::app::events::refusal::passing;
 use crate::app::jobs::record::load_job;
 use crate::app::records::{self, JobRecord, MeasuredRecord, RolloutRecord, RunRecord, WaitingRecord};
-use crate::app::rollout::rerun::{self, Rerun, rerun_once};
+use crate::app::rollout::rerun::{self, Rerun, Why, rerun_once};
 use crate::app::settings::Repository;
 use crate::domain::event::JobStatus;
 use crate::domain::ids::{JobId, RunId};
@@ -24,8 +24,13 @@ use std::collections::BTreeMap;
 /// Number of the newest measured runs that are searched for jobs without a runner. Older ones ended long ago.
 const MAX_MEASURED_RUNS: usize = 200;
 
-/// Returns the stuck runs of a repository, as far as the ledger knows.
-pub(super) async fn find(ctx: &Context, repository: &Repository) -> Result<Vec<StuckRun>, Failure> {
+/// Returns the stuck runs of a repository that the rollback does not know, as far as the ledger shows: at most as many as
+/// one list holds.
+pub(super) async fn find(
+    ctx: &Context,
+    repository: &Repository,
+    rollback: &Rollback,
+) -> Result<Vec<StuckRun>, Failure> {
     let mut found: BTreeMap<(RunId, u32), Vec<JobId>> = BTreeMap::new();
     let waiting: Vec<WaitingRecord> = records::all(ctx.ledger.as_ref()).await?;
     for waiting in waiting {
@@ -48,7 +53,10 @@ pub(super) async fn find(ctx: &Context, repository: &Repository) -> Result<Vec<S
     }
     let mut stuck = Vec::new();
     for ((run, attempt), mut jobs) in found {
-        if rerun::is_futile(&rerun::record_of(ctx, run).await?, attempt) {
+        if rollback.has_listed(run, attempt) {
+            continue;
+        }
+        if rerun::is_futile(&rerun::record_of(ctx, run).await?, attempt, Why::RolledBack) {
             continue;
         }
         jobs.sort_unstable();
@@ -138,7 +146,7 @@ async fn advance(ctx: &Context, repository: &Repository, stuck: &StuckRun) -> Re
             Live::Over if stuck.state == StuckState::Cancelling => Ok(false),
             Live::Runs | Live::Over => note(ctx, repository, stuck, StuckEvent::Left).await,
         },
-        StuckTask::Rerun => match rerun_once(ctx, name, run, stuck.attempt).await? {
+        StuckTask::Rerun => match rerun_once(ctx, name, run, stuck.attempt, Why::RolledBack).await? {
             Rerun::Done => note(ctx, repository, stuck, StuckEvent::NewAttempt).await,
             Rerun::Futile => note(ctx, repository, stuck, StuckEvent::Left).await,
             Rerun::Running | Rerun::Gone => Ok(false),

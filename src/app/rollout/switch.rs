@@ -5,6 +5,7 @@
 
 use crate::app::context::Context;
 use crate::app::records::{self, RepositoryRecord, RolloutRecord};
+use crate::app::rollout::report;
 use crate::app::settings::Repository;
 use crate::domain::alert::{AlertKey, AlertKind};
 use crate::domain::facts::{Fact, Facts, Variable};
@@ -159,9 +160,11 @@ fn see(record: &mut RolloutRecord, seen: Switch, stages: &[u32], now: DateTime<U
     }
 }
 
+/// Records that routing is on after a change of the variable. If it was on before, a person has switched it off and on again
+/// between two looks, or has written the same value again. GitHub shows only the time of the last change, so both count as
+/// switched on: evidence that a person wants to leave behind must not switch routing off again, and a mere repetition only
+/// costs the older evidence, which a real fault soon replaces. Only persons who may switch routing can write the variable.
 fn switched_on(record: &mut RolloutRecord, known: Option<Switch>, seen: Switch, stages: &[u32], now: DateTime<Utc>) {
-    // A change to off that is not seen, because a person was faster or GitHub's clock shows one second, is a change too.
-    let has_flipped = known.is_none_or(|known| !known.on) || !record.canary.phase.is_on();
     let mut overrules = false;
     if let Some(rollback) = record.rollback.as_mut().filter(|rollback| rollback.is_in_force()) {
         let is_announced = record.intent.as_ref().is_some_and(|intent| intent.explains(true, now));
@@ -178,7 +181,7 @@ fn switched_on(record: &mut RolloutRecord, known: Option<Switch>, seen: Switch, 
         // Routing was on before jitgate first saw it, so this is no change.
         record.enabled_at = Some(on_since);
         record.canary.apply(CanaryEvent::SwitchOn, stages);
-    } else if (has_flipped || overrules) && !is_recorded {
+    } else if !is_recorded {
         let origin = origin(record, seen, now);
         record.switched_on(on_since, origin, stages);
     }
@@ -209,6 +212,7 @@ async fn end_rollback(ctx: &Context, repository: &Repository, on_since: Option<D
     }
     let key = AlertKey::new(AlertKind::Rollback, Some(name));
     ctx.alerts.over(&key, None).await?;
+    report::end_failure(ctx, repository).await?;
     records::change(ledger, name.as_str(), retention, |record: &mut RepositoryRecord| {
         if is_over(record) {
             record.rolled_back = None;

@@ -113,12 +113,9 @@ pub(in crate::app) fn shortest(quarantine: TimeDelta) -> TimeDelta {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::samples::at;
 
     const QUARANTINE: TimeDelta = TimeDelta::seconds(60);
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
 
     fn waiting_since(second: i64) -> Waiter {
         Waiter {

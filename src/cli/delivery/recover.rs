@@ -2,7 +2,7 @@
 
 use super::filter::Since;
 use crate::app::recovery::log::{self, LogOptions, LogReport};
-use crate::app::recovery::poll::{self, PollReport};
+use crate::app::recovery::poll::{self, PollOptions, PollReport};
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::session::Session;
 use crate::cli::{output, table};
@@ -37,7 +37,11 @@ pub(super) async fn run(session: &Session, since: Option<Since>, is_dry: bool) -
         Ok(None)
     };
     let shown = |report: &PollReport| progress.show("runs polled", report.runs);
-    let poll = poll::pass(&ctx, is_dry, &shown).await;
+    let options = PollOptions {
+        is_dry,
+        asks_for_all: true,
+    };
+    let poll = poll::pass(&ctx, options, &shown).await;
     // Without the log the poll counts all the more, and the other way round.
     let done = (log.as_ref().ok().cloned().flatten(), poll.as_ref().ok().cloned());
     session.answer(&json!({"log": done.0, "poll": done.1, "dry_run": is_dry}), |out| {

@@ -248,6 +248,7 @@ impl FileJob {
             },
             setup_ms: self.setup_ms,
             lifecycle: self.lifecycle,
+            live: None,
         }
     }
 

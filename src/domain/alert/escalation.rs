@@ -56,11 +56,7 @@ mod tests {
     use super::*;
     use crate::domain::alert::{AlertKey, AlertKind};
     use crate::domain::ids::JobId;
-    use chrono::{DateTime, TimeDelta, Utc};
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
+    use crate::domain::samples::at;
 
     fn alert() -> Alert {
         let key = AlertKey::new(AlertKind::StolenRunner, None);

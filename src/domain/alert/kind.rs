@@ -74,7 +74,7 @@ alert_kinds! {
         "see the log of the runner host; it is over by itself once a runner comes up";
     /// jitgate switched self-hosted routing off.
     Rollback = "rollback", Critical, State,
-        "find the cause, then set the routing variable to true again";
+        "find the cause; when it is removed, switch routing on with `jitgate routing enable --why TEXT`";
     /// A self-hosted runner was not created by jitgate and has no job gate.
     UngatedRunner = "ungated-runner", Warning, State,
         "if it is meant to be there, list it in runners.known; otherwise remove it, or take it out of that runner group";
@@ -93,7 +93,7 @@ alert_kinds! {
         "see `jitgate dead-letter list`; once a version that reads them is installed, `jitgate dead-letter retry --all`";
     /// A service level objective is not met.
     SloBreach = "slo-breach", Warning, State,
-        "see which objective is missed, and what was slow or failed";
+        "see `jitgate slo`: it names the objectives that are missed and the worst runs, each with its `jitgate why JOB_ID`";
 }
 
 /// The severity of an alert.

@@ -8,6 +8,7 @@ use crate::domain::alert::AlertKind;
 use crate::domain::event::Action as EventAction;
 use crate::domain::facts::{Admitted, Facts};
 use crate::domain::labels::LabelsClass;
+use crate::domain::own_rerun::{self, OwnRerun};
 use crate::domain::policy::Mode;
 use crate::domain::reason::Reason;
 use crate::domain::routing::{self, RoutingState, RoutingVerdict, Situation};
@@ -234,5 +235,6 @@ fn record(
         warnings,
         author,
         synthesized: event.synthesized,
+        own_rerun: own_rerun::of(facts) == OwnRerun::Yes,
     }
 }

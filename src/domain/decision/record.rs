@@ -38,6 +38,10 @@ pub struct Decision {
     /// True if jitgate synthesized the event because GitHub's delivery did not arrive.
     #[serde(default, skip_serializing_if = "is_false")]
     pub synthesized: bool,
+    /// True if jitgate started the attempt because a job was lost with its machine. The rules about the triggering actor
+    /// did not apply then.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub own_rerun: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]

@@ -59,10 +59,12 @@ impl Incident {
         incident
     }
 
-    /// Returns true if the incident is an attempt that the design contains.
+    /// Returns true if the incident is an attempt that the design contains. A theft is one, too: the verdict is `attempt`
+    /// only if the job gate let no step start, and otherwise `misroute`.
     #[must_use]
     pub fn is_contained(&self) -> bool {
-        self.kind == AlertKind::UntrustedOnSelfHosted && self.verdict == RoutingVerdict::Attempt.as_str()
+        let can_be_contained = matches!(self.kind, AlertKind::UntrustedOnSelfHosted | AlertKind::StolenRunner);
+        can_be_contained && self.verdict == RoutingVerdict::Attempt.as_str()
     }
 
     /// Applies what the alert shows and the incident does not know yet. If the alert has reopened, the incident ends with
@@ -210,11 +212,7 @@ mod tests {
     use super::*;
     use crate::domain::alert::{AlertKey, Overdue};
     use crate::domain::ids::JobId;
-    use chrono::TimeDelta;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
+    use crate::domain::samples::at;
 
     fn alert(job: u64, second: i64) -> Alert {
         let key = AlertKey::new(AlertKind::StolenRunner, None);
@@ -306,15 +304,26 @@ mod tests {
 
     #[test]
     fn a_contained_attempt_is_safe_from_the_start() {
-        let key = AlertKey::new(AlertKind::UntrustedOnSelfHosted, None);
-        let alert = |verdict| {
-            let key = key.clone().of_author(verdict, Some("mallory"));
-            Alert::new(&key, Some(JobId(1)), "it happened", at(0))
-        };
-        let attempt = Incident::open(&alert(RoutingVerdict::Attempt));
-        assert_eq!((attempt.state, attempt.safe_at), (IncidentState::Safe, Some(at(0))));
-        let misroute = Incident::open(&alert(RoutingVerdict::Misroute));
-        assert_eq!((misroute.state, misroute.safe_at), (IncidentState::Open, None));
+        for kind in [AlertKind::UntrustedOnSelfHosted, AlertKind::StolenRunner] {
+            let alert = |verdict| {
+                let key = AlertKey::new(kind, None).of_author(verdict, Some("mallory"));
+                Alert::new(&key, Some(JobId(1)), "it happened", at(0))
+            };
+            let attempt = Incident::open(&alert(RoutingVerdict::Attempt));
+            assert_eq!(
+                (attempt.state, attempt.safe_at),
+                (IncidentState::Safe, Some(at(0))),
+                "{kind:?}"
+            );
+            for verdict in [RoutingVerdict::Misroute, RoutingVerdict::Unjudged] {
+                let other = Incident::open(&alert(verdict));
+                assert_eq!(
+                    (other.state, other.safe_at),
+                    (IncidentState::Open, None),
+                    "{kind:?} {verdict:?}"
+                );
+            }
+        }
         let key = AlertKey::new(AlertKind::Rollback, None).caused_by(RoutingVerdict::Attempt.as_str());
         let rollback = Incident::open(&Alert::new(&key, Some(JobId(1)), "routing is off", at(0)));
         assert_eq!(rollback.state, IncidentState::Open, "only what GitHub shows is off");

@@ -26,7 +26,8 @@ pub fn is_lost(job: &Job, outcome: Option<Outcome>) -> bool {
 mod tests {
     use super::*;
     use crate::domain::event::Step;
-    use crate::domain::ids::{JobId, RunId};
+
+    use crate::domain::samples;
 
     fn job(conclusion: &str, steps: &[(&str, &str)]) -> Job {
         let step = |(name, status): &(&str, &str)| Step {
@@ -36,19 +37,9 @@ mod tests {
             started_at: None,
         };
         Job {
-            id: JobId(1),
-            run_id: RunId(2),
-            run_attempt: 1,
-            name: "web".to_owned(),
-            head_sha: "sha".to_owned(),
-            labels: Vec::new(),
-            status: JobStatus::Completed,
             conclusion: Some(conclusion.to_owned()),
-            created_at: None,
-            started_at: None,
-            completed_at: None,
-            runner: None,
             steps: steps.iter().map(step).collect(),
+            ..samples::job(JobStatus::Completed)
         }
     }
 

@@ -283,7 +283,8 @@ impl Canary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::{DateTime, TimeDelta};
+    use crate::domain::samples;
+    use chrono::DateTime;
 
     const STAGES: [u32; 3] = [1, 10, 25];
 
@@ -385,13 +386,8 @@ mod tests {
 
     fn policy(advances_manually: bool) -> RolloutPolicy {
         RolloutPolicy {
-            stages: STAGES.to_vec(),
             advances_manually,
-            boot_failures: 2,
-            queue_wait_p95: TimeDelta::seconds(120),
-            queue_wait_window: 10,
-            exclude_delivery_lag: true,
-            offline: TimeDelta::seconds(600),
+            ..samples::rollout_policy()
         }
     }
 

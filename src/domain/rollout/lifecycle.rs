@@ -5,7 +5,7 @@
 //! | the job | its runners | life cycle |
 //! |---|---|---|
 //! | was not routed, or started on a runner that is not ours | any | elsewhere |
-//! | passed the job gate | the runner ended by death or loss before the end of the job | lost |
+//! | passed the job gate, and did not succeed | the runner ended by death or loss before the end of the job | lost |
 //! | any | one is not removed 10 minutes after its end | tear-down failed |
 //! | passed the job gate, and is over | all are removed | success |
 //! | passed the job gate, or started on our runner and is not over | any | running |
@@ -257,7 +257,9 @@ impl Course {
     }
 
     fn was_lost(&self, runner: &Served) -> bool {
-        let (true, Some(ended_at)) = (runner.passed_gate, runner.ended_at) else {
+        // A job that GitHub concluded as a success reported its end, whatever the clocks show.
+        let has_run = runner.passed_gate && !self.has_succeeded;
+        let (true, Some(ended_at)) = (has_run, runner.ended_at) else {
             return false;
         };
         let was_over = self.ended_at.is_some_and(|job_ended_at| job_ended_at <= ended_at);
@@ -267,7 +269,7 @@ impl Course {
         match runner.outcome {
             Some(Outcome::Died | Outcome::Lost) => !was_over,
             // A host that does not list the slot any more cannot tell death from the end.
-            Some(Outcome::Completed) => is_missed && !self.has_succeeded,
+            Some(Outcome::Completed) => is_missed,
             _ => false,
         }
     }
@@ -414,11 +416,17 @@ mod tests {
         for (course, expected) in cases {
             assert_eq!(course.lifecycle(at(700)), expected, "{course:?}");
         }
-        let succeeded = Course {
-            has_succeeded: true,
-            ..started(Some(171), &[ran(done, Some(50), Some(51))])
-        };
-        assert_eq!(succeeded.lifecycle(at(700)), Success, "the clocks disagree");
+        for outcome in [done, died, Some(Outcome::Lost)] {
+            let succeeded = Course {
+                has_succeeded: true,
+                ..started(Some(171), &[ran(outcome, Some(50), Some(51))])
+            };
+            assert_eq!(
+                succeeded.lifecycle(at(700)),
+                Success,
+                "the clocks disagree: {outcome:?}"
+            );
+        }
     }
 
     #[test]

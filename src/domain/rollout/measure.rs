@@ -2,6 +2,7 @@
 //! the routing verdicts of its jobs.
 
 use super::lifecycle::{Lifecycle, WaitParts};
+use super::live_times::LiveTimes;
 use crate::domain::ids::{JobId, RunId};
 use crate::domain::routing_verdict::RoutingVerdict;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -78,6 +79,9 @@ pub struct MeasuredJob {
     #[serde(default)]
     pub setup_ms: Option<u64>,
     pub lifecycle: Lifecycle,
+    /// GitHub's own times, if it was asked because the wait could switch routing off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveTimes>,
 }
 
 impl MeasuredRun {
@@ -152,6 +156,40 @@ impl MeasuredJob {
             let waits = !is_dropped;
             waits.then(|| self.ended_at.unwrap_or(now))
         })?;
+        self.wait_until(until, exclude_delivery_lag)
+    }
+
+    /// Returns the part of the queue wait that GitHub itself has shown; zero if it was not asked.
+    #[must_use]
+    pub fn confirmed_wait(&self, exclude_delivery_lag: bool) -> TimeDelta {
+        let shown = self.live.filter(|live| live.exists);
+        let wait = shown.and_then(|live| self.wait_until(live.waited_until(), exclude_delivery_lag));
+        wait.unwrap_or_default()
+    }
+
+    /// Returns the job with GitHub's own times instead of the reported ones. A job that GitHub does not know counts as
+    /// cancelled.
+    #[must_use]
+    pub fn corrected(mut self, now: DateTime<Utc>) -> Self {
+        let Some(live) = self.live else {
+            return self;
+        };
+        if !live.exists {
+            self.lifecycle = Lifecycle::Cancelled;
+            return self;
+        }
+        if let (Some(reported), Some(shown), Some(lag)) = (self.created_at, live.created_at, self.parts.delivery_lag_ms)
+        {
+            let received_at = reported + milliseconds(lag);
+            self.parts.delivery_lag_ms = u64::try_from((received_at - shown).num_milliseconds().max(0)).ok();
+        }
+        self.created_at = live.created_at.or(self.created_at);
+        self.started_at = live.start(self.started_at, now);
+        self.ended_at = live.end(self.ended_at, now);
+        self
+    }
+
+    fn wait_until(&self, until: DateTime<Utc>, exclude_delivery_lag: bool) -> Option<TimeDelta> {
         if !self.is_of_the_pool() {
             return None;
         }
@@ -260,22 +298,7 @@ pub struct Mismatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
-
-    fn job(lifecycle: Lifecycle, created: i64, started: Option<i64>) -> MeasuredJob {
-        MeasuredJob {
-            verdict: RoutingVerdict::Correct,
-            created_at: Some(at(created)),
-            started_at: started.map(at),
-            ended_at: None,
-            parts: WaitParts::default(),
-            setup_ms: None,
-            lifecycle,
-        }
-    }
+    use crate::domain::samples::{at, measured_job as job};
 
     fn run(id: u64, pull_request: u64, created: i64, jobs: &[MeasuredJob]) -> MeasuredRun {
         MeasuredRun {

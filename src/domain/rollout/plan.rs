@@ -162,34 +162,19 @@ impl Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::rollout::Evidence;
-    use chrono::TimeDelta;
+
+    use crate::domain::samples;
 
     fn policy(advances_manually: bool) -> RolloutPolicy {
         RolloutPolicy {
-            stages: vec![1, 10, 25],
             advances_manually,
-            boot_failures: 2,
-            queue_wait_p95: TimeDelta::seconds(120),
-            queue_wait_window: 10,
-            exclude_delivery_lag: true,
-            offline: TimeDelta::seconds(600),
+            ..samples::rollout_policy()
         }
     }
 
     fn judgement(trigger: Trigger, hit: bool, is_misroute: bool) -> Judgement {
-        let evidence = Evidence {
-            summary: "the evidence".to_owned(),
-            items: Vec::new(),
-        };
-        let cause = Cause {
-            trigger,
-            evidence,
-            job: None,
-            is_misroute,
-        };
         Judgement {
-            cause,
+            cause: samples::cause(trigger, is_misroute),
             judged: true,
             hit,
         }

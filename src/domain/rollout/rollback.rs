@@ -9,27 +9,21 @@
 //! | verified | the alert is raised | reported |
 //! | reported | the stuck runs are listed | draining |
 //! | verified, reported | a person switched routing on | done |
+//! | draining | the listed stuck runs are finished, and others are found: they are listed | draining |
 //! | draining | no stuck run is left | done |
 //!
 //! A run that jitgate has cancelled is re-run in any case, also after a person has switched routing on.
 
+use super::stuck::{StuckEvent, StuckRun, StuckState};
 use super::trigger::{Cause, Trigger};
-use crate::domain::ids::{JobId, RunId};
+use crate::domain::ids::RunId;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// Maximum number of stuck runs of one rollback. Runs beyond it are handled when their jobs are decided on again.
-pub const MAX_STUCK_RUNS: usize = 100;
-/// Maximum number of jobs that are remembered for one stuck run.
-pub const MAX_STUCK_JOBS: usize = 8;
-/// Time after which a cancellation without a known answer is requested again.
-const CANCEL_RETRY_DELAY: TimeDelta = TimeDelta::seconds(15);
-/// Time after which an accepted cancellation without effect is requested again.
-const CANCEL_AGAIN_DELAY: TimeDelta = TimeDelta::seconds(60);
-/// Maximum time for the end of a cancelled run. GitHub ends one within minutes.
-const CANCEL_TIMEOUT: TimeDelta = TimeDelta::hours(1);
-/// Time that a run must be absent at GitHub before it counts as deleted.
-const ABSENCE_TIMEOUT: TimeDelta = TimeDelta::seconds(30);
+const MAX_LISTED_RUNS: usize = 2000;
+/// Time after which a write that fails is reported.
+const FAILURE_REPORT_DELAY: TimeDelta = TimeDelta::seconds(10);
 
 /// A rollback of self-hosted routing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,8 +45,26 @@ pub struct Rollback {
     /// True if a person has switched routing on since.
     #[serde(default)]
     pub is_overruled: bool,
+    /// The stuck runs of the current list.
     #[serde(default)]
     pub stuck: Vec<StuckRun>,
+    /// The runs and attempts of earlier lists.
+    #[serde(default)]
+    pub finished: Vec<(RunId, u32)>,
+    /// The failure to switch routing off, while it lasts.
+    #[serde(default)]
+    pub failing: Option<Failing>,
+}
+
+/// A write of the variable that fails again and again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    pub since: DateTime<Utc>,
+    /// The latest failure.
+    pub what: String,
+    /// True if the alert is raised.
+    #[serde(default)]
+    pub is_reported: bool,
 }
 
 /// A step of a rollback.
@@ -141,6 +153,8 @@ impl Rollback {
             not_before: None,
             is_overruled: false,
             stuck: Vec::new(),
+            finished: Vec::new(),
+            failing: None,
         }
     }
 
@@ -151,8 +165,65 @@ impl Rollback {
         };
         self.step = step;
         self.attempts = 0;
+        if !self.must_still_write() {
+            self.failing = None;
+        }
         self.not_before = None;
         true
+    }
+
+    /// Notes that a step failed. While routing must still be switched off, the failure is kept.
+    pub fn fail(&mut self, what: &str, retry_after: TimeDelta, now: DateTime<Utc>) {
+        let mut retry_after = retry_after;
+        if self.must_still_write() {
+            let failing = self.failing.get_or_insert_with(|| Failing {
+                since: now,
+                what: String::new(),
+                is_reported: false,
+            });
+            what.clone_into(&mut failing.what);
+            let report_in = failing.since + FAILURE_REPORT_DELAY - now;
+            if report_in > TimeDelta::zero() {
+                retry_after = retry_after.min(report_in);
+            }
+        }
+        self.attempts += 1;
+        self.not_before = Some(now + retry_after);
+    }
+
+    /// Returns the failure that is due for a report.
+    #[must_use]
+    pub fn unreported_failure(&self, now: DateTime<Utc>) -> Option<&Failing> {
+        let is_due = |failing: &&Failing| !failing.is_reported && now - failing.since >= FAILURE_REPORT_DELAY;
+        self.failing
+            .as_ref()
+            .filter(|failing| self.must_still_write() && is_due(failing))
+    }
+
+    fn must_still_write(&self) -> bool {
+        matches!(self.step, RollbackStep::Begun | RollbackStep::Writing)
+    }
+
+    /// Reports whether the run is or was in a list of this rollback.
+    #[must_use]
+    pub fn has_listed(&self, run: RunId, attempt: u32) -> bool {
+        let is_it = |stuck: &StuckRun| (stuck.run, stuck.attempt) == (run, attempt);
+        self.stuck.iter().any(is_it) || self.finished.contains(&(run, attempt))
+    }
+
+    /// Reports whether the current list is finished, and another one may be made.
+    #[must_use]
+    pub fn may_list_again(&self) -> bool {
+        let is_finished = self.stuck.iter().all(|stuck| stuck.state.is_final());
+        let listed = self.finished.len() + self.stuck.len();
+        is_finished && !self.is_overruled && self.step == RollbackStep::Draining && listed < MAX_LISTED_RUNS
+    }
+
+    /// Replaces a finished list by the next one.
+    pub fn list_next(&mut self, found: Vec<StuckRun>) {
+        let finished = std::mem::replace(&mut self.stuck, found);
+        self.finished
+            .extend(finished.iter().map(|stuck| (stuck.run, stuck.attempt)));
     }
 
     /// Notes that a person switched routing on. Runs that are not cancelled yet are left alone.
@@ -210,143 +281,10 @@ impl Rollback {
     }
 }
 
-/// A trusted run with a pool job that neither started nor ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StuckRun {
-    pub run: RunId,
-    /// The attempt that is stuck.
-    pub attempt: u32,
-    /// Its waiting jobs.
-    pub jobs: Vec<JobId>,
-    pub state: StuckState,
-    /// The time of this state.
-    pub since: DateTime<Utc>,
-    /// The time since which GitHub does not show the run.
-    #[serde(default)]
-    pub absent_since: Option<DateTime<Utc>>,
-}
-
-/// The state of a stuck run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StuckState {
-    /// A job of the run waits.
-    Found,
-    /// Its cancellation may have been requested.
-    Cancelling,
-    /// The run has ended.
-    Over,
-    /// A newer attempt exists.
-    Rerun,
-    /// The run is left alone: it is no longer stuck, or it is gone.
-    Left,
-}
-
-/// An event of a stuck run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum StuckEvent {
-    CancelBegins,
-    Ended,
-    NewAttempt,
-    Left,
-}
-
-impl StuckState {
-    /// All states.
-    pub const ALL: [Self; 5] = [Self::Found, Self::Cancelling, Self::Over, Self::Rerun, Self::Left];
-
-    /// Returns the state after an event, or none if the event changes nothing.
-    #[must_use]
-    pub fn after(self, event: StuckEvent) -> Option<Self> {
-        Some(match (self, event) {
-            (Self::Found | Self::Cancelling, StuckEvent::CancelBegins) => Self::Cancelling,
-            (Self::Found | Self::Cancelling, StuckEvent::Ended) => Self::Over,
-            (Self::Found | Self::Cancelling | Self::Over, StuckEvent::NewAttempt) => Self::Rerun,
-            (Self::Found | Self::Cancelling | Self::Over, StuckEvent::Left) => Self::Left,
-            _ => return None,
-        })
-    }
-
-    /// Reports whether nothing is left to do.
-    #[must_use]
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Rerun | Self::Left)
-    }
-}
-
-impl StuckEvent {
-    /// All events.
-    pub const ALL: [Self; 4] = [Self::CancelBegins, Self::Ended, Self::NewAttempt, Self::Left];
-}
-
-/// GitHub's record of a run, as far as a re-run depends on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RunProgress {
-    pub attempt: u32,
-    /// True if all its jobs have ended.
-    pub is_over: bool,
-}
-
-/// The next step of a stuck run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StuckTask {
-    /// Record an event that GitHub's answer shows.
-    Note(StuckEvent),
-    /// Record that the run is absent, and look again.
-    NoteAbsence,
-    /// Request the cancellation, if a job of the run still waits.
-    Cancel,
-    Rerun,
-    /// Look again later.
-    Wait,
-}
-
-impl StuckRun {
-    /// Applies an event. Returns false if it changes nothing.
-    pub fn advance(&mut self, event: StuckEvent, now: DateTime<Utc>) -> bool {
-        let Some(state) = self.state.after(event) else {
-            return false;
-        };
-        self.state = state;
-        self.since = now;
-        true
-    }
-
-    /// Returns the next step, by GitHub's current record of the run. `was_cancelled` is true if jitgate has cancelled
-    /// this attempt before.
-    #[must_use]
-    pub fn next_task(&self, shown: Option<RunProgress>, was_cancelled: bool, now: DateTime<Utc>) -> StuckTask {
-        let repeat_after = if was_cancelled {
-            CANCEL_AGAIN_DELAY
-        } else {
-            CANCEL_RETRY_DELAY
-        };
-        let Some(shown) = shown else {
-            return match self.absent_since {
-                Some(since) if now - since >= ABSENCE_TIMEOUT => StuckTask::Note(StuckEvent::Left),
-                Some(_) => StuckTask::Wait,
-                None => StuckTask::NoteAbsence,
-            };
-        };
-        if shown.attempt > self.attempt {
-            return StuckTask::Note(StuckEvent::NewAttempt);
-        }
-        match (self.state, shown.is_over) {
-            (StuckState::Rerun | StuckState::Left, _) => StuckTask::Wait,
-            (StuckState::Over, _) => StuckTask::Rerun,
-            (StuckState::Found, true) if !was_cancelled => StuckTask::Note(StuckEvent::Left),
-            (StuckState::Found | StuckState::Cancelling, true) => StuckTask::Note(StuckEvent::Ended),
-            (StuckState::Found, false) => StuckTask::Cancel,
-            (StuckState::Cancelling, false) if now - self.since >= CANCEL_TIMEOUT => StuckTask::Note(StuckEvent::Left),
-            (StuckState::Cancelling, false) if now - self.since >= repeat_after => StuckTask::Cancel,
-            (StuckState::Cancelling, false) => StuckTask::Wait,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::JobId;
     use crate::domain::rollout::{Evidence, EvidenceItem};
 
     fn at(second: i64) -> DateTime<Utc> {
@@ -382,32 +320,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_table_of_stuck_runs_is_complete() {
-        use StuckEvent as E;
-        use StuckState as S;
-        let table = [
-            (S::Found, E::CancelBegins, S::Cancelling),
-            (S::Cancelling, E::CancelBegins, S::Cancelling),
-            (S::Found, E::Ended, S::Over),
-            (S::Cancelling, E::Ended, S::Over),
-            (S::Found, E::NewAttempt, S::Rerun),
-            (S::Cancelling, E::NewAttempt, S::Rerun),
-            (S::Over, E::NewAttempt, S::Rerun),
-            (S::Found, E::Left, S::Left),
-            (S::Cancelling, E::Left, S::Left),
-            (S::Over, E::Left, S::Left),
-        ];
-        for state in S::ALL {
-            for event in E::ALL {
-                let row = table.iter().find(|row| (row.0, row.1) == (state, event));
-                assert_eq!(state.after(event), row.map(|row| row.2), "{state:?} {event:?}");
-            }
-            let is_final = E::ALL.iter().all(|event| state.after(*event).is_none());
-            assert_eq!(is_final, state.is_final(), "{state:?}");
-        }
-    }
-
     fn stuck(state: StuckState) -> StuckRun {
         StuckRun {
             run: RunId(20),
@@ -417,42 +329,6 @@ mod tests {
             since: at(0),
             absent_since: None,
         }
-    }
-
-    #[test]
-    fn github_shows_the_next_task_of_a_stuck_run() {
-        use StuckState::{Cancelling, Found, Left, Over, Rerun};
-        let shown = |attempt, is_over| Some(RunProgress { attempt, is_over });
-        let note = StuckTask::Note;
-        for (state, shown, was_cancelled, second, task) in [
-            (Found, shown(1, false), false, 0, StuckTask::Cancel),
-            (Found, shown(1, true), false, 0, note(StuckEvent::Left)),
-            (Found, shown(1, true), true, 0, note(StuckEvent::Ended)),
-            (Found, shown(2, false), false, 0, note(StuckEvent::NewAttempt)),
-            (Cancelling, shown(1, false), false, 14, StuckTask::Wait),
-            (Cancelling, shown(1, false), false, 15, StuckTask::Cancel),
-            (Cancelling, shown(1, false), true, 59, StuckTask::Wait),
-            (Cancelling, shown(1, false), true, 60, StuckTask::Cancel),
-            (Cancelling, shown(1, false), false, 3600, note(StuckEvent::Left)),
-            (Cancelling, shown(1, true), false, 0, note(StuckEvent::Ended)),
-            (Cancelling, shown(2, false), true, 0, note(StuckEvent::NewAttempt)),
-            (Over, shown(1, true), true, 0, StuckTask::Rerun),
-            (Over, shown(2, false), true, 0, note(StuckEvent::NewAttempt)),
-            (Rerun, shown(1, true), true, 0, StuckTask::Wait),
-            (Left, shown(1, true), true, 0, StuckTask::Wait),
-        ] {
-            let next = stuck(state).next_task(shown, was_cancelled, at(second));
-            assert_eq!(next, task, "{state:?} {shown:?} {was_cancelled} {second}");
-        }
-    }
-
-    #[test]
-    fn one_absence_at_github_is_not_the_end_of_a_run() {
-        let mut run = stuck(StuckState::Over);
-        assert_eq!(run.next_task(None, true, at(100)), StuckTask::NoteAbsence);
-        run.absent_since = Some(at(100));
-        assert_eq!(run.next_task(None, true, at(129)), StuckTask::Wait);
-        assert_eq!(run.next_task(None, true, at(130)), StuckTask::Note(StuckEvent::Left));
     }
 
     fn rollback(step: RollbackStep) -> Rollback {
@@ -528,5 +404,50 @@ mod tests {
         assert!(!writing.is_due(at(100)) && writing.is_due(at(101)));
         assert!(writing.advance(RollbackEvent::ShownOff) && writing.is_due(at(100)));
         assert!(!rollback(RollbackStep::Done).is_due(at(1000)));
+    }
+
+    #[test]
+    fn stuck_runs_are_listed_again_until_none_is_left_within_a_bound() {
+        let mut draining = rollback(RollbackStep::Draining);
+        assert!(!draining.may_list_again(), "the first list is not finished");
+        draining.stuck = vec![stuck(StuckState::Rerun), stuck(StuckState::Left)];
+        assert!(draining.may_list_again());
+        let next = StuckRun {
+            run: RunId(21),
+            ..stuck(StuckState::Found)
+        };
+        draining.list_next(vec![next.clone()]);
+        assert_eq!(draining.stuck, [next]);
+        assert!(draining.has_listed(RunId(20), 1) && draining.has_listed(RunId(21), 1));
+        assert!(!draining.has_listed(RunId(20), 2) && !draining.has_listed(RunId(22), 1));
+        draining.stuck.clear();
+        let mut overruled = draining.clone();
+        overruled.overrule(at(200));
+        assert!(!overruled.may_list_again());
+        draining.finished = vec![(RunId(20), 1); MAX_LISTED_RUNS];
+        assert!(!draining.may_list_again());
+    }
+
+    #[test]
+    fn a_failing_write_is_due_for_a_report_after_ten_seconds_once() {
+        let mut writing = rollback(RollbackStep::Begun);
+        for second in [0, 1, 3, 7] {
+            writing.fail("403", TimeDelta::seconds(8), at(second));
+            assert_eq!(writing.unreported_failure(at(second)), None, "{second}");
+        }
+        assert_eq!(writing.not_before, Some(at(10)), "the attempt at the limit is not late");
+        writing.fail("404", TimeDelta::seconds(15), at(10));
+        let due = writing.unreported_failure(at(10)).cloned().expect("a failure");
+        assert_eq!((due.since, due.what.as_str()), (at(0), "404"));
+        assert_eq!((writing.not_before, writing.attempts), (Some(at(25)), 5));
+        writing.failing = Some(Failing {
+            is_reported: true,
+            ..due
+        });
+        assert_eq!(writing.unreported_failure(at(25)), None);
+        assert!(writing.advance(RollbackEvent::WriteBegins) && writing.failing.is_some());
+        assert!(writing.advance(RollbackEvent::ShownOff) && writing.failing.is_none());
+        writing.fail("500", TimeDelta::seconds(1), at(30));
+        assert_eq!(writing.failing, None, "routing is off");
     }
 }

@@ -11,7 +11,7 @@ use super::measure::{MeasuredJob, MeasuredRun, Mismatch};
 use super::plan::{Reports, Situation, plan};
 use super::policy::RolloutPolicy;
 use super::trigger::{Cause, Evidence, Trigger};
-use super::triggers::{Grounds, Period, decided, judge};
+use super::triggers::{Grounds, Period, Waits, decided, judge};
 use crate::domain::policy::Mode;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
@@ -220,6 +220,7 @@ impl Rollout<'_> {
             runs: &runs,
             mismatches: &mismatches,
             outage: None,
+            waits: Waits::Reported,
             now,
         };
         let situation = Situation {
@@ -305,22 +306,7 @@ mod tests {
     use crate::domain::ids::{JobId, RunId};
     use crate::domain::rollout::{Tally, WaitParts};
     use crate::domain::routing_verdict::RoutingVerdict;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
-
-    fn policy() -> RolloutPolicy {
-        RolloutPolicy {
-            stages: vec![1, 10, 25],
-            advances_manually: false,
-            boot_failures: 2,
-            queue_wait_p95: TimeDelta::seconds(120),
-            queue_wait_window: 10,
-            exclude_delivery_lag: true,
-            offline: TimeDelta::seconds(600),
-        }
-    }
+    use crate::domain::samples::{at, rollout_policy as policy};
 
     /// A run of pull request `number`, created every 1000 s, whose job waits and then runs for 100 s.
     fn ran(number: u64, wait: i64) -> MeasuredRun {
@@ -333,6 +319,7 @@ mod tests {
             parts: WaitParts::default(),
             setup_ms: None,
             lifecycle: Lifecycle::Success,
+            live: None,
         };
         MeasuredRun {
             run: RunId(number * 100),

@@ -285,10 +285,7 @@ fn phrase_of_wait(wait: TimeDelta, parts: WaitParts) -> String {
 mod tests {
     use super::*;
     use crate::domain::rollout::Lifecycle;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
+    use crate::domain::samples::at;
 
     fn policy(window: usize) -> SloPolicy {
         SloPolicy {
@@ -314,6 +311,7 @@ mod tests {
             parts: WaitParts::default(),
             setup_ms: has_started.then_some(setup_s * 1000),
             lifecycle,
+            live: None,
         };
         MeasuredRun {
             run: RunId(number),

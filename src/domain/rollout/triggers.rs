@@ -1,7 +1,7 @@
 //! The judgement of the rollback triggers. Each one rests on runs that were created since routing was last switched on.
 
 use super::lifecycle::Lifecycle;
-use super::measure::{MeasuredRun, Mismatch, per_pull_request};
+use super::measure::{MeasuredJob, MeasuredRun, Mismatch, per_pull_request};
 use super::percentile::{P95, percentile};
 use super::policy::RolloutPolicy;
 use super::trigger::{Cause, Evidence, EvidenceItem, Judgement, Outage, Trigger};
@@ -36,6 +36,15 @@ impl Period {
     }
 }
 
+/// The queue waits that a judgement rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    /// All waits, as deliveries have reported them.
+    Reported,
+    /// A wait above the limit counts only as far as GitHub itself has shown it.
+    Confirmed,
+}
+
 /// The facts that the triggers are judged on.
 #[derive(Debug, Clone, Copy)]
 pub struct Grounds<'a> {
@@ -46,6 +55,7 @@ pub struct Grounds<'a> {
     pub mismatches: &'a [Mismatch],
     /// The runners that should be online and are not.
     pub outage: Option<&'a Outage>,
+    pub waits: Waits,
     pub now: DateTime<Utc>,
 }
 
@@ -56,7 +66,7 @@ pub fn judge(policy: &RolloutPolicy, grounds: &Grounds<'_>) -> Vec<Judgement> {
     let firsts = per_pull_request(&runs);
     vec![
         boot_failures(policy, &firsts),
-        queue_wait(policy, &firsts, grounds.now),
+        queue_wait(policy, &firsts, grounds),
         offline(policy, grounds),
         route_mismatch(grounds),
     ]
@@ -106,23 +116,71 @@ fn failed_before_start(run: &MeasuredRun) -> bool {
         && run.jobs.values().all(|job| job.started_at.is_none())
 }
 
+/// A queue wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct QueueWait {
+    without_lag: TimeDelta,
+    with_lag: TimeDelta,
+}
+
+impl QueueWait {
+    /// Returns the wait of a job of the pool that waits or waited.
+    pub(super) fn of(policy: &RolloutPolicy, job: &MeasuredJob, waits: Waits, now: DateTime<Utc>) -> Option<Self> {
+        let reported = Self {
+            without_lag: job.queue_wait(now, true)?,
+            with_lag: job.queue_wait(now, false)?,
+        };
+        if waits == Waits::Reported || reported.chosen(policy) <= policy.queue_wait_p95 {
+            return Some(reported);
+        }
+        Some(Self {
+            without_lag: job.confirmed_wait(true),
+            with_lag: job.confirmed_wait(false),
+        })
+    }
+
+    /// Returns the wait that counts.
+    pub(super) fn chosen(self, policy: &RolloutPolicy) -> TimeDelta {
+        match policy.exclude_delivery_lag {
+            true => self.without_lag,
+            false => self.with_lag,
+        }
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self {
+            without_lag: self.without_lag.max(other.without_lag),
+            with_lag: self.with_lag.max(other.with_lag),
+        }
+    }
+}
+
+/// Returns the runs that are judged, the newest first, with the longest wait of their jobs.
+pub(super) fn queue_wait_sample<'a>(
+    policy: &RolloutPolicy,
+    firsts: &[&'a MeasuredRun],
+    grounds: &Grounds<'_>,
+) -> Vec<(&'a MeasuredRun, QueueWait)> {
+    let waits = firsts.iter().filter_map(|run| {
+        let of_jobs = run
+            .jobs
+            .values()
+            .filter_map(|job| QueueWait::of(policy, job, grounds.waits, grounds.now));
+        Some((*run, of_jobs.reduce(QueueWait::max)?))
+    });
+    waits.take(policy.queue_wait_window).collect()
+}
+
 /// Judges the 95th percentile of the queue wait of the newest pull requests. A job that waits counts with its wait so far,
 /// which is less than its final wait.
-fn queue_wait(policy: &RolloutPolicy, firsts: &[&MeasuredRun], now: DateTime<Utc>) -> Judgement {
-    let waits = firsts.iter().filter_map(|run| {
-        let (without_lag, with_lag) = (run.queue_wait(now, true)?, run.queue_wait(now, false)?);
-        Some((*run, without_lag, with_lag))
-    });
-    let sample: Vec<_> = waits.take(policy.queue_wait_window).collect();
-    let chosen = |(_, without_lag, with_lag): &(_, TimeDelta, TimeDelta)| match policy.exclude_delivery_lag {
-        true => *without_lag,
-        false => *with_lag,
-    };
+pub(super) fn queue_wait(policy: &RolloutPolicy, firsts: &[&MeasuredRun], grounds: &Grounds<'_>) -> Judgement {
+    let sample = queue_wait_sample(policy, firsts, grounds);
+    let chosen = |(_, wait): &(&MeasuredRun, QueueWait)| wait.chosen(policy);
     let (limit, window) = (policy.queue_wait_p95, policy.queue_wait_window);
     let judged = sample.len() >= window;
     let value = percentile(sample.iter().map(chosen), P95);
-    let without_lag = percentile(sample.iter().map(|wait| wait.1), P95).unwrap_or_default();
-    let with_lag = percentile(sample.iter().map(|wait| wait.2), P95).unwrap_or_default();
+    let without_lag = percentile(sample.iter().map(|(_, wait)| wait.without_lag), P95).unwrap_or_default();
+    let with_lag = percentile(sample.iter().map(|(_, wait)| wait.with_lag), P95).unwrap_or_default();
     let summary = format!(
         "the 95th percentile of the queue wait is {} without and {} with the delivery lag over {} of {window} trusted \
          pull requests; the limit is {} {} it",
@@ -132,10 +190,13 @@ fn queue_wait(policy: &RolloutPolicy, firsts: &[&MeasuredRun], now: DateTime<Utc
         seconds(limit),
         if policy.exclude_delivery_lag { "without" } else { "with" },
     );
-    let items = sample.iter().filter(|wait| chosen(wait) > limit).map(|wait| {
-        let detail = format!("{}, {} with the delivery lag", seconds(wait.1), seconds(wait.2));
-        item(wait.0, &detail)
-    });
+    let items = sample
+        .iter()
+        .filter(|sampled| chosen(sampled) > limit)
+        .map(|(run, wait)| {
+            let (without_lag, with_lag) = (seconds(wait.without_lag), seconds(wait.with_lag));
+            item(run, &format!("{without_lag}, {with_lag} with the delivery lag"))
+        });
     let hit = judged && value.is_some_and(|value| value > limit);
     judgement(Trigger::QueueWait, judged, hit, summary, items.collect())
 }
@@ -232,35 +293,8 @@ fn seconds(time: TimeDelta) -> String {
 mod tests {
     use super::*;
     use crate::domain::ids::{JobId, RunId};
-    use crate::domain::rollout::{MeasuredJob, Tally, WaitParts};
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
-
-    fn policy() -> RolloutPolicy {
-        RolloutPolicy {
-            stages: vec![1, 10, 25],
-            advances_manually: false,
-            boot_failures: 2,
-            queue_wait_p95: TimeDelta::seconds(120),
-            queue_wait_window: 10,
-            exclude_delivery_lag: true,
-            offline: TimeDelta::seconds(600),
-        }
-    }
-
-    fn job(lifecycle: Lifecycle, created: i64, started: Option<i64>) -> MeasuredJob {
-        MeasuredJob {
-            verdict: RoutingVerdict::Correct,
-            created_at: Some(at(created)),
-            started_at: started.map(at),
-            ended_at: None,
-            parts: WaitParts::default(),
-            setup_ms: None,
-            lifecycle,
-        }
-    }
+    use crate::domain::rollout::Tally;
+    use crate::domain::samples::{at, measured_job as job, rollout_policy as policy};
 
     /// A run of a pull request with the same number.
     fn run(id: u64, created: i64, jobs: &[MeasuredJob]) -> MeasuredRun {
@@ -288,6 +322,7 @@ mod tests {
             runs,
             mismatches: &[],
             outage: None,
+            waits: Waits::Reported,
             now: at(now),
         }
     }

@@ -1,6 +1,7 @@
 //! The canary and its rollback triggers, on histories of measured runs and a clock that only the test moves.
 
 mod commands;
+mod confirming;
 mod observing;
 mod stage;
 mod triggers;

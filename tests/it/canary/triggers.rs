@@ -174,3 +174,27 @@ async fn the_loop_takes_effect_within_five_seconds_without_any_event() {
     stop.send(()).expect("it runs");
     running.await.expect("it stops");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routing_that_was_off_and_on_again_unseen_leaves_its_evidence_behind() {
+    let stage = Stage::set("enforce").await;
+    stage.failed_to_boot(1).await;
+    stage.advance(60);
+    stage.switch_unseen("false").await;
+    stage.advance(60);
+    stage.switch("true").await;
+    let on_since = stage.now();
+    assert_eq!(stage.record().await.enabled_at, Some(on_since));
+    assert_eq!(stage.changes(Changed::Enable).await.len(), 1);
+    stage.advance(60);
+    stage.failed_to_boot(2).await;
+    assert_on(&stage).await;
+    // Another look at the same value is no change.
+    stage.look().await;
+    assert_eq!(stage.record().await.enabled_at, Some(on_since));
+    assert_eq!(stage.changes(Changed::Enable).await.len(), 1);
+    stage.advance(60);
+    stage.failed_to_boot(3).await;
+    stage.pass().await;
+    assert_eq!(stage.variable().await, "false");
+}

@@ -123,7 +123,7 @@ async fn a_report_shows_timeline_evidence_and_safe_state_as_inert_text() {
         assert!(!report.out.contains(markup), "{markup} is in {}", report.out);
     }
 
-    let path = stage.folder.path().join("incident.md");
+    let path = stage.path("incident.md");
     let file = path.to_str().expect("a path");
     let written = stage.jitgate(&["incident", "report", id, "--out", file]);
     assert_eq!((written.code, written.out.as_str()), (0, ""), "{}", written.err);
@@ -160,7 +160,7 @@ async fn unknown_and_ambiguous_incidents_are_refused() {
         assert!(refused.err.contains(said), "{args:?}: {}", refused.err);
     }
     let id = stage.jitgate(&["incident", "list", "--json"]).json()[0]["id"].clone();
-    let file = stage.folder.path().join("nowhere/incident.md");
+    let file = stage.path("nowhere/incident.md");
     let file = file.to_str().expect("a path");
     let refused = stage.jitgate(&["incident", "report", id.as_str().expect("an id"), "--out", file]);
     assert_eq!(refused.code, 1);

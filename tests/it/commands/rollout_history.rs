@@ -28,7 +28,7 @@ fn recording(stage: &Stage) -> String {
     let runs: Vec<Value> = (1..=12).map(|number| run(number, ![5, 6].contains(&number))).collect();
     let file =
         json!({"v": 1, "repository": "octo-org/chem-model", "exported_at": "1970-01-01T10:00:00Z", "runs": runs});
-    let path = stage.folder.path().join("history.json");
+    let path = stage.path("history.json");
     fs::write(&path, file.to_string()).expect("a file");
     path.display().to_string()
 }
@@ -104,7 +104,7 @@ async fn the_measured_runs_of_the_store_are_exported_and_replayed_alike() {
     assert_eq!(empty.code, 8, "{}", empty.err);
     stage.deliver("guid-1", "queued", 101).await;
     stage.work().await;
-    let path = stage.folder.path().join("export.json").display().to_string();
+    let path = stage.path("export.json").display().to_string();
     let export = stage.jitgate(&["rollout", "export", "--out", &path]);
     assert_eq!((export.code, export.out.as_str()), (0, ""), "{}", export.err);
     assert!(export.err.contains("wrote 1 runs to"), "{}", export.err);

@@ -118,6 +118,7 @@ prop_compose! {
         quarantined in mostly(false, &[true]),
         at_capacity in mostly(false, &[true]),
         rolled_back: bool,
+        rerun_lost_attempt in mostly(None, &[Some(0), Some(1)]),
         labelled: bool,
         taken in mostly(None, &[Some((70, true)), Some((71, true)), Some((70, false)), Some((71, false))]),
         attempts in 0_u32..8,
@@ -130,7 +131,7 @@ prop_compose! {
         });
         let labelled_workflows = labelled.then(|| ".github/workflows/ci.yml".to_owned()).into_iter().collect();
         let taken_by = taken.map(|(job, passed_gate)| OurRunner { id: RunnerId(3), made_for: JobId(job), passed_gate });
-        LedgerFacts { pinned: Default::default(), served, overtaken, quarantined, at_capacity, rolled_back, labelled_workflows, taken_by, attempts, catching_up, at_gate, admitted }
+        LedgerFacts { pinned: Default::default(), served, overtaken, quarantined, at_capacity, rolled_back, rerun_lost_attempt, labelled_workflows, taken_by, attempts, catching_up, at_gate, admitted }
     }
 }
 
@@ -166,10 +167,11 @@ prop_compose! {
         live_job in fact((a_status(), mostly(None, &[Some(RunnerId(3)), Some(RunnerId(4))])).prop_map(a_live_job)),
         retargeted in fact(mostly(false, &[true])),
         commits in fact(prop::collection::vec(a_commit(), 1..3)),
+        own_bot in fact(mostly_text("Helper[bot]", &["ann", "merger[bot]"])),
         ledger in ledger(),
     ) -> Facts {
         let permissions: BTreeMap<_, _> = texts(&LOGINS).into_iter().zip(permissions).collect();
-        Facts { run, pulls, changes_workflows, retargeted, commits, variable, permissions, live_job, ledger }
+        Facts { run, pulls, changes_workflows, retargeted, commits, variable, own_bot, permissions, live_job, ledger }
     }
 }
 

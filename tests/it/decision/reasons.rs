@@ -11,6 +11,8 @@ use jitgate::domain::event::JobStatus;
 use jitgate::domain::facts::{Cause, Commit, Fact};
 use jitgate::domain::ids::JobId;
 use jitgate::domain::policy::Permission;
+use jitgate::domain::question::Question;
+use jitgate::domain::routing::RoutingVerdict;
 use jitgate::domain::trust::Trust::{Ineligible, Trusted, Unknown, Untrusted};
 
 #[test]
@@ -283,6 +285,105 @@ fn a_permission_is_enough_from_the_minimum_on() {
             let served = world.decide().actions == [Action::Provision];
             assert_eq!(served, held >= minimum, "{held:?} where {minimum:?} is asked for");
         }
+    }
+}
+
+#[test]
+fn an_own_rerun_after_a_loss_needs_no_person_behind_it_and_fails_every_other_rule_as_before() {
+    let own = || {
+        World::trusted()
+            .ledger(|ledger| ledger.rerun_lost_attempt = Some(1))
+            .with(|w| {
+                let run = w.run();
+                (run.run_attempt, run.triggering_actor) = (2, Some(bot("jitgate[bot]")));
+                w.event.job.run_attempt = 2;
+            })
+    };
+    let decision = own().decide();
+    assert_eq!(decision.actions, [Action::Provision]);
+    assert!(decision.own_rerun);
+    assert!(own().gather().1.contains(&Question::OwnBot));
+    assert!(!World::trusted().gather().1.contains(&Question::OwnBot));
+    for (world, reason) in [
+        (
+            own().ledger(|ledger| ledger.rerun_lost_attempt = None),
+            "bot-triggering-actor",
+        ),
+        (
+            own().ledger(|ledger| ledger.rerun_lost_attempt = Some(2)),
+            "bot-triggering-actor",
+        ),
+        (
+            own().with(|w| w.truth.own_bot = Fact::Known("merger[bot]".to_owned())),
+            "bot-triggering-actor",
+        ),
+        (own().with(|w| w.truth.own_bot = Fact::Gone), "bot-triggering-actor"),
+        (
+            own().with(|w| w.run().triggering_actor = Some(user("mallory"))),
+            "triggering-actor-permission:read",
+        ),
+        (
+            own().with(|w| w.run().actor = Some(user("mallory"))),
+            "actor-permission:read",
+        ),
+        (
+            own().with(|w| w.pulls()[0].author = Some(user("mallory"))),
+            "author-permission:read",
+        ),
+        (own().with(|w| w.pulls()[0].open = false), "pull-request-closed"),
+        (
+            own().with(|w| NEWER_HEAD.clone_into(&mut w.pulls()[0].head_sha)),
+            "head-moved",
+        ),
+    ] {
+        let decision = world.decide();
+        assert_eq!(decision.trust.verdict, Trusted, "{reason}");
+        assert!(
+            codes(&decision.admission.reasons).contains(&reason.to_owned()),
+            "{reason}: {decision:#?}"
+        );
+        assert!(!decision.actions.contains(&Action::Provision), "{reason}");
+    }
+    for (world, reason) in [
+        (own().with(|w| w.run().actor = Some(bot("jitgate[bot]"))), "bot-actor"),
+        (
+            own().with(|w| "NONE".clone_into(&mut w.pulls()[0].author_association)),
+            "association:NONE",
+        ),
+    ] {
+        let decision = world.decide();
+        assert_eq!(codes(&decision.trust.reasons), [reason]);
+        assert!(!decision.actions.contains(&Action::Provision), "{reason}");
+    }
+    let open = own().with(|w| w.truth.own_bot = unanswered()).decide();
+    assert_eq!(open.admission.verdict, Hold);
+    assert_eq!(open.actions, [Action::Retry]);
+}
+
+#[test]
+fn an_own_rerun_is_routed_correctly_wherever_the_workflow_sends_it() {
+    let hosted = |mark| {
+        let world = World::trusted().labels(&["ubuntu-latest"]).with(|w| {
+            let run = w.run();
+            (run.run_attempt, run.triggering_actor) = (2, Some(bot("jitgate[bot]")));
+            w.event.job.run_attempt = 2;
+        });
+        world.ledger(|ledger| ledger.rerun_lost_attempt = mark)
+    };
+    let own = hosted(Some(1)).decide();
+    assert_eq!(
+        (own.routing.verdict, &own.actions[..]),
+        (RoutingVerdict::Correct, &[][..])
+    );
+    let open = hosted(Some(1)).with(|w| w.truth.own_bot = unanswered()).decide();
+    assert_eq!(open.actions, [], "an open question accuses no one");
+    for other in [
+        hosted(None),
+        hosted(Some(1)).with(|w| w.run().triggering_actor = Some(bot("merger[bot]"))),
+    ] {
+        let decision = other.decide();
+        assert_eq!(decision.routing.verdict, RoutingVerdict::NotRouted);
+        assert!(decision.actions.contains(&Action::Rollback));
     }
 }
 

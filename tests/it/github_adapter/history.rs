@@ -129,10 +129,33 @@ async fn the_runs_of_a_state_are_listed_over_all_pages() {
             id: Some(RepositoryId(1)),
             owner_id: Some(AccountId(3)),
         },
+        from_fork: false,
         created_at: Some("2026-11-23T12:00:00Z".parse().expect("a time")),
     };
     assert_eq!(runs[0], first);
     assert_eq!(server.asked()[1].query, "status=in_progress&per_page=50&page=2");
+}
+
+#[tokio::test]
+async fn a_run_comes_from_a_fork_if_its_head_repository_is_another_one_or_gone() {
+    for (head, from_fork) in [
+        (Some(value!({"id": 1, "full_name": "octo-org/octo-repo"})), false),
+        (Some(value!({"id": 2, "owner": {"id": 9}})), true),
+        (Some(Value::Null), true),
+        (None, false),
+    ] {
+        let mut shown = run(5);
+        if let Some(head) = &head {
+            shown["head_repository"] = head.clone();
+        }
+        let server = Scripted::bare(move |_| json(200, value!({"total_count": 1, "workflow_runs": [shown.clone()]})));
+        let github = adapter(&server, &ManualClock::new(), token());
+        let runs = github
+            .runs(&repository(), RunState::Queued, Purpose::Recover)
+            .await
+            .expect("runs");
+        assert_eq!(runs[0].from_fork, from_fork, "{head:?}");
+    }
 }
 
 /// An adapter for a GitHub that reports `left` of 5,000 calls, and the time of its reset.

@@ -3,7 +3,7 @@
 use super::stage::Stage;
 use crate::support::gate::Settings;
 use crate::support::stores::on_each_store;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 async fn one_supervisor_has_the_pool_until_it_ends(store: Settings<'_>) {
     let stage = Stage::set(store).await;
@@ -65,6 +65,8 @@ async fn a_worker_of_serve_keeps_a_supervisor_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn changed_credentials_are_used_without_a_restart() {
     let stage = Stage::set(&[]).await;
+    let stranger = json!({"runners": [{"id": 5, "name": "stranger", "labels": ["self-hosted"]}]});
+    stage.github.apply(&stranger).await.expect("a runner");
     let token = stage.place.path("token").display().to_string();
     stage.place.file("token", "ghp_of_yesterday", 0o600);
     let flags = ["--interval", "1", "--token-source", "file", "--token-file", &token];
@@ -77,8 +79,8 @@ async fn changed_credentials_are_used_without_a_restart() {
     assert!(refused.contains("readable by others"), "{refused}");
     stage.place.file("token", "sim-test", 0o600);
     supervisor.err.line_with("the new ones are in use").await;
-    // The repository is pinned as soon as GitHub answers.
-    supervisor.err.line_with("pinned octo-org/chem-model").await;
+    // GitHub's list of runners is readable now.
+    supervisor.err.line_with("runner stranger").await;
     let said = supervisor.err.text();
     assert!(
         !said.contains("sim-test") && !said.contains("ghp_of_yesterday"),

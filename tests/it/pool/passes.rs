@@ -1,7 +1,8 @@
 //! `pool reconcile`: one pass for a timer. The jobs that it started go on without it.
 
-use super::stage::{Answer, Stage, each};
+use super::stage::{Stage, each};
 use crate::runners::stage::{RUNNER_PROGRAM, needs};
+use crate::support::command::Answer;
 use crate::support::payload::guid;
 use jitgate::simulator::{Client, Tally};
 use serde_json::{Value, json};

@@ -1,5 +1,6 @@
 //! A state directory, a simulated GitHub, and the commands of `pool`.
 
+use crate::support::command::Answer;
 use crate::support::gate::{Gate, Place, Process, Settings, TIMEOUT, often};
 use jitgate::adapters::clock::SystemClock;
 use jitgate::simulator::{Client, Simulator};
@@ -12,20 +13,6 @@ pub(crate) struct Stage {
     pub(crate) github: Client,
     pub(crate) settings: Vec<(String, String)>,
     simulator: Simulator,
-}
-
-/// The end of a command.
-pub(crate) struct Answer {
-    pub(crate) code: i32,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-impl Answer {
-    pub(crate) fn json(&self) -> Value {
-        assert_eq!(self.code, 0, "{}", self.err);
-        serde_json::from_str(&self.out).expect("JSON on stdout")
-    }
 }
 
 impl Stage {

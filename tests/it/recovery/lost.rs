@@ -1,8 +1,13 @@
 //! Jobs that are lost with their machine after they have started: reported, and re-run once if that is configured.
 
 use super::stage::Stage;
-use jitgate::app::records::{self, RunnerRecord};
+use jitgate::app::records::{self, LostRecord, RunnerRecord};
+use jitgate::domain::admission::AdmissionVerdict;
 use jitgate::domain::alert::{AlertKind, AlertState};
+use jitgate::domain::decision::Decision;
+use jitgate::domain::policy::Permission;
+use jitgate::domain::reason::Reason;
+use jitgate::domain::routing::RoutingVerdict;
 use serde_json::{Value, json};
 
 const ALL: [AlertState; 3] = [AlertState::Open, AlertState::Acked, AlertState::Resolved];
@@ -51,6 +56,8 @@ async fn a_lost_job_is_reported_once_and_not_re_run_by_default() {
         stage.recover().await;
     }
     assert_eq!(stage.alerts(&ALL).await, [AlertKind::JobLost]);
+    let settled: Vec<LostRecord> = records::all(stage.gate.ledger.as_ref()).await.expect("the store");
+    assert!(settled.iter().all(|lost| lost.is_settled), "nothing is left to do");
     assert_eq!(stage.calls("rerun").await, 0);
     let moments = stage.job(101).await.expect("a job").moments;
     assert_eq!(
@@ -133,4 +140,136 @@ async fn a_job_that_was_lost_while_the_gate_was_down_is_found_by_polling() {
     stage.try_to_recover().await.expect_err("no delivery log");
     assert_eq!(stage.alerts(&ALL).await, [AlertKind::JobLost]);
     assert!(stage.synthesized(101).await.contains(&true));
+}
+
+/// The run of the lost job is re-run, and GitHub's delivery about its second attempt waits.
+async fn re_run(settings: Value) -> Stage {
+    let stage = with_a_running_job(settings).await;
+    lose(&stage, 101).await;
+    stage.settle().await;
+    stage.recover().await;
+    assert_eq!(stage.calls("rerun").await, 1);
+    stage
+}
+
+/// The first decision on a job.
+async fn decision(stage: &Stage, job: u64) -> Decision {
+    let record = stage.job(job).await.expect("a job");
+    record.decisions.first().expect("a decision").decision.clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_attempt_gets_a_runner_of_ours_and_is_not_re_run_when_it_is_lost_too() {
+    for fault in [json!([]), json!([{"endpoint": "rerun", "drop": "after"}])] {
+        let stage = with_a_running_job(reruns()).await;
+        lose(&stage, 101).await;
+        stage.settle().await;
+        stage.world(json!({"faults": fault})).await;
+        // The lost answer is a failure.
+        drop(stage.try_to_recover().await);
+        stage.settle().await;
+        let second = stage.job(900_001).await.expect("a job");
+        assert!(second.decisions[0].decision.own_rerun, "{fault}");
+        assert!(second.runner.is_some(), "{fault}: {:#?}", second.decisions[0].decision);
+        lose(&stage, 900_001).await;
+        stage.settle().await;
+        for _ in 0..3 {
+            stage.recover().await;
+            stage.settle().await;
+        }
+        assert_eq!(stage.calls("rerun").await, 1, "{fault}");
+        assert_eq!(stage.alerts(&ALL).await, [AlertKind::JobLost], "{fault}");
+        assert_eq!(stage.calls("set-variable").await, 0, "{fault}");
+        assert_eq!(stage.calls("cancel").await, 0, "{fault}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_may_send_the_second_attempt_to_hosted_runners() {
+    let stage = re_run(reruns()).await;
+    stage.github.outbox().await.expect("deliveries");
+    let hosted = json!({"id": 900_001, "labels": ["ubuntu-latest"]});
+    stage
+        .world(json!({"announces": false, "runs": [{"id": 20, "jobs": [hosted]}]}))
+        .await;
+    let queued = stage
+        .github
+        .render("workflow_job", "queued", 900_001, None)
+        .await
+        .expect("a payload");
+    assert_eq!(stage.post("guid-hosted", "workflow_job", &queued).await, 202);
+    stage.settle().await;
+    let decision = decision(&stage, 900_001).await;
+    assert_eq!(decision.routing.verdict, RoutingVerdict::Correct, "{decision:#?}");
+    assert!(decision.own_rerun);
+    assert_eq!(stage.alerts(&ALL).await, [AlertKind::JobLost]);
+    assert_eq!(stage.calls("set-variable").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_attempt_that_another_bot_started_gets_no_runner() {
+    let stage = re_run(reruns()).await;
+    stage
+        .world(json!({"announces": false, "runs": [{"id": 20, "triggering_actor": "merger[bot]"}]}))
+        .await;
+    stage.settle().await;
+    let decision = decision(&stage, 900_001).await;
+    assert_eq!(decision.admission.reasons, [Reason::BotTriggeringActor]);
+    assert!(!decision.own_rerun && stage.job(900_001).await.expect("a job").runner.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_of_the_apps_bot_without_a_loss_gets_no_runner() {
+    let stage = Stage::with(reruns()).await;
+    let runs = json!([{"id": 20, "pull": 7, "attempt": 2, "triggering_actor": "jitgate[bot]",
+                       "jobs": [{"id": 105, "created_at": "now"}]}]);
+    stage.world(json!({"announces": true, "runs": runs})).await;
+    stage.settle().await;
+    assert_eq!(
+        decision(&stage, 105).await.admission.reasons,
+        [Reason::BotTriggeringActor]
+    );
+    assert_eq!(stage.calls("app").await, 0, "the ledger decides without a question");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_re_runs_it_at_the_same_time_is_judged_like_everyone() {
+    let stage = with_a_running_job(reruns()).await;
+    lose(&stage, 101).await;
+    stage.settle().await;
+    stage
+        .world(json!({"faults": [{"endpoint": "rerun", "status": 500}]}))
+        .await;
+    stage.try_to_recover().await.expect_err("GitHub fails");
+    let runs = json!([{"id": 20, "attempt": 2, "triggering_actor": "mallory",
+                       "jobs": [{"id": 105, "created_at": "now"}]}]);
+    stage
+        .world(json!({"announces": true, "permissions": {"mallory": "read"}, "runs": runs}))
+        .await;
+    stage.settle().await;
+    let decision = decision(&stage, 105).await;
+    let refused = Reason::TriggeringActorPermission(Permission::Read);
+    assert_eq!(
+        (&decision.admission.reasons[..], decision.own_rerun),
+        (&[refused][..], false)
+    );
+    stage.recover().await;
+    assert_eq!(stage.calls("rerun").await, 1, "the person's attempt is enough");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_own_attempt_waits_while_github_does_not_name_the_app() {
+    let stage = re_run(reruns()).await;
+    stage
+        .world(json!({"faults": [{"endpoint": "app", "status": 503}]}))
+        .await;
+    stage.settle().await;
+    assert_eq!(
+        decision(&stage, 900_001).await.admission.verdict,
+        AdmissionVerdict::Hold
+    );
+    stage.advance(30);
+    stage.settle().await;
+    assert!(stage.job(900_001).await.expect("a job").runner.is_some());
+    assert_eq!(stage.alerts(&ALL).await, [AlertKind::JobLost]);
 }

@@ -3,7 +3,9 @@
 
 mod lost;
 mod outage;
+mod outsiders;
 mod polling;
 mod redelivery;
 mod stage;
 mod undecided;
+mod workers;

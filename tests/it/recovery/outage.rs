@@ -2,7 +2,7 @@
 
 use super::stage::Stage;
 use jitgate::app::recovery::log::{self, LogOptions};
-use jitgate::app::recovery::poll;
+use jitgate::app::recovery::poll::{self, PollOptions};
 use serde_json::{Value, json};
 
 /// Runs of the outage; each has 2 jobs for the pool and 8 hosted ones.
@@ -57,7 +57,7 @@ async fn caught_up(refuses: bool) -> Stage {
         let happened = stage.round().await;
         stage.advance(1);
         if step % POLL_STEPS == 0 {
-            let polled = poll::pass(&stage.gate, false, &|_| {}).await;
+            let polled = poll::pass(&stage.gate, PollOptions::default(), &|_| {}).await;
             stage.advance(1);
             let is_complete =
                 log.is_ok_and(|log| log.missed == 0) && polled.is_ok_and(|polled| polled.synthesized == 0);

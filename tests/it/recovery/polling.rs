@@ -1,13 +1,14 @@
 //! Polling: events about jobs that no delivery reports, and their cost.
 
 use super::stage::Stage;
-use jitgate::app::recovery::poll;
+use jitgate::app::events::worker;
+use jitgate::app::recovery::poll::{self, PollOptions};
 use jitgate::domain::job::Progress;
 use serde_json::{Value, json};
 
 /// Synthesizes what is missing, without the delivery log.
 async fn poll(stage: &Stage) -> usize {
-    poll::pass(&stage.gate, false, &|_| {})
+    poll::pass(&stage.gate, PollOptions::default(), &|_| {})
         .await
         .expect("a poll")
         .synthesized
@@ -125,8 +126,8 @@ async fn two_gates_that_poll_at_once_queue_an_event_once() {
     let other = stage.another_gate("other");
     let quiet = |_: &_| {};
     let (one, two) = tokio::join!(
-        poll::pass(&stage.gate, false, &quiet),
-        poll::pass(&other, false, &quiet)
+        poll::pass(&stage.gate, PollOptions::default(), &quiet),
+        poll::pass(&other, PollOptions::default(), &quiet)
     );
     assert_eq!(one.expect("a poll").synthesized + two.expect("a poll").synthesized, 1);
     stage.settle().await;
@@ -165,14 +166,18 @@ async fn a_poll_that_is_interrupted_continues_with_the_rest_oldest_first() {
     stage.advance(60);
     let limit = json!([{"endpoint": "list-jobs", "status": 429, "headers": {"retry-after": "5"}, "every": 4}]);
     stage.world(json!({"faults": limit})).await;
-    poll::pass(&stage.gate, false, &|_| {}).await.expect_err("a rate limit");
+    poll::pass(&stage.gate, PollOptions::default(), &|_| {})
+        .await
+        .expect_err("a rate limit");
     assert_eq!(stage.calls("list-jobs").await, 4);
     stage.settle().await;
     for (job, is_known) in [(9000, true), (9002, true), (9003, false), (9005, false)] {
         assert_eq!(stage.job(job).await.is_some(), is_known, "job {job}");
     }
     stage.advance(5);
-    let rest = poll::pass(&stage.gate, false, &|_| {}).await.expect("a poll");
+    let rest = poll::pass(&stage.gate, PollOptions::default(), &|_| {})
+        .await
+        .expect("a poll");
     assert_eq!((rest.runs, rest.synthesized), (3, 3));
 }
 
@@ -188,4 +193,66 @@ async fn a_sender_cannot_anticipate_a_synthesized_event() {
     assert_eq!(stage.post("poll-101-1-queued", "workflow_job", &payload).await, 400);
     stage.advance(10);
     assert_eq!(poll(&stage).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_delivery_waits_in_the_queue_is_not_synthesized() {
+    let stage = Stage::new().await;
+    stage.queue_job(101, true).await;
+    for delivery in stage.github.outbox().await.expect("deliveries") {
+        stage.post(&delivery.guid, &delivery.event, &delivery.payload).await;
+    }
+    stage.advance(10);
+    assert_eq!(poll(&stage).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_waited_when_the_gate_stopped_and_ended_meanwhile_is_found() {
+    let mut stage = Stage::new().await;
+    stage.queue_job(101, true).await;
+    for delivery in stage.github.outbox().await.expect("deliveries") {
+        stage.post(&delivery.guid, &delivery.event, &delivery.payload).await;
+    }
+    let decided = worker::run_until_idle(&stage.gate, "test").await;
+    assert_eq!(decided.expect("the store answers"), 1);
+    stage.go_down().await;
+    let over = json!([{"id": 20, "jobs": [{"id": 101, "status": "completed", "conclusion": "cancelled"}]}]);
+    stage.world(json!({"runs": over})).await;
+    stage.come_up().await;
+    assert_eq!(poll(&stage).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_asks_for_at_most_300_runs_and_the_next_one_for_the_rest() {
+    let stage = Stage::new().await;
+    let many: Vec<Value> = (0..305)
+        .map(|run| json!({"id": 1500 + run, "pull": 7, "jobs": [{"id": 9000 + run, "labels": ["ubuntu-latest"]}]}))
+        .collect();
+    stage.world(json!({"runs": many})).await;
+    poll::pass(&stage.gate, PollOptions::default(), &|_| {})
+        .await
+        .expect_err("too many runs");
+    assert_eq!(stage.calls("list-jobs").await, 300);
+    let rest = poll::pass(&stage.gate, PollOptions::default(), &|_| {}).await;
+    assert_eq!(rest.expect("a poll").runs, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unfinished_poll_of_ten_minutes_ago_begins_again() {
+    let stage = Stage::new().await;
+    let runs = |first: u64, count: u64| -> Vec<Value> {
+        (first..first + count)
+            .map(|run| json!({"id": run, "pull": 7, "jobs": [{"id": 9000 + run, "labels": ["ubuntu-latest"]}]}))
+            .collect()
+    };
+    stage.world(json!({"runs": runs(600, 4)})).await;
+    let limit = json!([{"endpoint": "list-jobs", "status": 429, "headers": {"retry-after": "5"}}]);
+    stage.world(json!({"faults": limit})).await;
+    poll::pass(&stage.gate, PollOptions::default(), &|_| {})
+        .await
+        .expect_err("a rate limit");
+    stage.world(json!({"runs": runs(700, 2)})).await;
+    stage.advance(600);
+    let again = poll::pass(&stage.gate, PollOptions::default(), &|_| {}).await;
+    assert_eq!(again.expect("a poll").runs, 6);
 }

@@ -1,7 +1,9 @@
 //! The delivery log: which deliveries are requested again, and how often.
 
 use super::stage::Stage;
+use chrono::TimeDelta;
 use jitgate::app::recovery::log::{self, LogOptions};
+use jitgate::ports::Clock;
 use serde_json::json;
 
 /// The GUIDs that the simulator counts.
@@ -167,4 +169,46 @@ async fn a_pass_reads_only_what_the_last_one_has_not_covered() {
     let pages = stage.calls("deliveries").await;
     let log = stage.recover().await.log.expect("an App");
     assert_eq!((log.attempts, stage.calls("deliveries").await - pages), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_by_hand_over_the_last_hour_covers_nothing_that_is_older() {
+    let stage = with_a_lost_delivery().await;
+    stage.advance(3 * 3600);
+    let options = LogOptions {
+        since: Some(stage.clock.now() - TimeDelta::hours(1)),
+        is_dry: false,
+    };
+    let by_hand = log::pass(&stage.gate, options, &|_| {}).await.expect("a pass");
+    assert_eq!(by_hand.missed, 0);
+    assert_eq!(stage.recover().await.log.expect("an App").asked, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_github_that_answers_no_request_ends_the_pass_after_three() {
+    let stage = Stage::new().await;
+    stage.world(json!({"delivers": false})).await;
+    for job in 101..106 {
+        stage.queue_job(job, true).await;
+    }
+    stage
+        .world(json!({"faults": [{"endpoint": "redeliver", "drop": "before", "times": 9}]}))
+        .await;
+    log::pass(&stage.gate, LogOptions::default(), &|_| {})
+        .await
+        .expect_err("no answer");
+    assert_eq!(stage.calls("redeliver").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_deliveries_of_other_repositories_of_the_app_are_not_requested() {
+    let stage = Stage::new().await;
+    stage.queue_job(101, true).await;
+    stage.settle().await;
+    stage.world(json!({"delivers": false})).await;
+    let runs = json!([{"id": 70, "repository": "octo-org/other", "jobs": [{"id": 701}]}]);
+    stage.world(json!({"announces": true, "runs": runs})).await;
+    let log = log::pass(&stage.gate, LogOptions::default(), &|_| {}).await;
+    assert_eq!(log.expect("a pass").missed, 0);
+    assert_eq!(stage.calls("redeliver").await, 0);
 }

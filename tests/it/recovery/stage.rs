@@ -1,88 +1,50 @@
 //! A gate in this process with an App's credentials, a simulated GitHub, and a clock that stands still.
 
+use crate::support::in_process::{InProcess, decide_and_serve, overlaid};
 use crate::support::scripted::KEY;
 use crate::support::simulator::jwt;
-use chrono::{DateTime, TimeDelta};
-use jitgate::adapters::clock::ManualClock;
-use jitgate::adapters::hosts::synthetic::SyntheticHost;
+use jitgate::app::Context;
 use jitgate::app::alerts::AlertFilter;
-use jitgate::app::events::worker;
-use jitgate::app::pool::pass;
 use jitgate::app::records::{self, JobRecord};
 use jitgate::app::recovery::passes::{self, Recovered};
-use jitgate::app::{Context, signature};
-use jitgate::config::{self, Config, Credentials, Sources};
+use jitgate::config::Credentials;
 use jitgate::domain::alert::{AlertKind, AlertState};
-use jitgate::http::{Bind, Running};
-use jitgate::ports::{Clock, Failure, RunnerHost};
-use jitgate::runtime::{self, Store};
-use jitgate::simulator::{Client, Simulator, Tally};
+use jitgate::ports::Failure;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
-const SECRET: &str = "the webhook secret";
 /// Rounds in which everything must come to rest.
 const ROUNDS: usize = 200;
 
 pub(crate) struct Stage {
-    pub(crate) clock: Arc<ManualClock>,
-    pub(crate) github: Client,
+    base: InProcess,
     pub(crate) gate: Arc<Context>,
-    simulator: Simulator,
-    config: Config,
-    store: Store,
-    host: Arc<dyn RunnerHost>,
-    ingress: Option<Running>,
-    http: reqwest::Client,
+}
+
+impl Deref for Stage {
+    type Target = InProcess;
+
+    fn deref(&self) -> &Self::Target {
+        &self.base
+    }
 }
 
 impl Stage {
     /// A gate that is up, in a world with one trusted person. `more` are settings by section.
     pub(crate) async fn with(more: Value) -> Self {
-        let start = DateTime::from_timestamp(1_795_435_200, 0).expect("a date");
-        let clock = Arc::new(ManualClock::at(start));
-        let time: Arc<dyn Clock> = clock.clone();
-        let simulator = Simulator::start(time.clone(), ([127, 0, 0, 1], 0).into()).expect("a simulator");
-        let mut overrides = json!({
-            "webhook": {"secrets": [SECRET]},
-            "github": {"api_url": simulator.url()},
-            "repositories": [{"full_name": "octo-org/chem-model"}],
-            "store": {"url": "memory:"},
-            "runners": {"host": "synthetic", "max": 10},
-            "rollout": {"mode": "enforce"},
-            "server": {"http_workers": 1},
-        });
-        for (section, settings) in more.as_object().into_iter().flatten() {
-            for (key, value) in settings.as_object().expect("a section") {
-                overrides[section][key] = value.clone();
-            }
-        }
-        let loaded = config::load(Sources {
-            overrides: overrides.as_object().cloned().expect("an object"),
-            ..Sources::default()
-        });
-        let mut config = loaded.expect("a configuration").config;
-        config.github.credentials = Credentials::App {
+        let credentials = Credentials::App {
             app_id: "1".to_owned(),
             private_key: SecretString::from(KEY.private_pem.clone()),
             installation_id: None,
         };
-        let store = runtime::open_store(&config, time.clone()).expect("a store");
-        let http = reqwest::Client::new();
-        let host: Arc<dyn RunnerHost> = Arc::new(SyntheticHost::new(http.clone(), time.clone(), config.synthetic));
-        let gate = runtime::build_context(&config, &time, &store, Some(host.clone()), "recovery", Arc::new(()));
+        let settings = json!({"runners": {"max": 10}});
+        let base = InProcess::with(credentials, &overlaid(settings, &more));
         let mut stage = Self {
-            github: Client::new(simulator.url(), http.clone()),
-            gate: gate.expect("a gate"),
-            clock,
-            simulator,
-            config,
-            store,
-            host,
-            ingress: None,
-            http,
+            gate: base.gate("recovery"),
+            base,
         };
         stage
             .world(json!({
@@ -91,7 +53,7 @@ impl Stage {
                 "variables": {"CI_SELF_HOSTED_TRUSTED_ROUTING": "true"},
             }))
             .await;
-        stage.open();
+        stage.base.open_ingress(&stage.gate);
         stage
     }
 
@@ -99,47 +61,28 @@ impl Stage {
         Self::with(json!({})).await
     }
 
-    fn open(&mut self) {
-        let health = runtime::health(&self.gate);
-        let listen = Bind::Tcp(([127, 0, 0, 1], 0).into());
-        let (ingress, _) = runtime::open_ingress(&self.config, &self.gate, health, listen).expect("an ingress");
-        self.ingress = Some(ingress);
-    }
-
     /// Stops the gate: from now on GitHub's deliveries get lost.
     pub(crate) async fn go_down(&mut self) {
-        if let Some(ingress) = self.ingress.take() {
-            ingress.stop().await;
-        }
+        self.base.close_ingress().await;
         self.world(json!({"delivers": false})).await;
     }
 
     /// Starts the gate again on its store, with nothing in its memory.
     pub(crate) async fn come_up(&mut self) {
-        self.gate = self.another_gate("recovery");
-        self.open();
+        self.gate = self.base.gate("recovery");
+        self.base.open_ingress(&self.gate);
         self.world(json!({"delivers": true})).await;
     }
 
     /// Another gate on the same store, without an ingress of its own.
     pub(crate) fn another_gate(&self, instance: &str) -> Arc<Context> {
-        let time: Arc<dyn Clock> = self.clock.clone();
-        let host = Some(self.host.clone());
-        runtime::build_context(&self.config, &time, &self.store, host, instance, Arc::new(())).expect("a gate")
-    }
-
-    pub(crate) async fn world(&self, change: Value) {
-        self.github.apply(&change).await.expect("a valid change");
+        self.base.gate(instance)
     }
 
     /// Adds a queued job of the trusted pull request. GitHub sends a delivery about it if `announces`.
     pub(crate) async fn queue_job(&self, job: u64, announces: bool) {
         let runs = json!([{"id": 20, "pull": 7, "jobs": [{"id": job, "created_at": "now"}]}]);
         self.world(json!({"announces": announces, "runs": runs})).await;
-    }
-
-    pub(crate) fn advance(&self, seconds: i64) {
-        self.clock.advance(TimeDelta::seconds(seconds));
     }
 
     /// Searches for what GitHub did not deliver.
@@ -169,28 +112,12 @@ impl Stage {
         for delivery in deliveries {
             self.post(&delivery.guid, &delivery.event, &delivery.payload).await;
         }
-        happened += worker::run_until_idle(&self.gate, "test")
-            .await
-            .expect("the store answers");
-        happened += pass::run_once(&self.gate).await.expect("the host answers");
+        happened += decide_and_serve(&self.gate).await;
         happened + self.github.settle().await.expect("settled")
     }
 
     pub(crate) async fn post(&self, guid: &str, event: &str, payload: &Value) -> u16 {
-        let address = self.ingress.as_ref().and_then(Running::address).expect("an ingress");
-        let body = payload.to_string();
-        let request = self
-            .http
-            .post(format!("http://{address}/webhooks/github"))
-            .header("content-type", "application/json")
-            .header("x-github-event", event)
-            .header("x-github-delivery", guid)
-            .header(
-                "x-hub-signature-256",
-                signature::sign(&SecretString::from(SECRET), body.as_bytes()),
-            )
-            .body(body);
-        request.send().await.expect("an answer").status().as_u16()
+        self.post_event(guid, event, payload.to_string()).await
     }
 
     /// A runner loses its connection, as it does when its machine dies.
@@ -213,10 +140,6 @@ impl Stage {
         of_events.map(|decision| decision.synthesized).collect()
     }
 
-    pub(crate) async fn tally(&self) -> Tally {
-        self.github.tally().await.expect("a tally")
-    }
-
     /// The kinds of the alerts in these states.
     pub(crate) async fn alerts(&self, states: &[AlertState]) -> Vec<AlertKind> {
         let filter = AlertFilter {
@@ -232,7 +155,7 @@ impl Stage {
         let mut counts = BTreeMap::new();
         let mut next = Some(format!("{}/app/hook/deliveries?per_page=100", self.simulator.url()));
         while let Some(url) = next.take() {
-            let now = self.clock.now().timestamp();
+            let now = self.now().timestamp();
             let asked = self.http.get(url).bearer_auth(jwt(now - 60, now + 540)).send().await;
             let answer = asked.expect("an answer");
             let link = answer

@@ -75,3 +75,26 @@ async fn an_outage_that_is_caught_up_in_time_raises_no_alert() {
     let all = [AlertState::Open, AlertState::Acked, AlertState::Resolved];
     assert_eq!(stage.alerts(&all).await, []);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_that_github_leaves_open_is_none() {
+    let stage = Stage::new().await;
+    let fault = json!([{"endpoint": "get-run", "status": 500, "times": 1000}]);
+    stage.world(json!({"faults": fault})).await;
+    stage.queue_job(101, true).await;
+    stage.settle().await;
+    assert_eq!(stage.job(101).await.expect("a job").decisions.len(), 1);
+    stage.advance(60);
+    stage.recover().await;
+    stage.advance(15);
+    stage.recover().await;
+    assert_eq!(stage.alerts(&LIVE).await, [AlertKind::JobStuck]);
+    stage
+        .world(json!({"faults": [{"endpoint": "get-run", "times": 0}]}))
+        .await;
+    stage.advance(600);
+    stage.settle().await;
+    assert_eq!(stage.tally().await.ran, 1);
+    stage.recover().await;
+    assert_eq!(stage.alerts(&LIVE).await, []);
+}

@@ -1,10 +1,11 @@
 //! `jitgate routing`: with everything up, and with nothing but a token.
 
-use crate::commands::stage::{Answer, Stage};
+use crate::commands::stage::Stage;
+use crate::support::command::{Answer, jitgate};
+use crate::support::in_process::{REPOSITORY, VARIABLE, decide};
 use crate::support::redis::{DURABLE, Server};
 use chrono::TimeDelta;
 use jitgate::adapters::clock::SystemClock;
-use jitgate::app::events::worker;
 use jitgate::app::records::{self, InstanceRecord, OfflineRecord, RolloutRecord};
 use jitgate::domain::rollout::Offline;
 use jitgate::ports::Clock;
@@ -16,9 +17,6 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-const REPOSITORY: &str = "octo-org/chem-model";
-const VARIABLE: &str = super::stage::VARIABLE;
-
 async fn variable(stage: &Stage) -> String {
     stage.github.tally().await.expect("a tally").variables[VARIABLE].clone()
 }
@@ -26,23 +24,14 @@ async fn variable(stage: &Stage) -> String {
 /// Runs `jitgate` in an empty directory with these environment variables only.
 fn elsewhere(args: &[&str], settings: &[(&str, &str)]) -> Answer {
     let folder = TempDir::new().expect("a folder");
-    let output = Command::new(env!("CARGO_BIN_EXE_jitgate"))
-        .args(args)
-        .current_dir(folder.path())
-        .env_clear()
-        .envs(settings.iter().copied())
-        .output()
-        .expect("jitgate runs");
+    let mut command = jitgate(args);
+    let answer = Answer::of(command.current_dir(folder.path()).envs(settings.iter().copied()));
     assert_eq!(
         fs::read_dir(folder.path()).expect("a folder").count(),
         0,
         "it leaves nothing"
     );
-    Answer {
-        code: output.status.code().expect("an exit code"),
-        out: String::from_utf8(output.stdout).expect("text"),
-        err: String::from_utf8(output.stderr).expect("text"),
-    }
+    answer
 }
 
 fn api_url(stage: &Stage) -> String {
@@ -170,8 +159,7 @@ async fn disable_succeeds_while_the_store_is_stopped_or_locked() {
 }
 
 async fn record(stage: &Stage) -> RolloutRecord {
-    let record = records::load(stage.gate.ledger.as_ref(), REPOSITORY).await;
-    record.expect("the store answers").unwrap_or_default()
+    stage.record().await
 }
 
 async fn status(stage: &Stage) -> Value {
@@ -182,9 +170,7 @@ async fn status(stage: &Stage) -> Value {
 async fn changes_are_recorded_with_their_person_and_shown() {
     let stage = Stage::set().await;
     stage.deliver("guid-1", "queued", 101).await;
-    worker::run_until_idle(&stage.gate, "test")
-        .await
-        .expect("the store answers");
+    decide(&stage.gate).await;
     let first = status(&stage).await;
     assert_eq!(first["repository"], REPOSITORY);
     assert_eq!(
@@ -321,9 +307,7 @@ async fn disable_repeats_a_write_that_github_does_not_show_and_reports_a_refusal
 async fn a_change_that_a_worker_saw_first_still_gets_its_person() {
     let stage = Stage::set().await;
     stage.deliver("guid-1", "queued", 101).await;
-    worker::run_until_idle(&stage.gate, "test")
-        .await
-        .expect("the store answers");
+    decide(&stage.gate).await;
     let url = api_url(&stage);
     let args = [
         "routing",

@@ -1,6 +1,7 @@
 //! Runners that should be online and are offline: noticed, recovered once, and then a reason to switch routing off.
 
 use super::stage::{Stage, VARIABLE};
+use crate::support::in_process::overlaid;
 use jitgate::app::pool;
 use jitgate::app::records::{self, InstanceRecord};
 use jitgate::app::rollout::offline;
@@ -12,13 +13,8 @@ use std::time::Duration;
 
 /// One slot, whose boots fail from now on.
 async fn without_slots(more: Value) -> Stage {
-    let mut settings = json!({"runners": {"min": 1, "max": 1}, "synthetic": {"boot_s": 0, "failing_boots": 1000}});
-    for (section, keys) in more.as_object().expect("sections") {
-        for (key, value) in keys.as_object().expect("keys") {
-            settings[section][key] = value.clone();
-        }
-    }
-    let stage = Stage::set(settings).await;
+    let settings = json!({"runners": {"min": 1, "max": 1}, "synthetic": {"boot_s": 0, "failing_boots": 1000}});
+    let stage = Stage::set(overlaid(settings, &more)).await;
     stage.deliver("queued", 101).await;
     stage
 }

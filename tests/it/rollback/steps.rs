@@ -1,9 +1,12 @@
 //! A rollback that is interrupted, executed twice, or overruled.
 
 use super::stage::{Dying, Moment, Stage, VARIABLE};
+use jitgate::app::events::worker;
+use jitgate::app::records::{self, RolloutRecord, WaitingRecord};
 use jitgate::domain::alert::AlertState;
 use jitgate::domain::rollout::{Changed, RollbackStep, StuckState};
 use serde_json::json;
+use std::time::Duration;
 
 /// Kills a worker at its n-th write, and lets its successor go on. Returns false if the worker had no such write.
 async fn killed_at(write: usize, moment: Moment) -> bool {
@@ -178,5 +181,122 @@ async fn runs_are_left_alone_if_the_operator_wants_so_or_if_they_are_no_longer_s
     assert_eq!(
         (tally.variables[VARIABLE].as_str(), tally.calls.get("cancel")),
         ("false", None)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_fails_for_ten_seconds_is_reported_once_until_it_holds() {
+    let stage = Stage::before_a_rollback().await;
+    let fault = json!({"endpoint": "set-variable", "status": 403, "times": 1000,
+                       "message": "Resource not accessible by integration"});
+    stage.world(json!({"faults": [fault]})).await;
+    let mut gate = stage.gate("gate0001");
+    stage.seconds(&gate, 10).await;
+    assert_eq!(
+        stage.alerts("rollback").await.len(),
+        0,
+        "it may still be a passing fault"
+    );
+    stage.second(&gate).await;
+    for round in 0..10 {
+        // Neither a restart nor another failure reports it again.
+        gate = stage.gate("gate0001");
+        stage.seconds(&gate, 4).await;
+        let other = json!({"endpoint": "set-variable", "status": 403, "times": 1000, "message": format!("no {round}")});
+        stage
+            .world(json!({"faults": [{"endpoint": "set-variable", "times": 0}, other]}))
+            .await;
+        let alerts = stage.alerts("rollback").await;
+        let told: Vec<_> = alerts.iter().map(|alert| (alert.count, alert.state)).collect();
+        assert_eq!(told, [(1, AlertState::Open)]);
+        for part in [
+            "job 401",
+            "Resource not accessible by integration",
+            "jitgate routing disable",
+        ] {
+            assert!(alerts[0].summary.contains(part), "{part}: {}", alerts[0].summary);
+        }
+    }
+    stage
+        .world(json!({"faults": [{"endpoint": "set-variable", "times": 0}]}))
+        .await;
+    stage.run(&gate).await;
+    let mut alerts = stage.alerts("rollback").await;
+    alerts.sort_by_key(|alert| alert.opened_at);
+    let told: Vec<_> = alerts
+        .iter()
+        .map(|alert| (alert.verdict.as_str(), alert.count, alert.state))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("not-routed", 1, AlertState::Open),
+            ("route-mismatch", 1, AlertState::Resolved)
+        ]
+    );
+    assert_eq!(stage.tally().await.variables[VARIABLE], "false");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_alert_about_a_failing_write_survives_a_crash_at_any_write() {
+    for moment in [Moment::Before, Moment::After] {
+        let mut write = 1;
+        loop {
+            let stage = Stage::before_a_rollback().await;
+            let fault = json!({"endpoint": "set-variable", "status": 403, "times": 1000, "message": "no"});
+            stage.world(json!({"faults": [fault]})).await;
+            let first = stage.gate("gate0001");
+            stage.seconds(&first, 10).await;
+            let dying = Dying::at(stage.store.ledger.clone(), write, moment);
+            let second = stage.gate_on(dying.clone(), "gate0001");
+            let was_killed = tokio::select! {
+                () = dying.death() => true,
+                () = stage.seconds(&second, 2) => false,
+            };
+            stage.seconds(&stage.gate("gate0001"), 20).await;
+            let alerts = stage.alerts("rollback").await;
+            let told: Vec<_> = alerts.iter().map(|alert| (alert.count, alert.state)).collect();
+            assert_eq!(told, [(1, AlertState::Open)], "{moment:?} write {write}");
+            if !was_killed {
+                break;
+            }
+            write += 1;
+        }
+        assert!(write > 3, "the report has more than {write} writes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stuck_runs_that_the_first_list_does_not_show_are_found_after_it() {
+    let stage = Stage::set(json!({})).await;
+    // The run of a workflow that is not routed is not measured, so only its waiting job shows it.
+    let late = json!({"id": 30, "pull": 7, "path": ".github/workflows/other.yml", "jobs": [{"id": 301}]});
+    stage.world(json!({"runs": [late]})).await;
+    let gate = stage.gate("gate0001");
+    stage.deliver("queued", 101).await;
+    stage.deliver("queued", 301).await;
+    worker::run_until_idle(&gate, "test").await.expect("the store answers");
+    let (ledger, day) = (stage.store.ledger.as_ref(), Duration::from_secs(86_400));
+    let waiting: Option<WaitingRecord> = records::load(ledger, "301").await.expect("the store answers");
+    let waiting = waiting.expect("job 301 waits");
+    records::remove::<WaitingRecord>(ledger, "301")
+        .await
+        .expect("the store answers");
+    stage.deliver("queued", 401).await;
+    stage.second(&gate).await;
+    let listed = |record: RolloutRecord| {
+        record
+            .rollback
+            .map(|it| it.stuck.iter().map(|stuck| stuck.run.0).collect())
+    };
+    assert_eq!(listed(stage.record().await), Some(vec![20]));
+    records::update(ledger, "301", day, |record| *record = Some(waiting.clone()))
+        .await
+        .expect("the store answers");
+    stage.run(&gate).await;
+    assert_eq!(
+        stage.tally().await.reruns,
+        [20, 30],
+        "each once, one list after the other"
     );
 }

@@ -160,6 +160,13 @@ async fn the_admin_api_answers_its_paths_and_refuses_other_methods() {
         assert!(!status.body[key].is_null(), "no {key} in {}", status.body);
     }
     assert_eq!(status.body["repositories"], json!(["octo-org/chem-model"]));
+    let rollout = &status.body["rollouts"][0];
+    assert_eq!(rollout["repository"], "octo-org/chem-model");
+    assert_eq!(
+        (&rollout["stage"], &rollout["stage_size"], &rollout["progress"]),
+        (&json!(0), &json!(1), &json!(0))
+    );
+    assert_eq!(rollout["held"]["cause"], "routing-off", "routing was never seen on");
     assert_eq!(
         status.body["github"]["simulated"],
         json!(null),

@@ -1,28 +1,18 @@
 //! A gate on a SQLite store with a clock of its own, which keeps what was delivered to it.
 
-use crate::commands::stage::{SECRET, TOKEN};
+use crate::support::in_process::{InProcess, REPOSITORY, decide, decide_and_serve};
 use chrono::SubsecRound;
 use jitgate::adapters::clock::{ManualClock, SystemClock};
-use jitgate::adapters::hosts::synthetic::SyntheticHost;
-use jitgate::app::events::worker;
-use jitgate::app::pool::pass;
+use jitgate::app::Context;
 use jitgate::app::rollout::{refresh, slo};
-use jitgate::app::{Context, signature};
-use jitgate::config::{self, FileSource, Sources, Synthetic};
+use jitgate::config::Synthetic;
 use jitgate::domain::ids::RepositoryName;
 use jitgate::domain::rollout::MeasuredRun;
-use jitgate::http::{Bind, Running};
-use jitgate::ports::{Clock, Ledger, RunnerHost};
-use jitgate::runtime::{self, Store};
-use jitgate::simulator::{Client, Simulator};
+use jitgate::ports::{Clock, Ledger};
 use rusqlite::{Connection, OpenFlags};
-use secrecy::SecretString;
 use serde_json::{Value, json};
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::ops::Deref;
 use std::sync::Arc;
-use tempfile::TempDir;
 
 /// The history begins so long before the present, which the command sees: nothing expires, and nothing is in the future.
 const AGE: chrono::TimeDelta = chrono::TimeDelta::days(1);
@@ -30,15 +20,17 @@ const AGE: chrono::TimeDelta = chrono::TimeDelta::days(1);
 const PASSES: usize = 50;
 
 pub(crate) struct Stage {
+    base: InProcess,
     pub(crate) gate: Arc<Context>,
-    pub(crate) github: Client,
     pub(crate) deliveries: Vec<Value>,
-    clock: Arc<ManualClock>,
-    host: Arc<SyntheticHost>,
-    folder: TempDir,
-    ingress: Running,
-    _simulator: Simulator,
-    http: reqwest::Client,
+}
+
+impl Deref for Stage {
+    type Target = InProcess;
+
+    fn deref(&self) -> &Self::Target {
+        &self.base
+    }
 }
 
 impl Stage {
@@ -49,48 +41,18 @@ impl Stage {
     /// With a ledger around that of the store.
     pub(crate) async fn set_on(more: &str, around: impl FnOnce(Arc<dyn Ledger>) -> Arc<dyn Ledger>) -> Self {
         // GitHub's times have a resolution of one second.
-        let clock = Arc::new(ManualClock::at((SystemClock.now() - AGE).trunc_subsecs(0)));
-        let time: Arc<dyn Clock> = clock.clone();
-        let simulator = Simulator::start(time.clone(), ([127, 0, 0, 1], 0).into()).expect("a simulator");
-        let folder = TempDir::new().expect("a folder");
-        let at = |name: &str| folder.path().join(name);
-        fs::write(at("token"), TOKEN).expect("a file");
-        fs::set_permissions(at("token"), fs::Permissions::from_mode(0o600)).expect("a mode");
-        let toml = format!(
-            "[webhook]\nsecrets = [\"{SECRET}\"]\n[github]\napi_url = \"{}\"\ntoken_file = \"{}\"\n\
-             [store]\nurl = \"sqlite:{}\"\n[runners]\nhost = \"synthetic\"\n[rollout]\nmode = \"observe\"\n\
-             [[repositories]]\nfull_name = \"octo-org/chem-model\"\n{more}",
-            simulator.url(),
-            at("token").display(),
-            at("state/jitgate.db").display(),
+        let start = (SystemClock.now() - AGE).trunc_subsecs(0);
+        let sections = format!(
+            "[runners]\nhost = \"synthetic\"\n[rollout]\nmode = \"observe\"\n
+             [[repositories]]\nfull_name = \"{REPOSITORY}\"\n{more}"
         );
-        fs::write(at("jitgate.toml"), toml).expect("a file");
-        let loaded = config::load(Sources {
-            file: FileSource::Path(at("jitgate.toml")),
-            ..Sources::default()
-        });
-        let config = loaded.expect("a configuration").config;
-        let opened = runtime::open_store(&config, time.clone()).expect("a store");
-        let store = Store {
-            ledger: around(opened.ledger.clone()),
-            ..opened
-        };
-        let http = reqwest::Client::new();
-        let host = Arc::new(SyntheticHost::new(http.clone(), time.clone(), config.synthetic));
-        let on: Arc<dyn RunnerHost> = host.clone();
-        let gate = runtime::build_context(&config, &time, &store, Some(on), "slo00000", Arc::new(())).expect("a gate");
-        let listen = Bind::Tcp(([127, 0, 0, 1], 0).into());
-        let (ingress, _) = runtime::open_ingress(&config, &gate, runtime::health(&gate), listen).expect("an ingress");
+        let mut base = InProcess::in_folder(ManualClock::at(start), &sections);
+        let gate = base.gate_on(around(base.store.ledger.clone()), "slo00000");
+        base.open_ingress(&gate);
         let stage = Self {
-            github: Client::new(simulator.url(), http.clone()),
+            base,
             gate,
             deliveries: Vec::new(),
-            clock,
-            host,
-            folder,
-            ingress,
-            _simulator: simulator,
-            http,
         };
         stage
             .world(json!({
@@ -106,14 +68,6 @@ impl Stage {
         stage
     }
 
-    pub(crate) async fn world(&self, change: Value) {
-        self.github.apply(&change).await.expect("the simulator takes it");
-    }
-
-    pub(crate) fn advance(&self, seconds: i64) {
-        self.clock.advance(chrono::TimeDelta::seconds(seconds));
-    }
-
     /// So many of the next runners die before they connect.
     pub(crate) fn next_runners_die(&self, dying_starts: u32) {
         self.host.behave(Synthetic {
@@ -124,34 +78,20 @@ impl Stage {
 
     /// Delivers what GitHub would say about a job, and works the delivery off.
     pub(crate) async fn deliver(&mut self, action: &str, job: u64) {
-        let payload = self.github.render("workflow_job", action, job, None).await;
-        let payload = payload.expect("a payload");
-        let body = payload.to_string();
-        let guid = format!("{job}-{action}");
-        self.deliveries
-            .push(json!({"at": self.clock.now(), "payload": payload}));
-        let url = format!("http://{}/webhooks/github", self.ingress.address().expect("an address"));
-        let signature = signature::sign(&SecretString::from(SECRET), body.as_bytes());
-        let request = self.http.post(url).header("content-type", "application/json");
-        let request = request.header("x-github-event", "workflow_job");
-        let request = request.header("x-github-delivery", guid).body(body);
-        let answer = request.header("x-hub-signature-256", signature).send().await;
-        assert_eq!(answer.expect("an answer").status().as_u16(), 202);
+        let payload = self.base.deliver(&format!("{job}-{action}"), action, job).await;
+        self.deliveries.push(json!({"at": self.now(), "payload": payload}));
         self.decide().await;
     }
 
     pub(crate) async fn decide(&self) {
-        let worked = worker::run_until_idle(&self.gate, "test").await;
-        worked.expect("the store answers");
+        decide(&self.gate).await;
     }
 
     /// Works until the pool rests.
     pub(crate) async fn work(&self) {
         for _ in 0..PASSES {
             let settled = self.github.settle().await.expect("the simulator answers");
-            self.decide().await;
-            let done = pass::run_once(&self.gate).await.expect("the host answers");
-            if settled + done == 0 {
+            if settled + decide_and_serve(&self.gate).await == 0 {
                 return;
             }
         }
@@ -212,7 +152,7 @@ impl Stage {
 
     /// Refreshes the measured runs and checks the service levels, as a pass of the rollout does.
     pub(crate) async fn refresh(&self) -> Vec<MeasuredRun> {
-        let repository = RepositoryName::parse("octo-org/chem-model").expect("a name");
+        let repository = RepositoryName::parse(REPOSITORY).expect("a name");
         let runs = refresh::refresh(&self.gate, &repository)
             .await
             .expect("the store answers");
@@ -224,22 +164,13 @@ impl Stage {
 
     /// Runs `jitgate slo` and returns its exit code and stdout.
     pub(crate) fn slo(&self, args: &[&str]) -> (i32, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_jitgate"))
-            .arg("--config")
-            .arg(self.folder.path().join("jitgate.toml"))
-            .arg("slo")
-            .args(args)
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .output()
-            .expect("jitgate runs");
-        let text = String::from_utf8(output.stdout).expect("text");
-        (output.status.code().expect("an exit code"), text)
+        let answer = self.jitgate(&[&["slo"], args].concat());
+        (answer.code, answer.out)
     }
 
     /// Returns the stored records of a kind.
     pub(crate) fn records(&self, kind: &str) -> Vec<Value> {
-        let path = self.folder.path().join("state/jitgate.db");
+        let path = self.path("state/jitgate.db");
         let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the store");
         let mut select = database
             .prepare("SELECT value FROM records WHERE kind = ?1")

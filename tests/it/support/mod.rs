@@ -1,7 +1,9 @@
 //! The code that tests of several themes share.
 
+pub(crate) mod command;
 pub(crate) mod description;
 pub(crate) mod gate;
+pub(crate) mod in_process;
 pub(crate) mod openapi;
 pub(crate) mod payload;
 pub(crate) mod receiver;

@@ -1,5 +1,6 @@
 //! A simulator with a clock that stands still, and ways to talk to it.
 
+use super::world::noon;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -40,8 +41,7 @@ impl Answer {
 impl Stage {
     /// Starts a simulator and applies a world.
     pub(crate) async fn with(world: Value) -> Self {
-        let start = DateTime::from_timestamp(1_795_435_200, 0).expect("a date");
-        let clock = Arc::new(ManualClock::at(start));
+        let clock = Arc::new(ManualClock::at(noon()));
         let simulator = Simulator::start(clock.clone(), ([127, 0, 0, 1], 0).into()).expect("it starts");
         let stage = Self {
             control: Client::new(simulator.url(), reqwest::Client::new()),

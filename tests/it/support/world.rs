@@ -212,6 +212,7 @@ impl World {
                 ]),
                 retargeted: Fact::Known(false),
                 commits: Fact::Known(vec![commit("ann")]),
+                own_bot: Fact::Known("jitgate[bot]".to_owned()),
                 live_job,
                 ledger: LedgerFacts::default(),
             },
@@ -375,6 +376,7 @@ impl World {
                 facts.permissions.insert(login.clone(), answer);
             }
             Question::LiveJob => facts.live_job = self.live_job(told(&self.truth.live_job)),
+            Question::OwnBot => facts.own_bot = told(&self.truth.own_bot),
         }
     }
 

@@ -1,0 +1,68 @@
+//! Values that unit tests start from. Each test changes what it is about.
+
+use super::event::{Job, JobStatus};
+use super::ids::{JobId, RunId};
+use super::rollout::{Cause, Evidence, Lifecycle, MeasuredJob, RolloutPolicy, Trigger, WaitParts};
+use super::routing_verdict::RoutingVerdict;
+use chrono::{DateTime, TimeDelta, Utc};
+
+pub(crate) fn at(second: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
+}
+
+pub(crate) fn job(status: JobStatus) -> Job {
+    Job {
+        id: JobId(1),
+        run_id: RunId(2),
+        run_attempt: 1,
+        name: "web".to_owned(),
+        head_sha: "sha".to_owned(),
+        labels: Vec::new(),
+        status,
+        conclusion: None,
+        created_at: None,
+        started_at: None,
+        completed_at: None,
+        runner: None,
+        steps: Vec::new(),
+    }
+}
+
+/// Returns the policy of the default configuration.
+pub(crate) fn rollout_policy() -> RolloutPolicy {
+    RolloutPolicy {
+        stages: vec![1, 10, 25],
+        advances_manually: false,
+        boot_failures: 2,
+        queue_wait_p95: TimeDelta::seconds(120),
+        queue_wait_window: 10,
+        exclude_delivery_lag: true,
+        offline: TimeDelta::seconds(600),
+    }
+}
+
+pub(crate) fn cause(trigger: Trigger, is_misroute: bool) -> Cause {
+    Cause {
+        trigger,
+        evidence: Evidence {
+            summary: "too slow".to_owned(),
+            items: Vec::new(),
+        },
+        job: None,
+        is_misroute,
+    }
+}
+
+/// Returns a job that was created and started at these seconds.
+pub(crate) fn measured_job(lifecycle: Lifecycle, created: i64, started: Option<i64>) -> MeasuredJob {
+    MeasuredJob {
+        verdict: RoutingVerdict::Correct,
+        created_at: Some(at(created)),
+        started_at: started.map(at),
+        ended_at: None,
+        parts: WaitParts::default(),
+        setup_ms: None,
+        lifecycle,
+        live: None,
+    }
+}

@@ -1,0 +1,35 @@
+//! A `jitgate` command that runs to its end.
+
+use serde_json::Value;
+use std::process::Command;
+
+/// The result of a command.
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Answer {
+    /// Runs a command.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let output = command.output().expect("jitgate runs");
+        Self {
+            code: output.status.code().expect("an exit code"),
+            out: String::from_utf8(output.stdout).expect("text"),
+            err: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.code, 0, "{}", self.err);
+        serde_json::from_str(&self.out).expect("JSON on stdout")
+    }
+}
+
+/// `jitgate` with these arguments and an empty environment.
+pub(crate) fn jitgate(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jitgate"));
+    command.args(args).env_clear();
+    command
+}
