@@ -44,8 +44,8 @@ struct Memory {
     boots: Boots,
     /// The failed subjects, with the number of failures and the time of the next attempt.
     later: HashMap<String, (u32, DateTime<Utc>)>,
-    /// The tick of the last ended task of each subject.
-    over: HashMap<String, u64>,
+    /// The tick of the last ended task of each subject, with the repository that a slot was used for.
+    over: HashMap<String, (u64, Option<String>)>,
     /// Number of ended tasks.
     count: u64,
     /// The time of the last sweep.
@@ -84,8 +84,9 @@ pub(super) struct Limits {
 /// A snapshot of the memory.
 pub(super) struct View {
     busy: HashMap<String, Option<String>>,
-    /// Subjects whose gathered state is outdated, because a task about them has ended since.
-    old: HashSet<String>,
+    /// Subjects whose gathered state is outdated, because a task about them has ended since; with the repository that a slot
+    /// was used for.
+    old: HashMap<String, Option<String>>,
     waits: HashSet<String>,
     /// Requested slots that may not have been listed yet when the pass began to gather.
     pub(super) coming: u32,
@@ -96,17 +97,17 @@ pub(super) struct View {
 impl View {
     /// Returns true if a task has this subject, or had it since the pass began to gather.
     pub(super) fn is_busy(&self, key: &str) -> bool {
-        self.busy.contains_key(key) || self.old.contains(key)
+        self.busy.contains_key(key) || self.old.contains_key(key)
     }
 
     /// Returns the use that a task makes of this slot, or made of it since the pass began to gather.
     pub(super) fn usage_of(&self, key: &str) -> Option<Usage> {
-        let by_now = self.old.contains(key).then_some(Usage::Taken(None));
-        match self.busy.get(key) {
-            Some(Some(repository)) => Some(Usage::Taken(Some(repository.clone()))),
+        match (self.busy.get(key), self.old.get(key)) {
+            (Some(Some(repository)), _) => Some(Usage::Taken(Some(repository.clone()))),
             // A task without a repository removes the slot.
-            Some(None) => Some(Usage::Leaving),
-            None => by_now,
+            (Some(None), _) | (None, Some(None)) => Some(Usage::Leaving),
+            (None, Some(Some(_))) => Some(Usage::Taken(None)),
+            (None, None) => None,
         }
     }
 
@@ -148,11 +149,11 @@ impl Pool {
     /// Returns a snapshot for a pass that began to gather at this tick.
     pub(super) fn view(&self, began: u64, now: DateTime<Utc>) -> View {
         let memory = self.lock();
-        let old = memory.over.iter().filter(|(_, over)| **over > began);
+        let old = memory.over.iter().filter(|(_, (over, _))| *over > began);
         let waits = memory.later.iter().filter(|(_, (_, due))| *due > now);
         View {
             busy: memory.busy.clone(),
-            old: old.map(|(key, _)| key.clone()).collect(),
+            old: old.map(|(key, (_, used))| (key.clone(), used.clone())).collect(),
             waits: waits.map(|(key, _)| key.clone()).collect(),
             coming: memory.booting + memory.booted_since(began),
             swept: memory.swept,
@@ -181,11 +182,11 @@ impl Pool {
         let mut memory = self.lock();
         memory.count += 1;
         let count = memory.count;
-        for key in task.keys() {
+        for (key, used) in task.claims() {
             memory.busy.remove(&key);
-            memory.over.insert(key, count);
+            memory.over.insert(key, (count, used));
         }
-        memory.over.retain(|_, over| count - *over < MAX_REMEMBERED);
+        memory.over.retain(|_, (over, _)| count - *over < MAX_REMEMBERED);
         if *task == Task::Boot {
             memory.booting -= 1;
             memory.booted.push_back(count);

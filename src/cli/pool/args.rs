@@ -25,18 +25,18 @@ pub struct Args {
 pub enum Command {
     /// Set the bounds of the number of slots
     #[command(
-        after_help = "The bounds are stored. The worker of the pool obeys them within a second, and they apply instead of runners.min, runners.max
-and runners.target until they are changed or --reset. Without --target, the minimum is the target. The target is kept between
-the minimum and the maximum.
+        after_help = "The bounds are stored, and the worker of the pool obeys them within a second. They apply instead of
+runners.min, runners.max and runners.target until they are changed or reset. Without --target, the
+minimum is the target. The target is kept between the minimum and the maximum.
 
-Slots are named home-self-host, home-self-host-2 and so on. Idle slots beyond the target are removed, the highest number first.
-A busy slot counts towards the target and stays until its job has ended (warning busy_runner_not_removed); --force-remove-busy
-ends the jobs beyond the target.
+Slots are named home-self-host, home-self-host-2 and so on. Idle slots beyond the target are
+removed, the highest number first. A busy slot counts towards the target and stays until its job
+has ended (warning busy_runner_not_removed). --force-remove-busy ends the jobs beyond the target.
 
 Examples:
   jitgate pool scale --repo octo-org/chem-model --min 1 --max 4 --target 4
   jitgate pool scale --min 1 --max 4 --why \"maintenance tonight\" --dry-run
-  jitgate pool scale --min 1 --max 4 --target 4 --inventory-out /tmp/inventory.json --status-out /tmp/status.json
+  jitgate pool scale --min 1 --max 4 --inventory-out inventory.json --status-out status.json
   jitgate pool scale --reset
 
 Exit codes: 0 done, or nothing to do; 2 the command line; 3 the configuration; 4 GitHub; 5 the store."
@@ -51,29 +51,32 @@ Exit codes: 0 the state is shown; 3 the configuration; 5 the store.")]
     Status(Status),
     /// Run the worker of the pool until it is stopped
     #[command(
-        after_help = "This is the worker of `jitgate serve --role worker`, with the sole right to the pool of its state directory: a second one exits
-with code 7 and names the first one. Each interval it reads the private key or the token file again, so that new credentials
-need no restart. Bounds that `pool scale` stored have priority over --min, --max and --target. A missing target is the maximum.
+        after_help = "This is the worker of `jitgate serve --role worker`, with the sole right to the pool of its state
+directory: a second one exits with code 7 and names the first one. In each interval it reads the
+private key or the token file again, so that new credentials need no restart. Bounds that `pool
+scale` stored have priority over --min, --max and --target. A missing target is the maximum.
 
 Examples:
   jitgate pool supervise
   jitgate pool supervise --repo octo-org/chem-model --min 1 --max 4 --interval 15
   jitgate pool supervise --token-source file --token-file /etc/chem-model-edit/gh_runner_token
 
-Exit codes: 0 stopped; 2 the command line; 3 the configuration; 5 the store; 6 this machine; 7 another worker has the pool."
+Exit codes: 0 stopped; 2 the command line; 3 the configuration; 5 the store; 6 this machine;
+7 another worker has the pool."
     )]
     Supervise(Supervise),
     /// Run one pass of the worker, for a timer
     #[command(
-        after_help = "The pass processes the deliveries that wait, searches for lost ones, makes runners, and ends once nothing more can be done now.
-Jobs that it started go on. It does nothing while another worker has the pool.
+        after_help = "The pass processes the deliveries that wait, searches for lost ones, makes runners, and ends once
+nothing more can be done now. Jobs that it started go on. It does nothing while another worker has
+the pool.
 
 Examples:
   jitgate pool reconcile
   jitgate pool reconcile --min 1 --max 4 --json
 
-Exit codes: 0 done; 1 stopped early; 2 the command line; 3 the configuration; 5 the store; 6 this machine; 7 another worker has
-the pool."
+Exit codes: 0 done; 1 stopped early; 2 the command line; 3 the configuration; 5 the store; 6 this
+machine; 7 another worker has the pool."
     )]
     Reconcile(Reconcile),
 }

@@ -80,7 +80,7 @@ async fn changed_credentials_are_used_without_a_restart() {
     stage.place.file("token", "sim-test", 0o600);
     supervisor.err.line_with("the new ones are in use").await;
     // GitHub's list of runners is readable now.
-    supervisor.err.line_with("runner stranger").await;
+    supervisor.err.line_with("listed as known: stranger").await;
     let said = supervisor.err.text();
     assert!(
         !said.contains("sim-test") && !said.contains("ghp_of_yesterday"),
