@@ -21,6 +21,7 @@ mod one_repository;
 mod output;
 mod person;
 mod pool;
+mod pool_lock;
 mod reload;
 mod replay;
 mod repository;

@@ -1,7 +1,7 @@
 //! `jitgate serve`: the server.
 
 use super::exit::{Exit, Failure, Outcome};
-use super::pool::take_lock;
+use super::pool_lock::take_lock;
 use super::reload::reload;
 use super::session::Session;
 use super::{logging, signals, sources};

@@ -39,7 +39,8 @@ Examples:
   jitgate pool scale --min 1 --max 4 --inventory-out inventory.json --status-out status.json
   jitgate pool scale --reset
 
-Exit codes: 0 done, or nothing to do; 2 the command line; 3 the configuration; 4 GitHub; 5 the store."
+Exit codes: 0 done, or nothing to do; 2 the command line; 3 the configuration; 4 GitHub; 5 the
+store."
     )]
     Scale(Scale),
     /// Show the bounds, the slots, the runners and the waiting jobs

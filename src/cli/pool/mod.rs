@@ -3,7 +3,6 @@
 mod args;
 mod command;
 mod credentials_watch;
-mod place;
 mod reconcile;
 mod scale;
 mod status;
@@ -12,4 +11,3 @@ mod worker_settings;
 
 pub(super) use args::Args;
 pub(super) use command::run;
-pub(super) use place::take_lock;

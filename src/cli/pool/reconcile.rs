@@ -1,10 +1,10 @@
 //! `jitgate pool reconcile`: one pass of the worker.
 
 use super::args::Reconcile;
-use super::place::take_lock;
 use super::status::{self, Shown};
 use super::worker_settings;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::pool_lock::take_lock;
 use crate::cli::serve;
 use crate::cli::session::Session;
 use crate::cli::{logging, signals};

@@ -2,9 +2,9 @@
 
 use super::args::Supervise;
 use super::credentials_watch::CredentialsWatch;
-use super::place::take_lock;
 use super::worker_settings;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::pool_lock::take_lock;
 use crate::cli::session::Session;
 use crate::cli::{logging, serve, signals};
 use crate::config::Role;

@@ -1,12 +1,12 @@
 //! The lock of the pool, as the commands take it.
 
-use crate::cli::exit::{Exit, Failure};
-use crate::cli::session::Session;
+use super::exit::{Exit, Failure};
+use super::session::Session;
 use crate::config::Config;
 use crate::runtime::{PoolAccess, PoolLock, PoolLockError, StartError};
 
 /// Takes the lock of the pool in the configured state directory.
-pub(in crate::cli) async fn take_lock(
+pub(super) async fn take_lock(
     config: &Config,
     session: &Session,
     access: PoolAccess,
