@@ -151,15 +151,13 @@ async fn a_busy_slot_is_removed_only_by_force() {
     let run = json!({"runs": [{"id": 20, "pull": 7, "jobs": [job(101), job(102), job(103)]}]});
     stage.github.apply(&run).await.expect("a run");
     let (gate, rest) = stage.serve(&[]).await;
-    for job in 101..=103 {
+    for (number, job) in (101..=103).enumerate() {
         let payload = rest
             .github
             .render("workflow_job", "queued", job, None)
             .await
             .expect("a payload");
-        let answer = gate
-            .deliver("workflow_job", &guid(job as usize), payload.to_string())
-            .await;
+        let answer = gate.deliver("workflow_job", &guid(number), payload.to_string()).await;
         assert_eq!(answer.status, 202);
     }
     let is_open = |status: &Value| {
