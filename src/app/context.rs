@@ -8,7 +8,7 @@ use super::pool::memory::Pool;
 use super::recovery::memory::Recovery;
 use super::rollout::tally::Tallies;
 use super::settings::Settings;
-use crate::ports::{Clock, GitHub, Ledger, Observer, Queue, RunnerHost};
+use crate::ports::{Clock, GitHub, Ledger, Observer, Queue, ReplaceCredentials, RunnerHost};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -20,6 +20,8 @@ pub struct Context {
     pub ledger: Arc<dyn Ledger>,
     /// GitHub API client.
     pub github: Arc<dyn GitHub>,
+    /// The credentials of the GitHub API client.
+    pub credentials: Arc<dyn ReplaceCredentials>,
     /// The runner host; `None` if this worker creates no runners.
     pub host: Option<Arc<dyn RunnerHost>>,
     /// Alert store.

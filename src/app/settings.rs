@@ -21,8 +21,10 @@ pub struct Settings {
     pub name_prefix: String,
     /// Eight characters that identify the runners of this instance.
     pub instance: String,
-    /// The bounds of the number of slots.
+    /// The configured bounds of the number of slots.
     pub pool: Bounds,
+    /// The name of the pool, under which an operator's bounds are stored.
+    pub pool_name: String,
     /// The interval between passes of the pool without an event.
     pub pool_interval: std::time::Duration,
     /// The time limits of a runner.

@@ -2,8 +2,8 @@
 
 use super::global::Global;
 use super::{
-    alert, app, config, dead_letter, delivery, incident, internal, jit, replay, repository, rollout, routing, runner,
-    serve, setup, simulate, slo, verify, why,
+    alert, app, config, dead_letter, delivery, incident, internal, jit, pool, replay, repository, rollout, routing,
+    runner, serve, setup, simulate, slo, verify, why,
 };
 use clap::{Parser, Subcommand};
 
@@ -66,6 +66,8 @@ pub enum Command {
     Rollout(rollout::Args),
     /// Show and change the variable that routes trusted jobs to self-hosted runners
     Routing(routing::Args),
+    /// Show and change the pool of slots, and run its worker
+    Pool(pool::Args),
     /// Check the GitHub App, and get tokens of its installations
     App(app::Args),
     /// Request a just-in-time runner

@@ -5,7 +5,7 @@ use super::exit::{Exit, Failure};
 use super::session::Session;
 use super::{output, sources};
 use crate::adapters::tools::ProcessTools;
-use crate::config::{self, Config, Credentials, read_secret_file};
+use crate::config::{self, Config, Credentials, Loaded, read_secret_file};
 use crate::domain::text::one_of;
 use crate::ports::tools::ToolCall;
 use crate::ports::{GitHub, Tools};
@@ -84,7 +84,7 @@ impl CredentialArgs {
     pub(super) async fn configuration(&self, session: &Session) -> Result<Config, Failure> {
         // Without any other credential, the variable that other tools use is enough.
         let from_environment = || sources::variable(TOKEN_ENV_VAR).map(|_| TokenSource::Env);
-        let mut source = self.source()?;
+        let source = self.source()?;
         let overrides = self.overrides();
         let mut config = match sources::configuration_over(&session.global, overrides.clone()) {
             Ok(loaded) => loaded.config,
@@ -95,17 +95,37 @@ impl CredentialArgs {
             }
             Err(problems) => return Err(problems.into()),
         };
+        self.choose(source, &mut config).await?;
+        Ok(config)
+    }
+
+    /// Returns the configuration with these credentials and with further overrides. A faulty configuration is an error,
+    /// because this one is also about something else than credentials.
+    ///
+    /// # Errors
+    /// If the configuration or the credentials cannot be used.
+    pub(super) async fn strict(&self, session: &Session, more: Map<String, Value>) -> Result<Loaded, Failure> {
+        let source = self.source()?;
+        let mut overrides = self.overrides();
+        overrides.extend(more);
+        let mut loaded = sources::configuration_over(&session.global, overrides)?;
+        self.choose(source, &mut loaded.config).await?;
+        Ok(loaded)
+    }
+
+    /// Sets the credentials of a source, and without any other credential those of `GH_TOKEN`.
+    async fn choose(&self, mut source: Option<TokenSource>, config: &mut Config) -> Result<(), Failure> {
         if matches!(config.github.credentials, Credentials::None) {
-            source = source.or_else(from_environment);
+            source = source.or_else(|| sources::variable(TOKEN_ENV_VAR).map(|_| TokenSource::Env));
         }
         config.github.credentials = match source {
-            None => return Ok(config),
-            Some(TokenSource::App) => self.app(&config)?,
+            None => return Ok(()),
+            Some(TokenSource::App) => self.app(config)?,
             Some(TokenSource::Env) => token_of_environment(self.token_env_var.as_deref().unwrap_or(TOKEN_ENV_VAR))?,
             Some(TokenSource::File) => token_of_file(self.token_file.as_deref())?,
             Some(TokenSource::Gh) => token_of_gh(&config.github.web_url).await?,
         };
-        Ok(config)
+        Ok(())
     }
 
     /// Returns the source that the flags select.

@@ -4,8 +4,8 @@ use super::args::{Cli, Command};
 use super::exit::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{
-    alert, app, config, dead_letter, delivery, incident, internal, jit, logging, output, replay, repository, rollout,
-    routing, runner, serve, setup, simulate, slo, verify, why,
+    alert, app, config, dead_letter, delivery, incident, internal, jit, logging, output, pool, replay, repository,
+    rollout, routing, runner, serve, setup, simulate, slo, verify, why,
 };
 use crate::telemetry::one_line;
 use clap::Parser;
@@ -35,7 +35,12 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Outcome {
     // The server logs as configured, and the parts of a slot do not log.
-    if !matches!(cli.command, Command::Serve(_) | Command::Internal(_)) {
+    let is_server = match &cli.command {
+        Command::Serve(_) | Command::Internal(_) => true,
+        Command::Pool(args) => args.is_worker(),
+        _ => false,
+    };
+    if !is_server {
         logging::on_request(&cli.global);
     }
     let session = Session::new(cli.global);
@@ -52,6 +57,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Simulate(args) => Box::pin(simulate::run(args, &session)),
         Command::Rollout(args) => Box::pin(rollout::run(args, &session)),
         Command::Routing(args) => Box::pin(routing::run(args, &session)),
+        Command::Pool(args) => Box::pin(pool::run(args, &session)),
         Command::App(args) => Box::pin(app::run(args, &session)),
         Command::Jit(args) => Box::pin(jit::run(args, &session)),
         Command::Repository(args) => Box::pin(repository::run(args, &session)),

@@ -22,6 +22,8 @@ mod logging;
 mod one_repository;
 mod output;
 mod person;
+mod pool;
+mod pool_lock;
 mod reload;
 mod replay;
 mod repository;

@@ -1,11 +1,12 @@
 //! `jitgate serve`: the server.
 
 use super::exit::{Exit, Failure, Outcome};
+use super::pool_lock::take_lock;
 use super::reload::reload;
 use super::session::Session;
 use super::{logging, signals, sources};
 use crate::config::Role;
-use crate::runtime::{self, Ended, StartError};
+use crate::runtime::{self, Ended, PoolAccess, StartError};
 use anyhow::anyhow;
 use std::pin::pin;
 
@@ -36,6 +37,10 @@ pub(super) async fn run(args: Args, session: &Session) -> Outcome {
     if loaded.config.repositories.is_empty() {
         tracing::warn!("no repository is configured, so all deliveries are ignored: add a [[repositories]] table");
     }
+    let _lock = match role {
+        Role::Ingress => None,
+        Role::All | Role::Worker => Some(take_lock(&loaded.config, session, PoolAccess::Shared, "serve").await?),
+    };
     let no_signals = |error| Failure::new(Exit::Bug, error);
     let mut hangups = signals::hangups().map_err(no_signals)?;
     let process = runtime::serve(&loaded.config, role).await?;
@@ -49,6 +54,11 @@ pub(super) async fn run(args: Args, session: &Session) -> Outcome {
     };
     tracing::info!("stopping");
     process.stop().await;
+    outcome(ended)
+}
+
+/// Returns the result of a worker that was stopped, or that ended for a reason.
+pub(super) fn outcome(ended: Option<Ended>) -> Outcome {
     match ended {
         None => Ok(Exit::Done),
         Some(Ended::Open(place)) => Err(StartError::Open(place).into()),

@@ -20,6 +20,7 @@ pub mod labels;
 pub mod own_rerun;
 pub mod payload;
 pub mod pin;
+pub mod place;
 pub mod policy;
 pub mod pool;
 pub mod question;
@@ -36,6 +37,7 @@ pub mod runner_release;
 pub mod runner_task;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod scale;
 pub mod secret_strength;
 pub mod services;
 pub mod signature;

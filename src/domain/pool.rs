@@ -49,6 +49,8 @@ pub enum Usage {
     Free,
     /// The slot is taken for a job of this repository, as far as the repository is known.
     Taken(Option<String>),
+    /// The slot is being removed. It takes up room on the host, and serves no job.
+    Leaving,
 }
 
 /// One step of a plan.
@@ -92,18 +94,25 @@ pub fn plan(
     let served = count(steps.iter());
     let busy = count(slots.iter().filter(|slot| matches!(slot.usage, Usage::Taken(_)))) + served;
     let still_waiting = count(std::iter::from_fn(|| queue.next()));
-    // Waiting jobs raise the number up to `max`; without any it sinks back to `target`.
-    let wanted = (busy.saturating_add(still_waiting)).max(bounds.target);
-    let wanted = wanted.clamp(bounds.min, bounds.max);
+    let wanted = wanted(busy, still_waiting, bounds);
     let idle = count(free.iter()) + booting;
     let there = busy + idle;
-    for _ in there.saturating_add(coming)..wanted {
+    let leaving = count(slots.iter().filter(|slot| slot.usage == Usage::Leaving));
+    let room = bounds.max.saturating_sub(leaving);
+    for _ in there.saturating_add(coming)..wanted.min(room) {
         steps.push(PlanStep::Boot);
     }
     for slot in free.iter().take(there.saturating_sub(wanted) as usize) {
         steps.push(PlanStep::Discard((*slot).clone()));
     }
     steps
+}
+
+/// Returns the number of slots that are kept. Waiting jobs raise it up to `max`; without any it sinks back to `target`.
+#[must_use]
+pub fn wanted(busy: u32, waiting: u32, bounds: &Bounds) -> u32 {
+    let wanted = busy.saturating_add(waiting).max(bounds.target);
+    wanted.clamp(bounds.min, bounds.max)
 }
 
 fn count(things: impl Iterator) -> u32 {
@@ -269,11 +278,27 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_slot_that_leaves_displaces_no_other_and_takes_up_room() {
+        let pool = [
+            slot("a", Usage::Free),
+            slot("b", Usage::Free),
+            slot("c", Usage::Leaving),
+        ];
+        assert_eq!(plan(&[], &pool, 0, &bounds(0, 2, 4), at(0)), []);
+        let leaving = [slot("a", Usage::Leaving), slot("b", Usage::Leaving)];
+        assert_eq!(
+            plan(&[], &leaving, 0, &bounds(0, 2, 4), at(0)),
+            [PlanStep::Boot, PlanStep::Boot]
+        );
+        assert_eq!(plan(&[], &leaving, 0, &bounds(0, 2, 3), at(0)), [PlanStep::Boot]);
+    }
+
     proptest! {
         #[test]
         fn a_plan_stays_below_max_and_serves_each_job_once(
             jobs in prop::collection::vec((0_u8..3, 0_i64..50, prop::option::of(0_i64..50)), 0..30),
-            taken in prop::collection::vec(0_u8..5, 0..8),
+            taken in prop::collection::vec(0_u8..6, 0..8),
             (min, target, max, most) in (0_u32..4, 0_u32..8, 0_u32..8, prop::option::of(1_u32..4)),
             now in 0_i64..50,
             coming in 0_u32..4,
@@ -294,6 +319,7 @@ mod tests {
                 .map(|(kind, id): (&u8, u32)| slot(&id.to_string(), match kind {
                     0 => Usage::Free,
                     1 => Usage::Booting,
+                    5 => Usage::Leaving,
                     n => by(&format!("o/{}", n - 2)),
                 }))
                 .collect();

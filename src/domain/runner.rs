@@ -202,16 +202,18 @@ outcomes! {
     TooLong = "too-long";
     /// Its job used more disk than it may.
     DiskFull = "disk-full";
+    /// An operator removed its slot although it was busy.
+    Removed = "removed";
     /// Its job was cancelled, or runs elsewhere.
     Cancelled = "cancelled";
 }
 
 impl Outcome {
     /// Returns true if this outcome counts as an attempt of the job that the runner was made for. A theft does not, and neither
-    /// does a refusal by GitHub.
+    /// does a refusal by GitHub or the operator's removal.
     #[must_use]
     pub fn uses_an_attempt(self) -> bool {
-        !matches!(self, Self::Stolen | Self::GateRefused) && !self.is_no_runner_from_github()
+        !matches!(self, Self::Stolen | Self::GateRefused | Self::Removed) && !self.is_no_runner_from_github()
     }
 
     /// Returns true if GitHub made no runner, for any reason. The reason can be temporary: some of GitHub's servers do not know

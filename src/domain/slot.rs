@@ -94,6 +94,19 @@ impl Ending {
 }
 
 impl SlotState {
+    /// Returns the word that records and commands contain.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Booting => "booting",
+            Self::Ready => "ready",
+            Self::Claimed => "claimed",
+            Self::AtGate(_) => "at-gate",
+            Self::Open => "open",
+            Self::Ended(_) => "ended",
+        }
+    }
+
     /// Returns true if a runner program has started in the slot, even if it has ended since.
     #[must_use]
     pub fn is_started(&self) -> bool {

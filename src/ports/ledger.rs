@@ -44,6 +44,10 @@ pub enum Kind {
     Instance,
     /// The runners that a worker misses, by the name of its instance.
     Offline,
+    /// The bounds of a pool that an operator set, by the name of the pool.
+    Bounds,
+    /// The last pass of a worker's pool, by the name of its instance.
+    Pool,
     /// An alert, by its id.
     Alert,
     /// An alert that is not resolved or has unsent messages, by its id.
@@ -73,6 +77,8 @@ impl Kind {
             Self::Lost => "lost",
             Self::Instance => "instance",
             Self::Offline => "offline",
+            Self::Bounds => "bounds",
+            Self::Pool => "pool",
             Self::Alert => "alert",
             Self::LiveAlert => "live-alert",
             Self::Incident => "incident",

@@ -3,6 +3,7 @@
 pub mod administration;
 pub mod alert_sink;
 pub mod clock;
+pub mod credentials;
 pub mod event;
 pub mod examination;
 pub mod failure;
@@ -18,6 +19,7 @@ pub mod tools;
 
 pub use administration::Administration;
 pub use clock::Clock;
+pub use credentials::ReplaceCredentials;
 pub use event::{Event, FanOut, Observer};
 pub use examination::Examination;
 pub use failure::Failure;

@@ -23,8 +23,7 @@ pub fn open_github(
 /// # Errors
 /// Fails if the client cannot be built.
 pub fn open_github_or_anonymous(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn GitHub>, WiringError> {
-    let credentials = credentials(config).unwrap_or(github::Credentials::Anonymous);
-    Ok(connect(config, credentials, clock, Arc::new(()))?)
+    Ok(connect(config, credentials(config), clock, Arc::new(()))?)
 }
 
 /// Creates the client for the settings of repositories and organizations.
@@ -71,23 +70,26 @@ pub fn open_app_manifests(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc
 }
 
 fn configured(config: &Config) -> Result<github::Credentials, WiringError> {
-    credentials(config).ok_or(WiringError::NoCredentials)
+    match credentials(config) {
+        github::Credentials::Anonymous => Err(WiringError::NoCredentials),
+        credentials => Ok(credentials),
+    }
 }
 
-/// Returns the credentials; none for an ingress, which sends no requests to GitHub.
-pub(super) fn credentials(config: &Config) -> Option<github::Credentials> {
+/// Returns the credentials. An ingress has none, because it sends no requests to GitHub.
+pub(super) fn credentials(config: &Config) -> github::Credentials {
     match &config.github.credentials {
         Credentials::App {
             app_id,
             private_key,
             installation_id,
-        } => Some(github::Credentials::App {
+        } => github::Credentials::App {
             app_id: app_id.clone(),
             private_key: private_key.clone(),
             installation_id: *installation_id,
-        }),
-        Credentials::Token(token) => Some(github::Credentials::Token(token.clone())),
-        Credentials::None => None,
+        },
+        Credentials::Token(token) => github::Credentials::Token(token.clone()),
+        Credentials::None => github::Credentials::Anonymous,
     }
 }
 

@@ -144,6 +144,13 @@ pub fn shared_instance(state_dir: &Path) -> Result<Instance, IdentityError> {
     })
 }
 
+/// Returns the name of the pool of this directory, which is its first instance name; none before the first start.
+#[must_use]
+pub fn pool_name(state_dir: &Path) -> Option<String> {
+    let kept = read_kept(&state_dir.join("instance")).ok().flatten()?;
+    Some(kept.text).filter(|name| !name.is_empty())
+}
+
 /// Returns the first instance name of this directory that no other worker uses, and locks it.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 use super::activation::{self, ActivationError, Given};
 use super::descriptors;
 use super::durability;
+use super::github;
 use super::identity::{self, IdentityError, Instance};
 use super::local;
 use super::wiring::{self, Store};
@@ -22,7 +23,7 @@ use crate::app::{Context, Ingest};
 use crate::config::{Config, Host, Role};
 use crate::domain::finding::Finding;
 use crate::http::{Bind, Metrics, Running};
-use crate::ports::{Clock, Durability, FanOut, RunnerHost};
+use crate::ports::{Clock, Durability, Failure, FanOut, ReplaceCredentials, RunnerHost};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,6 +93,7 @@ pub struct Process {
     worker: Option<JoinHandle<()>>,
     stop: watch::Sender<bool>,
     ended: watch::Receiver<Option<Ended>>,
+    credentials: Arc<dyn ReplaceCredentials>,
     /// The instance name is released with the process.
     _instance: Instance,
 }
@@ -139,6 +141,7 @@ async fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process
         &instance.name,
         Arc::new(FanOut::new(vec![metrics.clone()])),
     )?;
+    let credentials = ctx.credentials.clone();
     let health = wiring::health(&ctx);
     health.begin();
     let public = given.public.take().map_or(Bind::Tcp(server.listen), Bind::Open);
@@ -192,12 +195,13 @@ async fn start(config: &Config, role: Role, given: &mut Given) -> Result<Process
         worker,
         stop,
         ended,
+        credentials,
         _instance: instance,
     })
 }
 
 /// Returns true if jobs on this machine cannot access the store, and false if that is not known yet.
-async fn is_store_closed(config: &Config) -> Result<bool, StartError> {
+pub(super) async fn is_store_closed(config: &Config) -> Result<bool, StartError> {
     match durability::open_place(config).await {
         Ok(None) => Ok(true),
         Ok(Some(place)) => Err(StartError::Open(place)),
@@ -223,7 +227,11 @@ async fn wait_for_open_place(durability: &dyn Durability, mut stopped: watch::Re
 
 /// Claims an instance name that no worker elsewhere uses. If one uses `first`, this directory is a copy of its
 /// directory and gets a new name. A store that does not answer does not prevent the start; the worker waits for it.
-async fn claimed(state_dir: &Path, first: Instance, store: &Store) -> Result<(Instance, Option<Claim>), StartError> {
+pub(super) async fn claimed(
+    state_dir: &Path,
+    first: Instance,
+    store: &Store,
+) -> Result<(Instance, Option<Claim>), StartError> {
     let process = identity::random_word()?;
     let mut instance = first;
     loop {
@@ -254,6 +262,14 @@ impl Process {
         if let Some(ingest) = &self.ingest {
             ingest.replace_secrets(config.webhook.secrets.clone());
         }
+    }
+
+    /// Uses the credentials of this configuration for each request to GitHub that begins from now on.
+    ///
+    /// # Errors
+    /// Fails if they cannot be used; the former ones remain.
+    pub fn replace_credentials(&self, config: &Config) -> Result<(), Failure> {
+        self.credentials.replace_credentials(&github::credentials(config))
     }
 
     /// Returns the public address.
@@ -339,7 +355,7 @@ async fn work(ctx: Arc<Context>, claim: &Claim, stopped: watch::Receiver<bool>) 
     None
 }
 
-fn host(
+pub(super) fn host(
     config: &Config,
     role: Role,
     instance: &str,

@@ -2,9 +2,9 @@
 
 use super::descriptors;
 use super::github;
+use super::identity;
 use super::receivers;
 use super::wiring_error::WiringError;
-use crate::adapters::github::Credentials;
 use crate::adapters::memory::MemoryStore;
 use crate::adapters::redis::{self, RedisStore};
 use crate::adapters::sqlite::{OpenMode, SqliteStore};
@@ -110,15 +110,12 @@ pub fn build_context(
     instance: &str,
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<Context>, WiringError> {
+    let github = github::connect(config, github::credentials(config), clock, observer.clone())?;
     Ok(Arc::new(Context {
         queue: store.queue.clone(),
         ledger: store.ledger.clone(),
-        github: github::connect(
-            config,
-            github::credentials(config).unwrap_or(Credentials::Anonymous),
-            clock,
-            observer.clone(),
-        )?,
+        credentials: github.clone(),
+        github,
         host,
         alerts: open_alerts(config, clock, store, observer.clone())?,
         observer,
@@ -158,6 +155,7 @@ fn settings(config: &Config, instance: &str) -> Settings {
             target: config.runners.target,
             max_per_repository: config.runners.max_per_repository.map(Into::into),
         },
+        pool_name: identity::pool_name(&config.server.state_dir).unwrap_or_else(|| instance.to_owned()),
         pool_interval: config.runners.interval,
         deadlines: Deadlines {
             boot: seconds(config.runners.boot_deadline),

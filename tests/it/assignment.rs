@@ -122,6 +122,7 @@ fn with(gate: &Context, ledger: Arc<dyn Ledger>, observer: Arc<dyn Observer>) ->
         queue: gate.queue.clone(),
         ledger,
         github: gate.github.clone(),
+        credentials: gate.credentials.clone(),
         host: gate.host.clone(),
         alerts: gate.alerts.clone(),
         observer,

@@ -5,16 +5,17 @@ use super::request::Request;
 use super::settings::{Settings, SetupError};
 use super::token::{Access, Grant, Tokens};
 use crate::domain::ids::RepositoryName;
+use crate::ports::credentials::{Credentials, ReplaceCredentials};
 use crate::ports::{Clock, Failure, Observer};
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// The GitHub REST API.
 pub struct GitHubAdapter {
     pub(super) client: Arc<Client>,
-    pub(super) tokens: Tokens,
+    tokens: RwLock<Arc<Tokens>>,
 }
 
 impl GitHubAdapter {
@@ -38,28 +39,35 @@ impl GitHubAdapter {
     ) -> Result<Self, SetupError> {
         let client = Arc::new(Client::new(settings, clock, observer)?);
         let tokens = Tokens::new(&settings.credentials, &client)?;
+        let tokens = RwLock::new(Arc::new(tokens));
         Ok(Self { client, tokens })
+    }
+
+    /// Returns the present source of tokens. A request keeps it to its end.
+    pub(super) fn tokens(&self) -> Arc<Tokens> {
+        Arc::clone(&self.tokens.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Sends a request with a token for `access`. If GitHub answers 401, the request is sent once more with a fresh
     /// token; GitHub checks the token before it does anything, so the request cannot take effect twice.
     pub(super) async fn ask(&self, access: &Access, request: &Request) -> Result<Answer, Failure> {
-        let bearer = self.tokens.bearer(access).await?;
+        let tokens = self.tokens();
+        let bearer = tokens.bearer(access).await?;
         let answer = self.client.send(request, &bearer).await?;
         if answer.status != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
-        let fresh = self.tokens.replace(access, &bearer).await?;
+        let fresh = tokens.replace(access, &bearer).await?;
         let answer = self.client.send(request, &fresh).await?;
         match answer.status {
-            StatusCode::UNAUTHORIZED => Err(self.tokens.refused(access)),
+            StatusCode::UNAUTHORIZED => Err(tokens.refused(access)),
             _ => Ok(answer),
         }
     }
 
     /// Sends a request with the credential of the App itself.
     pub(super) async fn ask_as_the_app(&self, request: &Request) -> Result<Answer, Failure> {
-        let answer = self.client.send(request, &self.tokens.of_the_app()?).await?;
+        let answer = self.client.send(request, &self.tokens().of_the_app()?).await?;
         match answer.status {
             StatusCode::UNAUTHORIZED => Err(Failure::Permanent(format!(
                 "GitHub rejects the JWT of the app; check its id, its private key and the clock: {answer}"
@@ -97,6 +105,14 @@ impl GitHubAdapter {
     /// Sends a request without a credential.
     pub(super) async fn ask_anonymously(&self, request: &Request) -> Result<Answer, Failure> {
         self.client.send(request, &Bearer::anonymous()).await
+    }
+}
+
+impl ReplaceCredentials for GitHubAdapter {
+    fn replace_credentials(&self, credentials: &Credentials) -> Result<(), Failure> {
+        let tokens = Tokens::new(credentials, &self.client).map_err(|error| Failure::Permanent(error.to_string()))?;
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+        Ok(())
     }
 }
 

@@ -184,7 +184,7 @@ impl GitHub for GitHubAdapter {
     }
 
     fn has_delivery_log(&self) -> bool {
-        self.tokens.are_of_an_app()
+        self.tokens().are_of_an_app()
     }
 
     async fn deliveries(&self, cursor: Option<&str>) -> Result<DeliveryPage, Failure> {

@@ -90,7 +90,7 @@ fn refused(answer: &Answer, clock: &dyn Clock) -> AppFailure {
 impl GitHubAdapter {
     /// Sends a request with the JWT of the App. A 401 is an answer here.
     async fn ask_by_jwt(&self, request: &Request) -> Result<Answer, AppFailure> {
-        Ok(self.client.send(request, &self.tokens.of_the_app()?).await?)
+        Ok(self.client.send(request, &self.tokens().of_the_app()?).await?)
     }
 
     fn expect(&self, answer: Answer, status: StatusCode) -> Result<Answer, AppFailure> {

@@ -79,7 +79,7 @@ fn contents(endpoint: &'static str, repository: &RepositoryName, path: &str, bra
 #[async_trait]
 impl Examination for GitHubAdapter {
     fn is_app(&self) -> bool {
-        self.tokens.are_of_an_app()
+        self.tokens().are_of_an_app()
     }
 
     async fn clock_ahead(&self) -> Result<Option<TimeDelta>, Failure> {

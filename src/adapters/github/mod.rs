@@ -47,5 +47,6 @@ mod request;
 mod settings;
 mod token;
 
+pub use crate::ports::credentials::Credentials;
 pub use adapter::GitHubAdapter;
-pub use settings::{Credentials, Settings, SetupError};
+pub use settings::{Settings, SetupError};

@@ -16,7 +16,7 @@ impl GitHubAdapter {
     /// Returns the login of the App's bot, or none if the credentials are not an App's. GitHub derives the login from the
     /// App's slug, which changes with its name.
     pub(super) async fn find_own_bot(&self) -> Result<Option<String>, Failure> {
-        if !self.tokens.are_of_an_app() {
+        if !self.tokens().are_of_an_app() {
             return Ok(None);
         }
         let request = Request::get("app", "/app".to_owned(), Purpose::Admit);

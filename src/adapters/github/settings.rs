@@ -1,8 +1,8 @@
 //! The settings of the adapter and their errors.
 
 use crate::config::Proxies;
+use crate::ports::credentials::Credentials;
 use http::Uri;
-use secrecy::SecretString;
 use std::time::Duration;
 
 /// The connection to GitHub and its credentials.
@@ -16,24 +16,6 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// The timeout for a request, from the wait for a free place to the last byte of the response.
     pub timeout: Duration,
-}
-
-/// The credentials of the adapter.
-#[derive(Debug, Clone)]
-pub enum Credentials {
-    /// A GitHub App.
-    App {
-        /// The client id or the id of the App.
-        app_id: String,
-        /// The App's RSA private key in PEM.
-        private_key: SecretString,
-        /// The only installation of the App; if absent, it is looked up for each owner.
-        installation_id: Option<u64>,
-    },
-    /// A personal access token, for emergencies.
-    Token(SecretString),
-    /// No credentials: for a process that only checks whether GitHub is reachable.
-    Anonymous,
 }
 
 /// The reason why an adapter cannot be created. It holds no secret.

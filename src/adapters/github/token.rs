@@ -6,9 +6,10 @@
 use super::client::{Bearer, Client};
 use super::limits::Account;
 use super::request::{Request, under};
-use super::settings::{Credentials, SetupError};
+use super::settings::SetupError;
 use crate::domain::ids::RepositoryName;
 use crate::ports::Failure;
+use crate::ports::credentials::Credentials;
 use crate::ports::github::Purpose;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;

@@ -1,6 +1,6 @@
 //! The capacity of the pool.
 
-use super::task::slot_key;
+use super::{bounds, task::slot_key};
 use crate::app::context::Context;
 use crate::domain::slot::Slot;
 use crate::ports::Failure;
@@ -12,5 +12,5 @@ pub(in crate::app) async fn is_full(ctx: &Context) -> Result<bool, Failure> {
     let memory = ctx.pool.view(ctx.pool.moment(), ctx.clock.now());
     let taken = |slot: &&Slot| slot.runner.is_some() || memory.is_busy(&slot_key(&slot.id.0));
     let taken = slots.iter().filter(taken).count();
-    Ok(u32::try_from(taken).map_or(true, |taken| taken >= ctx.settings.pool.max))
+    Ok(u32::try_from(taken).map_or(true, |taken| taken >= bounds::in_effect(ctx).max))
 }

@@ -3,11 +3,13 @@
 
 use super::task::{BOOT, Effect, Task};
 use crate::app::measure::Boots;
+use crate::app::records::PoolRecord;
+use crate::domain::pool::{Bounds, Usage};
 use crate::domain::retry::backoff;
 use crate::domain::slot::{Slot, SlotId};
 use crate::ports::Failure;
 use chrono::{DateTime, TimeDelta, Utc};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -42,8 +44,8 @@ struct Memory {
     boots: Boots,
     /// The failed subjects, with the number of failures and the time of the next attempt.
     later: HashMap<String, (u32, DateTime<Utc>)>,
-    /// The tick of the last ended task of each subject.
-    over: HashMap<String, u64>,
+    /// The tick of the last ended task of each subject, with the repository that a slot was used for.
+    over: HashMap<String, (u64, Option<String>)>,
     /// Number of ended tasks.
     count: u64,
     /// The time of the last sweep.
@@ -52,6 +54,12 @@ struct Memory {
     missing_base: Option<Vec<String>>,
     /// The time of this process's first look at its runners.
     watched_since: Option<DateTime<Utc>>,
+    /// The bounds of the last pass.
+    limits: Option<Limits>,
+    /// The places of the slots, by their ids; none before the first pass.
+    places: Option<BTreeMap<String, u32>>,
+    /// The last record of a pass.
+    published: Option<PoolRecord>,
 }
 
 /// The last list of GitHub's runners.
@@ -63,11 +71,22 @@ pub(super) struct Swept {
     cleanly: bool,
 }
 
+/// The bounds in effect, and the slots that an operator removes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub(super) bounds: Bounds,
+    /// The ids of the busy slots that are removed.
+    pub(super) remove: BTreeSet<String>,
+    /// The reason that a removed runner gets.
+    pub(super) why: String,
+}
+
 /// A snapshot of the memory.
 pub(super) struct View {
     busy: HashMap<String, Option<String>>,
-    /// Subjects whose gathered state is outdated, because a task about them has ended since.
-    old: HashSet<String>,
+    /// Subjects whose gathered state is outdated, because a task about them has ended since; with the repository that a slot
+    /// was used for.
+    old: HashMap<String, Option<String>>,
     waits: HashSet<String>,
     /// Requested slots that may not have been listed yet when the pass began to gather.
     pub(super) coming: u32,
@@ -78,13 +97,18 @@ pub(super) struct View {
 impl View {
     /// Returns true if a task has this subject, or had it since the pass began to gather.
     pub(super) fn is_busy(&self, key: &str) -> bool {
-        self.busy.contains_key(key) || self.old.contains(key)
+        self.busy.contains_key(key) || self.old.contains_key(key)
     }
 
-    /// Returns the repository for which a task uses this slot.
-    pub(super) fn taken_for(&self, key: &str) -> Option<Option<String>> {
-        let by_now = self.old.contains(key).then_some(None);
-        self.busy.get(key).cloned().or(by_now)
+    /// Returns the use that a task makes of this slot, or made of it since the pass began to gather.
+    pub(super) fn usage_of(&self, key: &str) -> Option<Usage> {
+        match (self.busy.get(key), self.old.get(key)) {
+            (Some(Some(repository)), _) => Some(Usage::Taken(Some(repository.clone()))),
+            // A task without a repository removes the slot.
+            (Some(None), _) | (None, Some(None)) => Some(Usage::Leaving),
+            (None, Some(Some(_))) => Some(Usage::Taken(None)),
+            (None, None) => None,
+        }
     }
 
     /// Returns true if GitHub's runners must be listed: at the start and in each pass of the interval. Passes after
@@ -125,11 +149,11 @@ impl Pool {
     /// Returns a snapshot for a pass that began to gather at this tick.
     pub(super) fn view(&self, began: u64, now: DateTime<Utc>) -> View {
         let memory = self.lock();
-        let old = memory.over.iter().filter(|(_, over)| **over > began);
+        let old = memory.over.iter().filter(|(_, (over, _))| *over > began);
         let waits = memory.later.iter().filter(|(_, (_, due))| *due > now);
         View {
             busy: memory.busy.clone(),
-            old: old.map(|(key, _)| key.clone()).collect(),
+            old: old.map(|(key, (_, used))| (key.clone(), used.clone())).collect(),
             waits: waits.map(|(key, _)| key.clone()).collect(),
             coming: memory.booting + memory.booted_since(began),
             swept: memory.swept,
@@ -158,11 +182,11 @@ impl Pool {
         let mut memory = self.lock();
         memory.count += 1;
         let count = memory.count;
-        for key in task.keys() {
+        for (key, used) in task.claims() {
             memory.busy.remove(&key);
-            memory.over.insert(key, count);
+            memory.over.insert(key, (count, used));
         }
-        memory.over.retain(|_, over| count - *over < MAX_REMEMBERED);
+        memory.over.retain(|_, (over, _)| count - *over < MAX_REMEMBERED);
         if *task == Task::Boot {
             memory.booting -= 1;
             memory.booted.push_back(count);
@@ -237,6 +261,35 @@ impl Pool {
     /// Returns the time of this process's first look at its runners.
     pub(in crate::app) fn watches_since(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         *self.lock().watched_since.get_or_insert(now)
+    }
+
+    pub(super) fn note_limits(&self, limits: Limits) {
+        self.lock().limits = Some(limits);
+    }
+
+    pub(super) fn limits(&self) -> Option<Limits> {
+        self.lock().limits.clone()
+    }
+
+    pub(super) fn note_places(&self, places: BTreeMap<String, u32>) {
+        self.lock().places = Some(places);
+    }
+
+    pub(super) fn places(&self) -> Option<BTreeMap<String, u32>> {
+        self.lock().places.clone()
+    }
+
+    pub(super) fn note_published(&self, record: PoolRecord) {
+        self.lock().published = Some(record);
+    }
+
+    pub(super) fn published(&self) -> Option<PoolRecord> {
+        self.lock().published.clone()
+    }
+
+    /// Returns true if GitHub's runners were listed since the start.
+    pub(super) fn has_swept(&self) -> bool {
+        self.lock().swept.is_some()
     }
 
     /// Records a successful boot.

@@ -11,9 +11,13 @@
 //! Tasks run concurrently, but no two with the same job, runner or slot, so slow answers about one do not delay the
 //! others. A later pass repeats what a task could not do.
 
+pub mod bounds;
 pub mod capacity;
 pub mod memory;
 pub mod pass;
 mod perform;
 mod plan;
+mod report;
+pub mod scale;
+pub mod status;
 mod task;

@@ -1,7 +1,7 @@
 //! The loop of passes.
 
 use super::task::Task;
-use super::{perform, plan};
+use super::{bounds, perform, plan, report};
 use crate::app::context::Context;
 use crate::ports::{Failure, RunnerHost};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub async fn run(ctx: &Arc<Context>, stop: impl Future<Output = ()>) {
         let mut rest = ctx.settings.pool_interval;
         match plan::plan_pass(ctx, host.as_ref()).await {
             Ok(pass) => {
-                if pass.watch {
+                if report::publish(ctx, pass.seen).await || pass.watch {
                     rest = rest.min(WATCH_INTERVAL);
                 }
                 for task in pass.tasks {
@@ -46,6 +46,7 @@ pub async fn run(ctx: &Arc<Context>, stop: impl Future<Output = ()>) {
             () = &mut stop => break,
             () = ctx.pool.woken.notified() => {}
             () = host.changed() => {}
+            () = bounds::until_changed(ctx) => {}
             // The life of a runner is evidence for the rollout.
             Some(_) = tasks.join_next() => ctx.rollout_woken.notify_one(),
             () = tokio::time::sleep(rest) => {}
@@ -64,7 +65,9 @@ pub async fn run(ctx: &Arc<Context>, stop: impl Future<Output = ()>) {
 pub async fn run_once(ctx: &Context) -> Result<usize, Failure> {
     let Some(host) = ctx.host.clone() else { return Ok(0) };
     let mut done = 0;
-    for task in plan::plan_pass(ctx, host.as_ref()).await?.tasks {
+    let pass = plan::plan_pass(ctx, host.as_ref()).await?;
+    report::publish(ctx, pass.seen).await;
+    for task in pass.tasks {
         if ctx.pool.begin(&task) && finish_task(ctx, host.as_ref(), task).await {
             done += 1;
         }
@@ -81,6 +84,27 @@ pub async fn is_quiet(ctx: &Context) -> Result<bool, Failure> {
     let tasks = plan::plan_pass(ctx, host.as_ref()).await?.tasks;
     let matters = |task: &Task| *task != Task::Sweep;
     Ok(!tasks.iter().any(matters) && ctx.pool.is_idle())
+}
+
+/// Records the pool as it is now, for commands that come after the last pass.
+///
+/// # Errors
+/// The failure of the ledger or of the host.
+pub async fn record_state(ctx: &Context) -> Result<(), Failure> {
+    let Some(host) = ctx.host.clone() else { return Ok(()) };
+    let pass = plan::plan_pass(ctx, host.as_ref()).await?;
+    report::write(ctx, pass.seen).await;
+    Ok(())
+}
+
+/// Returns true if another pass would do nothing now: GitHub's runners were listed, no slot boots, and each runner is at work.
+///
+/// # Errors
+/// The failure of the ledger or of the host.
+pub async fn is_settled(ctx: &Context) -> Result<bool, Failure> {
+    let Some(host) = ctx.host.clone() else { return Ok(true) };
+    let pass = plan::plan_pass(ctx, host.as_ref()).await?;
+    Ok(pass.tasks.is_empty() && !pass.is_starting && ctx.pool.is_idle() && ctx.pool.has_swept())
 }
 
 async fn finish_task(ctx: &Context, host: &dyn RunnerHost, task: Task) -> bool {

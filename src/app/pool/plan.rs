@@ -1,11 +1,12 @@
 //! The plan of a pass: from records and slots to tasks.
 
-use super::memory::View;
+use super::memory::{Limits, View};
 use super::task::{Task, job_key, slot_key};
+use super::{bounds, report};
 use crate::app::context::Context;
 use crate::app::jobs::record::load_job;
 use crate::app::quarantine::{self, GroupRecord};
-use crate::app::records::{self, JobRecord, RunnerRecord, WaitingRecord};
+use crate::app::records::{self, JobRecord, PoolRecord, RunnerRecord, WaitingRecord};
 use crate::app::runners::thefts::Waiter;
 use crate::domain::ids::JobId;
 use crate::domain::job::Service;
@@ -27,6 +28,10 @@ pub(super) struct Pass {
     pub(super) tasks: Vec<Task>,
     /// True if runners are alive or jobs wait, so that the next pass must follow soon.
     pub(super) watch: bool,
+    /// True if a slot boots, or a runner is not yet at work.
+    pub(super) is_starting: bool,
+    /// The pool as this pass sees it.
+    pub(super) seen: PoolRecord,
 }
 
 /// The gathered state.
@@ -39,13 +44,17 @@ struct Observed {
     /// The untrusted jobs of the runner groups of waiting jobs.
     groups: HashMap<String, GroupRecord>,
     memory: View,
+    limits: Limits,
 }
 
 /// Gathers the state and plans the tasks.
 pub(super) async fn plan_pass(ctx: &Context, host: &dyn RunnerHost) -> Result<Pass, Failure> {
     let now = ctx.clock.now();
     let began = ctx.pool.moment();
-    let slots = host.list().await?;
+    let mut slots = host.list().await?;
+    let places = report::places(ctx, &slots).await;
+    // The lowest place is served first, and the highest is discarded first.
+    slots.sort_by_key(|slot| places.get(&slot.id.0).copied());
     for took in ctx.pool.booted(&slots, now) {
         ctx.observer.observe(&Event::SlotReady { took });
     }
@@ -59,15 +68,22 @@ pub(super) async fn plan_pass(ctx: &Context, host: &dyn RunnerHost) -> Result<Pa
         groups: groups_of(ctx, &waiting_jobs).await?,
         waiting_jobs,
         memory: ctx.pool.view(began, now),
+        limits: bounds::read(ctx).await?,
     };
     let strays = strays(ctx, &observed).await?;
     let mut tasks = runner_tasks(ctx, &observed, &strays);
     let slots = pool_slots(ctx, &observed, &mut tasks);
+    let runner_of = |slot: &str| {
+        let mut runners = observed.runners.iter();
+        let owner = runners.find(|runner| runner.slot == slot);
+        owner.map(|owner| owner.name.clone())
+    };
+    let seen = report::record(ctx, &observed.limits.bounds, &observed.slots, &slots, &runner_of);
     if slots.iter().any(|slot| slot.usage == Usage::Free) {
         ctx.pool.allow_boots();
     }
     let waiting = unserved_jobs(ctx, &observed, &mut tasks);
-    let plan = pool::plan(&waiting, &slots, observed.memory.coming, &ctx.settings.pool, now);
+    let plan = pool::plan(&waiting, &slots, observed.memory.coming, &observed.limits.bounds, now);
     tasks.extend(plan.into_iter().map(|step| task(step, &observed.waiting_jobs)));
     let pass = TimeDelta::from_std(ctx.settings.pool_interval).unwrap_or(TimeDelta::MAX);
     if observed.memory.is_sweep_due(pass, now) {
@@ -77,7 +93,15 @@ pub(super) async fn plan_pass(ctx: &Context, host: &dyn RunnerHost) -> Result<Pa
     Ok(Pass {
         tasks,
         watch: !observed.runners.is_empty() || !waiting.is_empty(),
+        is_starting: is_starting(&observed),
+        seen,
     })
+}
+
+fn is_starting(observed: &Observed) -> bool {
+    let boots = |slot: &Slot| slot.state == SlotState::Booting;
+    let starts = |runner: &RunnerRecord| runner.state.is_alive() && runner.state != RunnerState::Running;
+    observed.memory.coming > 0 || observed.slots.iter().any(boots) || observed.runners.iter().any(starts)
 }
 
 async fn groups_of(ctx: &Context, waiting_jobs: &[WaitingRecord]) -> Result<HashMap<String, GroupRecord>, Failure> {
@@ -134,7 +158,10 @@ fn runner_tasks(ctx: &Context, observed: &Observed, strays: &HashSet<String>) ->
             taken_at: runner.taken_at,
             slot,
         };
-        let task = if strays.contains(&runner.name) {
+        let is_removed = runner.state.is_alive() && observed.limits.remove.contains(&runner.slot);
+        let task = if is_removed {
+            Some(RunnerTask::End(Outcome::Removed, Some(observed.limits.why.clone())))
+        } else if strays.contains(&runner.name) {
             let why = slot.and_then(|slot| slot.state.boot_failure());
             Some(RunnerTask::End(Outcome::Cancelled, why))
         } else {
@@ -150,16 +177,16 @@ fn pool_slots(ctx: &Context, observed: &Observed, tasks: &mut Vec<Task>) -> Vec<
     let mut slots = Vec::new();
     for slot in &observed.slots {
         let owner = observed.runners.iter().find(|runner| runner.slot == slot.id.0);
-        let being_taken = observed.memory.taken_for(&slot_key(&slot.id.0));
+        let used = observed.memory.usage_of(&slot_key(&slot.id.0));
         let boots = slot.state == SlotState::Booting && observed.now - slot.since <= ctx.settings.deadlines.boot;
-        let usage = match (owner, being_taken) {
+        let usage = match (owner, used) {
             (Some(owner), _) => Usage::Taken(Some(owner.repository.to_string())),
-            (None, Some(repository)) => Usage::Taken(repository),
+            (None, Some(usage)) => usage,
             (None, None) if boots => Usage::Booting,
             (None, None) if slot.state == SlotState::Ready => Usage::Free,
             (None, None) => {
                 tasks.push(Task::Discard(slot.id.clone(), slot.state.boot_failure()));
-                Usage::Taken(None)
+                Usage::Leaving
             }
         };
         let id = slot.id.clone();

@@ -174,8 +174,8 @@ impl JobRecord {
         self.runner = None;
         self.mints_stolen += u32::from(!outcome.uses_an_attempt());
         match outcome {
-            // Runners start successfully, and other jobs wait for them.
-            Outcome::Stolen | Outcome::GateRefused => {
+            // Runners start successfully, and other jobs or the operator take them away.
+            Outcome::Stolen | Outcome::GateRefused | Outcome::Removed => {
                 self.faults = 0;
                 self.faults_since = None;
                 None

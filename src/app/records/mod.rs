@@ -19,6 +19,8 @@
 //! | lost | job id | a job that ended with its runner after it had started | until it is reported and re-run, then `retention_s` |
 //! | instance | its name | which worker goes by it | some seconds after it was heard of last |
 //! | offline | the name of a worker | the runners that this worker misses | until they are back, `retention_s` at most |
+//! | bounds | the name of a pool | the bounds of the pool that an operator set, and the busy slots to remove | until they are reset |
+//! | pool | the name of a worker | the slots of this worker in its last pass | `retention_s` |
 //! | alert | its id | the alert, and the sinks that received it | for ever until it is over, then `retention_s` |
 //! | live-alert | the alert's id | nothing: it exists while the alert is not over or a sink has not received it | for ever |
 //! | incident | newest first | one episode of a critical alert, with its timeline and evidence | for ever until it is over, then 90 days; `retention_s` if the design contained it |
@@ -30,6 +32,7 @@ mod job;
 mod measured;
 mod offline;
 mod pin;
+mod pool;
 mod recovery;
 mod rollout;
 mod run;
@@ -43,6 +46,7 @@ pub use job::{Entry, JobRecord, Moment, RETENTION_OF_OUTSIDERS};
 pub use measured::{CountChange, MeasuredRecord, VerdictsRecord};
 pub use offline::OfflineRecord;
 pub use pin::PinRecord;
+pub use pool::{BoundsRecord, PoolRecord};
 pub use recovery::{LostRecord, RecoveryRecord, RedeliveryRecord};
 pub use rollout::RolloutRecord;
 pub use run::{RepositoryRecord, RolledBack, RunRecord};

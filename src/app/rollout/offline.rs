@@ -4,6 +4,7 @@
 //! jitgate cannot start the service of a base runner; it looks again and reports the runner.
 
 use crate::app::context::Context;
+use crate::app::pool::bounds;
 use crate::app::records::{self, OfflineRecord};
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::rollout::offline::{self, Missing, Observed};
@@ -69,7 +70,7 @@ fn unchanged(known: Option<&Offline>) -> Observed {
 
 fn missing_slots(ctx: &Context, slots: &[Slot]) -> Option<Missing> {
     let is_up = |slot: &&Slot| !matches!(slot.state, SlotState::Booting | SlotState::Ended(_));
-    let (up, min) = (slots.iter().filter(is_up).count(), ctx.settings.pool.min);
+    let (up, min) = (slots.iter().filter(is_up).count(), bounds::in_effect(ctx).min);
     let is_short = u32::try_from(up).is_ok_and(|up| up < min);
     is_short.then(|| Missing {
         what: format!(

@@ -25,6 +25,7 @@ pub(super) async fn run(global: &Global) -> Outcome {
         .map_or_else(Vec::new, |problems| problems.0);
     let store = runtime::promises(&loaded.config).await;
     let host = runtime::inspect_host(&loaded.config);
+    let bounds = runtime::overridden_bounds(&loaded.config).await;
     if global.json {
         let host_findings = |severity| -> Vec<_> {
             let those = host.iter().filter(|finding| finding.severity == severity);
@@ -38,6 +39,7 @@ pub(super) async fn run(global: &Global) -> Outcome {
                 Ok(promises) => json!({"promises": promises}),
                 Err(unasked) => json!({"unknown": unasked.to_string()}),
             },
+            "pool": bounds.as_ref().map(|finding| json!({"what": finding.what, "remedy": finding.remedy})),
             "alerts": loaded.config.alerts.places(),
             "host": {"problems": host_findings(Severity::Problem), "warnings": host_findings(Severity::Warning)},
         }))?;
@@ -45,6 +47,7 @@ pub(super) async fn run(global: &Global) -> Outcome {
         let warnings = loaded.warnings.iter().map(|problem| problem.finding(Severity::Warning));
         let missing = missing.iter().map(|problem| problem.finding(Severity::Problem));
         let found: Vec<Finding> = warnings
+            .chain(bounds)
             .chain(store_findings(&store))
             .chain(host)
             .chain(missing)

@@ -20,15 +20,17 @@ pub(super) async fn all(
     clock: &dyn Clock,
 ) -> Vec<Finding> {
     let config = &loaded.config;
-    let (store, tried, open, github, gate, services) = futures::join!(
+    let (store, tried, open, bounds, github, gate, services) = futures::join!(
         runtime::promises(config),
         runtime::try_out_store(config),
         runtime::open_place(config),
+        runtime::overridden_bounds(config),
         github::all(loaded, only),
         runtime::running_gate(config),
         services::check(&ProcessTools)
     );
     let mut found = configuration(loaded, only);
+    found.extend(bounds);
     found.extend(local::secret_files(config));
     found.extend(local::webhook_secrets(config));
     match store {

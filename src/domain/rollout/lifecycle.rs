@@ -294,6 +294,7 @@ impl Served {
             | Outcome::Stolen
             | Outcome::TooLong
             | Outcome::DiskFull
+            | Outcome::Removed
             | Outcome::Cancelled => None,
         }
     }

@@ -1,0 +1,65 @@
+//! The records of a pool: the bounds that an operator set, and the last pass of a worker.
+
+use super::access::Record;
+use crate::domain::place::PlacedSlot;
+use crate::domain::pool::Bounds;
+use crate::domain::rollout::Origin;
+use crate::ports::ledger::Kind;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// The bounds that an operator set. They apply instead of the configured ones until they are changed or removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoundsRecord {
+    pub min: u32,
+    pub max: u32,
+    pub target: u32,
+    /// The person, the reason and the time.
+    pub origin: Origin,
+    /// The ids of the slots that are removed although they are busy. An id is never used again.
+    #[serde(default)]
+    pub remove: Vec<String>,
+}
+
+impl BoundsRecord {
+    /// Returns the bounds with the other limits of the pool.
+    #[must_use]
+    pub fn bounds(&self, others: &Bounds) -> Bounds {
+        let max = self.max.max(self.min);
+        Bounds {
+            min: self.min,
+            max,
+            target: self.target.clamp(self.min, max),
+            max_per_repository: others.max_per_repository,
+        }
+    }
+}
+
+impl Record for BoundsRecord {
+    const KIND: Kind = Kind::Bounds;
+    fn is_unfinished(&self) -> bool {
+        true
+    }
+}
+
+/// The pool as the last pass of a worker saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolRecord {
+    /// The name of the worker's instance.
+    pub instance: String,
+    /// The name of its pool.
+    pub pool: String,
+    /// The time of the pass.
+    pub at: DateTime<Utc>,
+    pub min: u32,
+    pub max: u32,
+    pub target: u32,
+    pub slots: Vec<PlacedSlot>,
+}
+
+impl Record for PoolRecord {
+    const KIND: Kind = Kind::Pool;
+    fn is_unfinished(&self) -> bool {
+        false
+    }
+}

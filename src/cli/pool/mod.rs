@@ -1,0 +1,13 @@
+//! `jitgate pool`: the slots of this machine, their bounds, and the worker that keeps them.
+
+mod args;
+mod command;
+mod credentials_watch;
+mod reconcile;
+mod scale;
+mod status;
+mod supervise;
+mod worker_settings;
+
+pub(super) use args::Args;
+pub(super) use command::run;

@@ -1,0 +1,7 @@
+//! `jitgate pool`: bounds, supervisor, passes and their lock, through real processes.
+
+mod bounds;
+mod lock;
+mod passes;
+mod refusals;
+mod stage;
