@@ -242,13 +242,9 @@ async fn switch_off(ctx: &Context, repository: &Repository, rollback: &Rollback)
         return Err(failure);
     }
     let shown = read(ctx, repository).await?;
-    let is_overruled = claimed.is_overruled_by(shown.as_ref().and_then(|shown| shown.updated_at));
     match is_on(shown.as_ref()) {
         false => record_off(ctx, repository, &claimed, shown.as_ref()).await,
-        true if is_overruled => {
-            let updated_at = shown.and_then(|shown| shown.updated_at);
-            overrule(ctx, repository, &claimed, updated_at).await
-        }
+        // The next attempt finds out whether a person has switched it on.
         true => {
             let what = format!(
                 "GitHub still shows {} of {} as on",
@@ -287,7 +283,6 @@ async fn record_off(
         if !current.advance(RollbackEvent::ShownOff) {
             return false;
         }
-        current.off_since = updated_at;
         record.variable = Some(Switch {
             on: false,
             updated_at,
