@@ -128,7 +128,8 @@ pub(in crate::app) async fn begin(ctx: &Context, repository: &Repository, cause:
     Ok(begun)
 }
 
-/// Records that jitgate, not an operator, switches routing off, so that no queued job is served once GitHub shows it as off.
+/// Records that jitgate, not an operator, switches routing off, so that no queued job is served once GitHub shows it as
+/// off.
 async fn latch(ctx: &Context, repository: &Repository, at: DateTime<Utc>, cause: &Cause) -> Result<(), Failure> {
     let job = cause.job;
     let id = repository.name.as_str();
