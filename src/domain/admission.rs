@@ -197,7 +197,6 @@ fn author_checks(facts: &Facts, policy: &TrustPolicy, run: &Run, judged: &[&Pull
 fn presser_check(facts: &Facts, policy: &TrustPolicy, run: &Run) -> Check {
     let presser = run.triggering_actor.as_ref();
     match own_rerun::of(facts) {
-        _ if presser.is_some_and(|user| policy.allowed_bot(user, run).is_some()) => Check::Met,
         OwnRerun::Yes => Check::Met,
         OwnRerun::Unasked => Check::Unasked(Missing::OwnBot),
         OwnRerun::Open(cause) => Check::Open(cause),

@@ -1,9 +1,14 @@
 //! Values that unit tests start from. Each test changes what it is about.
 
-use super::event::{Job, JobStatus};
-use super::ids::{JobId, RunId};
+use super::admission::{Admission, AdmissionVerdict};
+use super::decision::{Decision, JobSummary, RoutingSummary, TrustSummary};
+use super::event::{Action, Job, JobStatus};
+use super::ids::{DeliveryId, JobId, RepositoryName, RunId};
+use super::labels::LabelsClass;
+use super::reason::Reason;
 use super::rollout::{Cause, Evidence, Lifecycle, MeasuredJob, RolloutPolicy, Trigger, WaitParts};
-use super::routing_verdict::RoutingVerdict;
+use super::routing_verdict::{RoutingState, RoutingVerdict};
+use super::trust::Trust;
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub(crate) fn at(second: i64) -> DateTime<Utc> {
@@ -25,6 +30,43 @@ pub(crate) fn job(status: JobStatus) -> Job {
         completed_at: None,
         runner: None,
         steps: Vec::new(),
+    }
+}
+
+/// Returns a decision with these reasons of the trust verdict and of admission.
+pub(crate) fn decision(trust: Trust, of_trust: Vec<Reason>, of_admission: Vec<Reason>) -> Decision {
+    let job = job(JobStatus::Queued);
+    Decision {
+        delivery: DeliveryId::parse("guid-1").expect("an id"),
+        received_at: at(0),
+        decided_at: at(0),
+        action: Action::Queued,
+        repository: RepositoryName::parse("octo-org/chem-model").expect("a name"),
+        job: JobSummary {
+            id: job.id,
+            name: job.name,
+            run_id: job.run_id,
+            run_attempt: job.run_attempt,
+            head_sha: job.head_sha,
+            labels: job.labels,
+        },
+        labels_class: LabelsClass::Pool,
+        trust: TrustSummary {
+            verdict: trust,
+            pull_request: Some(7),
+            reasons: of_trust,
+        },
+        routing: RoutingSummary {
+            state: RoutingState::On,
+            verdict: RoutingVerdict::Correct,
+        },
+        admission: Admission::new(AdmissionVerdict::Hold, of_admission),
+        actions: Vec::new(),
+        would: Vec::new(),
+        warnings: Vec::new(),
+        author: None,
+        synthesized: false,
+        own_rerun: false,
     }
 }
 

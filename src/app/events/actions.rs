@@ -57,6 +57,15 @@ async fn provision(ctx: &Context, event: &JobEvent, decision: &Decision) -> Resu
     waiting::begin(ctx, event, &decision.delivery, decision.received_at).await
 }
 
+/// Returns true if the attempt was cancelled, or if a later one would be cancelled in its place.
+fn is_done(record: &RunRecord, action: Action, attempt: u32) -> bool {
+    let cancelled = match action {
+        Action::CancelRun => record.cancelled_attempt.max(record.force_cancelled_attempt),
+        _ => record.force_cancelled_attempt,
+    };
+    cancelled.max(record.rerun_attempt) >= Some(attempt)
+}
+
 /// Cancels a run, once per attempt, independent of the number of its jobs that ask for it.
 async fn cancel_run(
     ctx: &Context,
@@ -67,12 +76,7 @@ async fn cancel_run(
 ) -> Result<(), Failure> {
     let (name, run, attempt) = (&repository.name, event.job.run_id, event.job.run_attempt);
     let record = rerun::record_of(ctx, run).await?;
-    let done = match action {
-        Action::CancelRun => record.cancelled_attempt.max(record.force_cancelled_attempt),
-        _ => record.force_cancelled_attempt,
-    };
-    // A later attempt would be cancelled in place of this one.
-    if done.max(record.rerun_attempt) >= Some(attempt) {
+    if is_done(&record, action, attempt) {
         return Ok(());
     }
     let outcome = match action {
@@ -258,4 +262,32 @@ async fn settle_stuck(ctx: &Context, event: &JobEvent, record: Option<&JobRecord
         ctx.alerts.over(&key, Some(event.job.id)).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_is_cancelled_once_and_never_after_its_re_run() {
+        use Action::{CancelRun, ForceCancelRun};
+        let record = |cancelled_attempt, force_cancelled_attempt, rerun_attempt| RunRecord {
+            cancelled_attempt,
+            force_cancelled_attempt,
+            rerun_attempt,
+            ..RunRecord::default()
+        };
+        for (record, action, is_done_already) in [
+            (record(None, None, None), CancelRun, false),
+            (record(Some(1), None, None), CancelRun, false),
+            (record(Some(2), None, None), CancelRun, true),
+            (record(None, Some(2), None), CancelRun, true),
+            (record(None, None, Some(2)), CancelRun, true),
+            (record(Some(2), None, None), ForceCancelRun, false),
+            (record(None, Some(2), None), ForceCancelRun, true),
+            (record(None, None, Some(2)), ForceCancelRun, true),
+        ] {
+            assert_eq!(is_done(&record, action, 2), is_done_already, "{record:?} {action:?}");
+        }
+    }
 }

@@ -296,3 +296,38 @@ async fn cover(ctx: &Context, until: DateTime<Utc>) -> Result<(), Failure> {
     )
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::samples::at;
+
+    #[test]
+    fn only_deliveries_about_jobs_of_our_repositories_concern_us() {
+        let attempt = LoggedDelivery {
+            id: 1,
+            guid: DeliveryId::parse("guid-1").expect("an id"),
+            delivered_at: at(0),
+            redelivery: false,
+            status: "OK".to_owned(),
+            status_code: 502,
+            event: "workflow_job".to_owned(),
+            action: None,
+            repository_id: Some(RepositoryId(7)),
+            installation_id: None,
+        };
+        let (ours, others) = (BTreeSet::from([RepositoryId(7)]), BTreeSet::from([RepositoryId(8)]));
+        assert!(concerns_us(&attempt, Some(&ours)) && concerns_us(&attempt, None));
+        assert!(!concerns_us(&attempt, Some(&others)));
+        let without_a_repository = LoggedDelivery {
+            repository_id: None,
+            ..attempt.clone()
+        };
+        assert!(concerns_us(&without_a_repository, Some(&others)));
+        let push = LoggedDelivery {
+            event: "push".to_owned(),
+            ..attempt
+        };
+        assert!(!concerns_us(&push, Some(&ours)));
+    }
+}

@@ -5,12 +5,12 @@
 
 use crate::app::context::Context;
 use crate::app::jobs::record::change_job;
-use crate::app::records::{self, LostRecord, Moment};
+use crate::app::records::{self, LostRecord, Moment, RunnerRecord};
 use crate::app::rollout::rerun::{Rerun, Why, rerun_once};
 use crate::app::runners::record::runner_of_event;
 use crate::app::settings::Repository;
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
-use crate::domain::event::{Action, JobEvent, JobStatus};
+use crate::domain::event::{Action, Job, JobEvent, JobStatus};
 use crate::domain::policy::Mode;
 use crate::domain::recovery::lost::is_lost;
 use crate::ports::Failure;
@@ -27,12 +27,9 @@ pub(in crate::app) async fn note(ctx: &Context, repository: &Repository, event: 
         return Ok(());
     };
     let runner = runner_of_event(ctx, on).await?;
-    let Some(runner) = runner.filter(|runner| runner.job == job.id && runner.has_served_its_job()) else {
+    let Some(runner) = runner.filter(|runner| was_lost_with(job, runner)) else {
         return Ok(());
     };
-    if !is_lost(job, runner.outcome) {
-        return Ok(());
-    }
     let at = ctx.clock.now();
     let (ledger, retention) = (ctx.ledger.as_ref(), ctx.settings.retention);
     let is_new = records::update(
@@ -62,6 +59,11 @@ pub(in crate::app) async fn note(ctx: &Context, repository: &Repository, event: 
         .await?;
     }
     Ok(())
+}
+
+/// Returns true if the job was lost together with the runner that was admitted for it.
+fn was_lost_with(job: &Job, runner: &RunnerRecord) -> bool {
+    runner.job == job.id && runner.has_served_its_job() && is_lost(job, runner.outcome)
 }
 
 /// Handles every noted loss. A failure about one does not prevent the others.
@@ -131,4 +133,51 @@ async fn settle(ctx: &Context, lost: &LostRecord) -> Result<(), Failure> {
     })
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{JobId, RepositoryName};
+    use crate::domain::runner::Outcome;
+    use crate::domain::samples::{self, at};
+
+    #[test]
+    fn only_a_job_on_the_runner_that_was_admitted_for_it_is_lost() {
+        let job = Job {
+            conclusion: Some("failure".to_owned()),
+            ..samples::job(JobStatus::Completed)
+        };
+        let repository = RepositoryName::parse("octo-org/chem-model").expect("a name");
+        let mut idle = RunnerRecord::named("jg-1".to_owned(), "gate0001", repository, job.id, "slot-1", at(0));
+        assert!(!was_lost_with(&job, &idle), "the job never passed the job gate");
+        idle.passed_gate = true;
+        let served = idle;
+        assert!(was_lost_with(&job, &served));
+        for (what, runner) in [
+            (
+                "the runner of another job",
+                RunnerRecord {
+                    job: JobId(9),
+                    ..served.clone()
+                },
+            ),
+            (
+                "another job took it",
+                RunnerRecord {
+                    taken_by: Some(JobId(9)),
+                    ..served.clone()
+                },
+            ),
+            (
+                "jitgate ended it",
+                RunnerRecord {
+                    outcome: Some(Outcome::TooLong),
+                    ..served.clone()
+                },
+            ),
+        ] {
+            assert!(!was_lost_with(&job, &runner), "{what}");
+        }
+    }
 }

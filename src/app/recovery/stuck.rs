@@ -124,3 +124,23 @@ async fn read(ctx: &Context, delivery: &Delivery) -> Result<Option<Undecided>, F
         seen_at: ctx.clock.now(),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::RunId;
+
+    #[test]
+    fn a_job_that_is_over_needs_no_decision() {
+        let repository = RepositoryName::parse("octo-org/chem-model").expect("a name");
+        let mut record = JobRecord::new(JobId(1), repository, RunId(2));
+        for (progress, expected) in [
+            (Progress::Queued, false),
+            (Progress::InProgress, false),
+            (Progress::Completed, true),
+        ] {
+            record.progress = progress;
+            assert_eq!(is_decided(&record), expected, "{progress:?}");
+        }
+    }
+}

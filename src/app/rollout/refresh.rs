@@ -73,13 +73,7 @@ pub(super) async fn store(ctx: &Context, repository: &RepositoryName, derived: &
     records::change(ctx.ledger.as_ref(), &id, retention, |record: &mut MeasuredRecord| {
         for (job, new) in &derived.jobs {
             if let Some(known) = record.0.jobs.get_mut(job) {
-                let newest = [known.live, new.live].into_iter().flatten();
-                let stored = MeasuredJob {
-                    verdict: known.verdict,
-                    live: newest.max_by_key(|live| live.asked_at),
-                    ..new.clone()
-                };
-                *known = stored.corrected(now);
+                *known = known.updated(new, now);
             }
         }
     })

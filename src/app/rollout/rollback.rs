@@ -128,7 +128,8 @@ pub(in crate::app) async fn begin(ctx: &Context, repository: &Repository, cause:
     Ok(begun)
 }
 
-/// Records that jitgate, not an operator, switches routing off, so that no queued job is served from then on.
+/// Records that jitgate, not an operator, switches routing off, so that no queued job is served once GitHub shows it as
+/// off.
 async fn latch(ctx: &Context, repository: &Repository, at: DateTime<Utc>, cause: &Cause) -> Result<(), Failure> {
     let job = cause.job;
     let id = repository.name.as_str();
@@ -242,13 +243,9 @@ async fn switch_off(ctx: &Context, repository: &Repository, rollback: &Rollback)
         return Err(failure);
     }
     let shown = read(ctx, repository).await?;
-    let is_overruled = claimed.is_overruled_by(shown.as_ref().and_then(|shown| shown.updated_at));
     match is_on(shown.as_ref()) {
         false => record_off(ctx, repository, &claimed, shown.as_ref()).await,
-        true if is_overruled => {
-            let updated_at = shown.and_then(|shown| shown.updated_at);
-            overrule(ctx, repository, &claimed, updated_at).await
-        }
+        // The next attempt finds out whether a person has switched it on.
         true => {
             let what = format!(
                 "GitHub still shows {} of {} as on",
@@ -287,7 +284,6 @@ async fn record_off(
         if !current.advance(RollbackEvent::ShownOff) {
             return false;
         }
-        current.off_since = updated_at;
         record.variable = Some(Switch {
             on: false,
             updated_at,

@@ -14,7 +14,7 @@ use crate::domain::event::JobStatus;
 use crate::domain::ids::{JobId, RunId};
 use crate::domain::job::Service;
 use crate::domain::rollout::{
-    Lifecycle, MAX_STUCK_JOBS, MAX_STUCK_RUNS, Rollback, StuckEvent, StuckRun, StuckState, StuckTask,
+    Lifecycle, LiveJobs, MAX_STUCK_JOBS, MAX_STUCK_RUNS, Rollback, StuckEvent, StuckRun, StuckState, StuckTask,
 };
 use crate::ports::Failure;
 use crate::ports::github::Purpose;
@@ -122,7 +122,11 @@ async fn advance(ctx: &Context, repository: &Repository, stuck: &StuckRun) -> Re
         .run_progress(name, run, Purpose::Admit)
         .await
         .map_err(passing)?;
-    match stuck.next_task(shown, was_cancelled, ctx.clock.now()) {
+    let mut task = stuck.next_task(shown, was_cancelled, ctx.clock.now());
+    if task == StuckTask::Cancel {
+        task = stuck.task_by_jobs(live_jobs(ctx, repository, stuck).await?, was_cancelled);
+    }
+    match task {
         StuckTask::Wait => Ok(false),
         StuckTask::Note(event) => {
             if event == StuckEvent::Left {
@@ -139,13 +143,7 @@ async fn advance(ctx: &Context, repository: &Repository, stuck: &StuckRun) -> Re
             .await?;
             Ok(false)
         }
-        StuckTask::Cancel => match live_state(ctx, repository, stuck).await? {
-            Live::Waits => cancel(ctx, repository, stuck).await,
-            // The jobs end because of the cancellation.
-            _ if was_cancelled => Ok(false),
-            Live::Over if stuck.state == StuckState::Cancelling => Ok(false),
-            Live::Runs | Live::Over => note(ctx, repository, stuck, StuckEvent::Left).await,
-        },
+        StuckTask::Cancel => cancel(ctx, repository, stuck).await,
         StuckTask::Rerun => match rerun_once(ctx, name, run, stuck.attempt, Why::RolledBack).await? {
             Rerun::Done => note(ctx, repository, stuck, StuckEvent::NewAttempt).await,
             Rerun::Futile => note(ctx, repository, stuck, StuckEvent::Left).await,
@@ -154,23 +152,13 @@ async fn advance(ctx: &Context, repository: &Repository, stuck: &StuckRun) -> Re
     }
 }
 
-/// The state of the jobs of a stuck run at GitHub.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Live {
-    /// A job still waits.
-    Waits,
-    /// No job waits, and one runs.
-    Runs,
-    Over,
-}
-
-async fn live_state(ctx: &Context, repository: &Repository, stuck: &StuckRun) -> Result<Live, Failure> {
-    let mut state = Live::Over;
+async fn live_jobs(ctx: &Context, repository: &Repository, stuck: &StuckRun) -> Result<LiveJobs, Failure> {
+    let mut state = LiveJobs::Over;
     for job in &stuck.jobs {
         let live = ctx.github.job(&repository.name, *job, Purpose::Admit).await;
         match live.map_err(passing)?.map(|live| live.status) {
-            Some(JobStatus::Queued | JobStatus::Waiting) => return Ok(Live::Waits),
-            Some(JobStatus::InProgress) => state = Live::Runs,
+            Some(JobStatus::Queued | JobStatus::Waiting) => return Ok(LiveJobs::Wait),
+            Some(JobStatus::InProgress) => state = LiveJobs::Run,
             Some(JobStatus::Completed | JobStatus::Other) | None => {}
         }
     }

@@ -122,17 +122,20 @@ pub async fn record(
 ) -> Result<(), Failure> {
     let id = repository.name.as_str();
     records::update(ledger, id, retention, |record: &mut Option<RolloutRecord>| {
-        let record = record.get_or_insert_default();
-        record.intent = Some(Intent {
-            on: seen.on,
-            origin: origin.clone(),
-        });
-        see(record, seen, stages, now);
-        if record.intent.take().is_some() {
-            attribute(record, seen, origin);
-        }
+        see_of_person(record.get_or_insert_default(), seen, origin, stages, now);
     })
     .await
+}
+
+fn see_of_person(record: &mut RolloutRecord, seen: Switch, origin: &Origin, stages: &[u32], now: DateTime<Utc>) {
+    record.intent = Some(Intent {
+        on: seen.on,
+        origin: origin.clone(),
+    });
+    see(record, seen, stages, now);
+    if record.intent.take().is_some() {
+        attribute(record, seen, origin);
+    }
 }
 
 /// Adds the author to the change that a worker has recorded without one.
@@ -202,7 +205,7 @@ async fn end_rollback(ctx: &Context, repository: &Repository, on_since: Option<D
     let rollback = rollout.and_then(|rollout| rollout.rollback);
     let is_over = |record: &RepositoryRecord| match (&record.rolled_back, &rollback) {
         (None, _) => false,
-        (Some(latch), Some(rollback)) => !rollback.is_in_force() && latch.at <= rollback.at,
+        (Some(latch), Some(rollback)) => rollback.ends_latch(latch.at),
         // An earlier version has recorded the rollback.
         (Some(latch), None) => on_since.is_some_and(|on_since| latch.at < on_since),
     };
@@ -220,4 +223,121 @@ async fn end_rollback(ctx: &Context, repository: &Repository, on_since: Option<D
     })
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rollout::{Rollback, RollbackStep, Trigger};
+    use crate::domain::samples::{at, cause};
+
+    const STAGES: [u32; 3] = [1, 10, 25];
+
+    fn switch(on: bool, updated: i64, asked: i64) -> Switch {
+        Switch {
+            on,
+            updated_at: Some(at(updated)),
+            seen_at: at(asked),
+        }
+    }
+
+    fn whats(record: &RolloutRecord) -> Vec<Changed> {
+        record.history.iter().map(|change| change.what).collect()
+    }
+
+    #[test]
+    fn an_answer_from_before_a_change_changes_nothing() {
+        let mut record = RolloutRecord::default();
+        see(&mut record, switch(true, 10, 20), &STAGES, at(20));
+        see(&mut record, switch(false, 30, 35), &STAGES, at(35));
+        let known = record.clone();
+        // A slow answer shows the value before the change.
+        see(&mut record, switch(true, 10, 25), &STAGES, at(40));
+        assert_eq!(record, known);
+        see(&mut record, switch(true, 50, 55), &STAGES, at(55));
+        assert_eq!(whats(&record), [Changed::Disable, Changed::Enable]);
+    }
+
+    #[test]
+    fn a_variable_that_is_written_again_counts_as_switched_on() {
+        let mut record = RolloutRecord::default();
+        see(&mut record, switch(true, 10, 20), &STAGES, at(20));
+        assert_eq!((whats(&record), record.enabled_at), (vec![], Some(at(10))));
+        see(&mut record, switch(true, 50, 60), &STAGES, at(60));
+        assert_eq!(
+            (whats(&record), record.enabled_at),
+            (vec![Changed::Enable], Some(at(50)))
+        );
+        see(&mut record, switch(true, 50, 70), &STAGES, at(70));
+        assert_eq!(whats(&record), [Changed::Enable]);
+    }
+
+    #[test]
+    fn a_change_that_a_worker_has_seen_first_gets_its_person() {
+        let mut record = RolloutRecord::default();
+        see(&mut record, switch(true, 10, 20), &STAGES, at(20));
+        see(&mut record, switch(false, 30, 35), &STAGES, at(35));
+        let origin = Origin {
+            by: Some("bob".to_owned()),
+            why: Some("a rehearsal".to_owned()),
+            at: at(29),
+        };
+        see_of_person(&mut record, switch(false, 30, 31), &origin, &STAGES, at(36));
+        assert_eq!(
+            (whats(&record), record.intent.is_none()),
+            (vec![Changed::Disable], true)
+        );
+        assert_eq!(record.history[0].by.as_deref(), Some("bob"));
+        assert_eq!(record.history[0].why.as_deref(), Some("a rehearsal"));
+    }
+
+    /// A rollback at 100, whose variable was switched on at 10.
+    fn rolling_back(step: RollbackStep) -> RolloutRecord {
+        let mut record = RolloutRecord::default();
+        let cause = cause(Trigger::Offline, false);
+        record.rolled_back(&cause, at(100), &STAGES);
+        record.rollback = Some(Rollback {
+            step,
+            before: (step > RollbackStep::Begun).then(|| at(10)),
+            ..Rollback::begun(cause, at(100))
+        });
+        record
+    }
+
+    #[test]
+    fn a_variable_that_is_not_written_yet_does_not_overrule_its_rollback() {
+        for step in [RollbackStep::Begun, RollbackStep::Writing] {
+            let mut record = rolling_back(step);
+            see(&mut record, switch(true, 10, 101), &STAGES, at(101));
+            assert!(record.rollback.as_ref().is_some_and(Rollback::is_in_force), "{step:?}");
+            assert_eq!(
+                (whats(&record), record.enabled_at),
+                (vec![Changed::Rollback], None),
+                "{step:?}"
+            );
+        }
+        let mut record = rolling_back(RollbackStep::Writing);
+        see(&mut record, switch(true, 110, 111), &STAGES, at(111));
+        assert!(record.rollback.as_ref().is_some_and(|rollback| !rollback.is_in_force()));
+        assert_eq!(whats(&record), [Changed::Rollback, Changed::Enable]);
+    }
+
+    #[test]
+    fn a_person_who_announces_it_overrules_a_rollback_that_is_not_written_yet() {
+        let mut record = rolling_back(RollbackStep::Begun);
+        let origin = Origin {
+            by: Some("alice".to_owned()),
+            why: Some("it was a fault of GitHub".to_owned()),
+            at: at(101),
+        };
+        record.intent = Some(Intent { on: true, origin });
+        see(&mut record, switch(true, 102, 103), &STAGES, at(103));
+        let rollback = record.rollback.as_ref().expect("a rollback");
+        assert!(
+            !rollback.is_in_force() && !rollback.is_unfinished(),
+            "nothing is written any more"
+        );
+        let last = record.history.last().and_then(|change| change.by.as_deref());
+        assert_eq!(last, Some("alice"));
+    }
 }

@@ -196,3 +196,15 @@ fn table<const N: usize>(
 fn cell(text: &str) -> String {
     inert(text, MAX_CELL)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_contains_neither_markup_nor_a_mention() {
+        // Records of other versions, or of other programs, may contain such text.
+        let written = cell("al|ice <@U1> [x](https://evil.example)");
+        assert_eq!(written, "al｜ice ＜＠U1＞ ［x］(https：//evil．example)");
+    }
+}

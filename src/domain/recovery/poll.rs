@@ -115,6 +115,7 @@ pub fn is_overdue(queued_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 mod tests {
     use super::*;
     use crate::domain::ids::{JobId, RunId};
+    use crate::domain::samples;
 
     fn at(second: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
@@ -299,6 +300,27 @@ mod tests {
         overdraft.count(1);
         overdraft.count(6);
         assert_eq!([(); 3].map(|()| overdraft.ration()), [0, 1, 3]);
+    }
+
+    #[test]
+    fn a_decision_that_github_leaves_open_decides_nothing() {
+        let open = Reason::GitHubUnavailable;
+        for (trust, of_trust, of_admission, expected) in [
+            (Trust::Trusted, None, None, true),
+            (Trust::Untrusted, None, None, true),
+            (Trust::Unknown, Some(open.clone()), None, false),
+            (Trust::Unknown, None, Some(open.clone()), false),
+            // The answers that are missing do not concern the runner's right to the job, or nothing is missing.
+            (Trust::Trusted, None, Some(open), true),
+            (Trust::Unknown, Some(Reason::RunGone), None, true),
+        ] {
+            let decision = samples::decision(
+                trust,
+                of_trust.into_iter().collect(),
+                of_admission.into_iter().collect(),
+            );
+            assert_eq!(decides(&decision), expected, "{decision:?}");
+        }
     }
 
     #[test]

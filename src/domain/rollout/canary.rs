@@ -384,6 +384,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn no_stage_follows_the_last_one_also_if_the_operator_removes_stages() {
+        let mut stopped = canary(7, Phase::Stopped);
+        assert_eq!(stopped.apply(CanaryEvent::SwitchOn, &STAGES), Some((3, 3)));
+        assert_eq!(stopped.stage, 3, "a stage that is added later is not passed over");
+    }
+
     fn policy(advances_manually: bool) -> RolloutPolicy {
         RolloutPolicy {
             advances_manually,

@@ -169,6 +169,24 @@ mod tests {
     }
 
     #[test]
+    fn at_most_ten_jobs_are_asked_about_at_once() {
+        let policy = RolloutPolicy {
+            queue_wait_window: 12,
+            ..rollout_policy()
+        };
+        let runs: Vec<MeasuredRun> = (1..=12).map(|id| run(id, &[job(300, None)])).collect();
+        let grounds = Grounds {
+            period: Period::default(),
+            runs: &runs,
+            mismatches: &[],
+            outage: None,
+            waits: Waits::Confirmed,
+            now: at(500),
+        };
+        assert_eq!(doubtful(&policy, &grounds).len(), MAX_QUESTIONS);
+    }
+
+    #[test]
     fn a_wait_counts_without_an_answer_after_the_timeout() {
         let doubt = Doubt::unanswered(None, at(0));
         let later = Doubt::unanswered(Some(doubt), at(29));

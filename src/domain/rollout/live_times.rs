@@ -64,7 +64,9 @@ impl LiveTimes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::samples::at;
+    use crate::domain::event::JobRunner;
+    use crate::domain::ids::RunnerId;
+    use crate::domain::samples::{self, at};
 
     #[test]
     fn a_time_that_github_shows_is_final_and_a_reported_one_must_be_possible() {
@@ -96,6 +98,37 @@ mod tests {
             "an end in the future is no end"
         );
         assert_eq!((waiting.waited_until(), started.waited_until()), (at(100), at(40)));
+    }
+
+    #[test]
+    fn only_a_job_on_a_runner_has_started_and_only_a_completed_one_has_ended() {
+        use JobStatus::{Completed, InProgress, Queued};
+        let runner = JobRunner {
+            id: RunnerId(5),
+            name: "runner-5".to_owned(),
+        };
+        for (status, on, start, end) in [
+            (Queued, None, None, None),
+            (Queued, Some(&runner), None, None),
+            (InProgress, Some(&runner), Some(40), None),
+            (InProgress, None, None, None),
+            (Completed, Some(&runner), Some(40), Some(90)),
+            // It ended in the queue.
+            (Completed, None, None, Some(90)),
+        ] {
+            let job = Job {
+                started_at: Some(at(40)),
+                completed_at: Some(at(90)),
+                runner: on.cloned(),
+                ..samples::job(status)
+            };
+            let live = LiveTimes::of(Some(&job), at(100));
+            assert_eq!(
+                (live.started_at, live.ended_at),
+                (start.map(at), end.map(at)),
+                "{status:?} {on:?}"
+            );
+        }
     }
 
     #[test]

@@ -189,6 +189,19 @@ impl MeasuredJob {
         self
     }
 
+    /// Returns the job with values that were derived from the state before. Its verdict stays, and so does a newer answer of
+    /// GitHub, which another worker may have received meanwhile.
+    #[must_use]
+    pub fn updated(&self, derived: &Self, now: DateTime<Utc>) -> Self {
+        let answers = [self.live, derived.live].into_iter().flatten();
+        let updated = Self {
+            verdict: self.verdict,
+            live: answers.max_by_key(|live| live.asked_at),
+            ..derived.clone()
+        };
+        updated.corrected(now)
+    }
+
     fn wait_until(&self, until: DateTime<Utc>, exclude_delivery_lag: bool) -> Option<TimeDelta> {
         if !self.is_of_the_pool() {
             return None;
@@ -344,6 +357,97 @@ mod tests {
         let late = run(1, 7, 100, &[late]);
         let wait = |excluded| late.queue_wait(at(900), excluded).map(|wait| wait.num_milliseconds());
         assert_eq!((wait(false), wait(true)), (Some(150_000), Some(9_500)));
+    }
+
+    #[test]
+    fn a_job_without_a_runner_can_change_until_it_ends_at_github() {
+        use Lifecycle::{
+            BootFailed, Cancelled, Denied, Elsewhere, Lost, RegistrationFailed, Running, Success, Waiting,
+        };
+        for (lifecycle, is_final, is_final_once_ended) in [
+            (Waiting, false, false),
+            (Running, false, false),
+            (BootFailed, false, true),
+            (RegistrationFailed, false, true),
+            (Lost, false, true),
+            (Denied, false, true),
+            (Success, true, true),
+            (Cancelled, true, true),
+            (Elsewhere, true, true),
+        ] {
+            let mut job = job(lifecycle, 100, None);
+            assert_eq!(job.is_final(), is_final, "{lifecycle:?}");
+            job.ended_at = Some(at(200));
+            assert_eq!(job.is_final(), is_final_once_ended, "{lifecycle:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_started_before_its_creation_did_not_wait() {
+        let forged = job(Lifecycle::Running, 100, Some(40));
+        assert_eq!(seconds(&run(1, 7, 100, &[forged]), 900), Some(0));
+    }
+
+    /// A job that was reported as created at 100 and received at 150. GitHub shows another time of creation.
+    fn reported(shown: Option<i64>) -> MeasuredJob {
+        let live = LiveTimes {
+            asked_at: at(300),
+            exists: shown.is_some(),
+            created_at: shown.map(at),
+            started_at: None,
+            ended_at: None,
+        };
+        let mut job = job(Lifecycle::Waiting, 100, None);
+        job.parts.delivery_lag_ms = Some(50_000);
+        job.live = Some(live);
+        job
+    }
+
+    #[test]
+    fn the_times_that_github_shows_replace_the_reported_ones() {
+        for (shown, lag_ms) in [(120, 30_000), (100, 50_000), (90, 60_000), (200, 0)] {
+            let corrected = reported(Some(shown)).corrected(at(400));
+            assert_eq!(corrected.created_at, Some(at(shown)));
+            assert_eq!(corrected.parts.delivery_lag_ms, Some(lag_ms), "{shown}");
+        }
+        let unasked = MeasuredJob {
+            live: None,
+            ..reported(None)
+        };
+        assert_eq!(unasked.clone().corrected(at(400)), unasked);
+        assert_eq!(reported(Some(100)).confirmed_wait(false), TimeDelta::seconds(200));
+        assert_eq!(unasked.confirmed_wait(false), TimeDelta::zero());
+    }
+
+    #[test]
+    fn a_derived_job_replaces_neither_the_verdict_nor_a_newer_answer() {
+        let known = MeasuredJob {
+            verdict: RoutingVerdict::Misroute,
+            ..reported(Some(120))
+        };
+        let mut derived = reported(Some(100));
+        derived.lifecycle = Lifecycle::Running;
+        for (asked, created) in [(299, 120), (301, 100)] {
+            derived.live = derived.live.map(|live| LiveTimes {
+                asked_at: at(asked),
+                ..live
+            });
+            let updated = known.updated(&derived, at(400));
+            assert_eq!(updated.created_at, Some(at(created)), "{asked}");
+            assert_eq!(
+                (updated.verdict, updated.lifecycle),
+                (RoutingVerdict::Misroute, Lifecycle::Running)
+            );
+        }
+    }
+
+    #[test]
+    fn a_job_that_github_does_not_know_has_not_waited() {
+        let unknown = reported(None);
+        assert_eq!(unknown.confirmed_wait(false), TimeDelta::zero());
+        let corrected = unknown.corrected(at(400));
+        assert_eq!(corrected.lifecycle, Lifecycle::Cancelled);
+        assert_eq!(corrected.queue_wait(at(400), false), None);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use plan::{Plan, Report, Reports, Situation, plan};
 pub use policy::{RolloutPolicy, SloPolicy};
 pub use rollback::{Failing, Rollback, RollbackEvent, RollbackStep};
 pub use simulation::{Recorded, Simulation, Step, Totals, simulate};
-pub use stuck::{MAX_STUCK_JOBS, MAX_STUCK_RUNS, RunProgress, StuckEvent, StuckRun, StuckState, StuckTask};
+pub use stuck::{LiveJobs, MAX_STUCK_JOBS, MAX_STUCK_RUNS, RunProgress, StuckEvent, StuckRun, StuckState, StuckTask};
 pub use switch::{Intent, Switch};
 pub use trigger::{Cause, Evidence, EvidenceItem, Judgement, Outage, Trigger};
 pub use triggers::{Grounds, Period, Waits, decided, judge};

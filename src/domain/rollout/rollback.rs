@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | begun | GitHub shows the variable as off | verified |
 //! | begun | the write begins | writing |
+//! | begun | a person announced a change, and switched routing on | done |
 //! | writing | GitHub shows the variable as off | verified |
 //! | writing | a person switched routing on after the write | done |
 //! | verified | the alert is raised | reported |
@@ -35,8 +36,6 @@ pub struct Rollback {
     pub step: RollbackStep,
     /// The `updated_at` of the variable before jitgate's write.
     pub before: Option<DateTime<Utc>>,
-    /// The `updated_at` of the variable since it is off.
-    pub off_since: Option<DateTime<Utc>>,
     /// Number of failed attempts at the current step.
     #[serde(default)]
     pub attempts: u32,
@@ -113,7 +112,7 @@ impl RollbackStep {
         Some(match (self, event) {
             (Self::Begun, WriteBegins) => Self::Writing,
             (Self::Begun | Self::Writing, ShownOff) => Self::Verified,
-            (Self::Writing | Self::Verified | Self::Reported, SwitchedOn) => Self::Done,
+            (Self::Begun | Self::Writing | Self::Verified | Self::Reported, SwitchedOn) => Self::Done,
             (Self::Verified, RollbackEvent::Reported) => Self::Reported,
             (Self::Reported, Listed) => Self::Draining,
             (Self::Draining, Drained) => Self::Done,
@@ -148,7 +147,6 @@ impl Rollback {
             run,
             step: RollbackStep::Begun,
             before: None,
-            off_since: None,
             attempts: 0,
             not_before: None,
             is_overruled: false,
@@ -243,6 +241,13 @@ impl Rollback {
         !self.is_overruled
     }
 
+    /// Reports whether the latch of this time ends with this rollback: a person has overruled it, and no later one has
+    /// renewed the latch.
+    #[must_use]
+    pub fn ends_latch(&self, latched_at: DateTime<Utc>) -> bool {
+        !self.is_in_force() && latched_at <= self.at
+    }
+
     /// Reports whether this rollback may take the place of an earlier one that keeps routing off: only another run that
     /// was routed wrongly is news then.
     #[must_use]
@@ -273,7 +278,7 @@ impl Rollback {
     /// decides.
     #[must_use]
     pub fn is_overruled_by(&self, on_since: Option<DateTime<Utc>>) -> bool {
-        match (self.step, self.off_since.or(self.before), on_since) {
+        match (self.step, self.before, on_since) {
             (RollbackStep::Begun, ..) | (.., None) => false,
             (_, None, Some(_)) => true,
             (_, Some(before), Some(on_since)) => on_since > before,
@@ -298,6 +303,7 @@ mod tests {
         let table = [
             (S::Begun, E::ShownOff, S::Verified),
             (S::Begun, E::WriteBegins, S::Writing),
+            (S::Begun, E::SwitchedOn, S::Done),
             (S::Writing, E::ShownOff, S::Verified),
             (S::Writing, E::SwitchedOn, S::Done),
             (S::Verified, E::Reported, S::Reported),
@@ -378,10 +384,18 @@ mod tests {
             let overruled = rollback(step).is_overruled_by(on_since.map(at));
             assert_eq!(overruled, is_overruled, "{step:?} {on_since:?}");
         }
-        let mut verified = rollback(RollbackStep::Verified);
-        verified.off_since = Some(at(101));
-        assert!(!verified.is_overruled_by(Some(at(101))), "that is the write itself");
-        assert!(verified.is_overruled_by(Some(at(102))));
+        let mut found_off = rollback(RollbackStep::Verified);
+        found_off.before = None;
+        assert!(found_off.is_overruled_by(Some(at(1))) && !found_off.is_overruled_by(None));
+    }
+
+    #[test]
+    fn only_an_overruled_rollback_ends_its_own_latch() {
+        let mut done = rollback(RollbackStep::Done);
+        assert!(!done.ends_latch(at(100)), "it keeps routing off");
+        done.overrule(at(200));
+        assert!(done.ends_latch(at(100)) && done.ends_latch(at(99)));
+        assert!(!done.ends_latch(at(101)), "that is the latch of a later rollback");
     }
 
     #[test]

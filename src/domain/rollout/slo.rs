@@ -376,6 +376,8 @@ mod tests {
         // 0.9 * 50 is 45.000000000000004 or 44.99999999999999 in binary notation, depending on the order.
         assert_eq!(left(counts(50, 0), 0.9), 5);
         assert_eq!(left(counts(45, 5), 0.9), 0);
+        // 100 * 0.55 is 55.00000000000001.
+        assert_eq!(left(counts(55, 45), 0.55), 0);
         assert_eq!(left(counts(7, 0), 1.0), 0);
         assert_eq!(left(counts(6, 1), 1.0), -1);
         let none = share(SloName::LifecycleSuccess, counts(0, 0), 0.98);
@@ -388,6 +390,23 @@ mod tests {
         assert_eq!(waits(0), (Some(true), 1, Some(120.0)));
         assert_eq!(waits(1), (Some(true), 0, Some(120.0)));
         assert_eq!(waits(2), (Some(false), -1, Some(121.0)));
+    }
+
+    #[test]
+    fn too_few_runs_miss_no_target() {
+        let runs = [run(1, 500, 10, Lifecycle::Success), run(2, 500, 10, Lifecycle::Success)];
+        let missed = |window| judged(&runs, Tally::default(), window, 9000).missed().count();
+        assert_eq!((missed(2), missed(3)), (1, 0));
+    }
+
+    #[test]
+    fn the_delivery_lag_is_a_part_of_the_wait() {
+        let mut late = run(1, 130, 10, Lifecycle::Success);
+        for job in late.jobs.values_mut() {
+            job.parts.delivery_lag_ms = Some(100_000);
+        }
+        let report = judged(&[late], Tally::default(), 1, 9000);
+        assert_eq!(target(&report, SloName::QueueWait).value, Some(130.0));
     }
 
     #[test]

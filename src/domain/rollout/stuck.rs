@@ -108,6 +108,16 @@ pub enum StuckTask {
     Wait,
 }
 
+/// The state of the jobs of a stuck run at GitHub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LiveJobs {
+    /// A job still waits.
+    Wait,
+    /// No job waits, and one runs.
+    Run,
+    Over,
+}
+
 impl StuckRun {
     /// Applies an event. Returns false if it changes nothing.
     pub fn advance(&mut self, event: StuckEvent, now: DateTime<Utc>) -> bool {
@@ -147,6 +157,19 @@ impl StuckRun {
             (StuckState::Cancelling, false) if now - self.since >= CANCEL_TIMEOUT => StuckTask::Note(StuckEvent::Left),
             (StuckState::Cancelling, false) if now - self.since >= repeat_after => StuckTask::Cancel,
             (StuckState::Cancelling, false) => StuckTask::Wait,
+        }
+    }
+
+    /// Returns the next step in place of [`StuckTask::Cancel`], by GitHub's records of the jobs. A run that jitgate may have
+    /// cancelled is not left alone, because nothing else re-runs it.
+    #[must_use]
+    pub fn task_by_jobs(&self, jobs: LiveJobs, was_cancelled: bool) -> StuckTask {
+        match jobs {
+            LiveJobs::Wait => StuckTask::Cancel,
+            // The jobs end because of the cancellation.
+            LiveJobs::Run | LiveJobs::Over if was_cancelled => StuckTask::Wait,
+            LiveJobs::Over if self.state == StuckState::Cancelling => StuckTask::Wait,
+            LiveJobs::Run | LiveJobs::Over => StuckTask::Note(StuckEvent::Left),
         }
     }
 }
@@ -217,6 +240,28 @@ mod tests {
         ] {
             let next = stuck(state).next_task(shown, was_cancelled, at(second));
             assert_eq!(next, task, "{state:?} {shown:?} {was_cancelled} {second}");
+        }
+    }
+
+    #[test]
+    fn only_a_run_that_waits_is_cancelled_and_none_that_may_be_cancelled_is_left() {
+        use LiveJobs::{Over, Run, Wait};
+        use StuckState::{Cancelling, Found};
+        let left = StuckTask::Note(StuckEvent::Left);
+        for (state, jobs, was_cancelled, task) in [
+            (Found, Wait, false, StuckTask::Cancel),
+            (Found, Run, false, left),
+            (Found, Over, false, left),
+            (Cancelling, Wait, false, StuckTask::Cancel),
+            (Cancelling, Run, false, left),
+            (Cancelling, Over, false, StuckTask::Wait),
+            (Cancelling, Wait, true, StuckTask::Cancel),
+            (Cancelling, Run, true, StuckTask::Wait),
+            (Cancelling, Over, true, StuckTask::Wait),
+            (Found, Over, true, StuckTask::Wait),
+        ] {
+            let next = stuck(state).task_by_jobs(jobs, was_cancelled);
+            assert_eq!(next, task, "{state:?} {jobs:?} {was_cancelled}");
         }
     }
 

@@ -103,6 +103,32 @@ async fn a_slow_job_that_github_denies_for_a_moment_is_evidence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn waits_that_github_was_not_asked_about_yet_do_not_count() {
+    let more = "queue_wait_window = 12\n[runners]\nhost = \"synthetic\"\nmin = 0\n";
+    let stage = Stage::set_with("enforce", more).await;
+    for pull_request in 1..=12 {
+        stage.reported(pull_request, 300, 5).await;
+        stage.advance(60);
+    }
+    for asked in [10, 12, 12] {
+        stage.pass().await;
+        assert_eq!(stage.asked_for_jobs().await, asked);
+        assert_untouched(&stage).await;
+        stage.advance(3);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_asked_while_routing_is_off() {
+    let stage = Stage::set("enforce").await;
+    stage.switch("false").await;
+    stage.advance(60);
+    ten_reported(&stage, 300).await;
+    stage.pass().await;
+    assert_eq!(stage.asked_for_jobs().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_an_answer_the_waits_count_after_half_a_minute() {
     for mode in ["enforce", "observe"] {
         let stage = Stage::set(mode).await;

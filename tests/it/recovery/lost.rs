@@ -1,14 +1,18 @@
 //! Jobs that are lost with their machine after they have started: reported, and re-run once if that is configured.
 
 use super::stage::Stage;
+use crate::support::in_process::REPOSITORY;
+use chrono::TimeDelta;
 use jitgate::app::records::{self, LostRecord, RunnerRecord};
 use jitgate::domain::admission::AdmissionVerdict;
 use jitgate::domain::alert::{AlertKind, AlertState};
 use jitgate::domain::decision::Decision;
+use jitgate::domain::ids::{JobId, RepositoryName, RunId};
 use jitgate::domain::policy::Permission;
 use jitgate::domain::reason::Reason;
 use jitgate::domain::routing::RoutingVerdict;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const ALL: [AlertState; 3] = [AlertState::Open, AlertState::Acked, AlertState::Resolved];
 
@@ -272,4 +276,62 @@ async fn an_own_attempt_waits_while_github_does_not_name_the_app() {
     stage.settle().await;
     assert!(stage.job(900_001).await.expect("a job").runner.is_some());
     assert_eq!(stage.alerts(&ALL).await, [AlertKind::JobLost]);
+}
+
+/// Changes the record of the loss of job 101.
+async fn change_loss(stage: &Stage, change: impl Fn(&mut LostRecord) + Send + Sync) {
+    let (ledger, day) = (stage.gate.ledger.as_ref(), Duration::from_secs(86_400));
+    let changed = records::change(ledger, "101", day, |record: &mut LostRecord| change(record)).await;
+    assert!(changed.expect("the store answers").is_some(), "the loss is noted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_re_run_that_github_does_not_show_yet_is_not_requested_again() {
+    let stage = re_run(reruns()).await;
+    // The worker died before it settled the loss, and its successor reads a copy of GitHub that lags behind.
+    change_loss(&stage, |lost| lost.is_settled = false).await;
+    stage
+        .world(json!({"announces": false, "runs": [{"id": 20, "attempt": 1}]}))
+        .await;
+    stage.recover().await;
+    assert_eq!(stage.calls("rerun").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_of_a_day_ago_is_left_alone() {
+    let stage = with_a_running_job(reruns()).await;
+    lose(&stage, 101).await;
+    stage.settle().await;
+    change_loss(&stage, |lost| lost.at -= TimeDelta::hours(24)).await;
+    stage.recover().await;
+    assert_eq!(stage.alerts(&ALL).await, []);
+    assert_eq!(stage.calls("rerun").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn github_must_confirm_a_loss() {
+    for (conclusion, alerts, reruns_of_it) in [("success", vec![], 0), ("failure", vec![AlertKind::JobLost], 1)] {
+        let stage = with_a_running_job(reruns()).await;
+        let on = stage.job(101).await.expect("a job").runner.expect("a runner");
+        let lost = LostRecord {
+            job: JobId(101),
+            run: RunId(20),
+            attempt: 1,
+            repository: RepositoryName::parse(REPOSITORY).expect("a name"),
+            runner: on,
+            at: stage.now(),
+            is_settled: false,
+        };
+        let (ledger, day) = (stage.gate.ledger.as_ref(), Duration::from_secs(86_400));
+        records::update(ledger, "101", day, |record| *record = Some(lost.clone()))
+            .await
+            .expect("the store answers");
+        stage.recover().await;
+        assert_eq!(stage.alerts(&ALL).await, [], "the job still runs");
+        let over = json!({"id": 101, "status": "completed", "conclusion": conclusion});
+        stage.world(json!({"runs": [{"id": 20, "jobs": [over]}]})).await;
+        stage.recover().await;
+        assert_eq!(stage.alerts(&ALL).await, alerts, "{conclusion}");
+        assert_eq!(stage.calls("rerun").await, reruns_of_it, "{conclusion}");
+    }
 }

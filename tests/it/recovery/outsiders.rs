@@ -151,3 +151,21 @@ async fn an_outsiders_pull_request_is_no_reason_to_poll_often() {
     assert!(stage.synthesized(11_000).await.contains(&true), "it is decided");
     assert!(!passes::is_fast(&stage.gate).await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_about_a_run_that_is_over_is_forgotten() {
+    let stage = with_a_fork().await;
+    add_runs(&stage, 1000..1001, true).await;
+    assert_eq!(poll(&stage).await.runs, 1);
+    let over = json!({"id": 11_000, "status": "completed"});
+    stage.world(json!({"runs": [{"id": 1000, "jobs": [over]}]})).await;
+    stage.advance(60);
+    assert_eq!(poll(&stage).await.runs, 1, "its end is found");
+    stage.advance(INTERVAL);
+    assert_eq!(poll(&stage).await.runs, 0);
+    // Its second attempt is a new run for a poll, which does not wait for its turn.
+    let again = json!({"id": 1000, "attempt": 2, "jobs": [{"id": 12_000, "created_at": "now"}]});
+    stage.world(json!({"runs": [again]})).await;
+    stage.advance(INTERVAL);
+    assert_eq!(poll(&stage).await.runs, 1);
+}

@@ -83,6 +83,25 @@ async fn slots_that_come_back_are_no_outage() {
     assert_eq!(variable(&stage).await, "true");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recovery_attempt_boots_a_slot_at_once() {
+    let stage = without_slots(json!({})).await;
+    let gate = stage.gate("gate0001");
+    let mut attempted = None;
+    while attempted.is_none() {
+        // Boots have failed six times by then, so the next one is due after 30 s.
+        seconds(&stage, &gate, 1).await;
+        let outage = offline::outage(&gate).await.expect("the store answers");
+        attempted = outage.and_then(|outage| outage.recovery_attempted_at);
+    }
+    stage.host.behave(Synthetic {
+        failing_boots: 0,
+        ..stage.config.synthetic
+    });
+    seconds(&stage, &gate, 3).await;
+    assert_eq!(offline::outage(&gate).await, Ok(None));
+}
+
 async fn is_alive(ledger: &dyn Ledger, instance: &str) {
     let record = InstanceRecord {
         place: "elsewhere".to_owned(),

@@ -12,7 +12,7 @@ use jitgate::ports::{Failure, Ledger};
 use serde_json::{Value, json};
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 /// Seconds in which a rollback is over, with everything that follows from it.
@@ -188,6 +188,58 @@ impl Ledger for Dying {
         }
         let removed = self.inner.remove(key).await;
         if is_last { self.die().await } else { removed }
+    }
+
+    async fn list(&self, kind: Kind, after: Option<&str>, limit: usize) -> Result<Vec<(String, Stored)>, Failure> {
+        self.inner.list(kind, after, limit).await
+    }
+}
+
+/// A ledger whose worker stops before its first write of a value with a text, until the test lets it go on.
+pub(crate) struct Pausing {
+    inner: Arc<dyn Ledger>,
+    text: &'static str,
+    has_paused: AtomicBool,
+    reached: Notify,
+    released: Notify,
+}
+
+impl Pausing {
+    pub(crate) fn before(inner: Arc<dyn Ledger>, text: &'static str) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            text,
+            has_paused: AtomicBool::new(false),
+            reached: Notify::new(),
+            released: Notify::new(),
+        })
+    }
+
+    pub(crate) async fn reached(&self) {
+        self.reached.notified().await;
+    }
+
+    pub(crate) fn release(&self) {
+        self.released.notify_one();
+    }
+}
+
+#[async_trait]
+impl Ledger for Pausing {
+    async fn get(&self, key: &Key) -> Result<Option<Stored>, Failure> {
+        self.inner.get(key).await
+    }
+
+    async fn put(&self, key: &Key, value: &str, expected: Option<u64>, keep: Keep) -> Result<Put, Failure> {
+        if value.contains(self.text) && !self.has_paused.swap(true, Ordering::SeqCst) {
+            self.reached.notify_one();
+            self.released.notified().await;
+        }
+        self.inner.put(key, value, expected, keep).await
+    }
+
+    async fn remove(&self, key: &Key) -> Result<(), Failure> {
+        self.inner.remove(key).await
     }
 
     async fn list(&self, kind: Kind, after: Option<&str>, limit: usize) -> Result<Vec<(String, Stored)>, Failure> {

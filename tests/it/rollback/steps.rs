@@ -1,11 +1,16 @@
 //! A rollback that is interrupted, executed twice, or overruled.
 
-use super::stage::{Dying, Moment, Stage, VARIABLE};
+use super::stage::{Dying, Moment, Pausing, Stage, VARIABLE};
+use crate::support::in_process::{REPOSITORY, decide};
+use jitgate::app::Context;
 use jitgate::app::events::worker;
-use jitgate::app::records::{self, RolloutRecord, WaitingRecord};
+use jitgate::app::records::{self, RepositoryRecord, RolloutRecord, WaitingRecord};
+use jitgate::app::rollout::pass;
 use jitgate::domain::alert::AlertState;
 use jitgate::domain::rollout::{Changed, RollbackStep, StuckState};
 use serde_json::json;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Kills a worker at its n-th write, and lets its successor go on. Returns false if the worker had no such write.
@@ -299,4 +304,115 @@ async fn stuck_runs_that_the_first_list_does_not_show_are_found_after_it() {
         [20, 30],
         "each once, one list after the other"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_worker_does_not_undo_what_a_person_has_switched_meanwhile() {
+    let stage = Stage::before_a_rollback().await;
+    // The slow worker has read the variable as on, and is about to claim the write.
+    let claim = "\"step\":\"writing\"";
+    let pausing = Pausing::before(stage.store.ledger.clone(), claim);
+    let slow = stage.gate_on(pausing.clone(), "gate0001");
+    let mut deciding = pin!(decide(&slow));
+    tokio::select! {
+        _ = &mut deciding => panic!("it claims no write"),
+        () = pausing.reached() => {}
+    }
+    pass::run_once(&stage.gate("gate0002")).await;
+    assert_eq!(stage.variable().await, "false", "the other worker is faster");
+    stage.advance(5);
+    stage.world(json!({"variables": {VARIABLE: "true"}})).await;
+    pausing.release();
+    deciding.await;
+    stage.seconds(&slow, 30).await;
+    let tally = stage.tally().await;
+    assert_eq!(
+        (stage.variable().await.as_str(), tally.calls["set-variable"]),
+        ("true", 1)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_attempt_that_waits_again_is_not_cancelled_by_the_next_rollback() {
+    let stage = Stage::before_a_rollback().await;
+    let gate = stage.gate("gate0001");
+    stage.run(&gate).await;
+    stage.world(json!({"variables": {VARIABLE: "true"}})).await;
+    stage.seconds(&gate, 11).await;
+    // Its workflow ignores the variable, so its second attempt asks for our runners too.
+    stage
+        .world(json!({"runs": [{"id": 20, "triggering_actor": "alice"}]}))
+        .await;
+    stage.deliver("queued", 900_001).await;
+    stage.seconds(&gate, 2).await;
+    let ledger = stage.store.ledger.as_ref();
+    let waiting: Option<WaitingRecord> = records::load(ledger, "900001").await.expect("the store answers");
+    assert!(waiting.is_some(), "it waits for a runner");
+    let other = json!({"id": 41, "pull": 9, "jobs": [{"id": 411, "labels": ["ubuntu-latest"]}]});
+    stage.world(json!({"runs": [other]})).await;
+    stage.deliver("queued", 411).await;
+    stage.run(&gate).await;
+    let tally = stage.tally().await;
+    assert_eq!(tally.variables[VARIABLE], "false");
+    assert_eq!(
+        (tally.calls["cancel"], tally.reruns.as_slice()),
+        (1, [20].as_slice()),
+        "only the first attempt starts over"
+    );
+}
+
+/// The write fails until that is reported.
+async fn with_a_failing_write() -> (Stage, Arc<Context>) {
+    let stage = Stage::before_a_rollback().await;
+    let fault = json!({"endpoint": "set-variable", "status": 403, "times": 1000,
+                       "message": "Resource not accessible by integration"});
+    stage.world(json!({"faults": [fault]})).await;
+    let gate = stage.gate("gate0001");
+    stage.seconds(&gate, 12).await;
+    assert_eq!(states_of_alerts(&stage).await, [AlertState::Open]);
+    (stage, gate)
+}
+
+async fn states_of_alerts(stage: &Stage) -> Vec<AlertState> {
+    let alerts = stage.alerts("rollback").await;
+    alerts.iter().map(|alert| alert.state).collect()
+}
+
+async fn is_latched(stage: &Stage) -> bool {
+    let record: Option<RepositoryRecord> = records::load(stage.store.ledger.as_ref(), REPOSITORY)
+        .await
+        .expect("the store answers");
+    record.is_some_and(|record| record.rolled_back.is_some())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_that_sees_the_old_value_ends_no_rollback() {
+    let (stage, gate) = with_a_failing_write().await;
+    stage.world(json!({"runs": [{"id": 20, "jobs": [{"id": 102}]}]})).await;
+    stage.deliver("queued", 102).await;
+    decide(&gate).await;
+    assert!(
+        is_latched(&stage).await,
+        "GitHub shows the variable as on, and it is not written yet"
+    );
+    assert_eq!(states_of_alerts(&stage).await, [AlertState::Open]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_switches_on_ends_the_alert_about_the_failing_write() {
+    // The rollback sees it first.
+    let (stage, gate) = with_a_failing_write().await;
+    stage.advance(30);
+    stage.world(json!({"variables": {VARIABLE: "true"}})).await;
+    pass::run_once(&gate).await;
+    assert_eq!(states_of_alerts(&stage).await, [AlertState::Resolved]);
+
+    // A decision sees it before the next attempt to write is due.
+    let (stage, gate) = with_a_failing_write().await;
+    stage.world(json!({"variables": {VARIABLE: "true"}})).await;
+    stage.world(json!({"runs": [{"id": 20, "jobs": [{"id": 102}]}]})).await;
+    stage.deliver("queued", 102).await;
+    decide(&gate).await;
+    assert_eq!(states_of_alerts(&stage).await, [AlertState::Resolved]);
+    assert!(!is_latched(&stage).await, "jobs are served again");
 }
