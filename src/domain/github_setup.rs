@@ -299,7 +299,8 @@ mod tests {
             workflow: Some(workflow.clone()),
             ..wanted()
         };
-        let [Step::LimitGroup { limits, .. }]: [Step; 1] = steps(&ready(), &restricted).try_into().expect("one step") else {
+        let [Step::LimitGroup { limits, .. }]: [Step; 1] = steps(&ready(), &restricted).try_into().expect("one step")
+        else {
             panic!("the group is not restricted");
         };
         assert_eq!(limits.workflows, Some(vec![workflow]));
