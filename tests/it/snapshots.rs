@@ -11,13 +11,19 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Patterns of text that differs between two runs, and their replacements.
-const FILTERS: [(&str, &str); 7] = [
+const FILTERS: [(&str, &str); 9] = [
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?UTC|Z)?", "[time]"),
     (r"\b\d\d:\d\d:\d\d\b", "[time]"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:[port]"),
     (r"/[^ ]*/\.tmp\w+", "[directory]"),
     (r"\b\d+(\.\d+)? (ms|s)( ago)?\b", "[duration]"),
     (r"synthetic-[0-9a-f-]+", "[slot]"),
+    // Not every machine runs systemd.
+    (
+        r"(?m)^\w+ +host +(services of jitgate: |no service of jitgate |installed services: ).*$",
+        "[services]",
+    ),
+    (r", \d+ unknown", ", [number] unknown"),
     (r" {2,}", "  "),
 ];
 

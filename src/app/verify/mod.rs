@@ -10,3 +10,4 @@ mod unanswered;
 mod workflow;
 
 pub use repository::{Connections, Known, at_github};
+pub use unanswered::merged;

@@ -152,6 +152,20 @@ impl Change<'_> {
         })
     }
 
+    /// Records the value before the change, so that the history shows a change. A store that does not answer does not prevent
+    /// the change.
+    pub(super) async fn note(&self, before: Option<&Variable>) {
+        let (Some(repository), Ok(store)) = (&self.place.repository, self.session.store()) else {
+            return;
+        };
+        let (retention, now) = (self.place.config.store.retention, self.session.clock.now());
+        let stages = runtime::rollout_policy(&self.place.config.rollout).stages;
+        let seen = switch::seen(before, now);
+        let noted = switch::note_in(store.ledger.as_ref(), retention, repository, seen, &stages, now);
+        // The record after the change reports a failure.
+        drop(tokio::time::timeout(RECORD_TIMEOUT, noted).await);
+    }
+
     /// Records the person and the reason.
     pub(super) async fn record(&self, repository: &Repository, shown: Option<&Variable>) -> Result<(), Failure> {
         let ledger = self.session.store()?.ledger.as_ref();

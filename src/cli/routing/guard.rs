@@ -9,6 +9,7 @@ use crate::cli::{output, runner};
 use crate::domain::alert::inert;
 use crate::domain::base_runner::health::Rules;
 use crate::domain::base_runner::problem::Problem;
+use crate::domain::facts::Variable;
 use crate::domain::ids::RepositoryName;
 use crate::domain::rollout::Origin;
 use crate::ports::github::RunnerScope;
@@ -124,7 +125,8 @@ async fn react(args: &Guard, place: &Place, session: &Session, origin: &Origin) 
     if args.no_toggle {
         return Ok((Action::Reported, false));
     }
-    if !place.ask().await?.is_some_and(|variable| variable.is_true()) {
+    let before = place.ask().await?;
+    if !before.as_ref().is_some_and(Variable::is_true) {
         return Ok((Action::AlreadyOff, false));
     }
     if args.dry_run {
@@ -136,6 +138,7 @@ async fn react(args: &Guard, place: &Place, session: &Session, origin: &Origin) 
         on: false,
         origin,
     };
+    change.note(before.as_ref()).await;
     let shown = change.set().await?;
     let Some(repository) = &place.repository else {
         return Ok((Action::Disabled, false));

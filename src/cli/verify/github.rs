@@ -65,14 +65,7 @@ pub(super) async fn all(loaded: &Loaded, only: Option<&RepositoryName>) -> Vec<F
             program(config, examination.as_ref(), &wanted, clock.as_ref()).await
         }),
     );
-    let mut found: Vec<Finding> = Vec::new();
-    for finding in there.concat().into_iter().chain(app).chain(time).chain(program) {
-        // A rate limit is one finding, however many questions it stops.
-        if !found.contains(&finding) {
-            found.push(finding);
-        }
-    }
-    found
+    verify::merged(there.concat().into_iter().chain(app).chain(time).chain(program))
 }
 
 async fn within(what: &str, checks: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {

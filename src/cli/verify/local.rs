@@ -9,7 +9,8 @@ use serde::Deserialize;
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Time that the program at the public port may take.
@@ -41,8 +42,12 @@ pub(super) fn webhook_secrets(config: &Config) -> Vec<Finding> {
     judged.collect()
 }
 
-/// Reports the secret files. The configuration has rejected those that others can read.
+/// Reports the secret files if all of them are closed. The findings of the configuration name those that are not.
 pub(super) fn secret_files(config: &Config) -> Option<Finding> {
+    let is_closed = |path: &PathBuf| fs::metadata(path).is_ok_and(|about| about.permissions().mode() & 0o077 == 0);
+    if !config.secret_files.iter().all(is_closed) {
+        return None;
+    }
     let count = config.secret_files.len();
     let noun = if count == 1 { "file" } else { "files" };
     (count > 0).then(|| {

@@ -45,14 +45,39 @@ fn members(names: &[(u64, &str)]) -> Value {
     json!({"total_count": listed.len(), "repositories": listed})
 }
 
+/// The workflow as GitHub lists it.
+fn entry(path: &str) -> Value {
+    let url = "https://x.test/f";
+    json!({"type": "file", "name": "f", "path": path, "size": 1, "sha": "6dcb09b5b57875f334f61aebed695e2e4193db5e", "url": url,
+        "git_url": url, "html_url": url, "download_url": url, "_links": {"self": url, "git": url, "html": url}})
+}
+
+/// The workflow with its content.
+fn content(text: &str) -> Value {
+    let mut file = entry(".github/workflows/ci.yml");
+    file["encoding"] = json!("base64");
+    file["content"] = json!(STANDARD.encode(text));
+    file
+}
+
+fn app(permissions: &Value, events: &[&str]) -> Value {
+    let time = "2026-01-01T00:00:00Z";
+    let url = "https://x.test/a";
+    let owner = json!({"login": "octo-org", "id": 9, "node_id": "n", "avatar_url": url, "gravatar_id": "", "url": url,
+        "html_url": url, "followers_url": url, "following_url": url, "gists_url": url, "starred_url": url,
+        "subscriptions_url": url, "organizations_url": url, "repos_url": url, "events_url": url,
+        "received_events_url": url, "type": "Organization", "site_admin": false});
+    json!({"id": 4711, "slug": "gate", "node_id": "n", "owner": owner, "name": "gate", "description": null, "external_url": url,
+        "html_url": url, "created_at": time, "updated_at": time, "permissions": permissions, "events": events})
+}
+
 /// The workflow folder, and a text for the workflow in it.
 fn workflow(stage: &Stage, text: &str) {
-    let content = STANDARD.encode(text);
+    let file = content(text);
     stage.github.react(CONTENTS, move |call| {
-        let file = json!({"type": "file", "name": "ci.yml", "path": ".github/workflows/ci.yml"});
         match call.variables["path"].replace("%2F", "/").as_str() {
-            ".github/workflows" => (200, json!([file])),
-            _ => (200, json!({"type": "file", "encoding": "base64", "content": content})),
+            ".github/workflows" => (200, json!([entry(".github/workflows/ci.yml")])),
+            _ => (200, file.clone()),
         }
     });
 }
@@ -72,11 +97,7 @@ fn stage() -> Stage {
     github.answer(MEMBERS, 200, members(&[(7, REPOSITORY)]));
     github.answer(APPROVAL, 200, json!({"approval_policy": "all_external_contributors"}));
     github.answer(BRANCHES, 200, json!([{"name": "main", "protected": true}]));
-    github.answer(
-        APP,
-        200,
-        json!({"id": 4711, "slug": "gate", "permissions": permissions(), "events": ["workflow_job"]}),
-    );
+    github.answer(APP, 200, app(&permissions(), &["workflow_job"]));
     github.answer(INSTALLATION, 200, json!({"id": 1, "permissions": permissions()}));
     let hook = json!({"url": "https://gate.example/webhooks/github", "content_type": "json", "insecure_ssl": "0"});
     github.answer(HOOK, 200, hook);
@@ -138,7 +159,6 @@ async fn what_is_in_place_is_reported_part_by_part() {
         "the rule of the route job in .github/workflows/ci.yml on branch main is that of jitgate",
         "the current webhook secret 1 is strong",
         "no token is refreshed on this machine",
-        "1 secret file: no other user can read",
     ] {
         expect(&told, "ok", part);
     }
@@ -193,14 +213,14 @@ async fn mistakes_at_github_are_named() {
     let cases = [
         (
             APP,
-            json!({"id": 1, "slug": "gate", "permissions": lacking, "events": ["workflow_job"]}),
+            app(&lacking, &["workflow_job"]),
             "problem",
             "app gate lacks permissions: administration write",
             4,
         ),
         (
             APP,
-            json!({"id": 1, "slug": "gate", "permissions": permissions(), "events": []}),
+            app(&permissions(), &[]),
             "problem",
             "does not receive the event workflow_job",
             4,
@@ -301,10 +321,9 @@ async fn a_deployed_rule_that_differs_is_named_with_its_branch() {
     let branches = json!([{"name": "main", "protected": true}, {"name": "release/1", "protected": true}]);
     stage.github.answer(BRANCHES, 200, branches);
     let weak = CI.replace("&& github.event.sender.type == 'User'", "");
-    let (good, weak) = (STANDARD.encode(CI), STANDARD.encode(weak));
+    let (good, weak) = (content(CI), content(&weak));
     stage.github.react(CONTENTS, move |call| {
-        let file = |path: &str| json!({"type": "file", "name": "x", "path": path});
-        let content = if call.query.contains("release%2F1") {
+        let file = if call.query.contains("release%2F1") {
             &weak
         } else {
             &good
@@ -312,9 +331,12 @@ async fn a_deployed_rule_that_differs_is_named_with_its_branch() {
         match call.variables["path"].replace("%2F", "/").as_str() {
             ".github/workflows" => (
                 200,
-                json!([file(".github/workflows/ci.yml"), file(".github/workflows/nightly.yml")]),
+                json!([
+                    entry(".github/workflows/ci.yml"),
+                    entry(".github/workflows/nightly.yml")
+                ]),
             ),
-            ".github/workflows/ci.yml" => (200, json!({"type": "file", "encoding": "base64", "content": content})),
+            ".github/workflows/ci.yml" => (200, file.clone()),
             other => panic!("{other} does not follow the variable"),
         }
     });

@@ -355,7 +355,7 @@ async fn every_answer_is_one_github_describes() {
 
 /// Branches, files and releases.
 async fn branches_and_releases(github: &mut Inspector) {
-    let (org, name) = REPO.split_once('/').expect("an owner");
+    let (org, name) = ("octo-org", "chem-model");
     let branches = "/repos/{owner}/{repo}/branches?protected=true";
     let listed = github.call(Method::GET, branches, &[org, name], None, 200).await;
     assert_eq!(listed.body[0]["name"], "main");
