@@ -1,4 +1,4 @@
-//! The only place that writes to stdout and stderr. A closed reader (`| head`) is not an error.
+//! The only place that writes to stdout, stderr and files that an operator named. A closed reader (`| head`) is not an error.
 //!
 //! Characters that are hidden, control a terminal or reorder text are escaped in JSON's notation.
 
@@ -7,6 +7,7 @@ use crate::domain::text::lines;
 use anyhow::Context;
 use serde::Serialize;
 use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 
 /// Prints data. `write` receives a locked, buffered stdout and stops at the first error.
 pub(super) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
@@ -50,4 +51,11 @@ pub(super) fn print_json(data: &impl Serialize) -> Result<(), Failure> {
 pub(super) fn report(text: &str) {
     // Without a usable stderr the message is lost.
     writeln!(io::stderr().lock(), "{}", lines(text)).unwrap_or_default();
+}
+
+/// Writes a file that an operator named.
+pub(super) fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text)
+        .with_context(|| format!("cannot write {}", path.display()))
+        .map_err(|error| Failure::new(Exit::Usage, error).remedy("use a file in a writable directory"))
 }

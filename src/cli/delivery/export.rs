@@ -20,7 +20,7 @@ use crate::domain::retry::backoff;
 use crate::domain::routing::RoutingState;
 use crate::ports::queue::{Delivery, DeliveryState};
 use crate::simulator::relate_times;
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -101,9 +101,7 @@ fn undecided(delivery: &Delivery) -> Failure {
 
 fn write(path: &Path, fixture: &Value) -> Result<(), Failure> {
     let text = format!("{fixture:#}\n");
-    std::fs::write(path, text)
-        .with_context(|| format!("cannot write {}", path.display()))
-        .map_err(|error| Failure::new(Exit::Usage, error).remedy("use a file in a writable directory"))?;
+    output::write_file(path, &text)?;
     output::report(&format!(
         "jitgate: wrote {}; play it with `jitgate replay`",
         path.display()

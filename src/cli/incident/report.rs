@@ -8,7 +8,7 @@ use crate::cli::session::Session;
 use crate::cli::table::time;
 use crate::domain::alert::inert;
 use crate::domain::incident::{Incident, JobEvidence};
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use serde_json::json;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -55,11 +55,7 @@ pub(super) async fn run(args: Report, session: &Session) -> Outcome {
     };
     match &args.out {
         None => output::print(|out| out.write_all(text.as_bytes()))?,
-        Some(path) => std::fs::write(path, text)
-            .with_context(|| format!("cannot write {}", path.display()))
-            .map_err(|error| {
-                Failure::new(Exit::Negative, error).remedy("choose a file in a directory that you can write to")
-            })?,
+        Some(path) => output::write_file(path, &text)?,
     }
     Ok(Exit::Done)
 }

@@ -5,7 +5,6 @@ use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::one_repository::OneRepository;
 use crate::cli::output;
 use crate::cli::session::Session;
-use anyhow::Context;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
@@ -51,9 +50,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Outcome {
 }
 
 fn write(path: &Path, text: &str, runs: usize) -> Result<(), Failure> {
-    std::fs::write(path, text)
-        .with_context(|| format!("cannot write {}", path.display()))
-        .map_err(|error| Failure::new(Exit::Usage, error).remedy("use a file in a writable directory"))?;
+    output::write_file(path, text)?;
     output::report(&format!(
         "jitgate: wrote {runs} runs to {}; replay them with `jitgate rollout simulate`",
         path.display()

@@ -47,22 +47,15 @@ pub(super) fn print(out: &mut dyn Write, status: &RolloutStatus) -> io::Result<(
         status.held.as_ref().map_or_else(|| "no".to_owned(), in_words)
     )?;
     writeln!(out)?;
-    let triggers = status.triggers.iter().map(|trigger| {
+    // In full, and not in a table: an operator compares the evidence with the thresholds.
+    for trigger in &status.triggers {
         let state = match (trigger.judged, trigger.hit) {
             (_, true) => "hit",
             (true, false) => "not hit",
             (false, false) => "too little data",
         };
-        [trigger.name.as_str(), state, trigger.evidence.summary.as_str()].map(str::to_owned)
-    });
-    table::print(out, ["TRIGGER", "STATE", "EVIDENCE"], triggers)?;
-    for trigger in status.hits() {
-        writeln!(
-            out,
-            "{}: {}",
-            trigger.name.as_str(),
-            one_line(&trigger.evidence.summary)
-        )?;
+        let (name, evidence) = (trigger.name.as_str(), one_line(&trigger.evidence.summary));
+        writeln!(out, "  {name:<14}  {state:<15}  {evidence}")?;
     }
     if status.history.is_empty() {
         return Ok(());

@@ -163,9 +163,9 @@ async fn unknown_and_ambiguous_incidents_are_refused() {
     let file = stage.path("nowhere/incident.md");
     let file = file.to_str().expect("a path");
     let refused = stage.jitgate(&["incident", "report", id.as_str().expect("an id"), "--out", file]);
-    assert_eq!(refused.code, 1);
+    assert_eq!(refused.code, 2);
     assert!(
-        refused.err.contains("cannot write") && refused.err.contains("choose a file"),
+        refused.err.contains("cannot write") && refused.err.contains("use a file in a writable directory"),
         "{}",
         refused.err
     );
