@@ -18,7 +18,8 @@ case "$*" in
     echo "$*" >>/var/lib/jitgate/calls
     exec sleep infinity
     ;;
-*"pool reconcile"* | *"runner recover"*) echo "$(id -un) $*" >>/var/lib/jitgate/calls ;;
+*"pool reconcile"*) echo "$(id -un) $*" >>/var/lib/jitgate/calls ;;
+*"runner recover"*) echo "$(id -un) $*" >>/opt/actions-runner/calls ;;
 *"app refresh-token"*)
     /usr/local/bin/jitgate app --help >/dev/null 2>&1 && exec /usr/local/bin/jitgate "$@"
     printf '{"refreshed_at":"%s","expires_at":"%s","token_file":"%s"}' "$(date -Is)" "$(date -Is)" /etc/chem-model-edit/gh_runner_token \

@@ -14,7 +14,7 @@ fn a_request_runs_the_fixed_command_as_root_and_four_in_an_hour_are_the_most() {
     // The content of the request has no effect.
     let request =
         format!("setpriv --reuid=jitgate --regid=jitgate --clear-groups sh -c 'echo --repo evil/evil >>{REQUEST}'");
-    let count = |number: usize| format!("test $(grep -c 'runner recover' /var/lib/jitgate/calls) -ge {number}");
+    let count = |number: usize| format!("test $(grep -c 'runner recover' /opt/actions-runner/calls) -ge {number}");
     for number in 1..=4 {
         machine.sh(&request);
         machine.until(&count(number));
@@ -23,7 +23,7 @@ fn a_request_runs_the_fixed_command_as_root_and_four_in_an_hour_are_the_most() {
     let call = "root --config /etc/jitgate/jitgate.toml runner recover --repo octo-org/chem-model \
                 --labels self-hosted,linux,x64,chem-trusted-pr --group My Group --runner-home /opt/actions-runner";
     assert_eq!(
-        machine.sh("grep 'runner recover' /var/lib/jitgate/calls | sort -u"),
+        machine.sh("grep 'runner recover' /opt/actions-runner/calls | sort -u"),
         call
     );
 
@@ -31,5 +31,5 @@ fn a_request_runs_the_fixed_command_as_root_and_four_in_an_hour_are_the_most() {
     machine.until(&format!(
         "test $(systemctl show --value -p ActiveState {PATH}) = failed"
     ));
-    assert_eq!(machine.sh("grep -c 'runner recover' /var/lib/jitgate/calls"), "4");
+    assert_eq!(machine.sh("grep -c 'runner recover' /opt/actions-runner/calls"), "4");
 }

@@ -61,7 +61,10 @@ fn the_supervisor_of_an_app_reads_the_refreshed_token() {
         call.ends_with(&format!("--token-source file --token-file {TOKEN}")),
         "{call}"
     );
-    let environment = machine.property(SUPERVISOR, "LoadCredential");
-    assert_eq!(environment, "", "the supervisor has no key");
+    let unit = machine.sh(&format!("systemctl cat {SUPERVISOR}"));
+    assert!(
+        !unit.contains("LoadCredential") && !unit.contains("app.pem"),
+        "the supervisor has no key"
+    );
     assert_eq!(machine.steps(&format!("supervisor --token-source app {APP}")), []);
 }
