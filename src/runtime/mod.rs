@@ -3,6 +3,7 @@
 mod activation;
 mod descriptors;
 mod durability;
+mod github_clients;
 mod identity;
 mod liveness;
 mod local;
@@ -14,6 +15,7 @@ mod writable;
 
 pub use activation::ActivationError;
 pub use durability::{Unasked, open_place, promises, try_out_store};
+pub use github_clients::{open_github_or_anonymous, open_registration_tokens};
 pub use identity::{
     IdentityError, Instance, admin_token, check_state_dir, own_instance, prepare_state_dir, shared_instance,
 };
@@ -22,8 +24,7 @@ pub use local::inspect_host;
 pub use person::{default_runner_name, is_root, login_name, own_uid};
 pub use process::{CLOSE_STORE, Ended, Process, StartError, serve};
 pub use wiring::{
-    Store, WiringError, admin_bind, build_context, health, open_admin, open_alerts, open_github,
-    open_github_or_anonymous, open_ingress, open_registration_tokens, open_store, open_store_beside, repositories,
-    rollout_policy, slo_policy,
+    Store, WiringError, admin_bind, build_context, health, open_admin, open_alerts, open_github, open_ingress,
+    open_store, open_store_beside, repositories, rollout_policy, slo_policy,
 };
 pub use writable::can_write;

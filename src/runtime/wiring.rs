@@ -24,7 +24,7 @@ use crate::domain::runner_task::Deadlines;
 use crate::http::{self, AdminState, Bind, Health, Limits, Metrics, Running};
 use crate::ports::github::RunnerScope;
 use crate::ports::queue::Bounds;
-use crate::ports::{Clock, Durability, Failure, GitHub, Ledger, Observer, Queue, RegistrationTokens, RunnerHost};
+use crate::ports::{Clock, Durability, Failure, GitHub, Ledger, Observer, Queue, RunnerHost};
 use chrono::TimeDelta;
 use secrecy::SecretString;
 use std::num::NonZeroU32;
@@ -135,12 +135,12 @@ pub fn build_context(
     Ok(Arc::new(Context {
         queue: store.queue.clone(),
         ledger: store.ledger.clone(),
-        github: connect(
+        github: Arc::new(adapter(
             config,
             credentials(config).unwrap_or(github::Credentials::Anonymous),
             clock,
             observer.clone(),
-        )?,
+        )?),
         host,
         alerts: open_alerts(config, clock, store, observer.clone())?,
         observer,
@@ -179,32 +179,11 @@ pub fn open_github(
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<dyn GitHub>, WiringError> {
     let credentials = credentials(config).ok_or(WiringError::NoCredentials)?;
-    Ok(connect(config, credentials, clock, observer)?)
-}
-
-/// Creates the client of the configured GitHub, without credentials if none are configured.
-///
-/// # Errors
-/// Fails if the client cannot be built.
-pub fn open_github_or_anonymous(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn GitHub>, WiringError> {
-    let credentials = credentials(config).unwrap_or(github::Credentials::Anonymous);
-    Ok(connect(config, credentials, clock, Arc::new(()))?)
-}
-
-/// Creates the client for registration tokens.
-///
-/// # Errors
-/// Fails if no credentials are configured, or the client cannot be built.
-pub fn open_registration_tokens(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-) -> Result<Arc<dyn RegistrationTokens>, WiringError> {
-    let credentials = credentials(config).ok_or(WiringError::NoCredentials)?;
-    Ok(connect(config, credentials, clock, Arc::new(()))?)
+    Ok(Arc::new(adapter(config, credentials, clock, observer)?))
 }
 
 /// Returns the credentials; none for an ingress, which sends no requests to GitHub.
-fn credentials(config: &Config) -> Option<github::Credentials> {
+pub(super) fn credentials(config: &Config) -> Option<github::Credentials> {
     match &config.github.credentials {
         Credentials::App {
             app_id,
@@ -220,12 +199,13 @@ fn credentials(config: &Config) -> Option<github::Credentials> {
     }
 }
 
-fn connect(
+/// Creates the client of the configured GitHub with these credentials.
+pub(super) fn adapter(
     config: &Config,
     credentials: github::Credentials,
     clock: &Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
-) -> Result<Arc<GitHubAdapter>, WiringError> {
+) -> Result<GitHubAdapter, WiringError> {
     let settings = github::Settings {
         api_url: config.github.api_url.clone(),
         credentials,
@@ -233,8 +213,7 @@ fn connect(
         connect_timeout: config.github.connect_timeout,
         timeout: config.github.timeout,
     };
-    let adapter = GitHubAdapter::observed(&settings, clock.clone(), observer).map_err(WiringError::GitHub)?;
-    Ok(Arc::new(adapter))
+    GitHubAdapter::observed(&settings, clock.clone(), observer).map_err(WiringError::GitHub)
 }
 
 fn settings(config: &Config, instance: &str) -> Settings {
