@@ -56,7 +56,7 @@ Exit codes: 0 the app exists and its credentials are stored; 1 no answer came fr
 in time; 3 a file cannot be written; 4 GitHub rejects the request or gave no answer; 9 the port
 is in use."
     )]
-    App(AppSetup),
+    App(Box<AppSetup>),
 }
 
 /// Arguments of `setup github`.
