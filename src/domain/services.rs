@@ -61,8 +61,8 @@ impl Service {
     fn is_started_by_another(&self) -> bool {
         let stem = self.name.strip_suffix(".service");
         stem.is_some_and(|stem| {
-            let names = |unit: &&str| unit.starts_with(stem) && !unit.ends_with(".service");
-            UNITS.iter().any(|unit| names(&unit))
+            let names = |unit: &str| unit.starts_with(stem) && !unit.ends_with(".service");
+            UNITS.iter().any(|unit| names(unit))
         })
     }
 }
@@ -91,12 +91,12 @@ pub fn parse(output: &str) -> Vec<Service> {
 /// Returns true if the supervisor and the timer that replaces it are both active.
 #[must_use]
 pub fn are_doubled(services: &[Service]) -> bool {
-    let active = |name: &&str| {
+    let active = |name: &str| {
         services
             .iter()
-            .any(|service| service.name == *name && service.is_active())
+            .any(|service| service.name == name && service.is_active())
     };
-    EXCLUSIVE.iter().all(|name| active(&name))
+    EXCLUSIVE.iter().all(|name| active(name))
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ Exit codes: 0 the app exists and its credentials are stored; 1 no answer came fr
 in time; 3 a file cannot be written; 4 GitHub rejects the request or gave no answer; 9 the port
 is in use."
     )]
-    App(AppSetup),
+    App(Box<AppSetup>),
     /// Install and start the supervisor of the runner pool
     #[command(
         after_help = "The command writes a hardened unit for `jitgate pool supervise`, starts it, and stops the timer of `jitgate setup
