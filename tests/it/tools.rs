@@ -6,7 +6,8 @@ use secrecy::SecretString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 const LONG: Duration = Duration::from_secs(60);
 

@@ -2,7 +2,9 @@
 
 use super::stage::{Answer, Stage};
 use crate::support::scripted::KEY;
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
+use jitgate::adapters::clock::SystemClock;
+use jitgate::ports::Clock;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -87,7 +89,7 @@ async fn the_token_of_the_command_works() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_clock_is_named_as_the_cause() {
     let stage = stage().await;
-    let date = (Utc::now() - TimeDelta::minutes(20))
+    let date = (SystemClock.now() - TimeDelta::minutes(20))
         .to_rfc2822()
         .replace("+0000", "GMT");
     let fault = json!({"endpoint": "app", "status": 401, "message": "Bad", "headers": {"date": date}});
@@ -180,7 +182,7 @@ async fn a_place_that_others_can_write_to_is_refused() {
 
 /// Writes a status file about `t/token`.
 fn note(stage: &Stage, refreshed_ago: i64, expires_in: i64) -> String {
-    let at = |minutes| Utc::now() + TimeDelta::minutes(minutes);
+    let at = |minutes| SystemClock.now() + TimeDelta::minutes(minutes);
     let status = json!({
         "refreshed_at": at(-refreshed_ago), "expires_at": at(expires_in), "token_file": stage.path("t/token"),
     });

@@ -104,7 +104,8 @@ fn a_runner_is_due(world: &World) -> bool {
         Fact::NotAsked | Fact::Failed(_) => false,
     };
     let held_up = ledger.served || ledger.overtaken || ledger.quarantined || ledger.at_capacity;
-    let free = !held_up && !ledger.stopped && ledger.taken_by.is_none() && !(off && ledger.rolled_back);
+    let held_up = held_up || ledger.stopped || (off && ledger.rolled_back);
+    let free = !held_up && ledger.taken_by.is_none();
 
     let shown = run.private == Some(true) || policy.trust.public_repositories;
     pool && shown && waits && same_repository && same_run && people && vouched && free

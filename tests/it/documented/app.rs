@@ -3,6 +3,8 @@
 use super::stage::Stage;
 use crate::support::openapi::OpenApiGithub;
 use chrono::{DateTime, Utc};
+use jitgate::adapters::clock::SystemClock;
+use jitgate::ports::Clock;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -203,7 +205,7 @@ async fn a_refresh_replaces_the_token_and_notes_the_time() {
         stage
             .github
             .answer(TOKEN, 201, json!({"token": token, "expires_at": expires_at}));
-        let before = Utc::now();
+        let before = SystemClock.now();
         let answer = stage.run(&REFRESH);
         assert_eq!(answer.code, 0, "{}", answer.err);
         assert!(!(answer.out + &answer.err).contains("ghs_"));
@@ -214,7 +216,7 @@ async fn a_refresh_replaces_the_token_and_notes_the_time() {
         let status: Value =
             serde_json::from_slice(&fs::read(stage.at("s/status.json")).expect("a status")).expect("JSON");
         let refreshed: DateTime<Utc> = status["refreshed_at"].as_str().expect("text").parse().expect("a time");
-        assert!(refreshed >= before && refreshed <= Utc::now());
+        assert!(refreshed >= before && refreshed <= SystemClock.now());
         assert_eq!(status["expires_at"], expires_at);
         assert_eq!(
             status["token_file"],

@@ -2,6 +2,7 @@
 
 use crate::commands::stage::Answer;
 use crate::store_contract::AMPLE;
+use crate::support::command::search_path;
 use crate::support::openapi::{Fault, OpenApiGithub};
 use crate::support::scripted::KEY;
 use jitgate::adapters::clock::SystemClock;
@@ -79,7 +80,7 @@ impl Stage {
             .args(args)
             .current_dir(self.folder.path())
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("PATH", search_path())
             .envs(environment.iter().copied())
             .output()
             .expect("jitgate runs");

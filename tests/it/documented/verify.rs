@@ -2,10 +2,13 @@
 
 use super::stage::{REPOSITORY, Stage};
 use crate::commands::stage::Answer;
+use crate::support::command::search_path;
 use crate::support::openapi::Fault;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
+use jitgate::adapters::clock::SystemClock;
+use jitgate::ports::Clock;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -371,13 +374,13 @@ async fn mistakes_on_this_machine_are_named() {
 
     for (status, verdict, part, code) in [
         (
-            json!({"expires_at": Utc::now() - TimeDelta::minutes(1)}).to_string(),
+            json!({"expires_at": SystemClock.now() - TimeDelta::minutes(1)}).to_string(),
             "problem",
             "the refreshed token expired",
             4,
         ),
         (
-            json!({"expires_at": Utc::now() + TimeDelta::minutes(50)}).to_string(),
+            json!({"expires_at": SystemClock.now() + TimeDelta::minutes(50)}).to_string(),
             "ok",
             "the refreshed token is valid",
             0,
@@ -414,7 +417,7 @@ async fn services_are_judged_and_none_has_to_be_installed() {
     let stage = stage();
     let tools = stage.at("tools");
     fs::create_dir_all(&tools).expect("a folder");
-    let path = format!("{}:{}", tools.display(), std::env::var("PATH").expect("a PATH"));
+    let path = format!("{}:{}", tools.display(), search_path());
     for (shown, verdict, part) in [
         (
             "Id=jitgate.service\\nLoadState=not-found\\nUnitFileState=\\nActiveState=inactive\\n",
@@ -483,7 +486,7 @@ async fn the_runner_program_is_held_against_githubs_releases() {
         let program = home.join("bin/Runner.Listener");
         fs::write(&program, format!("#!/bin/sh\necho '{version}'\n")).expect("a file");
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a mode");
-        let published = Utc::now() - TimeDelta::days(age_days);
+        let published = SystemClock.now() - TimeDelta::days(age_days);
         stage
             .github
             .answer(RELEASE, 200, json!({"tag_name": "v2.340.0", "published_at": published}));

@@ -4,8 +4,4 @@ mod api;
 mod credentials;
 mod history;
 mod limits;
-#[expect(
-    clippy::disallowed_types,
-    reason = "one RSA key for all tests: making one takes long"
-)]
 mod wire;

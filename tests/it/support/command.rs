@@ -33,3 +33,12 @@ pub(crate) fn jitgate(args: &[&str]) -> Command {
     command.args(args).env_clear();
     command
 }
+
+/// Returns the search path of this process, with which a command finds the programs of this machine.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a command of the tests needs the same programs"
+)]
+pub(crate) fn search_path() -> String {
+    std::env::var("PATH").expect("a search path")
+}

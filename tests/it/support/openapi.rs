@@ -5,7 +5,9 @@
 
 use super::description::Description;
 use super::scripted::{Asked, Reply, Scripted, json, with_headers};
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
+use jitgate::adapters::clock::SystemClock;
+use jitgate::ports::Clock;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -108,7 +110,7 @@ impl OpenApiGithub {
         model.react("POST /app/installations/{installation_id}/access_tokens", |_| {
             (
                 201,
-                json!({"token": "ghs_model", "expires_at": Utc::now() + TimeDelta::hours(1)}),
+                json!({"token": "ghs_model", "expires_at": SystemClock.now() + TimeDelta::hours(1)}),
             )
         });
         model
