@@ -188,7 +188,7 @@ impl State {
             Scope::Repository(id) => r.id == *id,
             Scope::Organization(login) => {
                 let group = self.groups.get(&(login.clone(), runner.group));
-                r.name.owner().eq_ignore_ascii_case(login) && group.is_none_or(|group| group.serves(r))
+                r.name.owner().eq_ignore_ascii_case(login) && group.is_none_or(|group| group.serves(r.id, r.private))
             }
         };
         runner.is_online() && !runner.is_busy() && repository.is_some_and(in_scope) && runner.matches(&job.labels)

@@ -30,6 +30,7 @@ mod render;
 mod rest;
 mod routes;
 mod server;
+mod settings;
 mod simulation;
 mod state;
 mod web;

@@ -1,11 +1,12 @@
 //! The state of the world: plain data and look-ups. `apply` and `lifecycle` change it.
 
+use super::settings::{Group, Policies};
 use super::world::{Association, CommitChange, Conclusion, PullState, Role, RunnerStatus, Status, UserKind};
 use crate::domain::ids::RepositoryName;
 use crate::ports::Clock;
 use chrono::{DateTime, SubsecRound, Utc};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The repository of a world without a repository in its fixture.
@@ -62,55 +63,6 @@ pub(super) struct Repository {
     /// By upper-case name, like GitHub.
     pub(super) variables: BTreeMap<String, Variable>,
     pub(super) policies: Policies,
-}
-
-/// The policies of a repository for workflows. The default is that of a new repository.
-pub(super) struct Policies {
-    pub(super) fork_approval: String,
-    pub(super) token_can_write: bool,
-    pub(super) token_can_approve: bool,
-}
-
-impl Default for Policies {
-    fn default() -> Self {
-        Self {
-            fork_approval: "first_time_contributors".to_owned(),
-            token_can_write: false,
-            token_can_approve: false,
-        }
-    }
-}
-
-/// A runner group of an organization.
-#[derive(Clone)]
-pub(super) struct Group {
-    pub(super) name: String,
-    pub(super) visibility: String,
-    /// The ids of the selected repositories.
-    pub(super) members: BTreeSet<u64>,
-    pub(super) allows_public: bool,
-    pub(super) restricted: bool,
-    pub(super) workflows: BTreeSet<String>,
-}
-
-impl Group {
-    /// Returns a group that all repositories can use.
-    pub(super) fn open(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            visibility: "all".to_owned(),
-            members: BTreeSet::new(),
-            allows_public: true,
-            restricted: false,
-            workflows: BTreeSet::new(),
-        }
-    }
-
-    /// Returns true if jobs of a repository can use the group.
-    pub(super) fn serves(&self, repository: &Repository) -> bool {
-        let is_selected = self.visibility != "selected" || self.members.contains(&repository.id);
-        is_selected && (repository.private || self.allows_public)
-    }
 }
 
 pub(super) struct Variable {

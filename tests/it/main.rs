@@ -15,6 +15,7 @@ mod fixtures;
 mod github_adapter;
 mod github_schemas;
 mod incidents;
+mod operator_guide;
 mod pool;
 mod recovery;
 mod redis_engine;

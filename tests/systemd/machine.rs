@@ -20,13 +20,6 @@ case "$*" in
     ;;
 *"pool reconcile"*) echo "$(id -un) $*" >>/var/lib/jitgate/calls ;;
 *"runner recover"*) echo "$(id -un) $*" >>/opt/actions-runner/calls ;;
-*"app refresh-token"*)
-    /usr/local/bin/jitgate app --help >/dev/null 2>&1 && exec /usr/local/bin/jitgate "$@"
-    printf '{"refreshed_at":"%s","expires_at":"%s","token_file":"%s"}' "$(date -Is)" "$(date -Is)" /etc/chem-model-edit/gh_runner_token \
-        >/var/lib/chem-model-edit/github-app-token-refresh-status.json
-    test -r "$CREDENTIALS_DIRECTORY/app.pem" && head -c 20 /dev/urandom | base64 >/etc/chem-model-edit/new &&
-        mv /etc/chem-model-edit/new /etc/chem-model-edit/gh_runner_token
-    ;;
 *) exec /usr/local/bin/jitgate "$@" ;;
 esac
 "#;

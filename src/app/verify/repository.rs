@@ -128,7 +128,7 @@ fn routing(repository: &Repository, on: bool) -> Finding {
     Finding::warning(
         Subject::Repository,
         format!("{name}: trusted routing is off, so its jobs go to GitHub's runners ({variable} is not true)"),
-        format!("when all other checks pass, run: gh variable set {variable} --repo {name} --body true"),
+        format!("when all other checks pass, run: jitgate routing enable --repo {name}"),
     )
 }
 

@@ -3,8 +3,9 @@
 use super::runners::of_organization;
 use crate::simulator::call::{Answer, Call, Refused, Reply};
 use crate::simulator::render::accounts;
+use crate::simulator::settings::Group;
 use crate::simulator::simulation::Simulation;
-use crate::simulator::state::{Group, Repository, Scope, State};
+use crate::simulator::state::{Repository, Scope, State};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

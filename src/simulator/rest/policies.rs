@@ -2,8 +2,8 @@
 
 use super::path::repository;
 use crate::simulator::call::{Answer, Call, Refused, Reply};
+use crate::simulator::settings::Policies;
 use crate::simulator::simulation::Simulation;
-use crate::simulator::state::Policies;
 use serde_json::json;
 
 pub(in crate::simulator) fn get_approval(simulation: &mut Simulation, call: &Call<'_>) -> Answer {
