@@ -3,6 +3,7 @@
 
 mod app;
 mod jit;
+mod pool;
 mod routing;
 mod setup_github;
 pub(crate) mod stage;

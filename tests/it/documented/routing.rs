@@ -1,6 +1,7 @@
 //! `jitgate routing` against the described GitHub.
 
 use super::stage::{REPOSITORY, Stage};
+use crate::support::openapi::Fault;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
@@ -163,4 +164,26 @@ async fn without_a_group_a_hard_stop_removes_idle_runners_of_jitgate() {
     assert_eq!(stage.run(&["routing", "enable"]).code, 0);
     assert_eq!(access(), json!(true));
     stage.github.assert_as_documented();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_final_refusal_of_a_change_has_a_remedy() {
+    let stage = stage();
+    for (command, before) in [("disable", "true"), ("enable", "false")] {
+        assert_eq!(stage.run(&["routing", "status", "--json"]).json()["value"], before);
+        let args = ["routing", command, "--repo", REPOSITORY];
+        // A refusal that can pass is repeated for a minute before it is reported.
+        for fault in [401, 403, 422] {
+            stage.github.fail(WRITE, Fault::Status(fault));
+            let answer = stage.run(&args);
+            stage.github.heal();
+            assert_eq!(answer.code, 4, "{command}, {fault}: {}", answer.err);
+            assert!(
+                answer.err.contains("jitgate: remedy: "),
+                "{command}, {fault}: {}",
+                answer.err
+            );
+        }
+        assert_eq!(stage.run(&args).code, 0);
+    }
 }

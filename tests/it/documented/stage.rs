@@ -113,6 +113,9 @@ impl Stage {
     pub(crate) fn files(&self) -> Vec<(PathBuf, u32, Vec<u8>)> {
         let mut files = Vec::new();
         collect(self.folder.path(), &mut files);
+        // SQLite creates these beside a database that is only read.
+        let is_beside_a_store = |path: &Path| path.extension().is_some_and(|end| end == "db-wal" || end == "db-shm");
+        files.retain(|(path, ..)| !is_beside_a_store(path));
         files.sort();
         files
     }
