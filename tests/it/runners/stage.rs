@@ -145,9 +145,11 @@ impl Stage {
         Self { gate, ..self }
     }
 
-    /// Waits until the world is as wanted.
+    /// Waits until the world is as wanted. It fails when nothing has changed for the whole timeout, because a crowd takes as
+    /// long as the machine needs.
     pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&Tally) -> bool) -> Tally {
-        let deadline = Instant::now() + TIMEOUT;
+        let mut deadline = Instant::now() + TIMEOUT;
+        let mut progress = None;
         // The tally of a crowd is large.
         let mut often = interval(Duration::from_millis(100));
         loop {
@@ -155,6 +157,11 @@ impl Stage {
             let tally = self.github.tally().await.expect("a tally");
             if wanted(&tally) {
                 return tally;
+            }
+            let now = Some((tally.minted, tally.ran, tally.runners_left));
+            if now != progress {
+                progress = now;
+                deadline = Instant::now() + TIMEOUT;
             }
             assert!(
                 Instant::now() < deadline,
