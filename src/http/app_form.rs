@@ -42,7 +42,7 @@ pub struct AppForm {
     pub action: String,
     /// The manifest as JSON.
     pub manifest: String,
-    /// What the page shows: names and values.
+    /// The names and values that the page shows.
     pub facts: Vec<(String, String)>,
 }
 

@@ -21,7 +21,7 @@ pub struct AppIdentity {
     /// Levels by permission.
     pub permissions: BTreeMap<String, String>,
     pub events: Vec<String>,
-    /// How far this machine's clock is ahead of GitHub's; none if GitHub's answer has no date.
+    /// The time by which this machine's clock is ahead of GitHub's; none if GitHub's answer has no date.
     pub skew: Option<TimeDelta>,
 }
 
@@ -110,7 +110,7 @@ pub enum AppFailure {
         status: u16,
         /// The call and GitHub's message.
         detail: String,
-        /// How far this machine's clock is ahead of GitHub's.
+        /// The time by which this machine's clock is ahead of GitHub's.
         skew: Option<TimeDelta>,
     },
     /// GitHub gave no answer.

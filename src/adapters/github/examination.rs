@@ -1,4 +1,4 @@
-//! What `verify` asks about the webhook, the deployed workflows, the runner program and the time.
+//! The questions of `verify` about the webhook, the deployed workflows, the runner program and the time.
 
 use super::adapter::GitHubAdapter;
 use super::client::Answer;

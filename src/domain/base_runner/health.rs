@@ -18,7 +18,7 @@ pub struct LocalRunner {
     pub folder: Option<String>,
 }
 
-/// What is compared.
+/// The facts that the judgement compares.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {
     pub local: &'a [LocalRunner],

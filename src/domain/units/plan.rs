@@ -5,7 +5,7 @@
 use super::unit::{Installed, Unit};
 use std::collections::BTreeMap;
 
-/// What should be installed.
+/// The units that the machine needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     pub units: Vec<Unit>,

@@ -141,7 +141,7 @@ async fn a_dry_run_needs_nothing_and_changes_nothing() {
 fn a_dry_run_works_alone_without_root_and_without_a_configuration() {
     let folder = tempfile::TempDir::new().expect("a folder");
     for command in ["supervisor", "reconcile-timer", "token-refresh", "recovery"] {
-        // In a user namespace without a mapping, nobody is root.
+        // In a user namespace without a mapping, no process is root.
         let output = Command::new("unshare")
             .args(["--user", env!("CARGO_BIN_EXE_jitgate"), "setup", command, "--dry-run"])
             .current_dir(folder.path())
