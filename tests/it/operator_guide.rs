@@ -21,6 +21,8 @@ const NOBODY: u32 = 65534;
 /// The App of the guide, and the one of the simulated GitHub.
 const APP: &str = "123456";
 const SIMULATED_APP: &str = "1";
+/// The simulated GitHub of the rehearsal.
+const REHEARSED: &str = "http://127.0.0.1:3000";
 /// The places of the guide that are folders of the test.
 const PLACES: [&str; 4] = ["/etc/jitgate", "/opt/actions-runner", "/tmp/", "/var/lib/"];
 
@@ -63,7 +65,7 @@ fn blocks(guide: &str) -> Vec<Block> {
 struct Machine {
     place: Place,
     _gate: Process,
-    _simulator: Simulator,
+    simulator: Simulator,
 }
 
 impl Machine {
@@ -116,7 +118,7 @@ impl Machine {
         Self {
             place,
             _gate: gate,
-            _simulator: simulator,
+            simulator,
         }
     }
 
@@ -133,6 +135,7 @@ impl Machine {
             script.replace(place, &format!("<root>{place}"))
         });
         let script = marked.replace("<root>", root).replace(APP, SIMULATED_APP);
+        let script = script.replace(REHEARSED, self.simulator.url());
         let path = search_path();
         let output = Command::new("sh")
             .args(["-euc", &script])

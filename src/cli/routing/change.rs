@@ -191,6 +191,9 @@ impl Change<'_> {
             "by": self.origin.by, "why": self.origin.why, "dry_run": true,
         });
         self.session.answer(&json, |out| {
+            if before == self.value() {
+                return writeln!(out, "{name}: {variable} is {before} already");
+            }
             writeln!(out, "{name}: would set {variable} from {before} to {}", self.value())
         })?;
         Ok(Exit::Done)

@@ -39,6 +39,13 @@ pub(super) async fn run(args: &AppSetup, session: &Session, places: &Places) -> 
             "without --webhook-url the app receives no events, and GitHub's settings page of the app is the only place to add them later",
         );
     }
+    if let (Owner::Person, Some(name)) = (&plan.owner, &plan.repository) {
+        warn(&format!(
+            "the app will belong to the person who is signed in at GitHub; if {0} is an organization, add --organization {0}, because \
+             GitHub installs a private app only for its owner",
+            name.owner()
+        ));
+    }
     if args.dry_run {
         return preview(&plan, session);
     }
