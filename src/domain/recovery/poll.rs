@@ -114,29 +114,14 @@ pub fn is_overdue(queued_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::{JobId, RunId};
-    use crate::domain::samples;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
+    use crate::domain::samples::{self, at};
 
     /// A job that was created at 0 and started at 100.
     fn job(status: JobStatus) -> Job {
         Job {
-            id: JobId(1),
-            run_id: RunId(2),
-            run_attempt: 1,
-            name: "web".to_owned(),
-            head_sha: "sha".to_owned(),
-            labels: Vec::new(),
-            status,
-            conclusion: None,
             created_at: Some(at(0)),
             started_at: Some(at(100)),
-            completed_at: None,
-            runner: None,
-            steps: Vec::new(),
+            ..samples::job(status)
         }
     }
 
