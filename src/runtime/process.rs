@@ -272,18 +272,6 @@ impl Process {
         self.credentials.replace_credentials(&github::credentials(config))
     }
 
-    /// Returns the public address.
-    #[must_use]
-    pub fn public_address(&self) -> Option<std::net::SocketAddr> {
-        self.public.as_ref().and_then(Running::address)
-    }
-
-    /// Returns the admin address; none for a unix socket.
-    #[must_use]
-    pub fn admin_address(&self) -> Option<std::net::SocketAddr> {
-        self.admin.address()
-    }
-
     /// Waits until the worker stops by itself, and returns the reason.
     pub async fn ended(&self) -> Ended {
         let mut ended = self.ended.clone();
