@@ -66,7 +66,7 @@ impl StartError {
     /// Returns true if a killed process may hold a lock a moment longer, so that a retry may succeed.
     fn is_temporary(&self) -> bool {
         match self {
-            Self::Identity(IdentityError::Lingering(_)) => true,
+            Self::Identity(IdentityError::NotReleased(_)) => true,
             Self::Wiring(WiringError::Sqlite(OpenError::Held { pid: Some(pid), .. })) => identity::has_ended(*pid),
             _ => false,
         }
