@@ -43,5 +43,7 @@ pub mod services;
 pub mod signature;
 pub mod slot;
 pub mod text;
+#[cfg(test)]
+pub(crate) mod transition_table;
 pub mod trust;
 pub mod units;

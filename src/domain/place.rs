@@ -24,8 +24,7 @@ pub fn index_of(name: &str) -> Option<u32> {
     if rest.is_empty() {
         return Some(1);
     }
-    let number = rest.strip_prefix('-')?;
-    let index = number.parse().ok().filter(|index| *index >= 2)?;
+    let index = rest.strip_prefix('-')?.parse().ok()?;
     (display_name(index) == name).then_some(index)
 }
 
@@ -89,6 +88,7 @@ mod tests {
             assert_eq!(index_of(&display_name(index)), Some(index));
         }
         for other in [
+            "home-self-host-0",
             "home-self-host-1",
             "home-self-host-02",
             "home-self-host-",
@@ -109,5 +109,12 @@ mod tests {
         let expected = [("a", 1), ("c", 3), ("d", 2), ("e", 4)];
         let expected: BTreeMap<String, u32> = expected.map(|(slot, index)| (slot.to_owned(), index)).into();
         assert_eq!(second, expected);
+    }
+
+    #[test]
+    fn slots_that_were_in_one_place_get_places_of_their_own() {
+        let known = ["a", "b"].map(|slot| (slot.to_owned(), 2)).into();
+        let places = assign_places(&known, ["a", "b", "c"]);
+        assert_eq!(places.into_values().collect::<Vec<_>>(), [2, 1, 3]);
     }
 }

@@ -6,7 +6,9 @@ use super::event::{Action, Job, JobStatus};
 use super::ids::{DeliveryId, JobId, RepositoryName, RunId};
 use super::labels::LabelsClass;
 use super::reason::Reason;
-use super::rollout::{Cause, Evidence, Lifecycle, MeasuredJob, RolloutPolicy, Trigger, WaitParts};
+use super::rollout::{
+    Cause, Evidence, Lifecycle, MeasuredJob, RolloutPolicy, StuckRun, StuckState, Trigger, WaitParts,
+};
 use super::routing_verdict::{RoutingState, RoutingVerdict};
 use super::trust::Trust;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -92,6 +94,18 @@ pub(crate) fn cause(trigger: Trigger, is_misroute: bool) -> Cause {
         },
         job: None,
         is_misroute,
+    }
+}
+
+/// Returns a stuck run with one job.
+pub(crate) fn stuck_run(state: StuckState) -> StuckRun {
+    StuckRun {
+        run: RunId(20),
+        attempt: 1,
+        jobs: vec![JobId(101)],
+        state,
+        since: at(0),
+        absent_since: None,
     }
 }
 

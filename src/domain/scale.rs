@@ -4,6 +4,7 @@
 //! The inventory shows slots by the display names of their places. GitHub knows a slot only while a runner is in it, by the
 //! name of this runner.
 
+use super::base_runner::listed::ListedRunner;
 use super::place::{PlacedSlot, display_name, index_of, lowest_free};
 use super::pool::{self, Bounds};
 use serde::Serialize;
@@ -57,24 +58,15 @@ impl Control {
         })
     }
 
-    /// Returns these bounds with the other limits of the pool.
-    #[must_use]
-    pub fn bounds(&self, others: &Bounds) -> Bounds {
+    /// Returns the bounds of the number of slots.
+    fn bounds(&self) -> Bounds {
         Bounds {
             min: self.min,
             max: self.max,
             target: self.target_effective,
-            max_per_repository: others.max_per_repository,
+            max_per_repository: None,
         }
     }
-}
-
-/// A runner in GitHub's list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedAtGitHub {
-    pub name: String,
-    pub online: bool,
-    pub busy: bool,
 }
 
 /// The comparison of the wanted slots, the slots and GitHub's list. Its JSON form is part of the contract.
@@ -176,11 +168,9 @@ pub struct Counts {
 #[derive(Debug, Clone, Copy)]
 pub struct Situation<'a> {
     pub slots: &'a [PlacedSlot],
-    pub github: &'a [ListedAtGitHub],
+    pub github: &'a [ListedRunner],
     /// The number of jobs that wait for a slot.
     pub waiting_jobs: u32,
-    /// The limits beside the requested ones.
-    pub bounds: &'a Bounds,
     /// Busy slots beyond the target are removed as well.
     pub force_remove_busy: bool,
 }
@@ -201,57 +191,66 @@ pub struct ScalePlan {
 #[must_use]
 pub fn plan(control: Control, situation: &Situation<'_>) -> ScalePlan {
     let target = control.target_effective;
-    let mut slots: Vec<&PlacedSlot> = situation.slots.iter().filter(|slot| !slot.ended || slot.busy).collect();
+    let mut slots: Vec<&PlacedSlot> = situation.slots.iter().filter(|slot| !slot.ended).collect();
     slots.sort_by_key(|slot| std::cmp::Reverse(slot.index));
-    let (mut operations, mut warnings, mut forced) = (Vec::new(), Vec::new(), Vec::new());
-    let step = |action, index, detail: &str| Operation {
-        action,
-        runner: Some(display_name(index)),
-        detail: detail.to_owned(),
-    };
-    let mut kept_busy = 0;
-    for slot in slots.iter().filter(|slot| slot.busy) {
-        if slot.index <= target {
-            kept_busy += 1;
-        } else if situation.force_remove_busy {
-            operations.push(step(Action::RemoveBusy, slot.index, "its runner and its job are ended"));
-            forced.push(slot.slot.clone());
-        } else {
-            kept_busy += 1;
-            warnings.push(busy_warning(slot));
-        }
-    }
-    let idle: Vec<&&PlacedSlot> = slots.iter().filter(|slot| !slot.busy).collect();
-    let wanted = pool::wanted(kept_busy, situation.waiting_jobs, &control.bounds(situation.bounds)) as usize;
-    let there = kept_busy as usize + idle.len();
-    let surplus = there.saturating_sub(wanted);
-    let mut taken: BTreeSet<u32> = slots.iter().map(|slot| slot.index).collect();
-    for slot in idle.iter().take(surplus) {
-        operations.push(step(Action::Remove, slot.index, "it is idle"));
-    }
-    let missing = wanted.saturating_sub(there);
-    for _ in 0..missing {
-        let index = lowest_free(&taken);
-        taken.insert(index);
-        operations.push(step(Action::Boot, index, "the worker boots a slot"));
-    }
-    warnings.extend(strangers(situation).map(without_slot));
+    let (busy, idle): (Vec<&PlacedSlot>, Vec<&PlacedSlot>) = slots.iter().copied().partition(|slot| slot.busy);
+    let is_forced = |slot: &&PlacedSlot| situation.force_remove_busy && slot.index > target;
+    let (forced, kept): (Vec<&PlacedSlot>, Vec<&PlacedSlot>) = busy.iter().copied().partition(is_forced);
+    let kept_busy = u32::try_from(kept.len()).unwrap_or(u32::MAX);
+    let wanted = pool::wanted(kept_busy, situation.waiting_jobs, &control.bounds()) as usize;
+    let there = kept.len() + idle.len();
+    let removed: Vec<&PlacedSlot> = idle.iter().copied().take(there.saturating_sub(wanted)).collect();
+    let booted = free_places(&slots, wanted.saturating_sub(there));
+    let operations = [
+        steps(Action::RemoveBusy, places(&forced), "its runner and its job are ended"),
+        steps(Action::Remove, places(&removed), "it is idle"),
+        steps(Action::Boot, booted.iter().copied(), "the worker boots a slot"),
+    ];
+    let beyond = kept.iter().filter(|slot| slot.index > target);
     ScalePlan {
         counts: Counts {
             slots: slots.len(),
-            busy: slots.len() - idle.len(),
+            busy: busy.len(),
             idle: idle.len(),
             desired: target as usize,
-            boot: missing,
-            remove: surplus.min(idle.len()),
+            boot: booted.len(),
+            remove: removed.len(),
             remove_busy: forced.len(),
             waiting_jobs: situation.waiting_jobs as usize,
         },
         inventory: inventory(control, &slots, situation),
-        operations,
-        warnings,
-        forced,
+        operations: operations.concat(),
+        warnings: beyond
+            .copied()
+            .map(busy_warning)
+            .chain(strangers(situation).map(without_slot))
+            .collect(),
+        forced: forced.iter().map(|slot| slot.slot.clone()).collect(),
     }
+}
+
+fn places(slots: &[&PlacedSlot]) -> impl Iterator<Item = u32> {
+    slots.iter().map(|slot| slot.index)
+}
+
+/// Returns the lowest places without a slot.
+fn free_places(slots: &[&PlacedSlot], count: usize) -> Vec<u32> {
+    let mut taken: BTreeSet<u32> = places(slots).collect();
+    let next = || {
+        let index = lowest_free(&taken);
+        taken.insert(index);
+        index
+    };
+    std::iter::repeat_with(next).take(count).collect()
+}
+
+fn steps(action: Action, places: impl Iterator<Item = u32>, detail: &str) -> Vec<Operation> {
+    let step = |index| Operation {
+        action,
+        runner: Some(display_name(index)),
+        detail: detail.to_owned(),
+    };
+    places.map(step).collect()
 }
 
 fn busy_warning(slot: &PlacedSlot) -> Warning {
@@ -268,7 +267,7 @@ fn busy_warning(slot: &PlacedSlot) -> Warning {
     }
 }
 
-fn without_slot(runner: &ListedAtGitHub) -> Warning {
+fn without_slot(runner: &ListedRunner) -> Warning {
     Warning {
         code: RUNNER_WITHOUT_SLOT,
         runner: Some(runner.name.clone()),
@@ -279,7 +278,7 @@ fn without_slot(runner: &ListedAtGitHub) -> Warning {
 }
 
 /// Returns the runners at GitHub that have a display name. jitgate never registers one.
-fn strangers<'a>(situation: &Situation<'a>) -> impl Iterator<Item = &'a ListedAtGitHub> {
+fn strangers<'a>(situation: &Situation<'a>) -> impl Iterator<Item = &'a ListedRunner> {
     situation
         .github
         .iter()
@@ -300,8 +299,8 @@ fn inventory(control: Control, slots: &[&PlacedSlot], situation: &Situation<'_>)
             Row {
                 desired: index <= target,
                 in_github: true,
-                busy: runner.busy,
-                status: if runner.online { "online" } else { "offline" }.to_owned(),
+                busy: runner.is_busy,
+                status: runner.status().to_owned(),
                 ..Row::missing(index)
             },
         );
@@ -353,14 +352,8 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::RunnerId;
     use proptest::prelude::*;
-
-    const OTHERS: Bounds = Bounds {
-        min: 0,
-        max: 0,
-        target: 0,
-        max_per_repository: None,
-    };
 
     fn slot(index: u32, busy: bool) -> PlacedSlot {
         PlacedSlot {
@@ -381,20 +374,19 @@ mod tests {
         Control::new(min, max, Some(target), MissingTarget::Min).expect("bounds")
     }
 
-    fn planned(control: Control, slots: &[PlacedSlot], github: &[ListedAtGitHub], force: bool) -> ScalePlan {
+    fn planned(control: Control, slots: &[PlacedSlot], github: &[ListedRunner], force: bool) -> ScalePlan {
         plan(
             control,
             &Situation {
                 slots,
                 github,
                 waiting_jobs: 0,
-                bounds: &OTHERS,
                 force_remove_busy: force,
             },
         )
     }
 
-    fn steps(plan: &ScalePlan) -> Vec<String> {
+    fn words(plan: &ScalePlan) -> Vec<String> {
         let steps = plan.operations.iter();
         steps
             .map(|step| format!("{} {}", step.action.as_str(), step.runner.as_deref().unwrap_or("-")))
@@ -431,7 +423,7 @@ mod tests {
     fn idle_slots_are_removed_from_the_highest_place_down() {
         let plan = planned(control(1, 4, 1), &slots(&[false; 4]), &[], false);
         assert_eq!(
-            steps(&plan),
+            words(&plan),
             [
                 "remove home-self-host-4",
                 "remove home-self-host-3",
@@ -447,7 +439,7 @@ mod tests {
         let there = slots(&[false, true, true, false]);
         let plan = planned(control(1, 4, 2), &there, &[], false);
         // The two busy slots are as many as the target.
-        assert_eq!(steps(&plan), ["remove home-self-host-4", "remove home-self-host"]);
+        assert_eq!(words(&plan), ["remove home-self-host-4", "remove home-self-host"]);
         assert_eq!(warned(&plan), [(BUSY_RUNNER_NOT_REMOVED, "home-self-host-3")]);
         assert_eq!(plan.forced, [""; 0]);
     }
@@ -457,7 +449,7 @@ mod tests {
         let there = slots(&[false, true, true, true]);
         let plan = planned(control(1, 4, 2), &there, &[], true);
         assert_eq!(
-            steps(&plan),
+            words(&plan),
             ["remove-busy home-self-host-4", "remove-busy home-self-host-3"]
         );
         assert_eq!(plan.forced, ["slot-4", "slot-3"]);
@@ -469,7 +461,7 @@ mod tests {
     fn missing_slots_boot_in_the_lowest_free_places() {
         let there = [slot(2, true), slot(4, false)];
         let plan = planned(control(1, 4, 4), &there, &[], false);
-        assert_eq!(steps(&plan), ["boot home-self-host", "boot home-self-host-3"]);
+        assert_eq!(words(&plan), ["boot home-self-host", "boot home-self-host-3"]);
     }
 
     #[test]
@@ -480,7 +472,6 @@ mod tests {
                 slots: &there,
                 github: &[],
                 waiting_jobs,
-                bounds: &OTHERS,
                 force_remove_busy: false,
             };
             let plan = plan(control(1, 3, 1), &situation);
@@ -493,19 +484,27 @@ mod tests {
         let mut ended = slot(1, false);
         ended.ended = true;
         let plan = planned(control(1, 1, 1), &[ended, slot(2, false)], &[], false);
-        assert_eq!((steps(&plan), plan.counts.slots), (Vec::new(), 1));
+        assert_eq!((words(&plan), plan.counts.slots), (Vec::new(), 1));
     }
 
     #[test]
     fn the_inventory_compares_the_slots_with_github() {
-        let listed = |name: &str| ListedAtGitHub {
+        let listed = |name: &str| ListedRunner {
+            id: RunnerId(1),
             name: name.to_owned(),
-            online: true,
-            busy: true,
+            is_online: true,
+            is_busy: true,
+            labels: Vec::new(),
         };
-        // The runner in the second slot, an old runner with a display name, and a runner that is not concerned.
+        // A runner with the display name of a slot, the runner in the second slot, two without a slot, and a runner that is not
+        // concerned.
         let github = [
+            listed("home-self-host"),
             listed("chem-jit-abcdefgh-2-1"),
+            ListedRunner {
+                is_online: false,
+                ..listed("home-self-host-3")
+            },
             listed("home-self-host-5"),
             listed("other"),
         ];
@@ -515,7 +514,15 @@ mod tests {
             inventory.desired_names,
             ["home-self-host", "home-self-host-2", "home-self-host-3"]
         );
-        assert_eq!(inventory.github_managed_names, ["home-self-host-2", "home-self-host-5"]);
+        assert_eq!(
+            inventory.github_managed_names,
+            [
+                "home-self-host",
+                "home-self-host-2",
+                "home-self-host-3",
+                "home-self-host-5"
+            ]
+        );
         assert_eq!(inventory.local_managed_names, ["home-self-host", "home-self-host-2"]);
         let rows = inventory.runners.iter();
         let rows: Vec<_> = rows
@@ -524,13 +531,22 @@ mod tests {
         assert_eq!(
             rows,
             [
-                (1, true, false, false, "ready"),
+                (1, true, true, false, "ready"),
                 (2, true, true, true, "open"),
-                (3, true, false, false, "missing"),
+                (3, true, true, true, "offline"),
                 (5, false, true, true, "online"),
             ]
         );
-        assert_eq!(warned(&plan), [(RUNNER_WITHOUT_SLOT, "home-self-host-5")]);
+        let strangers = ["home-self-host", "home-self-host-3", "home-self-host-5"];
+        assert_eq!(warned(&plan), strangers.map(|name| (RUNNER_WITHOUT_SLOT, name)));
+        let plan = planned(control(1, 4, 3), &slots(&[false, true, false, true]), &[], false);
+        let rows = plan.inventory.runners.iter();
+        let rows: Vec<_> = rows.map(|row| (row.desired, row.in_github)).collect();
+        assert_eq!(rows, [(true, false), (true, false), (true, false), (false, false)]);
+        assert_eq!((plan.counts.slots, plan.counts.busy, plan.counts.desired), (4, 2, 3));
+        let plan = planned(control(1, 4, 3), &slots(&[true]), &[], false);
+        assert_eq!(plan.inventory.runners[2].status, "missing");
+        assert_eq!((plan.counts.boot, plan.inventory.desired_names.len()), (2, 3));
     }
 
     proptest! {

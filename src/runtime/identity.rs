@@ -48,7 +48,7 @@ pub enum IdentityError {
     /// A lock of a process that has ended is still held: a child process that it had just forked holds it a moment
     /// longer.
     #[error("{} is still locked by a process that has ended; retry", .0.display())]
-    Lingering(PathBuf),
+    NotReleased(PathBuf),
     /// The contents are invalid.
     #[error("{} is damaged; remove it so that a new one is created", .0.display())]
     Damaged(PathBuf),
@@ -68,7 +68,7 @@ impl IdentityError {
                 "check the origin of {0}; remove it so that it is created again, or configure another place",
                 path.display()
             ),
-            Self::Exposed(_) | Self::Lingering(_) | Self::Damaged(_) => return None,
+            Self::Exposed(_) | Self::NotReleased(_) | Self::Damaged(_) => return None,
         })
     }
 }
@@ -183,7 +183,7 @@ pub fn own_instance(state_dir: &Path) -> Result<Instance, IdentityError> {
                 let mut pid = String::new();
                 lock.read_to_string(&mut pid).map_err(failed)?;
                 if pid.trim().parse().is_ok_and(has_ended) {
-                    return Err(IdentityError::Lingering(lock_path));
+                    return Err(IdentityError::NotReleased(lock_path));
                 }
             }
             Err(error) => return Err(failed(error.into())),

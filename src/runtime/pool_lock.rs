@@ -13,9 +13,9 @@ use std::time::Duration;
 /// The file in the state directory.
 const FILE: &str = "pool.lock";
 /// The time for which a start waits for a lock whose holder has just ended.
-const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The interval at which this lock is checked.
-const LINGER_INTERVAL: Duration = Duration::from_millis(50);
+const RELEASE_INTERVAL: Duration = Duration::from_millis(50);
 /// More than the file contains.
 const MAX_FILE_BYTES: u64 = 4096;
 
@@ -133,11 +133,11 @@ impl PoolLock {
             let holder = read(&mut file).map_err(failed)?;
             // A child process that the holder had just forked keeps the lock for a moment, and so does `pool status`.
             let is_ending = holder.as_ref().is_none_or(LockHolder::has_ended);
-            if !is_ending || began.elapsed() >= LINGER_TIMEOUT {
+            if !is_ending || began.elapsed() >= RELEASE_TIMEOUT {
                 let path = state_dir.to_owned();
                 return Err(PoolLockError::Held { path, holder });
             }
-            tokio::time::sleep(LINGER_INTERVAL).await;
+            tokio::time::sleep(RELEASE_INTERVAL).await;
         }
     }
 

@@ -66,7 +66,7 @@ impl StartError {
     /// Returns true if a killed process may hold a lock a moment longer, so that a retry may succeed.
     fn is_temporary(&self) -> bool {
         match self {
-            Self::Identity(IdentityError::Lingering(_)) => true,
+            Self::Identity(IdentityError::NotReleased(_)) => true,
             Self::Wiring(WiringError::Sqlite(OpenError::Held { pid: Some(pid), .. })) => identity::has_ended(*pid),
             _ => false,
         }
@@ -270,18 +270,6 @@ impl Process {
     /// Fails if they cannot be used; the former ones remain.
     pub fn replace_credentials(&self, config: &Config) -> Result<(), Failure> {
         self.credentials.replace_credentials(&github::credentials(config))
-    }
-
-    /// Returns the public address.
-    #[must_use]
-    pub fn public_address(&self) -> Option<std::net::SocketAddr> {
-        self.public.as_ref().and_then(Running::address)
-    }
-
-    /// Returns the admin address; none for a unix socket.
-    #[must_use]
-    pub fn admin_address(&self) -> Option<std::net::SocketAddr> {
-        self.admin.address()
     }
 
     /// Waits until the worker stops by itself, and returns the reason.

@@ -20,8 +20,8 @@ use tokio::time::Instant;
 
 /// The interval at which it is checked whether anything is left to do.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// The time for the rest of a pass beside the deadlines of a runner.
-const MARGIN: Duration = Duration::from_secs(30);
+/// The time for a pass in addition to the deadlines of a runner.
+const ADDITIONAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The end of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub async fn reconcile(config: &Config, stop: impl Future<Output = ()>) -> Resul
     if !claim.is_held().await && !matches!(claim.take().await, Ok(Claimed::Ours)) {
         return Ok(Reconciled::NoStore);
     }
-    let limit = config.runners.boot_deadline + config.runners.gate_deadline + MARGIN;
+    let limit = config.runners.boot_deadline + config.runners.gate_deadline + ADDITIONAL_TIMEOUT;
     let reconciled = tokio::select! {
         reconciled = work(&ctx, &claim, limit) => reconciled,
         () = claim.until_lost() => return Ok(Reconciled::NameTaken),
@@ -112,7 +112,7 @@ async fn settle(ctx: &Context, limit: Duration) -> Reconciled {
         match is_settled(ctx).await {
             Ok(true) => return Reconciled::Settled,
             Ok(false) => {}
-            Err(failure) => tracing::warn!(%failure, "cannot tell whether the pass is over"),
+            Err(failure) => tracing::warn!(%failure, "failed to check whether the pass is over"),
         }
         if Instant::now() >= deadline {
             return Reconciled::Unsettled;

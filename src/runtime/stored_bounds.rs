@@ -4,7 +4,7 @@ use super::identity;
 use super::wiring;
 use crate::adapters::clock::SystemClock;
 use crate::app::records::{self, BoundsRecord};
-use crate::config::{Config, StoreUrl};
+use crate::config::Config;
 use crate::domain::finding::{Finding, Subject};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +15,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Returns the finding that stored bounds apply instead of other configured ones. A store that does not answer is another
 /// finding.
 pub async fn overridden_bounds(config: &Config) -> Option<Finding> {
-    if matches!(config.store.url, StoreUrl::Memory) {
-        return None;
-    }
     let pool = identity::pool_name(&config.server.state_dir)?;
     let store = wiring::open_store_beside(config, Arc::new(SystemClock)).ok()?;
     let stored = records::load::<BoundsRecord>(store.ledger.as_ref(), &pool);

@@ -11,8 +11,8 @@
 //!                                └── lifecycle: assign, settle, cancel, re-run
 //! ```
 //!
-//! Invariants: no value is random (ids, GUIDs and dates come from counters and the clock), except the keys of Apps; one lock is used and never held
-//! across an await; the server is bound to loopback only.
+//! Invariants: no value is random (ids, GUIDs and dates come from counters and the clock), except the keys of Apps; one lock
+//! is used and never held across an await; the server is bound to loopback only.
 
 mod access;
 mod api;

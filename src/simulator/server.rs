@@ -25,6 +25,7 @@ const BODY_LIMIT_BYTES: usize = 32 << 20;
 pub struct Simulator {
     url: String,
     handle: ServerHandle,
+    world: Data<World>,
 }
 
 /// The reason why a simulator did not start.
@@ -51,10 +52,11 @@ impl Simulator {
         let failed = |e| StartError::Listen(listen, e);
         let listener = std::net::TcpListener::bind(listen).map_err(failed)?;
         let url = format!("http://{}", listener.local_addr().map_err(failed)?);
-        let world = Data::new(World(Mutex::new(Simulation::new(clock, url.clone()))));
+        let world = Data::new(World::new(Simulation::new(clock, url.clone())));
+        let served = world.clone();
         let server = HttpServer::new(move || {
             App::new()
-                .app_data(world.clone())
+                .app_data(served.clone())
                 .app_data(PayloadConfig::new(BODY_LIMIT_BYTES))
                 .default_service(web::to(serve))
         })
@@ -66,7 +68,7 @@ impl Simulator {
         .run();
         let handle = server.handle();
         drop(tokio::spawn(server));
-        Ok(Self { url, handle })
+        Ok(Self { url, handle, world })
     }
 
     /// Returns the URL: `http://ADDRESS:PORT`.
@@ -75,31 +77,45 @@ impl Simulator {
         &self.url
     }
 
-    /// Stops the simulator and closes open connections.
+    /// Stops the simulator: it answers no later request, and closes open connections.
     pub async fn stop(self) {
+        self.world.end();
         self.handle.stop(false).await;
     }
 }
 
 impl Drop for Simulator {
     fn drop(&mut self) {
+        self.world.end();
         // The command is sent at once, without waiting for the end.
         drop(self.handle.stop(false));
     }
 }
 
-struct World(Mutex<Simulation>);
+/// The simulation until the stop. A stopped server serves its open connections for a moment, so the end of the simulation
+/// is what makes the stop take effect at once.
+struct World(Mutex<Option<Simulation>>);
 
 impl World {
+    fn new(simulation: Simulation) -> Self {
+        Self(Mutex::new(Some(simulation)))
+    }
+
     /// A poisoned lock is ignored: the panic was reported, and the world stays readable.
-    fn lock(&self) -> MutexGuard<'_, Simulation> {
+    fn lock(&self) -> MutexGuard<'_, Option<Simulation>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self) {
+        *self.lock() = None;
     }
 }
 
 async fn serve(world: Data<World>, http: HttpRequest, body: Bytes) -> HttpResponse {
     let request = read(&http, &body);
-    let exchange = exchange(&mut world.lock(), &request);
+    let Some(exchange) = world.lock().as_mut().map(|simulation| exchange(simulation, &request)) else {
+        return hang_up();
+    };
     if !exchange.delay.is_zero() {
         tokio::time::sleep(exchange.delay).await;
     }

@@ -174,8 +174,8 @@ impl Alerts {
         let Some(alert) = alert.filter(|_| is_ours) else {
             return Ok(false);
         };
-        let patience = Duration::from_secs(SEND_TIMEOUT_S.unsigned_abs());
-        let answer = tokio::time::timeout(patience, sink.send(&alert)).await;
+        let limit = Duration::from_secs(SEND_TIMEOUT_S.unsigned_abs());
+        let answer = tokio::time::timeout(limit, sink.send(&alert)).await;
         let answer = answer.unwrap_or_else(|_| Err(Failure::Transient("timed out".to_owned())));
         self.observer.observe(&Event::AlertSent {
             sink: name,

@@ -46,7 +46,7 @@ pub(super) fn record(
         state: slot.state.as_str().to_owned(),
         busy: matches!(used.usage, Usage::Taken(_)),
         ended: used.usage == Usage::Leaving,
-        runner: runner_of(&slot.id.0).or_else(|| slot.runner.clone()),
+        runner: runner_of(&slot.id.0),
     };
     PoolRecord {
         instance: ctx.settings.instance.clone(),

@@ -3,11 +3,10 @@
 
 use super::status::{self, PoolState};
 use crate::app::records::{self, BoundsRecord, WaitingRecord};
+use crate::domain::base_runner::listed::ListedRunner;
 use crate::domain::pool::Bounds;
 use crate::domain::rollout::Origin;
-use crate::domain::scale::{
-    self, Action, Control, ListedAtGitHub, NO_WORKER, Operation, ScalePlan, Situation, Warning,
-};
+use crate::domain::scale::{self, Action, Control, NO_WORKER, Operation, ScalePlan, Situation, Warning};
 use crate::ports::github::RunnerScope;
 use crate::ports::{Failure, GitHub, Ledger};
 use serde::Serialize;
@@ -36,7 +35,6 @@ pub struct Scaling {
     pub plan: ScalePlan,
     /// True if the stored bounds change.
     pub changes: bool,
-    stored: Option<BoundsRecord>,
     reset: bool,
 }
 
@@ -68,19 +66,11 @@ pub async fn plan(ledger: &dyn Ledger, github: &dyn GitHub, request: &ScaleReque
     let waiting: Vec<WaitingRecord> = records::all(ledger).await.map_err(Incomplete::Store)?;
     let waiting = waiting.iter().filter(|waiting| waiting.holder.is_none()).count();
     let listed = github.runners(request.scope).await.map_err(Incomplete::GitHub)?;
-    let listed: Vec<ListedAtGitHub> = listed
-        .into_iter()
-        .map(|runner| ListedAtGitHub {
-            name: runner.name,
-            online: runner.online,
-            busy: runner.busy,
-        })
-        .collect();
+    let listed: Vec<ListedRunner> = listed.into_iter().map(ListedRunner::from).collect();
     let situation = Situation {
         slots: &state.slots(),
         github: &listed,
         waiting_jobs: u32::try_from(waiting).unwrap_or(u32::MAX),
-        bounds: &request.configured,
         force_remove_busy: request.force_remove_busy,
     };
     let mut plan = scale::plan(request.control, &situation);
@@ -99,7 +89,6 @@ pub async fn plan(ledger: &dyn Ledger, github: &dyn GitHub, request: &ScaleReque
     Ok(Scaling {
         plan,
         changes,
-        stored: state.bounds,
         reset: request.reset,
     })
 }
@@ -169,10 +158,9 @@ pub async fn act(
         return records::remove::<BoundsRecord>(ledger, pool).await;
     }
     let control = &scaling.plan.inventory.control;
-    records::update(ledger, pool, retention, |record| {
+    records::update(ledger, pool, retention, |record: &mut Option<BoundsRecord>| {
         // The slots of an earlier request stay requested, because the worker may not have seen it yet.
-        let stored: Option<&BoundsRecord> = record.as_ref().or(scaling.stored.as_ref());
-        let mut remove = stored.map(|stored| stored.remove.clone()).unwrap_or_default();
+        let mut remove = record.take().map(|stored| stored.remove).unwrap_or_default();
         remove.retain(|slot| !scaling.plan.forced.contains(slot));
         remove.extend(scaling.plan.forced.iter().cloned());
         let surplus = remove.len().saturating_sub(MAX_REMOVED);

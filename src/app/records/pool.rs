@@ -63,3 +63,31 @@ impl Record for PoolRecord {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::samples::at;
+
+    #[test]
+    fn bounds_that_contradict_each_other_are_put_in_order() {
+        let others = Bounds {
+            min: 0,
+            max: 9,
+            target: 9,
+            max_per_repository: Some(2),
+        };
+        for (min, max, target, expected) in [(1, 4, 2, (1, 4, 2)), (3, 2, 9, (3, 3, 3)), (2, 4, 0, (2, 4, 2))] {
+            let record = BoundsRecord {
+                min,
+                max,
+                target,
+                origin: Origin::ourselves("a test", at(0)),
+                remove: Vec::new(),
+            };
+            let bounds = record.bounds(&others);
+            assert_eq!((bounds.min, bounds.max, bounds.target), expected);
+            assert_eq!(bounds.max_per_repository, Some(2));
+        }
+    }
+}

@@ -111,26 +111,7 @@ async fn continue_pass(
             due.push((guid, attempts, before));
         }
     }
-    let mut unanswered = 0;
-    for (guid, attempts, before) in due {
-        let asked = if options.is_dry {
-            Answer::Accepted
-        } else {
-            ask(ctx, &guid, &attempts, before).await?
-        };
-        unanswered = if asked == Answer::Unknown { unanswered + 1 } else { 0 };
-        match asked {
-            Answer::Accepted => report.asked += 1,
-            Answer::Refused => report.too_old += 1,
-            Answer::Elsewhere | Answer::Unknown => report.in_flight += 1,
-        }
-        progress(&report);
-        if unanswered == MAX_UNANSWERED {
-            return Err(Failure::Transient(
-                "GitHub does not answer requests for redeliveries".to_owned(),
-            ));
-        }
-    }
+    request_due(ctx, due, options.is_dry, &mut report, progress).await?;
     if !options.is_dry && options.since.is_none() {
         let covered = covers_until(pass.began, steps);
         cover(ctx, covered).await?;
@@ -147,6 +128,37 @@ async fn continue_pass(
         );
     }
     Ok(report)
+}
+
+/// Requests the deliveries that are due, or counts them in a dry run.
+async fn request_due(
+    ctx: &Context,
+    due: Vec<(DeliveryId, Attempts, Option<Asked>)>,
+    is_dry: bool,
+    report: &mut LogReport,
+    progress: &(dyn Fn(&LogReport) + Sync),
+) -> Result<(), Failure> {
+    let mut unanswered = 0;
+    for (guid, attempts, before) in due {
+        let asked = if is_dry {
+            Answer::Accepted
+        } else {
+            ask(ctx, &guid, &attempts, before).await?
+        };
+        unanswered = if asked == Answer::Unknown { unanswered + 1 } else { 0 };
+        match asked {
+            Answer::Accepted => report.asked += 1,
+            Answer::Refused => report.too_old += 1,
+            Answer::Elsewhere | Answer::Unknown => report.in_flight += 1,
+        }
+        progress(report);
+        if unanswered == MAX_UNANSWERED {
+            return Err(Failure::Transient(
+                "GitHub does not answer requests for redeliveries".to_owned(),
+            ));
+        }
+    }
+    Ok(())
 }
 
 impl LogReport {

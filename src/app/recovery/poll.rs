@@ -65,9 +65,25 @@ pub async fn pass(
     options: PollOptions,
     progress: &(dyn Fn(&PollReport) + Sync),
 ) -> Result<PollReport, Failure> {
-    let mut report = PollReport::default();
     let mut failed = Failed::default();
-    let mut listings = BTreeMap::new();
+    let mut listings = list_runs(ctx, options, &mut failed).await;
+    let report = ask_for_jobs(ctx, options, &mut listings, &mut failed, progress).await;
+    if report.synthesized > 0 && !options.is_dry {
+        tracing::warn!(
+            events = report.synthesized,
+            "GitHub shows {} events of jobs that did not arrive; they are synthesized",
+            report.synthesized
+        );
+    }
+    failed.0.map_or(Ok(report), Err)
+}
+
+/// The runs of each repository whose lists were read completely.
+type Listings<'a> = BTreeMap<RepositoryName, (&'a Repository, Listing)>;
+
+/// Lists the runs of all repositories.
+async fn list_runs<'a>(ctx: &'a Context, options: PollOptions, failed: &mut Failed) -> Listings<'a> {
+    let mut listings = Listings::new();
     for repository in &ctx.settings.repositories {
         let mut listing = match take_listing(ctx, repository).await {
             Ok(listing) => listing,
@@ -84,7 +100,19 @@ pub async fn pass(
             }
         }
     }
-    for (asked, key) in choose(ctx, options, &listings).into_iter().enumerate() {
+    listings
+}
+
+/// Asks for the jobs of the listed runs, as many as one poll may. What remains is kept for the next poll.
+async fn ask_for_jobs(
+    ctx: &Context,
+    options: PollOptions,
+    listings: &mut Listings<'_>,
+    failed: &mut Failed,
+    progress: &(dyn Fn(&PollReport) + Sync),
+) -> PollReport {
+    let mut report = PollReport::default();
+    for (asked, key) in choose(ctx, options, listings).into_iter().enumerate() {
         let (name, run) = &key;
         let Some((repository, listing)) = listings.get_mut(name) else {
             continue;
@@ -93,7 +121,7 @@ pub async fn pass(
             failed.note(Failure::Transient(
                 "there are more runs than one poll asks for".to_owned(),
             ));
-            for (name, (_, listing)) in std::mem::take(&mut listings) {
+            for (name, (_, listing)) in std::mem::take(listings) {
                 keep(ctx, options, &name, listing);
             }
             break;
@@ -115,14 +143,7 @@ pub async fn pass(
             }
         }
     }
-    if report.synthesized > 0 && !options.is_dry {
-        tracing::warn!(
-            events = report.synthesized,
-            "GitHub shows {} events of jobs that did not arrive; they are synthesized",
-            report.synthesized
-        );
-    }
-    failed.0.map_or(Ok(report), Err)
+    report
 }
 
 /// The failure that a poll reports: one that passes determines when the next poll continues.
@@ -192,11 +213,7 @@ async fn read_lists(ctx: &Context, name: &RepositoryName, listing: &mut Listing)
 }
 
 /// Returns the runs to ask for, in this order.
-fn choose(
-    ctx: &Context,
-    options: PollOptions,
-    listings: &BTreeMap<RepositoryName, (&Repository, Listing)>,
-) -> Vec<RunKey> {
+fn choose(ctx: &Context, options: PollOptions, listings: &Listings<'_>) -> Vec<RunKey> {
     let ration = (!options.asks_for_all).then(|| ctx.recovery.memory().overdraft.ration());
     let runs = listings.iter().flat_map(|(name, (_, listing))| {
         listing

@@ -95,7 +95,7 @@ async fn go_on(ctx: &Context, repository: &Repository) -> Result<usize, Failure>
         && let Err(failure) = switch::look(ctx, repository).await
     {
         // Without runners there may be no job whose decision shows that routing is on.
-        tracing::warn!(repository = %repository.name, %failure, "cannot tell whether routing is on during the outage");
+        tracing::warn!(repository = %repository.name, %failure, "failed to check whether routing is on during the outage");
     }
     let (plan, changed) = record_plan(ctx, repository, &gathered).await?;
     let mut done = usize::from(changed);
@@ -103,7 +103,7 @@ async fn go_on(ctx: &Context, repository: &Repository) -> Result<usize, Failure>
         let (what, why) = (change.what.as_str(), change.why.as_deref().unwrap_or_default());
         tracing::info!(repository = %repository.name, what, why, would = change.would, "rollout of {}: {what}", repository.name);
     }
-    done += tell(ctx, repository, &plan.reports).await?;
+    done += report(ctx, repository, &plan.reports).await?;
     if let Some(cause) = plan.roll_back {
         rollback::begin(ctx, repository, cause).await?;
         done += 1 + usize::from(rollback::resume(ctx, repository).await?);
@@ -172,8 +172,8 @@ fn plan_for(ctx: &Context, repository: &Repository, gathered: &Gathered, record:
 }
 
 /// Opens and ends the alerts about rollbacks that the mode `observe` only reports. Returns the number of changed alerts.
-async fn tell(ctx: &Context, repository: &Repository, reports: &Reports) -> Result<usize, Failure> {
-    let mut told = 0;
+async fn report(ctx: &Context, repository: &Repository, reports: &Reports) -> Result<usize, Failure> {
+    let mut changed = 0;
     for (trigger, report) in reports {
         let is_needed = report.needs_alert(*trigger);
         if is_needed == report.told {
@@ -191,9 +191,9 @@ async fn tell(ctx: &Context, repository: &Repository, reports: &Reports) -> Resu
             }
         })
         .await?;
-        told += 1;
+        changed += 1;
     }
-    Ok(told)
+    Ok(changed)
 }
 
 fn alert(key: &AlertKey, trigger: Trigger, report: &Report) -> Alert {

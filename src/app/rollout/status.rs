@@ -16,22 +16,14 @@ use serde::Serialize;
 /// The state of a rollout. Its JSON form is part of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RolloutStatus {
-    pub repository: RepositoryName,
-    pub mode: Mode,
-    /// The stage, from 0.
-    pub stage: usize,
-    /// The number of pull requests in the stage; none in the last one.
-    pub stage_size: Option<u32>,
-    /// The pull requests that were counted in this stage.
-    pub progress: u32,
-    /// The reason why the canary stays in its stage.
-    pub held: Option<Held>,
+    #[serde(flatten)]
+    pub reached: StageStatus,
     pub triggers: Vec<TriggerStatus>,
     /// The changes, oldest first.
     pub history: Vec<Change>,
 }
 
-/// The stage of a rollout, without a judgement of the triggers.
+/// The stage that a rollout has reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StageStatus {
     pub repository: RepositoryName,
@@ -42,7 +34,7 @@ pub struct StageStatus {
     pub stage_size: Option<u32>,
     /// The pull requests that were counted in this stage.
     pub progress: u32,
-    /// The reason why the canary stays in its stage. A trigger is no reason here.
+    /// The reason why the canary stays in its stage. A hit trigger is a reason only where the triggers are judged.
     pub held: Option<Held>,
 }
 
@@ -111,15 +103,7 @@ pub async fn stages(
         let (name, mode) = (repository.name.clone(), repository.policy.mode);
         async move {
             let record: Option<RolloutRecord> = records::load(ledger, name.as_str()).await?;
-            let record = record.unwrap_or_default();
-            Ok(StageStatus {
-                stage: record.canary.stage_of(&policy.stages),
-                stage_size: record.canary.stage_size(&policy.stages),
-                progress: record.canary.progress,
-                held: held(&record, &[], policy),
-                repository: name,
-                mode,
-            })
+            Ok(StageStatus::of(&name, mode, policy, &record.unwrap_or_default(), &[]))
         }
     };
     try_join_all(repositories.iter().map(stage)).await
@@ -153,6 +137,25 @@ pub async fn judgements(
     ))
 }
 
+impl StageStatus {
+    fn of(
+        repository: &RepositoryName,
+        mode: Mode,
+        policy: &RolloutPolicy,
+        record: &RolloutRecord,
+        judgements: &[Judgement],
+    ) -> Self {
+        Self {
+            repository: repository.clone(),
+            mode,
+            stage: record.canary.stage_of(&policy.stages),
+            stage_size: record.canary.stage_size(&policy.stages),
+            progress: record.canary.progress,
+            held: held(record, judgements, policy),
+        }
+    }
+}
+
 impl RolloutStatus {
     /// Returns the state that a record and its judgements show.
     #[must_use]
@@ -163,8 +166,11 @@ impl RolloutStatus {
         record: RolloutRecord,
         judgements: Vec<Judgement>,
     ) -> Self {
-        let held = held(&record, &judgements, policy);
-        let is_rolled_back = held.as_ref().is_some_and(|held| held.cause == HoldCause::Rollback);
+        let reached = StageStatus::of(repository, mode, policy, &record, &judgements);
+        let is_rolled_back = reached
+            .held
+            .as_ref()
+            .is_some_and(|held| held.cause == HoldCause::Rollback);
         let rolled_back = record.rollback.as_ref().filter(|_| is_rolled_back);
         let trigger = |judgement: Judgement| {
             // The trigger of a rollback stays hit until a person switches routing on again.
@@ -177,12 +183,7 @@ impl RolloutStatus {
             }
         };
         Self {
-            repository: repository.clone(),
-            mode,
-            stage: record.canary.stage_of(&policy.stages),
-            stage_size: record.canary.stage_size(&policy.stages),
-            progress: record.canary.progress,
-            held,
+            reached,
             triggers: judgements.into_iter().map(trigger).collect(),
             history: record.history,
         }

@@ -1,4 +1,4 @@
-//! Notes changes of the routing variable. Decisions see the variable anyway, so a change by a person at GitHub costs no
+//! Notes changes of the routing variable. Every decision sees the variable, so a change by a person at GitHub costs no
 //! further question, and only a change costs a write.
 //!
 //! GitHub's clock orders the answers: an answer from before a change shows nothing about the state after it.

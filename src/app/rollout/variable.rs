@@ -15,8 +15,8 @@ const MAX_REFUSALS: u32 = 3;
 /// Maximum delay between two attempts.
 const MAX_DELAY: Duration = Duration::from_secs(8);
 
-/// Sets the variable until GitHub shows the value, and returns what GitHub shows then. `report` is told about each
-/// failed attempt that is repeated.
+/// Sets the variable until GitHub shows the value, and returns what GitHub shows then. `report` receives each
+/// failure after which the attempt is repeated.
 ///
 /// # Errors
 /// The failure of the last attempt.

@@ -237,8 +237,8 @@ impl Stage for Local {
         let rules = (repository.policy.mode, &settings.rollout);
         let status = status::load(ledger, &repository.name, rules, settings.slo.window, self.clock.now()).await?;
         Ok(Some(CanaryState {
-            stage: status.stage,
-            progress: status.progress,
+            stage: status.reached.stage,
+            progress: status.reached.progress,
             triggers: status.hits().map(|trigger| trigger.name.as_str().to_owned()).collect(),
             why: status.history.last().and_then(|change| change.why.clone()),
         }))

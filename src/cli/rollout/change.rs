@@ -2,7 +2,7 @@
 
 use super::{args, status};
 use crate::app::records::{self, RolloutRecord};
-use crate::app::rollout::status::RolloutStatus;
+use crate::app::rollout::status::{RolloutStatus, StageStatus};
 use crate::app::rollout::switch;
 use crate::app::settings::Repository;
 use crate::cli::exit::{Exit, Failure, Outcome};
@@ -69,9 +69,12 @@ pub(super) async fn run(step: Step, args: &args::Change, session: &Session) -> O
     }
     let after = match args.dry_run {
         true => RolloutStatus {
-            stage: preview.canary.stage_of(&change.policy.stages),
-            stage_size: preview.canary.stage_size(&change.policy.stages),
-            progress: preview.canary.progress,
+            reached: StageStatus {
+                stage: preview.canary.stage_of(&change.policy.stages),
+                stage_size: preview.canary.stage_size(&change.policy.stages),
+                progress: preview.canary.progress,
+                ..before.reached
+            },
             ..before
         },
         false => status::load(session, &change.repository).await?,
@@ -85,7 +88,11 @@ pub(super) async fn run(step: Step, args: &args::Change, session: &Session) -> O
             (Step::Advance, false) => "has advanced to".to_owned(),
             (Step::Advance, true) => "would advance to".to_owned(),
         };
-        writeln!(out, "the canary of {} {done} stage {}", after.repository, after.stage)
+        writeln!(
+            out,
+            "the canary of {} {done} stage {}",
+            after.reached.repository, after.reached.stage
+        )
     })?;
     Ok(Exit::Done)
 }

@@ -33,18 +33,19 @@ pub(super) async fn load(session: &Session, repository: &Repository) -> Result<R
 
 /// Prints the state.
 pub(super) fn print(out: &mut dyn Write, status: &RolloutStatus) -> io::Result<()> {
-    let mode = format!("{:?}", status.mode).to_lowercase();
-    writeln!(out, "{} ({mode})", status.repository)?;
-    let progress = match status.stage_size {
-        Some(size) => format!("{} of {size}", status.progress),
-        None => format!("{}, without an end", status.progress),
+    let reached = &status.reached;
+    let mode = format!("{:?}", reached.mode).to_lowercase();
+    writeln!(out, "{} ({mode})", reached.repository)?;
+    let progress = match reached.stage_size {
+        Some(size) => format!("{} of {size}", reached.progress),
+        None => format!("{}, without an end", reached.progress),
     };
-    writeln!(out, "  stage     {}", status.stage)?;
+    writeln!(out, "  stage     {}", reached.stage)?;
     writeln!(out, "  progress  {progress} (trusted pull requests)")?;
     writeln!(
         out,
         "  held      {}",
-        status.held.as_ref().map_or_else(|| "no".to_owned(), in_words)
+        reached.held.as_ref().map_or_else(|| "no".to_owned(), in_words)
     )?;
     writeln!(out)?;
     // In full, and not in a table: an operator compares the evidence with the thresholds.

@@ -1,4 +1,4 @@
-//! Alerts: what an operator is told of, by which key repeats are folded together, and who has been told what.
+//! Alerts: the facts for an operator, the key that combines repetitions, and the sinks that have received each change.
 
 mod escalation;
 mod inert;

@@ -20,8 +20,9 @@ impl Recovery {
     }
 }
 
-/// Plans the recovery. A repair that only starts a service is left to the restart of services. A service is restarted if it is not active, or if GitHub shows its runner as offline. A runner that
-/// GitHub does not have is registered again instead, and one that executes a job is left alone.
+/// Plans the recovery. A service is restarted if it is not active, or if GitHub shows its runner as offline. A runner that
+/// GitHub does not have is registered again instead, and one that executes a job is left alone. A repair that only starts
+/// a service is left to the restart of services.
 #[must_use]
 pub fn plan(local: &[LocalRunner], assessment: &Assessment, repair: Option<repair::Plan>) -> Recovery {
     let installs = |plan: &repair::Plan| plan.steps.contains(&repair::Step::InstallService);

@@ -114,27 +114,16 @@ pub fn plan(request: &Request, now: &Situation<'_>) -> Result<Plan, Refusal> {
         work_folder: &work_folder,
     };
     let mut reasons = reasons_to_register(request, now.installation, here, own, &wanted);
-    let mut steps = Vec::new();
-    if reasons.is_empty() {
-        let (reason, of_service) = service_steps(now, own);
+    let is_in_use = |other: &&ListedRunner| other.is_busy || other.is_online && !request.force;
+    let mut steps = if reasons.is_empty() {
+        let (reason, steps) = service_steps(now, own);
         reasons.extend(reason);
-        steps = of_service;
+        steps
+    } else if let Some(other) = namesake.filter(is_in_use) {
+        return Err(Refusal::InUse(other.name.clone()));
     } else {
-        if let Some(other) = namesake
-            && (other.is_busy || other.is_online && !request.force)
-        {
-            return Err(Refusal::InUse(other.name.clone()));
-        }
-        steps.push(Step::RequestToken);
-        if now.installation.has_service_script {
-            steps.push(Step::RemoveService);
-        }
-        if now.installation.registration != Registration::Missing {
-            steps.push(Step::RemoveRegistration);
-        }
-        let replace = now.runners.iter().any(|runner| runner.name.eq_ignore_ascii_case(&name));
-        steps.extend([Step::Configure { replace }, Step::InstallService, Step::StartService]);
-    }
+        registration_steps(now, &name)
+    };
     if !steps.is_empty() {
         if let Some(busy) = own.filter(|own| own.is_busy) {
             return Err(Refusal::Busy(busy.name.clone()));
@@ -196,6 +185,20 @@ fn reasons_to_register(
         reasons.push("svc.sh is missing, which config.sh writes".to_owned());
     }
     reasons
+}
+
+/// Returns the steps of a new registration under this name.
+fn registration_steps(now: &Situation<'_>, name: &str) -> Vec<Step> {
+    let mut steps = vec![Step::RequestToken];
+    if now.installation.has_service_script {
+        steps.push(Step::RemoveService);
+    }
+    if now.installation.registration != Registration::Missing {
+        steps.push(Step::RemoveRegistration);
+    }
+    let replace = now.runners.iter().any(|runner| runner.name.eq_ignore_ascii_case(name));
+    steps.extend([Step::Configure { replace }, Step::InstallService, Step::StartService]);
+    steps
 }
 
 /// Returns the steps for a service whose registration is valid.

@@ -106,6 +106,7 @@ mod tests {
     use crate::domain::alert::{Alert, AlertKey, Escalation};
     use crate::domain::ids::JobId;
     use crate::domain::routing_verdict::RoutingVerdict;
+    use crate::domain::samples::at;
 
     const DEADLINES: Deadlines = Deadlines {
         acknowledgement: TimeDelta::seconds(900),
@@ -116,10 +117,6 @@ mod tests {
         by: None,
         why: None,
     };
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
 
     fn alert(verdict: RoutingVerdict) -> Alert {
         let key = AlertKey::new(AlertKind::UntrustedOnSelfHosted, None).of_author(verdict, None);

@@ -165,7 +165,7 @@ impl Step {
     }
 }
 
-/// Returns the next step for a GUID of which no attempt succeeded. `is_known` tells whether the queue knows it.
+/// Returns the next step for a GUID of which no attempt succeeded. `is_known` is true if the queue knows it.
 #[must_use]
 pub fn next_step(attempts: &Attempts, is_known: bool, asked: Option<&Asked>, now: DateTime<Utc>) -> Step {
     if is_known || attempts.succeeded {

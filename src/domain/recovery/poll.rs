@@ -71,7 +71,7 @@ impl Overdraft {
 }
 
 /// Time in which an event is expected to arrive by itself. Half of GitHub's deliveries arrive within 2 s.
-pub const DELIVERY_GRACE: TimeDelta = TimeDelta::seconds(10);
+const DELIVERY_DELAY: TimeDelta = TimeDelta::seconds(10);
 /// Age up to which the end of an unknown job is reported. The ledger forgets finished jobs of outsiders, so an older job
 /// was most likely known before.
 pub const MAX_AGE_OF_UNKNOWN: TimeDelta = TimeDelta::hours(5);
@@ -90,7 +90,7 @@ pub fn missing_event(job: &Job, known: Option<Progress>, now: DateTime<Utc>) -> 
         JobStatus::Waiting | JobStatus::Other => return None,
     };
     let is_old = |at: DateTime<Utc>| now - at >= MAX_AGE_OF_UNKNOWN;
-    if known.unwrap_or_default() >= shown || since.is_some_and(|since| now - since < DELIVERY_GRACE) {
+    if known.unwrap_or_default() >= shown || since.is_some_and(|since| now - since < DELIVERY_DELAY) {
         return None;
     }
     if known.is_none() && shown == Progress::Completed && job.created_at.is_some_and(is_old) {
@@ -114,29 +114,14 @@ pub fn is_overdue(queued_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::{JobId, RunId};
-    use crate::domain::samples;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
+    use crate::domain::samples::{self, at};
 
     /// A job that was created at 0 and started at 100.
     fn job(status: JobStatus) -> Job {
         Job {
-            id: JobId(1),
-            run_id: RunId(2),
-            run_attempt: 1,
-            name: "web".to_owned(),
-            head_sha: "sha".to_owned(),
-            labels: Vec::new(),
-            status,
-            conclusion: None,
             created_at: Some(at(0)),
             started_at: Some(at(100)),
-            completed_at: None,
-            runner: None,
-            steps: Vec::new(),
+            ..samples::job(status)
         }
     }
 

@@ -308,13 +308,10 @@ fn between(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Option<u64
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::samples::at;
     use Lifecycle::{
         BootFailed, Cancelled, Denied, Elsewhere, Lost, RegistrationFailed, Running, Success, TearDownFailed, Waiting,
     };
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
 
     fn waiting() -> Course {
         Course {

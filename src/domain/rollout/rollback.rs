@@ -291,10 +291,8 @@ mod tests {
     use super::*;
     use crate::domain::ids::JobId;
     use crate::domain::rollout::{Evidence, EvidenceItem};
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
+    use crate::domain::samples::{at, stuck_run};
+    use crate::domain::transition_table::assert_complete;
 
     #[test]
     fn the_table_of_steps_is_complete() {
@@ -312,28 +310,14 @@ mod tests {
             (S::Reported, E::SwitchedOn, S::Done),
             (S::Draining, E::Drained, S::Done),
         ];
+        assert_complete(&S::ALL, &E::ALL, S::after, &table);
+        assert!(
+            table.iter().all(|(step, _, next)| next > step),
+            "a rollback only advances"
+        );
         for step in S::ALL {
-            for event in E::ALL {
-                let row = table.iter().find(|row| (row.0, row.1) == (step, event));
-                assert_eq!(step.after(event), row.map(|row| row.2), "{step:?} {event:?}");
-                assert!(
-                    step.after(event).is_none_or(|next| next > step),
-                    "a rollback only advances"
-                );
-            }
             let has_next = E::ALL.iter().any(|event| step.after(*event).is_some());
             assert_eq!(has_next, step != S::Done, "{step:?}");
-        }
-    }
-
-    fn stuck(state: StuckState) -> StuckRun {
-        StuckRun {
-            run: RunId(20),
-            attempt: 1,
-            jobs: vec![JobId(101)],
-            state,
-            since: at(0),
-            absent_since: None,
         }
     }
 
@@ -354,7 +338,7 @@ mod tests {
         Rollback {
             step,
             before: Some(at(50)),
-            stuck: vec![stuck(StuckState::Found), stuck(StuckState::Cancelling)],
+            stuck: vec![stuck_run(StuckState::Found), stuck_run(StuckState::Cancelling)],
             ..Rollback::begun(cause, at(100))
         }
     }
@@ -369,7 +353,7 @@ mod tests {
         assert!(!other.may_replace(&rollback(RollbackStep::Draining)));
         other.run = None;
         assert!(!other.may_replace(&done));
-        assert_eq!(done.into_cancelled(), [stuck(StuckState::Cancelling)]);
+        assert_eq!(done.into_cancelled(), [stuck_run(StuckState::Cancelling)]);
     }
 
     #[test]
@@ -424,11 +408,11 @@ mod tests {
     fn stuck_runs_are_listed_again_until_none_is_left_within_a_bound() {
         let mut draining = rollback(RollbackStep::Draining);
         assert!(!draining.may_list_again(), "the first list is not finished");
-        draining.stuck = vec![stuck(StuckState::Rerun), stuck(StuckState::Left)];
+        draining.stuck = vec![stuck_run(StuckState::Rerun), stuck_run(StuckState::Left)];
         assert!(draining.may_list_again());
         let next = StuckRun {
             run: RunId(21),
-            ..stuck(StuckState::Found)
+            ..stuck_run(StuckState::Found)
         };
         draining.list_next(vec![next.clone()]);
         assert_eq!(draining.stuck, [next]);

@@ -177,7 +177,8 @@ impl StuckRun {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::samples::at;
+    use crate::domain::samples::{at, stuck_run};
+    use crate::domain::transition_table::assert_complete;
 
     #[test]
     fn the_table_of_stuck_runs_is_complete() {
@@ -195,24 +196,10 @@ mod tests {
             (S::Cancelling, E::Left, S::Left),
             (S::Over, E::Left, S::Left),
         ];
+        assert_complete(&S::ALL, &E::ALL, S::after, &table);
         for state in S::ALL {
-            for event in E::ALL {
-                let row = table.iter().find(|row| (row.0, row.1) == (state, event));
-                assert_eq!(state.after(event), row.map(|row| row.2), "{state:?} {event:?}");
-            }
             let is_final = E::ALL.iter().all(|event| state.after(*event).is_none());
             assert_eq!(is_final, state.is_final(), "{state:?}");
-        }
-    }
-
-    fn stuck(state: StuckState) -> StuckRun {
-        StuckRun {
-            run: RunId(20),
-            attempt: 1,
-            jobs: vec![JobId(101)],
-            state,
-            since: at(0),
-            absent_since: None,
         }
     }
 
@@ -238,7 +225,7 @@ mod tests {
             (Rerun, shown(1, true), true, 0, StuckTask::Wait),
             (Left, shown(1, true), true, 0, StuckTask::Wait),
         ] {
-            let next = stuck(state).next_task(shown, was_cancelled, at(second));
+            let next = stuck_run(state).next_task(shown, was_cancelled, at(second));
             assert_eq!(next, task, "{state:?} {shown:?} {was_cancelled} {second}");
         }
     }
@@ -260,14 +247,14 @@ mod tests {
             (Cancelling, Over, true, StuckTask::Wait),
             (Found, Over, true, StuckTask::Wait),
         ] {
-            let next = stuck(state).task_by_jobs(jobs, was_cancelled);
+            let next = stuck_run(state).task_by_jobs(jobs, was_cancelled);
             assert_eq!(next, task, "{state:?} {jobs:?} {was_cancelled}");
         }
     }
 
     #[test]
     fn one_absence_at_github_is_not_the_end_of_a_run() {
-        let mut run = stuck(StuckState::Over);
+        let mut run = stuck_run(StuckState::Over);
         assert_eq!(run.next_task(None, true, at(100)), StuckTask::NoteAbsence);
         run.absent_since = Some(at(100));
         assert_eq!(run.next_task(None, true, at(129)), StuckTask::Wait);

@@ -48,10 +48,7 @@ impl Intent {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
+    use crate::domain::samples::at;
 
     #[test]
     fn a_stale_answer_is_no_change() {

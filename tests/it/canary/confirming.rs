@@ -1,13 +1,8 @@
 //! Queue waits that deliveries report and GitHub does not show: GitHub is asked before they switch routing off.
 
 use super::stage::Stage;
-use jitgate::app::rollout::pass;
 use jitgate::domain::rollout::Changed;
-use std::time::Duration;
-use tokio::time::{interval, timeout};
 
-/// The longest time from the event that completes a trigger to its effect.
-const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
 const OFTEN: u32 = 100_000;
 
 /// Ten pull requests, a minute apart, whose deliveries report a wait of 300 s.
@@ -54,23 +49,9 @@ async fn forged_starts_of_ten_real_jobs_change_nothing_and_github_is_asked_once(
 async fn ten_slow_jobs_switch_routing_off_within_five_seconds() {
     let stage = Stage::set("enforce").await;
     ten_reported(&stage, 300).await;
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let gate = stage.gate.clone();
-    let running = tokio::spawn(async move {
-        pass::run(&gate, async {
-            drop(stopped.await);
-        })
-        .await;
-    });
-    let off = async {
-        let mut often = interval(Duration::from_millis(50));
-        while stage.variable().await != "false" {
-            often.tick().await;
-        }
-    };
-    timeout(EFFECT_TIMEOUT, off).await.expect("routing is off in time");
-    stop.send(()).expect("it runs");
-    running.await.expect("it stops");
+    let passes = stage.start_passes();
+    stage.off_in_time().await;
+    passes.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,13 @@ use jitgate::ports::github::Purpose;
 use serde_json::{Value, json};
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{interval, timeout};
+
+/// The longest time from the event that completes a trigger to its effect.
+const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Stage {
     base: InProcess,
@@ -83,6 +90,30 @@ impl Stage {
     /// Runs a pass of the rollout.
     pub(crate) async fn pass(&self) -> usize {
         pass::run_once(&self.gate).await
+    }
+
+    /// Starts the loop of passes.
+    pub(crate) fn start_passes(&self) -> Passes {
+        let (stop, stopped) = oneshot::channel();
+        let gate = self.gate.clone();
+        let running = tokio::spawn(async move {
+            pass::run(&gate, async {
+                drop(stopped.await);
+            })
+            .await;
+        });
+        Passes { stop, running }
+    }
+
+    /// Waits until routing is off.
+    pub(crate) async fn off_in_time(&self) {
+        let off = async {
+            let mut often = interval(Duration::from_millis(50));
+            while self.variable().await != "false" {
+                often.tick().await;
+            }
+        };
+        timeout(EFFECT_TIMEOUT, off).await.expect("routing is off in time");
     }
 
     /// The changes of this kind.
@@ -206,6 +237,19 @@ impl Stage {
             self.pass().await;
             self.advance(1);
         }
+    }
+}
+
+/// The running loop of passes.
+pub(crate) struct Passes {
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+impl Passes {
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).expect("it runs");
+        self.running.await.expect("it stops");
     }
 }
 

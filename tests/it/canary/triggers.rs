@@ -4,11 +4,6 @@ use super::stage::Stage;
 use jitgate::app::rollout::pass;
 use jitgate::domain::rollout::Changed;
 use jitgate::domain::routing::RoutingVerdict;
-use std::time::Duration;
-use tokio::time::{interval, timeout};
-
-/// The longest time from the event that completes a trigger to its effect.
-const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Nothing has happened, even after further passes.
 async fn assert_on(stage: &Stage) {
@@ -153,26 +148,12 @@ async fn two_gates_roll_back_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_loop_takes_effect_within_five_seconds_without_any_event() {
     let stage = Stage::set("enforce").await;
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let gate = stage.gate.clone();
-    let running = tokio::spawn(async move {
-        pass::run(&gate, async {
-            drop(stopped.await);
-        })
-        .await;
-    });
+    let passes = stage.start_passes();
     stage.failed_to_boot(1).await;
     stage.advance(1);
     stage.failed_to_boot(2).await;
-    let off = async {
-        let mut often = interval(Duration::from_millis(50));
-        while stage.variable().await != "false" {
-            often.tick().await;
-        }
-    };
-    timeout(EFFECT_TIMEOUT, off).await.expect("routing is off in time");
-    stop.send(()).expect("it runs");
-    running.await.expect("it stops");
+    stage.off_in_time().await;
+    passes.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,9 @@ const TARGET_4: &[&str] = &["--min", "1", "--max", "4", "--target", "4"];
 
 async fn a_worker_obeys_stored_bounds_until_they_are_reset(store: Settings<'_>) {
     let stage = Stage::set(store).await;
-    let supervisor = stage.supervise(TARGET_4).await;
+    // The worker looks for a change by itself, long before its next pass.
+    let flags = [TARGET_4, &["--interval", "3600"]].concat();
+    let supervisor = stage.supervise(&flags).await;
     let before = stage
         .status_until(|status| has_slots(status, &[1, 2, 3, 4], "ready"))
         .await;
@@ -86,7 +88,7 @@ async fn a_worker_obeys_stored_bounds_until_they_are_reset(store: Settings<'_>) 
 
     // A restart with other flags changes nothing, and a reset does.
     drop(supervisor);
-    let _supervisor = stage.supervise(TARGET_4).await;
+    let _supervisor = stage.supervise(&flags).await;
     stage.status_until(|status| has_slots(status, &[1, 2], "ready")).await;
     let checked = stage.run(&["config", "check"]).await;
     assert!(
@@ -96,11 +98,20 @@ async fn a_worker_obeys_stored_bounds_until_they_are_reset(store: Settings<'_>) 
     );
     let reset = stage.run(&["pool", "scale", "--reset"]).await;
     assert_eq!(reset.code, 0, "{}", reset.err);
-    stage
+    let configured = stage
         .status_until(|status| has_slots(status, &[1, 2, 3, 4], "ready"))
         .await;
+    assert_eq!(
+        (&configured["set"], &configured["source"]),
+        (&Value::Null, &json!("configuration"))
+    );
     let checked = stage.run(&["config", "check"]).await;
-    assert!(!checked.out.contains("set by alice"), "{}", checked.out);
+    assert!(!checked.out.contains("set by"), "{}", checked.out);
+    // Stored bounds that are the configured ones replace nothing.
+    let same = stage.run(&[&["pool", "scale"], TARGET_4].concat()).await;
+    assert_eq!(same.code, 0, "{}", same.err);
+    let checked = stage.run(&["config", "check"]).await;
+    assert!(!checked.out.contains("set by"), "{}", checked.out);
 }
 on_each_store!(a_worker_obeys_stored_bounds_until_they_are_reset);
 
@@ -206,7 +217,14 @@ async fn a_busy_slot_is_removed_only_by_force() {
     assert_eq!(each(&still["runners"], "state"), ["running"; 3]);
 
     let forced = rest
-        .run(&gate, &[&scale[..], &["--force-remove-busy"]].concat())
+        .run(
+            &gate,
+            &[
+                &scale[..],
+                &["--force-remove-busy", "--by", "bob", "--why", "the host is needed"],
+            ]
+            .concat(),
+        )
         .await
         .json();
     let removals: Vec<String> = beyond
@@ -236,9 +254,6 @@ async fn a_busy_slot_is_removed_only_by_force() {
         .expect("runners")
         .iter()
         .find(|it| it["outcome"] == "removed");
-    let detail = of_removed.expect("one")["detail"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
-    assert!(detail.contains("removed its busy slot"), "{detail}");
+    let detail = &of_removed.expect("one")["detail"];
+    assert_eq!(detail, "bob removed its busy slot: the host is needed");
 }

@@ -3,5 +3,6 @@
 mod bounds;
 mod lock;
 mod passes;
+mod records;
 mod refusals;
 mod stage;

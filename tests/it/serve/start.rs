@@ -171,14 +171,18 @@ async fn no_job_of_this_machine_begins_beside_a_redis_that_lets_it_in() {
     place.file("runner/run.sh", "#!/bin/sh\n", 0o755);
     let home = place.path("runner").display().to_string();
     let settings = [&settings[..], &[("local.runner_home", home.as_str())]].concat();
-    let mut gate = place.start(&["serve", "--role", "worker"], &settings);
-    assert_eq!(gate.code().await, Some(3), "{}", gate.err.text());
-    let told = gate.err.text();
-    assert!(told.contains("accepts clients without a password"), "{told}");
-    assert!(told.contains("remedy: disable its default user"), "{told}");
+    for command in [&["serve", "--role", "worker"][..], &["pool", "reconcile"]] {
+        let mut gate = place.start(command, &settings);
+        assert_eq!(gate.code().await, Some(3), "{command:?}: {}", gate.err.text());
+        let told = gate.err.text();
+        assert!(told.contains("accepts clients without a password"), "{told}");
+        assert!(told.contains("remedy: disable its default user"), "{told}");
+    }
 
-    // One that could not be asked at the start is asked as soon as it is there.
+    // One that could not be asked at the start is asked as soon as it is there. A single pass does not wait for it.
     server.kill();
+    let mut pass = place.start(&["pool", "reconcile"], &settings);
+    assert_eq!(pass.code().await, Some(5), "{}", pass.err.text());
     let mut gate = place.start(&["serve", "--role", "worker"], &settings);
     gate.err.line_with(" is up\"").await;
     server.start_again();
