@@ -45,3 +45,4 @@ pub mod slot;
 pub mod text;
 pub mod trust;
 pub mod units;
+pub mod workflow_text;

@@ -159,7 +159,7 @@ async fn what_is_in_place_is_reported_part_by_part() {
         "serves only the workflows octo-org/octo-repo/.github/workflows/trusted.yml@main",
         "runner group 3 serves no other repository",
         "workflows of all external contributors need an approval",
-        "the rule of the route job in .github/workflows/ci.yml on branch main is that of jitgate",
+        "the route job in .github/workflows/ci.yml on branch main is that of jitgate",
         "the current webhook secret 1 is strong",
         "no token is refreshed on this machine",
     ] {
@@ -349,14 +349,14 @@ async fn a_deployed_rule_that_differs_is_named_with_its_branch() {
     expect(
         &told,
         "warning",
-        "ci.yml on branch release/1 differs from that of jitgate",
+        "ci.yml on branch release/1 differs from that of jitgate: env.TRUSTED lacks `github.event.sender.type == 'User' &&`",
     );
     workflow(&stage, "jobs: {}\n");
     let (_, told) = verify(&stage, &[]);
     assert_eq!(
         of(&told, "warning")
             .iter()
-            .filter(|what| what.contains("has no route job"))
+            .filter(|what| what.contains("has no job `route`"))
             .count(),
         2
     );
