@@ -269,6 +269,7 @@ mod tests {
             &[("a", "one two four"), ("b", "5")],
         );
         is("a: \"one: # 'two'\" # three\n", &[("a", "one: # 'two'")]);
+        is("a: \"one \\\" two\" # three\n", &[("a", "one \\\" two")]);
         is("a: 'one\n  two'\nb: 3\n", &[("a", "one two"), ("b", "3")]);
         is(
             "a: |\n  one\n    two # kept\n\n  three\nb: 4\n",
@@ -286,6 +287,7 @@ mod tests {
     fn what_is_not_understood_stays_a_text() {
         is("a: {b: 1}\nc: *d\n", &[("a", "{b: 1}"), ("c", "*d")]);
         is("a: {b: 1,\n  c: 2}\n", &[("a", "{b: 1, c: 2}")]);
+        is("- {a: b}\n- c: d\n", &[("[1]", "{a: b}"), ("[2].c", "d")]);
         is("", &[("", "")]);
         assert_eq!(read("a: [b]\n").get("a"), Some(&Value::Text("[b]".to_owned())));
         assert_eq!(read("- a\n").get("a"), None);
