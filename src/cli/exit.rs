@@ -41,6 +41,28 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// Returns the remedy for a request that failed at GitHub. `refused` is the one for missing access.
+pub(super) fn remedy_at_github(failure: &ports::Failure, refused: &str) -> String {
+    // GitHub rejects the state of an object by these codes, whatever the credentials are.
+    let is_about_state = |text: &str| {
+        ["answered 409", "answered 422"]
+            .iter()
+            .any(|answer| text.contains(answer))
+    };
+    match failure {
+        ports::Failure::RateLimited { until, .. } => {
+            format!("run the command again after {}", until.format("%F %T UTC"))
+        }
+        ports::Failure::Transient(_) => {
+            "check the network, github.api_url and https://www.githubstatus.com, and run the command again".to_owned()
+        }
+        ports::Failure::Permanent(text) if is_about_state(text) => {
+            "run the command again; if GitHub repeats its answer, follow its message".to_owned()
+        }
+        ports::Failure::Permanent(_) => refused.to_owned(),
+    }
+}
+
 /// The result of a command.
 pub type Outcome = Result<Exit, Failure>;
 
@@ -69,6 +91,11 @@ impl Failure {
     pub(super) fn of_store(failure: ports::Failure) -> Self {
         Self::new(Exit::Store, failure)
             .remedy("check that the server of store.url runs and is reachable; `jitgate config check` asks it")
+    }
+
+    /// Returns the failure of a request to GitHub. `refused` is the remedy if GitHub refuses the request for good.
+    pub(super) fn of_github(error: impl Into<anyhow::Error>, failure: &ports::Failure, refused: &str) -> Self {
+        Self::new(Exit::Github, error).remedy(remedy_at_github(failure, refused))
     }
 
     /// Names the step that failed.

@@ -94,7 +94,7 @@ async fn ask(github: &dyn GitHub, name: &RepositoryName) -> Result<Shown, Failur
     match github.repository(name, Purpose::Judge).await {
         Ok(Some(shown)) => Ok(shown),
         Ok(None) => Err(Failure::new(Exit::Negative, anyhow!("{name}: unknown to GitHub")).remedy(remedy)),
-        Err(failure) => Err(Failure::new(Exit::Github, anyhow!("{name}: {failure}")).remedy(remedy)),
+        Err(failure) => Err(Failure::of_github(anyhow!("{name}: {failure}"), &failure, remedy)),
     }
 }
 

@@ -47,3 +47,4 @@ pub mod text;
 pub(crate) mod transition_table;
 pub mod trust;
 pub mod units;
+pub mod workflow_text;

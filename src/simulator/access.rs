@@ -37,6 +37,12 @@ impl Level {
             Self::Write => "write",
         }
     }
+
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        [Self::Read, Self::Write]
+            .into_iter()
+            .find(|level| level.as_str() == word)
+    }
 }
 
 /// The access that an endpoint requires.

@@ -62,6 +62,9 @@ impl Simulation {
         for runner in change.runners {
             state.apply_runner(runner);
         }
+        if let Some(app) = change.app {
+            self.apps.change(app);
+        }
         if let Some(limits) = change.rate_limit {
             self.quota.set(limits, state.now());
         }

@@ -2,7 +2,9 @@
 //!
 //! Any other JWT belongs to the App that every world has.
 
+use super::access::INSTALLED;
 use super::call::{Refused, Request};
+use super::world::AppChange;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
@@ -10,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
 /// The id of the App of every world.
 pub(super) const FIRST_APP: u64 = 1;
@@ -20,7 +23,33 @@ const PEM_LINE: usize = 64;
 pub(super) struct Hook {
     pub(super) url: Option<String>,
     pub(super) content_type: String,
+    pub(super) accepts_any_certificate: bool,
     pub(super) secret: Option<String>,
+}
+
+/// The App that every world has, and its installation for each owner.
+pub(super) struct FirstApp {
+    /// Levels by permission.
+    pub(super) permissions: BTreeMap<String, String>,
+    pub(super) events: Vec<String>,
+    /// The permissions that the owners have accepted.
+    pub(super) installed: BTreeMap<String, String>,
+    pub(super) is_suspended: bool,
+    hook: Hook,
+}
+
+impl Default for FirstApp {
+    fn default() -> Self {
+        let level = |(name, level): (&str, super::access::Level)| (name.to_owned(), level.as_str().to_owned());
+        let permissions: BTreeMap<_, _> = INSTALLED.into_iter().map(level).collect();
+        Self {
+            installed: permissions.clone(),
+            permissions,
+            events: vec!["workflow_job".to_owned()],
+            is_suspended: false,
+            hook: Hook::default(),
+        }
+    }
 }
 
 pub(super) struct CreatedApp {
@@ -43,11 +72,24 @@ pub(super) struct CreatedApp {
 #[derive(Default)]
 pub(super) struct Apps {
     created: Vec<CreatedApp>,
-    /// The webhook of the App that every world has.
-    first_hook: Hook,
+    pub(super) first: FirstApp,
 }
 
 impl Apps {
+    /// Changes the App that every world has.
+    pub(super) fn change(&mut self, change: AppChange) {
+        let first = &mut self.first;
+        if let Some(webhook) = change.webhook {
+            first.hook.url = webhook.url.or(first.hook.url.take());
+            first.hook.content_type = webhook.content_type.unwrap_or_default();
+            first.hook.accepts_any_certificate = webhook.insecure_ssl.unwrap_or_default();
+        }
+        first.permissions = change.permissions.unwrap_or_else(|| first.permissions.clone());
+        first.events = change.events.unwrap_or_else(|| first.events.clone());
+        first.installed = change.installed_permissions.unwrap_or_else(|| first.installed.clone());
+        first.is_suspended = change.suspended.unwrap_or(first.is_suspended);
+    }
+
     /// Creates an App from a manifest and returns its code.
     ///
     /// # Errors
@@ -89,6 +131,7 @@ impl Apps {
                 secret: hook_url.is_some().then(|| word("webhook", id)),
                 url: hook_url,
                 content_type: "json".to_owned(),
+                accepts_any_certificate: false,
             },
             private_key: pem(der.as_ref()),
             public_key: pair.public_key().as_ref().to_vec(),
@@ -118,7 +161,7 @@ impl Apps {
         let app = self.created.iter_mut().find(|app| Some(app.id) == id);
         match app {
             Some(app) => &mut app.hook,
-            None => &mut self.first_hook,
+            None => &mut self.first.hook,
         }
     }
 

@@ -21,6 +21,7 @@ pub struct Change {
     pub(super) runners: Vec<RunnerChange>,
     pub(super) permissions: BTreeMap<String, Role>,
     pub(super) variables: BTreeMap<String, Option<String>>,
+    pub(super) app: Option<AppChange>,
     pub(super) rate_limit: Option<RateLimitChange>,
     pub(super) faults: Vec<Fault>,
     pub(super) delivers: Option<bool>,
@@ -131,6 +132,25 @@ pub(super) struct RunnerChange {
     pub(super) status: Option<RunnerStatus>,
     pub(super) busy: Option<bool>,
     pub(super) deleted: Option<bool>,
+}
+
+/// The App that every world has, and its installation.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AppChange {
+    pub(super) permissions: Option<BTreeMap<String, String>>,
+    pub(super) events: Option<Vec<String>>,
+    pub(super) webhook: Option<HookChange>,
+    pub(super) installed_permissions: Option<BTreeMap<String, String>>,
+    pub(super) suspended: Option<bool>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HookChange {
+    pub(super) url: Option<String>,
+    pub(super) content_type: Option<String>,
+    pub(super) insecure_ssl: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

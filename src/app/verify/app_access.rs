@@ -2,7 +2,7 @@
 
 use super::unanswered::unanswered;
 use crate::app::settings::Repository;
-use crate::domain::app::{Permission, lacking_events, lacking_permissions};
+use crate::domain::app::{Permission, excess_permissions, is_skewed, lacking_events, lacking_permissions};
 use crate::domain::finding::{Finding, Subject};
 use crate::ports::examination::AppWebhook;
 use crate::ports::github::{DeliveryPage, RunnerScope};
@@ -39,7 +39,11 @@ pub async fn check(
         examination.webhook(),
         github.deliveries(None)
     );
-    let mut found = own;
+    let mut found = match own {
+        Ok(found) => found,
+        // All other questions of the App fail for the same reason.
+        Err(rejected) => return vec![rejected],
+    };
     found.extend(installed.into_iter().flatten());
     match hook {
         Ok(hook) => found.extend(webhook(hook.as_ref())),
@@ -49,10 +53,26 @@ pub async fn check(
     found
 }
 
-async fn own(app: &dyn GitHubApp, with_organization: bool) -> Vec<Finding> {
+/// Checks the App itself. The error is the finding about a rejected JWT.
+async fn own(app: &dyn GitHubApp, with_organization: bool) -> Result<Vec<Finding>, Finding> {
     let app = match app.identity().await {
         Ok(app) => app,
-        Err(failure) => return vec![unanswered("app", &of_app(failure))],
+        Err(AppFailure::Refused {
+            status: 401,
+            detail,
+            skew,
+        }) => {
+            let remedy = match skew {
+                Some(skew) if is_skewed(skew) => {
+                    "synchronize the clock of this machine, for example: sudo timedatectl set-ntp true"
+                }
+                _ => {
+                    "correct github.app_id, or make a new private key on the page of this app and set github.private_key_file to it"
+                }
+            };
+            return Err(Finding::problem(Subject::Github, format!("app: {detail}"), remedy));
+        }
+        Err(failure) => return Ok(vec![unanswered("app", &of_app(failure))]),
     };
     let slug = &app.slug;
     let mut found = Vec::new();
@@ -79,7 +99,19 @@ async fn own(app: &dyn GitHubApp, with_organization: bool) -> Vec<Finding> {
             format!("app {slug} has the permissions and events that jitgate needs"),
         ));
     }
-    found
+    let excess = excess_permissions(&app.permissions);
+    if !excess.is_empty() {
+        let named: Vec<String> = excess.iter().map(|(name, level)| format!("{name} {level}")).collect();
+        found.push(Finding::warning(
+            Subject::Github,
+            format!(
+                "app {slug} has permissions that jitgate does not use: {}",
+                named.join(", ")
+            ),
+            "reduce them under Settings > Developer settings > GitHub Apps > Permissions & events",
+        ));
+    }
+    Ok(found)
 }
 
 async fn installed(app: &dyn GitHubApp, repository: &Repository) -> Option<Finding> {

@@ -11,10 +11,10 @@ pub async fn check(examination: &dyn Examination) -> Finding {
     match examination.clock_ahead().await {
         Ok(Some(ahead)) if is_skewed(ahead) => Finding::problem(
             Subject::Host,
-            format!(
-                "the clock of this machine is {} s ahead of GitHub's",
-                ahead.num_seconds()
-            ),
+            match ahead.num_seconds() {
+                seconds @ 0.. => format!("the clock of this machine is {seconds} s ahead of GitHub's"),
+                seconds => format!("the clock of this machine is {} s behind GitHub's", seconds.abs()),
+            },
             "synchronize it, for example: sudo timedatectl set-ntp true",
         ),
         // A date has whole seconds, and its answer takes time.

@@ -3,7 +3,7 @@
 use super::unanswered::unanswered;
 use crate::app::settings::Repository;
 use crate::domain::finding::{Finding, Subject};
-use crate::domain::route_rule::{Compared, compare};
+use crate::domain::route_rule::{Compared, Configured, Difference, TRUSTED, compare};
 use crate::ports::{Examination, Failure};
 use futures::future::join_all;
 
@@ -11,6 +11,8 @@ use futures::future::join_all;
 const MAX_BRANCHES: usize = 20;
 /// Maximum number of workflows that are read of a branch.
 const MAX_WORKFLOWS: usize = 10;
+/// Maximum number of differences that a finding lists.
+const MAX_DIFFERENCES: usize = 4;
 
 /// Compares the workflows that follow the routing variable.
 pub(super) async fn deployed(examination: &dyn Examination, repository: &Repository) -> Vec<Finding> {
@@ -92,28 +94,45 @@ async fn routed(
 
 fn judged(repository: &Repository, place: &str, path: &str, text: &str) -> Finding {
     let name = &repository.name;
-    let trust = &repository.policy.trust;
-    match compare(text, &repository.variable, &trust.associations) {
+    let (trust, labels) = (&repository.policy.trust, &repository.policy.labels);
+    let configured = Configured {
+        variable: &repository.variable,
+        associations: &trust.associations,
+        labels: &labels.labels,
+        run_label_prefix: &labels.run_label_prefix,
+    };
+    match compare(text, configured) {
         Compared::Same => Finding::ok(
             Subject::Repository,
-            format!("{name}: the rule of the route job in {path} on {place} is that of jitgate"),
+            format!("{name}: the route job in {path} on {place} is that of jitgate"),
         ),
         Compared::Missing => Finding::warning(
             Subject::Repository,
-            format!("{name}: {path} on {place} has no route job with the rule TRUSTED"),
+            format!("{name}: {path} on {place} has no job `route`"),
             "copy the route job of deploy/workflow/ci.yml, or remove the workflow from routing.workflows",
         ),
-        Compared::Different => {
-            let remedy = if trust.allow_bots.is_empty() {
-                "copy the route job of deploy/workflow/ci.yml"
+        Compared::Different(differences) => {
+            let is_of_rule = |difference: &Difference| difference.place == TRUSTED;
+            let remedy = if trust.allow_bots.is_empty() || !differences.iter().any(is_of_rule) {
+                "copy the route job of deploy/workflow/ci.yml, with the variable, associations and labels of the configuration"
             } else {
                 "copy the route job of deploy/workflow/ci.yml; a difference for the bots of trust.allow_bots is intended"
             };
+            let listed = listed(&differences);
             Finding::warning(
                 Subject::Repository,
-                format!("{name}: the rule of the route job in {path} on {place} differs from that of jitgate"),
+                format!("{name}: the route job in {path} on {place} differs from that of jitgate: {listed}"),
                 remedy,
             )
         }
+    }
+}
+
+fn listed(differences: &[Difference]) -> String {
+    let shown = differences.iter().take(MAX_DIFFERENCES).map(ToString::to_string);
+    let shown = shown.collect::<Vec<_>>().join("; ");
+    match differences.len().saturating_sub(MAX_DIFFERENCES) {
+        0 => shown,
+        more => format!("{shown}; and {more} more"),
     }
 }

@@ -47,8 +47,8 @@ pub(super) async fn run(session: &Session, since: Option<Since>, is_dry: bool) -
     session.answer(&json!({"log": done.0, "poll": done.1, "dry_run": is_dry}), |out| {
         print(out, done.0.as_ref(), done.1.as_ref(), is_dry)
     })?;
-    log.map_err(refused)?;
-    poll.map_err(refused)?;
+    log.map_err(|failure| refused(&failure))?;
+    poll.map_err(|failure| refused(&failure))?;
     if has_log {
         return Ok(Exit::Done);
     }
@@ -57,14 +57,9 @@ pub(super) async fn run(session: &Session, since: Option<Since>, is_dry: bool) -
         .remedy("set github.app_id with github.private_key_file, and remove github.token_file"))
 }
 
-fn refused(failure: ports::Failure) -> Failure {
-    let remedy = match &failure {
-        ports::Failure::RateLimited { .. } => "run the command again later; it continues with what is left",
-        _ => {
-            "check github.api_url and the credentials, and see GitHub's status page; `jitgate serve` continues by itself"
-        }
-    };
-    Failure::new(Exit::Github, failure).remedy(remedy)
+fn refused(failure: &ports::Failure) -> Failure {
+    let refused = "check the credentials and the permissions of the app with `jitgate verify`";
+    Failure::of_github(anyhow!("{failure}"), failure, refused)
 }
 
 fn print(out: &mut dyn Write, log: Option<&LogReport>, poll: Option<&PollReport>, is_dry: bool) -> io::Result<()> {

@@ -147,17 +147,24 @@ impl Change<'_> {
         let (name, variable) = (&repository.name, &repository.variable);
         let announced = switch::announce(ledger, retention, repository, true, &self.origin).await;
         announced.map_err(Failure::of_store)?;
-        let at_github = |error| {
-            Failure::new(Exit::Github, error).remedy("run the command again once GitHub answers; nothing else is lost")
-        };
+        let access = "give the app or token the permission Variables (read and write), and run the command again";
         let set = github.set_variable(name, variable, "true").await;
-        set.map_err(|failure| at_github(anyhow!("{name}: cannot set {variable}: {failure}")))?;
+        set.map_err(|failure| {
+            Failure::of_github(anyhow!("{name}: cannot set {variable}: {failure}"), &failure, access)
+        })?;
         let asked_at = self.session.clock.now();
         let shown = github.variable(name, variable, Purpose::Admit).await;
-        let shown = shown.map_err(|failure| at_github(anyhow!("{name}: cannot read {variable} back: {failure}")))?;
+        let shown = shown.map_err(|failure| {
+            Failure::of_github(
+                anyhow!("{name}: cannot read {variable} back: {failure}"),
+                &failure,
+                access,
+            )
+        })?;
         let seen = switch::seen(shown.as_ref(), asked_at);
         if !seen.on {
-            return Err(at_github(anyhow!("{name}: GitHub does not show {variable} as true")));
+            let error = anyhow!("{name}: GitHub does not show {variable} as true");
+            return Err(Failure::new(Exit::Github, error).remedy("run the command again; nothing else is lost"));
         }
         let now = self.session.clock.now();
         let noted = switch::note_in(ledger, retention, repository, seen, &self.policy.stages, now).await;

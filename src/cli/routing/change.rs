@@ -8,7 +8,7 @@ use super::place::Place;
 use crate::app::records::{self, RolloutRecord};
 use crate::app::rollout::{status, switch, variable};
 use crate::app::settings::Repository;
-use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::exit::{Exit, Failure, Outcome, remedy_at_github};
 use crate::cli::output;
 use crate::cli::session::Session;
 use crate::domain::facts::Variable;
@@ -144,11 +144,9 @@ impl Change<'_> {
         let shown = variable::set(github.as_ref(), name, variable, self.on, report).await;
         shown.map_err(|failure| {
             let error = anyhow!("{name}: cannot set variable {variable} to {}: {failure}", self.value());
-            let remedy = format!(
-                "use other credentials (--token-source), or set it by hand: gh variable set {variable} --repo {name} --body {}",
-                self.value()
-            );
-            Failure::new(Exit::Github, error).remedy(remedy)
+            let remedy = remedy_at_github(&failure, "use other credentials (--token-source)");
+            let by_hand = format!("gh variable set {variable} --repo {name} --body {}", self.value());
+            Failure::new(Exit::Github, error).remedy(format!("{remedy}, or set it by hand: {by_hand}"))
         })
     }
 

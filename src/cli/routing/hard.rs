@@ -101,8 +101,7 @@ fn refused(repository: &Repository, failure: &ports::Failure) -> Failure {
         "{}: cannot change the access to its runners: {failure}",
         repository.name
     );
-    Failure::new(Exit::Github, error).remedy(
-        "use the token of an administrator (--token-source gh), or remove the repository by hand under Settings > Actions > \
-         Runner groups",
-    )
+    let refused = "use the token of an administrator (--token-source gh), or remove the repository by hand under Settings > \
+                   Actions > Runner groups";
+    Failure::of_github(error, failure, refused)
 }

@@ -64,8 +64,9 @@ impl Place {
         let shown = self.github.variable(&self.name, &self.variable, Purpose::Admit).await;
         shown.map_err(|failure| {
             let error = anyhow!("{}: cannot read variable {}: {failure}", self.name, self.variable);
-            Failure::new(Exit::Github, error)
-                .remedy("check the network, and that the credentials can read the variables of the repository")
+            let refused =
+                "use credentials that can read the variables of the repository (--token-source), and check its name";
+            Failure::of_github(error, &failure, refused)
         })
     }
 }

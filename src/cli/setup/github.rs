@@ -159,15 +159,9 @@ fn full_workflow(repository: &RepositoryName, workflow: &str) -> Result<String, 
 }
 
 fn refused(repository: &RepositoryName, failure: &ports::Failure) -> Failure {
-    let remedy = match failure {
-        ports::Failure::Permanent(_) => {
-            "use a token of an administrator (--token-source gh), or give the app the permissions that `jitgate setup github \
-             --help` names and install it at the repository"
-        }
-        ports::Failure::Transient(_) => "check the network and github.api_url, and run the command again",
-        ports::Failure::RateLimited { .. } => "run the command again after the time above",
-    };
-    Failure::new(Exit::Github, anyhow!("{repository}: {failure}")).remedy(remedy)
+    let refused = "use a token of an administrator (--token-source gh), or give the app the permissions that `jitgate setup \
+                   github --help` names and install it at the repository";
+    Failure::of_github(anyhow!("{repository}: {failure}"), failure, refused)
 }
 
 fn refused_step(repository: &RepositoryName, step: &str, failure: &ports::Failure) -> Failure {

@@ -89,6 +89,17 @@ pub fn lacking_permissions(granted: &BTreeMap<String, String>, with_organization
         .collect()
 }
 
+/// Returns the permissions, with their levels, that go beyond what jitgate needs for any repository.
+#[must_use]
+pub fn excess_permissions(granted: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
+    let is_needed = |name: &str, level: &str| {
+        let fits = |needed: Permission| needed.name == name && Level::parse(level) <= Some(needed.level);
+        required(true).any(fits)
+    };
+    let pairs = granted.iter().map(|(name, level)| (name.as_str(), level.as_str()));
+    pairs.filter(|(name, level)| !is_needed(name, level)).collect()
+}
+
 /// Returns the needed events that the App does not receive.
 #[must_use]
 pub fn lacking_events(subscribed: &[String]) -> Vec<&'static str> {
@@ -135,6 +146,22 @@ mod tests {
             .map(|lacking| lacking.name)
             .collect();
         assert_eq!(names, ["actions", "contents", "metadata"]);
+    }
+
+    #[test]
+    fn a_higher_level_and_an_unneeded_permission_are_excess() {
+        let held = granted(&[
+            ("actions", "write"),
+            ("administration", "admin"),
+            ("contents", "write"),
+            ("issues", "read"),
+            ("metadata", "read"),
+            ("organization_self_hosted_runners", "write"),
+        ]);
+        assert_eq!(
+            excess_permissions(&held),
+            [("administration", "admin"), ("contents", "write"), ("issues", "read")]
+        );
     }
 
     #[test]

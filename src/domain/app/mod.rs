@@ -4,6 +4,8 @@ mod access;
 mod manifest;
 mod stale;
 
-pub use access::{EVENTS, Level, Permission, grantable, is_skewed, lacking_events, lacking_permissions, required};
+pub use access::{
+    EVENTS, Level, Permission, excess_permissions, grantable, is_skewed, lacking_events, lacking_permissions, required,
+};
 pub use manifest::{Hook, Manifest, Owner, default_name};
 pub use stale::{Candidate, Content, Judgement, judge};

@@ -1,8 +1,8 @@
 //! The App: its data, installations, tokens and deliveries; and GitHub's metadata.
 
 use super::path;
-use crate::simulator::access::{INSTALLED, Level};
-use crate::simulator::apps::{CreatedApp, FIRST_APP};
+use crate::simulator::access::Level;
+use crate::simulator::apps::{CreatedApp, FIRST_APP, FirstApp};
 use crate::simulator::call::{Answer, Call, Refused, Reply};
 use crate::simulator::render::accounts::{LONG_AGO, repository, user};
 use crate::simulator::render::words::{date, node_id};
@@ -32,13 +32,13 @@ pub(in crate::simulator) fn rate_limit(Simulation { state, quota, .. }: &mut Sim
 pub(in crate::simulator) fn app(Simulation { state, apps, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let body = match apps.caller(call.request) {
         Some(created) => shown(state, created),
-        None => first_app(state),
+        None => first_app(state, &apps.first),
     };
     Ok(Reply::json(200, &body))
 }
 
 /// The App of every world.
-fn first_app(state: &mut State) -> Value {
+fn first_app(state: &mut State, app: &FirstApp) -> Value {
     let owner = owner(state);
     json!({
         "id": FIRST_APP,
@@ -52,8 +52,8 @@ fn first_app(state: &mut State) -> Value {
         "html_url": format!("{}/apps/{APP_SLUG}", state.url),
         "created_at": LONG_AGO,
         "updated_at": LONG_AGO,
-        "permissions": installed(),
-        "events": ["workflow_job"],
+        "permissions": app.permissions,
+        "events": app.events,
         "installations_count": 1,
     })
 }
@@ -91,7 +91,8 @@ pub(in crate::simulator) fn convert(Simulation { state, apps, .. }: &mut Simulat
 pub(in crate::simulator) fn hook(Simulation { apps, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let hook = apps.hook(call.request);
     let content_type = Some(hook.content_type.as_str()).filter(|text| !text.is_empty());
-    let mut body = json!({"content_type": content_type.unwrap_or("json"), "insecure_ssl": "0"});
+    let insecure = if hook.accepts_any_certificate { "1" } else { "0" };
+    let mut body = json!({"content_type": content_type.unwrap_or("json"), "insecure_ssl": insecure});
     if let Some(url) = &hook.url {
         body["url"] = json!(url);
     }
@@ -114,23 +115,26 @@ pub(in crate::simulator) fn set_hook(simulation: &mut Simulation, call: &Call<'_
 }
 
 /// Every owner has an installation, whose id is the owner's id.
-pub(in crate::simulator) fn installation(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn installation(Simulation { state, apps, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     path::repository(state, call)?;
-    Ok(Reply::json(200, &installation_on(state, call.arg(0))))
+    Ok(Reply::json(200, &installation_on(state, &apps.first, call.arg(0))))
 }
 
 pub(in crate::simulator) fn installation_of_account(
-    Simulation { state, .. }: &mut Simulation,
+    Simulation { state, apps, .. }: &mut Simulation,
     call: &Call<'_>,
 ) -> Answer {
     let of_account = |repository: &Repository| repository.name.owner().eq_ignore_ascii_case(call.arg(0));
     if !state.repositories.iter().any(of_account) {
         return Err(Refused::not_found());
     }
-    Ok(Reply::json(200, &installation_on(state, call.arg(0))))
+    Ok(Reply::json(200, &installation_on(state, &apps.first, call.arg(0))))
 }
 
-pub(in crate::simulator) fn installation_by_id(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn installation_by_id(
+    Simulation { state, apps, .. }: &mut Simulation,
+    call: &Call<'_>,
+) -> Answer {
     let id = call.number(0)?;
     let account = state
         .users
@@ -138,10 +142,10 @@ pub(in crate::simulator) fn installation_by_id(Simulation { state, .. }: &mut Si
         .find(|user| user.id == id)
         .map(|user| user.login.clone());
     let login = account.ok_or_else(Refused::not_found)?;
-    Ok(Reply::json(200, &installation_on(state, &login)))
+    Ok(Reply::json(200, &installation_on(state, &apps.first, &login)))
 }
 
-fn installation_on(state: &State, login: &str) -> Value {
+fn installation_on(state: &State, app: &FirstApp, login: &str) -> Value {
     let account = user(state, login);
     let id = &account["id"];
     json!({
@@ -156,17 +160,26 @@ fn installation_on(state: &State, login: &str) -> Value {
         "repositories_url": format!("{}/installation/repositories", state.url),
         "html_url": format!("{}/settings/installations/{id}", state.url),
         "single_file_name": null,
-        "permissions": installed(),
-        "events": ["workflow_job"],
+        "permissions": app.installed,
+        "events": app.events,
         "created_at": LONG_AGO,
         "updated_at": LONG_AGO,
-        "suspended_by": null,
-        "suspended_at": null,
+        "suspended_by": if app.is_suspended { account.clone() } else { Value::Null },
+        "suspended_at": app.is_suspended.then_some(LONG_AGO),
     })
 }
 
-pub(in crate::simulator) fn token(Simulation { state, tokens, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
+pub(in crate::simulator) fn token(
+    Simulation {
+        state, tokens, apps, ..
+    }: &mut Simulation,
+    call: &Call<'_>,
+) -> Answer {
     let installation = call.number(0)?;
+    if apps.first.is_suspended {
+        return Err(Refused::new(403, "This installation has been suspended"));
+    }
+    let installed = &apps.first.installed;
     let account = state
         .users
         .values()
@@ -175,10 +188,13 @@ pub(in crate::simulator) fn token(Simulation { state, tokens, .. }: &mut Simulat
     let owner = account.login.clone();
     let body = call.body()?;
     let permissions = match body.get("permissions").and_then(Value::as_object) {
-        None => INSTALLED.map(|(name, level)| (name.to_owned(), level)).into(),
+        None => {
+            let held = |(name, word): (&String, &String)| Some((name.clone(), Level::parse(word)?));
+            installed.iter().filter_map(held).collect()
+        }
         Some(requested) => requested
             .iter()
-            .map(|(name, level)| Ok((name.clone(), granted(name, level)?)))
+            .map(|(name, level)| Ok((name.clone(), granted(installed, name, level)?)))
             .collect::<Result<BTreeMap<_, _>, Refused>>()?,
     };
     let of_owner = |id: u64| {
@@ -226,16 +242,9 @@ pub(in crate::simulator) fn token(Simulation { state, tokens, .. }: &mut Simulat
     Ok(Reply::json(201, &body))
 }
 
-fn granted(name: &str, level: &Value) -> Result<Level, Refused> {
-    let had = INSTALLED
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, level)| *level);
-    let requested = match level.as_str() {
-        Some("read") => Some(Level::Read),
-        Some("write") => Some(Level::Write),
-        _ => None,
-    };
+fn granted(installed: &BTreeMap<String, String>, name: &str, level: &Value) -> Result<Level, Refused> {
+    let had = installed.get(name).and_then(|word| Level::parse(word));
+    let requested = level.as_str().and_then(Level::parse);
     requested
         .filter(|requested| had >= Some(*requested))
         .ok_or_else(|| Refused::new(422, "The permissions requested are not granted to this installation."))
@@ -290,14 +299,6 @@ pub(in crate::simulator) fn redeliver(Simulation { state, outbox, .. }: &mut Sim
     let now = state.now();
     outbox.redeliver(call.number(0)?, now).ok_or_else(Refused::not_found)?;
     Ok(Reply::json(202, &json!({})))
-}
-
-fn installed() -> Value {
-    INSTALLED
-        .iter()
-        .map(|(name, level)| ((*name).to_owned(), json!(level.as_str())))
-        .collect::<Map<_, _>>()
-        .into()
 }
 
 /// Returns the owner of the App, who is the default repository's owner.

@@ -2,6 +2,7 @@
 
 mod commands;
 mod confirming;
+mod guard;
 mod observing;
 mod stage;
 mod triggers;

@@ -18,4 +18,5 @@ mod setup;
 mod setup_app;
 pub(crate) mod stage;
 mod verify;
+mod verify_app;
 mod why;

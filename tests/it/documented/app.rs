@@ -52,7 +52,7 @@ fn installation(id: u64) -> Value {
 }
 
 /// A stage whose app 4711 is complete and installed.
-fn stage() -> Stage {
+pub(super) fn stage() -> Stage {
     let stage = Stage::set();
     stage
         .github

@@ -15,7 +15,7 @@ fn made(name: &str) -> Value {
     })
 }
 
-fn stage() -> Stage {
+pub(super) fn stage() -> Stage {
     let stage = Stage::set();
     for operation in [JIT, ORG_JIT] {
         stage.github.react(operation, |call| {

@@ -2,8 +2,10 @@
 //! each refusal.
 
 mod app;
+mod dry_runs;
 mod jit;
 mod pool;
+mod refusals;
 mod routing;
 mod setup_github;
 pub(crate) mod stage;

@@ -8,7 +8,7 @@ const SCALE: [&str; 9] = [
     "pool", "scale", "--repo", REPOSITORY, "--min", "1", "--max", "4", "--target",
 ];
 
-fn stage() -> Stage {
+pub(super) fn stage() -> Stage {
     let stage = Stage::set();
     stage.create_store();
     let runner =

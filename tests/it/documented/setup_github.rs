@@ -22,7 +22,7 @@ const PLACE: &str = "GET /repos/{owner}/{repo}";
 const COMMAND: [&str; 5] = ["setup", "github", "--repo", REPOSITORY, "--protect"];
 
 /// A repository of an organization with nothing prepared: id 7, private.
-fn unprepared() -> Stage {
+pub(super) fn unprepared() -> Stage {
     let stage = Stage::set();
     let place = json!({"id": 7, "private": true, "owner": {"type": "Organization"}});
     stage.github.answer(PLACE, 200, place);
@@ -198,4 +198,18 @@ async fn each_refusal_has_a_remedy() {
     ];
     // A missing variable is an answer.
     stage.assert_refusals_have_a_remedy(&COMMAND, &asked, &[(VARIABLE, 404)]);
+    // GitHub's 404 to the first write is about a variable that does not exist yet: it is created.
+    stage.assert_refusals_have_a_remedy(&COMMAND, &[SET_VARIABLE, CREATE_VARIABLE], &[(SET_VARIABLE, 404)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_refusal_of_an_existing_group_has_a_remedy() {
+    let open = unprepared();
+    let groups = json!({"total_count": 1, "runner_groups": [group("selected", &[])]});
+    open.github.answer(GROUPS, 200, groups);
+    let members = json!({"total_count": 1, "repositories": [{"id": 9, "full_name": "octo-org/stranger"}]});
+    open.github.answer(MEMBERS, 200, members);
+    open.github.answer(LIMIT, 200, group("selected", &[]));
+    let workflow = ["--workflow", ".github/workflows/trusted.yml@refs/heads/main"];
+    open.assert_refusals_have_a_remedy(&[&COMMAND[..], &workflow].concat(), &[MEMBERS, LIMIT, ADD, REMOVE], &[]);
 }

@@ -99,12 +99,14 @@ impl Stage {
                 if matches!(fault, Fault::Status(status) if except.contains(&(operation, status))) {
                     continue;
                 }
+                let before = self.github.calls_of(operation);
                 self.github.fail(operation, fault);
                 let answer = self.run(args);
                 self.github.heal();
                 let context = format!("{args:?}, {operation}, {fault:?}: {}{}", answer.out, answer.err);
+                assert!(self.github.calls_of(operation) > before, "no request: {context}");
                 assert_eq!(answer.code, 4, "{context}");
-                assert!(answer.err.contains("jitgate: remedy: "), "{context}");
+                assert!(fault.is_met_by(&answer.err), "{context}");
             }
         }
     }

@@ -159,7 +159,7 @@ async fn what_is_in_place_is_reported_part_by_part() {
         "serves only the workflows octo-org/octo-repo/.github/workflows/trusted.yml@main",
         "runner group 3 serves no other repository",
         "workflows of all external contributors need an approval",
-        "the rule of the route job in .github/workflows/ci.yml on branch main is that of jitgate",
+        "the route job in .github/workflows/ci.yml on branch main is that of jitgate",
         "the current webhook secret 1 is strong",
         "no token is refreshed on this machine",
     ] {
@@ -349,14 +349,14 @@ async fn a_deployed_rule_that_differs_is_named_with_its_branch() {
     expect(
         &told,
         "warning",
-        "ci.yml on branch release/1 differs from that of jitgate",
+        "ci.yml on branch release/1 differs from that of jitgate: env.TRUSTED lacks `github.event.sender.type == 'User' &&`",
     );
     workflow(&stage, "jobs: {}\n");
     let (_, told) = verify(&stage, &[]);
     assert_eq!(
         of(&told, "warning")
             .iter()
-            .filter(|what| what.contains("has no route job"))
+            .filter(|what| what.contains("has no job `route`"))
             .count(),
         2
     );
@@ -498,4 +498,91 @@ async fn the_runner_program_is_held_against_githubs_releases() {
     let (_, told) = verify(&stage, &local);
     expect(&told, "problem", "releases of the runner program");
     stage.github.assert_as_documented();
+}
+
+/// Returns the remedy of the only finding with these words.
+fn remedy(told: &Value, part: &str) -> String {
+    let all = told["findings"].as_array().expect("a list").iter();
+    let fitting: Vec<&Value> = all
+        .filter(|finding| finding["what"].as_str().is_some_and(|what| what.contains(part)))
+        .collect();
+    assert_eq!(fitting.len(), 1, "{part}: {told:#}");
+    fitting[0]["remedy"].as_str().expect("a remedy").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remedy_fits_the_cause_of_a_finding() {
+    let stage = stage();
+    for (status, expected) in [
+        (401, "set the same webhook secret"),
+        (404, "let the proxy pass POST /webhooks/github"),
+        (405, "let the proxy pass POST /webhooks/github"),
+        (502, "start jitgate serve, and check name"),
+    ] {
+        stage.github.answer(LOG, 200, json!([delivery(status)]));
+        let (_, told) = verify(&stage, &[]);
+        let found = remedy(&told, "deliveries failed");
+        assert!(found.contains(expected), "{status}: {found}");
+    }
+    let bots = "[trust]\nallow_bots = [{ login = \"renovate[bot]\" }]\n";
+    let differs = "differs from that of jitgate";
+    let renamed = CI.replace("    name: route\n", "    name: Route\n");
+    let exempt = CI.replace("&& !endsWith(github.actor, '[bot]')", "");
+    for (text, with_bots, is_intended) in [(&exempt, false, false), (&renamed, true, false), (&exempt, true, true)] {
+        let stage = self::stage();
+        if with_bots {
+            stage.configure(bots);
+        }
+        workflow(&stage, text);
+        let (_, told) = verify(&stage, &[]);
+        let found = remedy(&told, differs);
+        assert_eq!(found.contains("is intended"), is_intended, "{found}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_lists_are_shortened_and_the_rest_is_counted() {
+    let stage = stage();
+    let branches: Vec<Value> = (0..22)
+        .map(|number| json!({"name": format!("b{number}"), "protected": true}))
+        .collect();
+    stage.github.answer(BRANCHES, 200, json!(branches));
+    let others: Vec<String> = (0..5).map(|number| format!("octo-org/other-{number}")).collect();
+    let mut listed: Vec<(u64, &str)> = vec![(7, REPOSITORY)];
+    listed.extend(others.iter().map(|name| (8, name.as_str())));
+    stage.github.answer(MEMBERS, 200, members(&listed));
+    let (_, told) = verify(&stage, &[]);
+    expect(
+        &told,
+        "unknown",
+        "route job on 2 protected branches: not checked, because only 20 branches are read",
+    );
+    let compared = of(&told, "ok")
+        .into_iter()
+        .filter(|what| what.contains("is that of jitgate"));
+    assert_eq!(compared.count(), 20);
+    expect(
+        &told,
+        "warning",
+        "also serves octo-org/other-0, octo-org/other-1, octo-org/other-2 and 2 more",
+    );
+
+    stage
+        .github
+        .answer(BRANCHES, 200, json!([{"name": "main", "protected": true}]));
+    workflow(&stage, "permissions: {}\njobs:\n  route:\n    runs-on: ubuntu-latest\n");
+    let (_, told) = verify(&stage, &[]);
+    expect(&told, "warning", "steps[1].name is missing");
+    expect(&told, "warning", "; and 2 more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_repository_has_no_policy_for_forks() {
+    let stage = stage();
+    let place = json!({"id": 7, "full_name": REPOSITORY, "private": true, "owner": {"id": 9, "type": "Organization"}});
+    stage.github.answer(PLACE, 200, place);
+    stage.github.fail(APPROVAL, Fault::Status(422));
+    let (answer, told) = verify(&stage, &[]);
+    expect(&told, "unknown", "approval of workflows of outsiders: not checked");
+    assert_eq!(answer.code, 0, "{told:#}");
 }

@@ -57,6 +57,26 @@ impl Fault {
         Self::Hang,
     ];
 
+    /// Reports whether the standard error of a command has one error and one remedy that fits.
+    pub(crate) fn is_met_by(self, err: &str) -> bool {
+        let lines = |start: &str| -> Vec<String> {
+            err.lines()
+                .filter_map(|line| line.strip_prefix(start))
+                .map(str::to_owned)
+                .collect()
+        };
+        let (errors, remedies) = (lines("jitgate: error: "), lines("jitgate: remedy: "));
+        let ([_], [remedy]) = (errors.as_slice(), remedies.as_slice()) else {
+            return false;
+        };
+        let words: &[&str] = match self {
+            Self::Status(401 | 403 | 404) => &["credentials", "token", "permission", "access", "app", "administrator"],
+            Self::Status(409 | 422) => &["again", "check", "use", "add"],
+            Self::Status(_) | Self::Hang => &["again"],
+        };
+        words.iter().any(|word| remedy.contains(word))
+    }
+
     fn reply(self) -> Reply {
         let refusal = |status, message: &str| {
             json(
@@ -155,6 +175,15 @@ impl OpenApiGithub {
     /// Returns all requests so far.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
+    }
+
+    /// Returns the number of requests of an operation.
+    pub(crate) fn calls_of(&self, operation: &str) -> usize {
+        self.state()
+            .calls
+            .iter()
+            .filter(|call| call.operation() == operation)
+            .count()
     }
 
     /// Returns the operations of all requests that changed something.
