@@ -2,9 +2,9 @@
 
 use super::app::AppSetup;
 use super::github::GithubSetup;
-use crate::cli::credentials::CredentialArgs;
 use crate::cli::one_repository::OneRepository;
 use crate::cli::person::Person;
+use crate::cli::pool::{WorkerArgs, interval_s};
 use crate::domain::units::{DEFAULT_TOKEN_FILE, Word};
 use clap::Subcommand;
 use std::path::PathBuf;
@@ -70,7 +70,7 @@ is in use."
     #[command(
         after_help = "The command writes a hardened unit for `jitgate pool supervise`, starts it, and stops the timer of `jitgate setup
 reconcile-timer`. With --token-source app it also sets up the token refresh: only the refresh reads the private key, and the
-supervisor reads the refreshed token. A second run changes nothing. Drop-ins stay, and a unit that was edited is not replaced
+supervisor reads the refreshed token. A missing --target is the maximum. A second run changes nothing. Drop-ins stay, and a unit that was edited is not replaced
 without --force.
 
 Examples:
@@ -126,21 +126,10 @@ Exit codes: those of `jitgate setup supervisor`."
 #[derive(Debug, clap::Args)]
 pub struct Pool {
     #[command(flatten)]
-    pub which: OneRepository,
-    /// Minimum number of slots. By default the configured one
-    #[arg(long, value_name = "N")]
-    pub min: Option<u32>,
-    /// Maximum number of slots. By default the configured one
-    #[arg(long, value_name = "N")]
-    pub max: Option<u32>,
-    /// Number of slots, limited by --min and --max. By default the maximum
-    #[arg(long, value_name = "N")]
-    pub target: Option<u32>,
-    /// Seconds between two passes. By default 15 for the supervisor, and 60 for the timer
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub worker: WorkerArgs,
+    /// Interval between passes without an event, in seconds. By default 15 for the supervisor, and 60 for the timer
+    #[arg(long, value_name = "SECONDS", value_parser = interval_s())]
     pub interval: Option<u64>,
-    #[command(flatten)]
-    pub credentials: CredentialArgs,
     /// Leave out the token refresh of --token-source app, in an emergency; requires --allow-expiring-app-token
     #[arg(long)]
     pub disable_app_token_refresh_setup: bool,
