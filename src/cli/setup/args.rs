@@ -110,7 +110,8 @@ Exit codes: those of `jitgate setup supervisor`."
     #[command(
         after_help = "`jitgate runner recover` needs root, and the supervisor has no rights. This command writes a service that runs it as root with
 the arguments given here, and a unit that starts the service when the file /var/lib/jitgate/recovery-request changes. The
-content of the file is not read. More than four recoveries in an hour are refused.
+content of the file is not read. After four recoveries in an hour, further requests fail; a recovery that installs the service of
+the runner again starts this count anew.
 
 Examples:
   jitgate setup recovery --dry-run
@@ -170,9 +171,9 @@ pub struct TokenRefresh {
 pub struct Recovery {
     #[command(flatten)]
     pub which: OneRepository,
-    /// Labels of the base runner, separated by commas
-    #[arg(long, value_name = "LABELS", default_value = "self-hosted,linux,x64,chem-trusted-pr", value_parser = word)]
-    pub labels: Word,
+    /// Labels of the base runner, separated by commas. By default those that it has
+    #[arg(long, value_name = "LABELS", value_parser = word)]
+    pub labels: Option<Word>,
     /// Runner group of the base runner
     #[arg(long, value_name = "NAME", default_value = "Default", value_parser = word)]
     pub group: Word,
