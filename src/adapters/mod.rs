@@ -10,4 +10,3 @@ pub mod redis;
 pub mod runner_home;
 pub mod sqlite;
 pub mod tools;
-pub mod unit_files;

@@ -1,4 +1,4 @@
-//! Files that are written completely or not at all, for secrets and for the records beside them.
+//! Files that are written completely or not at all: secrets and the records beside them, units, and results of commands.
 //!
 //! A file is written as a draft in the same folder (`.NAME.PID.draft`), flushed to the disk, and moved to its place in one
 //! step. The writer holds a lock on its draft, so a draft without a lock is the remains of a process that was killed; the
@@ -85,19 +85,24 @@ impl Draft {
     /// # Errors
     /// If the folder or the draft cannot be created, or the file exists and must be kept.
     pub fn create(target: &Path, mode: u32, existing: Existing) -> Result<Self, PrivateFileError> {
-        let folder = folder_of(target);
-        create_folder(folder, mode)?;
+        create_folder(folder_of(target), mode)?;
         let before = check_target(target, existing)?;
+        let draft = Self::begin(target, mode, existing)?;
+        // Root keeps the owner, because a service of another user reads the file.
+        if let Some(about) = before.filter(|about| geteuid().is_root() && about.uid() != 0) {
+            let kept = fchown(&draft.file, Some(about.uid()), Some(about.gid()));
+            kept.map_err(|source| failed(&draft.path, source))?;
+        }
+        Ok(draft)
+    }
+
+    fn begin(target: &Path, mode: u32, existing: Existing) -> Result<Self, PrivateFileError> {
         for leftover in leftovers(target) {
             // Another process may have removed it.
             fs::remove_file(leftover).ok();
         }
-        let path = folder.join(draft_name(target, std::process::id()));
+        let path = folder_of(target).join(draft_name(target, std::process::id()));
         let file = open_draft(&path, mode).map_err(|source| failed(&path, source))?;
-        // Root keeps the owner, because a service of another user reads the file.
-        if let Some(about) = before.filter(|about| geteuid().is_root() && about.uid() != 0) {
-            fchown(&file, Some(about.uid()), Some(about.gid())).map_err(|source| failed(&path, source))?;
-        }
         Ok(Self {
             file,
             path,
@@ -140,6 +145,14 @@ impl Drop for Draft {
 /// As for [`Draft::create`] and [`Draft::publish`].
 pub fn write(target: &Path, mode: u32, existing: Existing, content: &[u8]) -> Result<(), PrivateFileError> {
     Draft::create(target, mode, existing)?.publish(content)
+}
+
+/// Replaces a file that is no secret, or a link in its place. Its folder must exist and can be open to others.
+///
+/// # Errors
+/// If the file cannot be written; the old content is still there then.
+pub fn replace(target: &Path, mode: u32, content: &[u8]) -> Result<(), PrivateFileError> {
+    Draft::begin(target, mode, Existing::Replace)?.publish(content)
 }
 
 /// Checks that a file could be written, without changing anything.
@@ -356,5 +369,27 @@ mod tests {
             let result = write(target, SECRET_MODE, Existing::Replace, b"x");
             assert!(matches!(result, Err(PrivateFileError::NotAFile(_))), "{result:?}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_no_secret_replaces_a_link_and_leaves_no_draft() {
+        let folder = TempDir::new().expect("a folder");
+        let target = folder.path().join("a.service");
+        std::os::unix::fs::symlink("/dev/null", &target).expect("a link");
+        fs::write(folder.path().join(".a.service.1.draft"), "torn").expect("the rest of a killed process");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o775)).expect("a mode");
+        for text in ["one", "two"] {
+            replace(&target, PUBLIC_MODE, text.as_bytes()).expect("replaced");
+            assert_eq!(fs::read_to_string(&target).expect("a file"), text);
+        }
+        assert_eq!(
+            (mode(&target), names(&folder)),
+            (PUBLIC_MODE, vec!["a.service".to_owned()])
+        );
+        let missing = folder.path().join("missing/a.service");
+        for place in [folder.path(), missing.as_path()] {
+            assert!(replace(place, PUBLIC_MODE, b"three").is_err());
+        }
+        assert_eq!(names(&folder), ["a.service"]);
     }
 }

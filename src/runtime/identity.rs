@@ -73,6 +73,9 @@ impl IdentityError {
     }
 }
 
+/// A check of the owner and the mode of a file.
+type Check = fn(&Path, &Metadata) -> Result<(), IdentityError>;
+
 /// Checks that a file or directory belongs to this user or root, and that no other user can write to it.
 fn check_owner(path: &Path, metadata: &Metadata) -> Result<(), IdentityError> {
     let (owner, mode) = (metadata.uid(), metadata.permissions().mode() & 0o7777);
@@ -84,6 +87,12 @@ fn check_owner(path: &Path, metadata: &Metadata) -> Result<(), IdentityError> {
         _ if metadata.is_dir() => Err(IdentityError::Shared(path.to_owned(), mode)),
         _ => Err(IdentityError::Exposed(path.to_owned())),
     }
+}
+
+/// Accepts every owner.
+#[expect(clippy::unnecessary_wraps, reason = "it stands in the place of check_owner")]
+fn accept(_: &Path, _: &Metadata) -> Result<(), IdentityError> {
+    Ok(())
 }
 
 /// Creates the state directory if it is missing.
@@ -144,10 +153,12 @@ pub fn shared_instance(state_dir: &Path) -> Result<Instance, IdentityError> {
     })
 }
 
-/// Returns the name of the pool of this directory, which is its first instance name; none before the first start.
+/// Returns the name of the pool of this directory, which is its first instance name; none before the first start. Root can
+/// read it in the directory of another user, which no worker of root takes.
 #[must_use]
 pub fn pool_name(state_dir: &Path) -> Option<String> {
-    let kept = read_kept(&state_dir.join("instance")).ok().flatten()?;
+    let check: Check = if geteuid().is_root() { accept } else { check_owner };
+    let kept = read_checked(&state_dir.join("instance"), check).ok().flatten()?;
     Some(kept.text).filter(|name| !name.is_empty())
 }
 
@@ -328,8 +339,13 @@ fn remove_leftover(draft: &Path) -> Result<(), IdentityError> {
     })
 }
 
-/// Returns none if the file does not exist. A link, a pipe or a device is not opened.
+/// Returns none if the file does not exist.
 fn read_kept(path: &Path) -> Result<Option<Kept>, IdentityError> {
+    read_checked(path, check_owner)
+}
+
+/// Returns none if the file does not exist. A link, a pipe or a device is not opened.
+fn read_checked(path: &Path, check: Check) -> Result<Option<Kept>, IdentityError> {
     let failed = |source| IdentityError::Io {
         path: path.to_owned(),
         source,
@@ -344,7 +360,7 @@ fn read_kept(path: &Path) -> Result<Option<Kept>, IdentityError> {
     let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
     let file = File::from(opened);
     let metadata = file.metadata().map_err(failed)?;
-    check_owner(path, &metadata)?;
+    check(path, &metadata)?;
     let mut text = String::new();
     file.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
     let text = text.trim().to_owned();

@@ -1,7 +1,6 @@
 //! Wiring only: connects ports and adapters, and starts and stops the listeners and the worker.
 
 mod activation;
-mod atomic_file;
 mod descriptors;
 mod durability;
 mod github;
@@ -19,7 +18,6 @@ mod wiring_error;
 mod writable;
 
 pub use activation::ActivationError;
-pub use atomic_file::replace_file;
 pub use durability::{Unasked, open_place, promises, try_out_store};
 pub use github::{
     open_administration, open_app_manifests, open_examination, open_github, open_github_app, open_github_or_anonymous,

@@ -11,29 +11,31 @@ pub(crate) const GITHUB: &str = "127.0.0.1:8099";
 /// Seconds that a wait may take.
 const TIMEOUT_S: &str = "60";
 
-/// The program of the units. It stands in for the parts of jitgate that need a real host of runners, and records its calls.
-const PROGRAM: &str = r#"#!/bin/sh
-case "$*" in
-*"pool supervise"*)
-    echo "$*" >>/var/lib/jitgate/calls
-    exec sleep infinity
-    ;;
-*"pool reconcile"*) echo "$(id -un) $*" >>/var/lib/jitgate/calls ;;
-*"runner recover"*) echo "$(id -un) $*" >>/opt/actions-runner/calls ;;
-*) exec /usr/local/bin/jitgate "$@" ;;
-esac
-"#;
+/// A token that the simulated GitHub accepts from a person.
+pub(crate) const PERSONAL_TOKEN: &str = "sim-operator";
+/// The flags of an App. The simulated GitHub derives the id of an installation from the name of its owner.
+pub(crate) const APP: &str = "--app-id 1 --app-installation-id 27883620 --app-private-key-file /etc/jitgate/app.pem";
 
+/// The command that shows the pool of the units.
+const POOL_STATUS: &str = "JITGATE__SERVER__STATE_DIR=/var/lib/jitgate \
+    JITGATE__STORE__URL=sqlite:/var/lib/jitgate/jitgate.db jitgate pool status";
 const CONFIGURATION: &str = r#"
 [server]
 admin_listen = "unix:/run/jitgate/admin.sock"
 [github]
 api_url = "http://127.0.0.1:8099"
+web_url = "http://127.0.0.1:8099"
 [runners]
 host = "synthetic"
 [[repositories]]
 full_name = "octo-org/chem-model"
 "#;
+/// The world at the start: a trusted author, and routing that is on.
+const WORLD: &str = r#"{
+    "permissions": {"alice": "write"},
+    "variables": {"CI_SELF_HOSTED_TRUSTED_ROUTING": "true"},
+    "pulls": [{"number": 7, "author": "alice"}]
+}"#;
 
 /// A running container.
 pub(crate) struct Machine {
@@ -51,7 +53,7 @@ pub(crate) struct Answer {
 }
 
 impl Machine {
-    /// Starts a fresh container, with jitgate and its configuration.
+    /// Starts a fresh container, with jitgate, its configuration, and a simulated GitHub.
     pub(crate) fn start() -> Self {
         let root = place().join(format!("machine-{}", std::process::id()));
         run(as_root("rm").arg("-rf").arg(&root), "coreutils");
@@ -79,9 +81,13 @@ impl Machine {
         machine.leader = machine.find_leader();
         machine
             .sh("test -S /run/dbus/system_bus_socket || exit 1; systemctl is-system-running --wait >/dev/null; true");
-        machine.write("/usr/local/bin/program", PROGRAM, "0755");
         machine.write("/etc/jitgate/jitgate.toml", CONFIGURATION, "0644");
         machine.write("/etc/jitgate/app.pem", &private_key(), "0600");
+        machine.sh(&format!(
+            "systemd-run --unit=github /usr/local/bin/jitgate simulate --listen {GITHUB}"
+        ));
+        machine.until(&format!("(exec 3<>/dev/tcp/{})", GITHUB.replace(':', "/")));
+        machine.apply(WORLD);
         machine
     }
 
@@ -132,24 +138,49 @@ impl Machine {
         out
     }
 
-    /// Builds the world of the simulated GitHub in the container.
-    pub(crate) fn build_world(&self, world: &str) {
-        let url = format!("http://{GITHUB}/_simulator/apply");
-        let mut post = as_root("nsenter");
-        post.args([
-            "-t",
-            &self.leader,
-            "-n",
-            "curl",
-            "--fail",
-            "--silent",
-            "--noproxy",
-            "*",
-            "--data",
-            world,
-            &url,
-        ]);
-        run(&mut post, "curl");
+    /// Runs a script of this machine in the network of the container. `github PATH` calls the simulated GitHub.
+    #[track_caller]
+    fn at_github(&self, script: &str) -> String {
+        let call = "curl --fail-with-body --silent --show-error --noproxy '*'";
+        let script = format!("github() {{ path=$1; shift; {call} \"$@\" \"http://{GITHUB}$path\"; }}; {script}");
+        let mut command = as_root("timeout");
+        command.args([TIMEOUT_S, "nsenter", "-t", &self.leader, "-n", "bash", "-c", &script]);
+        let output = command
+            .output()
+            .expect("timeout is missing: install the Debian package `coreutils`");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{script}: {out} {err}\n{}", self.journal());
+        out
+    }
+
+    /// Changes the world of the simulated GitHub.
+    #[track_caller]
+    pub(crate) fn apply(&self, world: &str) {
+        self.at_github(&format!("github /_simulator/apply --data '{world}'"));
+    }
+
+    /// Returns the number of jobs, runners and calls that the simulated GitHub has counted.
+    #[track_caller]
+    pub(crate) fn tally(&self) -> Value {
+        serde_json::from_str(&self.at_github("github /_simulator/tally")).expect("JSON")
+    }
+
+    /// Waits until a job has run its steps on a runner of jitgate.
+    #[track_caller]
+    pub(crate) fn until_ran(&self, job: u64) {
+        let ran = format!("\"{job}\":{{\"conclusion\":\"success\",\"ran\":true,\"runner\":\"chem-jit-");
+        self.at_github(&format!(
+            "until github /_simulator/tally | grep -qF '{ran}'; do github /_simulator/settle --data '{{}}' >/dev/null; sleep 0.1; done"
+        ));
+    }
+
+    /// Waits until GitHub shows a text in its list of runners.
+    #[track_caller]
+    pub(crate) fn until_listed(&self, text: &str) {
+        let list =
+            format!("github /repos/octo-org/chem-model/actions/runners -H 'authorization: Bearer {PERSONAL_TOKEN}'");
+        self.at_github(&format!("until {list} | grep -qF '{text}'; do sleep 0.1; done"));
     }
 
     /// Waits until a script succeeds.
@@ -178,10 +209,21 @@ impl Machine {
         run(&mut install, "coreutils");
     }
 
-    /// Runs `jitgate setup` with the program of these tests.
+    /// Runs `jitgate setup`.
     pub(crate) fn setup(&self, command: &str) -> Answer {
-        let command = format!("jitgate --json setup {command} --program /usr/local/bin/program");
-        self.answer(&["sh", "-c", &command])
+        self.answer(&["sh", "-c", &format!("jitgate --json setup {command}")])
+    }
+
+    /// Returns what `jitgate pool status` shows about the pool of the units.
+    #[track_caller]
+    pub(crate) fn pool_status(&self) -> Value {
+        serde_json::from_str(&self.sh(&format!("{POOL_STATUS} --json"))).expect("JSON")
+    }
+
+    /// Waits until the pool of the units has this number of slots, all of them free.
+    #[track_caller]
+    pub(crate) fn until_ready(&self, slots: usize) {
+        self.until(&format!("test $({POOL_STATUS} | grep -c ' ready  idle ') = {slots}"));
     }
 
     /// The same, and it must succeed. Returns the actions and their subjects.

@@ -1,28 +1,16 @@
 //! The token refresh against a simulated GitHub in the network of the container.
 
-use crate::machine::{GITHUB, Machine};
+use crate::machine::{APP, Machine};
 use serde_json::Value;
 
 const TIMER: &str = "chem-github-app-token-refresh.timer";
 const SUPERVISOR: &str = "chem-runner-pool-supervisor.service";
 const TOKEN: &str = "/etc/chem-model-edit/gh_runner_token";
 const STATUS: &str = "/var/lib/chem-model-edit/github-app-token-refresh-status.json";
-/// The simulated GitHub derives the id of an installation from the name of its owner.
-const APP: &str = "--app-id 1 --app-installation-id 27883620 --app-private-key-file /etc/jitgate/app.pem";
-
-/// Starts the simulated GitHub as a service of the container.
-fn start_github(machine: &Machine) {
-    machine.sh(&format!(
-        "systemd-run --unit=github /usr/local/bin/jitgate simulate --listen {GITHUB}"
-    ));
-    machine.until(&format!("(exec 3<>/dev/tcp/{})", GITHUB.replace(':', "/")));
-    machine.build_world(r#"{"pulls": [{"number": 7, "author": "octo-org"}]}"#);
-}
 
 #[test]
 fn the_token_file_is_rotated_and_only_the_pool_can_read_it() {
     let machine = Machine::start();
-    start_github(&machine);
     machine.steps(&format!("token-refresh {APP} --interval 5"));
     machine.until(&format!("test -s {TOKEN}"));
     assert_eq!(
@@ -51,20 +39,25 @@ fn the_token_file_is_rotated_and_only_the_pool_can_read_it() {
 #[test]
 fn the_supervisor_of_an_app_reads_the_refreshed_token() {
     let machine = Machine::start();
-    start_github(&machine);
-    machine.steps(&format!("supervisor --token-source app {APP}"));
+    machine.steps(&format!("supervisor --interval 1 --token-source app {APP}"));
     // The token is there before the supervisor starts.
     machine.sh(&format!("test -s {TOKEN}"));
     assert_eq!(machine.state(TIMER), ("active".to_owned(), "enabled".to_owned()));
-    let call = machine.sh("cat /var/lib/jitgate/calls");
-    assert!(
-        call.ends_with(&format!("--token-source file --token-file {TOKEN}")),
-        "{call}"
-    );
+    let first = machine.sh(&format!("cat {TOKEN}"));
+
+    // The supervisor goes on with the next token.
+    let count = format!("journalctl -u {SUPERVISOR} -o cat | grep -c 'the new ones are in use'");
+    let before = machine.sh(&format!("{count} || true"));
+    machine.sh("systemctl start chem-github-app-token-refresh.service");
+    assert_ne!(machine.sh(&format!("cat {TOKEN}")), first);
+    machine.until(&format!("test $({count}) -gt {before}"));
     let unit = machine.sh(&format!("systemctl cat {SUPERVISOR}"));
     assert!(
         !unit.contains("LoadCredential") && !unit.contains("app.pem"),
         "the supervisor has no key"
     );
-    assert_eq!(machine.steps(&format!("supervisor --token-source app {APP}")), []);
+    assert_eq!(
+        machine.steps(&format!("supervisor --interval 1 --token-source app {APP}")),
+        []
+    );
 }

@@ -100,6 +100,11 @@ fn slots() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(0..=MAX_SLOTS)
 }
 
+/// Returns the parser of an interval between passes.
+pub(in crate::cli) fn interval_s() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(1..=3600)
+}
+
 /// Arguments of `pool scale`.
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("change").args(["min", "max", "target", "reset"]).multiple(true).required(true))]
@@ -152,7 +157,7 @@ pub struct Supervise {
     #[command(flatten)]
     pub worker: WorkerArgs,
     /// Interval between passes without an event, in seconds. By default the configured one
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "SECONDS", value_parser = interval_s())]
     pub interval: Option<u64>,
 }
 

@@ -9,5 +9,6 @@ mod status;
 mod supervise;
 mod worker_settings;
 
-pub(super) use args::Args;
+pub(super) use args::{Args, WorkerArgs, interval_s};
 pub(super) use command::run;
+pub(super) use worker_settings::bounds;

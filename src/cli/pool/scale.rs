@@ -2,6 +2,7 @@
 
 use super::args::Scale;
 use super::{status, worker_settings};
+use crate::adapters::private_file::{self, PUBLIC_MODE};
 use crate::app::pool::scale::{self, Incomplete, ScaleRequest, ScaleStatus, Scaling};
 use crate::cli::credentials::CredentialArgs;
 use crate::cli::exit::{Exit, Failure, Outcome};
@@ -10,14 +11,11 @@ use crate::domain::ids::RepositoryName;
 use crate::domain::scale::{Control, Inventory, MissingTarget};
 use crate::ports;
 use crate::runtime::{self, StartError};
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use serde::Serialize;
 use serde_json::Map;
 use std::io::{self, Write};
 use std::path::Path;
-
-/// The mode of the files, which hold no secret.
-const FILE_MODE: u32 = 0o644;
 
 /// The inventory and the result.
 #[derive(Serialize)]
@@ -127,12 +125,10 @@ fn write_file(path: Option<&Path>, content: &impl Serialize) -> Result<(), Failu
     let Some(path) = path else { return Ok(()) };
     let mut text = serde_json::to_vec_pretty(content).map_err(|error| Failure::new(Exit::Bug, error))?;
     text.push(b'\n');
-    runtime::replace_file(path, &text, FILE_MODE)
-        .with_context(|| format!("cannot write {}", path.display()))
-        .map_err(|error| {
-            Failure::new(Exit::Usage, error)
-                .remedy("name a file in a folder that exists and that this user can write to; the bounds are stored")
-        })
+    private_file::replace(path, PUBLIC_MODE, &text).map_err(|error| {
+        Failure::new(Exit::Usage, error)
+            .remedy("name a file in a folder that exists and that this user can write to; the bounds are stored")
+    })
 }
 
 fn print(out: &mut dyn Write, scaling: &Scaling, dry_run: bool) -> io::Result<()> {

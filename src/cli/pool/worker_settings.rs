@@ -31,11 +31,18 @@ fn only(repository: &str) -> Map<String, Value> {
     Map::from_iter([("repositories".to_owned(), json!([{"full_name": repository}]))])
 }
 
-/// Replaces the configured bounds. A target is not kept if the flags replace the maximum without it.
-fn apply(args: &BoundArgs, config: &mut Config) -> Result<(), Failure> {
-    let runners = &mut config.runners;
+/// Returns the bounds of a worker with these flags. A configured target is not kept if the flags replace the maximum
+/// without it.
+pub(in crate::cli) fn bounds(args: &BoundArgs, config: &Config) -> Result<Control, Failure> {
+    let runners = &config.runners;
     let kept = args.max.is_none().then_some(runners.target);
-    let control = control(args, runners.min, runners.max, args.target.or(kept), MissingTarget::Max)?;
+    control(args, runners.min, runners.max, args.target.or(kept), MissingTarget::Max)
+}
+
+/// Replaces the configured bounds.
+fn apply(args: &BoundArgs, config: &mut Config) -> Result<(), Failure> {
+    let control = bounds(args, config)?;
+    let runners = &mut config.runners;
     runners.min = control.min;
     runners.max = control.max;
     runners.target = control.target_effective;

@@ -2,9 +2,9 @@
 
 use super::app::AppSetup;
 use super::github::GithubSetup;
-use crate::cli::credentials::CredentialArgs;
 use crate::cli::one_repository::OneRepository;
 use crate::cli::person::Person;
+use crate::cli::pool::{WorkerArgs, interval_s};
 use crate::domain::units::{DEFAULT_TOKEN_FILE, Word};
 use clap::Subcommand;
 use std::path::PathBuf;
@@ -70,7 +70,7 @@ is in use."
     #[command(
         after_help = "The command writes a hardened unit for `jitgate pool supervise`, starts it, and stops the timer of `jitgate setup
 reconcile-timer`. With --token-source app it also sets up the token refresh: only the refresh reads the private key, and the
-supervisor reads the refreshed token. A second run changes nothing. Drop-ins stay, and a unit that was edited is not replaced
+supervisor reads the refreshed token. A missing --target is the maximum. A second run changes nothing. Drop-ins stay, and a unit that was edited is not replaced
 without --force.
 
 Examples:
@@ -110,7 +110,8 @@ Exit codes: those of `jitgate setup supervisor`."
     #[command(
         after_help = "`jitgate runner recover` needs root, and the supervisor has no rights. This command writes a service that runs it as root with
 the arguments given here, and a unit that starts the service when the file /var/lib/jitgate/recovery-request changes. The
-content of the file is not read. More than four recoveries in an hour are refused.
+content of the file is not read. After four recoveries in an hour, further requests fail; a recovery that installs the service of
+the runner again starts this count anew.
 
 Examples:
   jitgate setup recovery --dry-run
@@ -126,21 +127,10 @@ Exit codes: those of `jitgate setup supervisor`."
 #[derive(Debug, clap::Args)]
 pub struct Pool {
     #[command(flatten)]
-    pub which: OneRepository,
-    /// Minimum number of slots. By default the configured one
-    #[arg(long, value_name = "N")]
-    pub min: Option<u32>,
-    /// Maximum number of slots. By default the configured one
-    #[arg(long, value_name = "N")]
-    pub max: Option<u32>,
-    /// Number of slots, limited by --min and --max. By default the maximum
-    #[arg(long, value_name = "N")]
-    pub target: Option<u32>,
-    /// Seconds between two passes. By default 15 for the supervisor, and 60 for the timer
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub worker: WorkerArgs,
+    /// Interval between passes without an event, in seconds. By default 15 for the supervisor, and 60 for the timer
+    #[arg(long, value_name = "SECONDS", value_parser = interval_s())]
     pub interval: Option<u64>,
-    #[command(flatten)]
-    pub credentials: CredentialArgs,
     /// Leave out the token refresh of --token-source app, in an emergency; requires --allow-expiring-app-token
     #[arg(long)]
     pub disable_app_token_refresh_setup: bool,
@@ -181,9 +171,9 @@ pub struct TokenRefresh {
 pub struct Recovery {
     #[command(flatten)]
     pub which: OneRepository,
-    /// Labels of the base runner, separated by commas
-    #[arg(long, value_name = "LABELS", default_value = "self-hosted,linux,x64,chem-trusted-pr", value_parser = word)]
-    pub labels: Word,
+    /// Labels of the base runner, separated by commas. By default those that it has
+    #[arg(long, value_name = "LABELS", value_parser = word)]
+    pub labels: Option<Word>,
     /// Runner group of the base runner
     #[arg(long, value_name = "NAME", default_value = "Default", value_parser = word)]
     pub group: Word,

@@ -2,8 +2,8 @@
 
 use super::alert;
 use super::task::Task;
+use crate::adapters::private_file::{self, PUBLIC_MODE};
 use crate::adapters::tools::ProcessTools;
-use crate::adapters::unit_files;
 use crate::cli::exit::{Exit, Failure};
 use crate::domain::units::Step;
 use crate::ports::Tools;
@@ -34,12 +34,11 @@ pub(super) async fn take(step: &Step, task: &Task<'_>) -> Result<(), Failure> {
             let person = origin
                 .why
                 .map_or_else(|| format!("By {by}."), |why| format!("By {by}: {why}"));
-            unit_files::replace(&path, &unit.generated(task.command, &person)).map_err(|error| {
-                Failure::new(
-                    Exit::RunnerHost,
-                    anyhow!("{}: cannot be written: {error}", path.display()),
-                )
-                .remedy("run the command as root, and check the space and the mode of that directory")
+            let text = unit.generated(task.command, &person);
+            // systemd warns of a unit that others cannot read.
+            private_file::replace(&path, PUBLIC_MODE, text.as_bytes()).map_err(|error| {
+                Failure::new(Exit::RunnerHost, error)
+                    .remedy("run the command as root, and check the space and the mode of that directory")
             })
         }
         Step::Reload => systemctl(&["daemon-reload"], None).await,

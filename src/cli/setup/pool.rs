@@ -6,7 +6,9 @@ use super::task::{Task, word};
 use super::{install, token_refresh};
 use crate::cli::credentials::TokenSource;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::pool::bounds as worker_bounds;
 use crate::cli::session::Session;
+use crate::domain::scale::Control;
 use crate::domain::units::{
     DEFAULT_TOKEN_FILE, PoolUnits, RECONCILE_TIMER, SUPERVISOR, TOKEN_REFRESH, TOKEN_REFRESH_TIMER, TokenUnits, Wanted,
     Word,
@@ -55,14 +57,14 @@ pub(super) async fn run(args: &Pool, mode: Mode, session: &Session) -> Outcome {
     program.environment.extend(repository(args, &mut task)?);
     program
         .environment
-        .extend(token_refresh::api_url(args.credentials.api_url.as_deref()));
-    let (min, max, target) = bounds(args, &task)?;
+        .extend(token_refresh::api_url(args.worker.credentials.api_url.as_deref()));
+    let bounds = bounds(args, &task)?;
     let token = token(args, &mut task, &program)?;
     let pool = PoolUnits {
         program,
-        min,
-        max,
-        target,
+        min: bounds.min,
+        max: bounds.max,
+        target: bounds.target_effective,
         interval_s: args.interval.unwrap_or(mode.interval_s()),
         token_file: match &token {
             Token::Configured => None,
@@ -105,10 +107,10 @@ pub(super) async fn run(args: &Pool, mode: Mode, session: &Session) -> Outcome {
 /// Returns the setting for a repository that the configuration does not have because it has none.
 fn repository(args: &Pool, task: &mut Task<'_>) -> Result<Option<(String, String)>, Failure> {
     let configured = &task.loaded.config.repositories;
-    match args.which.name()? {
+    match args.worker.which.name()? {
         Some(named) if configured.is_empty() => Ok(Some(("JITGATE__REPOSITORIES".to_owned(), named.to_string()))),
         Some(_) => {
-            let found = args.which.configured(&task.loaded.config);
+            let found = args.worker.which.configured(&task.loaded.config);
             task.obstacles.extend(found.err());
             Ok(None)
         }
@@ -124,22 +126,17 @@ fn repository(args: &Pool, task: &mut Task<'_>) -> Result<Option<(String, String
     }
 }
 
-/// Returns the minimum, the maximum and the target.
-fn bounds(args: &Pool, task: &Task<'_>) -> Result<(u32, u32, u32), Failure> {
-    let runners = &task.loaded.config.runners;
-    let min = args.min.unwrap_or(runners.min);
-    let max = args.max.unwrap_or(runners.max);
-    if min > max || max == 0 {
-        let error = anyhow!("--min {min} and --max {max} leave no number of slots");
-        return Err(
-            Failure::new(Exit::Usage, error).remedy("use a maximum of at least 1 that is not below the minimum")
-        );
+/// Returns the bounds of the worker, which must leave a slot.
+fn bounds(args: &Pool, task: &Task<'_>) -> Result<Control, Failure> {
+    let bounds = worker_bounds(&args.worker.bounds, &task.loaded.config)?;
+    if bounds.max == 0 {
+        return Err(usage("--max 0 leaves no slot", "use a maximum of at least 1"));
     }
-    Ok((min, max, args.target.unwrap_or(max).clamp(min, max)))
+    Ok(bounds)
 }
 
 fn token(args: &Pool, task: &mut Task<'_>, program: &crate::domain::units::Program) -> Result<Token, Failure> {
-    let given = &args.credentials;
+    let given = &args.worker.credentials;
     let names_app =
         given.app_id.is_some() || given.app_private_key_file.is_some() || given.app_installation_id.is_some();
     let named = match (names_app, &given.token_file) {

@@ -2,34 +2,76 @@
 
 use super::unit::Section;
 
-/// Appends the limits of a process that needs the network and its own directories, and nothing else.
-pub(super) fn network_only(service: Section) -> Section {
+/// The address families of a process in the network.
+const NETWORK: &str = "AF_INET AF_INET6 AF_UNIX";
+/// System calls that no program of a job or of a runner needs.
+const FOREIGN_CALLS: &str = "~@clock @cpu-emulation @module @obsolete @raw-io @reboot @swap";
+
+/// Appends the limits that no process of this project needs to exceed.
+fn closed(service: Section) -> Section {
     service.set_all([
         ("NoNewPrivileges", "yes"),
+        ("ProtectSystem", "strict"),
+        ("PrivateTmp", "yes"),
+        ("ProtectClock", "yes"),
+        ("ProtectControlGroups", "yes"),
+        ("ProtectHostname", "yes"),
+        ("ProtectKernelModules", "yes"),
+        ("RestrictRealtime", "yes"),
+        ("KeyringMode", "private"),
+        ("SystemCallArchitectures", "native"),
+    ])
+}
+
+/// Appends the limits of a process without any right of root.
+fn unprivileged(service: Section) -> Section {
+    service.with(closed).set_all([
         ("CapabilityBoundingSet", ""),
         ("AmbientCapabilities", ""),
-        ("ProtectSystem", "strict"),
         ("ProtectHome", "yes"),
-        ("PrivateTmp", "yes"),
+        ("RemoveIPC", "yes"),
+    ])
+}
+
+/// Appends the limits of a root process that changes services of the machine and files of another user, whose programs it
+/// runs.
+pub(super) fn root(service: Section, capabilities: &str, writable: &str) -> Section {
+    service
+        .with(closed)
+        .set_all([
+            ("CapabilityBoundingSet", capabilities),
+            ("AmbientCapabilities", ""),
+            ("ReadWritePaths", writable),
+            // ProtectSystem= leaves home directories writable. The folder of a runner can be in one.
+            ("ProtectHome", "read-only"),
+            ("PrivateDevices", "yes"),
+            ("ProtectProc", "invisible"),
+            ("ProtectKernelLogs", "yes"),
+            ("ProtectKernelTunables", "yes"),
+            ("RestrictAddressFamilies", NETWORK),
+            ("RestrictNamespaces", "yes"),
+            ("RestrictSUIDSGID", "yes"),
+            ("LockPersonality", "yes"),
+        ])
+        .comment("Do not add MemoryDenyWriteExecute= or ProcSubset=: config.sh compiles code at run time.")
+        .set("SystemCallFilter", format!("{FOREIGN_CALLS} @mount"))
+        .set("SystemCallErrorNumber", "EPERM")
+}
+
+/// Appends the limits of a process that needs the network and its own directories, and nothing else.
+pub(super) fn network_only(service: Section) -> Section {
+    service.with(unprivileged).set_all([
         ("PrivateDevices", "yes"),
         ("PrivateUsers", "yes"),
         ("ProtectProc", "invisible"),
         ("ProcSubset", "pid"),
-        ("ProtectClock", "yes"),
-        ("ProtectControlGroups", "yes"),
-        ("ProtectHostname", "yes"),
         ("ProtectKernelLogs", "yes"),
-        ("ProtectKernelModules", "yes"),
         ("ProtectKernelTunables", "yes"),
-        ("RestrictAddressFamilies", "AF_INET AF_INET6 AF_UNIX"),
+        ("RestrictAddressFamilies", NETWORK),
         ("RestrictNamespaces", "yes"),
-        ("RestrictRealtime", "yes"),
         ("RestrictSUIDSGID", "yes"),
         ("LockPersonality", "yes"),
         ("MemoryDenyWriteExecute", "yes"),
-        ("RemoveIPC", "yes"),
-        ("KeyringMode", "private"),
-        ("SystemCallArchitectures", "native"),
         ("SystemCallFilter", "@system-service"),
         ("SystemCallFilter", "~@privileged @resources"),
         ("SystemCallErrorNumber", "EPERM"),
@@ -43,44 +85,21 @@ pub(super) fn runs_jobs(service: Section) -> Section {
             "Access: the state directory and the network, nothing else. These limits also apply to jobs, in addition to their \
              sandbox.",
         )
-        .set_all([
-            ("NoNewPrivileges", "yes"),
-            ("CapabilityBoundingSet", ""),
-            ("AmbientCapabilities", ""),
-            ("ProtectSystem", "strict"),
-            ("ProtectHome", "yes"),
-            ("PrivateTmp", "yes"),
-        ])
+        .with(unprivileged)
+        .set("RestrictAddressFamilies", format!("{NETWORK} AF_NETLINK"))
         .comment("The uplink of a job's network is the only necessary device.")
-        .set_all([
-            ("DevicePolicy", "closed"),
-            ("DeviceAllow", "/dev/net/tun rw"),
-            ("ProtectClock", "yes"),
-            ("ProtectControlGroups", "yes"),
-            ("ProtectHostname", "yes"),
-            ("ProtectKernelModules", "yes"),
-            ("RestrictAddressFamilies", "AF_INET AF_INET6 AF_UNIX AF_NETLINK"),
-        ])
+        .set_all([("DevicePolicy", "closed"), ("DeviceAllow", "/dev/net/tun rw")])
         .comment(
             "bubblewrap and the network of a job need these namespaces. The kernel permits the mount of a job's own /proc only \
              if no part of the present one is covered: do not add ProtectKernelTunables=, ProtectKernelLogs=, ProtectProc= or \
              ProcSubset=.",
         )
-        .set_all([
-            ("RestrictNamespaces", "cgroup ipc mnt net pid user uts"),
-            ("RestrictRealtime", "yes"),
-            ("RemoveIPC", "yes"),
-            ("KeyringMode", "private"),
-            ("SystemCallArchitectures", "native"),
-        ])
+        .set("RestrictNamespaces", "cgroup ipc mnt net pid user uts")
         .comment(
             "Do not add MemoryDenyWriteExecute=: actions/runner and node compile code at run time. Do not add an allow-list of \
              system calls: jobs run any program.",
         )
-        .set_all([
-            ("SystemCallFilter", "~@clock @cpu-emulation @module @obsolete @raw-io @reboot @swap"),
-            ("SystemCallErrorNumber", "EPERM"),
-        ])
+        .set_all([("SystemCallFilter", FOREIGN_CALLS), ("SystemCallErrorNumber", "EPERM")])
 }
 
 /// Appends the limits of a worker beside its access: jobs survive a restart of the worker.

@@ -48,7 +48,7 @@ pub fn deployed() -> Result<Vec<Unit>, BadWord> {
     let recovery = RecoveryUnits {
         program,
         repository: word("octo-org/octo-repo")?,
-        labels: word("self-hosted,linux,x64,chem-trusted-pr")?,
+        labels: Some(word("self-hosted,linux,x64")?),
         group: word("Default")?,
         runner_home: word("/opt/actions-runner")?,
         token_file: Some(word(DEFAULT_TOKEN_FILE)?),

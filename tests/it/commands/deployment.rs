@@ -132,8 +132,7 @@ fn the_units_leave_little_of_the_machine_open() {
         ("jitgate-worker", 5.0),
         ("chem-runner-pool-supervisor", 5.0),
         ("chem-runner-pool-reconcile", 5.0),
-        // Root restarts units and registers the runner of another user.
-        ("chem-runner-recovery", 7.0),
+        ("chem-runner-recovery", 5.0),
     ] {
         let exposure = exposure(name);
         assert!(exposure < limit, "{name}: {exposure}");

@@ -2,10 +2,8 @@
 
 use super::stage::{Answer, Stage};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 
 /// Records its arguments. Units are active and enabled once they are in `$DIR/on`.
@@ -88,24 +86,17 @@ impl Desk {
         fs::read_to_string(self.stage.path("units").join(name)).expect("a unit")
     }
 
-    /// Returns all files with their contents.
-    fn files(&self) -> BTreeMap<String, Vec<u8>> {
-        fn below(folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
-            for entry in fs::read_dir(folder).expect("a list").flatten() {
-                let path = entry.path();
-                if path.is_dir() {
-                    below(&path, found);
-                } else if path
-                    .file_name()
-                    .is_some_and(|name| name != "calls" && !name.to_string_lossy().starts_with("jitgate.db"))
-                {
-                    found.insert(path.display().to_string(), fs::read(&path).unwrap_or_default());
-                }
-            }
-        }
-        let mut found = BTreeMap::new();
-        below(&self.stage.path(""), &mut found);
-        found
+    /// Returns flags, and then those of an App.
+    fn with_app<'a>(words: &[&'a str], key: &'a str) -> Vec<&'a str> {
+        let app = [
+            "--app-id",
+            "1",
+            "--app-installation-id",
+            "5",
+            "--app-private-key-file",
+            key,
+        ];
+        [words, &app].concat()
     }
 
     /// Writes a key of an App.
@@ -119,23 +110,6 @@ impl Desk {
 }
 
 const SUPERVISOR: &str = "chem-runner-pool-supervisor.service";
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_needs_nothing_and_changes_nothing() {
-    let desk = Desk::set().await;
-    let before = desk.files();
-    for command in ["supervisor", "reconcile-timer", "token-refresh", "recovery"] {
-        let answer = desk.setup(&[command, "--dry-run"]);
-        let shown = answer.json();
-        assert_eq!(
-            (&shown["dry_run"], &shown["changed"]),
-            (&Value::Bool(true), &Value::Bool(false))
-        );
-        assert!(!shown["steps"].as_array().expect("steps").is_empty(), "{command}");
-    }
-    assert_eq!(desk.calls(), [""; 0]);
-    assert_eq!(desk.files(), before);
-}
 
 #[test]
 fn a_dry_run_works_alone_without_root_and_without_a_configuration() {
@@ -262,17 +236,7 @@ async fn an_edited_unit_is_refused_unless_forced() {
 async fn an_app_gets_its_token_refresh_and_the_pool_no_key() {
     let desk = Desk::set().await;
     let key = desk.key();
-    let app = [
-        "--token-source",
-        "app",
-        "--app-id",
-        "1",
-        "--app-installation-id",
-        "5",
-        "--app-private-key-file",
-        &key,
-    ];
-    let steps = desk.steps(&[&["supervisor"][..], &app].concat());
+    let steps = desk.steps(&Desk::with_app(&["supervisor", "--token-source", "app"], &key));
     assert_eq!(
         steps.last().map(String::as_str),
         Some("enable and start chem-runner-pool-supervisor.service")
@@ -307,24 +271,13 @@ async fn an_app_gets_its_token_refresh_and_the_pool_no_key() {
 async fn a_disabled_token_refresh_is_an_alert_until_it_is_set_up() {
     let desk = Desk::set().await;
     let key = desk.key();
-    let app = [
-        "--app-id",
-        "1",
-        "--app-installation-id",
-        "5",
-        "--app-private-key-file",
-        &key,
+    let words = [
+        "supervisor",
+        "--token-source",
+        "app",
+        "--disable-app-token-refresh-setup",
     ];
-    let without = [
-        &[
-            "supervisor",
-            "--token-source",
-            "app",
-            "--disable-app-token-refresh-setup",
-        ][..],
-        &app,
-    ]
-    .concat();
+    let without = Desk::with_app(&words, &key);
     let refused = desk.setup(&without);
     assert_eq!(refused.code, 2, "{}", refused.err);
     assert!(refused.err.contains("--allow-expiring-app-token"), "{}", refused.err);
@@ -352,7 +305,7 @@ async fn a_disabled_token_refresh_is_an_alert_until_it_is_set_up() {
     );
     assert_eq!(desk.steps(&allowed), [""; 0], "a second run changes nothing");
 
-    let steps = desk.steps(&[&["token-refresh"][..], &app].concat());
+    let steps = desk.steps(&Desk::with_app(&["token-refresh"], &key));
     assert_eq!(
         steps.last().map(String::as_str),
         Some("end the alert token-refresh-disabled")
@@ -374,14 +327,8 @@ async fn a_command_line_that_cannot_work_is_refused_with_a_remedy() {
     fs::copy(&key, &open).expect("a copy");
     fs::set_permissions(&open, fs::Permissions::from_mode(0o644)).expect("a mode");
     let open = open.display().to_string();
-    let app = ["--app-id", "1", "--app-installation-id", "5"];
-    let with = |words: &[&'static str], key: &str| -> Vec<String> {
-        let words = words.iter().chain(&app).map(|word| (*word).to_owned());
-        words
-            .chain(["--app-private-key-file".to_owned(), key.to_owned()])
-            .collect()
-    };
-    let plain = |words: &[&str]| -> Vec<String> { words.iter().map(|word| (*word).to_owned()).collect() };
+    let with = Desk::with_app;
+    let plain = |words: &[&'static str]| words.to_vec();
     let table = [
         (
             with(&["token-refresh", "--interval", "3001"], &key),
@@ -407,8 +354,10 @@ async fn a_command_line_that_cannot_work_is_refused_with_a_remedy() {
         (
             plain(&["supervisor", "--min", "5", "--max", "4"]),
             2,
-            "leave no number of slots",
+            "--min and --max, the minimum first",
         ),
+        (plain(&["supervisor", "--min", "0", "--max", "0"]), 2, "leaves no slot"),
+        (plain(&["supervisor", "--interval", "0"]), 2, "1..=3600"),
         (
             plain(&["supervisor", "--repo", "octo-org/other"]),
             3,
@@ -427,7 +376,6 @@ async fn a_command_line_that_cannot_work_is_refused_with_a_remedy() {
         ),
     ];
     for (words, code, part) in table {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let answer = desk.setup(&words);
         assert_eq!(answer.code, code, "{words:?}: {}", answer.err);
         assert!(answer.err.contains(part), "{words:?}: {}", answer.err);
