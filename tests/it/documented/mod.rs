@@ -5,6 +5,7 @@ mod app;
 mod jit;
 mod pool;
 mod routing;
+mod setup_dry_run;
 mod setup_github;
 pub(crate) mod stage;
 mod verify;
