@@ -56,6 +56,12 @@ fn the_supervisor_of_an_app_reads_the_refreshed_token() {
         !unit.contains("LoadCredential") && !unit.contains("app.pem"),
         "the supervisor has no key"
     );
+    assert!(unit.contains("Environment=JITGATE__STORE__URL="), "{unit}");
+    let refresh = machine.sh("systemctl cat chem-github-app-token-refresh.service");
+    assert!(
+        !refresh.contains("JITGATE__STORE__URL"),
+        "the refresh does not know the store"
+    );
     assert_eq!(
         machine.steps(&format!("supervisor --interval 1 --token-source app {APP}")),
         []

@@ -283,12 +283,45 @@ mod tests {
                 },
                 vec![Step::Disable(OFF)],
             ),
+            (
+                "the other mode only runs",
+                |machine| {
+                    let running = UnitState {
+                        is_active: true,
+                        ..UnitState::default()
+                    };
+                    machine.units.insert(OFF.to_owned(), running);
+                },
+                vec![Step::Disable(OFF)],
+            ),
+            (
+                "it runs, but not after a boot",
+                |machine| machine.units.get_mut(ON).expect("it").is_enabled = false,
+                vec![Step::Enable(ON)],
+            ),
         ];
         for (name, change, steps) in table {
             let mut machine = done();
             change(&mut machine);
             assert_eq!(plan(&wanted(), &machine), Ok(steps), "{name}");
         }
+    }
+
+    #[test]
+    fn a_changed_service_restarts_its_timer() {
+        let wanted = Wanted {
+            on: vec!["a.timer"],
+            ..wanted()
+        };
+        let mut machine = done();
+        let running = machine.units.remove(ON).expect("it");
+        machine.units.insert("a.timer".to_owned(), running);
+        assert_eq!(plan(&wanted, &machine), Ok(Vec::new()));
+        machine.files.get_mut(ON).expect("it").changed_at_s = 6;
+        assert_eq!(plan(&wanted, &machine), Ok(vec![Step::Restart("a.timer")]));
+        machine.files.get_mut(ON).expect("it").text = unit("/bin/old").generated("x", "By bob");
+        let steps = plan(&wanted, &machine).expect("a plan");
+        assert_eq!(steps.last(), Some(&Step::Restart("a.timer")));
     }
 
     #[test]

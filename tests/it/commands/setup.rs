@@ -114,43 +114,40 @@ const SUPERVISOR: &str = "chem-runner-pool-supervisor.service";
 #[test]
 fn a_dry_run_works_alone_without_root_and_without_a_configuration() {
     let folder = tempfile::TempDir::new().expect("a folder");
-    for command in ["supervisor", "reconcile-timer", "token-refresh", "recovery"] {
-        // In a user namespace without a mapping, no process is root.
+    // In a user namespace without a mapping, no process is root.
+    let setup = |words: &[&str]| {
         let output = Command::new("unshare")
-            .args(["--user", env!("CARGO_BIN_EXE_jitgate"), "setup", command, "--dry-run"])
+            .args(["--user", env!("CARGO_BIN_EXE_jitgate"), "setup"])
+            .args(words)
             .current_dir(folder.path())
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .output()
             .expect("unshare is missing: install the Debian package `util-linux`");
-        let out = String::from_utf8_lossy(&output.stdout);
-        let err = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{command}: {err}");
+        Answer {
+            code: output.status.code().expect("an exit code"),
+            out: String::from_utf8(output.stdout).expect("text"),
+            err: String::from_utf8(output.stderr).expect("text"),
+        }
+    };
+    for command in ["supervisor", "reconcile-timer", "token-refresh", "recovery"] {
+        let Answer { code, out, err } = setup(&[command, "--dry-run", "--program", "/tmp/missing/jitgate"]);
+        assert_eq!(code, 0, "{command}: {err}");
         assert!(
             out.contains("would write /etc/systemd/system/chem-"),
             "{command}: {out}"
         );
-        assert!(
-            err.contains("can only be changed by root") && err.contains("sudo jitgate setup"),
-            "{err}"
-        );
+        for part in [
+            "can only be changed by root",
+            "sudo jitgate setup",
+            "--program /tmp/missing/jitgate: No such file",
+            "a hardened unit does not see files in /tmp",
+        ] {
+            assert!(err.contains(part), "{command}: {part}: {err}");
+        }
     }
-    let output = Command::new("unshare")
-        .args([
-            "--user",
-            env!("CARGO_BIN_EXE_jitgate"),
-            "setup",
-            "supervisor",
-            "--repo",
-            "octo-org/chem-model",
-        ])
-        .current_dir(folder.path())
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .output()
-        .expect("unshare");
-    let err = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(6), "{err}");
+    let Answer { code, err, .. } = setup(&["supervisor", "--repo", "octo-org/chem-model"]);
+    assert_eq!(code, 6, "{err}");
     assert!(err.contains("remedy: run `sudo jitgate setup supervisor`"), "{err}");
 }
 
@@ -175,6 +172,10 @@ async fn the_other_mode_ends_before_this_one_begins() {
     assert!(
         unit.contains(&format!("ExecStart=/usr/bin/true --config {config} pool")),
         "{unit}"
+    );
+    assert!(
+        !unit.contains("JITGATE__"),
+        "the configuration names the places: {unit}"
     );
 
     assert_eq!(
@@ -226,6 +227,14 @@ async fn an_edited_unit_is_refused_unless_forced() {
         "{}",
         refused.err
     );
+    let preview = desk.setup(&["supervisor", "--dry-run"]);
+    assert_eq!(preview.code, 0, "{}", preview.err);
+    assert!(
+        preview.err.contains("edited by hand") && preview.out.contains(SUPERVISOR),
+        "{}{}",
+        preview.out,
+        preview.err
+    );
     assert_eq!(desk.calls(), calls);
     let forced = desk.steps(&["supervisor", "--force"]);
     assert_eq!(forced[0], format!("write {SUPERVISOR}"));
@@ -245,6 +254,12 @@ async fn an_app_gets_its_token_refresh_and_the_pool_no_key() {
         steps.contains(&"enable and start chem-github-app-token-refresh.timer".to_owned()),
         "{steps:?}"
     );
+    assert!(
+        steps.contains(&"run chem-github-app-token-refresh.service".to_owned()),
+        "{steps:?}"
+    );
+    // The flags of an App select it. The stand-in for `install` makes no directory.
+    assert_eq!(desk.steps(&Desk::with_app(&["supervisor"], &key)), steps[1..2]);
     let refresh = desk.unit("chem-github-app-token-refresh.service");
     let command = "app refresh-token --app-id 1 --app-installation-id 5 --app-private-key-file %d/app.pem --token-file \
                    /etc/chem-model-edit/gh_runner_token --status-file \
@@ -252,6 +267,10 @@ async fn an_app_gets_its_token_refresh_and_the_pool_no_key() {
     assert!(
         refresh.contains(command) && refresh.contains(&format!("LoadCredential=app.pem:{key}\n")),
         "{refresh}"
+    );
+    assert!(
+        !refresh.contains("\nEnvironment="),
+        "it knows neither store nor state: {refresh}"
     );
     let supervisor = desk.unit(SUPERVISOR);
     assert!(supervisor.contains("--token-source file --token-file /etc/chem-model-edit/gh_runner_token\n"));
@@ -304,6 +323,17 @@ async fn a_disabled_token_refresh_is_an_alert_until_it_is_set_up() {
         alerts()
     );
     assert_eq!(desk.steps(&allowed), [""; 0], "a second run changes nothing");
+    let open = desk
+        .stage
+        .jitgate(&["--json", "alert", "list", "--state", "open"])
+        .json();
+    for alert in open["alerts"].as_array().expect("alerts") {
+        let answer = desk
+            .stage
+            .jitgate(&["alert", "ack", alert["id"].as_str().expect("an id")]);
+        assert_eq!(answer.code, 0, "{}", answer.err);
+    }
+    assert_eq!(desk.steps(&allowed), [""; 0], "an acknowledged alert still stands");
 
     let steps = desk.steps(&Desk::with_app(&["token-refresh"], &key));
     assert_eq!(
@@ -317,6 +347,56 @@ async fn a_disabled_token_refresh_is_an_alert_until_it_is_set_up() {
         "{again:?}"
     );
     assert!(alerts().contains("token-refresh-disabled"), "it opens again");
+    let steps = desk.steps(&Desk::with_app(&["supervisor", "--token-source", "app"], &key));
+    assert_eq!(
+        steps.last().map(String::as_str),
+        Some("end the alert token-refresh-disabled")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_no_configuration_names_is_a_setting_of_the_unit() {
+    let desk = Desk::set().await;
+    let config = format!("[github]\napp_id = \"1\"\nprivate_key_file = \"{}\"\n", desk.key());
+    fs::write(desk.stage.path("jitgate.toml"), config).expect("a configuration");
+    let refused = desk.setup(&["supervisor"]);
+    assert_eq!(refused.code, 2, "{}", refused.err);
+    assert!(refused.err.contains("add --repo OWNER/NAME"), "{}", refused.err);
+    let url = "http://127.0.0.1:1/a%20b";
+    desk.steps(&["supervisor", "--repo", "octo-org/other", "--api-url", url]);
+    let unit = desk.unit(SUPERVISOR);
+    for line in [
+        "Environment=JITGATE__REPOSITORIES=octo-org/other\n",
+        "Environment=JITGATE__STORE__URL=sqlite:%S/jitgate/jitgate.db\n",
+        "Environment=JITGATE__GITHUB__API_URL=http://127.0.0.1:1/a%%20b\n",
+    ] {
+        assert!(unit.contains(line), "{line}: {unit}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_directory_of_the_token_belongs_to_the_account_alone() {
+    let desk = Desk::set().await;
+    let key = desk.key();
+    let folder = desk.stage.path("secret");
+    fs::create_dir(&folder).expect("a folder");
+    let token = folder.join("token").display().to_string();
+    let own = rustix::process::getuid().as_raw();
+    for (mode, account, is_closed) in [(0o700, own, true), (0o750, own, false), (0o700, own + 1, false)] {
+        desk.stage.program(
+            "bin/getent",
+            &format!("#!/bin/sh\necho \"$2:x:{account}:1::/:/bin/false\"\n"),
+        );
+        fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).expect("a mode");
+        let answer = desk.setup(&Desk::with_app(&["token-refresh", "--token-file", &token], &key));
+        let is_refused = answer.err.contains("does not belong to jitgate alone");
+        assert_eq!(
+            (answer.code == 0, is_refused),
+            (is_closed, !is_closed),
+            "{mode:o} {account}: {}",
+            answer.err
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -401,6 +481,32 @@ async fn a_failed_systemctl_names_the_unit_and_the_next_run_completes_the_work()
         "{}",
         failed.err
     );
+    // A unit that does not start, and one that starts again and again.
+    let idle = SYSTEMCTL.replace("enable) echo", "enable) : ; exit ; echo");
+    let failing = SYSTEMCTL.replace("ActiveState=active", "ActiveState=activating\\nResult=exit-code");
+    for script in [idle, failing] {
+        assert_ne!(script, SYSTEMCTL);
+        desk.stage.program("bin/systemctl", &script);
+        let failed = desk.setup(&["supervisor"]);
+        assert_eq!(failed.code, 6, "{}", failed.err);
+        assert!(failed.err.contains("installed, but does not run"), "{}", failed.err);
+    }
     desk.stage.program("bin/systemctl", SYSTEMCTL);
+    fs::write(desk.stage.path("bin/on"), "").expect("a file");
     assert_eq!(desk.steps(&["supervisor"]), [format!("enable and start {SUPERVISOR}")]);
+
+    // Without systemd, only a preview works.
+    let silent = SYSTEMCTL.replace("show)", "show) echo 'Host is down' >&2; exit 1;");
+    desk.stage.program("bin/systemctl", &silent);
+    let refused = desk.setup(&["supervisor", "--max", "9"]);
+    assert_eq!(refused.code, 6, "{}", refused.err);
+    assert!(
+        refused.err.contains("systemd does not answer: Host is down"),
+        "{}",
+        refused.err
+    );
+    assert!(!desk.unit(SUPERVISOR).contains("--max 9"));
+    let preview = desk.setup(&["supervisor", "--max", "9", "--dry-run"]);
+    assert_eq!(preview.code, 0, "{}", preview.err);
+    assert!(preview.err.contains("systemd does not answer"), "{}", preview.err);
 }

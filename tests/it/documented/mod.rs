@@ -7,6 +7,7 @@ mod jit;
 mod pool;
 mod refusals;
 mod routing;
+mod setup_dry_run;
 mod setup_github;
 pub(crate) mod stage;
 mod verify;
