@@ -11,3 +11,4 @@ mod worker_settings;
 
 pub(super) use args::Args;
 pub(super) use command::run;
+pub(super) use status::{bounds_in_effect, configured as configured_bounds};
