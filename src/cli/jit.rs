@@ -2,6 +2,7 @@
 
 use super::credentials::CredentialArgs;
 use super::exit::{Exit, Failure, Outcome};
+use super::github_failure::when_it_passes;
 use super::one_repository::OneRepository;
 use super::output;
 use super::session::Session;
@@ -268,15 +269,10 @@ fn refused(place: &str, scope: &RunnerScope, error: &JitRequestError) -> Failure
         JitRequestError::Refused(_) => format!(
             "check the repository, the runner group and the labels, and use credentials with the permission {permission}"
         ),
-        JitRequestError::Failed(ports::Failure::RateLimited { until, .. }) => {
-            format!("run the command again after {until}")
-        }
         JitRequestError::Failed(ports::Failure::Permanent(_)) => {
             format!("use credentials with the permission {permission}: an app, or --token-source with another token")
         }
-        JitRequestError::Failed(ports::Failure::Transient(_)) => {
-            "check the network, github.proxy and https://www.githubstatus.com, then run the command again".to_owned()
-        }
+        JitRequestError::Failed(failure) => when_it_passes(failure),
         JitRequestError::Uncertain { name, .. } => {
             format!("look for runner {name} on the page of the runners, remove it there, and run the command again")
         }

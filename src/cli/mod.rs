@@ -5,6 +5,7 @@
 
 mod alert;
 mod app;
+mod app_args;
 mod args;
 mod config;
 mod credentials;
@@ -14,6 +15,7 @@ mod entry;
 mod exit;
 mod findings;
 mod global;
+mod github_failure;
 mod incident;
 mod internal;
 mod jit;

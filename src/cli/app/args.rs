@@ -113,9 +113,6 @@ pub struct InstallationId {
 pub struct Token {
     #[command(flatten)]
     pub account: AccountArgs,
-    /// Id of the installation. By default the one of the repository's owner
-    #[arg(long, visible_alias = "installation-id", value_name = "ID")]
-    pub app_installation_id: Option<u64>,
     #[command(flatten)]
     pub app: AppArgs,
 }
@@ -134,9 +131,6 @@ pub struct RefreshToken {
     pub dry_run: bool,
     #[command(flatten)]
     pub account: AccountArgs,
-    /// Id of the installation. By default the one of the repository's owner
-    #[arg(long, visible_alias = "installation-id", value_name = "ID")]
-    pub app_installation_id: Option<u64>,
     #[command(flatten)]
     pub app: AppArgs,
 }

@@ -5,6 +5,7 @@ use super::{status, worker_settings};
 use crate::app::pool::scale::{self, Incomplete, ScaleRequest, ScaleStatus, Scaling};
 use crate::cli::credentials::CredentialArgs;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::github_failure::of_github;
 use crate::cli::session::Session;
 use crate::domain::ids::RepositoryName;
 use crate::domain::scale::{Control, Inventory, MissingTarget};
@@ -100,27 +101,17 @@ fn check_files(args: &Scale) -> Result<(), Failure> {
 fn unlisted(repository: &RepositoryName, failure: &ports::Failure) -> Failure {
     let text = failure.to_string();
     let answered = |status: &str| text.contains(&format!("answered {status}"));
-    let remedy = match failure {
-        ports::Failure::RateLimited { .. } => "wait for the end of the limit, then run the command again",
-        ports::Failure::Transient(_) => {
-            "check the network and github.api_url, then run the command again; GitHub may be disturbed"
-        }
-        ports::Failure::Permanent(_) if answered("404") => {
-            "check the name of the repository, and that the app is installed there or the token can read it"
-        }
-        ports::Failure::Permanent(_) if answered("403") => {
-            "give the app or token the permission Administration (read and write), or Self-hosted runners for an organization"
-        }
-        ports::Failure::Permanent(_) if answered("409") || answered("422") => {
-            "run the command again; if GitHub repeats its answer, follow its message"
-        }
-        ports::Failure::Permanent(_) => "renew the token, or correct the id and the private key of the app",
+    let refused = if answered("404") {
+        "check the name of the repository, and that the app is installed there or the token can read it"
+    } else if answered("403") {
+        "give the app or token the permission Administration (read and write), or Self-hosted runners for an organization"
+    } else if answered("409") || answered("422") {
+        "run the command again; if GitHub repeats its answer, follow its message"
+    } else {
+        "renew the token, or correct the id and the private key of the app"
     };
-    Failure::new(
-        Exit::Github,
-        anyhow!("{repository}: cannot list the runners, and nothing is changed: {text}"),
-    )
-    .remedy(remedy)
+    let what = format!("{repository}: cannot list the runners, and nothing is changed");
+    of_github(&what, failure, refused)
 }
 
 fn write_file(path: Option<&Path>, content: &impl Serialize) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! The texts and the environment that the commands about own runners share.
 
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::{output, sources};
+use crate::cli::{github_failure, output, sources};
 use crate::domain::base_runner::problem::Problem;
 use crate::ports;
 use std::ffi::OsString;
@@ -44,17 +44,12 @@ pub(super) fn environment() -> Vec<(String, OsString)> {
 
 /// Returns the failure of a request to GitHub. `what` is the action that failed.
 pub(super) fn of_github(what: &str, failure: &ports::Failure) -> Failure {
-    let remedy = match failure {
-        ports::Failure::Permanent(_) => {
-            "check the repository's name, and that the app or token may administer its runners (repository: Administration \
-             write; organization: Self-hosted runners write); --token-source selects other credentials"
-        }
-        ports::Failure::RateLimited { .. } => "run the command again after the limit has ended",
-        ports::Failure::Transient(_) => {
-            "check the network, github.api_url and githubstatus.com, and run the command again"
-        }
-    };
-    Failure::new(Exit::Github, anyhow::anyhow!("{what}: {failure}")).remedy(remedy)
+    github_failure::of_github(
+        what,
+        failure,
+        "check the repository's name, and that the app or token may administer its runners (repository: Administration \
+         write; organization: Self-hosted runners write); --token-source selects other credentials",
+    )
 }
 
 /// Returns the failure of the runner host for a problem.

@@ -3,6 +3,7 @@
 use crate::app::github_setup::{self, Connections, Plan};
 use crate::cli::credentials::CredentialArgs;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::github_failure::of_github;
 use crate::cli::one_repository::OneRepository;
 use crate::cli::output;
 use crate::cli::session::Session;
@@ -159,15 +160,12 @@ fn full_workflow(repository: &RepositoryName, workflow: &str) -> Result<String, 
 }
 
 fn refused(repository: &RepositoryName, failure: &ports::Failure) -> Failure {
-    let remedy = match failure {
-        ports::Failure::Permanent(_) => {
-            "use a token of an administrator (--token-source gh), or give the app the permissions that `jitgate setup github \
-             --help` names and install it at the repository"
-        }
-        ports::Failure::Transient(_) => "check the network and github.api_url, and run the command again",
-        ports::Failure::RateLimited { .. } => "run the command again after the time above",
-    };
-    Failure::new(Exit::Github, anyhow!("{repository}: {failure}")).remedy(remedy)
+    of_github(
+        repository.as_str(),
+        failure,
+        "use a token of an administrator (--token-source gh), or give the app the permissions that `jitgate setup github \
+         --help` names and install it at the repository",
+    )
 }
 
 fn refused_step(repository: &RepositoryName, step: &str, failure: &ports::Failure) -> Failure {
