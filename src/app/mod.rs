@@ -4,6 +4,7 @@
 
 pub mod alerts;
 pub mod base_runners;
+pub mod change_ledger;
 pub mod context;
 pub mod events;
 pub mod github_setup;

@@ -71,6 +71,11 @@ impl Failure {
             .remedy("check that the server of store.url runs and is reachable; `jitgate config check` asks it")
     }
 
+    /// Returns the error without its details and its remedy.
+    pub(super) fn what(&self) -> &str {
+        &self.what
+    }
+
     /// Names the step that failed.
     #[must_use]
     pub(super) fn context(mut self, step: &str) -> Self {

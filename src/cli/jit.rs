@@ -1,10 +1,12 @@
 //! `jitgate jit`: just-in-time configurations for runners that a person starts.
 
+use super::changes::{Asked, recorded};
 use super::credentials::CredentialArgs;
 use super::exit::{Exit, Failure, Outcome};
 use super::github_failure::when_it_passes;
 use super::one_repository::OneRepository;
 use super::output;
+use super::person::Person;
 use super::session::Session;
 use crate::adapters::private_file::{self, Draft, Existing, PrivateFileError, SECRET_MODE};
 use crate::app::jit_request::{self, JitRequestError};
@@ -97,13 +99,21 @@ pub struct Request {
     #[arg(long)]
     pub dry_run: bool,
     #[command(flatten)]
+    pub person: Person,
+    #[command(flatten)]
     pub credentials: CredentialArgs,
 }
 
 /// Runs `jit`.
 pub(super) async fn run(args: Args, session: &Session) -> Outcome {
     let Command::Request(args) = args.command;
-    request(&args, session).await
+    let asked = Asked {
+        command: "jit request",
+        subject: format!("{}, {}", args.which.subject(session), args.out.display()),
+        person: args.person.clone(),
+        is_dry: args.dry_run,
+    };
+    recorded(session, asked, request(&args, session)).await
 }
 
 /// The request as it will be sent.

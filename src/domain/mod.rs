@@ -18,6 +18,7 @@ pub mod incident;
 pub mod job;
 pub mod labels;
 pub mod own_rerun;
+pub mod operator_change;
 pub mod payload;
 pub mod pin;
 pub mod place;

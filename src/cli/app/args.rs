@@ -1,7 +1,8 @@
 //! The arguments of `app`.
 
 use super::account::AccountArgs;
-use super::credentials::AppArgs;
+use crate::cli::app_args::AppArgs;
+use crate::cli::person::Person;
 use clap::Subcommand;
 use std::path::PathBuf;
 
@@ -133,6 +134,8 @@ pub struct RefreshToken {
     pub account: AccountArgs,
     #[command(flatten)]
     pub app: AppArgs,
+    #[command(flatten)]
+    pub person: Person,
 }
 
 /// Arguments of `app cleanup`.
@@ -153,4 +156,6 @@ pub struct Cleanup {
     /// Show the files without removing them
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub person: Person,
 }

@@ -1,6 +1,6 @@
 //! `jitgate pool scale`.
 
-use super::args::Scale;
+use super::args::{BoundArgs, Scale};
 use super::{status, worker_settings};
 use crate::app::pool::scale::{self, Incomplete, ScaleRequest, ScaleStatus, Scaling};
 use crate::cli::credentials::CredentialArgs;
@@ -64,6 +64,9 @@ pub(super) async fn run(args: &Scale, session: &Session) -> Outcome {
             Incomplete::Store(failure) => Failure::of_store(failure),
             Incomplete::GitHub(failure) => unlisted(&repository.name, &failure),
         })?;
+    if !scaling.changes {
+        session.note_unchanged();
+    }
     if !args.dry_run {
         let pool = match known {
             Some(pool) => pool,
@@ -81,6 +84,19 @@ pub(super) async fn run(args: &Scale, session: &Session) -> Outcome {
     };
     session.answer(&answer, |out| print(out, &scaling, args.dry_run))?;
     Ok(Exit::Done)
+}
+
+/// Returns the bounds of the flags in words.
+pub(super) fn in_words(args: &Scale) -> String {
+    if args.reset {
+        return "reset".to_owned();
+    }
+    let BoundArgs { min, max, target } = args.bounds;
+    let given = [("min", min), ("max", max), ("target", target)];
+    let words = given
+        .into_iter()
+        .filter_map(|(name, bound)| Some(format!("{name} {}", bound?)));
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// Makes the name of a pool that no worker has used yet.

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod app;
+mod changes;
 mod dead_letters;
 mod deliveries;
 mod deployment;

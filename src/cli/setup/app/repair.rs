@@ -45,6 +45,9 @@ pub(super) async fn run(args: &AppSetup, session: &Session, places: &Places, not
     let repository = args.which.name()?;
     let written = places.configuration(&note.issuer(), &config.github.api_url, repository.as_ref());
     let steps = steps(&step, &written, places);
+    if steps.is_empty() {
+        session.note_unchanged();
+    }
     if !args.dry_run {
         let failed = |failure| {
             refused(
