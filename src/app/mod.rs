@@ -14,6 +14,7 @@ pub mod jit_request;
 pub mod jobs;
 pub mod measure;
 pub mod pool;
+pub mod pull_preview;
 pub mod quarantine;
 pub mod records;
 pub mod recovery;

@@ -20,3 +20,4 @@ mod setup_app;
 pub(crate) mod stage;
 mod verify;
 mod why;
+mod why_pull;
