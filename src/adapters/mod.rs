@@ -1,6 +1,7 @@
 //! The implementations of the ports. Adapters do not depend on each other.
 
 pub mod alerts;
+pub mod change_file;
 pub mod clock;
 pub mod github;
 pub mod hosts;

@@ -4,6 +4,7 @@
 
 pub mod alerts;
 pub mod base_runners;
+pub mod change_ledger;
 pub mod context;
 pub mod events;
 pub mod github_setup;
@@ -13,6 +14,7 @@ pub mod jit_request;
 pub mod jobs;
 pub mod measure;
 pub mod pool;
+pub mod pull_preview;
 pub mod quarantine;
 pub mod records;
 pub mod recovery;

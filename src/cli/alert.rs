@@ -1,9 +1,11 @@
 //! `jitgate alert`: lists alerts, and acknowledges and resolves them. The process that serves on the same store sends the
 //! changes to the sinks.
 
+use super::changes::{Asked, recorded};
 use super::exit::{Exit, Failure, Outcome};
 use super::list::ListArgs;
 use super::output;
+use super::person::Person;
 use super::session::Session;
 use super::table::{self, or_dash, time};
 use crate::app::Alerts;
@@ -58,15 +60,25 @@ pub struct List {
     list: ListArgs,
 }
 
-/// The selection of alerts, and the name of the person.
+/// The selection of alerts, and the person.
 #[derive(Debug, clap::Args)]
 pub struct Which {
     /// Ids of the alerts, or unique prefixes of the ids
     #[arg(value_name = "ID", required = true, value_parser = id)]
     pub ids: Vec<String>,
-    /// Name of the person
-    #[arg(long, value_name = "NAME", default_value = "command line")]
-    pub by: String,
+    #[command(flatten)]
+    pub person: Person,
+}
+
+impl Which {
+    fn asked(&self, command: &'static str) -> Asked {
+        Asked {
+            command,
+            subject: Asked::of_many(&self.ids),
+            person: self.person.clone(),
+            is_dry: false,
+        }
+    }
 }
 
 fn state(word: &str) -> Result<AlertState, String> {
@@ -87,8 +99,11 @@ fn id(text: &str) -> Result<String, String> {
 pub(super) async fn run(args: Args, session: &Session) -> Outcome {
     match args.command {
         Command::List(args) => list(args, session).await,
-        Command::Ack(which) => settle(session, Says::Ack, &which).await,
-        Command::Resolve(which) => settle(session, Says::Resolve, &which).await,
+        Command::Ack(which) => recorded(session, which.asked("alert ack"), settle(session, Says::Ack, &which)).await,
+        Command::Resolve(which) => {
+            let asked = which.asked("alert resolve");
+            recorded(session, asked, settle(session, Says::Resolve, &which)).await
+        }
     }
 }
 
@@ -179,8 +194,9 @@ enum Says {
     Resolve,
 }
 
-async fn settle(session: &Session, says: Says, Which { ids, by }: &Which) -> Outcome {
+async fn settle(session: &Session, says: Says, Which { ids, person }: &Which) -> Outcome {
     let alerts = session.alerts()?;
+    let by = person.name();
     // An unknown id is an error before any change.
     let mut meant = Vec::new();
     for id in ids {
@@ -189,8 +205,8 @@ async fn settle(session: &Session, says: Says, Which { ids, by }: &Which) -> Out
     let mut settled = Vec::new();
     for id in &meant {
         let answer = match says {
-            Says::Ack => alerts.ack(id, by).await,
-            Says::Resolve => alerts.resolve(id, by).await,
+            Says::Ack => alerts.ack(id, &by).await,
+            Says::Resolve => alerts.resolve(id, &by).await,
         };
         match answer.map_err(Failure::of_store)? {
             Settled::Done(alert) => settled.push(*alert),

@@ -2,8 +2,8 @@
 
 use super::global::Global;
 use super::{
-    alert, app, config, dead_letter, delivery, incident, internal, jit, pool, replay, repository, rollout, routing,
-    runner, serve, setup, simulate, slo, verify, why,
+    alert, app, changes, config, dead_letter, delivery, incident, internal, jit, pool, replay, repository, rollout,
+    routing, runner, serve, setup, simulate, slo, verify, why,
 };
 use clap::{Parser, Subcommand};
 
@@ -54,6 +54,8 @@ pub enum Command {
     DeadLetter(dead_letter::Args),
     /// List, acknowledge and resolve alerts
     Alert(alert::Args),
+    /// List the changes that persons made
+    Changes(changes::Args),
     /// List incidents, and write the report of one
     Incident(incident::Args),
     /// Show the service levels of the newest trusted runs

@@ -1,11 +1,12 @@
 //! The credentials of a command for GitHub: from flags, the environment, a file or the `gh` program, otherwise from the
 //! configuration, otherwise from `GH_TOKEN`. A token is never an argument, because other users of the machine can read those.
 
+use super::app_args::AppArgs;
 use super::exit::{Exit, Failure};
 use super::session::Session;
 use super::{output, sources};
 use crate::adapters::tools::ProcessTools;
-use crate::config::{self, Config, Credentials, Loaded, read_secret_file};
+use crate::config::{Config, Credentials, Loaded, read_secret_file};
 use crate::domain::text::one_of;
 use crate::ports::tools::ToolCall;
 use crate::ports::{GitHub, Tools};
@@ -57,18 +58,8 @@ pub struct CredentialArgs {
     /// File with the token, which only its owner can read
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Client id or app id of the GitHub App
-    #[arg(long, value_name = "ID")]
-    pub app_id: Option<String>,
-    /// Installation of the app. By default the one of the repository's owner
-    #[arg(long, value_name = "ID")]
-    pub app_installation_id: Option<u64>,
-    /// File with the private key of the app
-    #[arg(long, value_name = "FILE")]
-    pub app_private_key_file: Option<PathBuf>,
-    /// Root of GitHub's REST API. By default the configured one
-    #[arg(long, value_name = "URL")]
-    pub api_url: Option<String>,
+    #[command(flatten)]
+    pub app: AppArgs,
 }
 
 fn token_source(word: &str) -> Result<TokenSource, String> {
@@ -95,7 +86,7 @@ impl CredentialArgs {
             }
             Err(problems) => return Err(problems.into()),
         };
-        self.choose(source, &mut config).await?;
+        self.choose(source, &mut config, session).await?;
         Ok(config)
     }
 
@@ -109,18 +100,23 @@ impl CredentialArgs {
         let mut overrides = self.overrides();
         overrides.extend(more);
         let mut loaded = sources::configuration_over(&session.global, overrides)?;
-        self.choose(source, &mut loaded.config).await?;
+        self.choose(source, &mut loaded.config, session).await?;
         Ok(loaded)
     }
 
     /// Sets the credentials of a source, and without any other credential those of `GH_TOKEN`.
-    async fn choose(&self, mut source: Option<TokenSource>, config: &mut Config) -> Result<(), Failure> {
+    async fn choose(
+        &self,
+        mut source: Option<TokenSource>,
+        config: &mut Config,
+        session: &Session,
+    ) -> Result<(), Failure> {
         if matches!(config.github.credentials, Credentials::None) {
             source = source.or_else(|| sources::variable(TOKEN_ENV_VAR).map(|_| TokenSource::Env));
         }
         config.github.credentials = match source {
             None => return Ok(()),
-            Some(TokenSource::App) => self.app(config)?,
+            Some(TokenSource::App) => self.app.credentials(session)?,
             Some(TokenSource::Env) => token_of_environment(self.token_env_var.as_deref().unwrap_or(TOKEN_ENV_VAR))?,
             Some(TokenSource::File) => token_of_file(self.token_file.as_deref())?,
             Some(TokenSource::Gh) => token_of_gh(&config.github.web_url).await?,
@@ -130,11 +126,10 @@ impl CredentialArgs {
 
     /// Returns the source that the flags select.
     fn source(&self) -> Result<Option<TokenSource>, Failure> {
-        let names_app = self.app_id.is_some() || self.app_private_key_file.is_some();
         let named = [
             (self.token_env_var.is_some(), TokenSource::Env),
             (self.token_file.is_some(), TokenSource::File),
-            (names_app || self.app_installation_id.is_some(), TokenSource::App),
+            (self.app.is_given(), TokenSource::App),
         ];
         let named: Vec<TokenSource> = named.iter().filter(|(is_named, _)| *is_named).map(|it| it.1).collect();
         let chosen = self.token_source.or(named.first().copied());
@@ -147,41 +142,8 @@ impl CredentialArgs {
     }
 
     fn overrides(&self) -> Map<String, Value> {
-        let url = self.api_url.as_ref().map(|url| json!({"github": {"api_url": url}}));
+        let url = self.app.api_url.as_ref().map(|url| json!({"github": {"api_url": url}}));
         url.and_then(|url| url.as_object().cloned()).unwrap_or_default()
-    }
-
-    /// Returns the app of the flags, or the configured one.
-    fn app(&self, config: &Config) -> Result<Credentials, Failure> {
-        if self.app_id.is_none() && self.app_private_key_file.is_none() {
-            return match (&config.github.credentials, self.app_installation_id) {
-                (
-                    Credentials::App {
-                        app_id,
-                        private_key,
-                        installation_id,
-                    },
-                    own,
-                ) => Ok(Credentials::App {
-                    app_id: app_id.clone(),
-                    private_key: private_key.clone(),
-                    installation_id: own.or(*installation_id),
-                }),
-                (Credentials::Token(_) | Credentials::None, _) => Err(missing(
-                    "no app is configured",
-                    "use --app-id and --app-private-key-file",
-                )),
-            };
-        }
-        let mut github = json!({"app_id": self.app_id, "private_key_file": self.app_private_key_file});
-        if let (Some(id), Some(github)) = (self.app_installation_id, github.as_object_mut()) {
-            github.insert("installation_id".to_owned(), json!(id));
-        }
-        let sources = config::Sources {
-            overrides: Map::from_iter([("github".to_owned(), github)]),
-            ..config::Sources::default()
-        };
-        Ok(config::load(sources)?.config.github.credentials)
     }
 
     /// Opens GitHub with the credentials of a configuration.

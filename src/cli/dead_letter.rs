@@ -1,8 +1,10 @@
 //! `jitgate dead-letter`: deliveries that jitgate gave up on, with the cause.
 
+use super::changes::{Asked, recorded};
 use super::delivery::{FilterArgs, guid, known, list, requeue};
 use super::exit::{Exit, Failure, Outcome};
 use super::output;
+use super::person::Person;
 use super::session::Session;
 use crate::domain::ids::DeliveryId;
 use crate::ports::queue::DeliveryState;
@@ -51,26 +53,48 @@ pub struct Which {
     pub all: bool,
     #[command(flatten)]
     pub filter: FilterArgs,
+    #[command(flatten)]
+    pub person: Person,
+}
+
+impl Which {
+    fn asked(&self, command: &'static str) -> Asked {
+        Asked {
+            command,
+            subject: if self.all {
+                "all that match".to_owned()
+            } else {
+                Asked::of_many(&self.guids)
+            },
+            person: self.person.clone(),
+            is_dry: false,
+        }
+    }
 }
 
 /// Runs `dead-letter`.
 pub(super) async fn run(args: Args, session: &Session) -> Outcome {
-    let store = session.store()?;
     match args.command {
         Command::List(filter) => list(session, vec![DeliveryState::Dead], &filter).await,
-        Command::Retry(which) => {
-            let chosen = choose(store, &which).await?;
-            settle("queued again", &chosen, session, async |id| requeue(store, id).await).await
-        }
-        Command::Drop(which) => {
-            let chosen = choose(store, &which).await?;
-            settle("dropped", &chosen, session, async |id| {
-                // False: another command settled the dead letter in the meantime, which has the same effect.
-                store.queue.forget_dead(id).await.map(drop).map_err(Failure::of_store)
-            })
-            .await
-        }
+        Command::Retry(which) => recorded(session, which.asked("dead-letter retry"), retry(&which, session)).await,
+        Command::Drop(which) => recorded(session, which.asked("dead-letter drop"), forget(&which, session)).await,
     }
+}
+
+async fn retry(which: &Which, session: &Session) -> Outcome {
+    let store = session.store()?;
+    let chosen = choose(store, which).await?;
+    settle("queued again", &chosen, session, async |id| requeue(store, id).await).await
+}
+
+async fn forget(which: &Which, session: &Session) -> Outcome {
+    let store = session.store()?;
+    let chosen = choose(store, which).await?;
+    settle("dropped", &chosen, session, async |id| {
+        // False: another command settled the dead letter in the meantime, which has the same effect.
+        store.queue.forget_dead(id).await.map(drop).map_err(Failure::of_store)
+    })
+    .await
 }
 
 /// Returns the selected dead letters. An invalid GUID is an error before any change.
@@ -101,6 +125,9 @@ async fn settle(
     session: &Session,
     each: impl AsyncFn(&DeliveryId) -> Result<(), Failure>,
 ) -> Outcome {
+    if chosen.is_empty() {
+        session.note_unchanged();
+    }
     let mut settled = Vec::new();
     let mut worst = Exit::Done;
     for id in chosen {

@@ -4,8 +4,8 @@ use super::args::{Cli, Command};
 use super::exit::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{
-    alert, app, config, dead_letter, delivery, incident, internal, jit, logging, output, pool, replay, repository,
-    rollout, routing, runner, serve, setup, simulate, slo, verify, why,
+    alert, app, changes, config, dead_letter, delivery, incident, internal, jit, logging, output, pool, replay,
+    repository, rollout, routing, runner, serve, setup, simulate, slo, verify, why,
 };
 use crate::telemetry::one_line;
 use clap::Parser;
@@ -51,6 +51,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Delivery(args) => Box::pin(delivery::run(args, &session)),
         Command::DeadLetter(args) => Box::pin(dead_letter::run(args, &session)),
         Command::Alert(args) => Box::pin(alert::run(args, &session)),
+        Command::Changes(args) => Box::pin(changes::run(args, &session)),
         Command::Incident(args) => Box::pin(incident::run(args, &session)),
         Command::Slo(args) => Box::pin(slo::run(args, &session)),
         Command::Replay(args) => Box::pin(replay::run(args, &session)),

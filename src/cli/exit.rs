@@ -50,16 +50,24 @@ pub(super) fn remedy_at_github(failure: &ports::Failure, refused: &str) -> Strin
             .any(|answer| text.contains(answer))
     };
     match failure {
-        ports::Failure::RateLimited { until, .. } => {
-            format!("run the command again after {}", until.format("%F %T UTC"))
-        }
-        ports::Failure::Transient(_) => {
-            "check the network, github.api_url and https://www.githubstatus.com, and run the command again".to_owned()
-        }
         ports::Failure::Permanent(text) if is_about_state(text) => {
             "run the command again; if GitHub repeats its answer, follow its message".to_owned()
         }
         ports::Failure::Permanent(_) => refused.to_owned(),
+        ports::Failure::RateLimited { .. } | ports::Failure::Transient(_) => when_it_passes(failure),
+    }
+}
+
+/// Returns the remedy for a failure that may pass.
+pub(super) fn when_it_passes(failure: &ports::Failure) -> String {
+    match failure {
+        ports::Failure::RateLimited { until, .. } => {
+            format!("run the command again after {}", until.format("%F %T UTC"))
+        }
+        ports::Failure::Transient(_) | ports::Failure::Permanent(_) => {
+            "check the network, github.api_url, github.proxy and https://www.githubstatus.com, and run the command again"
+                .to_owned()
+        }
     }
 }
 
@@ -96,6 +104,11 @@ impl Failure {
     /// Returns the failure of a request to GitHub. `refused` is the remedy if GitHub refuses the request for good.
     pub(super) fn of_github(error: impl Into<anyhow::Error>, failure: &ports::Failure, refused: &str) -> Self {
         Self::new(Exit::Github, error).remedy(remedy_at_github(failure, refused))
+    }
+
+    /// Returns the error without its details and its remedy.
+    pub(super) fn what(&self) -> &str {
+        &self.what
     }
 
     /// Names the step that failed.

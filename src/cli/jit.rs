@@ -1,9 +1,11 @@
 //! `jitgate jit`: just-in-time configurations for runners that a person starts.
 
+use super::changes::{Asked, recorded};
 use super::credentials::CredentialArgs;
-use super::exit::{Exit, Failure, Outcome};
+use super::exit::{Exit, Failure, Outcome, when_it_passes};
 use super::one_repository::OneRepository;
 use super::output;
+use super::person::Person;
 use super::session::Session;
 use crate::adapters::private_file::{self, Draft, Existing, PrivateFileError, SECRET_MODE};
 use crate::app::jit_request::{self, JitRequestError};
@@ -96,13 +98,21 @@ pub struct Request {
     #[arg(long)]
     pub dry_run: bool,
     #[command(flatten)]
+    pub person: Person,
+    #[command(flatten)]
     pub credentials: CredentialArgs,
 }
 
 /// Runs `jit`.
 pub(super) async fn run(args: Args, session: &Session) -> Outcome {
     let Command::Request(args) = args.command;
-    request(&args, session).await
+    let asked = Asked {
+        command: "jit request",
+        subject: format!("{}, {}", args.which.subject(session), args.out.display()),
+        person: args.person.clone(),
+        is_dry: args.dry_run,
+    };
+    recorded(session, asked, request(&args, session)).await
 }
 
 /// The request as it will be sent.
@@ -268,15 +278,10 @@ fn refused(place: &str, scope: &RunnerScope, error: &JitRequestError) -> Failure
         JitRequestError::Refused(_) => format!(
             "check the repository, the runner group and the labels, and use credentials with the permission {permission}"
         ),
-        JitRequestError::Failed(ports::Failure::RateLimited { until, .. }) => {
-            format!("run the command again after {until}")
-        }
         JitRequestError::Failed(ports::Failure::Permanent(_)) => {
             format!("use credentials with the permission {permission}: an app, or --token-source with another token")
         }
-        JitRequestError::Failed(ports::Failure::Transient(_)) => {
-            "check the network, github.proxy and https://www.githubstatus.com, then run the command again".to_owned()
-        }
+        JitRequestError::Failed(failure) => when_it_passes(failure),
         JitRequestError::Uncertain { name, .. } => {
             format!("look for runner {name} on the page of the runners, remove it there, and run the command again")
         }

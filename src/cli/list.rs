@@ -40,7 +40,8 @@ impl ListArgs {
     }
 }
 
-fn limit(text: &str) -> Result<usize, String> {
+/// Parses the maximum number of results.
+pub(super) fn limit(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (1..=MAX_LISTED).contains(number));
     number.ok_or_else(|| format!("expected a number from 1 to {MAX_LISTED}"))
 }

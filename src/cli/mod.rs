@@ -5,7 +5,9 @@
 
 mod alert;
 mod app;
+mod app_args;
 mod args;
+mod changes;
 mod config;
 mod credentials;
 mod dead_letter;

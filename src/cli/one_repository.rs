@@ -1,6 +1,8 @@
 //! The repository of a command: `--repo OWNER/NAME`, or `--owner OWNER --repo NAME`.
 
 use super::exit::{Exit, Failure};
+use super::session::Session;
+use super::table::or_dash;
 use crate::app::settings::Repository;
 use crate::config::Config;
 use crate::domain::ids::RepositoryName;
@@ -42,6 +44,12 @@ impl OneRepository {
                     .remedy("select one with --repo OWNER/NAME"),
             ),
         }
+    }
+
+    /// Returns the selected repository as the subject of a change; a dash if none is selected.
+    pub(super) fn subject(&self, session: &Session) -> String {
+        let only = || Some(self.configured(session.config().ok()?).ok()?.name);
+        or_dash(self.name().ok().flatten().or_else(only))
     }
 
     /// Returns the selected repository, if any.

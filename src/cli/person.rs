@@ -35,12 +35,16 @@ pub struct PersonWithReason {
 }
 
 impl Person {
+    /// Returns the name of the person as it is stored.
+    pub(super) fn name(&self) -> String {
+        inert(&self.by.clone().unwrap_or_else(runtime::login_name), MAX_NAME_CHARS)
+    }
+
     /// Returns the person and the reason as they are stored.
     pub(super) fn origin(&self, at: DateTime<Utc>) -> Origin {
-        let by = self.by.clone().unwrap_or_else(runtime::login_name);
         let why = self.why.as_deref().map(|why| inert(why.trim(), MAX_WHY_CHARS));
         Origin {
-            by: Some(inert(&by, MAX_NAME_CHARS)),
+            by: Some(self.name()),
             why: why.filter(|why| !why.is_empty()),
             at,
         }
@@ -58,12 +62,16 @@ impl Person {
 }
 
 impl PersonWithReason {
-    /// Returns the person and the reason, which must not be empty.
-    pub(super) fn origin(&self, at: DateTime<Utc>) -> Result<Origin, Failure> {
-        let person = Person {
+    /// Returns the same person.
+    pub(super) fn person(&self) -> Person {
+        Person {
             why: Some(self.why.clone()),
             by: self.by.clone(),
-        };
-        person.origin_with_reason(at)
+        }
+    }
+
+    /// Returns the person and the reason, which must not be empty.
+    pub(super) fn origin(&self, at: DateTime<Utc>) -> Result<Origin, Failure> {
+        self.person().origin_with_reason(at)
     }
 }

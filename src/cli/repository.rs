@@ -1,26 +1,22 @@
 //! `jitgate repository`: the pinned ids behind the configured names.
 
+use super::changes::{Asked, recorded};
 use super::exit::{Exit, Failure, Outcome};
 use super::one_repository::OneRepository;
 use super::output;
+use super::person::PersonWithReason;
 use super::session::Session;
 use crate::app::repositories::pins;
 use crate::app::settings::Repository;
-use crate::domain::alert::inert;
 use crate::domain::ids::RepositoryName;
 use crate::domain::pin::{RepositoryIds, Shown};
+use crate::domain::rollout::Origin;
 use crate::ports::GitHub;
 use crate::ports::github::Purpose;
-use crate::runtime;
 use crate::telemetry::one_line;
 use anyhow::anyhow;
 use clap::Subcommand;
 use serde_json::json;
-
-/// Maximum length of a stored reason, in characters.
-const MAX_WHY: usize = 500;
-/// Maximum length of the stored name of a person, in characters.
-const MAX_NAME: usize = 100;
 
 /// Arguments of `repository`.
 #[derive(Debug, clap::Args)]
@@ -56,23 +52,24 @@ pub struct Accept {
     /// Repository; optional if only one is configured
     #[command(flatten)]
     pub which: OneRepository,
-    /// Reason for the acceptance; stored with the ids
-    #[arg(long, value_name = "TEXT", required = true)]
-    pub why: String,
-    /// Name of the person. By default the login name
-    #[arg(long, value_name = "NAME")]
-    pub by: Option<String>,
+    #[command(flatten)]
+    pub person: PersonWithReason,
 }
 
 /// Runs `repository`.
 pub(super) async fn run(args: Args, session: &Session) -> Outcome {
     let Command::Accept(args) = args.command;
-    let why = inert(args.why.trim(), MAX_WHY);
-    if why.is_empty() {
-        let error = anyhow!("--why is empty, but the reason is stored as evidence");
-        return Err(Failure::new(Exit::Usage, error).remedy("give the reason why the repository is the right one"));
-    }
-    let by = inert(&args.by.clone().unwrap_or_else(runtime::login_name), MAX_NAME);
+    let asked = Asked {
+        command: "repository accept",
+        subject: args.which.subject(session),
+        person: args.person.person(),
+        is_dry: false,
+    };
+    recorded(session, asked, accept(&args, session)).await
+}
+
+async fn accept(args: &Accept, session: &Session) -> Outcome {
+    let origin = args.person.origin(session.clock.now())?;
     let repository = args.which.configured(session.config()?)?;
     session.store()?;
     let shown = ask(session.github()?.as_ref(), &repository.name).await?;
@@ -86,7 +83,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Outcome {
         return Err(Failure::new(Exit::Negative, error)
             .remedy("if GitHub is right, change id and owner_id of that [[repositories]] table"));
     }
-    pin(session, &repository, &shown, (&by, &why)).await
+    pin(session, &repository, &shown, origin).await
 }
 
 async fn ask(github: &dyn GitHub, name: &RepositoryName) -> Result<Shown, Failure> {
@@ -98,12 +95,15 @@ async fn ask(github: &dyn GitHub, name: &RepositoryName) -> Result<Shown, Failur
     }
 }
 
-async fn pin(session: &Session, repository: &Repository, shown: &Shown, (by, why): (&str, &str)) -> Outcome {
+async fn pin(session: &Session, repository: &Repository, shown: &Shown, origin: Origin) -> Outcome {
+    let (by, why) = (origin.by.unwrap_or_default(), origin.why.unwrap_or_default());
     let (ledger, name) = (session.store()?.ledger.as_ref(), &repository.name);
     let old = pins::pinned(ledger, repository).await.map_err(Failure::of_store)?;
     let changed = old != shown.ids;
-    if changed {
-        pins::accept(ledger, name, shown.ids, (by, why), session.clock.now())
+    if !changed {
+        session.note_unchanged();
+    } else {
+        pins::accept(ledger, name, shown.ids, (&by, &why), origin.at)
             .await
             .map_err(Failure::of_store)?;
     }
@@ -119,7 +119,7 @@ async fn pin(session: &Session, repository: &Repository, shown: &Shown, (by, why
     }
     let json = json!({
         "repository": name, "old": old, "new": shown.ids, "changed": changed,
-        "by": changed.then_some(by), "why": changed.then_some(why),
+        "by": changed.then_some(&by), "why": changed.then_some(&why),
     });
     session.answer(&json, |out| {
         writeln!(out, "{name}")?;

@@ -9,7 +9,7 @@ use crate::config::{AdminListen, Config, Loaded};
 use crate::ports::{Clock, GitHub};
 use crate::runtime::{self, Store, WiringError};
 use serde::Serialize;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ pub(super) struct Session {
     pub(super) clock: Arc<dyn Clock>,
     loaded: OnceCell<Loaded>,
     store: OnceCell<Store>,
+    unchanged: Cell<bool>,
 }
 
 impl Session {
@@ -27,6 +28,7 @@ impl Session {
             clock: Arc::new(SystemClock),
             loaded: OnceCell::new(),
             store: OnceCell::new(),
+            unchanged: Cell::new(false),
         }
     }
 
@@ -54,6 +56,16 @@ impl Session {
     pub(super) fn alerts(&self) -> Result<Arc<Alerts>, Failure> {
         let (config, store) = (self.config()?, self.store()?);
         Ok(runtime::open_alerts(config, &self.clock, store, Arc::new(()))?)
+    }
+
+    /// Notes that the command found nothing to change.
+    pub(super) fn note_unchanged(&self) {
+        self.unchanged.set(true);
+    }
+
+    /// Reports whether the command found nothing to change.
+    pub(super) fn is_unchanged(&self) -> bool {
+        self.unchanged.get()
     }
 
     /// Prints the answer as JSON with `--json`, otherwise as text.

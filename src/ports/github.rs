@@ -7,6 +7,7 @@ use super::Failure;
 use crate::domain::event::Job;
 use crate::domain::facts::{Commit, Pull, Run, Variable};
 use crate::domain::ids::{DeliveryId, JobId, RepositoryId, RepositoryName, RunId, RunnerId};
+use crate::domain::imagined::PullRequest;
 use crate::domain::pin::{RepositoryIds, Shown};
 use crate::domain::policy::Permission;
 use crate::domain::rollout::RunProgress;
@@ -223,6 +224,14 @@ pub trait GitHub: Send + Sync + 'static {
         purpose: Purpose,
     ) -> Result<Vec<Pull>, Failure>;
 
+    /// `GET /repos/{o}/{r}/pulls/{number}`.
+    async fn pull_request(
+        &self,
+        repository: &RepositoryName,
+        number: u64,
+        purpose: Purpose,
+    ) -> Result<Option<PullRequest>, Failure>;
+
     /// `GET /repos/{o}/{r}/pulls/{number}/files`: reports whether a path or a former path starts with `under`.
     async fn pull_changes(
         &self,
@@ -266,6 +275,14 @@ pub trait GitHub: Send + Sync + 'static {
         &self,
         repository: &RepositoryName,
         state: RunState,
+        purpose: Purpose,
+    ) -> Result<Vec<ListedRun>, Failure>;
+
+    /// `GET /repos/{o}/{r}/actions/runs?head_sha={commit}`: returns the newest runs of a commit, at most one page.
+    async fn runs_of_commit(
+        &self,
+        repository: &RepositoryName,
+        commit: &str,
         purpose: Purpose,
     ) -> Result<Vec<ListedRun>, Failure>;
 

@@ -48,6 +48,8 @@ pub enum Kind {
     Bounds,
     /// The last pass of a worker's pool, by the name of its instance.
     Pool,
+    /// A change that a person made with a command, in descending order of its time.
+    OperatorChange,
     /// An alert, by its id.
     Alert,
     /// An alert that is not resolved or has unsent messages, by its id.
@@ -79,6 +81,7 @@ impl Kind {
             Self::Offline => "offline",
             Self::Bounds => "bounds",
             Self::Pool => "pool",
+            Self::OperatorChange => "operator-change",
             Self::Alert => "alert",
             Self::LiveAlert => "live-alert",
             Self::Incident => "incident",

@@ -2,6 +2,7 @@
 
 pub mod administration;
 pub mod alert_sink;
+pub mod change_journal;
 pub mod clock;
 pub mod credentials;
 pub mod event;
@@ -18,6 +19,7 @@ pub mod runner_host;
 pub mod tools;
 
 pub use administration::Administration;
+pub use change_journal::ChangeJournal;
 pub use clock::Clock;
 pub use credentials::ReplaceCredentials;
 pub use event::{Event, FanOut, Observer};

@@ -35,8 +35,8 @@ pub use process::{CLOSE_STORE, Ended, Process, StartError, serve};
 pub use reconcile::{Reconciled, reconcile};
 pub use stored_bounds::overridden_bounds;
 pub use wiring::{
-    Store, admin_bind, build_context, health, open_admin, open_alerts, open_ingress, open_store, open_store_beside,
-    repositories, rollout_policy, slo_policy,
+    Store, admin_bind, build_context, empty_store, health, open_admin, open_alerts, open_ingress, open_store,
+    open_store_beside, repositories, rollout_policy, slo_policy,
 };
 pub use wiring_error::WiringError;
 pub use writable::can_write;

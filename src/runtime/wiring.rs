@@ -64,7 +64,7 @@ const MAX_SPARE_RECORDS: u64 = 10_000;
 /// first use.
 pub fn open_store(config: &Config, clock: Arc<dyn Clock>) -> Result<Store, WiringError> {
     match &config.store.url {
-        StoreUrl::Memory => Ok(Store::of(MemoryStore::new(clock, bounds(config)))),
+        StoreUrl::Memory => Ok(empty_store(config, clock)),
         _ => open_shared(config, clock, OpenMode::Serve),
     }
 }
@@ -75,6 +75,12 @@ pub fn open_store(config: &Config, clock: Arc<dyn Clock>) -> Result<Store, Wirin
 /// Fails if the store is in the memory of that process, or cannot be opened.
 pub fn open_store_beside(config: &Config, clock: Arc<dyn Clock>) -> Result<Store, WiringError> {
     open_shared(config, clock, OpenMode::Command)
+}
+
+/// Returns a store in memory without records, for a command on a machine without a store.
+#[must_use]
+pub fn empty_store(config: &Config, clock: Arc<dyn Clock>) -> Store {
+    Store::of(MemoryStore::new(clock, bounds(config)))
 }
 
 fn open_shared(config: &Config, clock: Arc<dyn Clock>, mode: OpenMode) -> Result<Store, WiringError> {

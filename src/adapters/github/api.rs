@@ -8,6 +8,7 @@ use super::token::{Access, Grant};
 use crate::domain::event::Job;
 use crate::domain::facts::{Commit, Pull, Run, Variable};
 use crate::domain::ids::{JobId, RepositoryId, RepositoryName, RunId, RunnerId};
+use crate::domain::imagined::PullRequest;
 use crate::domain::pin::Shown;
 use crate::domain::policy::Permission;
 use crate::domain::rollout::RunProgress;
@@ -105,6 +106,15 @@ impl GitHub for GitHubAdapter {
             .await
     }
 
+    async fn pull_request(
+        &self,
+        repository: &RepositoryName,
+        number: u64,
+        purpose: Purpose,
+    ) -> Result<Option<PullRequest>, Failure> {
+        self.find_pull_request(repository, number, purpose).await
+    }
+
     async fn pull_changes(
         &self,
         repository: &RepositoryName,
@@ -181,6 +191,15 @@ impl GitHub for GitHubAdapter {
         purpose: Purpose,
     ) -> Result<Vec<ListedRun>, Failure> {
         self.list_runs(repository, state, purpose).await
+    }
+
+    async fn runs_of_commit(
+        &self,
+        repository: &RepositoryName,
+        commit: &str,
+        purpose: Purpose,
+    ) -> Result<Vec<ListedRun>, Failure> {
+        self.list_runs_of_commit(repository, commit, purpose).await
     }
 
     fn has_delivery_log(&self) -> bool {

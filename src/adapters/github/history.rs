@@ -147,6 +147,20 @@ impl GitHubAdapter {
         Ok(runs)
     }
 
+    pub(super) async fn list_runs_of_commit(
+        &self,
+        repository: &RepositoryName,
+        commit: &str,
+        purpose: Purpose,
+    ) -> Result<Vec<ListedRun>, Failure> {
+        let request = Request::get("runs", under(repository, "actions/runs"), purpose)
+            .with("head_sha", commit)
+            .with("per_page", RUNS_PER_PAGE);
+        let found: Option<Runs> = self.find(repository, &request).await?;
+        let runs = found.map_or_else(Vec::new, |found| found.workflow_runs);
+        Ok(runs.into_iter().map(ListedRun::from).collect())
+    }
+
     pub(super) async fn list_deliveries(&self, cursor: Option<&str>) -> Result<DeliveryPage, Failure> {
         let mut request =
             Request::get("deliveries", "/app/hook/deliveries".to_owned(), Purpose::Recover).with("per_page", PER_PAGE);

@@ -41,6 +41,7 @@ mod examination;
 mod history;
 mod limits;
 mod own_bot;
+mod pull_request;
 mod pulls;
 mod registration;
 mod request;

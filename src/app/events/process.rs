@@ -77,7 +77,7 @@ pub(in crate::app) async fn process_event(
 ) -> Result<Processed, Failure> {
     let began = Instant::now();
     let record = load_job(ctx, event.job.id).await?;
-    let mut facts = Facts {
+    let facts = Facts {
         ledger: ledger_facts(ctx, request, repository, event, record.as_ref()).await?,
         live_job: match request.stage {
             Stage::JobGate(job) => Fact::Known(LiveJob::from(job)),
@@ -85,18 +85,12 @@ pub(in crate::app) async fn process_event(
         },
         ..Facts::default()
     };
-    let asked_from = ctx.clock.now();
     let urgent = request.has_slot() || facts.ledger.taken_by.is_some();
-    let mut not_before = gather::gather(ctx, repository, event, &mut facts, urgent).await?;
-    let mut decision = decide(ctx, request, repository, event, &facts);
-    let is_cached = ctx.github_cache.variable_asked_at(&repository.name) < Some(asked_from);
-    if is_cached && rests_on_the_variable(&decision) {
-        // An operator may have switched the variable a moment ago.
-        ctx.github_cache.forget_variable(&repository.name);
-        facts.variable = Fact::NotAsked;
-        not_before = not_before.max(gather::gather(ctx, repository, event, &mut facts, urgent).await?);
-        decision = decide(ctx, request, repository, event, &facts);
-    }
+    let Judged {
+        facts,
+        decision,
+        not_before,
+    } = judge(ctx, request, repository, event, facts, urgent).await?;
     pins::pin_shown(ctx, repository, &facts).await?;
     switch::note_facts(ctx, repository, &facts).await?;
     run_labels::learn(ctx, repository, event, &facts, &decision).await?;
@@ -129,6 +123,56 @@ pub(in crate::app) async fn process_event(
         ctx.alerts.raise(decision.alert(AlertKind::JobStuck)).await?;
     }
     Ok(Processed { decision, not_before })
+}
+
+/// Decides on an event as [`process_event`] does, with some known facts. Stores nothing and takes no action.
+pub(in crate::app) async fn preview_event(
+    ctx: &Context,
+    request: &Request<'_>,
+    repository: &Repository,
+    event: &JobEvent,
+    known: Facts,
+) -> Result<Decision, Failure> {
+    let record = load_job(ctx, event.job.id).await?;
+    let mut ledger = ledger_facts(ctx, request, repository, event, record.as_ref()).await?;
+    // No delivery has just arrived.
+    ledger.catching_up = false;
+    let judged = judge(ctx, request, repository, event, Facts { ledger, ..known }, false).await?;
+    Ok(judged.decision)
+}
+
+/// A decision with its facts.
+struct Judged {
+    facts: Facts,
+    decision: Decision,
+    not_before: Option<DateTime<Utc>>,
+}
+
+/// Gathers the missing facts about an event, and decides.
+async fn judge(
+    ctx: &Context,
+    request: &Request<'_>,
+    repository: &Repository,
+    event: &JobEvent,
+    mut facts: Facts,
+    urgent: bool,
+) -> Result<Judged, Failure> {
+    let asked_from = ctx.clock.now();
+    let mut not_before = gather::gather(ctx, repository, event, &mut facts, urgent).await?;
+    let mut decision = decide(ctx, request, repository, event, &facts);
+    let is_cached = ctx.github_cache.variable_asked_at(&repository.name) < Some(asked_from);
+    if is_cached && rests_on_the_variable(&decision) {
+        // An operator may have switched the variable a moment ago.
+        ctx.github_cache.forget_variable(&repository.name);
+        facts.variable = Fact::NotAsked;
+        not_before = not_before.max(gather::gather(ctx, repository, event, &mut facts, urgent).await?);
+        decision = decide(ctx, request, repository, event, &facts);
+    }
+    Ok(Judged {
+        facts,
+        decision,
+        not_before,
+    })
 }
 
 fn decide(ctx: &Context, request: &Request<'_>, repository: &Repository, event: &JobEvent, facts: &Facts) -> Decision {

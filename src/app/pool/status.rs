@@ -52,6 +52,23 @@ impl PoolState {
         slots
     }
 
+    /// Returns the bounds in effect, and their source. `has_worker` says if the worker of the last pass still runs.
+    #[must_use]
+    pub fn bounds_in_effect(&self, configured: &Bounds, has_worker: bool) -> (Bounds, BoundsSource) {
+        let newest = self.workers.iter().max_by_key(|worker| worker.at);
+        let of_worker = newest.filter(|_| has_worker).map(|worker| Bounds {
+            min: worker.min,
+            max: worker.max,
+            target: worker.target,
+            max_per_repository: configured.max_per_repository,
+        });
+        match (&self.bounds, of_worker) {
+            (Some(stored), _) => (stored.bounds(configured), BoundsSource::Scale),
+            (None, Some(of_worker)) if of_worker != *configured => (of_worker, BoundsSource::Worker),
+            (None, _) => (*configured, BoundsSource::Configuration),
+        }
+    }
+
     /// Returns the time of the last pass.
     #[must_use]
     pub fn last_pass(&self) -> Option<DateTime<Utc>> {
@@ -112,18 +129,7 @@ pub async fn pool_status(
         workers.any(|worker| worker.instance == listed.runner.instance)
     };
     list.runners.retain(is_of_pool);
-    let newest = state.workers.iter().max_by_key(|worker| worker.at);
-    let of_worker = newest.filter(|_| has_worker).map(|worker| Bounds {
-        min: worker.min,
-        max: worker.max,
-        target: worker.target,
-        max_per_repository: configured.max_per_repository,
-    });
-    let (bounds, source) = match (&state.bounds, of_worker) {
-        (Some(stored), _) => (stored.bounds(configured), BoundsSource::Scale),
-        (None, Some(of_worker)) if of_worker != *configured => (of_worker, BoundsSource::Worker),
-        (None, _) => (*configured, BoundsSource::Configuration),
-    };
+    let (bounds, source) = state.bounds_in_effect(configured, has_worker);
     Ok(PoolStatus {
         min: bounds.min,
         max: bounds.max,

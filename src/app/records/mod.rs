@@ -21,6 +21,7 @@
 //! | offline | the name of a worker | the runners that this worker misses | until they are back, `retention_s` at most |
 //! | bounds | the name of a pool | the bounds of the pool that an operator set, and the busy slots to remove | until they are reset |
 //! | pool | the name of a worker | the slots of this worker in its last pass | `retention_s` |
+//! | operator-change | newest first | a change that a person made with a command | 90 days, or `retention_s` if it is longer |
 //! | alert | its id | the alert, and the sinks that received it | for ever until it is over, then `retention_s` |
 //! | live-alert | the alert's id | nothing: it exists while the alert is not over or a sink has not received it | for ever |
 //! | incident | newest first | one episode of a critical alert, with its timeline and evidence | for ever until it is over, then 90 days; `retention_s` if the design contained it |
@@ -31,6 +32,7 @@ mod instance;
 mod job;
 mod measured;
 mod offline;
+mod operator_change;
 mod pin;
 mod pool;
 mod recovery;

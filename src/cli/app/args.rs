@@ -1,7 +1,8 @@
 //! The arguments of `app`.
 
 use super::account::AccountArgs;
-use super::credentials::AppArgs;
+use crate::cli::app_args::AppArgs;
+use crate::cli::person::Person;
 use clap::Subcommand;
 use std::path::PathBuf;
 
@@ -113,9 +114,6 @@ pub struct InstallationId {
 pub struct Token {
     #[command(flatten)]
     pub account: AccountArgs,
-    /// Id of the installation. By default the one of the repository's owner
-    #[arg(long, visible_alias = "installation-id", value_name = "ID")]
-    pub app_installation_id: Option<u64>,
     #[command(flatten)]
     pub app: AppArgs,
 }
@@ -134,11 +132,10 @@ pub struct RefreshToken {
     pub dry_run: bool,
     #[command(flatten)]
     pub account: AccountArgs,
-    /// Id of the installation. By default the one of the repository's owner
-    #[arg(long, visible_alias = "installation-id", value_name = "ID")]
-    pub app_installation_id: Option<u64>,
     #[command(flatten)]
     pub app: AppArgs,
+    #[command(flatten)]
+    pub person: Person,
 }
 
 /// Arguments of `app cleanup`.
@@ -159,4 +156,6 @@ pub struct Cleanup {
     /// Show the files without removing them
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub person: Person,
 }

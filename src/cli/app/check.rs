@@ -1,6 +1,7 @@
 //! `jitgate app check`.
 
 use super::args::Check;
+use super::credentials::open;
 use super::refused::refused;
 use crate::cli::exit::{Exit, Outcome};
 use crate::cli::output;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 /// Runs `app check`.
 pub(super) async fn run(args: &Check, session: &Session) -> Outcome {
-    let opened = args.app.open(session)?;
+    let opened = open(&args.app, session)?;
     let identity = opened.github.identity().await;
     let app = identity.map_err(|failure| refused(&format!("check app {}", opened.app_id), &failure))?;
     let is_same = opened.app_id == app.id.to_string() || app.client_id.as_deref() == Some(&opened.app_id);

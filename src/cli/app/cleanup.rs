@@ -41,6 +41,9 @@ struct Judged {
 pub(super) fn run(args: &Cleanup, session: &Session) -> Outcome {
     let judged = judged(args, session.clock.now());
     let (stale, kept): (Vec<Judged>, Vec<Judged>) = judged.into_iter().partition(|file| file.stale);
+    if stale.is_empty() {
+        session.note_unchanged();
+    }
     if !args.dry_run {
         for file in &stale {
             remove(&file.path)?;

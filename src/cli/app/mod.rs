@@ -13,5 +13,4 @@ mod token;
 
 pub(super) use args::{Args, STATUS_FILE};
 pub(super) use command::run;
-pub(super) use credentials::AppArgs;
 pub(super) use refused::refused;

@@ -2,6 +2,7 @@
 //! than the token file has.
 
 use super::args::RefreshToken;
+use super::credentials::open;
 use super::token;
 use crate::adapters::private_file::{self, Draft, Existing, PUBLIC_MODE, PrivateFileError, SECRET_MODE};
 use crate::cli::exit::{Exit, Failure, Outcome};
@@ -14,9 +15,9 @@ use std::path::Path;
 
 /// Runs `app refresh-token`.
 pub(super) async fn run(args: &RefreshToken, session: &Session) -> Outcome {
-    let opened = args.app.open(session)?;
+    let opened = open(&args.app, session)?;
     let (token_file, status_file) = (&args.token_file, &args.status_file);
-    let (installation, request) = token::plan(&opened, &args.account, args.app_installation_id).await?;
+    let (installation, request) = token::plan(&opened, &args.account, &args.app).await?;
     if args.dry_run {
         check(token_file, "--token-file")?;
         check(status_file, "--status-file")?;

@@ -1,6 +1,6 @@
 //! The failures of calls of an App, each with the remedy that fits GitHub's answer.
 
-use crate::cli::exit::{Exit, Failure};
+use crate::cli::exit::{Exit, Failure, when_it_passes};
 use crate::domain::app::is_skewed;
 use crate::ports;
 use crate::ports::github_app::AppFailure;
@@ -29,15 +29,10 @@ pub(in crate::cli) fn refused(what: &str, failure: &AppFailure) -> Failure {
             }
             _ => "check that github.api_url is the root of GitHub's API".to_owned(),
         },
-        AppFailure::Unanswered(ports::Failure::Transient(_)) => {
-            "check the network, github.proxy and https://www.githubstatus.com, then run the command again".to_owned()
-        }
-        AppFailure::Unanswered(ports::Failure::RateLimited { until, .. }) => {
-            format!("run the command again after {until}")
-        }
         AppFailure::Unanswered(ports::Failure::Permanent(_)) => {
             "check the app's id and its private key with `jitgate app check`".to_owned()
         }
+        AppFailure::Unanswered(failure) => when_it_passes(failure),
     };
     Failure::new(Exit::Github, anyhow!("cannot {what}: {failure}")).remedy(remedy)
 }

@@ -2,8 +2,9 @@
 
 use super::account::{self, AccountArgs};
 use super::args::Token;
-use super::credentials::Opened;
+use super::credentials::{Opened, open};
 use super::refused::refused;
+use crate::cli::app_args::AppArgs;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output;
 use crate::cli::session::Session;
@@ -16,8 +17,8 @@ use serde_json::json;
 
 /// Runs `app token`.
 pub(super) async fn run(args: &Token, session: &Session) -> Outcome {
-    let opened = args.app.open(session)?;
-    let (installation, request) = plan(&opened, &args.account, args.app_installation_id).await?;
+    let opened = open(&args.app, session)?;
+    let (installation, request) = plan(&opened, &args.account, &args.app).await?;
     let minted = mint(&opened, &installation, &request).await?;
     let json = json!({
         "token": minted.token.expose_secret(), "expires_at": minted.expires_at,
@@ -35,11 +36,11 @@ pub(super) async fn run(args: &Token, session: &Session) -> Outcome {
 pub(super) async fn plan(
     opened: &Opened,
     account: &AccountArgs,
-    id: Option<u64>,
+    app: &AppArgs,
 ) -> Result<(Installation, TokenRequest), Failure> {
     let named = account.which.repo.is_some() || account.org.is_some() || account.user.is_some();
     // An account in a flag is more specific than the configured installation.
-    let id = id.or(opened.installation.filter(|_| !named));
+    let id = app.app_installation_id.or(opened.installation.filter(|_| !named));
     let selected = account.select(&opened.config, id)?;
     let installation = account::find(opened, &selected.on).await?;
     let permissions = grantable(&installation.permissions);

@@ -3,7 +3,9 @@
 use super::filter::{FilterArgs, Since};
 use super::show::guid;
 use super::{export, list, recover, replay, show};
+use crate::cli::changes::{Asked, recorded};
 use crate::cli::exit::Outcome;
+use crate::cli::person::Person;
 use crate::cli::session::Session;
 use crate::domain::ids::DeliveryId;
 use crate::domain::text::one_of;
@@ -52,6 +54,8 @@ pub enum Command {
         /// GUID of the delivery, from the X-GitHub-Delivery header
         #[arg(value_parser = guid)]
         guid: DeliveryId,
+        #[command(flatten)]
+        person: Person,
     },
     /// Export a delivery as a fixture for `jitgate replay`, with the facts from GitHub and the decision as expectation. It
     /// contains no secrets, but names of repositories, branches and people
@@ -83,6 +87,8 @@ delivery log requires the credentials of a GitHub App; with a token only runs ar
         /// Only show the deliveries and events that are missing
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        person: Person,
     },
 }
 
@@ -95,8 +101,24 @@ pub(in crate::cli) async fn run(args: Args, session: &Session) -> Outcome {
     match args.command {
         Command::List { states, filter } => list::run(session, states, &filter).await,
         Command::Show { guid } => show::run(session, &guid).await,
-        Command::Replay { guid } => replay::run(session, &guid).await,
+        Command::Replay { guid, person } => {
+            let asked = Asked {
+                command: "delivery replay",
+                subject: guid.to_string(),
+                person,
+                is_dry: false,
+            };
+            recorded(session, asked, replay::run(session, &guid)).await
+        }
         Command::Export { guid, out } => export::run(session, &guid, out.as_deref()).await,
-        Command::Recover { since, dry_run } => recover::run(session, since, dry_run).await,
+        Command::Recover { since, dry_run, person } => {
+            let asked = Asked {
+                command: "delivery recover",
+                subject: "lost deliveries".to_owned(),
+                person,
+                is_dry: dry_run,
+            };
+            recorded(session, asked, recover::run(session, since, dry_run)).await
+        }
     }
 }

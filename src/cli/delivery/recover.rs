@@ -44,6 +44,10 @@ pub(super) async fn run(session: &Session, since: Option<Since>, is_dry: bool) -
     let poll = poll::pass(&ctx, options, &shown).await;
     // Without the log the poll counts all the more, and the other way round.
     let done = (log.as_ref().ok().cloned().flatten(), poll.as_ref().ok().cloned());
+    let asked = done.0.as_ref().map_or(0, |log| log.asked);
+    if asked + done.1.as_ref().map_or(0, |poll| poll.synthesized) == 0 {
+        session.note_unchanged();
+    }
     session.answer(&json!({"log": done.0, "poll": done.1, "dry_run": is_dry}), |out| {
         print(out, done.0.as_ref(), done.1.as_ref(), is_dry)
     })?;

@@ -11,4 +11,5 @@ mod worker_settings;
 
 pub(super) use args::{Args, WorkerArgs, interval_s};
 pub(super) use command::run;
+pub(super) use status::{bounds_in_effect, configured as configured_bounds};
 pub(super) use worker_settings::bounds;

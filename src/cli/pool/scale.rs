@@ -1,6 +1,6 @@
 //! `jitgate pool scale`.
 
-use super::args::Scale;
+use super::args::{BoundArgs, Scale};
 use super::{status, worker_settings};
 use crate::adapters::private_file::{self, PUBLIC_MODE};
 use crate::app::pool::scale::{self, Incomplete, ScaleRequest, ScaleStatus, Scaling};
@@ -61,6 +61,9 @@ pub(super) async fn run(args: &Scale, session: &Session) -> Outcome {
             Incomplete::Store(failure) => Failure::of_store(failure),
             Incomplete::GitHub(failure) => unlisted(&repository.name, &failure),
         })?;
+    if !scaling.changes {
+        session.note_unchanged();
+    }
     if !args.dry_run {
         let pool = match known {
             Some(pool) => pool,
@@ -78,6 +81,19 @@ pub(super) async fn run(args: &Scale, session: &Session) -> Outcome {
     };
     session.answer(&answer, |out| print(out, &scaling, args.dry_run))?;
     Ok(Exit::Done)
+}
+
+/// Returns the bounds of the flags in words.
+pub(super) fn in_words(args: &Scale) -> String {
+    if args.reset {
+        return "reset".to_owned();
+    }
+    let BoundArgs { min, max, target } = args.bounds;
+    let given = [("min", min), ("max", max), ("target", target)];
+    let words = given
+        .into_iter()
+        .filter_map(|(name, bound)| Some(format!("{name} {}", bound?)));
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// Makes the name of a pool that no worker has used yet.
@@ -98,27 +114,17 @@ fn check_files(args: &Scale) -> Result<(), Failure> {
 fn unlisted(repository: &RepositoryName, failure: &ports::Failure) -> Failure {
     let text = failure.to_string();
     let answered = |status: &str| text.contains(&format!("answered {status}"));
-    let remedy = match failure {
-        ports::Failure::RateLimited { .. } => "wait for the end of the limit, then run the command again",
-        ports::Failure::Transient(_) => {
-            "check the network and github.api_url, then run the command again; GitHub may be disturbed"
-        }
-        ports::Failure::Permanent(_) if answered("404") => {
-            "check the name of the repository, and that the app is installed there or the token can read it"
-        }
-        ports::Failure::Permanent(_) if answered("403") => {
-            "give the app or token the permission Administration (read and write), or Self-hosted runners for an organization"
-        }
-        ports::Failure::Permanent(_) if answered("409") || answered("422") => {
-            "run the command again; if GitHub repeats its answer, follow its message"
-        }
-        ports::Failure::Permanent(_) => "renew the token, or correct the id and the private key of the app",
+    let refused = if answered("404") {
+        "check the name of the repository, and that the app is installed there or the token can read it"
+    } else if answered("403") {
+        "give the app or token the permission Administration (read and write), or Self-hosted runners for an organization"
+    } else if answered("409") || answered("422") {
+        "run the command again; if GitHub repeats its answer, follow its message"
+    } else {
+        "renew the token, or correct the id and the private key of the app"
     };
-    Failure::new(
-        Exit::Github,
-        anyhow!("{repository}: cannot list the runners, and nothing is changed: {text}"),
-    )
-    .remedy(remedy)
+    let what = format!("{repository}: cannot list the runners, and nothing is changed");
+    Failure::of_github(anyhow!("{what}: {failure}"), failure, refused)
 }
 
 fn write_file(path: Option<&Path>, content: &impl Serialize) -> Result<(), Failure> {

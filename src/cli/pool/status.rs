@@ -1,7 +1,7 @@
 //! `jitgate pool status`.
 
 use super::args::Status;
-use crate::app::pool::status::{BoundsSource, PoolStatus, pool_status};
+use crate::app::pool::status::{BoundsSource, PoolStatus, pool_state, pool_status};
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::session::Session;
 use crate::cli::table::{self, or_dash, time};
@@ -40,13 +40,29 @@ pub(super) fn holder(config: &Config) -> Result<Option<LockHolder>, Failure> {
 }
 
 /// Returns the configured bounds.
-pub(super) fn configured(config: &Config) -> Bounds {
+pub(in crate::cli) fn configured(config: &Config) -> Bounds {
     Bounds {
         min: config.runners.min,
         max: config.runners.max,
         target: config.runners.target,
         max_per_repository: config.runners.max_per_repository.map(Into::into),
     }
+}
+
+/// Returns the bounds in effect, and their source.
+pub(in crate::cli) async fn bounds_in_effect(
+    config: &Config,
+    session: &Session,
+) -> Result<(Bounds, BoundsSource), Failure> {
+    let configured = configured(config);
+    let Some(pool) = runtime::pool_name(&config.server.state_dir) else {
+        return Ok((configured, BoundsSource::Configuration));
+    };
+    let state = pool_state(session.store()?.ledger.as_ref(), &pool).await;
+    let has_worker = holder(config)?.is_some();
+    Ok(state
+        .map_err(Failure::of_store)?
+        .bounds_in_effect(&configured, has_worker))
 }
 
 /// Gathers the state of the pool.

@@ -21,7 +21,7 @@ pub(super) async fn load(args: &WorkerArgs, session: &Session) -> Result<Loaded,
     }
     apply(&args.bounds, config)?;
     // No job may see the files of the flags either.
-    let files = [&args.credentials.token_file, &args.credentials.app_private_key_file];
+    let files = [&args.credentials.token_file, &args.credentials.app.app_private_key_file];
     config.secret_files.extend(files.into_iter().flatten().cloned());
     config.for_serve(Role::Worker)?;
     Ok(loaded)

@@ -64,6 +64,9 @@ pub(super) async fn run(args: &Guard, session: &Session) -> Outcome {
         origin.why.get_or_insert_with(cause);
         (action, recorded) = react(args, &place, session, &origin).await?;
     }
+    if action != Action::Disabled {
+        session.note_unchanged();
+    }
     let shown = Shown {
         repository: &place.name,
         variable: &place.variable,

@@ -57,6 +57,7 @@ pub(super) async fn run(mut args: Recover, session: &Session) -> Outcome {
     }
     let recovery = &gathered.recovery;
     if args.dry_run || recovery.is_empty() && gathered.look.assessment.problems.is_empty() {
+        session.note_unchanged();
         return answer(&args, session, &order, &gathered, &gathered.look.assessment);
     }
     if let (Some(refusal), true) = (&gathered.refusal, recovery.is_empty()) {

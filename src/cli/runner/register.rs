@@ -41,7 +41,9 @@ pub(super) async fn run(args: &Register, session: &Session) -> Outcome {
         );
     }
     let is_done = plan.steps.is_empty();
-    if !is_done && !args.dry_run {
+    if is_done {
+        session.note_unchanged();
+    } else if !args.dry_run {
         require_root(&format!(
             "jitgate runner register --runner-home {}",
             order.home.display()

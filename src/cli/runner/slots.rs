@@ -1,11 +1,14 @@
 //! The health of jitgate and its slots, where no base runner is configured.
 
+use crate::app::pool::status::BoundsSource;
 use crate::app::rollout::offline::recorded_outage;
 use crate::app::runners::list::{RunnerFilter, list_runners};
 use crate::cli::exit::Failure;
+use crate::cli::pool;
 use crate::cli::session::Session;
 use crate::config::Config;
 use crate::domain::base_runner::problem::Problem;
+use crate::domain::pool::Bounds;
 use crate::runtime;
 use serde::Serialize;
 
@@ -14,9 +17,11 @@ use serde::Serialize;
 pub(super) struct Slots {
     /// The place where jitgate answers; none if it does not.
     pub(super) gate: Option<String>,
+    /// The bounds in effect, or the configured ones if the store cannot be read.
     pub(super) min: u32,
     pub(super) max: u32,
     pub(super) target: u32,
+    pub(super) source: BoundsSource,
     /// The number of runners; none if the store cannot be read.
     pub(super) runners: Option<usize>,
     /// The missing slots, in words.
@@ -39,8 +44,12 @@ pub(super) async fn look(config: &Config, session: &Session, allow_zero_capacity
             None
         }
     };
-    let (runners, missing) = match records(session).await {
-        Ok((runners, missing)) => (Some(runners), missing),
+    let mut bounds = (pool::configured_bounds(config), BoundsSource::Configuration);
+    let (runners, missing) = match records(config, session).await {
+        Ok(records) => {
+            bounds = records.bounds;
+            (Some(records.runners), records.missing)
+        }
         Err(failure) => {
             let what = format!("its records cannot be read: {failure}");
             let remedy = "check store.url with `jitgate config check`";
@@ -54,16 +63,24 @@ pub(super) async fn look(config: &Config, session: &Session, allow_zero_capacity
     }
     Slots {
         gate,
-        min: config.runners.min,
-        max: config.runners.max,
-        target: config.runners.target,
+        min: bounds.0.min,
+        max: bounds.0.max,
+        target: bounds.0.target,
+        source: bounds.1,
         runners,
         missing,
         problems,
     }
 }
 
-async fn records(session: &Session) -> Result<(usize, Option<String>), Failure> {
+/// What the store shows about the slots.
+struct Records {
+    bounds: (Bounds, BoundsSource),
+    runners: usize,
+    missing: Option<String>,
+}
+
+async fn records(config: &Config, session: &Session) -> Result<Records, Failure> {
     let ledger = session.store()?.ledger.as_ref();
     let filter = RunnerFilter {
         limit: usize::MAX,
@@ -71,5 +88,9 @@ async fn records(session: &Session) -> Result<(usize, Option<String>), Failure> 
     };
     let list = list_runners(ledger, &filter).await.map_err(Failure::of_store)?;
     let outage = recorded_outage(ledger).await.map_err(Failure::of_store)?;
-    Ok((list.runners.len(), outage.map(|outage| outage.summary)))
+    Ok(Records {
+        bounds: pool::bounds_in_effect(config, session).await?,
+        runners: list.runners.len(),
+        missing: outage.map(|outage| outage.summary),
+    })
 }

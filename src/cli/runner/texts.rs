@@ -44,17 +44,12 @@ pub(super) fn environment() -> Vec<(String, OsString)> {
 
 /// Returns the failure of a request to GitHub. `what` is the action that failed.
 pub(super) fn of_github(what: &str, failure: &ports::Failure) -> Failure {
-    let remedy = match failure {
-        ports::Failure::Permanent(_) => {
-            "check the repository's name, and that the app or token may administer its runners (repository: Administration \
-             write; organization: Self-hosted runners write); --token-source selects other credentials"
-        }
-        ports::Failure::RateLimited { .. } => "run the command again after the limit has ended",
-        ports::Failure::Transient(_) => {
-            "check the network, github.api_url and githubstatus.com, and run the command again"
-        }
-    };
-    Failure::new(Exit::Github, anyhow::anyhow!("{what}: {failure}")).remedy(remedy)
+    Failure::of_github(
+        anyhow::anyhow!("{what}: {failure}"),
+        failure,
+        "check the repository's name, and that the app or token may administer its runners (repository: Administration \
+         write; organization: Self-hosted runners write); --token-source selects other credentials",
+    )
 }
 
 /// Returns the failure of the runner host for a problem.

@@ -5,6 +5,7 @@ use crate::cli::credentials::CredentialArgs;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::one_repository::OneRepository;
 use crate::cli::output;
+use crate::cli::person::Person;
 use crate::cli::session::Session;
 use crate::config::{Config, DEFAULT_VARIABLE};
 use crate::domain::github_setup::Wanted;
@@ -63,6 +64,8 @@ pub struct GithubSetup {
     #[arg(long)]
     pub dry_run: bool,
     #[command(flatten)]
+    pub person: Person,
+    #[command(flatten)]
     pub credentials: CredentialArgs,
 }
 
@@ -96,6 +99,9 @@ pub(super) async fn run(args: &GithubSetup, session: &Session) -> Outcome {
         .await
         .map_err(failed)?;
     let mut group = plan.group.as_ref().map(|group| (group.id, group.name.clone()));
+    if plan.steps.is_empty() {
+        session.note_unchanged();
+    }
     if !args.dry_run {
         for step in &plan.steps {
             output::report(&format!("jitgate: {}: {step}", wanted.name));

@@ -41,6 +41,9 @@ pub(super) async fn run(mut task: Task<'_>, mut wanted: Wanted) -> Outcome {
         }
         Err(conflicts) => return Err(edited(&conflicts, task.command)),
     };
+    if steps.is_empty() {
+        task.session.note_unchanged();
+    }
     if !is_dry {
         for step in &steps {
             perform::take(step, &task).await?;

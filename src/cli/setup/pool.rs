@@ -57,7 +57,7 @@ pub(super) async fn run(args: &Pool, mode: Mode, session: &Session) -> Outcome {
     program.environment.extend(repository(args, &mut task)?);
     program
         .environment
-        .extend(token_refresh::api_url(args.worker.credentials.api_url.as_deref()));
+        .extend(token_refresh::api_url(args.worker.credentials.app.api_url.as_deref()));
     let bounds = bounds(args, &task)?;
     let token = token(args, &mut task, &program)?;
     let pool = PoolUnits {
@@ -137,9 +137,7 @@ fn bounds(args: &Pool, task: &Task<'_>) -> Result<Control, Failure> {
 
 fn token(args: &Pool, task: &mut Task<'_>, program: &crate::domain::units::Program) -> Result<Token, Failure> {
     let given = &args.worker.credentials;
-    let names_app =
-        given.app_id.is_some() || given.app_private_key_file.is_some() || given.app_installation_id.is_some();
-    let named = match (names_app, &given.token_file) {
+    let named = match (given.app.is_given(), &given.token_file) {
         (true, _) => Some(TokenSource::App),
         (false, Some(_)) => Some(TokenSource::File),
         (false, None) => None,
@@ -176,9 +174,9 @@ fn token(args: &Pool, task: &mut Task<'_>, program: &crate::domain::units::Progr
                 return Ok(Token::Expiring(word(&absolute(file), "--token-file")?));
             }
             let flags = AppFlags {
-                id: given.app_id.as_deref(),
-                installation_id: given.app_installation_id,
-                private_key_file: given.app_private_key_file.as_deref(),
+                id: given.app.app_id.as_deref(),
+                installation_id: given.app.app_installation_id,
+                private_key_file: given.app.app_private_key_file.as_deref(),
             };
             let app = flags.complete(task)?;
             let units = token_refresh::units(program.clone(), app, &absolute(file), token_refresh::DEFAULT_INTERVAL_S)?;

@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 pub(in crate::simulator) fn list_runs(Simulation { state, .. }: &mut Simulation, call: &Call<'_>) -> Answer {
     let repository = repository(state, call)?;
     let fits = |run: &&Run| {
-        let status = call.query("status");
+        let (status, commit) = (call.query("status"), call.query("head_sha"));
         run.repository == repository
             && !run.deleted
             && status.is_none_or(|status| state.run_status(run).as_str() == status)
+            && commit.is_none_or(|commit| run.head.sha == commit)
     };
     let mut found: Vec<&Run> = state.runs.values().filter(fits).collect();
     found.sort_by_key(|run| std::cmp::Reverse((run.created_at, run.id)));

@@ -122,11 +122,36 @@ async fn without_base_runners_the_slots_of_jitgate_count() {
         (&json["healthy"], &json["slots"]["gate"]),
         (&json!(true), &json!(address))
     );
-    assert_eq!(json["slots"]["max"], 4);
+    assert_eq!(
+        (&json["slots"]["max"], &json["slots"]["source"]),
+        (&json!(4), &json!("configuration"))
+    );
     let down = stage.jitgate(&HEALTH);
     assert_eq!(down.code, 1, "{}", down.err);
     let json: Value = serde_json::from_str(&down.out).expect("JSON");
     assert_eq!(subjects(&json), ["jitgate"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_slots_have_the_bounds_that_an_operator_stored() {
+    let stage = commands::stage::Stage::set().await;
+    let address = stage.admin_address();
+    let state = stage.path("state-dir").display().to_string();
+    let settings = [
+        ("JITGATE__SERVER__ADMIN_LISTEN", address.as_str()),
+        ("JITGATE__SERVER__STATE_DIR", state.as_str()),
+    ];
+    let bounds = || {
+        let slots = stage.jitgate_with(&HEALTH, &settings).json()["slots"].clone();
+        ["min", "max", "target", "source"].map(|key| slots[key].clone())
+    };
+    let scale = |args: &[&str]| stage.jitgate_with(&[&["pool", "scale"], args].concat(), &settings).code;
+    assert_eq!(scale(&["--min", "2", "--max", "3"]), 0);
+    assert_eq!(bounds(), [json!(2), json!(3), json!(2), json!("scale")]);
+    let shown = stage.jitgate_with(&["runner", "health"], &settings);
+    assert!(shown.out.contains("slots: min 2, max 3, target 2;"), "{}", shown.out);
+    assert_eq!(scale(&["--reset"]), 0);
+    assert_eq!(bounds(), [json!(1), json!(4), json!(4), json!("configuration")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! `jitgate alert`.
 
 use super::stage::Stage;
+use jitgate::runtime;
 use serde_json::{Value, json};
 
 /// Has the outsider's job raise its alert; gives the alert as the admin API shows it.
@@ -64,7 +65,7 @@ async fn alerts_are_listed_acknowledged_and_resolved_beside_a_worker() {
     let alert = &resolved["alerts"][0];
     assert_eq!(
         (&alert["state"], &alert["resolved_by"]),
-        (&json!("resolved"), &json!("command line"))
+        (&json!("resolved"), &json!(runtime::login_name()))
     );
     assert_eq!((&alert["acked_by"], &alert["count"]), (&json!("alice"), &json!(1)));
     assert_eq!(
@@ -81,7 +82,7 @@ async fn alerts_are_listed_acknowledged_and_resolved_beside_a_worker() {
     assert_eq!(again.code, 0, "{}", again.err);
     let late = stage.jitgate(&["alert", "ack", id]);
     assert_eq!((late.code, late.out.as_str()), (1, ""));
-    assert!(late.err.contains("is already resolved by command line"), "{}", late.err);
+    assert!(late.err.contains("is already resolved by"), "{}", late.err);
 
     assert_eq!(stage.jitgate(&["alert", "list"]).out.lines().count(), 1);
     let over = stage.jitgate(&["alert", "list", "--state", "resolved"]);

@@ -47,6 +47,31 @@ async fn the_app_is_checked_although_a_token_file_is_configured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_installation_of_another_configured_app_is_not_used() {
+    let stage = stage().await;
+    let key = stage.path("app.pem").display().to_string();
+    let other = [
+        ("JITGATE__GITHUB__APP_ID", "1"),
+        ("JITGATE__GITHUB__PRIVATE_KEY_FILE", key.as_str()),
+        ("JITGATE__GITHUB__INSTALLATION_ID", "424242"),
+    ];
+    let configured = stage.jitgate_with(&["app", "token"], &other);
+    assert_eq!(configured.code, 4, "no such installation: {}", configured.err);
+    let named = ["app", "token", "--app-id", "1", "--private-key-file", &key];
+    let answer = stage.jitgate_with(&named, &other);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    let chosen = stage.jitgate_with(&[&named[..], &["--installation-id", "424242"]].concat(), &other);
+    assert_eq!(chosen.code, 4, "{}", chosen.err);
+    // The same flags select the app whose tokens another command uses, beside a configured token file.
+    let status = ["routing", "status", "--token-source", "app"];
+    let answer = stage.jitgate_with(
+        &[&status[..], &["--app-id", "1", "--app-private-key-file", &key]].concat(),
+        &other,
+    );
+    assert_eq!(answer.code, 0, "{}", answer.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_others_can_read_or_in_a_git_work_tree_is_refused() {
     let stage = stage().await;
     fs::create_dir_all(stage.path("tree/.git")).expect("a folder");

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod app;
+mod changes;
 mod dead_letters;
 mod deliveries;
 mod deployment;
@@ -20,3 +21,4 @@ pub(crate) mod stage;
 mod verify;
 mod verify_app;
 mod why;
+mod why_pull;

@@ -3,7 +3,8 @@
 use super::args::AppSetup;
 use super::files::{Configuration, Note, Places};
 use super::hook::{self, HookStep};
-use crate::cli::app::{AppArgs, refused};
+use crate::cli::app::refused;
+use crate::cli::app_args::AppArgs;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::output::{self, warn};
 use crate::cli::session::Session;
@@ -44,6 +45,9 @@ pub(super) async fn run(args: &AppSetup, session: &Session, places: &Places, not
     let repository = args.which.name()?;
     let written = places.configuration(&note.issuer(), &config.github.api_url, repository.as_ref());
     let steps = steps(&step, &written, places);
+    if steps.is_empty() {
+        session.note_unchanged();
+    }
     if !args.dry_run {
         let failed = |failure| {
             refused(
@@ -102,6 +106,7 @@ fn configuration(args: &AppSetup, session: &Session, places: &Places, note: &Not
         app_id: Some(note.issuer()),
         app_private_key_file: Some(places.key.clone()),
         api_url: args.api_url.clone(),
+        ..AppArgs::default()
     };
     app.configuration(session)
 }

@@ -1,10 +1,10 @@
-//! `jitgate why`: the history of a job, and the reasons why it got a runner or none.
+//! `jitgate why JOB_ID`: the history of a job, and the reasons why it got a runner or none.
 
-use super::exit::{Exit, Failure, Outcome};
-use super::session::Session;
-use super::table::{or_dash, time};
 use crate::app::jobs::history::{self, HistoryEntry, JobHistory, Wait};
 use crate::app::records::{RETENTION_OF_OUTSIDERS, RunnerRecord};
+use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::session::Session;
+use crate::cli::table::{or_dash, time};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::JobId;
 use crate::domain::reason::{self, Reason};
@@ -13,22 +13,9 @@ use crate::telemetry::one_line;
 use anyhow::anyhow;
 use serde::Serialize;
 
-/// Arguments of `why`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  jitgate why 101
-  jitgate why 101 --json
-
-The id of a job is the last number in the URL of its page at GitHub: .../actions/runs/RUN/job/JOB")]
-pub struct Args {
-    /// Id of the job
-    #[arg(value_name = "JOB_ID")]
-    pub job: u64,
-}
-
-/// Runs `why`.
-pub(super) async fn run(args: Args, session: &Session) -> Outcome {
-    let (job, store) = (JobId(args.job), session.store()?);
+/// Runs `why JOB_ID`.
+pub(super) async fn run(job: JobId, session: &Session) -> Outcome {
+    let store = session.store()?;
     let told = history::of_job(store.queue.as_ref(), store.ledger.as_ref(), job).await;
     let Some(story) = told.map_err(Failure::of_store)? else {
         let error = anyhow!("job {job} is unknown");
@@ -137,7 +124,7 @@ fn standing(delivery: &Delivery) -> String {
 }
 
 /// Returns a decision as text, with one line per part.
-pub(super) fn decision_lines(decision: &Decision, pending: &[Action]) -> Vec<String> {
+pub(in crate::cli) fn decision_lines(decision: &Decision, pending: &[Action]) -> Vec<String> {
     let trust = &decision.trust;
     let mut verdict = trust.verdict.as_str().to_owned();
     if let Some(number) = trust.pull_request {
@@ -204,7 +191,8 @@ fn fact(name: &str, value: impl std::fmt::Display) -> String {
     format!("  {name:<11}{value}")
 }
 
-fn list(values: &[impl ToString]) -> String {
+/// Returns values in words.
+pub(super) fn list(values: &[impl ToString]) -> String {
     if values.is_empty() {
         return "none".to_owned();
     }
@@ -212,7 +200,7 @@ fn list(values: &[impl ToString]) -> String {
 }
 
 /// Returns the word of a value in JSON.
-fn word(value: &impl Serialize) -> String {
+pub(super) fn word(value: &impl Serialize) -> String {
     let json = serde_json::to_value(value).unwrap_or_default();
     json.as_str().unwrap_or_default().to_owned()
 }
