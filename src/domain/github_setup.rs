@@ -42,6 +42,7 @@ pub struct Group {
     pub id: u64,
     pub name: String,
     pub limits: GroupLimits,
+    /// Empty while all repositories can use the group.
     pub members: Vec<Member>,
 }
 
@@ -115,15 +116,12 @@ fn group(found: &Found, wanted: &Wanted, name: &str) -> Vec<Step> {
         let is_other = |other: &RepositoryName| other.matches(&member.full_name);
         member.id == found.repository || wanted.others.iter().any(is_other)
     };
-    // A list of members has no effect while all repositories can use the group.
     let strangers = group.members.iter().filter(|member| !may_stay(member));
-    if group.limits.is_selected {
-        steps.extend(strangers.map(|other| Step::RemoveFromGroup {
-            id,
-            name: name.clone(),
-            other: other.clone(),
-        }));
-    }
+    steps.extend(strangers.map(|other| Step::RemoveFromGroup {
+        id,
+        name: name.clone(),
+        other: other.clone(),
+    }));
     if group.limits != limits {
         steps.insert(0, Step::LimitGroup { id, name, limits });
     }

@@ -43,6 +43,7 @@ mod tests {
             ("", false),
             ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
             ("hunter2-hunter2-hunter2", false),
+            ("0123456789abcdef0123456789abcdef", false),
             ("password12345678", false),
             ("5a1c9e07f3b28d64e0c7", false),
             ("5a1c9e07f3b28d64e0c7195fba3d8264", true),

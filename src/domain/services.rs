@@ -151,5 +151,8 @@ mod tests {
         assert_eq!(services.len(), 2);
         assert!(are_doubled(&services));
         assert!(!are_doubled(&services[..1]));
+        let idle = shown("chem-runner-pool-reconcile.timer", "loaded", "disabled", "inactive");
+        let one = [both[1].as_str(), idle.as_str()].join("\n");
+        assert!(!are_doubled(&parse(&one)));
     }
 }

@@ -103,6 +103,9 @@ async fn flags_of_the_health_check_decide_what_is_a_fault() {
         problems.iter().any(|problem| problem["subject"] == "capacity"),
         "{told}"
     );
+    // No own runner has this label, and no jitgate answers here.
+    let told = guard(&stage, &["--labels", "cpu", "--no-toggle"], 1);
+    assert_eq!(told["problems"][0]["subject"], "jitgate", "{told}");
     let (strict, _) = self::stage("active", "online");
     strict.inventory(&json!([
         Stage::runner(77, "base", "online", false),

@@ -64,6 +64,10 @@ impl Guarded {
 
     /// The worker misses its slots since it tried to recover them.
     async fn miss_slots(&self, recovered: TimeDelta) {
+        self.miss("0 of at least 1 slots are up", recovered).await;
+    }
+
+    async fn miss(&self, what: &str, recovered: TimeDelta) {
         let (ledger, now) = (self.stage.gate.ledger.as_ref(), self.stage.now());
         let retention = self.stage.gate.settings.retention;
         let alive = InstanceRecord {
@@ -73,7 +77,7 @@ impl Guarded {
         };
         let missing = OfflineRecord {
             slots: Some(Offline {
-                what: "0 of at least 1 slots are up".to_owned(),
+                what: what.to_owned(),
                 runners: Vec::new(),
                 since: now - recovered - TimeDelta::seconds(60),
                 recovery_attempted_at: Some(now - recovered),
@@ -243,6 +247,15 @@ async fn a_github_out_of_reach_is_exit_code_4_and_changes_nothing() {
     }
     assert_eq!(guarded.writes().await, 0);
     assert_eq!(guarded.stage.changes(Changed::Disable).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reason_that_the_guard_writes_itself_is_bounded() {
+    let guarded = Guarded::set().await;
+    guarded.miss(&"x".repeat(600), TimeDelta::seconds(30)).await;
+    let told = guarded.guard(&[], 1);
+    let why = told["why"].as_str().expect("a reason");
+    assert!(why.starts_with("slots: xxx") && why.chars().count() == 500, "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

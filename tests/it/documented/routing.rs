@@ -138,6 +138,46 @@ async fn each_refusal_of_the_runner_group_has_a_remedy_and_routing_is_off_all_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_serves_the_repository_or_all_of_them_is_not_changed() {
+    let stage = stage();
+    grouped(&stage);
+    assert_eq!(stage.run(&DISABLE).code, 0);
+    assert_eq!(stage.run(&["routing", "enable"]).code, 0);
+    assert_eq!(stage.github.changes(), [WRITE, WRITE]);
+
+    let open = json!({"id": 3, "name": "ci", "visibility": "all", "default": false, "inherited": false,
+        "runners_url": "https://x.test/r", "allows_public_repositories": false});
+    stage.github.answer(GROUP, 200, open);
+    stage
+        .github
+        .answer(MEMBERS, 200, json!({"total_count": 0, "repositories": []}));
+    let status = stage.run(&["routing", "status", "--json"]).json();
+    assert_eq!(status["runner_group"], json!({"id": 3, "has_access": true}));
+    let answer = stage.run(&[&DISABLE[..], &["--hard"]].concat());
+    assert_eq!(answer.code, 4, "{}", answer.err);
+    assert!(answer.err.contains("is open to all repositories"), "{}", answer.err);
+    assert_eq!(stage.github.changes()[2..], [WRITE]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hard_stop_that_cannot_be_recorded_is_an_error_only_without_a_group() {
+    let stage = stage();
+    std::fs::remove_file(stage.at("jitgate.db")).expect("the store");
+    let runners = json!({"total_count": 0, "runners": []});
+    stage
+        .github
+        .answer("GET /repos/{owner}/{repo}/actions/runners", 200, runners);
+    let hard = [&DISABLE[..], &["--hard"]].concat();
+    let answer = stage.run(&hard);
+    assert_eq!(answer.code, 5, "{}", answer.err);
+    assert!(answer.err.contains("stop jitgate on each machine"), "{}", answer.err);
+    grouped(&stage);
+    let answer = stage.run(&hard);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    assert!(answer.err.contains("the stop is not recorded"), "{}", answer.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_group_a_hard_stop_removes_idle_runners_of_jitgate() {
     const RUNNERS: &str = "GET /repos/{owner}/{repo}/actions/runners";
     const DELETE: &str = "DELETE /repos/{owner}/{repo}/actions/runners/{runner_id}";

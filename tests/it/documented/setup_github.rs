@@ -149,6 +149,21 @@ async fn an_open_group_is_limited_to_one_repository_and_one_workflow() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_group_for_all_repositories_is_closed_and_its_name_has_no_case() {
+    let stage = unprepared();
+    let mut open = group("all", &[]);
+    open["name"] = json!("JITGATE");
+    let groups = json!({"total_count": 1, "runner_groups": [open]});
+    stage.github.answer(GROUPS, 200, groups);
+    stage.github.answer(LIMIT, 200, group("selected", &[]));
+    let answer = stage.run(&COMMAND[..4]);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    assert_eq!(stage.github.changes()[..2], [LIMIT, ADD]);
+    assert_eq!(stage.github.calls_of(MEMBERS), 0, "such a group has no members");
+    stage.github.assert_as_documented();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_personal_account_has_no_groups_and_the_default_group_is_not_touched() {
     let stage = unprepared();
     stage

@@ -524,7 +524,8 @@ async fn a_remedy_fits_the_cause_of_a_finding() {
         let found = remedy(&told, "deliveries failed");
         assert!(found.contains(expected), "{status}: {found}");
     }
-    let bots = "[trust]\nallow_bots = [{ login = \"renovate[bot]\" }]\n";
+    let bots =
+        "[trust]\nallow_bots = [{ login = \"renovate[bot]\", branches = [\"renovate/*\"], commits_by = \"bot\" }]\n";
     let differs = "differs from that of jitgate";
     let renamed = CI.replace("    name: route\n", "    name: Route\n");
     let exempt = CI.replace("&& !endsWith(github.actor, '[bot]')", "");

@@ -6,7 +6,7 @@ use crate::support::in_process::{REPOSITORY, VARIABLE, decide};
 use crate::support::redis::{DURABLE, Server};
 use chrono::TimeDelta;
 use jitgate::adapters::clock::SystemClock;
-use jitgate::app::records::{self, InstanceRecord, OfflineRecord, RolloutRecord};
+use jitgate::app::records::{self, InstanceRecord, OfflineRecord, RepositoryRecord, RolloutRecord};
 use jitgate::domain::rollout::Offline;
 use jitgate::ports::Clock;
 use rusqlite::Connection;
@@ -335,6 +335,19 @@ async fn a_hard_stop_holds_although_the_variable_is_switched_on_at_github_and_en
     let stage = Stage::set().await;
     let stopped = stage.jitgate(&["routing", "disable", "--hard", "--why", "a job escaped"]);
     assert_eq!(stopped.code, 0, "{}", stopped.err);
+    assert_eq!(
+        stage.jitgate(&["routing", "disable", "--hard", "--why", "again"]).code,
+        0
+    );
+    let record: Option<RepositoryRecord> = records::load(stage.gate.ledger.as_ref(), REPOSITORY)
+        .await
+        .expect("the store answers");
+    let first = record.and_then(|record| record.stopped).and_then(|stopped| stopped.why);
+    assert_eq!(
+        first.as_deref(),
+        Some("a job escaped"),
+        "a repeated stop is the same one"
+    );
     stage.world(json!({"variables": {VARIABLE: "true"}})).await;
     stage.deliver("first", "queued", 101).await;
     stage.work().await;
