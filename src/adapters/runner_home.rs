@@ -1,6 +1,8 @@
 //! The folder of a runner program on this machine.
 
-use crate::domain::base_runner::installation::{Installation, REGISTRATION_FILES, Registration, RunnerSettings};
+use crate::domain::base_runner::installation::{
+    EARLIER_SETTINGS, Installation, REGISTRATION_FILES, Registration, RunnerSettings,
+};
 use crate::ports::runner_home::{HomeLock, RunnerHomes};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
@@ -66,6 +68,14 @@ impl RunnerHomes for LocalHomes {
             .try_for_each(|name| self.remove_file(&home.join(name)))
     }
 
+    fn set_registration_aside(&self, home: &Path) -> io::Result<()> {
+        let has_settings = matches!(registration(home), Registration::Present(_));
+        if has_settings {
+            fs::rename(home.join(".runner"), home.join(EARLIER_SETTINGS))?;
+        }
+        self.remove_registration(home)
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -125,13 +135,14 @@ impl RunnerHomes for LocalHomes {
 
 fn registration(home: &Path) -> Registration {
     let is_there = |name: &str| fs::symlink_metadata(home.join(name)).is_ok();
-    if !REGISTRATION_FILES.iter().copied().any(is_there) {
-        return Registration::Missing;
-    }
-    let settings = text(&home.join(".runner")).and_then(|text| RunnerSettings::parse(&text));
-    match settings {
-        Some(settings) if is_there(".credentials") => Registration::Present(settings),
-        _ => Registration::Damaged,
+    let settings = |name: &str| text(&home.join(name)).and_then(|text| RunnerSettings::parse(&text));
+    match settings(".runner").filter(|_| is_there(".credentials")) {
+        Some(settings) => Registration::Present(settings),
+        None => match settings(EARLIER_SETTINGS) {
+            Some(settings) => Registration::Interrupted(settings),
+            None if REGISTRATION_FILES.iter().copied().any(is_there) => Registration::Damaged,
+            None => Registration::Missing,
+        },
     }
 }
 

@@ -27,6 +27,13 @@ pub trait RunnerHomes: Send + Sync + 'static {
     /// If a file cannot be removed.
     fn remove_registration(&self, home: &Path) -> io::Result<()>;
 
+    /// Removes the files of a registration like [`RunnerHomes::remove_registration`], but keeps its settings for a new one: the
+    /// installation is [`Registration::Interrupted`](crate::domain::base_runner::installation::Registration) until then.
+    ///
+    /// # Errors
+    /// If a file cannot be moved or removed.
+    fn set_registration_aside(&self, home: &Path) -> io::Result<()>;
+
     /// Returns the path of a work folder, and whether it contains something.
     ///
     /// # Errors

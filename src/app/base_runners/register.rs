@@ -2,7 +2,7 @@
 
 use super::account::Account;
 use super::units::{self, UnitsError};
-use crate::domain::base_runner::installation::Installation;
+use crate::domain::base_runner::installation::{EARLIER_SETTINGS, Installation};
 use crate::domain::base_runner::listed::ListedRunner;
 use crate::domain::base_runner::repair::{Plan, Refusal, Request, Situation, Step, plan};
 use crate::domain::base_runner::unit::Unit;
@@ -117,9 +117,13 @@ pub async fn carry_out(ports: Ports<'_>, order: &Order<'_>, plan: &Plan) -> Resu
             }
             Step::RemoveRegistration => ports
                 .homes
-                .remove_registration(order.home)
+                .set_registration_aside(order.home)
                 .map_err(RegisterError::Home)?,
-            Step::Configure { replace } => configure(ports, order, plan, *replace, token.take()).await?,
+            Step::Configure { replace } => {
+                configure(ports, order, plan, *replace, token.take()).await?;
+                let earlier = order.home.join(EARLIER_SETTINGS);
+                ports.homes.remove_file(&earlier).map_err(RegisterError::Home)?;
+            }
             Step::InstallService => service_script(ports, order, &["install", &order.account.name]).await?,
             Step::StopService => service_script(ports, order, &["stop"]).await?,
             Step::StartService => service_script(ports, order, &["start"]).await?,

@@ -6,6 +6,8 @@ use std::path::Path;
 
 /// The files of a registration, which `config.sh` and a JIT configuration write.
 pub const REGISTRATION_FILES: [&str; 3] = [".runner", ".credentials", ".credentials_rsaparams"];
+/// The settings of the registration before, while a new one is made. `config.sh` refuses to run beside `.runner`.
+pub const EARLIER_SETTINGS: &str = ".runner.before";
 /// The work folder of a runner that names none.
 pub const DEFAULT_WORK_FOLDER: &str = "_work";
 
@@ -53,6 +55,8 @@ pub enum Registration {
     /// A file of it is missing, unreadable or damaged.
     Damaged,
     Present(RunnerSettings),
+    /// The registration with these settings was removed for a new one, which did not finish.
+    Interrupted(RunnerSettings),
 }
 
 /// A folder with the runner program.

@@ -42,7 +42,7 @@ pub fn plan(
             return Err(Refusal::Registered(settings.name.clone()));
         }
         Registration::Present(_) => true,
-        Registration::Damaged | Registration::Missing => false,
+        Registration::Damaged | Registration::Interrupted(_) | Registration::Missing => false,
     };
     if is_work_folder_used && !is_left_over {
         return Err(Refusal::UsedWorkFolder);

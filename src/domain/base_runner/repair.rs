@@ -88,7 +88,7 @@ pub enum Refusal {
 /// If it would harm another runner or a job.
 pub fn plan(request: &Request, now: &Situation<'_>) -> Result<Plan, Refusal> {
     let settings = match &now.installation.registration {
-        Registration::Present(settings) => Some(settings),
+        Registration::Present(settings) | Registration::Interrupted(settings) => Some(settings),
         Registration::Damaged | Registration::Missing => None,
     };
     let here = settings.filter(|settings| is_same_page(&settings.url, &request.url));
@@ -155,6 +155,7 @@ fn reasons_to_register(
     let settings = match (&installation.registration, here) {
         (Registration::Missing, _) => return vec!["the folder has no registration".to_owned()],
         (Registration::Damaged, _) => return vec!["the registration in the folder is damaged".to_owned()],
+        (Registration::Interrupted(_), _) => return vec!["an earlier registration did not finish".to_owned()],
         (Registration::Present(other), None) => return vec![format!("the folder is registered for {}", other.url)],
         (Registration::Present(_), Some(settings)) => settings,
     };

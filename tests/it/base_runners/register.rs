@@ -72,6 +72,34 @@ async fn a_deleted_runner_is_registered_again_under_its_name_with_its_work_folde
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_registration_that_fails_halfway_loses_neither_name_nor_work_folder() {
+    let stage = Stage::set();
+    stage.registered(&stage.url(), "active");
+    stage.let_be("config-fails");
+    let answer = stage.run(&REGISTER);
+    assert_eq!(answer.code, 6, "{}", answer.err);
+    assert!(!stage.home().join(".runner").exists(), "config.sh needs its place");
+    let preview = stage.run(&with(&["--dry-run"]));
+    assert!(
+        preview.out.contains("an earlier registration did not finish"),
+        "{}",
+        preview.out
+    );
+    stage.no_longer("config-fails");
+    let answer = stage.run(&REGISTER);
+    assert_eq!(answer.code, 0, "{}{}", answer.out, answer.err);
+    let calls = stage.calls();
+    let last = calls.iter().rfind(|call| call.starts_with("config.sh"));
+    assert!(
+        last.is_some_and(|call| call.ends_with(" --name base --work _own")),
+        "{calls:?}"
+    );
+    let kept = fs::read_dir(stage.home()).expect("a folder").flatten();
+    let kept: Vec<_> = kept.map(|entry| entry.file_name()).collect();
+    assert!(!kept.iter().any(|name| name == ".runner.before"), "{kept:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_registration_takes_the_place_of_its_offline_record() {
     let stage = Stage::set();
     stage.registered(&stage.url(), "failed");
