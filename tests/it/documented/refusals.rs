@@ -45,6 +45,7 @@ const COMMANDS: &[(&str, Tested)] = &[
     ("app installation-id", In("app")),
     ("app refresh-token", In("app")),
     ("app token", In("app")),
+    ("changes list", Never),
     ("config check", Never),
     ("config schema", Never),
     ("config show", Never),
@@ -90,7 +91,7 @@ const COMMANDS: &[(&str, Tested)] = &[
     ("simulate", Never),
     ("slo", Never),
     ("verify", In("verify")),
-    ("why", Never),
+    ("why", In("commands/why_pull")),
 ];
 
 /// Returns each command, by the help of the program.

@@ -108,7 +108,7 @@ async fn each_fault_of_github_is_reported_and_changes_nothing() {
             Fault::Status(401) => "renew the token",
             Fault::Status(403) => "permission Administration",
             Fault::Status(404) => "check the name of the repository",
-            Fault::Status(429) => "the end of the limit",
+            Fault::Status(429) => "run the command again after",
             Fault::Status(409 | 422) => "run the command again",
             _ => "check the network",
         };
