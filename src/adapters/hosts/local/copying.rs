@@ -4,7 +4,7 @@
 //! Large files are hard links if the job can neither write to the file nor change its mode. On a file system that shares
 //! blocks, a copy costs nothing either.
 
-use super::account::Account;
+use crate::adapters::hosts::slots::Account;
 use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown, symlink};

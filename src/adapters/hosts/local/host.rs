@@ -1,11 +1,10 @@
 //! [`RunnerHost`] by slots in folders and bubblewrap.
 
-use super::account::Account;
 use super::inspection;
 use super::launch::Plan;
 use super::settings::Settings;
-use super::{limits, network, preparation, sandbox};
-use crate::adapters::hosts::slots::{Deadlines, SlotHost};
+use super::{preparation, sandbox};
+use crate::adapters::hosts::slots::{Account, Deadlines, SlotHost, clear_limits};
 use crate::domain::finding::{Finding, Subject};
 use crate::domain::slot::{Slot, SlotId};
 use crate::ports::RunnerHost;
@@ -14,6 +13,12 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use std::io;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// Time for a sandbox to come up.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time that a sandbox without a job outlives this process.
+const ORPHAN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Runners on this machine.
 pub struct LocalHost {
@@ -97,6 +102,8 @@ impl RunnerHost for LocalHost {
 
     async fn claim(&self, id: &SlotId, runner: &str, config: SecretString) -> Result<(), Failure> {
         let deadlines = Deadlines {
+            boot: START_TIMEOUT,
+            orphan: ORPHAN_TIMEOUT,
             gate: self.settings.gate_deadline,
             job: self.settings.job_deadline,
         };
@@ -104,11 +111,11 @@ impl RunnerHost for LocalHost {
         let plan = |slot: &_| {
             Ok(Plan {
                 command: sandbox::command(&self.settings, self.slots.layout(), slot, account)?,
-                network: network::Rules::of(&self.settings),
-                limits: limits::Limits::of(&self.settings),
+                network: self.settings.network_rules(),
+                limits: self.settings.limits(),
             })
         };
-        self.slots.claim(id, runner, &config, deadlines, plan).await
+        self.slots.claim(id, runner, config, deadlines, plan).await
     }
 
     async fn open_gate(&self, id: &SlotId) -> Result<(), Failure> {
@@ -116,7 +123,7 @@ impl RunnerHost for LocalHost {
     }
 
     async fn destroy(&self, id: &SlotId) -> Result<(), Failure> {
-        self.slots.destroy(id, limits::clear).await
+        self.slots.destroy(id, clear_limits).await
     }
 
     async fn list(&self) -> Result<Vec<Slot>, Failure> {

@@ -1,12 +1,9 @@
 //! The inspection of this machine: reports whether it can run jobs as configured, at start and when a configuration is
 //! checked.
 
-use super::account::Account;
-use super::limits::Limits;
-use super::network::Rules;
 use super::settings::Settings;
-use super::{launch, limits, network, sandbox, seccomp};
-use crate::adapters::hosts::slots::SYSTEM_PATH;
+use super::{launch, sandbox, seccomp};
+use crate::adapters::hosts::slots::{self, Account, SYSTEM_PATH};
 use crate::config::{Network, Sandbox};
 use crate::domain::finding::{Finding, Subject};
 use std::os::unix::fs::PermissionsExt;
@@ -100,10 +97,10 @@ pub(super) fn missing_runner(home: &Path) -> Option<Finding> {
 
 /// Makes a network as a trial.
 fn try_network(settings: &Settings) -> Result<(), Finding> {
-    let Some(rules) = Rules::of(settings) else {
+    let Some(rules) = settings.network_rules() else {
         return Ok(());
     };
-    network::try_it(&rules).map_err(|error| {
+    slots::try_network(&rules).map_err(|error| {
         problem(
             format!("local.network: {error}"),
             "let this account create namespaces and open /dev/net/tun (a unit needs RestrictNamespaces= and \
@@ -114,7 +111,7 @@ fn try_network(settings: &Settings) -> Result<(), Finding> {
 
 /// Makes a control group as a trial.
 fn try_limits(settings: &Settings) -> Result<(), Finding> {
-    limits::try_it(Limits::of(settings)).map_err(|error| {
+    slots::try_limits(settings.limits()).map_err(|error| {
         problem(
             format!("local.memory_mib, local.pids and local.cpus cannot be enforced: {error}"),
             "run jitgate as root, or as a unit with Delegate=yes and DelegateSubgroup=gate (systemd 254), or remove \

@@ -1,10 +1,8 @@
 //! Starts the sandbox of a slot and hands it its JIT configuration, once it is certain to die with its keeper.
 
 use super::disk;
-use super::limits::{Group, Limits};
-use super::network::{self, Network};
 use super::seccomp;
-use crate::adapters::hosts::slots::{self, Guest, KeeperError, ProcessId, SlotDir};
+use crate::adapters::hosts::slots::{self, Group, Guest, KeeperError, Limits, Network, ProcessId, Rules, SlotDir};
 use crate::domain::slot::Ending;
 use crate::ports::Clock;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -43,7 +41,7 @@ const MAX_INFO_BYTES: u64 = 4096;
 pub(super) struct Plan {
     pub(super) command: Command,
     /// The rules of the job's own network, if it has one.
-    pub(super) network: Option<network::Rules>,
+    pub(super) network: Option<Rules>,
     pub(super) limits: Limits,
 }
 

@@ -1,14 +1,10 @@
 //! Runners on this machine: for each job a slot, and processes and mounts of its own by bubblewrap.
 
-mod account;
-mod addresses;
 mod copying;
 mod disk;
 mod host;
 mod inspection;
 mod launch;
-mod limits;
-mod network;
 mod preparation;
 mod sandbox;
 mod seccomp;

@@ -1,10 +1,9 @@
 //! Fills the folder of a slot that boots: the copy of the runner program, the home directory and the job gate.
 
-use super::account::Account;
 use super::copying::{self, CopyError};
+use super::sandbox;
 use super::settings::Settings;
-use super::{network, sandbox};
-use crate::adapters::hosts::slots::{Layout, SlotDir, hook_script, install_stand_in};
+use crate::adapters::hosts::slots::{Account, Layout, RESOLVER, SlotDir, hook_script, install_stand_in, resolver_file};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -30,8 +29,8 @@ pub(super) fn prepare(
     make(&slot.gate(), &own)?;
     let seen = sandbox::seen_paths(settings, layout, slot);
     write(&slot.hook(), &hook_script(&seen.program, &seen.socket), 0o755).map_err(failed)?;
-    let resolver = format!("nameserver {}\n", network::RESOLVER);
-    write(&network::resolver_file(slot), &resolver, 0o644).map_err(failed)?;
+    let resolver = format!("nameserver {}\n", RESOLVER);
+    write(&resolver_file(slot), &resolver, 0o644).map_err(failed)?;
     // The folder itself may be a link, for example to a version.
     let home = settings.local.runner_home.canonicalize().map_err(failed)?;
     copying::copy(&home, &slot.runner(), account, cancelled)?;

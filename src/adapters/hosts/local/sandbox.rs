@@ -1,13 +1,11 @@
 //! The view of a job on this machine: an allow-list of the system's folders, read-only, without the files in them that are
 //! not readable by everyone. Everything else is invisible to it: homes, `/run`, `/var`, the state of jitgate, other jobs.
 //!
-//! Its network, including abstract sockets, is its own unless the operator configures otherwise: see [`super::network`].
+//! Its network, including abstract sockets, is its own unless the operator configures otherwise: see [`Rules`](crate::adapters::hosts::slots::Rules).
 
-use super::account::Account;
 use super::launch::{Command, LAUNCHER};
-use super::network::{self, Rules};
 use super::settings::Settings;
-use crate::adapters::hosts::slots::{Layout, SLOT_VARIABLE, SYSTEM_PATH, SeenPaths, SlotDir};
+use crate::adapters::hosts::slots::{Account, Layout, SLOT_VARIABLE, SYSTEM_PATH, SeenPaths, SlotDir, resolver_file};
 use crate::config::{Network, Sandbox};
 use std::collections::BTreeMap;
 use std::fs;
@@ -332,10 +330,10 @@ fn closed_below(folder: &Path) -> Vec<PathBuf> {
 /// Returns bubblewrap's options for the files of one slot.
 fn own_places(settings: &Settings, layout: &Layout, slot: &SlotDir) -> Result<Vec<String>, String> {
     let mut options = Options::default();
-    if Rules::of(settings).is_some()
+    if settings.network_rules().is_some()
         && let Some(resolver) = resolver()
     {
-        options.bind("--ro-bind", &network::resolver_file(slot), &resolver)?;
+        options.bind("--ro-bind", &resolver_file(slot), &resolver)?;
     }
     options.folders_above(Path::new(HOME))?;
     options.bind("--bind", &slot.home(), Path::new(HOME))?;

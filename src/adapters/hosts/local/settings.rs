@@ -1,6 +1,7 @@
 //! The settings of the local host.
 
-use crate::config::Local;
+use crate::adapters::hosts::slots::{Limits, Rules};
+use crate::config::{Local, Network, Sandbox};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,4 +22,25 @@ pub struct Settings {
     pub job_deadline: Duration,
     /// Files, folders and sockets that no job may see, wherever they are.
     pub hidden: Vec<PathBuf>,
+}
+
+impl Settings {
+    /// Returns the rules of a job's own network, if it has one.
+    pub(super) fn network_rules(&self) -> Option<Rules> {
+        let isolated = self.local.sandbox == Sandbox::Bwrap && self.local.network == Network::Isolated;
+        isolated.then(|| Rules {
+            allow: self.local.network_allow.clone(),
+            deny: self.local.network_deny.clone(),
+        })
+    }
+
+    /// Returns the configured limits of a job.
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            memory_mib: self.local.memory_mib,
+            pids: self.local.pids,
+            cpus: self.local.cpus,
+            disk_mib: self.local.disk_mib,
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! Booting a slot: a task of its own fills the slot's folder, and the status file, written last, says that it is ready.
+//! Booting a slot: a task of its own fills the slot's folder, writes the status file, and starts the keeper of a guest that
+//! boots before it is claimed.
 
 use crate::domain::slot::{Ending, SlotState};
 use chrono::{DateTime, Utc};
@@ -15,6 +16,7 @@ use tokio::task::JoinHandle;
 pub(super) struct Boot {
     pub(super) since: DateTime<Utc>,
     cancelled: Arc<AtomicBool>,
+    given_up: Arc<Notify>,
     result: SharedResult,
     task: JoinHandle<()>,
 }
@@ -23,24 +25,35 @@ pub(super) struct Boot {
 type SharedResult = Arc<Mutex<Option<Result<(), String>>>>;
 
 impl Boot {
-    /// Runs `prepare` on a thread of its own, which returns early when its argument becomes true, and then notifies
-    /// `changed`.
+    /// Runs `prepare` on a thread of its own, which returns early when its argument becomes true, then `start`, and then
+    /// notifies `changed`.
     pub(super) fn begin(
         since: DateTime<Utc>,
         changed: Arc<Notify>,
         prepare: impl FnOnce(&AtomicBool) -> Result<(), String> + Send + 'static,
+        start: impl Future<Output = Result<(), String>> + Send + 'static,
     ) -> Self {
         let (cancelled, result) = (Arc::new(AtomicBool::new(false)), SharedResult::default());
         let (stop, finished) = (cancelled.clone(), result.clone());
+        let given_up = Arc::new(Notify::new());
+        let until_given_up = given_up.clone();
         let task = tokio::spawn(async move {
             let prepared = tokio::task::spawn_blocking(move || prepare(&stop)).await;
-            let prepared = prepared.unwrap_or_else(|bug| Err(bug.to_string()));
-            *finished.lock().unwrap_or_else(PoisonError::into_inner) = Some(prepared);
+            let mut booted = prepared.unwrap_or_else(|bug| Err(bug.to_string()));
+            if booted.is_ok() {
+                booted = tokio::select! {
+                    started = start => started,
+                    // Whatever has started is ended with the slot.
+                    () = until_given_up.notified() => Err("it was destroyed".to_owned()),
+                };
+            }
+            *finished.lock().unwrap_or_else(PoisonError::into_inner) = Some(booted);
             changed.notify_one();
         });
         Self {
             since,
             cancelled,
+            given_up,
             result,
             task,
         }
@@ -59,6 +72,7 @@ impl Boot {
     /// Tells the boot to stop, without waiting for it.
     pub(super) fn stop(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
+        self.given_up.notify_one();
     }
 
     /// Stops the boot and waits for its end.

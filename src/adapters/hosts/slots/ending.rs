@@ -42,7 +42,7 @@ pub(super) async fn end(slot: &SlotDir, machine_start: &str) -> Result<Option<Fi
     // The kernel kills the guest with its keeper, but that takes a moment.
     let unread = |error| Failure::Transient(format!("cannot read the status of slot {}: {error}", slot.name()));
     let status = Status::try_read(slot).map_err(unread)?;
-    let has_ended = |status: &Status| matches!(status.state, SlotState::Ready | SlotState::Ended(_));
+    let has_ended = |status: &Status| status.is_unkept() || matches!(status.state, SlotState::Ended(_));
     let running = status.filter(|status| !has_ended(status) && status.machine_start == machine_start);
     if let Some(status) = running {
         let deadline = Instant::now() + KILL_TIMEOUT;

@@ -1,13 +1,13 @@
 //! The slots of one instance on this machine, for every host that keeps them in folders.
 //!
-//! The folder of a slot holds everything that is known about it. A slot is ready once its status file says so, which is
-//! written last; from then on the file belongs to the keeper. A keeper lives as long as it holds the slot's lock, and a slot
+//! The folder of a slot holds everything that is known about it. A slot is ready once its status file says so. The file
+//! belongs to the keeper from the keeper's start on. A keeper lives as long as it holds the slot's lock, and a slot
 //! whose keeper is dead without having reported an ending is lost.
 
 use super::boot::{self, Boot};
-use super::control::{self, Command, DONE};
+use super::control::{self, Claim, Command, DONE, REFUSED, RunnerOrder};
 use super::layout::{Layout, SlotDir, SocketPath};
-use super::order::{Order, STARTED};
+use super::order::{Deadlines, Order, STARTED};
 use super::process::machine_start;
 use super::status::Status;
 use super::{ending, output, removal};
@@ -30,8 +30,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Time for a keeper to start its guest, or to open its gate.
-const KEEPER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for a keeper to answer, in addition to the time for its guest to come up.
+const KEEPER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer than GitHub allows the name of a runner to be.
 const MAX_NAME_LENGTH: usize = 100;
 /// Much longer than any JIT configuration.
@@ -47,15 +47,6 @@ pub(crate) struct SlotHost {
     watched: Arc<Mutex<BTreeSet<SlotId>>>,
     changed: Arc<Notify>,
     events: JoinHandle<()>,
-}
-
-/// The time limits of a claimed slot.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Deadlines {
-    /// The time that a job may wait at its gate.
-    pub(crate) gate: Duration,
-    /// The time limit for everything together.
-    pub(crate) job: Duration,
 }
 
 impl SlotHost {
@@ -87,73 +78,94 @@ impl SlotHost {
     }
 
     /// Makes a slot, whose folder `prepare` fills on a thread of its own. It returns early once the slot is destroyed, which
-    /// its second argument says.
-    pub(crate) fn boot(
+    /// its second argument says. The guest starts when the slot is claimed.
+    pub(crate) fn boot(&self, prepare: impl Prepare) -> Result<SlotId, Failure> {
+        self.begin(SlotState::Ready, prepare, |_| async { Ok(()) })
+    }
+
+    /// Makes a slot like [`SlotHost::boot`], whose guest starts at once with this plan.
+    #[expect(dead_code, reason = "a host of virtual machines boots this way")]
+    pub(crate) fn boot_guest<P: Serialize + Send + Sync + 'static>(
         &self,
-        prepare: impl FnOnce(&SlotDir, &AtomicBool) -> Result<(), String> + Send + 'static,
+        prepare: impl Prepare,
+        deadlines: Deadlines,
+        plan: impl FnOnce(&SlotDir) -> Result<P, String> + Send + 'static,
+    ) -> Result<SlotId, Failure> {
+        let layout = self.layout.clone();
+        self.begin(SlotState::Booting, prepare, move |slot| async move {
+            let started = start_keeper(&layout, &slot, deadlines, plan(&slot)?).await;
+            started.map_err(|failure| failure.to_string())
+        })
+    }
+
+    fn begin<S: Future<Output = Result<(), String>> + Send + 'static>(
+        &self,
+        state: SlotState,
+        prepare: impl Prepare,
+        start: impl FnOnce(SlotDir) -> S + Send + 'static,
     ) -> Result<SlotId, Failure> {
         let (id, slot) = self
             .make_folder()
             .map_err(|error| Failure::Transient(format!("cannot make a folder for a slot: {error}")))?;
-        let status = Status::ready(self.clock.now(), &self.machine_start);
-        let boot = Boot::begin(status.since, self.changed.clone(), move |cancelled| {
+        let status = Status::unkept(state, self.clock.now(), &self.machine_start);
+        let (since, folder) = (status.since, slot.clone());
+        let prepare = move |cancelled: &AtomicBool| {
             prepare(&slot, cancelled)?;
             let mut options = OpenOptions::new();
             let lock = options.write(true).create_new(true).mode(0o600).open(slot.lock());
             let written = lock.and_then(|_| status.write(&slot));
             written.map_err(|error| format!("cannot write to {}: {error}", slot.0.display()))
-        });
+        };
+        // Lazily, because the keeper must not start before the folder is filled.
+        let start = async move { start(folder).await };
+        let boot = Boot::begin(since, self.changed.clone(), prepare, start);
         lock(&self.booting).insert(id.clone(), boot);
         Ok(id)
     }
 
-    /// Starts the keeper of a ready slot, with the plan for its guest.
+    /// Starts the runner program in a ready slot. The guest starts with the plan now if it has not started before.
     pub(crate) async fn claim<P: Serialize>(
         &self,
         id: &SlotId,
         runner: &str,
-        config: &SecretString,
+        config: SecretString,
         deadlines: Deadlines,
         plan: impl FnOnce(&SlotDir) -> Result<P, String>,
     ) -> Result<(), Failure> {
         let slot = self.slot(id);
         let slot = slot.ok_or_else(|| Failure::Permanent(format!("there is no slot {}", id.0)))?;
         let unread = |error| Failure::Transient(format!("cannot read slot {}: {error}", id.0));
+        let unready = || Failure::Permanent(format!("slot {} is not ready, or was used before", id.0));
         if self.read(id.clone()).map_err(unread)?.state != SlotState::Ready {
-            return Err(Failure::Permanent(format!(
-                "slot {} is not ready, or was used before",
-                id.0
-            )));
+            return Err(unready());
         }
         check_name(runner)?;
-        check_configuration(config)?;
-        let order = Order {
-            runner: runner.to_owned(),
-            gate_deadline: deadlines.gate,
-            job_deadline: deadlines.job,
-            plan: plan(&slot).map_err(Failure::Permanent)?,
-            output: self.layout.output().join(format!("{runner}.log")),
-            events: self.layout.events(),
-        };
+        check_configuration(&config)?;
         if let Err(error) = output::prune(&self.layout.output()) {
             tracing::warn!(%error, "cannot remove the old output of runners");
         }
-        let program = self.layout.program();
-        let answer = timeout(KEEPER_TIMEOUT, order.start_keeper(&program, &slot, config)).await;
+        if Status::try_read(&slot)
+            .map_err(unread)?
+            .is_none_or(|status| status.is_unkept())
+        {
+            let plan = plan(&slot).map_err(Failure::Permanent)?;
+            start_keeper(&self.layout, &slot, deadlines, plan).await?;
+        }
+        let claim = Command::Claim(Claim {
+            runner: RunnerOrder {
+                name: runner.to_owned(),
+                output: self.layout.output().join(format!("{runner}.log")),
+            },
+            configuration: config,
+        });
+        let answer = timeout(KEEPER_TIMEOUT, control::send(&slot, claim)).await;
         self.changed.notify_one();
         match answer {
-            Ok(Ok(answer)) if answer == STARTED => Ok(()),
+            Ok(Ok(answer)) if answer == DONE => Ok(()),
+            Ok(Ok(answer)) if answer == REFUSED => Err(unready()),
             Ok(Ok(answer)) if !answer.is_empty() => Err(Failure::Permanent(answer)),
-            Ok(Err(error)) => {
-                let what = format!("cannot start a keeper: {error}");
-                Err(if is_shortage(&error) {
-                    Failure::Transient(what)
-                } else {
-                    Failure::Permanent(what)
-                })
-            }
             _ => Err(Failure::Transient(format!(
-                "the keeper of slot {} did not report whether it started",
+                "the keeper of slot {} did not report whether the runner started",
                 id.0
             ))),
         }
@@ -247,8 +259,8 @@ impl SlotHost {
             });
         };
         let status = self.verified(&slot, status);
-        // A keeper without processes cannot take commands yet, and the claim waits for it anyway.
-        if !matches!(status.state, SlotState::Ready | SlotState::Ended(_)) && !status.processes.is_empty() {
+        // A keeper without processes cannot take commands yet, and its start is waited for anyway.
+        if !matches!(status.state, SlotState::Ended(_)) && !status.processes.is_empty() {
             self.watch(&id, slot);
         }
         Ok(Slot {
@@ -265,7 +277,7 @@ impl SlotHost {
         match status.state {
             SlotState::Ended(_) => return status,
             // Its lock is not tried, because that could keep a keeper from taking it.
-            SlotState::Ready if is_of_this_boot => return status,
+            SlotState::Ready if is_of_this_boot && status.is_unkept() => return status,
             _ if is_of_this_boot && ending::has_keeper(slot) => return status,
             _ => {}
         }
@@ -298,6 +310,42 @@ impl Drop for SlotHost {
         self.events.abort();
         // No one would use these slots any more.
         lock(&self.booting).values().for_each(Boot::stop);
+    }
+}
+
+/// Fills the folder of a slot, and returns early once its second argument becomes true.
+pub(crate) trait Prepare: FnOnce(&SlotDir, &AtomicBool) -> Result<(), String> + Send + 'static {}
+
+impl<F: FnOnce(&SlotDir, &AtomicBool) -> Result<(), String> + Send + 'static> Prepare for F {}
+
+/// Starts the keeper of a slot and waits until its guest is up.
+async fn start_keeper<P: Serialize>(
+    layout: &Layout,
+    slot: &SlotDir,
+    deadlines: Deadlines,
+    plan: P,
+) -> Result<(), Failure> {
+    let order = Order {
+        deadlines,
+        plan,
+        events: layout.events(),
+    };
+    let limit = deadlines.boot + KEEPER_TIMEOUT;
+    match timeout(limit, order.start_keeper(&layout.program(), slot)).await {
+        Ok(Ok(answer)) if answer == STARTED => Ok(()),
+        Ok(Ok(answer)) if !answer.is_empty() => Err(Failure::Permanent(answer)),
+        Ok(Err(error)) => {
+            let what = format!("cannot start a keeper: {error}");
+            Err(if is_shortage(&error) {
+                Failure::Transient(what)
+            } else {
+                Failure::Permanent(what)
+            })
+        }
+        _ => Err(Failure::Transient(format!(
+            "the keeper of slot {} did not report whether it started",
+            slot.name()
+        ))),
     }
 }
 

@@ -1,41 +1,39 @@
-//! The keeper of one claimed slot: a process that starts the guest, watches its job gate and its deadlines, and ends when
-//! nothing of the guest is left. It outlives the host process that started it; the guest does not outlive the keeper.
+//! The keeper of one slot: a process that starts the guest, takes its claim, watches its job gate and its deadlines, and ends
+//! when nothing of the guest is left. It outlives the host process that started it; the guest does not outlive the keeper.
 //!
 //! It has one thread, because the kernel ends the guest together with the thread that started it.
 
-use super::control::{self, Command, DONE, REFUSED, Request};
+use super::control::{Claim, Command, DONE, REFUSED, Reply, Request};
 use super::guest::Guest;
-use super::job_gate::{self, GateEvent};
+use super::job_gate::GateEvent;
+use super::launched::Launched;
 use super::layout::{SlotDir, SocketPath};
 use super::order::{Order, STARTED};
 use super::output;
-use super::process::{Children, ProcessId, machine_start};
+use super::process::{ProcessId, machine_start};
 use super::status::Status;
 use crate::domain::slot::{Ending, SlotState};
 use crate::ports::Clock;
 use keyutils::Keyring;
 use rustix::process::{Pid, getpid, setsid};
-use secrecy::{ExposeSecret, SecretString};
-use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions, Permissions};
+use secrecy::ExposeSecret;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
-use tokio::net::UnixListener;
-use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// Time for a guest to come up.
-const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time to read the last output, once no process is left that writes.
 const LAST_OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Delay before a status that could not be written is written again.
 const WRITE_RETRY_DELAY: Duration = Duration::from_secs(1);
-/// Host processes that wait for the end of a keeper: the current one, and some before it.
-const MAX_WATCHERS: usize = 8;
+/// Looks for the host process of an unclaimed guest before the guest counts as an orphan.
+const ORPHAN_LOOKS: u32 = 10;
+/// Attempts to lock the slot, and the delay between two: a look at the slot by another process locks it for a moment.
+const LOCK_ATTEMPTS: u32 = 20;
+const LOCK_RETRY_DELAY: Duration = Duration::from_millis(5);
 
 /// A keeper cannot do its work.
 #[derive(Debug, thiserror::Error)]
@@ -59,12 +57,11 @@ pub(crate) async fn keep<G: Guest>(folder: &Path, clock: &dyn Clock) -> Result<(
     // The job gets neither the keys of the host's user, nor a keyring that a later job could read. Where the kernel has no
     // keyrings, or allows none, there is nothing to leave.
     Keyring::join_anonymous_session().ok();
-    let (order, configuration) = Order::receive(io::stdin().lock()).map_err(KeeperError::NoOrder)?;
-    let answer = Keeper::<G>::start(SlotDir(folder.to_owned()), order, &configuration, clock).await;
+    let order = Order::receive(io::stdin().lock()).map_err(KeeperError::NoOrder)?;
+    let answer = Keeper::<G>::start(SlotDir(folder.to_owned()), order, clock).await;
     let text = answer.as_ref().map_or_else(ToString::to_string, |_| STARTED.to_owned());
-    let text = text.replace('\n', "; ");
     // A host that has ended finds the slot by its status.
-    writeln!(io::stdout(), "{text}").unwrap_or_default();
+    writeln!(io::stdout(), "{}", one_line(&text)).unwrap_or_default();
     answer?.run().await;
     Ok(())
 }
@@ -76,121 +73,57 @@ struct Keeper<'a, G: Guest> {
     status: Status,
     is_written: bool,
     launched: Launched<G>,
+    /// The runner program, once the slot is claimed.
+    job: Option<Job>,
     /// The request that waits until the job has received "go".
-    opening: Option<Request>,
-    /// The requests that wait for the end of this keeper.
-    watchers: VecDeque<Request>,
+    opening: Option<Reply>,
     gate_deadline: Option<Instant>,
-    job_deadline: Instant,
+    /// Looks in a row that found no host process, and the time of the next one.
+    orphan_looks: u32,
+    next_look: Instant,
     /// Shows that this keeper lives.
     _lock: File,
 }
 
-/// A running guest, and the channels that report its events.
-struct Launched<G> {
-    guest: G,
-    children: Children,
+/// A runner program that was started.
+struct Job {
     output: JoinHandle<io::Result<()>>,
-    requests: mpsc::Receiver<Request>,
-    gate: mpsc::Receiver<GateEvent>,
-    go: Option<oneshot::Sender<()>>,
-}
-
-impl<G: Guest> Launched<G> {
-    async fn launch(
-        slot: &SlotDir,
-        order: &Order<G::Plan>,
-        status: &mut Status,
-        configuration: &SecretString,
-    ) -> io::Result<Self> {
-        status.write(slot)?;
-        let (requested, requests) = mpsc::channel(1);
-        tokio::spawn(control::receive(listen(&slot.control())?, requested));
-        let listener = listen(&slot.gate_socket())?;
-        // For the account of the job. The folders above are closed to all others.
-        fs::set_permissions(slot.gate_socket(), Permissions::from_mode(0o666))?;
-        let (report, gate) = mpsc::channel(1);
-        let (go, may_go) = oneshot::channel();
-        tokio::spawn(job_gate::watch(listener, report, may_go));
-        let mut children = Children::adopt()?;
-        let mut guest = match G::start(&order.plan, slot) {
-            Ok(guest) => guest,
-            Err(error) => {
-                children.kill_all().await;
-                return Err(error);
-            }
-        };
-        children.set_first(guest.first_process());
-        match configure(&mut guest, slot, order, status, configuration).await {
-            Ok(output) => Ok(Self {
-                guest,
-                children,
-                output,
-                requests,
-                gate,
-                go: Some(go),
-            }),
-            Err(error) => {
-                children.kill_all().await;
-                Err(error)
-            }
-        }
-    }
-}
-
-/// Waits until the guest is up, and starts the runner program in it. Returns the task that keeps its output.
-async fn configure<G: Guest>(
-    guest: &mut G,
-    slot: &SlotDir,
-    order: &Order<G::Plan>,
-    status: &mut Status,
-    configuration: &SecretString,
-) -> io::Result<JoinHandle<io::Result<()>>> {
-    let processes = timeout(START_TIMEOUT, guest.comes_up()).await;
-    status.processes = processes.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    // Before the runner program starts, so that a host that finds this keeper dead finds its guest.
-    status.write(slot)?;
-    let output = guest.configure(configuration.expose_secret())?;
-    let file = order.output.clone();
-    Ok(tokio::spawn(async move { output::keep(output, &file).await }))
+    deadline: Instant,
 }
 
 impl<'a, G: Guest> Keeper<'a, G> {
-    async fn start(
-        slot: SlotDir,
-        order: Order<G::Plan>,
-        configuration: &SecretString,
-        clock: &'a dyn Clock,
-    ) -> Result<Self, KeeperError> {
+    async fn start(slot: SlotDir, order: Order<G::Plan>, clock: &'a dyn Clock) -> Result<Self, KeeperError> {
         let used = || KeeperError::Used(slot.name());
-        let lock = OpenOptions::new().read(true).write(true).open(slot.lock());
-        let lock = lock.map_err(|_| used())?;
-        lock.try_lock().map_err(|_| used())?;
+        let lock = lock(&slot).await.ok_or_else(used)?;
         // Read under the lock: another process may have used the slot before, or be about to remove it.
         let status = Status::read(&slot).filter(|status| {
             let is_current = machine_start().is_ok_and(|start| start == status.machine_start);
-            is_current && status.state == SlotState::Ready
+            is_current && status.is_unkept()
         });
         let mut status = status.ok_or_else(used)?;
-        status.runner = Some(order.runner.clone());
         status.keeper = ProcessId::of(Pid::as_raw(Some(getpid())));
-        status.state = SlotState::Claimed;
+        let launched = Launched::launch(&slot, &order, &mut status).await;
         status.since = clock.now();
-        let job_deadline = Instant::now() + order.job_deadline;
-        match Launched::launch(&slot, &order, &mut status, configuration).await {
-            Ok(launched) => Ok(Self {
-                slot,
-                order,
-                clock,
-                status,
-                is_written: true,
-                launched,
-                opening: None,
-                watchers: VecDeque::new(),
-                gate_deadline: None,
-                job_deadline,
-                _lock: lock,
-            }),
+        match launched {
+            Ok(launched) => {
+                status.state = SlotState::Ready;
+                let is_written = status.write(&slot).is_ok();
+                let next_look = Instant::now() + order.deadlines.orphan / ORPHAN_LOOKS;
+                Ok(Self {
+                    slot,
+                    order,
+                    clock,
+                    status,
+                    is_written,
+                    launched,
+                    job: None,
+                    opening: None,
+                    gate_deadline: None,
+                    orphan_looks: 0,
+                    next_look,
+                    _lock: lock,
+                })
+            }
             Err(error) => {
                 status.state = SlotState::Ended(Ending::BootFailed(error.to_string()));
                 // If this cannot be written, the slot counts as lost, which ends it too.
@@ -203,16 +136,14 @@ impl<'a, G: Guest> Keeper<'a, G> {
     async fn run(mut self) {
         self.notify();
         let ending = loop {
-            let retry = (!self.is_written).then(|| Instant::now() + WRITE_RETRY_DELAY);
-            let next = [Some(self.job_deadline), self.gate_deadline, retry];
-            let next = next.into_iter().flatten().min().unwrap_or(self.job_deadline);
+            let next = self.next_deadline();
             let launched = &mut self.launched;
             let ending = tokio::select! {
                 // In this order, because a job can have received "go" and ended before the event of its gate is handled.
                 biased;
                 Some(event) = launched.gate.recv() => self.handle_gate(event).await,
                 Some(request) = launched.requests.recv() => self.handle_request(request).await,
-                () = launched.children.first_ends() => Some(Ending::Exited),
+                () = launched.children.first_ends() => Some(self.ending_of_exit()),
                 ending = launched.guest.exceeds_a_limit() => Some(ending),
                 () = sleep_until(next) => self.handle_time(),
             };
@@ -223,10 +154,19 @@ impl<'a, G: Guest> Keeper<'a, G> {
         self.end(ending).await;
     }
 
+    fn next_deadline(&self) -> Instant {
+        let retry = (!self.is_written).then(|| Instant::now() + WRITE_RETRY_DELAY);
+        let of_job = self.job.as_ref().map_or(self.next_look, |job| job.deadline);
+        [self.gate_deadline, retry]
+            .into_iter()
+            .flatten()
+            .fold(of_job, Instant::min)
+    }
+
     async fn handle_gate(&mut self, event: GateEvent) -> Option<Ending> {
         match event {
-            GateEvent::Hello(hello) => {
-                self.gate_deadline = Some(Instant::now() + self.order.gate_deadline);
+            GateEvent::Hello(hello) if self.status.state == SlotState::Claimed => {
+                self.gate_deadline = Some(Instant::now() + self.order.deadlines.gate);
                 self.set_state(SlotState::AtGate(hello));
                 None
             }
@@ -236,65 +176,111 @@ impl<'a, G: Guest> Keeper<'a, G> {
                 self.answer_opening(DONE).await;
                 None
             }
-            GateEvent::Abuse => Some(Ending::GateAbused),
+            // A job before the slot is claimed is none of ours.
+            GateEvent::Hello(_) | GateEvent::Abuse => Some(Ending::GateAbused),
         }
     }
 
     async fn handle_request(&mut self, request: Request) -> Option<Ending> {
-        match request.command {
+        let Request { command, reply } = request;
+        match command {
+            Command::Claim(claim) => return self.handle_claim(claim, reply).await,
             Command::Open => {
                 let waits = matches!(self.status.state, SlotState::AtGate(_));
                 match self.launched.go.take_if(|_| waits) {
                     Some(go) => {
-                        self.opening = Some(request);
+                        self.opening = Some(reply);
                         // A hook that has left is reported as abuse, which also answers the request.
                         go.send(()).unwrap_or_default();
                     }
-                    None => request.answer(REFUSED).await,
+                    None => reply.answer(REFUSED).await,
                 }
-                None
             }
             // The sender waits for the connection to close, which happens when this process ends.
             Command::End => {
-                self.watchers.push_back(request);
-                Some(Ending::Lost)
+                self.launched.watch(reply);
+                return Some(Ending::Lost);
             }
-            Command::Watch => {
-                self.watchers.push_back(request);
-                if self.watchers.len() > MAX_WATCHERS {
-                    self.watchers.pop_front();
-                }
+            Command::Watch => self.launched.watch(reply),
+        }
+        None
+    }
+
+    async fn handle_claim(&mut self, claim: Claim, reply: Reply) -> Option<Ending> {
+        if self.status.state != SlotState::Ready {
+            reply.answer(REFUSED).await;
+            return None;
+        }
+        self.status.runner = Some(claim.runner.name);
+        self.status.state = SlotState::Claimed;
+        self.status.since = self.clock.now();
+        // Before the runner program starts, so that a host that finds this keeper dead finds its guest.
+        let written = self.status.write(&self.slot);
+        let output = written.and_then(|()| self.launched.guest.configure(claim.configuration.expose_secret()));
+        match output {
+            Ok(output) => {
+                let file = claim.runner.output;
+                self.job = Some(Job {
+                    output: tokio::spawn(async move { output::keep(output, &file).await }),
+                    deadline: Instant::now() + self.order.deadlines.job,
+                });
+                reply.answer(DONE).await;
+                self.notify();
                 None
             }
+            Err(error) => {
+                let why = one_line(&error.to_string());
+                reply.answer(&why).await;
+                Some(Ending::BootFailed(why))
+            }
+        }
+    }
+
+    /// Returns the ending of a slot whose guest has ended by itself.
+    fn ending_of_exit(&self) -> Ending {
+        if self.job.is_some() {
+            Ending::Exited
+        } else {
+            Ending::BootFailed("it ended before it was claimed".to_owned())
         }
     }
 
     fn handle_time(&mut self) -> Option<Ending> {
         let now = Instant::now();
-        if now >= self.job_deadline {
+        if self.job.as_ref().is_some_and(|job| now >= job.deadline) {
             return Some(Ending::TooLong);
         }
         if self.gate_deadline.is_some_and(|deadline| now >= deadline) {
             return Some(Ending::GateUnanswered);
         }
-        self.write();
+        if self.job.is_none() && now >= self.next_look {
+            self.next_look = now + self.order.deadlines.orphan / ORPHAN_LOOKS;
+            self.orphan_looks = if self.has_host() { 0 } else { self.orphan_looks + 1 };
+            if self.orphan_looks >= ORPHAN_LOOKS {
+                return Some(Ending::Lost);
+            }
+        }
+        if !self.is_written {
+            self.write();
+        }
         None
     }
 
     async fn end(mut self, ending: Ending) {
         self.launched.children.kill_all().await;
-        // A process elsewhere could hold the pipe open if it was passed on.
-        let output = &mut self.launched.output;
-        if timeout(LAST_OUTPUT_TIMEOUT, &mut *output).await.is_err() {
-            output.abort();
+        if let Some(job) = &mut self.job {
+            // A process elsewhere could hold the pipe open if it was passed on.
+            if timeout(LAST_OUTPUT_TIMEOUT, &mut job.output).await.is_err() {
+                job.output.abort();
+            }
         }
         self.set_state(SlotState::Ended(ending));
         self.answer_opening(REFUSED).await;
     }
 
     async fn answer_opening(&mut self, answer: &str) {
-        if let Some(request) = self.opening.take() {
-            request.answer(answer).await;
+        if let Some(reply) = self.opening.take() {
+            reply.answer(answer).await;
         }
     }
 
@@ -311,15 +297,35 @@ impl<'a, G: Guest> Keeper<'a, G> {
 
     /// Wakes the host process, if there is one. It reads everything else from the status file.
     fn notify(&self) {
-        let notified = SocketPath::of(&self.order.events).and_then(|events| {
-            let socket = UnixDatagram::unbound()?;
-            socket.set_nonblocking(true)?;
-            socket.send_to(b"!", &events.path)
-        });
-        notified.ok();
+        self.connect().and_then(|socket| socket.send(b"!")).ok();
+    }
+
+    /// Returns true if a host process listens.
+    fn has_host(&self) -> bool {
+        self.connect().is_ok()
+    }
+
+    fn connect(&self) -> io::Result<UnixDatagram> {
+        let events = SocketPath::of(&self.order.events)?;
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&events.path)?;
+        Ok(socket)
     }
 }
 
-fn listen(socket: &Path) -> io::Result<UnixListener> {
-    UnixListener::bind(&SocketPath::of(socket)?.path)
+/// Takes the lock of the slot, which shows that this keeper lives.
+async fn lock(slot: &SlotDir) -> Option<File> {
+    let lock = OpenOptions::new().read(true).write(true).open(slot.lock()).ok()?;
+    for _ in 0..LOCK_ATTEMPTS {
+        if lock.try_lock().is_ok() {
+            return Some(lock);
+        }
+        sleep(LOCK_RETRY_DELAY).await;
+    }
+    None
+}
+
+fn one_line(text: &str) -> String {
+    text.replace('\n', "; ")
 }

@@ -1,9 +1,8 @@
-//! The start of a keeper. The host sends two lines to its stdin: the order as JSON, and the JIT configuration. The keeper
-//! answers with one line on its stdout. Neither line of the host appears on a command line or on disk.
+//! The start of a keeper. The host sends one line to its stdin, the order as JSON, and the keeper answers with one line on its
+//! stdout when its guest is up.
 
 use super::layout::SlotDir;
 use super::process::SYSTEM_PATH;
-use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Write};
@@ -12,43 +11,44 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// More than any order or configuration has.
+/// More than any order has.
 const MAX_BYTES: u64 = 1024 * 1024;
-/// The answer of a keeper whose guest has started. Any other answer is an error message.
+/// The answer of a keeper whose guest is up. Any other answer is an error message.
 pub(crate) const STARTED: &str = "started";
 
-/// The order to run one job.
+/// The order to keep one slot.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Order<P> {
-    /// Name of the runner.
-    pub(crate) runner: String,
-    /// The time that a job may wait at its gate.
-    pub(crate) gate_deadline: Duration,
-    /// The time limit for everything together.
-    pub(crate) job_deadline: Duration,
+    /// The time limits of the slot.
+    pub(crate) deadlines: Deadlines,
     /// The parameters of the guest.
     pub(crate) plan: P,
-    /// The file for the output of the runner program.
-    pub(crate) output: PathBuf,
     /// The socket that is notified of changes.
     pub(crate) events: PathBuf,
 }
 
+/// The time limits of a slot.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Deadlines {
+    /// The time for a guest to come up.
+    pub(crate) boot: Duration,
+    /// The time that an unclaimed guest outlives its host process.
+    pub(crate) orphan: Duration,
+    /// The time that a job may wait at its gate.
+    pub(crate) gate: Duration,
+    /// The time limit for everything after the claim.
+    pub(crate) job: Duration,
+}
+
 impl<P: Serialize> Order<P> {
-    /// Returns the two lines that [`Order::receive`] reads.
-    fn lines(&self, configuration: &SecretString) -> io::Result<SecretString> {
-        let order = serde_json::to_string(self)?;
-        Ok(format!("{order}\n{}\n", configuration.expose_secret()).into())
+    /// Returns the line that [`Order::receive`] reads.
+    fn line(&self) -> io::Result<String> {
+        Ok(format!("{}\n", serde_json::to_string(self)?))
     }
 
     /// Starts the keeper of a slot with `program` and returns its answer, which is empty when it ends without one.
-    pub(crate) async fn start_keeper(
-        &self,
-        program: &Path,
-        slot: &SlotDir,
-        configuration: &SecretString,
-    ) -> io::Result<String> {
-        let lines = self.lines(configuration)?;
+    pub(crate) async fn start_keeper(&self, program: &Path, slot: &SlotDir) -> io::Result<String> {
+        let line = self.line()?;
         let keeper = Command::new(program)
             .args(["internal", "keep"])
             .arg(&slot.0)
@@ -64,8 +64,7 @@ impl<P: Serialize> Order<P> {
         std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
             let mut keeper = keeper;
             // The caller may have given up.
-            answered.send(converse(&mut keeper, &lines)).unwrap_or_default();
-            drop(lines);
+            answered.send(converse(&mut keeper, &line)).unwrap_or_default();
             keeper.wait().map(|_| ()).unwrap_or_default();
         })?;
         answer
@@ -75,25 +74,21 @@ impl<P: Serialize> Order<P> {
 }
 
 impl<P: DeserializeOwned> Order<P> {
-    /// Reads an order and a JIT configuration. Truncated input is an error.
-    pub(crate) fn receive(from: impl BufRead) -> io::Result<(Self, SecretString)> {
-        let mut from = from.take(MAX_BYTES);
-        let mut line = || {
-            let mut line = String::new();
-            from.read_line(&mut line)?;
-            let whole = line.strip_suffix('\n').map(str::to_owned);
-            whole.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
-        };
-        Ok((serde_json::from_str(&line()?)?, line()?.into()))
+    /// Reads an order. Truncated input is an error.
+    pub(crate) fn receive(from: impl BufRead) -> io::Result<Self> {
+        let mut line = String::new();
+        from.take(MAX_BYTES).read_line(&mut line)?;
+        let whole = line.strip_suffix('\n').ok_or(io::ErrorKind::UnexpectedEof)?;
+        Ok(serde_json::from_str(whole)?)
     }
 }
 
-/// Sends the lines to a keeper and returns its answer.
-fn converse(keeper: &mut Child, lines: &SecretString) -> io::Result<String> {
+/// Sends the line to a keeper and returns its answer.
+fn converse(keeper: &mut Child, line: &str) -> io::Result<String> {
     let mut stdin = keeper.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
     let stdout = keeper.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
     // A keeper that refuses may not read everything; its answer says why.
-    stdin.write_all(lines.expose_secret().as_bytes()).unwrap_or_default();
+    stdin.write_all(line.as_bytes()).unwrap_or_default();
     drop(stdin);
     let mut answer = String::new();
     BufReader::new(stdout).read_line(&mut answer)?;
@@ -106,23 +101,28 @@ mod tests {
 
     #[test]
     fn a_truncated_order_is_refused() {
+        let second = Duration::from_secs(1);
         let order = Order {
-            runner: "chem-jit-1".to_owned(),
-            gate_deadline: Duration::from_secs(1),
-            job_deadline: Duration::from_secs(2),
+            deadlines: Deadlines {
+                boot: second,
+                orphan: second,
+                gate: second,
+                job: 2 * second,
+            },
             plan: "a plan".to_owned(),
-            output: PathBuf::from("/output"),
             events: PathBuf::from("/events"),
         };
-        let sent = order.lines(&"configuration".into()).expect("lines");
-        let sent = sent.expose_secret().as_bytes();
-        let (received, configuration) = Order::<String>::receive(sent).expect("whole");
+        let sent = order.line().expect("a line");
+        let received = Order::<String>::receive(sent.as_bytes()).expect("whole");
         assert_eq!(
-            (received.runner, received.plan, configuration.expose_secret()),
-            (order.runner, order.plan, "configuration")
+            (received.plan, received.deadlines.job, received.events),
+            (order.plan, order.deadlines.job, order.events)
         );
         for length in 0..sent.len() {
-            assert!(Order::<String>::receive(&sent[..length]).is_err(), "{length} bytes");
+            assert!(
+                Order::<String>::receive(&sent.as_bytes()[..length]).is_err(),
+                "{length} bytes"
+            );
         }
     }
 }

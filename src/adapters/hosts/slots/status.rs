@@ -27,15 +27,20 @@ pub(super) struct Status {
 
 impl Status {
     /// Returns the status of a slot in which nothing has started yet.
-    pub(super) fn ready(since: DateTime<Utc>, machine_start: &str) -> Self {
+    pub(super) fn unkept(state: SlotState, since: DateTime<Utc>, machine_start: &str) -> Self {
         Self {
             machine_start: machine_start.to_owned(),
-            state: SlotState::Ready,
+            state,
             since,
             runner: None,
             keeper: None,
             processes: Vec::new(),
         }
+    }
+
+    /// Returns true if no keeper has started in the slot.
+    pub(super) fn is_unkept(&self) -> bool {
+        self.keeper.is_none() && matches!(self.state, SlotState::Booting | SlotState::Ready)
     }
 
     /// Returns none when there is no status file, or none that can be read or parsed.

@@ -1,11 +1,11 @@
 //! The limits of a job: memory, processes and processors, which the kernel enforces in the job's own control group (version
-//! 2, or 1 if it has the controller). The group is removed with the job. Disk is in [`super::disk`].
+//! 2, or 1 if it has the controller). The group is removed with the job. Disk is limited by the host.
 //!
 //! Root can make a group, and so can an account to which systemd delegates a part of the tree (`Delegate=yes` and
 //! `DelegateSubgroup=`). If no group can be made, no limited job runs.
 
-use super::settings::Settings;
-use crate::adapters::hosts::slots::{ProcessId, SlotDir, children_of};
+use super::layout::SlotDir;
+use super::process::{ProcessId, children_of};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -20,16 +20,16 @@ const PERIOD_US: u64 = 100_000;
 
 /// The limits that the operator has set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Limits {
-    pub(super) memory_mib: Option<u64>,
-    pub(super) pids: Option<u64>,
-    pub(super) cpus: Option<u64>,
-    pub(super) disk_mib: Option<u64>,
+pub(crate) struct Limits {
+    pub(crate) memory_mib: Option<u64>,
+    pub(crate) pids: Option<u64>,
+    pub(crate) cpus: Option<u64>,
+    pub(crate) disk_mib: Option<u64>,
 }
 
 /// A limit cannot be enforced on this machine.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LimitError {
+pub(crate) enum LimitError {
     #[error("missing cgroup controller {0} in {1}")]
     NoController(&'static str, String),
     #[error("cannot use {path} for the limits of a job: {source}")]
@@ -38,7 +38,7 @@ pub(super) enum LimitError {
 
 /// The control group of one job, in each tree that limits something.
 #[derive(Debug, Default)]
-pub(super) struct Group {
+pub(crate) struct Group {
     folders: Vec<PathBuf>,
 }
 
@@ -52,17 +52,6 @@ struct Part {
 }
 
 impl Limits {
-    /// Returns the configured limits of a job.
-    pub(super) fn of(settings: &Settings) -> Self {
-        let local = &settings.local;
-        Self {
-            memory_mib: local.memory_mib,
-            pids: local.pids,
-            cpus: local.cpus,
-            disk_mib: local.disk_mib,
-        }
-    }
-
     /// Returns the settings of each controller, in version 1 or 2.
     fn files(self, version: u8) -> Vec<(&'static str, Vec<Setting>)> {
         let bytes = self.memory_mib.map(|mib| mib.saturating_mul(1024 * 1024));
@@ -108,7 +97,7 @@ impl Limits {
 
 impl Group {
     /// Makes the group of this slot, and writes its path into the folder of the slot.
-    pub(super) fn make(limits: Limits, slot: &SlotDir) -> Result<Self, LimitError> {
+    pub(crate) fn make(limits: Limits, slot: &SlotDir) -> Result<Self, LimitError> {
         let parts = parts(limits, &slot.name())?;
         let folders: Vec<PathBuf> = parts.iter().map(|part| part.folder.clone()).collect();
         let list: String = folders.iter().map(|folder| format!("{}\n", folder.display())).collect();
@@ -118,7 +107,7 @@ impl Group {
     }
 
     /// Moves processes and their children into the group. Later children are members from the start.
-    pub(super) fn take(&self, processes: &[ProcessId]) -> io::Result<()> {
+    pub(crate) fn take(&self, processes: &[ProcessId]) -> io::Result<()> {
         for process in processes {
             let inner = children_of(process.id());
             for member in inner.iter().chain([process]) {
@@ -146,7 +135,7 @@ fn groups_file(slot: &SlotDir) -> PathBuf {
 }
 
 /// Removes the rest of the group of a slot in which nothing runs any more.
-pub(super) fn clear(slot: &SlotDir) {
+pub(crate) fn clear_limits(slot: &SlotDir) {
     let name = format!("{PREFIX}{}", slot.name());
     for folder in fs::read_to_string(groups_file(slot))
         .unwrap_or_default()
@@ -161,7 +150,7 @@ pub(super) fn clear(slot: &SlotDir) {
 }
 
 /// Makes a group and removes it again.
-pub(super) fn try_it(limits: Limits) -> Result<(), LimitError> {
+pub(crate) fn try_limits(limits: Limits) -> Result<(), LimitError> {
     let name = format!("trial-{}", std::process::id());
     set_up(parts(limits, &name)?).map(drop)
 }

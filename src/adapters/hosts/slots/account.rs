@@ -5,15 +5,15 @@ use std::process::Command;
 
 /// An account of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Account {
-    pub(super) name: String,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+pub(crate) struct Account {
+    pub(crate) name: String,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 impl Account {
     /// Returns the account that jitgate runs as.
-    pub(super) fn own() -> Self {
+    pub(crate) fn own() -> Self {
         let uid = geteuid().as_raw();
         Self {
             // An account without a name, as in a container, can run jobs too.
@@ -24,7 +24,7 @@ impl Account {
     }
 
     /// Returns the account with this name, if it exists.
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         // `id` reads every source of accounts, such as LDAP.
         let number = |what| id(&[what, "--", name])?.parse().ok();
         Some(Self {
@@ -34,11 +34,11 @@ impl Account {
         })
     }
 
-    pub(super) fn is_own(&self) -> bool {
+    pub(crate) fn is_own(&self) -> bool {
         self.uid == geteuid().as_raw()
     }
 
-    pub(super) fn is_root(&self) -> bool {
+    pub(crate) fn is_root(&self) -> bool {
         self.uid == 0
     }
 }

@@ -8,9 +8,8 @@
 //! privilege. The only other channels are sockets in the file system, such as that of the job gate.
 
 use super::addresses::{self, Family};
-use super::settings::Settings;
-use crate::adapters::hosts::slots::{SLOT_VARIABLE, SYSTEM_PATH, SlotDir};
-use crate::config::{self, Sandbox};
+use super::layout::SlotDir;
+use super::process::{SLOT_VARIABLE, SYSTEM_PATH};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::geteuid;
@@ -25,7 +24,7 @@ use std::process::{Child, Command, Stdio};
 
 /// The address at which slirp4netns resolves names, with the resolver of this machine. Any other port there would lead to
 /// the machine of that resolver, which can be this one.
-pub(super) const RESOLVER: &str = "10.0.2.3";
+pub(crate) const RESOLVER: &str = "10.0.2.3";
 /// Networks that belong to this machine, to its surroundings, or are not part of the internet.
 const NOT_INTERNET_4: &str = "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, \
                               192.0.0.0/24, 192.168.0.0/16, 198.18.0.0/15, 224.0.0.0/3";
@@ -40,28 +39,18 @@ exec cat";
 const DEVICE: &str = "tap0";
 
 /// Returns the path of the resolver configuration of a slot.
-pub(super) fn resolver_file(slot: &SlotDir) -> PathBuf {
+pub(crate) fn resolver_file(slot: &SlotDir) -> PathBuf {
     slot.0.join("resolv.conf")
 }
 
 /// The rules that are added to those of every job: addresses, or networks such as `10.1.0.0/16`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Rules {
-    pub(super) allow: Vec<String>,
-    pub(super) deny: Vec<String>,
+pub(crate) struct Rules {
+    pub(crate) allow: Vec<String>,
+    pub(crate) deny: Vec<String>,
 }
 
 impl Rules {
-    /// Returns the rules of a job, if it has its own network.
-    pub(super) fn of(settings: &Settings) -> Option<Self> {
-        let local = &settings.local;
-        let isolated = local.sandbox == Sandbox::Bwrap && local.network == config::Network::Isolated;
-        isolated.then(|| Self {
-            allow: local.network_allow.clone(),
-            deny: local.network_deny.clone(),
-        })
-    }
-
     /// Returns the rules of the namespace. The uplink delivers answers to outgoing connections only, so nothing comes in by
     /// itself.
     fn text(&self, own: &[IpAddr]) -> String {
@@ -97,7 +86,7 @@ impl Rules {
 
 /// A network cannot be made for a job.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NetworkError {
+pub(crate) enum NetworkError {
     #[error("cannot start {program}: {source}; install the Debian package `{package}`")]
     Missing {
         program: &'static str,
@@ -113,7 +102,7 @@ pub(super) enum NetworkError {
 }
 
 /// The network of one slot. It ends with the process that made it.
-pub(super) struct Network {
+pub(crate) struct Network {
     /// Keeps the namespace until the guest is in it.
     holder: Option<Child>,
     by_root: bool,
@@ -124,7 +113,7 @@ pub(super) struct Network {
 
 impl Network {
     /// Makes the network of a slot.
-    pub(super) fn up(rules: &Rules, slot: &str) -> Result<Self, NetworkError> {
+    pub(crate) fn up(rules: &Rules, slot: &str) -> Result<Self, NetworkError> {
         let own = addresses::of_this_machine().map_err(NetworkError::Addresses)?;
         let mut network = Self::namespace(slot)?;
         network.guard(&rules.text(&own))?;
@@ -135,7 +124,7 @@ impl Network {
     }
 
     /// Returns the prefix of a command that runs in this network.
-    pub(super) fn enter(&self) -> Vec<String> {
+    pub(crate) fn enter(&self) -> Vec<String> {
         let Some(holder) = &self.holder else { return Vec::new() };
         let mut words = ["nsenter", "--net", "--target"].map(str::to_owned).to_vec();
         words.push(holder.id().to_string());
@@ -147,7 +136,7 @@ impl Network {
     }
 
     /// Releases the namespace, which the guest keeps alive from now on.
-    pub(super) fn set_entered(&mut self) {
+    pub(crate) fn set_entered(&mut self) {
         // It ends when its stdin closes, and the keeper reaps it like any child.
         self.holder = None;
     }
@@ -257,7 +246,7 @@ impl Network {
 }
 
 /// Makes a network and removes it again.
-pub(super) fn try_it(rules: &Rules) -> Result<(), NetworkError> {
+pub(crate) fn try_network(rules: &Rules) -> Result<(), NetworkError> {
     Network::up(rules, "trial").map(drop)
 }
 
