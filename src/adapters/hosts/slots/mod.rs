@@ -34,4 +34,4 @@ pub(crate) use job_gate::{ask as ask_gate, hook_script};
 pub(crate) use keeper::{KeeperError, keep};
 pub(crate) use layout::{Layout, SlotDir};
 pub(crate) use process::{ProcessId, SLOT_VARIABLE, SYSTEM_PATH, children_of};
-pub(crate) use worker::{SeenPaths, become_worker, install_stand_in};
+pub(crate) use worker::{SeenPaths, become_worker, install_stand_in, stand_in_script};
