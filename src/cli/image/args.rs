@@ -126,6 +126,9 @@ pub struct Build {
     /// Further Debian package. Can be repeated
     #[arg(long, value_name = "PKG")]
     pub include: Vec<String>,
+    /// jitgate of the guest. By default this program
+    #[arg(long, value_name = "FILE")]
+    pub program: Option<PathBuf>,
     #[command(flatten)]
     pub place: Place,
     /// Get all packages anew

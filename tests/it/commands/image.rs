@@ -67,6 +67,8 @@ impl Desk {
         ] {
             place.file(&format!("{BOOT}/{name}"), text, 0o644);
         }
+        // Small, unlike jitgate.
+        place.file("agent", "#!/bin/sh\n", 0o755);
         let desk = Self(place);
         desk.runner("2.336.0");
         desk
@@ -93,7 +95,7 @@ impl Desk {
     /// Builds an image and returns the answer.
     #[track_caller]
     fn built(&self, words: &[&str]) -> Value {
-        let answer = self.image(&[&["build", "--runner", "runner"], words].concat());
+        let answer = self.image(&[&["build", "--program", "agent", "--runner", "runner"], words].concat());
         assert_eq!(answer.code, 0, "{}", answer.err);
         answer.json()
     }
@@ -214,7 +216,7 @@ fn each_input_changes_the_name() {
 fn a_build_that_fails_leaves_nothing_and_says_what_to_do() {
     let desk = Desk::new();
     let refused = |words: &[&str], code: i32, texts: [&str; 2]| {
-        let answer = desk.image(&[&["build"], words].concat());
+        let answer = desk.image(&[&["build", "--program", "agent"], words].concat());
         assert_eq!(answer.code, code, "{}", answer.err);
         for text in texts {
             assert!(answer.err.contains(text), "{text}: {}", answer.err);
@@ -244,7 +246,7 @@ fn a_build_that_fails_leaves_nothing_and_says_what_to_do() {
         ["nothing: No such file", "remedy: correct the path"],
     );
     refused(
-        &["--runner", "runner", "--include", "-x,y"],
+        &["--runner", "runner", "--include=-x,y"],
         2,
         ["is not the name of a Debian package", "remedy"],
     );
@@ -289,7 +291,7 @@ fn a_build_that_fails_leaves_nothing_and_says_what_to_do() {
     );
     // The archive itself is fine.
     desk.0.file("bin/sqfstar", SQFSTAR, 0o755);
-    let answer = desk.image(&["build", "--runner", archive]);
+    let answer = desk.image(&["build", "--program", "agent", "--runner", archive]);
     assert_eq!(answer.json()["manifest"]["runner"], "2.336.0", "{}", answer.err);
 }
 
@@ -306,7 +308,7 @@ fn missing_programs_and_old_libraries_are_named_with_their_remedies() {
         "{}",
         answer.err
     );
-    for (name, package) in [("sqfstar", "squashfs-tools"), ("mmdebstrap", "mmdebstrap")] {
+    for (name, package) in [("mmdebstrap", "mmdebstrap"), ("sqfstar", "squashfs-tools")] {
         fs::remove_file(desk.0.path(&format!("bin/{name}"))).expect("removed");
         let path = desk.0.path("bin").display().to_string();
         let answer = desk
@@ -399,7 +401,7 @@ fn an_image_without_a_library_of_the_runner_program_is_reported() {
     );
     // A real program, which needs libraries that this root does not have.
     fs::copy("/usr/bin/true", desk.0.path("runner/bin/Runner.Listener")).expect("a program");
-    let built = desk.image(&["build", "--runner", "runner"]);
+    let built = desk.image(&["build", "--program", "agent", "--runner", "runner"]);
     assert!(built.err.contains("needs the library libc.so.6"), "{}", built.err);
     let answer = desk.image(&["verify"]);
     assert_eq!(answer.code, 1);
