@@ -5,6 +5,7 @@ pub mod change_file;
 pub mod clock;
 pub mod github;
 pub mod hosts;
+pub mod image;
 pub mod memory;
 pub mod private_file;
 pub mod redis;

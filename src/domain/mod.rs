@@ -15,6 +15,7 @@ pub mod finding;
 pub mod github_setup;
 pub mod ids;
 pub mod imagined;
+pub mod image;
 pub mod incident;
 pub mod job;
 pub mod labels;

@@ -8,6 +8,7 @@ mod deliveries;
 mod deployment;
 mod durability;
 mod export;
+mod image;
 mod incidents;
 mod jit;
 mod metrics;
