@@ -4,6 +4,7 @@ pub mod alerts;
 pub mod clock;
 pub mod github;
 pub mod hosts;
+pub mod image;
 pub mod memory;
 pub mod private_file;
 pub mod redis;

@@ -7,6 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use secrecy::ExposeSecret;
+use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -39,7 +40,7 @@ impl Tools for ProcessTools {
 impl AttendedTools for ProcessTools {
     async fn attend(&self, call: &ToolCall, stop: BoxFuture<'static, ()>) -> Result<AttendedEnd, ToolError> {
         let output = || own_stderr().map_err(|error| unusable(call, &error));
-        let mut command = command(call);
+        let mut command = command(call)?;
         command.stdout(output()?).stderr(output()?);
         let mut child = spawn(&mut command, call)?;
         let ended = attend(&child, call.timeout, stop).await;
@@ -89,7 +90,7 @@ fn spawn(command: &mut Command, call: &ToolCall) -> Result<Child, ToolError> {
 }
 
 fn run(call: &ToolCall) -> Result<ToolOutput, ToolError> {
-    let mut child = spawn(&mut command(call), call)?;
+    let mut child = spawn(&mut command(call)?, call)?;
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
     let ended = wait(&mut child, call.timeout).map_err(|error| unusable(call, &error));
@@ -111,11 +112,15 @@ fn run(call: &ToolCall) -> Result<ToolOutput, ToolError> {
     }
 }
 
-fn command(call: &ToolCall) -> Command {
+fn command(call: &ToolCall) -> Result<Command, ToolError> {
+    let input = match &call.input {
+        None => Stdio::null(),
+        Some(file) => File::open(file).map_err(|error| unusable(call, &error))?.into(),
+    };
     let mut command = Command::new(&call.program);
     command
         .args(&call.arguments)
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
@@ -133,13 +138,14 @@ fn command(call: &ToolCall) -> Command {
         command.env_clear();
         command.envs(environment.iter().map(|(name, value)| (name, value)));
     }
+    command.envs(call.variables.iter().map(|(name, value)| (name, value)));
     for (name, secret) in &call.secrets {
         command.env(name, secret.expose_secret());
     }
     if let Some(directory) = &call.directory {
         command.current_dir(directory);
     }
-    command
+    Ok(command)
 }
 
 fn unusable(call: &ToolCall, reason: &dyn std::fmt::Display) -> ToolError {

@@ -2,8 +2,8 @@
 
 use super::global::Global;
 use super::{
-    alert, app, config, dead_letter, delivery, incident, internal, jit, pool, replay, repository, rollout, routing,
-    runner, serve, setup, simulate, slo, verify, why,
+    alert, app, config, dead_letter, delivery, image, incident, internal, jit, pool, replay, repository, rollout,
+    routing, runner, serve, setup, simulate, slo, verify, why,
 };
 use clap::{Parser, Subcommand};
 
@@ -76,6 +76,8 @@ pub enum Command {
     Repository(repository::Args),
     /// Prepare GitHub and this machine
     Setup(setup::Args),
+    /// Build, verify, list and remove images of virtual machines
+    Image(image::Args),
     /// Verify that trusted jobs can be served
     Verify(verify::Args),
     /// Validate and show the configuration

@@ -4,8 +4,8 @@ use super::args::{Cli, Command};
 use super::exit::{Exit, Failure, Outcome};
 use super::session::Session;
 use super::{
-    alert, app, config, dead_letter, delivery, incident, internal, jit, logging, output, pool, replay, repository,
-    rollout, routing, runner, serve, setup, simulate, slo, verify, why,
+    alert, app, config, dead_letter, delivery, image, incident, internal, jit, logging, output, pool, replay,
+    repository, rollout, routing, runner, serve, setup, simulate, slo, verify, why,
 };
 use crate::telemetry::one_line;
 use clap::Parser;
@@ -61,6 +61,7 @@ fn run(cli: Cli) -> Outcome {
         Command::App(args) => Box::pin(app::run(args, &session)),
         Command::Jit(args) => Box::pin(jit::run(args, &session)),
         Command::Repository(args) => Box::pin(repository::run(args, &session)),
+        Command::Image(args) => Box::pin(image::run(args, &session)),
         Command::Setup(args) => Box::pin(setup::run(args, &session)),
         Command::Verify(args) => Box::pin(verify::run(args, &session)),
         Command::Config(args) => Box::pin(config::run(args, &session)),

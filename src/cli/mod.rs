@@ -14,6 +14,7 @@ mod entry;
 mod exit;
 mod findings;
 mod global;
+mod image;
 mod incident;
 mod internal;
 mod jit;

@@ -14,6 +14,7 @@ pub mod facts;
 pub mod finding;
 pub mod github_setup;
 pub mod ids;
+pub mod image;
 pub mod incident;
 pub mod job;
 pub mod labels;

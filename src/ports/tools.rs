@@ -17,6 +17,10 @@ pub struct ToolCall {
     pub directory: Option<PathBuf>,
     /// The environment; by default the one of this process without the settings of jitgate.
     pub environment: Option<Vec<(String, OsString)>>,
+    /// Variables in addition to that environment.
+    pub variables: Vec<(String, OsString)>,
+    /// The file that is its standard input; by default it is empty.
+    pub input: Option<PathBuf>,
     /// Secrets for its environment. Other users of the machine can read arguments, but not the environment.
     pub secrets: Vec<(String, SecretString)>,
     /// Time after which the program and its children are killed.
@@ -32,6 +36,8 @@ impl ToolCall {
             arguments: Vec::new(),
             directory: None,
             environment: None,
+            variables: Vec::new(),
+            input: None,
             secrets: Vec::new(),
             timeout,
         }
@@ -63,6 +69,20 @@ impl ToolCall {
     #[must_use]
     pub fn only(mut self, environment: Vec<(String, OsString)>) -> Self {
         self.environment = Some(environment);
+        self
+    }
+
+    /// Adds a variable to the environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Sets the file that is the standard input.
+    #[must_use]
+    pub fn reading(mut self, file: &Path) -> Self {
+        self.input = Some(file.to_owned());
         self
     }
 
@@ -141,7 +161,7 @@ pub trait AttendedTools: Send + Sync + 'static {
 /// Runs external programs.
 #[async_trait]
 pub trait Tools: Send + Sync + 'static {
-    /// Runs a program to its end. Its standard input is empty and its output is bounded.
+    /// Runs a program to its end. Its output is bounded.
     ///
     /// # Errors
     /// If the program is missing, cannot be started, or was killed because its time was over.

@@ -14,6 +14,15 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(10);
 const PROGRAM: &str = "bin/Runner.Listener";
 
+/// A runner program in messages.
+#[derive(Clone, Copy)]
+pub struct Program<'a> {
+    /// Its name and place.
+    pub what: &'a str,
+    /// Returns how to install a release there.
+    pub remedy: &'a (dyn Fn(Release) -> String + Sync),
+}
+
 /// Checks the program in a folder.
 pub async fn check(
     tools: &dyn Tools,
@@ -22,16 +31,35 @@ pub async fn check(
     scope: &RunnerScope,
     now: DateTime<Utc>,
 ) -> Finding {
-    let (installed, current) = futures::join!(installed(tools, home), examination.runner_release(scope));
     let place = home.display();
-    let installed = match installed {
-        Ok(installed) => installed,
-        Err(why) => return Finding::unknown(Subject::Host, &format!("release of the runner program in {place}"), why),
+    let what = format!("the runner program in {place}");
+    let program = Program {
+        what: &what,
+        remedy: &|current| {
+            format!(
+                "install {current} in {place}: https://github.com/actions/runner/releases/tag/v{current}; jobs that run keep \
+                 their copy"
+            )
+        },
     };
-    let current = match current {
+    match installed(tools, home).await {
+        Ok(installed) => judge_release(examination, installed, program, scope, now).await,
+        Err(why) => Finding::unknown(Subject::Host, &format!("release of {}", &what[4..]), why),
+    }
+}
+
+/// Judges a release by GitHub's current one.
+pub async fn judge_release(
+    examination: &dyn Examination,
+    installed: Release,
+    program: Program<'_>,
+    scope: &RunnerScope,
+    now: DateTime<Utc>,
+) -> Finding {
+    let current = match examination.runner_release(scope).await {
         Ok(Some(current)) => current,
         Ok(None) => {
-            let what = format!("release of the runner program {installed} in {place}");
+            let what = format!("{} is {installed}", program.what);
             return Finding::unknown(Subject::Host, &what, "GitHub lists no release for Linux");
         }
         Err(failure) => return unanswered("releases of the runner program", &failure),
@@ -41,7 +69,7 @@ pub async fn check(
         true => examination.released_at(current).await.ok().flatten(),
         false => None,
     };
-    judged(home, installed, current, judge(installed, current, released_at, now))
+    judged(program, installed, current, judge(installed, current, released_at, now))
 }
 
 async fn installed(tools: &dyn Tools, home: &Path) -> Result<Release, String> {
@@ -61,12 +89,9 @@ async fn installed(tools: &dyn Tools, home: &Path) -> Result<Release, String> {
     })
 }
 
-fn judged(home: &Path, installed: Release, current: Release, standing: Standing) -> Finding {
-    let home = home.display();
-    let what = format!("the runner program in {home} is {installed}");
-    let remedy = format!(
-        "install {current} in {home}: https://github.com/actions/runner/releases/tag/v{current}; jobs that run keep their copy"
-    );
+fn judged(program: Program<'_>, installed: Release, current: Release, standing: Standing) -> Finding {
+    let what = format!("{} is {installed}", program.what);
+    let remedy = (program.remedy)(current);
     match standing {
         Standing::Current => Finding::ok(
             Subject::Host,

@@ -7,6 +7,7 @@ mod deliveries;
 mod deployment;
 mod durability;
 mod export;
+mod image;
 mod incidents;
 mod jit;
 mod metrics;

@@ -46,4 +46,4 @@ pub(crate) use limits::{Group, Limits, clear_limits, try_limits};
 pub(crate) use network::{Network, RESOLVER, Rules, resolver_file, try_network};
 pub(crate) use order::Deadlines;
 pub(crate) use process::{ProcessId, SLOT_VARIABLE, SYSTEM_PATH};
-pub(crate) use worker::{SeenPaths, become_worker, install_stand_in};
+pub(crate) use worker::{SeenPaths, become_worker, install_stand_in, stand_in_script};

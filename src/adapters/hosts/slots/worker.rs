@@ -64,16 +64,18 @@ pub(crate) fn install_stand_in(copy: &Path, seen: &SeenPaths) -> io::Result<()> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         renamed => renamed?,
     }
+    fs::write(place(WORKER), stand_in_script(seen))?;
+    fs::set_permissions(place(WORKER), Permissions::from_mode(0o755))
+}
+
+/// Returns the script that stands in for the worker.
+pub(crate) fn stand_in_script(seen: &SeenPaths) -> String {
     let paths = [&seen.program, &seen.socket, &seen.copy.join("bin").join(REAL)];
     let [program, socket, real] = paths.map(|path| job_gate::quoted(path));
-    fs::write(
-        place(WORKER),
-        format!(
-            "#!/bin/sh\n# Made by jitgate: the real worker begins once the job gate says \"go\".\n\
-             exec {program} internal worker {socket} {real} -- \"$@\"\n"
-        ),
-    )?;
-    fs::set_permissions(place(WORKER), Permissions::from_mode(0o755))
+    format!(
+        "#!/bin/sh\n# Made by jitgate: the real worker begins once the job gate says \"go\".\n\
+         exec {program} internal worker {socket} {real} -- \"$@\"\n"
+    )
 }
 
 /// Paths as a job sees them.

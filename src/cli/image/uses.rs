@@ -1,0 +1,35 @@
+//! The images that must stay: those of slots, and the configured one.
+
+use crate::adapters::image::{StoredImage, images_of_slots};
+use crate::cli::session::Session;
+use std::path::PathBuf;
+
+/// The paths of images that are in use.
+pub(super) struct Uses {
+    slots: Vec<PathBuf>,
+    configured: Option<PathBuf>,
+}
+
+impl Uses {
+    /// Looks at the slots and at the configuration. Without a valid configuration, as with `--images`, there are none.
+    pub(super) fn look(session: &Session) -> Self {
+        let config = session.config().ok();
+        let configured = config.and_then(|config| config.qemu.image.as_ref()?.canonicalize().ok());
+        Self {
+            slots: config.map_or_else(Vec::new, |config| images_of_slots(&config.server.state_dir)),
+            configured,
+        }
+    }
+
+    /// Returns the number of slots that use an image.
+    pub(super) fn slots(&self, image: &StoredImage) -> usize {
+        let path = image.path.canonicalize().ok();
+        self.slots.iter().filter(|slot| path.as_ref() == Some(*slot)).count()
+    }
+
+    /// Returns true if new virtual machines get the image.
+    pub(super) fn is_current(&self, image: &StoredImage) -> bool {
+        let path = image.path.canonicalize().ok();
+        image.is_current || path.is_some() && path == self.configured
+    }
+}

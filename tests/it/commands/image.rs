@@ -1,0 +1,506 @@
+//! `jitgate image` with programs that stand in for mmdebstrap and sqfstar: what a build leaves, and what it leaves not.
+//! `tests/vm/` has the real ones.
+
+use super::stage::Stage;
+use crate::config::place::{Answer, Place};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Packs the folder `root`, or fails if a file says so. It records its arguments but the last ones, which are a script.
+const MMDEBSTRAP: &str = r#"#!/bin/sh
+here=$(dirname "$0")
+[ "$1" = --version ] && exit 0
+echo "$SOURCE_DATE_EPOCH $*" | head -n 1 >>"$here/calls"
+[ ! -e "$here/fails" ] || { echo "E: no route to the archive" >&2; exit 25; }
+for word; do case $word in */debian.tar) target=$word ;; esac; done
+exec tar --directory "$here/../root" --create --file "$target" --owner=0 --group=0 --mtime=@1 --sort=name .
+"#;
+/// Keeps the archive as it is.
+const SQFSTAR: &str = r#"#!/bin/sh
+[ "$1" != -version ] || exit 0
+for word; do target=$word; done
+exec cat >"$target"
+"#;
+const DONE: &str = "#!/bin/sh\n";
+const BOOT: &str = "root/usr/lib/jitgate-boot";
+/// The packages that a runner program needs, as the stand-in for Debian has them.
+const PACKAGES: [&str; 11] = [
+    "ca-certificates",
+    "curl",
+    "git",
+    "jq",
+    "libicu72",
+    "libkrb5-3",
+    "liblttng-ust1",
+    "libssl3",
+    "libstdc++6",
+    "tar",
+    "zlib1g",
+];
+
+/// A machine with a runner program, and with stand-ins for the programs that a build starts.
+struct Desk(Place);
+
+impl Desk {
+    fn new() -> Self {
+        let place = Place::with("[server]\nstate_dir = \"state\"\n");
+        for (name, text) in [("mmdebstrap", MMDEBSTRAP), ("sqfstar", SQFSTAR), ("newuidmap", DONE)] {
+            place.file(&format!("bin/{name}"), text, 0o755);
+        }
+        let package = |name: &str| format!("Package: {name}\nStatus: install ok installed\nVersion: 1.0\n\n");
+        let status = PACKAGES.map(package).concat() + "Package: libc6\nStatus: install ok installed\nVersion: 2.99-1\n";
+        place.file("root/var/lib/dpkg/status", &status, 0o644);
+        place.file("root/etc/hostname", "of the machine that builds\n", 0o644);
+        place.file("root/etc/debian_version", "12.99\n", 0o644);
+        for (name, text) in [
+            ("boot/vmlinuz-6.1.0-1-cloud-amd64", "a kernel"),
+            ("bin/busybox", "busybox"),
+            ("packages", "linux-image-6.1.0-1-cloud-amd64 6.1.1-1\n"),
+            ("lib/modules/6.1.0-1-cloud-amd64/kernel/virtio-rng.ko", "\0depends=\0"),
+            (
+                "lib/modules/6.1.0-1-cloud-amd64/modules.builtin",
+                "virtio_mmio.ko\nvirtio_pci.ko\nvirtio_blk.ko\nvirtio_console.ko\nvirtio_net.ko\nsquashfs.ko\next4.ko\noverlay.ko\n",
+            ),
+        ] {
+            place.file(&format!("{BOOT}/{name}"), text, 0o644);
+        }
+        let desk = Self(place);
+        desk.runner("2.336.0");
+        desk
+    }
+
+    /// Puts this release of a runner program in its place.
+    fn runner(&self, release: &str) {
+        self.0.file("runner/run.sh", "#!/bin/sh\n", 0o755);
+        self.0.file("runner/bin/Runner.Worker", "the worker", 0o755);
+        self.0.file("runner/.credentials", "hunter2", 0o600);
+        let list = json!({"libraries": {format!("Runner.Listener/{release}"): {}}}).to_string();
+        self.0.file("runner/bin/Runner.Listener.deps.json", &list, 0o644);
+    }
+
+    /// Runs `jitgate image`.
+    fn image(&self, words: &[&str]) -> Answer {
+        let path = format!("{}:/usr/bin:/bin", self.0.path("bin").display());
+        self.0.jitgate(
+            &[&["--json", "image"], words].concat(),
+            &[("PATH", &path), ("LOGNAME", "alice")],
+        )
+    }
+
+    /// Builds an image and returns the answer.
+    #[track_caller]
+    fn built(&self, words: &[&str]) -> Value {
+        let answer = self.image(&[&["build", "--runner", "runner"], words].concat());
+        assert_eq!(answer.code, 0, "{}", answer.err);
+        answer.json()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let list = self.image(&["list"]).json();
+        let names = list.as_array().expect("a list").iter();
+        names
+            .map(|image| image["name"].as_str().expect("a name").to_owned())
+            .collect()
+    }
+
+    /// Returns the names in the folder of images.
+    fn entries(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.path("state/images"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn calls(&self) -> String {
+        fs::read_to_string(self.0.path("bin/calls")).unwrap_or_default()
+    }
+}
+
+fn path(built: &Value) -> PathBuf {
+    PathBuf::from(built["path"].as_str().expect("a path"))
+}
+
+/// Returns the findings of `image verify` that are not as they should be.
+fn wrong(answer: &Answer) -> Vec<String> {
+    let report = answer.json();
+    let findings = report["findings"].as_array().expect("findings").iter();
+    let wrong = findings.filter(|finding| finding["verdict"] != "ok");
+    wrong
+        .map(|finding| finding["what"].as_str().expect("text").to_owned())
+        .collect()
+}
+
+#[test]
+fn a_build_is_named_by_its_content_and_becomes_the_current_image() {
+    let desk = Desk::new();
+    let built = desk.built(&["--why", "the first one"]);
+    let folder = desk.0.path(path(&built).to_str().expect("text"));
+    assert_eq!(built["manifest"]["runner"], "2.336.0");
+    assert_eq!(built["manifest"]["kernel"], "6.1.0-1-cloud-amd64");
+    let versions = built["manifest"]["packages"].as_array().expect("packages");
+    assert_eq!(versions.len(), PACKAGES.len() + 2);
+    let current = fs::read_link(desk.0.path("state/images/current")).expect("a link");
+    assert_eq!(Some(current.as_os_str()), folder.file_name());
+    let listed = Command::new("tar")
+        .arg("-tvf")
+        .arg(folder.join("root.sqfs"))
+        .output()
+        .expect("tar");
+    let listed = String::from_utf8(listed.stdout).expect("text");
+    for line in [
+        "-rwxr-xr-x 0/0",
+        "usr/local/bin/jitgate",
+        "home/runner/actions-runner/bin/Runner.Worker.real",
+        "etc/debian_version",
+        "usr/local/lib/jitgate/job-started.sh",
+    ] {
+        assert!(listed.contains(line), "{line}: {listed}");
+    }
+    let owned = listed.lines().filter(|line| line.contains("home/runner/"));
+    assert!(
+        owned.clone().count() > 4 && owned.clone().all(|line| line.contains(" 1001/1001 ")),
+        "{listed}"
+    );
+    for absent in ["jitgate-boot", ".credentials", "services"] {
+        assert!(!listed.contains(absent), "{absent}: {listed}");
+    }
+    assert_eq!(listed.matches("etc/hostname").count(), 1);
+    // The same inputs give the same image, from the cache and without it.
+    let again = desk.built(&[]);
+    assert_eq!((&again["name"], &again["cached_root"]), (&built["name"], &json!(true)));
+    let anew = desk.built(&["--no-cache"]);
+    assert_eq!((&anew["name"], &anew["cached_root"]), (&built["name"], &json!(false)));
+    assert_eq!(desk.names().len(), 1);
+    assert_eq!(desk.calls().lines().count(), 2, "{}", desk.calls());
+    assert!(
+        desk.calls().starts_with("1735689600 --quiet --variant=minbase"),
+        "{}",
+        desk.calls()
+    );
+    let history = fs::read_to_string(desk.0.path("state/images/history.jsonl")).expect("a history");
+    assert!(
+        history.contains("the first one") && history.lines().count() == 3,
+        "{history}"
+    );
+    let answer = desk.image(&["verify"]);
+    assert_eq!((answer.code, wrong(&answer)), (0, vec![]), "{}", answer.out);
+}
+
+#[test]
+fn each_input_changes_the_name() {
+    let desk = Desk::new();
+    let mut names = vec![desk.built(&[])["name"].clone()];
+    names.push(desk.built(&["--include", "make"])["name"].clone());
+    names.push(desk.built(&["--with-docker"])["name"].clone());
+    desk.0.file("runner/run.sh", "#!/bin/sh\nexit\n", 0o755);
+    names.push(desk.built(&[])["name"].clone());
+    desk.0.file("root/etc/debian_version", "13\n", 0o644);
+    names.push(desk.built(&["--no-cache"])["name"].clone());
+    let mut distinct: Vec<String> = names.iter().map(ToString::to_string).collect();
+    distinct.sort();
+    distinct.dedup();
+    assert_eq!(distinct.len(), names.len(), "{names:?}");
+}
+
+#[test]
+fn a_build_that_fails_leaves_nothing_and_says_what_to_do() {
+    let desk = Desk::new();
+    let refused = |words: &[&str], code: i32, texts: [&str; 2]| {
+        let answer = desk.image(&[&["build"], words].concat());
+        assert_eq!(answer.code, code, "{}", answer.err);
+        for text in texts {
+            assert!(answer.err.contains(text), "{text}: {}", answer.err);
+        }
+        let left: Vec<String> = desk
+            .entries()
+            .into_iter()
+            .filter(|name| name != "lock" && name != "cache")
+            .collect();
+        assert_eq!(left, [""; 0]);
+    };
+    desk.0.file("bin/fails", "", 0o644);
+    refused(
+        &["--runner", "runner"],
+        6,
+        ["no route to the archive", "remedy: read its messages above"],
+    );
+    fs::remove_file(desk.0.path("bin/fails")).expect("removed");
+    refused(
+        &["--runner", "bin"],
+        6,
+        ["run.sh is missing", "remedy: name an archive"],
+    );
+    refused(
+        &["--runner", "nothing"],
+        6,
+        ["nothing: No such file", "remedy: correct the path"],
+    );
+    refused(
+        &["--runner", "runner", "--include", "-x,y"],
+        2,
+        ["is not the name of a Debian package", "remedy"],
+    );
+    refused(
+        &["--runner", "runner", "--mirror", "/etc"],
+        2,
+        ["neither the URL", "remedy"],
+    );
+    let digest = "0".repeat(64);
+    refused(
+        &["--runner", "runner", "--runner-sha256", &digest],
+        2,
+        ["is a folder", "leave out"],
+    );
+    let archive = desk.0.path("actions-runner-linux-x64-2.340.0.tar.gz");
+    let packed = Command::new("tar")
+        .current_dir(desk.0.path("runner"))
+        .arg("-czf")
+        .arg(&archive)
+        .arg(".")
+        .status();
+    assert!(packed.expect("tar").success());
+    let archive = archive.to_str().expect("text");
+    refused(
+        &["--runner", archive, "--runner-sha256", &digest],
+        6,
+        ["its sha256 is", "download the archive again"],
+    );
+    fs::remove_file(desk.0.path(&format!("{BOOT}/bin/busybox"))).expect("removed");
+    refused(&["--runner", "runner"], 6, ["has no busybox", "--no-cache"]);
+    desk.0.file(&format!("{BOOT}/bin/busybox"), "busybox", 0o755);
+    fs::remove_file(desk.0.path("bin/sqfstar")).expect("removed");
+    desk.0.file(
+        "bin/sqfstar",
+        "#!/bin/sh\n[ \"$1\" = -version ] && exit 0\necho no space left >&2\nexit 1\n",
+        0o755,
+    );
+    refused(
+        &["--runner", "runner", "--no-cache"],
+        6,
+        ["sqfstar failed: no space left", "remedy"],
+    );
+    // The archive itself is fine.
+    desk.0.file("bin/sqfstar", SQFSTAR, 0o755);
+    let answer = desk.image(&["build", "--runner", archive]);
+    assert_eq!(answer.json()["manifest"]["runner"], "2.336.0", "{}", answer.err);
+}
+
+#[test]
+fn missing_programs_and_old_libraries_are_named_with_their_remedies() {
+    let desk = Desk::new();
+    let status = fs::read_to_string(desk.0.path("root/var/lib/dpkg/status")).expect("a status");
+    desk.0
+        .file("root/var/lib/dpkg/status", &status.replace("2.99-1", "2.1-1"), 0o644);
+    let answer = desk.image(&["build", "--runner", "runner"]);
+    assert_eq!(answer.code, 6, "{}", answer.err);
+    assert!(
+        answer.err.contains("but Debian bookworm has 2.1") && answer.err.contains("--suite"),
+        "{}",
+        answer.err
+    );
+    for (name, package) in [("sqfstar", "squashfs-tools"), ("mmdebstrap", "mmdebstrap")] {
+        fs::remove_file(desk.0.path(&format!("bin/{name}"))).expect("removed");
+        let path = desk.0.path("bin").display().to_string();
+        let answer = desk
+            .0
+            .jitgate(&["image", "build", "--runner", "runner"], &[("PATH", &path)]);
+        assert_eq!(answer.code, 6, "{}", answer.err);
+        let remedy = format!("remedy: install the Debian package {package}");
+        assert!(answer.err.contains(&remedy), "{}", answer.err);
+    }
+}
+
+#[test]
+fn remains_of_killed_builds_are_no_images_and_the_next_build_removes_them() {
+    let desk = Desk::new();
+    let built = desk.built(&[]);
+    for name in [".draft-77/image", ".removed-0123456789abcdef"] {
+        desk.0.file(&format!("state/images/{name}/root.sqfs"), "half", 0o644);
+    }
+    // A folder that has the name of an image, and not its manifest.
+    desk.0.file("state/images/0123456789abcdef/manifest.json", "{}", 0o644);
+    assert_eq!(desk.names(), [built["name"].as_str().expect("a name")]);
+    desk.built(&["--include", "make"]);
+    assert_eq!(desk.names().len(), 2);
+    assert!(
+        desk.entries().iter().all(|name| !name.starts_with('.')),
+        "{:?}",
+        desk.entries()
+    );
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let desk = Desk::new();
+    let planned = desk.built(&["--dry-run", "--with-docker", "--include", "make"]);
+    let packages = planned["packages"].as_array().expect("packages");
+    assert!(
+        packages.contains(&json!("make")) && packages.contains(&json!("docker.io")),
+        "{planned}"
+    );
+    assert_eq!(planned["cached_root"], false);
+    assert!(!desk.0.path("state").exists() && desk.calls().is_empty());
+}
+
+#[test]
+fn damage_is_found_and_named() {
+    let desk = Desk::new();
+    let image = desk.0.path(path(&desk.built(&[])).to_str().expect("text"));
+    let file = |name: &str| image.join(name);
+    let verified = |expected: &str| {
+        let answer = desk.image(&["verify"]);
+        assert_eq!(answer.code, 1, "{}", answer.out);
+        assert!(
+            wrong(&answer).iter().any(|what| what.contains(expected)),
+            "{expected}: {}",
+            answer.out
+        );
+    };
+    let (disk, manifest) = (fs::read(file("initrd.img")), fs::read_to_string(file("manifest.json")));
+    let (disk, manifest) = (disk.expect("a file"), manifest.expect("a file"));
+    let mut damaged = disk.clone();
+    damaged[200] ^= 1;
+    fs::write(file("initrd.img"), &damaged).expect("written");
+    verified("initrd.img: its sha256 is");
+    // A build of the same image repairs it.
+    desk.built(&[]);
+    assert_eq!(desk.image(&["verify"]).code, 0);
+    fs::remove_file(file("vmlinuz")).expect("removed");
+    verified("vmlinuz: No such file");
+    desk.built(&[]);
+    fs::write(file("manifest.json"), manifest.replace("bookworm", "buster")).expect("written");
+    verified("was changed");
+    fs::write(file("manifest.json"), "{").expect("written");
+    verified("manifest.json");
+    let answer = desk.image(&["verify", "nowhere"]);
+    assert!(
+        answer.code == 1 && answer.out.contains("jitgate image list"),
+        "{}",
+        answer.out
+    );
+}
+
+#[test]
+fn an_image_without_a_library_of_the_runner_program_is_reported() {
+    let desk = Desk::new();
+    let status = fs::read_to_string(desk.0.path("root/var/lib/dpkg/status")).expect("a status");
+    desk.0.file(
+        "root/var/lib/dpkg/status",
+        &status.replace("libicu72", "libother"),
+        0o644,
+    );
+    // A real program, which needs libraries that this root does not have.
+    fs::copy("/usr/bin/true", desk.0.path("runner/bin/Runner.Listener")).expect("a program");
+    let built = desk.image(&["build", "--runner", "runner"]);
+    assert!(built.err.contains("needs the library libc.so.6"), "{}", built.err);
+    let answer = desk.image(&["verify"]);
+    assert_eq!(answer.code, 1);
+    let wrong = wrong(&answer);
+    let found = |text: &str| wrong.iter().any(|what| what.contains(text));
+    assert!(
+        found("package libicu is missing") && found("library libc.so.6 is missing"),
+        "{wrong:?}"
+    );
+    assert!(answer.out.contains("apt-file search libc.so.6"), "{}", answer.out);
+}
+
+#[test]
+fn old_images_are_removed_but_none_that_is_current_configured_or_used() {
+    let desk = Desk::new();
+    let name = |built: &Value| built["name"].as_str().expect("a name").to_owned();
+    let build = |package: &str| desk.built(&["--include", package]);
+    let builds: Vec<Value> = ["aa", "bb", "cc", "dd", "ee"].map(build).to_vec();
+    let names: Vec<String> = builds.iter().map(name).collect();
+    let link = |index: usize, at: &str| {
+        let (place, target) = (
+            desk.0.path(at),
+            desk.0.path(path(&builds[index]).to_str().expect("text")),
+        );
+        fs::create_dir_all(place.parent().expect("a folder")).expect("a folder");
+        symlink(target, place).expect("a link");
+    };
+    // The first is used by a slot, and the third is configured.
+    link(0, "state/qemu/abcdefgh/slots/slot-1/image");
+    link(2, "configured");
+    let configured = desk.0.path("configured");
+    let toml = format!(
+        "[server]\nstate_dir = \"state\"\n[qemu]\nimage = \"{}\"\n",
+        configured.display()
+    );
+    desk.0.file("jitgate.toml", &toml, 0o600);
+    // The second is the newest one of those that are not needed.
+    let dry = desk.image(&["prune", "--keep", "1", "--dry-run"]).json();
+    assert_eq!(desk.names().len(), 5);
+    let answer = desk
+        .image(&["prune", "--keep", "1", "--why", "space", "--by", "bob"])
+        .json();
+    assert_eq!(answer["removed"], dry["removed"]);
+    let mut left = desk.names();
+    left.sort();
+    let mut expected = vec![names[0].clone(), names[2].clone(), names[4].clone()];
+    expected.sort();
+    assert_eq!(left, expected);
+    let list = desk.image(&["list"]).json();
+    let shown = |index: usize, key: &str| {
+        let mut images = list.as_array().expect("a list").iter();
+        let image = images.find(|image| image["name"] == names[index]).expect("an image");
+        image[key].clone()
+    };
+    assert_eq!((shown(0, "slots"), shown(0, "current")), (json!(1), json!(false)));
+    assert_eq!((shown(2, "slots"), shown(2, "current")), (json!(0), json!(true)));
+    assert_eq!(shown(4, "current"), true);
+    let roots = fs::read_dir(desk.0.path("state/images/cache"))
+        .expect("a cache")
+        .count();
+    assert_eq!(roots, 1);
+    let history = fs::read_to_string(desk.0.path("state/images/history.jsonl")).expect("a history");
+    assert!(
+        history
+            .lines()
+            .last()
+            .is_some_and(|line| line.contains("bob") && line.contains("space")),
+        "{history}"
+    );
+}
+
+#[test]
+fn two_builds_do_not_meet() {
+    let desk = Desk::new();
+    desk.built(&[]);
+    let lock = fs::File::open(desk.0.path("state/images/lock")).expect("a lock");
+    lock.lock().expect("locked");
+    for words in [&["build", "--runner", "runner"][..], &["prune", "--keep", "1"]] {
+        let answer = desk.image(words);
+        assert!(
+            answer.code == 7 && answer.err.contains("another process"),
+            "{}",
+            answer.err
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn github_judges_the_release_and_the_age_counts_without_its_answer() {
+    let stage = Stage::set().await;
+    let desk = Desk::new();
+    for (release, code, text) in [
+        ("2.336.0", 0, "GitHub's current release is 2.336.0"),
+        ("2.300.0", 1, "GitHub rejects releases before 2.329.0"),
+    ] {
+        desk.runner(release);
+        let image = desk.0.path(path(&desk.built(&[])).to_str().expect("text"));
+        let answer = stage.jitgate(&["image", "verify", image.to_str().expect("text")]);
+        assert_eq!(answer.code, code, "{}{}", answer.out, answer.err);
+        assert!(answer.out.contains(text), "{}", answer.out);
+        let alone = desk.image(&["verify"]);
+        assert!(alone.code == 0 && alone.out.contains("its age counts"), "{}", alone.out);
+    }
+}

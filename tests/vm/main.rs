@@ -1,0 +1,16 @@
+//! Virtual machines: a real image, made by mmdebstrap from Debian, and real guests.
+#![cfg(test)]
+
+mod built;
+mod image;
+mod jobs;
+mod machine;
+mod network;
+mod plain;
+mod slots;
+#[path = "../it/runners/stage.rs"]
+#[expect(dead_code, reason = "two test programs share this, and each uses a part of it")]
+mod stage;
+mod support;
+#[path = "../sandbox/world.rs"]
+mod world;
