@@ -3,6 +3,7 @@
 use super::exit::{Exit, Failure, Outcome};
 use super::output;
 use crate::adapters::clock::SystemClock;
+use crate::adapters::hosts::qemu::agent;
 use crate::adapters::hosts::{local, slots};
 use crate::domain::slot::Hello;
 use clap::Subcommand;
@@ -44,6 +45,12 @@ pub enum Part {
         #[arg(value_name = "WORD", last = true)]
         words: Vec<OsString>,
     },
+    /// Attend to a virtual machine, as its first process
+    Guest {
+        /// Folder that stands in for a virtual machine; stdin is the channel
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+    },
 }
 
 /// Runs `internal`.
@@ -52,6 +59,7 @@ pub(super) fn run(args: Args) -> Outcome {
         Part::Keep { folder } => keep(&folder),
         Part::Hook { socket } => ask_to_begin(&socket),
         Part::Worker { socket, program, words } => become_worker(&socket, &program, &words),
+        Part::Guest { root } => attend(root.as_deref()),
     }
 }
 
@@ -99,4 +107,11 @@ fn become_worker(socket: &Path, program: &Path, words: &[OsString]) -> Outcome {
     let error = slots::become_worker(socket, program, words);
     output::report(&format!("jitgate: {error}"));
     Ok(Exit::Negative)
+}
+
+/// Runs the agent of a virtual machine.
+fn attend(root: Option<&Path>) -> Outcome {
+    let place = root.map_or_else(agent::Place::machine, agent::Place::stand_in);
+    agent::attend(place).map_err(|error| Failure::new(Exit::RunnerHost, error))?;
+    Ok(Exit::Done)
 }

@@ -114,13 +114,13 @@ impl SlotDir {
 
 /// A path to a socket that fits into the 107 bytes of a socket address, however deep the folder lies. It is valid while this
 /// value, which holds the folder open, is alive.
-pub(super) struct SocketPath {
-    pub(super) path: PathBuf,
+pub(crate) struct SocketPath {
+    pub(crate) path: PathBuf,
     _folder: File,
 }
 
 impl SocketPath {
-    pub(super) fn of(socket: &Path) -> io::Result<Self> {
+    pub(crate) fn of(socket: &Path) -> io::Result<Self> {
         let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         };

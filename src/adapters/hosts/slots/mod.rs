@@ -30,8 +30,10 @@ mod worker;
 
 pub(crate) use guest::Guest;
 pub(crate) use host::{Deadlines, SlotHost};
+#[cfg(test)]
+pub(crate) use job_gate::{GateEvent, watch as watch_gate};
 pub(crate) use job_gate::{ask as ask_gate, hook_script};
 pub(crate) use keeper::{KeeperError, keep};
-pub(crate) use layout::{Layout, SlotDir};
+pub(crate) use layout::{Layout, SlotDir, SocketPath};
 pub(crate) use process::{ProcessId, SLOT_VARIABLE, SYSTEM_PATH, children_of};
 pub(crate) use worker::{SeenPaths, become_worker, install_stand_in};
