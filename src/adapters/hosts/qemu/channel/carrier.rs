@@ -4,20 +4,16 @@ use super::diagnosis;
 use super::idle::{CHUNK_BYTES, Idle};
 use super::questions::{Questions, Word};
 use super::session::{Abuse, Event, MAX_QUESTIONS, Session};
+use super::timeouts::Timeouts;
 use crate::domain::slot::Ending;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe::Sender;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-/// Time for the guest to report that the runner program has started.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time for the guest to power off after it reported the end of the runner program.
-const POWER_OFF_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes for the guest that it has not read, beside the order to start. A guest that asks and never reads is abuse.
 const MAX_UNREAD_BYTES: usize = 64 * 1024;
 
@@ -36,11 +32,19 @@ pub(super) struct Carrier {
     words: mpsc::Receiver<Word>,
     diag: PathBuf,
     deadline: Option<(Instant, Ending)>,
+    timeouts: Timeouts,
 }
 
 impl Carrier {
     /// Returns the carrier that begins with `line`, the order to start the runner program.
-    pub(super) fn new(idle: Idle, line: Vec<u8>, output: Sender, gate_socket: &Path, diag: &Path) -> Self {
+    pub(super) fn new(
+        idle: Idle,
+        line: Vec<u8>,
+        output: Sender,
+        gate_socket: &Path,
+        diag: &Path,
+        timeouts: Timeouts,
+    ) -> Self {
         let (words, heard) = mpsc::channel(MAX_QUESTIONS);
         let late = "the guest did not report the start of the runner program in time";
         Self {
@@ -53,7 +57,8 @@ impl Carrier {
             questions: Questions::new(gate_socket, words),
             words: heard,
             diag: diag.to_owned(),
-            deadline: Some((Instant::now() + START_TIMEOUT, Ending::BootFailed(late.to_owned()))),
+            deadline: Some((Instant::now() + timeouts.start, Ending::BootFailed(late.to_owned()))),
+            timeouts,
         }
     }
 
@@ -128,7 +133,7 @@ impl Carrier {
             }
             Event::Ended { .. } => {
                 self.output = None;
-                self.deadline = Some((Instant::now() + POWER_OFF_TIMEOUT, Ending::Exited));
+                self.deadline = Some((Instant::now() + self.timeouts.power_off, Ending::Exited));
             }
             // These come before a runner program only.
             Event::Greeted | Event::Prepared => {}
@@ -157,5 +162,31 @@ async fn expiry(deadline: Option<(Instant, Ending)>) -> Ending {
             ending
         }
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::hosts::qemu::channel::idle::Idle;
+    use tokio::net::unix::pipe;
+
+    #[tokio::test]
+    async fn a_guest_that_runs_its_job_may_be_silent() {
+        let (stream, _guest) = UnixStream::pair().expect("a pair of sockets");
+        let (session, unread) = (Session::new(), Vec::new());
+        let idle = Idle {
+            stream,
+            session,
+            unread,
+        };
+        let (output, _receiver) = pipe::pipe().expect("a pipe");
+        let nowhere = Path::new("/nowhere");
+        let mut carrier = Carrier::new(idle, Vec::new(), output, nowhere, nowhere, Timeouts::default());
+        assert!(matches!(carrier.deadline, Some((_, Ending::BootFailed(_)))));
+        carrier.handle(Event::Started).await;
+        assert!(carrier.deadline.is_none());
+        carrier.handle(Event::Ended { code: 0 }).await;
+        assert!(matches!(carrier.deadline, Some((_, Ending::Exited))));
     }
 }

@@ -1,6 +1,7 @@
 //! A channel over which no runner program was ordered yet, and what has arrived on it.
 
 use super::session::{Event, Session};
+use rustix::net::{RecvFlags, recv};
 use std::io;
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
@@ -35,8 +36,9 @@ impl Idle {
         let mut chunk = [0; CHUNK_BYTES];
         loop {
             self.judge()?;
-            match self.stream.try_read(&mut chunk) {
-                Ok(read) if read > 0 => self.unread.extend_from_slice(&chunk[..read]),
+            // Asks the kernel, not the runtime, which may not know yet.
+            match recv(&self.stream, &mut chunk, RecvFlags::DONTWAIT) {
+                Ok((read, _)) if read > 0 => self.unread.extend_from_slice(&chunk[..read]),
                 // Nothing has arrived, or the guest is gone.
                 _ => return Ok(()),
             }

@@ -3,6 +3,7 @@
 use super::carrier::Carrier;
 use super::idle::Idle;
 use super::session::{Event, Session};
+use super::timeouts::Timeouts;
 use crate::domain::slot::Ending;
 use chrono::{DateTime, Utc};
 use std::fs::File;
@@ -17,10 +18,6 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Time for a guest to boot and answer, beside the deadline of the caller.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
-/// Time for a guest to get ready for a job.
-const PREPARE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Random bytes for a guest.
 const ENTROPY_BYTES: usize = 64;
 const NONCE_BYTES: usize = 16;
@@ -31,6 +28,7 @@ const NONCE_BYTES: usize = 16;
 /// [`Channel::broken`] returns [`Ending::GateAbused`], and every other method returns an error.
 pub struct Channel {
     state: State,
+    timeouts: Timeouts,
 }
 
 enum State {
@@ -52,6 +50,10 @@ impl Channel {
     /// # Errors
     /// When the stream is not usable.
     pub fn open(stream: UnixStream) -> io::Result<Self> {
+        Self::with_timeouts(stream, Timeouts::default())
+    }
+
+    pub(super) fn with_timeouts(stream: UnixStream, timeouts: Timeouts) -> io::Result<Self> {
         if let Some(error) = stream.take_error()? {
             return Err(error);
         }
@@ -63,6 +65,7 @@ impl Channel {
         };
         Ok(Self {
             state: State::Idle(Box::new(idle)),
+            timeouts,
         })
     }
 
@@ -73,7 +76,8 @@ impl Channel {
     /// When the guest does not answer in time, sends too much, or is gone.
     pub async fn hello(&mut self) -> io::Result<()> {
         let line = self.idle()?.session.open(&hex::encode(random::<NONCE_BYTES>()?))?;
-        self.converse(&line, &Event::Greeted, HELLO_TIMEOUT, "the guest does not answer")
+        let limit = self.timeouts.hello;
+        self.converse(&line, &Event::Greeted, limit, "the guest does not answer")
             .await
     }
 
@@ -85,7 +89,8 @@ impl Channel {
     pub async fn prepare(&mut self, now: DateTime<Utc>) -> io::Result<()> {
         let now = now.timestamp_nanos_opt().unwrap_or_default();
         let line = self.idle()?.session.prepare(&random::<ENTROPY_BYTES>()?, now)?;
-        self.converse(&line, &Event::Prepared, PREPARE_TIMEOUT, "the guest does not get ready")
+        let limit = self.timeouts.prepare;
+        self.converse(&line, &Event::Prepared, limit, "the guest does not get ready")
             .await
     }
 
@@ -106,7 +111,7 @@ impl Channel {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
         let (report, ending) = oneshot::channel();
-        let carrier = Carrier::new(*idle, line, output, gate_socket, diag);
+        let carrier = Carrier::new(*idle, line, output, gate_socket, diag, self.timeouts);
         self.state = State::Carried {
             ending,
             carrier: tokio::spawn(carrier.carry(report)),

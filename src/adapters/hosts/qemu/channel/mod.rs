@@ -20,6 +20,7 @@ mod questions;
 mod session;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 
 pub(crate) use lines::{Line, Lines};
 pub use link::Channel;

@@ -43,9 +43,10 @@ impl Questions {
         self.open.insert(id, keep);
         let (socket, words) = (self.socket.clone(), self.words.clone());
         tokio::spawn(async move {
+            // Even if the guest has left meanwhile: the gate counts every question.
+            let asked = deliver(&socket, &text).await;
             tokio::select! {
-                // A gate that cannot be reached has closed its connection.
-                _ = converse(id, &socket, &text, &words) => {
+                () = converse(id, asked, &words) => {
                     words.send(Word::Closed { id }).await.unwrap_or_default();
                 }
                 // The guest has left.
@@ -60,19 +61,23 @@ impl Questions {
     }
 }
 
-/// Returns once the gate has closed the connection.
-async fn converse(id: u64, socket: &Path, text: &str, words: &mpsc::Sender<Word>) -> io::Result<()> {
+async fn deliver(socket: &Path, text: &str) -> io::Result<UnixStream> {
     let path = SocketPath::of(socket)?;
     let mut gate = UnixStream::connect(&path.path).await?;
     gate.write_all(text.as_bytes()).await?;
+    Ok(gate)
+}
+
+/// Returns once the gate has closed the connection. A gate that cannot be reached has closed it already.
+async fn converse(id: u64, asked: io::Result<UnixStream>, words: &mpsc::Sender<Word>) {
+    let Ok(mut gate) = asked else { return };
     let mut chunk = [0; MAX_ANSWER_BYTES];
-    loop {
-        let read = gate.read(&mut chunk).await?;
-        if read == 0 {
-            return Ok(());
-        }
+    while let Ok(read) = gate.read(&mut chunk).await
+        && read > 0
+    {
         let text = String::from_utf8_lossy(&chunk[..read]).into_owned();
-        let told = words.send(Word::Answer { id, text }).await;
-        told.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        if words.send(Word::Answer { id, text }).await.is_err() {
+            return;
+        }
     }
 }
