@@ -1,7 +1,7 @@
 //! The life of one slot: it boots or resumes, is claimed once, asks at its gate, and leaves nothing behind.
 
 use crate::built::image;
-use crate::machine::{HOOK, Stage, booted, claim, eventually, listed, processes, runner, until};
+use crate::machine::{HOOK, Stage, TIMEOUT, booted, claim, eventually, listed, processes, runner, until};
 use jitgate::config::Machine;
 use jitgate::domain::slot::{Ending, SlotState};
 use jitgate::ports::{Failure, RunnerHost};
@@ -89,7 +89,7 @@ async fn a_machine_that_cannot_resume_boots_and_that_is_noted_once() {
     claim(&host, &second, "echo it runs").await;
     until(&host, &second, |slot| slot.state == SlotState::Ended(Ending::Exited)).await;
     assert!(stage.output(&second).contains("it runs"));
-    assert_eq!(host.resume_failures(), 1);
+    assert_eq!(host.resume_failures(), Some(1));
     for slot in [first, second] {
         host.destroy(&slot).await.expect("destroyed");
     }
@@ -150,4 +150,32 @@ async fn an_idle_machine_of_an_older_image_is_outdated_and_a_busy_one_is_not() {
     for slot in [idle, busy] {
         host.destroy(&slot).await.expect("destroyed");
     }
+}
+
+#[tokio::test]
+async fn the_disk_of_a_failed_machine_is_kept_if_the_operator_wants_it() {
+    let mut stage = Stage::new(&image());
+    stage.settings.qemu.keep_failed = TIMEOUT;
+    let host = stage.host();
+    let (failed, used) = (booted(&host).await, booted(&host).await);
+    // A guest that talks at its gate without asking is hostile.
+    let abuse =
+        "perl -MIO::Socket::UNIX -e 'print {IO::Socket::UNIX->new(\"/run/jitgate/gate\")} \"x\\n\"'; sleep 1000";
+    claim(&host, &failed, abuse).await;
+    until(&host, &failed, |slot| {
+        slot.state == SlotState::Ended(Ending::GateAbused)
+    })
+    .await;
+    claim(&host, &used, "echo it runs").await;
+    until(&host, &used, |slot| slot.state == SlotState::Ended(Ending::Exited)).await;
+    for slot in [&failed, &used] {
+        host.destroy(slot).await.expect("destroyed");
+    }
+    let kept = stage.path("state/qemu/testtest/failed");
+    let names: Vec<String> = fs::read_dir(&kept)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+        .collect();
+    assert_eq!(names, [failed.0.clone()]);
+    assert!(kept.join(&failed.0).join("scratch.img").exists());
 }

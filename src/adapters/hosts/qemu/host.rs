@@ -3,7 +3,7 @@
 use super::base::Base;
 use super::plan::Plan;
 use super::settings::Settings;
-use super::{guest, image, inspection};
+use super::{guest, image, inspection, kept};
 use crate::adapters::hosts::slots::{SlotDir, SlotHost, clear_limits};
 use crate::domain::finding::{Finding, Subject};
 use crate::domain::slot::{Ending, Slot, SlotId, SlotState};
@@ -23,6 +23,7 @@ pub(crate) const NAME: &str = "qemu";
 pub struct QemuHost {
     settings: Settings,
     base: Arc<Base>,
+    clock: Arc<dyn Clock>,
     slots: SlotHost,
     resume_failures: AtomicU64,
 }
@@ -58,17 +59,12 @@ impl QemuHost {
         }
         let folder = slots.layout().folder().to_owned();
         Ok(Self {
-            base: Arc::new(Base::new(settings.clone(), clock, folder)),
+            base: Arc::new(Base::new(settings.clone(), clock.clone(), folder)),
+            clock,
             settings,
             slots,
             resume_failures: AtomicU64::new(0),
         })
-    }
-
-    /// Returns the number of machines of this process that booted because they could not resume.
-    #[must_use]
-    pub fn resume_failures(&self) -> u64 {
-        self.resume_failures.load(Ordering::Relaxed)
     }
 
     /// Counts a slot that booted because it could not resume, once.
@@ -128,11 +124,37 @@ impl RunnerHost for QemuHost {
     }
 
     async fn destroy(&self, id: &SlotId) -> Result<(), Failure> {
-        self.slots.destroy(id, clear_limits).await
+        let failed = self
+            .slots
+            .list()?
+            .into_iter()
+            .any(|slot| slot.id == *id && kept::has_failed(&slot.state));
+        let keeps = failed && !self.settings.qemu.keep_failed.is_zero();
+        let folder = self.slots.layout().folder().to_owned();
+        let release = move |slot: &SlotDir| {
+            clear_limits(slot);
+            if keeps {
+                match kept::keep(&folder, slot) {
+                    Ok(place) => tracing::warn!(
+                        slot = slot.name(),
+                        "kept the disk of a failed machine in {}",
+                        place.display()
+                    ),
+                    Err(error) => {
+                        tracing::warn!(slot = slot.name(), %error, "cannot keep the disk of a failed machine")
+                    }
+                }
+            }
+        };
+        self.slots.destroy(id, release).await
     }
 
     async fn list(&self) -> Result<Vec<Slot>, Failure> {
         let mut slots = self.slots.list()?;
+        let (folder, limit) = (self.slots.layout().folder(), self.settings.qemu.keep_failed);
+        if let Err(error) = kept::prune(folder, self.clock.now().into(), limit) {
+            tracing::warn!(%error, "cannot remove the disk of a failed machine");
+        }
         let current = image::current(&self.settings);
         for slot in &mut slots {
             let Some(folder) = self.slots.layout().slot(&slot.id) else {
@@ -148,5 +170,9 @@ impl RunnerHost for QemuHost {
 
     async fn changed(&self) {
         self.slots.changed().await;
+    }
+
+    fn resume_failures(&self) -> Option<u64> {
+        Some(self.resume_failures.load(Ordering::Relaxed))
     }
 }

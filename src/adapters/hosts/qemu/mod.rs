@@ -18,6 +18,7 @@ mod guest;
 mod host;
 mod image;
 mod inspection;
+mod kept;
 mod machine;
 mod plan;
 mod qmp;
