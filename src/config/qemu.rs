@@ -88,13 +88,12 @@ impl Qemu {
     }
 }
 
-/// The machine type of a virtual machine.
+/// The machine type of a virtual machine: `microvm`, which has virtio devices alone and boots fastest, or `q35`, a PC with a PCI
+/// bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Machine {
-    /// A machine of virtio devices alone, which boots fastest.
     Microvm,
-    /// A PC with a PCI bus.
     Q35,
 }
 

@@ -85,6 +85,14 @@ fn outputs(state: &Path) -> Vec<String> {
 }
 
 async fn stage(jobs: u64, more: &[(&str, &str)]) -> Stage {
+    let jobs: Vec<Value> = (1000..1000 + jobs)
+        .map(|id| json!({"id": id, "name": "web", "duration_s": id % 2}))
+        .collect();
+    let runs = json!([{"id": 20, "pull": 7, "jobs": jobs}]);
+    stage_of(world(runs, json!([{"number": 7}])), more).await
+}
+
+async fn stage_of(world: Value, more: &[(&str, &str)]) -> Stage {
     for (program, package) in [
         ("qemu-system-x86_64", "qemu-system-x86"),
         ("bwrap", "bubblewrap"),
@@ -93,12 +101,8 @@ async fn stage(jobs: u64, more: &[(&str, &str)]) -> Stage {
         needs(program, package);
     }
     let image = image().display().to_string();
-    let jobs: Vec<Value> = (1000..1000 + jobs)
-        .map(|id| json!({"id": id, "name": "web", "duration_s": id % 2}))
-        .collect();
-    let runs = json!([{"id": 20, "pull": 7, "jobs": jobs}]);
     let settings = [SETTINGS, &[("qemu.image", &*image)], more].concat();
-    Stage::set(world(runs, json!([{"number": 7}])), &settings).await
+    Stage::set(world, &settings).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,5 +152,28 @@ async fn a_gate_that_is_killed_three_times_serves_every_job_once_and_leaves_no_m
         );
     }
     assert_eq!(tally.ran, 3, "each ran once");
+    assert_eq!(machines(&state), [""; 0], "no disk is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stolen_machine_executes_no_step_and_its_job_gets_another() {
+    let pulls = json!([
+        {"number": 8, "author": "mallory", "association": "NONE", "files": [".github/workflows/ci.yml"],
+         "head": {"repository": "mallory/chem-model", "branch": "main", "sha": "evil"}},
+        {"number": 7},
+    ]);
+    let runs = json!([
+        {"id": 30, "pull": 8, "jobs": [{"id": 666}]},
+        {"id": 20, "pull": 7, "jobs": [{"id": 701}]},
+    ]);
+    let mut stage = stage_of(world(runs, pulls), &[]).await;
+    let state = stage.gate.place.path("jitgate-state");
+    // GitHub tells of the trusted job only, and gives its runner to the outsider's older one.
+    stage.deliver("queued", 701).await;
+    stage.go_on();
+    let tally = stage.until_nothing_is_left().await;
+    assert!(!tally.jobs[&666].ran, "a step of the thief ran: {tally:?}");
+    assert!(tally.jobs[&701].ran, "{tally:?}");
+    assert_eq!((tally.minted, tally.ran), (2, 1), "one was stolen, and one more made");
     assert_eq!(machines(&state), [""; 0], "no disk is left");
 }

@@ -3,4 +3,5 @@
 #[path = "../it/support/gate.rs"]
 pub(crate) mod gate;
 #[path = "../it/support/payload.rs"]
+#[expect(dead_code, reason = "two test programs share this, and each uses a part of it")]
 pub(crate) mod payload;

@@ -82,6 +82,12 @@ impl QemuHost {
         }
     }
 
+    fn has_failed(&self, id: &SlotId) -> bool {
+        // A slot that cannot be read keeps nothing.
+        let slots = self.slots.list().unwrap_or_default();
+        slots.iter().any(|slot| slot.id == *id && kept::has_failed(&slot.state))
+    }
+
     /// Returns true if the slot's image is no longer the one that new machines start from.
     fn is_outdated(slot: &SlotDir, current: Option<&Path>) -> bool {
         // Without an image no other machine could replace this one.
@@ -124,16 +130,11 @@ impl RunnerHost for QemuHost {
     }
 
     async fn destroy(&self, id: &SlotId) -> Result<(), Failure> {
-        let failed = self
-            .slots
-            .list()?
-            .into_iter()
-            .any(|slot| slot.id == *id && kept::has_failed(&slot.state));
-        let keeps = failed && !self.settings.qemu.keep_failed.is_zero();
+        let keeps = !self.settings.qemu.keep_failed.is_zero() && self.has_failed(id);
         let folder = self.slots.layout().folder().to_owned();
         let release = move |slot: &SlotDir| {
             clear_limits(slot);
-            if keeps {
+            if keeps && guest::scratch(slot).exists() {
                 match kept::keep(&folder, slot) {
                     Ok(place) => tracing::warn!(
                         slot = slot.name(),
