@@ -46,8 +46,8 @@ pub(crate) fn images() -> PathBuf {
     let is_built = fs::read_to_string(&stamp).is_ok_and(|text| text == inputs) && images.join("current").exists();
     if !is_built {
         build(&images);
-        // Builds of older programs would fill the disk.
-        jitgate(&["prune", "--keep", "1"], &images);
+        // Builds of older programs would fill the disk. The cache keeps one root with Docker, and one without.
+        jitgate(&["prune", "--keep", "2"], &images);
         fs::write(&stamp, inputs).expect("a stamp");
     }
     images
