@@ -78,7 +78,7 @@ fn program() -> String {
         "the stand-in has changed"
     );
     // The simulated GitHub is on this machine, at an address of QEMU's.
-    let rest = rest.replace(own, &format!("{own} sed s/127.0.0.1/10.0.2.2/ |"));
+    let rest = rest.replace(own, &format!("{own} sed s/127.0.0.1/10.0.2.2/g |"));
     format!("{first}{SCRIPT}{}", rest.replace(marker, &format!("{marker}{TRACES}")))
 }
 
