@@ -3,6 +3,7 @@
 use super::exit::{Exit, Failure, Outcome};
 use super::output;
 use crate::adapters::clock::SystemClock;
+use crate::adapters::hosts::qemu::{self, agent};
 use crate::adapters::hosts::{local, slots};
 use crate::domain::slot::Hello;
 use clap::Subcommand;
@@ -44,6 +45,12 @@ pub enum Part {
         #[arg(value_name = "WORD", last = true)]
         words: Vec<OsString>,
     },
+    /// Attend to a virtual machine, as its first process
+    Guest {
+        /// Folder that stands in for a virtual machine; stdin is the channel
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+    },
 }
 
 /// Runs `internal`.
@@ -52,15 +59,20 @@ pub(super) fn run(args: Args) -> Outcome {
         Part::Keep { folder } => keep(&folder),
         Part::Hook { socket } => ask_to_begin(&socket),
         Part::Worker { socket, program, words } => become_worker(&socket, &program, &words),
+        Part::Guest { root } => attend(root.as_deref()),
     }
 }
 
-/// Runs the keeper of one slot of the local host.
+/// Runs the keeper of one slot. The path of the slot's folder names its host.
 fn keep(folder: &Path) -> Outcome {
     // This thread must start the sandbox, because the sandbox ends with the thread that started it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, error))?;
-    let kept = runtime.block_on(local::keep(folder, &SystemClock));
+    let kept = if slots::host_of(folder).is_some_and(|host| host == qemu::NAME) {
+        runtime.block_on(qemu::keep(folder, &SystemClock))
+    } else {
+        runtime.block_on(local::keep(folder, &SystemClock))
+    };
     kept.map_err(|error| Failure::new(Exit::RunnerHost, error))?;
     Ok(Exit::Done)
 }
@@ -99,4 +111,11 @@ fn become_worker(socket: &Path, program: &Path, words: &[OsString]) -> Outcome {
     let error = slots::become_worker(socket, program, words);
     output::report(&format!("jitgate: {error}"));
     Ok(Exit::Negative)
+}
+
+/// Runs the agent of a virtual machine.
+fn attend(root: Option<&Path>) -> Outcome {
+    let place = root.map_or_else(agent::Place::machine, agent::Place::stand_in);
+    agent::attend(place).map_err(|error| Failure::new(Exit::RunnerHost, error))?;
+    Ok(Exit::Done)
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
 /// Maximum length of a user name on Linux.
-const MAX_USER_CHARS: usize = 32;
+pub(super) const MAX_USER_CHARS: usize = 32;
 /// Minimum that a runner program needs to start.
 const MIN_MEMORY_MIB: u64 = 64;
 const MIN_PIDS: u64 = 16;
@@ -140,7 +140,7 @@ impl RawLocal {
 }
 
 /// Returns addresses such as `10.1.2.3` and networks such as `10.1.0.0/16` in the notation of the packet filter.
-fn check_networks(check: &mut Check<'_>, key: &str, given: &[String]) -> Result<Vec<String>, Reported> {
+pub(super) fn check_networks(check: &mut Check<'_>, key: &str, given: &[String]) -> Result<Vec<String>, Reported> {
     let read = |text: &String| {
         let (address, length) = text
             .split_once('/')

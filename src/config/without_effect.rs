@@ -4,7 +4,7 @@ use super::problem::{Problem, Setting};
 use std::collections::BTreeMap;
 
 /// Settings without effect: keys, and sections with a dot at the end. A key leaves the list with the code that uses it.
-const WITHOUT_EFFECT: [&str; 2] = ["qemu.", "telemetry.otlp_endpoint"];
+const WITHOUT_EFFECT: [&str; 1] = ["telemetry.otlp_endpoint"];
 
 /// A warning for each setting without effect whose value is not the default.
 pub(super) fn warnings(

@@ -75,6 +75,8 @@ pub enum Ending {
     DiskFull,
     /// The slot was killed from outside, or with the machine.
     Lost,
+    /// The slot was never used, and a newer one replaces it.
+    Outdated,
 }
 
 impl Ending {
@@ -88,7 +90,7 @@ impl Ending {
             Self::GateAbused => Outcome::GateAbused,
             Self::TooLong => Outcome::TooLong,
             Self::DiskFull => Outcome::DiskFull,
-            Self::Lost => Outcome::Died,
+            Self::Lost | Self::Outdated => Outcome::Died,
         }
     }
 }

@@ -35,4 +35,10 @@ pub trait RunnerHost: Send + Sync + 'static {
 
     /// Returns once a slot may have changed since the last call.
     async fn changed(&self);
+
+    /// Returns the number of slots of this process that booted because they could not resume; none on a host whose slots
+    /// never resume.
+    fn resume_failures(&self) -> Option<u64> {
+        None
+    }
 }

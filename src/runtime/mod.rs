@@ -4,9 +4,9 @@ mod activation;
 mod descriptors;
 mod durability;
 mod github;
+mod hosts;
 mod identity;
 mod liveness;
-mod local;
 mod person;
 mod pool_lock;
 mod process;
@@ -23,12 +23,12 @@ pub use github::{
     open_administration, open_app_manifests, open_examination, open_github, open_github_app, open_github_or_anonymous,
     open_registration_tokens,
 };
+pub use hosts::inspect_host;
 pub use identity::{
     IdentityError, Instance, admin_token, check_state_dir, own_instance, pool_name, prepare_state_dir, random_word,
     shared_instance,
 };
 pub use liveness::{Silent, running_gate};
-pub use local::inspect_host;
 pub use person::{default_runner_name, is_root, login_name, own_uid};
 pub use pool_lock::{LockHolder, PoolAccess, PoolLock, PoolLockError};
 pub use process::{CLOSE_STORE, Ended, Process, StartError, serve};

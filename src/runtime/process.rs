@@ -4,13 +4,11 @@ use super::activation::{self, ActivationError, Given};
 use super::descriptors;
 use super::durability;
 use super::github;
+use super::hosts;
 use super::identity::{self, IdentityError, Instance};
-use super::local;
 use super::wiring::{self, Store};
 use super::wiring_error::WiringError;
 use crate::adapters::clock::SystemClock;
-use crate::adapters::hosts::local::LocalHost;
-use crate::adapters::hosts::synthetic::SyntheticHost;
 use crate::adapters::sqlite::OpenError;
 use crate::app::events::worker;
 use crate::app::incidents;
@@ -20,7 +18,7 @@ use crate::app::repositories::pins;
 use crate::app::rollout::pass as rollout_pass;
 use crate::app::runners::claim::{Claim, Claimed};
 use crate::app::{Context, Ingest};
-use crate::config::{Config, Host, Role};
+use crate::config::{Config, Role};
 use crate::domain::finding::Finding;
 use crate::http::{Bind, Metrics, Running};
 use crate::ports::{Clock, Durability, Failure, FanOut, ReplaceCredentials, RunnerHost};
@@ -349,21 +347,10 @@ pub(super) fn host(
     instance: &str,
     clock: Arc<dyn Clock>,
 ) -> Result<Option<Arc<dyn RunnerHost>>, StartError> {
-    match config.runners.host {
-        _ if role == Role::Ingress => Ok(None),
-        Host::Synthetic => {
-            let host = SyntheticHost::new(reqwest::Client::new(), clock, config.synthetic);
-            Ok(Some(Arc::new(host)))
-        }
-        Host::Local => {
-            let host = LocalHost::open(local::settings(config, instance), clock).map_err(StartError::Host)?;
-            Ok(Some(Arc::new(host)))
-        }
-        Host::Qemu => {
-            tracing::warn!(
-                "runners.host = \"qemu\" is not supported yet: jitgate decides and records, but starts no runners"
-            );
-            Ok(None)
-        }
+    if role == Role::Ingress {
+        return Ok(None);
     }
+    hosts::open_host(config, instance, clock)
+        .map(Some)
+        .map_err(StartError::Host)
 }

@@ -14,6 +14,7 @@ mod documented;
 mod fixtures;
 mod github_adapter;
 mod github_schemas;
+mod guest;
 mod incidents;
 mod operator_guide;
 mod pool;

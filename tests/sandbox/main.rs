@@ -13,3 +13,4 @@ mod network;
 mod stage;
 mod survives;
 mod worker;
+mod world;

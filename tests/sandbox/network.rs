@@ -1,176 +1,20 @@
 //! The network of a job: it reaches the internet, and neither this machine nor its neighbours. The machine and its
 //! surroundings are network namespaces of the test.
 
-use crate::stage::{HOOK, STAYS, Stage, file, is_root, processes, until};
+use crate::stage::{HOOK, STAYS, Stage, file, processes, until};
+use crate::world::{MACHINE, NEIGHBOURS, PROBE, REACHED, World};
 use jitgate::config::Network;
 use jitgate::domain::slot::SlotState;
 use jitgate::ports::RunnerHost;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-
-/// Addresses of the machine. The public ones are in no list of private networks.
-const MACHINE: &[&str] = &["127.0.0.1", "::1", "203.0.113.2", "2001:db8:1::2"];
-/// Around it: its router, neighbours, metadata, a carrier's and a site's networks, one that the operator closes.
-const NEIGHBOURS: &[&str] = &[
-    "10.9.9.9",
-    "192.168.7.7",
-    "172.16.3.3",
-    "100.64.1.1",
-    "169.254.169.254",
-    "198.18.0.9",
-    "fd12::1",
-    "198.51.100.66",
-    "2001:db8:66::1",
-];
-/// The internet, and a neighbour that the operator opens.
-const REACHED: &[&str] = &["198.51.100.10", "2001:db8:ffff::10", "10.8.8.8"];
-
-/// Tries one address by one protocol.
-const PROBE: &str = r#"#!/bin/bash
-exec 2>/dev/null
-case $1 in
-tcp) exec timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/7777" && read -t 2 -r line <&3 && [ "$line" = hello ]' "$2" ;;
-udp) exec perl -MSocket=:all -e 'my (undef, $to) = getaddrinfo($ARGV[0], 7777, {socktype => SOCK_DGRAM});
-    socket(S, $to->{family}, SOCK_DGRAM, 0); connect(S, $to->{addr}) or exit 1; send(S, "x", 0) or exit 1;
-    alarm 2; recv(S, my $line, 99, 0); exit($line eq "hello\n" ? 0 : 1)' "$2" ;;
-abstract) exec perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0); exit !connect(S, pack_sockaddr_un("\0$ARGV[0]"))' "$2" ;;
-esac
-"#;
-
-/// A child that ends with the test.
-struct Ends(Child);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        self.0.kill().unwrap_or_default();
-        self.0.wait().map(|_| ()).unwrap_or_default();
-    }
-}
-
-/// Two namespaces with a wire between them: the machine, and everything else.
-struct World {
-    machine: Ends,
-    _outside: Ends,
-    _servers: Vec<Ends>,
-}
-
-impl World {
-    fn make(stage: &Stage) -> Self {
-        assert!(is_root(), "this test makes network namespaces: run it as root");
-        let namespace = || {
-            let mut command = Command::new("unshare");
-            let command = command.args(["--net", "--mount", "sh", "-c", "echo up; exec sleep 600"]);
-            up(command.stdout(Stdio::piped()))
-        };
-        let (machine, outside) = (namespace(), namespace());
-        let lines = |of: &Ends, lines: &str| {
-            for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
-                let line = line.replace("OUTSIDE", &outside.0.id().to_string());
-                let mut words = line.split(' ');
-                let mut command = inside(&of.0, words.next().expect("a command"));
-                let output = command.args(words).output().expect("nsenter");
-                assert!(
-                    output.status.success(),
-                    "{line}: {}",
-                    String::from_utf8_lossy(&output.stderr)
-                );
-            }
-        };
-        lines(
-            &machine,
-            "ip link set lo up
-             ip link add wire type veth peer name wire netns OUTSIDE
-             ip link set wire up
-             ip address add 203.0.113.2/24 dev wire
-             ip address add 2001:db8:1::2/64 dev wire nodad",
-        );
-        lines(
-            &outside,
-            "ip link set lo up
-             ip link set wire up
-             ip address add 203.0.113.1/24 dev wire
-             ip address add 2001:db8:1::1/64 dev wire nodad",
-        );
-        lines(
-            &machine,
-            "ip route add default via 203.0.113.1
-             ip -6 route add default via 2001:db8:1::1",
-        );
-        let far: Vec<&str> = NEIGHBOURS.iter().chain(REACHED).copied().collect();
-        for address in &far {
-            lines(&outside, &format!("ip address add {address} dev lo nodad"));
-        }
-        let resolver = stage.path("resolv.conf");
-        file(&resolver, "nameserver 127.0.0.1\n", 0o644);
-        lines(
-            &machine,
-            &format!("mount --bind {} /etc/resolv.conf", resolver.display()),
-        );
-        let serve = |of: &Ends, addresses: &[&str]| {
-            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sandbox/outside.pl");
-            up(inside(&of.0, "perl").arg(script).args(addresses).stdout(Stdio::piped()))
-        };
-        let here = [MACHINE, &["dns=127.0.0.1", "abstract=jitgate-test"]].concat();
-        let servers = vec![serve(&machine, &here), serve(&outside, &far)];
-        Self {
-            machine,
-            _outside: outside,
-            _servers: servers,
-        }
-    }
-
-    /// Has keepers run on that machine. What a job runs of jitgate is the program itself.
-    fn settle(&self, stage: &mut Stage) {
-        let real = stage.settings.program.display().to_string();
-        let (machine, wrapper) = (self.machine.0.id(), stage.path("on-that-machine"));
-        let script = format!(
-            "#!/bin/bash\n[ \"$2\" = keep ] && exec nsenter --net --mount --target {machine} -- {real} \"$@\"\nexec {real} \"$@\"\n"
-        );
-        file(&wrapper, &script, 0o755);
-        stage.settings.program = wrapper;
-    }
-
-    /// Returns true if a program on that machine itself reaches this.
-    fn reaches(&self, probe: &Path, protocol: &str, address: &str) -> bool {
-        let status = inside(&self.machine.0, "bash")
-            .arg(probe)
-            .args([protocol, address])
-            .status();
-        status.expect("bash").success()
-    }
-}
-
-fn inside(namespace: &Child, program: &str) -> Command {
-    let mut command = Command::new("nsenter");
-    command.args([
-        "--net",
-        "--mount",
-        "--target",
-        &namespace.id().to_string(),
-        "--",
-        program,
-    ]);
-    command
-}
-
-/// Starts it and waits until it says that it is there.
-fn up(command: &mut Command) -> Ends {
-    let mut child = Ends(command.spawn().expect("it starts"));
-    let mut line = String::new();
-    let stdout = child.0.stdout.take().expect("a pipe");
-    BufReader::new(stdout).read_line(&mut line).expect("a line");
-    assert_eq!(line, "up\n");
-    child
-}
+use std::process::Command;
 
 #[tokio::test]
 async fn a_job_reaches_the_internet_and_nothing_of_the_machine_or_its_surroundings() {
     let mut stage = Stage::new("");
-    let world = World::make(&stage);
-    world.settle(&mut stage);
+    let world = World::make(&stage.path(""));
+    stage.settings.program = world.settle(&stage.settings.program, &stage.path(""));
     // The second one is that of the uplink itself, which must not lead to the machine's loopback.
     stage.settings.local.network_allow = vec!["10.8.8.8/32".to_owned(), "10.0.2.2/32".to_owned()];
     stage.settings.local.network_deny = vec!["198.51.100.66/32".to_owned(), "2001:db8:66::/48".to_owned()];

@@ -10,6 +10,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const RUNNER_PROGRAM: &str = include_str!("../it/runners/run.sh");
+/// The runner program of tests without a GitHub: its configuration is a script.
+const SCRIPT: &str = r#"
+script=$(printf %s "${ACTIONS_RUNNER_INPUT_JITCONFIG-}" | base64 -d 2>/dev/null)
+case $script in '{'* | '') ;; *) exec bash -c "$script" ;; esac
+"#;
+/// The first thing that a worker does in a guest: it looks for what an earlier job has left, and leaves something.
+const TRACES: &str = r#"
+for place in "$HOME" /tmp /var/tmp /dev/shm; do
+    if [ -e "$place/trace" ]; then echo "an earlier job was here"; fi
+    touch "$place/trace"
+done
+echo "the first job here"
+"#;
 const JITGATE: &str = env!("CARGO_BIN_EXE_jitgate");
 
 /// Returns the folder of everything that the tests of this program keep between runs.
@@ -44,7 +57,7 @@ pub(crate) fn images() -> PathBuf {
 pub(crate) fn runner() -> PathBuf {
     let home = place().join("actions-runner");
     fs::create_dir_all(home.join("bin")).expect("a folder");
-    let program = RUNNER_PROGRAM.replace("127.0.0.1", "10.0.2.2");
+    let program = program();
     for name in ["run.sh", "bin/Runner.Worker"] {
         let path = home.join(name);
         if fs::read_to_string(&path).is_ok_and(|text| text == program) {
@@ -54,6 +67,23 @@ pub(crate) fn runner() -> PathBuf {
         fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("a mode");
     }
     home
+}
+
+fn program() -> String {
+    let (first, rest) = RUNNER_PROGRAM.split_once('\n').expect("lines");
+    let own = "server=$(printf %s \"$runner\" |";
+    let (marker, at_gate) = ("# WORKER BEGINS\n", "bash \"$ACTIONS_RUNNER_HOOK_JOB_STARTED\"");
+    assert!(
+        rest.contains(own) && rest.contains(marker) && rest.contains(at_gate),
+        "the stand-in has changed"
+    );
+    // The simulated GitHub is on this machine, at an address of QEMU's.
+    let rest = rest.replace(own, &format!("{own} sed s/127.0.0.1/10.0.2.2/g |"));
+    // A guest is emulated: each question costs it the time that its job needs to reach the gate.
+    let rest = rest
+        .replace("sleep 0.02;", "sleep 0.3;")
+        .replace("sleep 0.2;", "sleep 2;");
+    format!("{first}{SCRIPT}{}", rest.replace(marker, &format!("{marker}{TRACES}")))
 }
 
 /// Builds an image in this folder and returns the answer.
@@ -83,10 +113,11 @@ pub(crate) fn jitgate(words: &[&str], images: &Path) -> Value {
 fn inputs() -> String {
     let about = fs::metadata(JITGATE).expect("jitgate");
     let text = format!(
-        "{} {} {} {RUNNER_PROGRAM}",
+        "{} {} {} {}",
         about.size(),
         about.mtime(),
-        about.mtime_nsec()
+        about.mtime_nsec(),
+        program()
     );
     hex::encode(Sha256::digest(text))
 }

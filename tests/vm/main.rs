@@ -3,4 +3,14 @@
 
 mod built;
 mod image;
+mod jobs;
+mod machine;
+mod network;
 mod plain;
+mod slots;
+#[path = "../it/runners/stage.rs"]
+#[expect(dead_code, reason = "two test programs share this, and each uses a part of it")]
+mod stage;
+mod support;
+#[path = "../sandbox/world.rs"]
+mod world;

@@ -9,9 +9,6 @@ use crate::domain::text::one_of;
 use clap::Subcommand;
 use std::path::PathBuf;
 
-/// The folder of images in the state directory.
-const FOLDER: &str = "images";
-
 /// Arguments of `image`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -102,7 +99,10 @@ impl Place {
     pub(super) fn images(&self, session: &Session) -> Result<Images, Failure> {
         let path = match &self.images {
             Some(path) => path.clone(),
-            None => session.config()?.server.state_dir.join(FOLDER),
+            None => {
+                let config = session.config()?;
+                config.qemu.images(&config.server.state_dir)
+            }
         };
         Ok(Images::at(path))
     }

@@ -1,12 +1,12 @@
-//! The checks of this machine's files and devices: secrets, the refreshed token, the public port, KVM and the image.
+//! The checks of this machine's files and devices: secrets, the refreshed token, the public port and the image.
 
-use crate::config::{Accel, Config, Host};
+use crate::config::{Config, Host};
 use crate::domain::finding::{Finding, Subject};
 use crate::domain::secret_strength::{ENOUGH_BITS, bits};
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +17,6 @@ use std::time::Duration;
 const PORT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The age at which an image misses security updates and a release of the runner program.
 const MAX_IMAGE_AGE: TimeDelta = TimeDelta::days(30);
-const KVM: &str = "/dev/kvm";
 
 /// Estimates the strength of the webhook secrets. No part of them is shown.
 pub(super) fn webhook_secrets(config: &Config) -> Vec<Finding> {
@@ -146,39 +145,12 @@ fn taken(listen: SocketAddr, how: &str) -> Finding {
     )
 }
 
-/// Checks KVM and the image, where jobs run in virtual machines.
+/// Checks the age of the image, where jobs run in virtual machines.
 pub(super) fn virtual_machines(config: &Config, now: DateTime<Utc>) -> Vec<Finding> {
     if config.runners.host != Host::Qemu {
         return Vec::new();
     }
-    let mut found = Vec::new();
-    if config.qemu.accel != Accel::Tcg {
-        found.push(kvm(config.qemu.accel));
-    }
-    found.extend(config.qemu.image.as_deref().map(|image| age(image, now)));
-    found
-}
-
-fn kvm(accel: Accel) -> Finding {
-    match OpenOptions::new().read(true).write(true).open(KVM) {
-        Ok(_) => Finding::ok(
-            Subject::Host,
-            format!("{KVM} can be opened; a virtual machine is not started as a trial"),
-        ),
-        Err(error) => {
-            let what = format!("{KVM} cannot be opened: {error}");
-            let remedy = "enable virtualization in the firmware, load the module kvm_intel or kvm_amd, and add this user to \
-                          the group kvm";
-            match accel {
-                Accel::Kvm => Finding::problem(Subject::Host, what, remedy),
-                _ => Finding::warning(
-                    Subject::Host,
-                    format!("{what}, so virtual machines are emulated"),
-                    remedy,
-                ),
-            }
-        }
-    }
+    vec![age(&config.qemu.image(&config.server.state_dir), now)]
 }
 
 fn age(image: &Path, now: DateTime<Utc>) -> Finding {

@@ -11,6 +11,7 @@ use crate::ports::Failure;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -69,6 +70,7 @@ pub(in crate::http) async fn scrape(from: Data<Scrape>) -> HttpResponse {
     sample_alerts(&from.ctx, &mut sampled).await;
     sample_rollout(&from.ctx, &mut sampled).await;
     sample_github(&from.ctx, &mut sampled);
+    sample_host(&from.ctx, &mut sampled);
     match text(&[&from.metrics.registry, &sampled]) {
         Ok(text) => HttpResponse::Ok().content_type(CONTENT_TYPE).body(text),
         // Writing to memory does not fail; if it did, only this scrape would be lost.
@@ -101,6 +103,17 @@ async fn sample_queue(ctx: &Context, registry: &mut Registry) {
     oldest.set(age.unwrap_or_default().as_secs_f64());
     let help = "Age of the oldest unfinished delivery; 0 if there is none";
     registry.register("queue_oldest_seconds", help, oldest);
+}
+
+/// The count is the host's, because a slot resumes in a process of its own.
+fn sample_host(ctx: &Context, registry: &mut Registry) {
+    let Some(failures) = ctx.host.as_ref().and_then(|host| host.resume_failures()) else {
+        return;
+    };
+    let counter = Counter::<u64>::default();
+    counter.inc_by(failures);
+    let help = "Slots that booted because they could not resume";
+    registry.register("resume_failures", help, counter);
 }
 
 async fn sample_runners(ctx: &Context, registry: &mut Registry) {

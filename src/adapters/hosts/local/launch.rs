@@ -114,7 +114,7 @@ impl Guest for LocalGuest {
         self.child.id()
     }
 
-    async fn comes_up(&mut self) -> io::Result<Vec<ProcessId>> {
+    async fn comes_up(&mut self, _clock: &dyn Clock) -> io::Result<Vec<ProcessId>> {
         let output = self.output.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         let mut said = Vec::new();
         while !said.ends_with(UP) {

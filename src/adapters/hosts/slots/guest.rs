@@ -3,6 +3,7 @@
 use super::layout::SlotDir;
 use super::process::ProcessId;
 use crate::domain::slot::Ending;
+use crate::ports::Clock;
 use serde::de::DeserializeOwned;
 use std::io;
 use tokio::net::unix::pipe::Receiver;
@@ -15,12 +16,13 @@ pub(crate) trait Guest: Sized {
     /// Starts the first process, which dies with the thread that calls this.
     fn start(plan: &Self::Plan, slot: &SlotDir) -> io::Result<Self>;
 
-    /// Returns the id of the first process, a child of the keeper. The guest has ended when it exits.
+    /// Returns the id of the first process, a child of the keeper. The guest has ended when it exits. It can be another one once
+    /// the guest is up.
     fn first_process(&self) -> u32;
 
     /// Waits until the guest is up. Returns the processes that everything in it dies with, by which the host finds it if the
     /// keeper dies.
-    async fn comes_up(&mut self) -> io::Result<Vec<ProcessId>>;
+    async fn comes_up(&mut self, clock: &dyn Clock) -> io::Result<Vec<ProcessId>>;
 
     /// Hands over the JIT configuration, which starts the runner program, and returns the output of the guest.
     fn configure(&mut self, configuration: &str) -> io::Result<Receiver>;

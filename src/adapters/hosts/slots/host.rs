@@ -84,7 +84,6 @@ impl SlotHost {
     }
 
     /// Makes a slot like [`SlotHost::boot`], whose guest starts at once with this plan.
-    #[expect(dead_code, reason = "a host of virtual machines boots this way")]
     pub(crate) fn boot_guest<P: Serialize + Send + Sync + 'static>(
         &self,
         prepare: impl Prepare,

@@ -127,7 +127,7 @@ pub(super) fn quoted(path: &Path) -> String {
 
 /// An event at the gate.
 #[derive(Debug)]
-pub(super) enum GateEvent {
+pub(crate) enum GateEvent {
     /// A job waits.
     Hello(Hello),
     /// The job received "go".
@@ -137,7 +137,7 @@ pub(super) enum GateEvent {
 }
 
 /// Watches the gate, from the first connection to "go" or abuse. The job may begin once `go` resolves.
-pub(super) async fn watch(listener: UnixListener, events: mpsc::Sender<GateEvent>, go: oneshot::Receiver<()>) {
+pub(crate) async fn watch(listener: UnixListener, events: mpsc::Sender<GateEvent>, go: oneshot::Receiver<()>) {
     let opened = match listener.accept().await {
         Ok((first, _)) => tokio::select! {
             opened = converse(first, &events, go) => opened,

@@ -102,7 +102,7 @@ impl<'a, G: Guest> Keeper<'a, G> {
         });
         let mut status = status.ok_or_else(used)?;
         status.keeper = ProcessId::of(Pid::as_raw(Some(getpid())));
-        let launched = Launched::launch(&slot, &order, &mut status).await;
+        let launched = Launched::launch(&slot, &order, &mut status, clock).await;
         status.since = clock.now();
         match launched {
             Ok(launched) => {

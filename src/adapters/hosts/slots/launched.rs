@@ -7,6 +7,7 @@ use super::layout::{SlotDir, SocketPath};
 use super::order::Order;
 use super::process::{Children, ProcessId};
 use super::status::Status;
+use crate::ports::Clock;
 use std::collections::VecDeque;
 use std::fs::{self, Permissions};
 use std::io;
@@ -33,7 +34,12 @@ pub(super) struct Launched<G> {
 
 impl<G: Guest> Launched<G> {
     /// Starts the guest and waits until it is up. The status then names its processes.
-    pub(super) async fn launch(slot: &SlotDir, order: &Order<G::Plan>, status: &mut Status) -> io::Result<Self> {
+    pub(super) async fn launch(
+        slot: &SlotDir,
+        order: &Order<G::Plan>,
+        status: &mut Status,
+        clock: &dyn Clock,
+    ) -> io::Result<Self> {
         status.write(slot)?;
         let (requested, requests) = mpsc::channel(1);
         tokio::spawn(control::receive(listen(&slot.control())?, requested));
@@ -60,9 +66,10 @@ impl<G: Guest> Launched<G> {
             go: Some(go),
             watchers: VecDeque::new(),
         };
-        match launched.until_up(order.deadlines.boot).await {
+        match launched.until_up(order.deadlines.boot, clock).await {
             Ok(processes) => {
                 status.processes = processes;
+                launched.children.set_first(launched.guest.first_process());
                 Ok(launched)
             }
             Err(error) => {
@@ -73,8 +80,8 @@ impl<G: Guest> Launched<G> {
     }
 
     /// Waits until the guest is up, within a time limit and unless the host wants it to end.
-    async fn until_up(&mut self, limit: Duration) -> io::Result<Vec<ProcessId>> {
-        let coming = timeout(limit, self.guest.comes_up());
+    async fn until_up(&mut self, limit: Duration, clock: &dyn Clock) -> io::Result<Vec<ProcessId>> {
+        let coming = timeout(limit, self.guest.comes_up(clock));
         tokio::pin!(coming);
         loop {
             tokio::select! {

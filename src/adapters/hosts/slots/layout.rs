@@ -2,6 +2,7 @@
 //! that share a state directory do not share slots.
 
 use crate::domain::slot::SlotId;
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -21,6 +22,11 @@ impl Layout {
         private(&layout.slots())?;
         private(&layout.output())?;
         Ok(layout)
+    }
+
+    /// Returns the folder itself, for files that belong to no slot.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.0
     }
 
     /// Returns the folder with a folder for each slot.
@@ -44,11 +50,16 @@ impl Layout {
     }
 
     /// Returns the folder of a slot, or none for an id that is not a plain name.
-    pub(super) fn slot(&self, id: &SlotId) -> Option<SlotDir> {
+    pub(crate) fn slot(&self, id: &SlotId) -> Option<SlotDir> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
         let fits = !id.0.is_empty() && id.0.len() < 100 && id.0.chars().all(is_plain);
         fits.then(|| SlotDir(self.slots().join(&id.0)))
     }
+}
+
+/// Returns the name of the host's kind that a folder of a slot belongs to.
+pub(crate) fn host_of(slot: &Path) -> Option<&OsStr> {
+    slot.ancestors().nth(3)?.file_name()
 }
 
 /// The folder of one slot. A guest sees only the job's files and the folder of its job gate.
@@ -114,13 +125,13 @@ impl SlotDir {
 
 /// A path to a socket that fits into the 107 bytes of a socket address, however deep the folder lies. It is valid while this
 /// value, which holds the folder open, is alive.
-pub(super) struct SocketPath {
-    pub(super) path: PathBuf,
+pub(crate) struct SocketPath {
+    pub(crate) path: PathBuf,
     _folder: File,
 }
 
 impl SocketPath {
-    pub(super) fn of(socket: &Path) -> io::Result<Self> {
+    pub(crate) fn of(socket: &Path) -> io::Result<Self> {
         let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         };

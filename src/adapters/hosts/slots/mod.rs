@@ -37,9 +37,11 @@ mod worker;
 pub(crate) use account::Account;
 pub(crate) use guest::Guest;
 pub(crate) use host::SlotHost;
+#[cfg(test)]
+pub(crate) use job_gate::{GateEvent, watch as watch_gate};
 pub(crate) use job_gate::{ask as ask_gate, hook_script};
 pub(crate) use keeper::{KeeperError, keep};
-pub(crate) use layout::{Layout, SlotDir};
+pub(crate) use layout::{Layout, SlotDir, SocketPath, host_of};
 pub(crate) use limits::{Group, Limits, clear_limits, try_limits};
 pub(crate) use network::{Network, RESOLVER, Rules, resolver_file, try_network};
 pub(crate) use order::Deadlines;

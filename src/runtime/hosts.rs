@@ -1,21 +1,21 @@
 //! Selects and configures the runner host of this machine.
 
-use crate::adapters::hosts::local::{self, Settings};
+use crate::adapters::hosts::local::{self, LocalHost};
+use crate::adapters::hosts::qemu::{self, QemuHost};
+use crate::adapters::hosts::synthetic::SyntheticHost;
 use crate::config::{AdminListen, Config, Host, StoreUrl};
 use crate::domain::finding::{Finding, Subject};
+use crate::ports::{Clock, RunnerHost};
 use secrecy::ExposeSecret;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Checks that this machine can run runners with the configured host.
 #[must_use]
 pub fn inspect_host(config: &Config) -> Vec<Finding> {
     match config.runners.host {
-        Host::Local => local::inspect(&settings(config, "")),
-        Host::Qemu => vec![Finding::problem(
-            Subject::Host,
-            "runners.host = \"qemu\": this version does not support virtual machines",
-            "use \"local\"",
-        )],
+        Host::Local => local::inspect(&local_settings(config, "")),
+        Host::Qemu => qemu::inspect(&qemu_settings(config, "")),
         Host::Synthetic => vec![Finding::warning(
             Subject::Host,
             "runners.host = \"synthetic\": runners are only simulated",
@@ -24,12 +24,42 @@ pub fn inspect_host(config: &Config) -> Vec<Finding> {
     }
 }
 
-pub(super) fn settings(config: &Config, instance: &str) -> Settings {
-    Settings {
+/// Opens the configured host with the slots that an earlier process left.
+pub(super) fn open_host(
+    config: &Config,
+    instance: &str,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn RunnerHost>, Finding> {
+    Ok(match config.runners.host {
+        Host::Synthetic => Arc::new(SyntheticHost::new(reqwest::Client::new(), clock, config.synthetic)),
+        Host::Local => Arc::new(LocalHost::open(local_settings(config, instance), clock)?),
+        Host::Qemu => Arc::new(QemuHost::open(qemu_settings(config, instance), clock)?),
+    })
+}
+
+/// Returns the program of jitgate.
+fn program() -> PathBuf {
+    // If the system does not report the path, the name that the process was started by is used.
+    std::env::current_exe().unwrap_or_else(|_| PathBuf::from("jitgate"))
+}
+
+fn qemu_settings(config: &Config, instance: &str) -> qemu::Settings {
+    qemu::Settings {
         state_dir: config.server.state_dir.clone(),
         instance: instance.to_owned(),
-        // If the system does not report the path, the name that the process was started by is used.
-        program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("jitgate")),
+        program: program(),
+        qemu: config.qemu.clone(),
+        boot_deadline: config.runners.boot_deadline,
+        gate_deadline: config.runners.gate_deadline,
+        job_deadline: config.runners.job_deadline,
+    }
+}
+
+fn local_settings(config: &Config, instance: &str) -> local::Settings {
+    local::Settings {
+        state_dir: config.server.state_dir.clone(),
+        instance: instance.to_owned(),
+        program: program(),
         local: config.local.clone(),
         gate_deadline: config.runners.gate_deadline,
         job_deadline: config.runners.job_deadline,

@@ -1,0 +1,295 @@
+//! The command line of a virtual machine: QEMU, as an account without rights, in a sandbox that shows it its own files, its
+//! programs and nothing else. No path leads to its monitor or to its channel: they are inherited sockets.
+
+use super::machine;
+use super::plan::{Accelerator, RunAs, Vm};
+use std::fs;
+use std::path::Path;
+
+/// QEMU.
+pub(super) const PROGRAM: &str = "qemu-system-x86_64";
+/// Folders with programs and libraries.
+const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+/// Paths in the sandbox.
+const ROOT: &str = "/vm/root.sqfs";
+const KERNEL: &str = "/vm/kernel";
+const INITRD: &str = "/vm/initrd.img";
+const SCRATCH: &str = "/vm/scratch.img";
+/// QEMU needs few files. A limit keeps a broken-out guest from using up those of the machine.
+const LIMITS: [&str; 4] = ["prlimit", "--core=0", "--nofile=1024", "--"];
+const KVM: &str = "/dev/kvm";
+/// QEMU's filter of system calls.
+const FILTER: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+/// The memory of a virtual machine.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Memory {
+    /// Its own.
+    Private,
+    /// The inherited file, which gets every change.
+    Shared(i32),
+    /// The content of the inherited file, which gets no change.
+    CopyOf(i32),
+}
+
+/// The files that QEMU inherits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Inherited {
+    pub(super) channel: i32,
+    pub(super) monitor: i32,
+    pub(super) memory: Memory,
+}
+
+/// The places of one virtual machine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Places<'a> {
+    /// The name of the slot.
+    pub(super) name: &'a str,
+    pub(super) scratch: &'a Path,
+    /// The resolver configuration that QEMU answers the guest with.
+    pub(super) resolver: Option<&'a Path>,
+    /// True if QEMU gets a network namespace of its own, in which nothing is reached.
+    pub(super) is_alone: bool,
+}
+
+/// Returns the words before bubblewrap's.
+pub(super) fn limits() -> Vec<String> {
+    LIMITS.map(str::to_owned).to_vec()
+}
+
+/// Returns bubblewrap's options. `by_root` is true if jitgate runs as root.
+pub(super) fn sandbox(vm: &Vm, places: Places<'_>, by_root: bool) -> Result<Vec<String>, String> {
+    let mut options = Options::default();
+    for alone in [
+        "--unshare-pid",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+        "--die-with-parent",
+        "--new-session",
+    ] {
+        options.add(&[alone]);
+    }
+    if places.is_alone {
+        options.add(&["--unshare-net"]);
+    }
+    options.add(&["--cap-drop", "ALL"]);
+    if by_root {
+        // setpriv drops these before QEMU starts.
+        for needed in ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"] {
+            options.add(&["--cap-add", needed]);
+        }
+    } else {
+        options.add(&["--unshare-user"]);
+    }
+    for path in SYSTEM.iter().map(Path::new) {
+        match fs::read_link(path) {
+            Ok(target) => options.bind("--symlink", &target, path)?,
+            Err(_) if path.is_dir() => options.bind("--ro-bind", path, path)?,
+            Err(_) => {}
+        }
+    }
+    options.add(&["--proc", "/proc", "--dev", "/dev", "--dir", "/vm", "--dir", "/etc"]);
+    if vm.accelerator == Accelerator::Kvm {
+        options.add(&["--dev-bind", KVM, KVM]);
+    }
+    if let Some(resolver) = places.resolver {
+        options.bind("--ro-bind", resolver, Path::new("/etc/resolv.conf"))?;
+    }
+    for (from, to) in [(&vm.root, ROOT), (&vm.kernel, KERNEL), (&vm.initrd, INITRD)] {
+        options.bind("--ro-bind", from, Path::new(to))?;
+    }
+    options.bind("--bind", places.scratch, Path::new(SCRATCH))?;
+    options.add(&["--remount-ro", "/", "--chdir", "/"]);
+    Ok(options.0)
+}
+
+/// Returns the words that run in the sandbox: QEMU, as the account if one is given.
+pub(super) fn words(vm: &Vm, name: &str, account: Option<RunAs>, inherited: Inherited) -> Vec<String> {
+    let mut words = account.map(become_account).unwrap_or_default();
+    let device = |kind: &str| machine::device(vm.machine, kind);
+    let mut add = |new: &[&str]| words.extend(new.iter().map(|word| (*word).to_owned()));
+    add(&[
+        PROGRAM,
+        "-name",
+        name,
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+    ]);
+    add(&["-no-reboot", "-sandbox", FILTER]);
+    let mut kind = machine::name(vm.machine).to_owned();
+    match inherited.memory {
+        Memory::Private => {}
+        Memory::Shared(file) | Memory::CopyOf(file) => {
+            let shared = if matches!(inherited.memory, Memory::Shared(_)) {
+                "on"
+            } else {
+                "off"
+            };
+            kind.push_str(",memory-backend=memory");
+            add(&[
+                "-object",
+                &format!(
+                    "memory-backend-file,id=memory,size={}M,mem-path=/proc/self/fd/{file},share={shared}",
+                    vm.memory_mib
+                ),
+            ]);
+        }
+    }
+    add(&["-M", &kind]);
+    let (accelerator, processor) = match vm.accelerator {
+        Accelerator::Kvm => ("kvm", "host"),
+        // The cache of translated code is bounded, in MiB.
+        Accelerator::Tcg { .. } => ("tcg,tb-size=256", "max"),
+    };
+    add(&["-accel", accelerator, "-cpu", processor]);
+    add(&["-m", &format!("{}M", vm.memory_mib), "-smp", &vm.cpus.to_string()]);
+    add(&[
+        "-kernel",
+        KERNEL,
+        "-initrd",
+        INITRD,
+        "-append",
+        &machine::kernel_options(vm),
+    ]);
+    add(&["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
+    for (id, file, more) in [("root", ROOT, ",readonly=on"), ("scratch", SCRATCH, "")] {
+        add(&[
+            "-drive",
+            &format!("id={id},file={file},format=raw,if=none,cache=unsafe{more}"),
+        ]);
+        add(&["-device", &format!("{},drive={id},serial={id}", device("blk"))]);
+    }
+    add(&["-object", "rng-random,id=random,filename=/dev/urandom"]);
+    add(&["-device", &format!("{},rng=random", device("rng"))]);
+    add(&["-device", &device("serial")]);
+    add(&["-chardev", &format!("socket,id=channel,fd={}", inherited.channel)]);
+    add(&["-device", "virtserialport,chardev=channel,name=jitgate"]);
+    add(&["-chardev", &format!("socket,id=monitor,fd={}", inherited.monitor)]);
+    add(&["-mon", "chardev=monitor,mode=control"]);
+    if vm.has_network {
+        add(&["-netdev", "user,id=network,ipv6=off"]);
+        add(&["-device", &format!("{},netdev=network", device("net"))]);
+    }
+    if matches!(inherited.memory, Memory::CopyOf(_)) {
+        add(&["-incoming", "defer"]);
+    }
+    words
+}
+
+fn become_account(account: RunAs) -> Vec<String> {
+    let groups = account
+        .kvm
+        .map_or_else(|| "--clear-groups".to_owned(), |group| format!("--groups={group}"));
+    let mut words = vec!["setpriv".to_owned()];
+    words.push(format!("--reuid={}", account.uid));
+    words.push(format!("--regid={}", account.gid));
+    words.push(groups);
+    let rest = [
+        "--no-new-privs",
+        "--inh-caps=-all",
+        "--ambient-caps=-all",
+        "--bounding-set=-all",
+        "--",
+    ];
+    words.extend(rest.map(str::to_owned));
+    words
+}
+
+#[derive(Default)]
+struct Options(Vec<String>);
+
+impl Options {
+    fn add(&mut self, words: &[&str]) {
+        self.0.extend(words.iter().map(|word| (*word).to_owned()));
+    }
+
+    fn bind(&mut self, kind: &str, from: &Path, to: &Path) -> Result<(), String> {
+        let text = |path: &Path| {
+            let text = path.to_str();
+            text.map(str::to_owned)
+                .ok_or_else(|| format!("{} is not valid UTF-8", path.display()))
+        };
+        self.add(&[kind, &text(from)?, &text(to)?]);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Machine;
+    use std::path::PathBuf;
+
+    fn vm(machine: Machine, accelerator: Accelerator) -> Vm {
+        Vm {
+            image: "0123456789abcdef".to_owned(),
+            root: PathBuf::from("/images/root.sqfs"),
+            kernel: PathBuf::from("/images/vmlinux"),
+            initrd: PathBuf::from("/images/initrd.img"),
+            machine,
+            accelerator,
+            memory_mib: 512,
+            cpus: 2,
+            disk_gib: 1,
+            has_network: true,
+            program: String::new(),
+        }
+    }
+
+    fn text(vm: &Vm, memory: Memory) -> String {
+        let inherited = Inherited {
+            channel: 10,
+            monitor: 11,
+            memory,
+        };
+        words(vm, "slot-1", None, inherited).join(" ")
+    }
+
+    #[test]
+    fn emulation_gets_its_clock_on_the_machine_that_has_none() {
+        let emulated = Accelerator::Tcg { tsc_khz: 2_600_000 };
+        for (machine, accelerator, expected) in [
+            (Machine::Microvm, emulated, true),
+            (Machine::Q35, emulated, false),
+            (Machine::Microvm, Accelerator::Kvm, false),
+        ] {
+            let text = text(&vm(machine, accelerator), Memory::Private);
+            assert_eq!(text.contains("tsc_early_khz=2600000"), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_resumed_machine_waits_for_its_state_and_shares_no_change() {
+        let vm = vm(Machine::Microvm, Accelerator::Kvm);
+        let resumed = text(&vm, Memory::CopyOf(12));
+        assert!(resumed.contains("mem-path=/proc/self/fd/12,share=off"), "{resumed}");
+        assert!(resumed.contains("-incoming defer"), "{resumed}");
+        let saved = text(&vm, Memory::Shared(12));
+        assert!(saved.contains("share=on") && !saved.contains("-incoming"), "{saved}");
+        assert!(!text(&vm, Memory::Private).contains("memory-backend"));
+    }
+
+    #[test]
+    fn the_sandbox_shows_the_files_of_one_machine_and_no_home() {
+        let places = Places {
+            name: "slot-1",
+            scratch: Path::new("/slots/slot-1/scratch.img"),
+            resolver: None,
+            is_alone: false,
+        };
+        let options = sandbox(&vm(Machine::Q35, Accelerator::Kvm), places, false).expect("options");
+        let text = options.join(" ");
+        assert!(text.contains("--ro-bind /images/root.sqfs /vm/root.sqfs"), "{text}");
+        assert!(
+            text.contains("--bind /slots/slot-1/scratch.img /vm/scratch.img"),
+            "{text}"
+        );
+        assert!(text.contains("--dev-bind /dev/kvm /dev/kvm"), "{text}");
+        for hidden in ["/home", "/root ", "/var", "/run", "/tmp", "/etc /etc"] {
+            assert!(!text.contains(hidden), "{hidden} in {text}");
+        }
+    }
+}

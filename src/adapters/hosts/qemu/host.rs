@@ -1,0 +1,179 @@
+//! [`RunnerHost`] by virtual machines.
+
+use super::base::Base;
+use super::plan::Plan;
+use super::settings::Settings;
+use super::{guest, image, inspection, kept};
+use crate::adapters::hosts::slots::{SlotDir, SlotHost, clear_limits};
+use crate::domain::finding::{Finding, Subject};
+use crate::domain::slot::{Ending, Slot, SlotId, SlotState};
+use crate::ports::{Clock, Failure, RunnerHost};
+use async_trait::async_trait;
+use secrecy::SecretString;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// The name of this host's kind, which is the name of its folder too.
+pub(crate) const NAME: &str = "qemu";
+
+/// Runners in virtual machines.
+pub struct QemuHost {
+    settings: Settings,
+    base: Arc<Base>,
+    clock: Arc<dyn Clock>,
+    slots: SlotHost,
+    resume_failures: AtomicU64,
+}
+
+impl QemuHost {
+    /// Opens the host with the slots that an earlier process left. If this machine cannot run virtual machines, it reports why,
+    /// now and at every boot until that changes: jitgate can accept deliveries meanwhile.
+    ///
+    /// # Errors
+    /// When the state directory cannot be used, with the remedy.
+    pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, Finding> {
+        let unusable = |error: io::Error| {
+            Finding::problem(
+                Subject::Host,
+                format!("cannot use {} for runners: {error}", settings.state_dir.display()),
+                "set server.state_dir to a directory that this user can write to and run programs from",
+            )
+        };
+        let Settings {
+            state_dir,
+            instance,
+            program,
+            ..
+        } = &settings;
+        let slots = SlotHost::open(NAME, state_dir, instance, program, clock.clone()).map_err(unusable)?;
+        for finding in inspection::inspect(&settings) {
+            let (what, remedy) = (&finding.what, finding.remedy.as_deref());
+            if finding.is_problem() {
+                tracing::error!(remedy, "cannot make runners: {what}");
+            } else {
+                tracing::warn!(remedy, "{what}");
+            }
+        }
+        let folder = slots.layout().folder().to_owned();
+        Ok(Self {
+            base: Arc::new(Base::new(settings.clone(), clock.clone(), folder)),
+            clock,
+            settings,
+            slots,
+            resume_failures: AtomicU64::new(0),
+        })
+    }
+
+    /// Counts a slot that booted because it could not resume, once.
+    fn count_failure(&self, slot: &SlotDir) {
+        let file = guest::resume_failure(slot);
+        if let Ok(why) = fs::read_to_string(&file)
+            && fs::remove_file(&file).is_ok()
+        {
+            self.resume_failures.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                slot = slot.name(),
+                why,
+                "a virtual machine could not resume and booted instead"
+            );
+        }
+    }
+
+    fn has_failed(&self, id: &SlotId) -> bool {
+        // A slot that cannot be read keeps nothing.
+        let slots = self.slots.list().unwrap_or_default();
+        slots.iter().any(|slot| slot.id == *id && kept::has_failed(&slot.state))
+    }
+
+    /// Returns true if the slot's image is no longer the one that new machines start from.
+    fn is_outdated(slot: &SlotDir, current: Option<&Path>) -> bool {
+        // Without an image no other machine could replace this one.
+        current.is_some_and(|current| image::of_slot(slot).is_some_and(|used| used != current))
+    }
+}
+
+#[async_trait]
+impl RunnerHost for QemuHost {
+    async fn boot(&self) -> Result<SlotId, Failure> {
+        if let Some(problem) = inspection::missing(&self.settings) {
+            return Err(Failure::Permanent(problem.to_string()));
+        }
+        let base = self.base.clone();
+        let planned = Arc::new(OnceLock::<Plan>::new());
+        let plan = planned.clone();
+        self.slots.boot_guest(
+            move |slot, cancelled| {
+                guest::make_gate(slot).map_err(|error| format!("cannot write to {}: {error}", slot.0.display()))?;
+                let found = base.plan(slot, cancelled)?;
+                planned.set(found).map_err(|_| "the slot was prepared twice".to_owned())
+            },
+            self.settings.deadlines(),
+            move |_| {
+                plan.get()
+                    .cloned()
+                    .ok_or_else(|| "the slot was not prepared".to_owned())
+            },
+        )
+    }
+
+    async fn claim(&self, id: &SlotId, runner: &str, config: SecretString) -> Result<(), Failure> {
+        let unbooted = |_: &SlotDir| Err::<Plan, String>("the virtual machine has not booted".to_owned());
+        let deadlines = self.settings.deadlines();
+        self.slots.claim(id, runner, config, deadlines, unbooted).await
+    }
+
+    async fn open_gate(&self, id: &SlotId) -> Result<(), Failure> {
+        self.slots.open_gate(id).await
+    }
+
+    async fn destroy(&self, id: &SlotId) -> Result<(), Failure> {
+        let keeps = !self.settings.qemu.keep_failed.is_zero() && self.has_failed(id);
+        let folder = self.slots.layout().folder().to_owned();
+        let release = move |slot: &SlotDir| {
+            clear_limits(slot);
+            if keeps && guest::scratch(slot).exists() {
+                match kept::keep(&folder, slot) {
+                    Ok(place) => tracing::warn!(
+                        slot = slot.name(),
+                        "kept the disk of a failed machine in {}",
+                        place.display()
+                    ),
+                    Err(error) => {
+                        tracing::warn!(slot = slot.name(), %error, "cannot keep the disk of a failed machine")
+                    }
+                }
+            }
+        };
+        self.slots.destroy(id, release).await
+    }
+
+    async fn list(&self) -> Result<Vec<Slot>, Failure> {
+        let mut slots = self.slots.list()?;
+        let (folder, limit) = (self.slots.layout().folder(), self.settings.qemu.keep_failed);
+        if let Err(error) = kept::prune(folder, self.clock.now().into(), limit) {
+            tracing::warn!(%error, "cannot remove the disk of a failed machine");
+        }
+        let current = image::current(&self.settings);
+        for slot in &mut slots {
+            let Some(folder) = self.slots.layout().slot(&slot.id) else {
+                continue;
+            };
+            self.count_failure(&folder);
+            if slot.state == SlotState::Ready && Self::is_outdated(&folder, current.as_deref()) {
+                slot.state = SlotState::Ended(Ending::Outdated);
+            }
+        }
+        Ok(slots)
+    }
+
+    async fn changed(&self) {
+        self.slots.changed().await;
+    }
+
+    fn resume_failures(&self) -> Option<u64> {
+        Some(self.resume_failures.load(Ordering::Relaxed))
+    }
+}
