@@ -151,7 +151,6 @@ impl Agent {
         };
         let text = format!("jitgate: cannot start the runner program: {error}\n");
         self.link.send(&FromGuest::Output { text })?;
-        self.is_silent = true;
         self.ending = Some((NOT_STARTED, Instant::now()));
         Ok(())
     }
