@@ -2,8 +2,8 @@
 
 use super::global::Global;
 use super::{
-    alert, app, changes, config, dead_letter, delivery, image, incident, internal, jit, pool, replay, repository, rollout,
-    routing, runner, serve, setup, simulate, slo, verify, why,
+    alert, app, changes, config, dead_letter, delivery, image, incident, internal, jit, pool, replay, repository,
+    rollout, routing, runner, serve, setup, simulate, slo, verify, why,
 };
 use clap::{Parser, Subcommand};
 

@@ -6,7 +6,7 @@ use super::digest::of_file;
 use crate::domain::image::{ImageName, Manifest};
 use chrono::{DateTime, Utc};
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,6 @@ pub(super) const MANIFEST: &str = "manifest.json";
 const CURRENT: &str = "current";
 const CACHE: &str = "cache";
 const LOCK: &str = "lock";
-const HISTORY: &str = "history.jsonl";
 /// The beginning of the names of folders that are no images yet, or no more.
 const DRAFT: &str = ".draft-";
 const REMOVED: &str = ".removed-";
@@ -203,17 +202,6 @@ impl Images {
             old.iter().try_for_each(|path| remove(path))?;
         }
         Ok(old)
-    }
-
-    /// Appends a line to the history of the folder.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn record(&self, line: &serde_json::Value) -> Result<(), ImageError> {
-        let path = self.0.join(HISTORY);
-        let file = OpenOptions::new().create(true).append(true).open(&path);
-        let written = file.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
-        written.map_err(ImageError::of(&path))
     }
 }
 

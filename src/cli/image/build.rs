@@ -37,7 +37,6 @@ pub(super) async fn run(args: &Build, session: &Session) -> Outcome {
     let built = image::build(&request, &images, &ProcessTools, &mut |step| steps.begin(step), stop).await;
     let built = built.map_err(refused)?;
     steps.end();
-    record(args, &images, &built, session)?;
     warn(&built, session);
     print(&built, session)?;
     Ok(Exit::Done)
@@ -89,14 +88,6 @@ fn source_date_epoch() -> Result<u64, Failure> {
         let error = anyhow!("SOURCE_DATE_EPOCH: {text:?} is not a number of seconds since 1970");
         Failure::new(Exit::Usage, error).remedy("unset it, or set it to the output of `date +%s`")
     })
-}
-
-/// Appends who built the image to the history of the folder. The image itself has no such text: its bytes must not change.
-fn record(args: &Build, images: &Images, built: &Built, session: &Session) -> Result<(), Failure> {
-    let origin = args.person.origin(session.clock.now());
-    let line =
-        json!({"at": origin.at, "what": "build", "images": [built.image.name], "by": origin.by, "why": origin.why});
-    images.record(&line).map_err(refused)
 }
 
 fn warn(built: &Built, session: &Session) {

@@ -13,6 +13,7 @@ use serde_json::json;
 pub(super) fn run(args: &Prune, session: &Session) -> Outcome {
     let images = args.place.images(session)?;
     if !images.path().exists() {
+        session.note_unchanged();
         session.answer(
             &json!({"dry_run": args.dry_run, "removed": [], "kept": [], "cache": []}),
             |out| writeln!(out, "there is no image"),
@@ -42,10 +43,8 @@ pub(super) fn run(args: &Prune, session: &Session) -> Outcome {
             .map(|image| image.name.clone())
             .collect::<Vec<ImageName>>()
     };
-    if !args.dry_run && !old.is_empty() {
-        let origin = args.person.origin(session.clock.now());
-        let line = json!({"at": origin.at, "what": "prune", "images": names(&old), "by": origin.by, "why": origin.why});
-        images.record(&line).map_err(refused)?;
+    if old.is_empty() && cache.is_empty() {
+        session.note_unchanged();
     }
     let json = json!({"dry_run": args.dry_run, "removed": names(&old), "kept": names(&kept), "cache": cache});
     session.answer(&json, |out| {

@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 /// Commands that change nothing that jitgate, GitHub or this machine keeps, and servers, which are no person's change.
-const READERS: [&str; 29] = [
+const READERS: [&str; 31] = [
     "alert list",
     "app check",
     "app installation-id",
@@ -26,6 +26,8 @@ const READERS: [&str; 29] = [
     "delivery export",
     "delivery list",
     "delivery show",
+    "image list",
+    "image verify",
     "incident list",
     "incident report",
     "pool reconcile",
@@ -44,8 +46,10 @@ const READERS: [&str; 29] = [
     "verify",
     "why",
 ];
-/// Commands whose record needs a machine with systemd, a runner program or a browser. They pass the same function.
-const ELSEWHERE: [&str; 8] = [
+/// Commands whose record needs a machine with systemd, a runner program, an image or a browser. They pass the same function.
+const ELSEWHERE: [&str; 10] = [
+    "image build",
+    "image prune",
     "runner recover",
     "runner register",
     "runner run",

@@ -102,6 +102,12 @@ impl Desk {
         answer.json()
     }
 
+    /// Returns the recorded changes, the newest first.
+    fn changes(&self) -> Vec<Value> {
+        let listed = self.0.jitgate(&["--json", "changes", "list"], &[]).json();
+        listed["changes"].as_array().expect("a list").clone()
+    }
+
     fn names(&self) -> Vec<String> {
         let list = self.image(&["list"]).json();
         let names = list.as_array().expect("a list").iter();
@@ -189,11 +195,9 @@ fn a_build_is_named_by_its_content_and_becomes_the_current_image() {
         "{}",
         desk.calls()
     );
-    let history = fs::read_to_string(desk.0.path("state/images/history.jsonl")).expect("a history");
-    assert!(
-        history.contains("the first one") && history.lines().count() == 3,
-        "{history}"
-    );
+    let changes = desk.changes();
+    assert_eq!(changes.len(), 3, "{changes:?}");
+    assert_eq!(changes[2]["why"], "the first one");
     let answer = desk.image(&["verify"]);
     assert_eq!((answer.code, wrong(&answer)), (0, vec![]), "{}", answer.out);
 }
@@ -494,13 +498,10 @@ fn old_images_are_removed_but_none_that_is_current_configured_or_used() {
         .expect("a cache")
         .count();
     assert_eq!(roots, 1);
-    let history = fs::read_to_string(desk.0.path("state/images/history.jsonl")).expect("a history");
-    assert!(
-        history
-            .lines()
-            .last()
-            .is_some_and(|line| line.contains("bob") && line.contains("space")),
-        "{history}"
+    let last = &desk.changes()[0];
+    assert_eq!(
+        (&last["command"], &last["by"], &last["why"]),
+        (&json!("image prune"), &json!("bob"), &json!("space"))
     );
 }
 

@@ -49,7 +49,9 @@ const ROWS: [Row; 12] = [
 
 /// The commands whose dry runs are compared elsewhere: those of own runners in `base_runners` with the services, those that
 /// write units in the tests of `setup`, and `setup app`, which waits for a browser, in `commands/setup_app`.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 10] = [
+    "image build",
+    "image prune",
     "runner recover",
     "runner register",
     "runner run",
