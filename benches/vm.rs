@@ -6,7 +6,6 @@
 #![expect(clippy::print_stdout, reason = "what it is for")]
 
 #[path = "../tests/vm/built.rs"]
-#[expect(dead_code, reason = "the tests use more of it")]
 mod built;
 #[path = "../tests/vm/machine.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]

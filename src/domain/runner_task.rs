@@ -9,15 +9,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub struct Deadlines {
     /// From its configuration to its first job.
     pub boot: TimeDelta,
+    /// From the moment at which GitHub shows a job on it to its call of the job gate, which comes before anything of the job
+    /// runs, including the download of actions.
+    pub gate_call: TimeDelta,
     /// At the job gate.
     pub gate: TimeDelta,
     /// For everything together. A host enforces it too; this is for a host that does not.
     pub job: TimeDelta,
 }
-
-/// Time for a runner to call its job gate once GitHub shows a job on it. The gate is called before anything of the job runs,
-/// including the download of actions, and the next pass follows within a second.
-const GATE_CALL_TIMEOUT: TimeDelta = TimeDelta::seconds(4);
 
 /// A runner and its slot.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +77,7 @@ pub fn next_task(runner: WatchedRunner<'_>, deadlines: &Deadlines, now: DateTime
         // The host opened the gate of a job that was not admitted.
         (_, Some(SlotState::Open)) => end(Outcome::GateAbused),
         (_, Some(SlotState::Booting | SlotState::Ready | SlotState::Claimed)) => match runner.taken_at {
-            Some(taken_at) if now - taken_at >= GATE_CALL_TIMEOUT => end(Outcome::HookSilent),
+            Some(taken_at) if now - taken_at >= deadlines.gate_call => end(Outcome::HookSilent),
             None if elapsed > deadlines.boot => Some(RunnerTask::Ask),
             _ => None,
         },
@@ -93,6 +92,7 @@ mod tests {
 
     const DEADLINES: Deadlines = Deadlines {
         boot: TimeDelta::seconds(120),
+        gate_call: TimeDelta::seconds(4),
         gate: TimeDelta::seconds(60),
         job: TimeDelta::seconds(3600),
     };

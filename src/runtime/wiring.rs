@@ -165,6 +165,7 @@ fn settings(config: &Config, instance: &str) -> Settings {
         pool_interval: config.runners.interval,
         deadlines: Deadlines {
             boot: seconds(config.runners.boot_deadline),
+            gate_call: gate_call_timeout(config.runners.host),
             gate: seconds(config.runners.gate_deadline),
             job: seconds(config.runners.job_deadline),
         },
@@ -178,6 +179,15 @@ fn settings(config: &Config, instance: &str) -> Settings {
         slo: slo_policy(&config.slo),
         escalation: receivers::escalation(&config.alerts),
         api_url: config.github.api_url.clone(),
+    }
+}
+
+/// Returns the time that a job may take to call its gate. The next pass of the pool follows within a second.
+fn gate_call_timeout(host: Host) -> TimeDelta {
+    match host {
+        Host::Local | Host::Synthetic => TimeDelta::seconds(4),
+        // An emulated machine is many times slower.
+        Host::Qemu => TimeDelta::seconds(20),
     }
 }
 

@@ -63,25 +63,56 @@ impl Drop for Watch {
     }
 }
 
+/// Returns the entries of this folder of each instance.
+fn below(state: &Path, folder: &str) -> Vec<PathBuf> {
+    let instances = fs::read_dir(state.join("qemu")).into_iter().flatten().flatten();
+    let entries = instances.flat_map(|instance| fs::read_dir(instance.path().join(folder)).into_iter().flatten());
+    entries.flatten().map(|entry| entry.path()).collect()
+}
+
 /// Returns the names of the slots that have a disk.
 fn machines(state: &Path) -> Vec<String> {
-    let instances = fs::read_dir(state.join("qemu")).into_iter().flatten().flatten();
-    let slots = instances.flat_map(|instance| fs::read_dir(instance.path().join("slots")).into_iter().flatten());
+    let slots = below(state, "slots").into_iter();
     slots
-        .flatten()
-        .filter(|slot| slot.path().join("scratch.img").exists())
-        .filter_map(|slot| slot.file_name().into_string().ok())
+        .filter(|slot| slot.join("scratch.img").exists())
+        .filter_map(|slot| slot.file_name()?.to_str().map(str::to_owned))
         .collect()
 }
 
 /// Returns the output of all runners.
 fn outputs(state: &Path) -> Vec<String> {
-    let instances = fs::read_dir(state.join("qemu")).into_iter().flatten().flatten();
-    let files = instances.flat_map(|instance| fs::read_dir(instance.path().join("output")).into_iter().flatten());
-    files
-        .flatten()
-        .map(|file| fs::read_to_string(file.path()).expect("an output"))
-        .collect()
+    let files = below(state, "output").into_iter();
+    files.map(|file| fs::read_to_string(file).expect("an output")).collect()
+}
+
+/// A moment at which a gate is killed.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    /// The template is made.
+    Template,
+    /// A slot starts or resumes.
+    Start,
+    /// A runner works.
+    Runner,
+}
+
+impl Moment {
+    /// Waits for the moment, of which only files tell.
+    async fn comes(self, state: &Path) {
+        let has_come = || match self {
+            Self::Template => below(state, "").iter().any(|path| path.ends_with("template.img")),
+            Self::Start => !machines(state).is_empty(),
+            Self::Runner => !below(state, "output").is_empty(),
+        };
+        let mut often = interval(Duration::from_millis(5));
+        let coming = async {
+            while !has_come() {
+                often.tick().await;
+            }
+        };
+        let came = timeout(Duration::from_secs(60), coming).await;
+        assert!(came.is_ok(), "{self:?} never came");
+    }
 }
 
 async fn stage(jobs: u64, more: &[(&str, &str)]) -> Stage {
@@ -140,9 +171,8 @@ async fn a_gate_that_is_killed_three_times_serves_every_job_once_and_leaves_no_m
         stage.deliver("queued", job).await;
     }
     stage.go_on();
-    // While the template is made, while slots start or resume, and while jobs run.
-    for moment in [700, 5_000, 2_500] {
-        drop(timeout(Duration::from_millis(moment), std::future::pending::<()>()).await);
+    for moment in [Moment::Template, Moment::Start, Moment::Runner] {
+        moment.comes(&state).await;
         stage = stage.kill_and_restart().await;
     }
     let tally = stage.until_nothing_is_left().await;

@@ -178,6 +178,6 @@ async fn the_disk_of_a_failed_machine_is_kept_if_the_operator_wants_it() {
         .expect("a folder")
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
         .collect();
-    assert_eq!(names, [failed.0.clone()]);
+    assert_eq!(names, std::slice::from_ref(&failed.0));
     assert!(kept.join(&failed.0).join("scratch.img").exists());
 }
