@@ -27,7 +27,9 @@ const JITGATE: &str = env!("CARGO_BIN_EXE_jitgate");
 
 /// Returns the folder of everything that the tests of this program keep between runs.
 pub(crate) fn place() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("vm")
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vm");
+    fs::create_dir_all(&place).expect("a folder");
+    place
 }
 
 /// Returns the folder of the image.
@@ -38,7 +40,6 @@ pub(crate) fn image() -> PathBuf {
 /// Returns the folder of images, whose current one is built from this jitgate.
 pub(crate) fn images() -> PathBuf {
     let (place, images) = (place(), place().join("images"));
-    fs::create_dir_all(&place).expect("a folder");
     let lock = File::create(place.join("lock")).expect("a lock");
     flock(&lock, FlockOperation::LockExclusive).expect("the lock");
     let stamp = place.join("stamp");
