@@ -2,11 +2,12 @@
 
 use super::exit::{Exit, Failure, Outcome};
 use super::session::Session;
-use super::table::{or_dash, time};
+use super::table::{exact_time, or_dash, time};
 use crate::app::jobs::history::{self, HistoryEntry, JobHistory, Wait};
 use crate::app::records::{RETENTION_OF_OUTSIDERS, RunnerRecord};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::JobId;
+use crate::domain::proof::ProvenStep;
 use crate::domain::reason::{self, Reason};
 use crate::ports::queue::Delivery;
 use crate::telemetry::one_line;
@@ -69,6 +70,11 @@ fn lines(job: JobId, story: &JobHistory) -> Vec<String> {
     for moment in &story.timeline {
         lines.push(format!("  {}  {}", time(moment.at), moment.what));
     }
+    for proof in &story.proofs {
+        lines.push(String::new());
+        lines.push(format!("proof of runner {}", proof.runner));
+        lines.extend(proof.steps.iter().map(proven));
+    }
     for entry in &story.history {
         lines.push(String::new());
         lines.push(heading(entry));
@@ -83,6 +89,16 @@ fn lines(job: JobId, story: &JobHistory) -> Vec<String> {
         lines.push(undecided(delivery));
     }
     lines
+}
+
+/// Returns a step as one line.
+fn proven(step: &ProvenStep) -> String {
+    let text = match (step.at, &step.missing) {
+        (Some(at), _) => exact_time(at),
+        (None, Some(why)) => format!("missing: {why}"),
+        (None, None) => "missing".to_owned(),
+    };
+    fact(step.step.as_str(), text)
 }
 
 fn heading(entry: &HistoryEntry) -> String {
@@ -201,7 +217,7 @@ fn runner(runner: &RunnerRecord) -> String {
 }
 
 fn fact(name: &str, value: impl std::fmt::Display) -> String {
-    format!("  {name:<11}{value}")
+    format!("  {name:<12}{value}")
 }
 
 fn list(values: &[impl ToString]) -> String {
