@@ -98,7 +98,7 @@ fn proven(step: &ProvenStep) -> String {
         (None, Some(why)) => format!("missing: {why}"),
         (None, None) => "missing".to_owned(),
     };
-    fact(step.step.as_str(), text)
+    format!("  {:<13}{text}", step.step.as_str())
 }
 
 fn heading(entry: &HistoryEntry) -> String {
@@ -217,7 +217,7 @@ fn runner(runner: &RunnerRecord) -> String {
 }
 
 fn fact(name: &str, value: impl std::fmt::Display) -> String {
-    format!("  {name:<12}{value}")
+    format!("  {name:<11}{value}")
 }
 
 fn list(values: &[impl ToString]) -> String {

@@ -127,8 +127,10 @@ async fn a_successor_completes_the_proof_of_a_runner_that_had_ended() {
         let stopped = Command::new("kill").args(["-STOP", &keeper]).status();
         assert!(stopped.expect("kill").success());
     }
-    let over = json!({"runs": [{"id": 20, "jobs": [{"id": 101, "duration_s": 0}]}]});
+    let over = json!({"id": 101, "status": "completed", "conclusion": "success"});
+    let over = json!({"runs": [{"id": 20, "jobs": [over]}]});
     stage.github.apply(&over).await.expect("a change");
+    stage.deliver("completed", 101).await;
     let has_ended = |story: &Value| story["runner"]["state"] == "ended";
     let story = stage.gate.ask_until("/api/v1/jobs/101", has_ended).await;
     let before: BTreeMap<_, _> = times(&story["proofs"][0]["steps"]).into_iter().collect();
