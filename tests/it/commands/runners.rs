@@ -1,10 +1,11 @@
 //! `jitgate runner list` and `/api/v1/runners`: which runners there are, and which jobs wait for one.
 
 use super::stage::Stage;
-use chrono::{SecondsFormat, TimeDelta, Utc};
+use chrono::{SecondsFormat, TimeDelta};
 use jitgate::app::pool::pass;
 use jitgate::app::records::{self, PoolRecord};
 use jitgate::domain::slot::KeptDisk;
+use jitgate::ports::Clock;
 use serde_json::{Value, json};
 
 /// The values under a key in each row.
@@ -155,7 +156,7 @@ async fn the_steps_of_a_past_runner_are_listed_with_their_times_or_reasons() {
 async fn kept_disks_of_failed_slots_are_listed_until_a_pass_finds_them_removed() {
     let stage = Stage::set().await;
     stage.work().await;
-    let until = Utc::now() + TimeDelta::hours(1);
+    let until = stage.clock.now() + TimeDelta::hours(1);
     let disk = KeptDisk {
         slot: "slot-1".to_owned(),
         runner: Some("chem-jit-commands-101-1".to_owned()),

@@ -1,7 +1,12 @@
 //! The proof of the tear-down: each step of a runner with its time, or with the reason why it is missing.
 
 use super::stage::{Stage, needs, world};
+use crate::support::in_process::{InProcess, decide_and_serve, token};
 use chrono::{DateTime, Utc};
+use jitgate::adapters::clock::SystemClock;
+use jitgate::app::records::{self, RunnerRecord};
+use jitgate::domain::proof::Step;
+use jitgate::ports::Clock;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -141,7 +146,7 @@ async fn a_successor_completes_the_proof_of_a_runner_that_had_ended() {
     let waits = &reasons(&story["proofs"][0]["steps"])["destroyed"];
     assert_eq!(waits, "the slot is not destroyed yet");
 
-    let killed = Utc::now();
+    let killed = SystemClock.now();
     let stage = stage.kill_and_restart().await;
     let story = stage.gate.ask_until("/api/v1/jobs/101", is_proven).await;
     let after = assert_is_whole(&story["proofs"][0]["steps"]);
@@ -160,4 +165,41 @@ fn keepers_of(stage: &Stage, slot: &str) -> Vec<String> {
         .collect();
     assert_eq!(found.len(), 1, "one keeper: {found:?}");
     found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_is_online_once_github_lists_its_own_id_so() {
+    let mut stage = InProcess::with(token(), &json!({"synthetic": {"start_s": 3600}}));
+    let gate = stage.gate("gate0001");
+    stage.open_ingress(&gate);
+    stage
+        .world(world(
+            json!([{"id": 20, "pull": 7, "jobs": [{"id": 101}]}]),
+            json!([{"number": 7}]),
+        ))
+        .await;
+    stage.deliver("queued-101", "queued", 101).await;
+    for _ in 0..5 {
+        decide_and_serve(&gate).await;
+        stage.advance(1);
+    }
+    let runner = async || {
+        let runners: Vec<RunnerRecord> = records::all(stage.store.ledger.as_ref())
+            .await
+            .expect("the store answers");
+        runners.into_iter().next().expect("a runner")
+    };
+    let made = runner().await;
+    let (name, id) = (made.name.as_str(), made.id.expect("an id").0);
+    let listed = async |id: u64| {
+        stage
+            .world(json!({"runners": [{"id": id, "name": name, "status": "online"}]}))
+            .await;
+        stage.advance(20);
+        decide_and_serve(&gate).await;
+        let proof = runner().await.proof().into_iter();
+        proof.filter(|step| step.step == Step::Online).find_map(|step| step.at)
+    };
+    assert_eq!(listed(900).await, None, "anyone can use its name");
+    assert_eq!(listed(id).await, Some(stage.now()));
 }
