@@ -111,6 +111,8 @@ mod tests {
             runner: None,
             state,
             since: at(since),
+            made: None,
+            booted: None,
         }
     }
 

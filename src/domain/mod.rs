@@ -26,6 +26,7 @@ pub mod pin;
 pub mod place;
 pub mod policy;
 pub mod pool;
+pub mod proof;
 pub mod question;
 pub mod reason;
 pub mod recovery;

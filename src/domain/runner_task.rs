@@ -24,6 +24,8 @@ pub struct WatchedRunner<'a> {
     pub state: RunnerState,
     /// The time at which GitHub gave it a job, if that is known.
     pub taken_at: Option<DateTime<Utc>>,
+    /// True if its record contains the time at which its gate opened.
+    pub start_is_known: bool,
     /// The slot that was claimed for it, if the host lists one.
     pub slot: Option<&'a Slot>,
 }
@@ -37,6 +39,8 @@ pub enum RunnerTask {
     Judge(Hello),
     /// Open its gate; the record says already that the job may begin.
     Open,
+    /// Store that its gate is open, since this time.
+    NoteStart(DateTime<Utc>),
     /// Ask GitHub about it, because no job came in time.
     Ask,
     /// End it with this outcome, for this reason.
@@ -73,7 +77,9 @@ pub fn next_task(runner: WatchedRunner<'_>, deadlines: &Deadlines, now: DateTime
         (_, Some(SlotState::AtGate(_))) if elapsed > deadlines.gate => end(Outcome::GateUnanswered),
         (_, Some(SlotState::AtGate(hello))) => Some(RunnerTask::Judge(hello.clone())),
         (_, Some(SlotState::Open)) if elapsed > deadlines.job => end(Outcome::TooLong),
-        (RunnerState::Running, Some(SlotState::Open)) => None,
+        (RunnerState::Running, Some(SlotState::Open)) if runner.start_is_known => None,
+        // The worker was killed between the opening and its record.
+        (RunnerState::Running, Some(SlotState::Open)) => slot.map(|slot| RunnerTask::NoteStart(slot.since)),
         // The host opened the gate of a job that was not admitted.
         (_, Some(SlotState::Open)) => end(Outcome::GateAbused),
         (_, Some(SlotState::Booting | SlotState::Ready | SlotState::Claimed)) => match runner.taken_at {
@@ -103,6 +109,8 @@ mod tests {
             runner: Some("runner".to_owned()),
             state,
             since: at(since),
+            made: None,
+            booted: None,
         })
     }
 
@@ -110,6 +118,7 @@ mod tests {
         let runner = WatchedRunner {
             state,
             taken_at: None,
+            start_is_known: true,
             slot: slot.as_ref(),
         };
         next_task(runner, &DEADLINES, at(now))
@@ -158,6 +167,7 @@ mod tests {
             let runner = WatchedRunner {
                 state: RunnerState::Online,
                 taken_at,
+                start_is_known: false,
                 slot: claimed.as_ref(),
             };
             next_task(runner, &DEADLINES, at(now))
@@ -179,6 +189,23 @@ mod tests {
         assert_eq!(task(RunnerState::Gated, &open, 1), end(Outcome::GateAbused));
         assert_eq!(task(RunnerState::Running, &open, 3600), None);
         assert_eq!(task(RunnerState::Running, &open, 3601), end(Outcome::TooLong));
+    }
+
+    #[test]
+    fn an_opening_whose_record_a_crash_prevented_is_recorded() {
+        let open = slot(SlotState::Open, 7);
+        let task = |start_is_known, now| {
+            let runner = WatchedRunner {
+                state: RunnerState::Running,
+                taken_at: Some(at(5)),
+                start_is_known,
+                slot: open.as_ref(),
+            };
+            next_task(runner, &DEADLINES, at(now))
+        };
+        assert_eq!(task(false, 100), Some(RunnerTask::NoteStart(at(7))));
+        assert_eq!(task(true, 100), None);
+        assert_eq!(task(false, 3608), end(Outcome::TooLong));
     }
 
     #[test]

@@ -25,6 +25,36 @@ pub struct Slot {
     pub state: SlotState,
     /// The time at which it entered this state.
     pub since: DateTime<Utc>,
+    /// The time at which its boot began, if the host knows it.
+    pub made: Option<DateTime<Utc>>,
+    /// The time at which it was ready, if it was and the host knows it.
+    pub booted: Option<DateTime<Utc>>,
+}
+
+/// The disk of a failed slot, which is kept for inspection for a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptDisk {
+    /// The id of the slot.
+    pub slot: String,
+    /// The name of the runner that the slot was claimed for.
+    pub runner: Option<String>,
+    /// The folder with the disk.
+    pub path: String,
+    /// The space that it takes on the host's file system.
+    pub bytes: u64,
+    /// The time of its removal.
+    pub until: DateTime<Utc>,
+}
+
+/// The part of a destroyed slot that is still on the disks of its host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remains {
+    /// Nothing is left.
+    Nothing,
+    /// The slot still exists here.
+    Slot(String),
+    /// Only its disk is left, on purpose.
+    Kept(KeptDisk),
 }
 
 /// The state of a slot.

@@ -10,7 +10,7 @@
 //! * A message from inside a slot is a claim of the guest: it says where to look, never what is true.
 
 use super::Failure;
-use crate::domain::slot::{Slot, SlotId};
+use crate::domain::slot::{KeptDisk, Remains, Slot, SlotId};
 use async_trait::async_trait;
 use secrecy::SecretString;
 
@@ -29,6 +29,15 @@ pub trait RunnerHost: Send + Sync + 'static {
 
     /// Destroys a slot and everything in it. A slot that does not exist is not an error.
     async fn destroy(&self, slot: &SlotId) -> Result<(), Failure>;
+
+    /// Returns the part of a destroyed slot that is left on the disks of this host. It looks, and does not infer the answer from
+    /// the success of [`RunnerHost::destroy`].
+    async fn remains(&self, slot: &SlotId) -> Result<Remains, Failure>;
+
+    /// Returns the disks of failed slots that are kept for inspection, after the removal of those whose time is over.
+    async fn kept_disks(&self) -> Result<Vec<KeptDisk>, Failure> {
+        Ok(Vec::new())
+    }
 
     /// Returns every slot of this instance that exists on this host.
     async fn list(&self) -> Result<Vec<Slot>, Failure>;

@@ -21,6 +21,7 @@
 use super::record::change_job;
 use super::waiting;
 use crate::app::context::Context;
+use crate::app::pool::memory::SlotTimes;
 use crate::app::records::{self, Holder, JobRecord, RunnerRecord, WaitingRecord};
 use crate::app::runners::record::change_runner;
 use crate::domain::facts::Admitted;
@@ -67,7 +68,9 @@ pub(in crate::app) async fn assign(
         return Ok(Assigned::Held);
     }
     let repository = waiting.repository.clone();
-    let runner = RunnerRecord::named(name.clone(), &settings.instance, repository, job.id, &slot.0, now);
+    let mut runner = RunnerRecord::named(name.clone(), &settings.instance, repository, job.id, &slot.0, now);
+    let SlotTimes { made, booted } = ctx.pool.slot_times(slot);
+    (runner.evidence.made, runner.evidence.booted) = (made, booted);
     records::update(ctx.ledger.as_ref(), &name, settings.retention, |record| {
         *record = Some(runner.clone());
     })

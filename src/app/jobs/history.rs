@@ -9,6 +9,7 @@ use crate::domain::admission::AdmissionVerdict;
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::{DeliveryId, JobId};
 use crate::domain::job::{Progress, Service};
+use crate::domain::proof::ProvenStep;
 use crate::domain::reason::{self, Reason};
 use crate::domain::runner::RunnerState;
 use crate::ports::queue::{Delivery, DeliveryState, Filter};
@@ -32,6 +33,8 @@ pub struct JobHistory {
     /// The reason for its wait, if it waits.
     pub waits: Option<Wait>,
     pub runner: Option<RunnerRecord>,
+    /// The steps of each of its runners from the slot to the tear-down, in the order of the runners.
+    pub proofs: Vec<RunnerProof>,
     /// All events, decisions and actions, including those of its runners, oldest first.
     pub timeline: Vec<Moment>,
     /// The decisions, oldest first.
@@ -40,6 +43,14 @@ pub struct JobHistory {
     pub undecided: Vec<Delivery>,
     /// True if a part was discarded, because the job is over and never was trusted.
     pub is_shrunk: bool,
+}
+
+/// The steps of a runner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunnerProof {
+    /// The name of the runner.
+    pub runner: String,
+    pub steps: Vec<ProvenStep>,
 }
 
 /// The reason why an admitted job has no runner yet.
@@ -81,6 +92,7 @@ pub async fn of_job(queue: &dyn Queue, ledger: &dyn Ledger, job: JobId) -> Resul
             service: Service::Unwanted,
             waits: None,
             runner: None,
+            proofs: Vec::new(),
             timeline: undecided.iter().map(came_in).collect(),
             history: Vec::new(),
             undecided,
@@ -89,7 +101,11 @@ pub async fn of_job(queue: &dyn Queue, ledger: &dyn Ledger, job: JobId) -> Resul
         return Ok(Some(story).filter(|story| !story.undecided.is_empty()));
     };
     undecided.retain(|delivery| record.entry(&delivery.id).is_none());
-    let (runner, mut of_runners) = runners_of(ledger, &record).await?;
+    let Runners {
+        own: runner,
+        proofs,
+        moments: mut of_runners,
+    } = runners_of(ledger, &record).await?;
     let mut history = Vec::new();
     for entry in record.decisions {
         history.push(HistoryEntry {
@@ -110,6 +126,7 @@ pub async fn of_job(queue: &dyn Queue, ledger: &dyn Ledger, job: JobId) -> Resul
         service: record.service,
         waits: waits(waiting, history.last()),
         runner,
+        proofs,
         timeline,
         history,
         undecided,
@@ -189,10 +206,18 @@ impl HistoryEntry {
     }
 }
 
-/// Returns the job's runner and the events of each of its runners.
-async fn runners_of(ledger: &dyn Ledger, job: &JobRecord) -> Result<(Option<RunnerRecord>, Vec<Moment>), Failure> {
-    let mut own = None;
-    let mut moments = Vec::new();
+/// The runners of a job.
+#[derive(Default)]
+struct Runners {
+    /// The runner that serves it.
+    own: Option<RunnerRecord>,
+    proofs: Vec<RunnerProof>,
+    /// The events of each of them.
+    moments: Vec<Moment>,
+}
+
+async fn runners_of(ledger: &dyn Ledger, job: &JobRecord) -> Result<Runners, Failure> {
+    let mut found = Runners::default();
     for name in &job.runners {
         let Some(runner) = load_runner(ledger, name).await? else {
             continue;
@@ -200,18 +225,22 @@ async fn runners_of(ledger: &dyn Ledger, job: &JobRecord) -> Result<(Option<Runn
         for entered in &runner.history {
             if let Some(what) = came_to(&runner, entered.state) {
                 let what = format!("runner {name} {what}");
-                moments.push(Moment { at: entered.at, what });
+                found.moments.push(Moment { at: entered.at, what });
             }
         }
         if let (Some(taken_by), Some(at)) = (runner.taken_by, runner.taken_at) {
             let what = format!("GitHub gave runner {name} to job {taken_by}");
-            moments.push(Moment { at, what });
+            found.moments.push(Moment { at, what });
         }
+        found.proofs.push(RunnerProof {
+            runner: name.clone(),
+            steps: runner.proof(),
+        });
         if job.runner.as_ref() == Some(name) {
-            own = Some(runner);
+            found.own = Some(runner);
         }
     }
-    Ok((own, moments))
+    Ok(found)
 }
 
 /// Returns the description of a runner's state, or `None` if the history of the job contains it.
@@ -233,6 +262,13 @@ fn came_to(runner: &RunnerRecord, state: RunnerState) -> Option<String> {
                 None => format!("is over, {outcome}"),
             }
         }
-        RunnerState::Destroyed => "is destroyed, and its slot and GitHub's record are gone".to_owned(),
+        RunnerState::Destroyed => {
+            let evidence = &runner.evidence;
+            match (&evidence.disk_kept, &evidence.hindrance) {
+                (_, Some(_)) => "is destroyed, and its slot is gone".to_owned(),
+                (Some(_), None) => "is destroyed, its disk is kept, and GitHub's record is gone".to_owned(),
+                (None, None) => "is destroyed, and its slot and GitHub's record are gone".to_owned(),
+            }
+        }
     })
 }

@@ -58,6 +58,8 @@ struct Memory {
     limits: Option<Limits>,
     /// The places of the slots, by their ids; none before the first pass.
     places: Option<BTreeMap<String, u32>>,
+    /// The times of the slots that the last pass saw, by their ids.
+    slot_times: HashMap<String, SlotTimes>,
     /// The last record of a pass.
     published: Option<PoolRecord>,
 }
@@ -69,6 +71,13 @@ pub(super) struct Swept {
     at: DateTime<Utc>,
     /// True if all runners could be seen and removed.
     cleanly: bool,
+}
+
+/// The times of a slot before it has a runner.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::app) struct SlotTimes {
+    pub(in crate::app) made: Option<DateTime<Utc>>,
+    pub(in crate::app) booted: Option<DateTime<Utc>>,
 }
 
 /// The bounds in effect, and the slots that an operator removes.
@@ -277,6 +286,20 @@ impl Pool {
 
     pub(super) fn places(&self) -> Option<BTreeMap<String, u32>> {
         self.lock().places.clone()
+    }
+
+    /// Records the times of the slots, for [`Pool::slot_times`].
+    pub(super) fn note_slot_times(&self, slots: &[Slot]) {
+        let times = |slot: &Slot| {
+            let (made, booted) = (slot.made, slot.booted);
+            (slot.id.0.clone(), SlotTimes { made, booted })
+        };
+        self.lock().slot_times = slots.iter().map(times).collect();
+    }
+
+    /// Returns the times of a slot, as the last pass saw them.
+    pub(in crate::app) fn slot_times(&self, slot: &SlotId) -> SlotTimes {
+        self.lock().slot_times.get(&slot.0).copied().unwrap_or_default()
     }
 
     pub(super) fn note_published(&self, record: PoolRecord) {

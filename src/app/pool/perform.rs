@@ -5,7 +5,7 @@ use crate::app::context::Context;
 use crate::app::jobs::assignment;
 use crate::app::records::{self, Holder, RunnerRecord};
 use crate::app::runners::job_gate::Judged;
-use crate::app::runners::record::advance_runner;
+use crate::app::runners::record::{advance_runner, note_start};
 use crate::app::runners::sweep::Swept;
 use crate::app::runners::{job_gate, lifecycle, provision, sweep};
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
@@ -49,6 +49,7 @@ async fn perform_for(ctx: &Context, what: &RunnerTask, record: &RunnerRecord) ->
             });
         }
         RunnerTask::Open => job_gate::open(ctx, record).await?,
+        RunnerTask::NoteStart(at) => note_start(ctx, name, *at).await?,
         RunnerTask::Ask => sweep::ask_about(ctx, record).await?,
         RunnerTask::End(outcome, why) => lifecycle::end(ctx, name, *outcome, why.as_deref()).await?,
         RunnerTask::TearDown => lifecycle::tear_down(ctx, name).await?,

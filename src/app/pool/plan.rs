@@ -52,6 +52,11 @@ pub(super) async fn plan_pass(ctx: &Context, host: &dyn RunnerHost) -> Result<Pa
     let now = ctx.clock.now();
     let began = ctx.pool.moment();
     let mut slots = host.list().await?;
+    ctx.pool.note_slot_times(&slots);
+    let kept = host.kept_disks().await.unwrap_or_else(|failure| {
+        tracing::warn!(%failure, "the disks of failed slots are not listed");
+        Vec::new()
+    });
     let places = report::places(ctx, &slots).await;
     // The lowest place is served first, and the highest is discarded first.
     slots.sort_by_key(|slot| places.get(&slot.id.0).copied());
@@ -78,7 +83,10 @@ pub(super) async fn plan_pass(ctx: &Context, host: &dyn RunnerHost) -> Result<Pa
         let owner = runners.find(|runner| runner.slot == slot);
         owner.map(|owner| owner.name.clone())
     };
-    let seen = report::record(ctx, &observed.limits.bounds, &observed.slots, &slots, &runner_of);
+    let seen = PoolRecord {
+        kept_disks: kept,
+        ..report::record(ctx, &observed.limits.bounds, &observed.slots, &slots, &runner_of)
+    };
     if slots.iter().any(|slot| slot.usage == Usage::Free) {
         ctx.pool.allow_boots();
     }
@@ -156,6 +164,7 @@ fn runner_tasks(ctx: &Context, observed: &Observed, strays: &HashSet<String>) ->
         let watched = WatchedRunner {
             state: runner.state,
             taken_at: runner.taken_at,
+            start_is_known: runner.evidence.started.is_some(),
             slot,
         };
         let is_removed = runner.state.is_alive() && observed.limits.remove.contains(&runner.slot);

@@ -56,6 +56,7 @@ pub(super) fn record(
         max: bounds.max,
         target: bounds.target,
         slots: slots.iter().zip(used).map(placed).collect(),
+        kept_disks: Vec::new(),
     }
 }
 

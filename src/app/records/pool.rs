@@ -4,6 +4,7 @@ use super::access::Record;
 use crate::domain::place::PlacedSlot;
 use crate::domain::pool::Bounds;
 use crate::domain::rollout::Origin;
+use crate::domain::slot::KeptDisk;
 use crate::ports::ledger::Kind;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,9 @@ pub struct PoolRecord {
     pub max: u32,
     pub target: u32,
     pub slots: Vec<PlacedSlot>,
+    /// The disks of failed slots that are kept for inspection.
+    #[serde(default)]
+    pub kept_disks: Vec<KeptDisk>,
 }
 
 impl Record for PoolRecord {

@@ -2,6 +2,7 @@
 
 use super::access::Record;
 use crate::domain::ids::{JobId, RepositoryName, RunnerId};
+use crate::domain::proof::{self, Evidence, Life, ProvenStep};
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
 use crate::ports::ledger::Kind;
 use chrono::{DateTime, Utc};
@@ -35,6 +36,9 @@ pub struct RunnerRecord {
     pub passed_gate: bool,
     /// The time of each state.
     pub history: Vec<Entered>,
+    /// The times that no state contains.
+    #[serde(default)]
+    pub evidence: Evidence,
 }
 
 /// A state of a runner with its time.
@@ -71,6 +75,7 @@ impl RunnerRecord {
             taken_at: None,
             passed_gate: false,
             history: vec![Entered { state, at }],
+            evidence: Evidence::default(),
         }
     }
 
@@ -113,6 +118,36 @@ impl RunnerRecord {
     #[must_use]
     pub fn named_at(&self) -> Option<DateTime<Utc>> {
         self.history.first().map(|entered| entered.at)
+    }
+
+    /// Returns the time at which it came to a state.
+    #[must_use]
+    pub fn came_to(&self, state: RunnerState) -> Option<DateTime<Utc>> {
+        let mut entered = self.history.iter().filter(|entered| entered.state == state);
+        entered.next().map(|entered| entered.at)
+    }
+
+    /// Returns the facts that its proof is made from.
+    #[must_use]
+    pub fn life(&self) -> Life<'_> {
+        let shown = [self.came_to(RunnerState::Online), self.taken_at];
+        Life {
+            state: self.state,
+            outcome: self.outcome,
+            detail: self.detail.as_deref(),
+            booting: self.came_to(RunnerState::Booting),
+            online: shown.into_iter().flatten().min(),
+            gated: self.came_to(RunnerState::Gated),
+            permitted: self.came_to(RunnerState::Running),
+            ended: self.came_to(RunnerState::Ended),
+            evidence: &self.evidence,
+        }
+    }
+
+    /// Returns the steps of its life, with their times or the reasons why they are missing.
+    #[must_use]
+    pub fn proof(&self) -> Vec<ProvenStep> {
+        proof::steps(&self.life())
     }
 
     /// Returns the time of its current state.

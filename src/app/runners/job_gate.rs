@@ -5,7 +5,7 @@
 //! admitted now passes and keeps its verdict. Any other job loses the runner, and its slot is destroyed.
 
 use super::lifecycle;
-use super::record::{advance_runner, change_runner, note_job};
+use super::record::{advance_runner, change_runner, note_job, note_start};
 use crate::app::context::Context;
 use crate::app::events::process::{Processed, Request, Stage, process_event};
 use crate::app::jobs::assignment;
@@ -90,6 +90,7 @@ async fn let_through(ctx: &Context, runner: &RunnerRecord, job: &Job, admitted: 
 pub(in crate::app) async fn open(ctx: &Context, runner: &RunnerRecord) -> Result<(), Failure> {
     let Some(host) = &ctx.host else { return Ok(()) };
     host.open_gate(&SlotId(runner.slot.clone())).await?;
+    note_start(ctx, &runner.name, ctx.clock.now()).await?;
     tracing::info!(
         job = runner.job.0,
         runner = runner.name,

@@ -9,10 +9,11 @@ use crate::app::jobs::assignment::{self, Released};
 use crate::app::quarantine;
 use crate::app::records::{self, PastRunner, RunnerRecord};
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
+use crate::domain::proof;
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
-use crate::domain::slot::SlotId;
+use crate::domain::slot::{Remains, SlotId};
 use crate::ports::github::{Deletion, RunnerScope};
-use crate::ports::{Event, Failure};
+use crate::ports::{Event, Failure, RunnerHost};
 
 /// Ends a runner and removes what is left of it. The pool repeats a failed removal.
 ///
@@ -56,8 +57,19 @@ pub(in crate::app) async fn end(
 }
 
 /// Removes what is left of an ended runner: first its slot, so that nothing runs any more, then its assignment, so that
-/// its job can receive another runner, then its record at GitHub.
+/// its job can receive another runner, then its record at GitHub. The time of each step is stored with the runner, and so is
+/// the failure that prevents the next one.
 pub(in crate::app) async fn tear_down(ctx: &Context, name: &str) -> Result<(), Failure> {
+    let removed = remove_remains(ctx, name).await;
+    if let Err(failure) = &removed
+        && let Err(other) = note_hindrance(ctx, name, failure).await
+    {
+        tracing::debug!(runner = name, failure = %other, "failed to record why runner {name} is not removed");
+    }
+    removed
+}
+
+async fn remove_remains(ctx: &Context, name: &str) -> Result<(), Failure> {
     let ledger = ctx.ledger.as_ref();
     let Some(record) = records::load::<RunnerRecord>(ledger, name).await? else {
         return Ok(());
@@ -66,9 +78,15 @@ pub(in crate::app) async fn tear_down(ctx: &Context, name: &str) -> Result<(), F
         // The slot is on another machine, whose pool also sees the record.
         return Ok(());
     }
-    if let Some(host) = &ctx.host {
-        host.destroy(&SlotId(record.slot.clone())).await?;
-    }
+    let was_overdue = proof::overdue(&record.life(), ctx.clock.now()).is_some();
+    let record = match &ctx.host {
+        None => record,
+        Some(host) => match destroy_slot(ctx, host.as_ref(), &record).await? {
+            Some(record) => record,
+            // Another task has removed the rest meanwhile.
+            None => return Ok(()),
+        },
+    };
     if record.was_stolen() {
         quarantine::count_theft(ctx, &record).await?;
     }
@@ -76,28 +94,89 @@ pub(in crate::app) async fn tear_down(ctx: &Context, name: &str) -> Result<(), F
         report_failure(ctx, &record, released).await?;
     }
     ctx.rollout_woken.notify_one();
-    remove_from_github(ctx, &record).await?;
+    let unknown = remove_from_github(ctx, &record).await?;
     let now = ctx.clock.now();
     let mut past = record;
     past.advance(RunnerEvent::TornDown, now);
+    past.evidence.record_gone = unknown.is_none().then_some(now);
+    past.evidence.hindrance = unknown;
     records::update(ledger, name, ctx.settings.retention, |record| {
-        *record = Some(PastRunner(past.clone()));
+        // After a crash before the last step, the first times count.
+        record.get_or_insert_with(|| PastRunner(past.clone()));
     })
     .await?;
     records::remove::<RunnerRecord>(ledger, name).await?;
+    if was_overdue {
+        ctx.alerts.over(&left_over(&past), Some(past.job)).await?;
+    }
     ctx.rollout_woken.notify_one();
     Ok(())
 }
 
-async fn remove_from_github(ctx: &Context, record: &RunnerRecord) -> Result<(), Failure> {
+/// Destroys the slot of a runner, and looks whether its disk is gone. Returns the changed record, or none if there is none any
+/// more.
+async fn destroy_slot(
+    ctx: &Context,
+    host: &dyn RunnerHost,
+    record: &RunnerRecord,
+) -> Result<Option<RunnerRecord>, Failure> {
+    let slot = SlotId(record.slot.clone());
+    host.destroy(&slot).await?;
+    let destroyed = ctx.clock.now();
+    let remains = host.remains(&slot).await;
+    let looked = ctx.clock.now();
+    let changed = change_runner(ctx, &record.name, |record| {
+        let evidence = &mut record.evidence;
+        evidence.destroyed.get_or_insert(destroyed);
+        match &remains {
+            Ok(Remains::Nothing) => drop(evidence.disk_gone.get_or_insert(looked)),
+            Ok(Remains::Kept(kept)) => evidence.disk_kept = Some(kept.clone()),
+            Ok(Remains::Slot(_)) | Err(_) => {}
+        }
+        record.clone()
+    });
+    let changed = changed.await?;
+    match remains? {
+        Remains::Slot(place) => Err(Failure::Transient(format!("slot {} is left in {place}", slot.0))),
+        Remains::Nothing | Remains::Kept(_) => Ok(changed),
+    }
+}
+
+/// Stores the reason why an ended runner is not removed, and raises an alert if that takes too long.
+async fn note_hindrance(ctx: &Context, name: &str, failure: &Failure) -> Result<(), Failure> {
+    let (now, hindrance) = (ctx.clock.now(), failure.to_string());
+    let changed = change_runner(ctx, name, |record| {
+        let is_left = record.state == RunnerState::Ended;
+        is_left.then(|| {
+            record.evidence.hindrance = Some(hindrance.clone());
+            record.clone()
+        })
+    });
+    let Some(record) = changed.await?.flatten() else {
+        return Ok(());
+    };
+    if let Some(left) = proof::overdue(&record.life(), now) {
+        let what = format!("runner {name} has ended, and {left} is not removed: {hindrance}");
+        let alert = Alert::new(&left_over(&record), Some(record.job), &what, now);
+        ctx.alerts.raise(alert).await?;
+    }
+    Ok(())
+}
+
+fn left_over(runner: &RunnerRecord) -> AlertKey {
+    AlertKey::new(AlertKind::RunnerLeftOver, Some(&runner.repository))
+}
+
+/// Removes GitHub's record of a runner. Returns the reason why it is not known to be gone, or none if it is.
+async fn remove_from_github(ctx: &Context, record: &RunnerRecord) -> Result<Option<String>, Failure> {
     let name = &record.name;
     let Some(scope) = scope_of(ctx, record) else {
-        tracing::warn!(
-            runner = name.as_str(),
+        let what = format!(
             "{} is no longer configured; remove runner {name} at GitHub if it still exists",
             record.repository
         );
-        return Ok(());
+        tracing::warn!(runner = name.as_str(), "{what}");
+        return Ok(Some(what));
     };
     let ids = match record.id {
         Some(id) => vec![id],
@@ -114,7 +193,7 @@ async fn remove_from_github(ctx: &Context, record: &RunnerRecord) -> Result<(), 
             )));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 fn scope_of<'a>(ctx: &'a Context, record: &RunnerRecord) -> Option<&'a RunnerScope> {

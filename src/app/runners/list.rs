@@ -3,9 +3,11 @@
 //! `jitgate runner list --json` and `/api/v1/runners` show this value. It contains no secret, because the configuration
 //! of a runner is never stored.
 
-use crate::app::records::{self, PastRunner, RunnerRecord, WaitingRecord};
+use crate::app::records::{self, PastRunner, PoolRecord, RunnerRecord, WaitingRecord};
 use crate::domain::ids::{JobId, RepositoryName};
+use crate::domain::proof::ProvenStep;
 use crate::domain::runner::RunnerState;
+use crate::domain::slot::KeptDisk;
 use crate::ports::{Failure, Ledger};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -35,6 +37,9 @@ pub struct RunnerList {
     pub runners: Vec<ListedRunner>,
     /// The waiting jobs in the order of their arrival.
     pub waiting: Vec<ListedJob>,
+    /// The disks of failed slots that are kept for inspection, as the last pass of each worker saw them, in the order of their
+    /// removal.
+    pub kept_disks: Vec<KeptDisk>,
 }
 
 /// A runner in the list.
@@ -44,6 +49,8 @@ pub struct ListedRunner {
     pub runner: RunnerRecord,
     /// The time of its current state.
     pub since: Option<DateTime<Utc>>,
+    /// The steps of its life, with their times or the reasons why they are missing.
+    pub proof: Vec<ProvenStep>,
 }
 
 /// A waiting job.
@@ -107,10 +114,24 @@ pub async fn list_runners(ledger: &dyn Ledger, filter: &RunnerFilter) -> Result<
         waiting.sort_by_key(|waiting| (waiting.since, waiting.job));
         waiting.truncate(filter.limit);
     }
+    let kept_disks = if filter.states.is_empty() {
+        kept_disks(ledger, filter.limit).await?
+    } else {
+        Vec::new()
+    };
     Ok(RunnerList {
+        kept_disks,
         runners: runners.into_iter().map(ListedRunner::from).collect(),
         waiting,
     })
+}
+
+async fn kept_disks(ledger: &dyn Ledger, limit: usize) -> Result<Vec<KeptDisk>, Failure> {
+    let workers: Vec<PoolRecord> = records::all(ledger).await?;
+    let mut kept: Vec<KeptDisk> = workers.into_iter().flat_map(|worker| worker.kept_disks).collect();
+    kept.sort_by(|one, other| (one.until, &one.slot).cmp(&(other.until, &other.slot)));
+    kept.truncate(limit);
+    Ok(kept)
 }
 
 fn keep_newest(runners: &mut Vec<RunnerRecord>, limit: usize) {
@@ -125,6 +146,7 @@ impl From<RunnerRecord> for ListedRunner {
     fn from(runner: RunnerRecord) -> Self {
         Self {
             since: runner.since(),
+            proof: runner.proof(),
             runner,
         }
     }

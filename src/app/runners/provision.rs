@@ -5,7 +5,7 @@
 //! runner at GitHub with its name is removed, and the next runner of the job has another name.
 
 use super::lifecycle;
-use super::record::{advance_runner, change_runner};
+use super::record::change_runner;
 use crate::app::context::Context;
 use crate::app::events::github_cache::PULLS_AT_ADMISSION;
 use crate::app::events::process::{Processed, Request, Stage, process_event};
@@ -240,6 +240,11 @@ async fn start(
         return lifecycle::end(ctx, name, outcome, Some(&failure.to_string())).await;
     }
     tracing::info!(job = job.0, runner = id.0, name, "made runner {name} for job {job}");
-    advance_runner(ctx, name, RunnerEvent::Started).await?;
+    let now = ctx.clock.now();
+    change_runner(ctx, name, |record| {
+        record.advance(RunnerEvent::Started, now);
+        record.evidence.claimed.get_or_insert(now);
+    })
+    .await?;
     Ok(())
 }

@@ -4,9 +4,10 @@ use crate::app::context::Context;
 use crate::app::measure;
 use crate::app::records::{self, PastRunner, RunnerRecord};
 use crate::domain::event;
-use crate::domain::ids::JobId;
+use crate::domain::ids::{JobId, RunnerId};
 use crate::domain::runner::{RunnerEvent, RunnerState};
 use crate::ports::{Event, Failure, Ledger};
+use chrono::{DateTime, Utc};
 
 /// Returns a runner by its name, including destroyed runners.
 ///
@@ -89,6 +90,27 @@ pub(in crate::app) async fn note_busy(ctx: &Context, name: &str) -> Result<(), F
         if record.state < RunnerState::Gated {
             record.taken_at.get_or_insert(now);
         }
+    })
+    .await?;
+    Ok(())
+}
+
+/// Records that GitHub shows a runner as online without a job. Another runner can have the same name.
+pub(in crate::app) async fn note_online(ctx: &Context, name: &str, id: RunnerId) -> Result<(), Failure> {
+    let now = ctx.clock.now();
+    change_runner(ctx, name, |record| {
+        if record.id == Some(id) {
+            record.advance(RunnerEvent::Connected, now);
+        }
+    })
+    .await?;
+    Ok(())
+}
+
+/// Records that the host opened the gate of a runner.
+pub(in crate::app) async fn note_start(ctx: &Context, name: &str, at: DateTime<Utc>) -> Result<(), Failure> {
+    change_runner(ctx, name, |record| {
+        record.evidence.started.get_or_insert(at);
     })
     .await?;
     Ok(())

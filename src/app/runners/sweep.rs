@@ -4,7 +4,7 @@
 //! instance that is only in GitHub's list belongs to nothing. Runners of other instances and of the operator are
 //! recognized by their names and never changed. Unknown runners raise an alert.
 
-use super::record::{note_busy, note_job};
+use super::record::{note_busy, note_job, note_online};
 use super::{lifecycle, ungated};
 use crate::app::context::Context;
 use crate::app::jobs::{assignment, waiting};
@@ -85,6 +85,8 @@ async fn sweep_scope(
         if is_known && runner.busy {
             // Its job gate must call soon, even without an event about the job.
             note_busy(ctx, &runner.name).await?;
+        } else if is_known && runner.online {
+            note_online(ctx, &runner.name, runner.id).await?;
         }
         if !is_known {
             tracing::warn!(

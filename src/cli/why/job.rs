@@ -4,9 +4,10 @@ use crate::app::jobs::history::{self, HistoryEntry, JobHistory, Wait};
 use crate::app::records::{RETENTION_OF_OUTSIDERS, RunnerRecord};
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::session::Session;
-use crate::cli::table::{or_dash, time};
+use crate::cli::table::{exact_time, or_dash, time};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::ids::JobId;
+use crate::domain::proof::ProvenStep;
 use crate::domain::reason::{self, Reason};
 use crate::ports::queue::Delivery;
 use crate::telemetry::one_line;
@@ -56,6 +57,11 @@ fn lines(job: JobId, story: &JobHistory) -> Vec<String> {
     for moment in &story.timeline {
         lines.push(format!("  {}  {}", time(moment.at), moment.what));
     }
+    for proof in &story.proofs {
+        lines.push(String::new());
+        lines.push(format!("proof of runner {}", proof.runner));
+        lines.extend(proof.steps.iter().map(proven));
+    }
     for entry in &story.history {
         lines.push(String::new());
         lines.push(heading(entry));
@@ -70,6 +76,16 @@ fn lines(job: JobId, story: &JobHistory) -> Vec<String> {
         lines.push(undecided(delivery));
     }
     lines
+}
+
+/// Returns a step as one line.
+fn proven(step: &ProvenStep) -> String {
+    let text = match (step.at, &step.missing) {
+        (Some(at), _) => exact_time(at),
+        (None, Some(why)) => format!("missing: {why}"),
+        (None, None) => "missing".to_owned(),
+    };
+    format!("  {:<13}{text}", step.step.as_str())
 }
 
 fn heading(entry: &HistoryEntry) -> String {

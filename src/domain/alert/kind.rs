@@ -72,6 +72,9 @@ alert_kinds! {
     /// A runner did not start.
     RunnerBootFailure = "runner-boot-failure", Warning, State,
         "see the log of the runner host; it is over by itself once a runner comes up";
+    /// The slot or GitHub's record of an ended runner could not be removed in time.
+    RunnerLeftOver = "runner-left-over", Warning, State,
+        "see `jitgate why JOB_ID`: it names what is left and the last failure; it is over by itself once that is removed";
     /// jitgate switched self-hosted routing off.
     Rollback = "rollback", Critical, State,
         "find the cause; when it is removed, switch routing on with `jitgate routing enable --why TEXT`";

@@ -5,6 +5,8 @@
 mod crowd;
 mod hooks;
 mod killed;
+mod left_over;
+mod proof;
 mod requests;
 pub(crate) mod stage;
 mod sweep;

@@ -6,7 +6,7 @@ use super::settings::Settings;
 use super::{preparation, sandbox};
 use crate::adapters::hosts::slots::{Account, Deadlines, SlotHost, clear_limits};
 use crate::domain::finding::{Finding, Subject};
-use crate::domain::slot::{Slot, SlotId};
+use crate::domain::slot::{Remains, Slot, SlotId};
 use crate::ports::RunnerHost;
 use crate::ports::{Clock, Failure};
 use async_trait::async_trait;
@@ -124,6 +124,10 @@ impl RunnerHost for LocalHost {
 
     async fn destroy(&self, id: &SlotId) -> Result<(), Failure> {
         self.slots.destroy(id, clear_limits).await
+    }
+
+    async fn remains(&self, id: &SlotId) -> Result<Remains, Failure> {
+        self.slots.remains(id)
     }
 
     async fn list(&self) -> Result<Vec<Slot>, Failure> {

@@ -6,7 +6,7 @@ use super::settings::Settings;
 use super::{guest, image, inspection, kept};
 use crate::adapters::hosts::slots::{SlotDir, SlotHost, clear_limits};
 use crate::domain::finding::{Finding, Subject};
-use crate::domain::slot::{Ending, Slot, SlotId, SlotState};
+use crate::domain::slot::{Ending, KeptDisk, Remains, Slot, SlotId, SlotState};
 use crate::ports::{Clock, Failure, RunnerHost};
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -150,12 +150,25 @@ impl RunnerHost for QemuHost {
         self.slots.destroy(id, release).await
     }
 
+    async fn remains(&self, id: &SlotId) -> Result<Remains, Failure> {
+        let remains = self.slots.remains(id)?;
+        if remains != Remains::Nothing || self.slots.layout().slot(id).is_none() {
+            return Ok(remains);
+        }
+        let (folder, limit) = (self.slots.layout().folder(), self.settings.qemu.keep_failed);
+        let kept = kept::find(folder, &id.0, limit);
+        let kept = kept.map_err(|error| Failure::Transient(format!("cannot look for a kept disk: {error}")))?;
+        Ok(kept.map_or(Remains::Nothing, Remains::Kept))
+    }
+
+    async fn kept_disks(&self) -> Result<Vec<KeptDisk>, Failure> {
+        let (folder, limit) = (self.slots.layout().folder(), self.settings.qemu.keep_failed);
+        kept::prune(folder, self.clock.now(), limit)
+            .map_err(|error| Failure::Transient(format!("cannot list or remove the disks of failed machines: {error}")))
+    }
+
     async fn list(&self) -> Result<Vec<Slot>, Failure> {
         let mut slots = self.slots.list()?;
-        let (folder, limit) = (self.slots.layout().folder(), self.settings.qemu.keep_failed);
-        if let Err(error) = kept::prune(folder, self.clock.now().into(), limit) {
-            tracing::warn!(%error, "cannot remove the disk of a failed machine");
-        }
         let current = image::current(&self.settings);
         for slot in &mut slots {
             let Some(folder) = self.slots.layout().slot(&slot.id) else {

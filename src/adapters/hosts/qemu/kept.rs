@@ -3,17 +3,21 @@
 
 use super::guest;
 use crate::adapters::hosts::slots::SlotDir;
-use crate::domain::slot::{Ending, SlotState};
+use crate::domain::slot::{Ending, KeptDisk, SlotState};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// The folder of a host for them.
 const FOLDER: &str = "failed";
 /// What is kept beside the disk. The rest is sockets and links.
 const BESIDE: [&str; 2] = ["diag", "status.json"];
+/// The unit of the number of blocks of a file.
+const BLOCK_BYTES: u64 = 512;
 
 /// Returns true if a machine in this state has failed.
 pub(super) fn has_failed(state: &SlotState) -> bool {
@@ -38,20 +42,55 @@ pub(super) fn keep(host: &Path, slot: &SlotDir) -> io::Result<PathBuf> {
     Ok(to)
 }
 
-/// Removes what was kept for longer than `limit`.
-pub(super) fn prune(host: &Path, now: SystemTime, limit: Duration) -> io::Result<()> {
+/// Removes what was kept for longer than `limit`, and returns the rest in the order of its removal.
+pub(super) fn prune(host: &Path, now: DateTime<Utc>, limit: Duration) -> io::Result<Vec<KeptDisk>> {
     let entries = match fs::read_dir(host.join(FOLDER)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
+    let mut kept = Vec::new();
     for entry in entries {
-        let entry = entry?;
-        let since = entry.metadata()?.modified()?;
-        if now.duration_since(since).is_ok_and(|age| age >= limit) {
-            fs::remove_dir_all(entry.path())?;
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let Some(disk) = find(host, &name, limit)? else {
+            continue;
+        };
+        if disk.until <= now {
+            fs::remove_dir_all(&disk.path)?;
+        } else {
+            kept.push(disk);
         }
     }
-    Ok(())
+    kept.sort_by(|one, other| (one.until, &one.slot).cmp(&(other.until, &other.slot)));
+    Ok(kept)
+}
+
+/// Returns the disk that is kept of a slot for `limit`, if there is one.
+pub(super) fn find(host: &Path, slot: &str, limit: Duration) -> io::Result<Option<KeptDisk>> {
+    let folder = host.join(FOLDER).join(slot);
+    let since = match fs::metadata(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        about => DateTime::<Utc>::from(about?.modified()?),
+    };
+    let status = fs::read(folder.join("status.json")).unwrap_or_default();
+    let status: KeptStatus = serde_json::from_slice(&status).unwrap_or_default();
+    let disk = guest::scratch(&SlotDir(folder.clone()));
+    Ok(Some(KeptDisk {
+        slot: slot.to_owned(),
+        runner: status.runner,
+        bytes: fs::metadata(disk).map_or(0, |about| about.blocks() * BLOCK_BYTES),
+        path: folder.display().to_string(),
+        until: TimeDelta::from_std(limit)
+            .ok()
+            .and_then(|limit| since.checked_add_signed(limit))
+            .unwrap_or(DateTime::<Utc>::MAX_UTC),
+    }))
+}
+
+/// The part of a status file that explains a disk.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct KeptStatus {
+    runner: Option<String>,
 }
 
 #[cfg(test)]
@@ -63,21 +102,64 @@ mod tests {
         let place = tempfile::tempdir().expect("a directory");
         let slot = SlotDir(place.path().join("slots/slot-1"));
         fs::create_dir_all(slot.0.join("diag")).expect("folders");
-        for name in ["scratch.img", "status.json", "diag/Runner.log", "lock"] {
-            fs::write(slot.0.join(name), name).expect("a file");
+        let disk = "x".repeat(5000);
+        let status = r#"{"runner":"chem-jit-a-101-1","state":"ended"}"#;
+        let files = [
+            ("scratch.img", disk.as_str()),
+            ("status.json", status),
+            ("diag/Runner.log", "log"),
+            ("lock", ""),
+        ];
+        for (name, content) in files {
+            fs::write(slot.0.join(name), content).expect("a file");
         }
         let kept = keep(place.path(), &slot).expect("kept");
         assert_eq!(kept, place.path().join("failed/slot-1"));
-        for name in ["scratch.img", "status.json", "diag/Runner.log"] {
-            assert_eq!(fs::read_to_string(kept.join(name)).expect(name), name);
+        for (name, content) in &files[..3] {
+            assert_eq!(fs::read_to_string(kept.join(name)).expect(name), *content);
         }
         assert!(!kept.join("lock").exists());
         let since = fs::metadata(&kept).and_then(|about| about.modified()).expect("a time");
-        let hour = Duration::from_secs(3600);
-        prune(place.path(), since + hour / 2, hour).expect("pruned");
-        assert!(kept.exists());
-        prune(place.path(), since + hour, hour).expect("pruned");
+        let (since, hour) = (DateTime::<Utc>::from(since), Duration::from_secs(3600));
+        let half = TimeDelta::minutes(30);
+        let listed = prune(place.path(), since + half, hour).expect("pruned");
+        let disk = find(place.path(), "slot-1", hour).expect("found");
+        assert_eq!(listed, [disk.clone().expect("a disk")]);
+        let disk = disk.expect("a disk");
+        assert_eq!(
+            (disk.slot.as_str(), disk.runner.as_deref()),
+            ("slot-1", Some("chem-jit-a-101-1"))
+        );
+        assert_eq!(
+            (disk.path, disk.until),
+            (kept.display().to_string(), since + half + half)
+        );
+        assert!(disk.bytes >= 4096, "{} bytes", disk.bytes);
+        assert_eq!(prune(place.path(), since + half + half, hour).expect("pruned"), []);
         assert!(!kept.exists());
+        assert_eq!(find(place.path(), "slot-1", hour).expect("looked"), None);
+    }
+
+    #[test]
+    fn disks_are_listed_in_the_order_of_their_removal() {
+        let place = tempfile::tempdir().expect("a directory");
+        let mut expected = Vec::new();
+        for (name, age) in [("slot-1", 1), ("slot-2", 3), ("slot-3", 2)] {
+            let folder = place.path().join(FOLDER).join(name);
+            fs::create_dir_all(&folder).expect("a folder");
+            let since = DateTime::UNIX_EPOCH + TimeDelta::days(100) - TimeDelta::hours(age);
+            let folder = fs::File::open(&folder).expect("a folder");
+            folder.set_modified(since.into()).expect("a time");
+            expected.push((since, name.to_owned()));
+        }
+        expected.sort();
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(100);
+        let listed = prune(place.path(), now, Duration::from_secs(86400)).expect("listed");
+        let listed: Vec<_> = listed
+            .into_iter()
+            .map(|disk| (disk.until - TimeDelta::days(1), disk.slot))
+            .collect();
+        assert_eq!(listed, expected);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! command line or on disk.
 
 use super::layout::{SlotDir, SocketPath};
+use crate::ports::Failure;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -19,6 +20,10 @@ const MAX_COMMAND_BYTES: u64 = 80 * 1024;
 const MAX_ANSWER_BYTES: u64 = 4096;
 /// Time for the host to send its command.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer than GitHub allows the name of a runner to be.
+const MAX_NAME_LENGTH: usize = 100;
+/// Much longer than any JIT configuration.
+const MAX_CONFIGURATION_LENGTH: usize = 60 * 1024;
 /// The answer when a command was carried out.
 pub(super) const DONE: &str = "done";
 /// The answer when a command does not apply now.
@@ -52,6 +57,26 @@ pub(super) struct RunnerOrder {
     pub(super) name: String,
     /// The file for the output of the runner program.
     pub(super) output: PathBuf,
+}
+
+/// Refuses a name of a runner that is no plain word.
+pub(super) fn check_name(runner: &str) -> Result<(), Failure> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let fits = !runner.is_empty() && runner.len() <= MAX_NAME_LENGTH && !runner.starts_with('.');
+    if fits && runner.chars().all(is_plain) {
+        return Ok(());
+    }
+    Err(Failure::Permanent(format!("invalid runner name {runner:?}")))
+}
+
+/// Refuses a JIT configuration that no command can carry.
+pub(super) fn check_configuration(config: &SecretString) -> Result<(), Failure> {
+    let config = config.expose_secret();
+    if config.len() <= MAX_CONFIGURATION_LENGTH && !config.contains(char::is_control) {
+        return Ok(());
+    }
+    let what = "the JIT configuration is not one line of text";
+    Err(Failure::Permanent(what.to_owned()))
 }
 
 impl Command {

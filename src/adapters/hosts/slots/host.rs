@@ -10,12 +10,12 @@ use super::layout::{Layout, SlotDir, SocketPath};
 use super::order::{Deadlines, Order, STARTED};
 use super::process::machine_start;
 use super::status::Status;
-use super::{ending, output, removal};
-use crate::domain::slot::{Ending, Slot, SlotId, SlotState};
+use super::{ending, output, removal, slot_id};
+use crate::domain::slot::{Ending, Remains, Slot, SlotId, SlotState};
 use crate::ports::{Clock, Failure};
 use chrono::DateTime;
 use rustix::io::Errno;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -32,10 +32,6 @@ use tokio::time::timeout;
 
 /// Time for a keeper to answer, in addition to the time for its guest to come up.
 const KEEPER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longer than GitHub allows the name of a runner to be.
-const MAX_NAME_LENGTH: usize = 100;
-/// Much longer than any JIT configuration.
-const MAX_CONFIGURATION_LENGTH: usize = 60 * 1024;
 
 /// The slots of one instance on this machine.
 pub(crate) struct SlotHost {
@@ -106,10 +102,11 @@ impl SlotHost {
         let (id, slot) = self
             .make_folder()
             .map_err(|error| Failure::Transient(format!("cannot make a folder for a slot: {error}")))?;
-        let status = Status::unkept(state, self.clock.now(), &self.machine_start);
-        let (since, folder) = (status.since, slot.clone());
+        let (since, clock, machine_start) = (self.clock.now(), self.clock.clone(), self.machine_start.clone());
+        let folder = slot.clone();
         let prepare = move |cancelled: &AtomicBool| {
             prepare(&slot, cancelled)?;
+            let status = Status::unkept(state, clock.now(), &machine_start);
             let mut options = OpenOptions::new();
             let lock = options.write(true).create_new(true).mode(0o600).open(slot.lock());
             let written = lock.and_then(|_| status.write(&slot));
@@ -138,8 +135,8 @@ impl SlotHost {
         if self.read(id.clone()).map_err(unread)?.state != SlotState::Ready {
             return Err(unready());
         }
-        check_name(runner)?;
-        check_configuration(&config)?;
+        control::check_name(runner)?;
+        control::check_configuration(&config)?;
         if let Err(error) = output::prune(&self.layout.output()) {
             tracing::warn!(%error, "cannot remove the old output of runners");
         }
@@ -206,6 +203,22 @@ impl SlotHost {
         Ok(())
     }
 
+    /// Returns what is left of a slot.
+    pub(crate) fn remains(&self, id: &SlotId) -> Result<Remains, Failure> {
+        // An id that is not a plain name has no folder.
+        let Some(slot) = self.layout.slot(id) else {
+            return Ok(Remains::Nothing);
+        };
+        match slot.0.symlink_metadata() {
+            Ok(_) => Ok(Remains::Slot(slot.0.display().to_string())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Remains::Nothing),
+            Err(error) => Err(Failure::Transient(format!(
+                "cannot look for {}: {error}",
+                slot.0.display()
+            ))),
+        }
+    }
+
     pub(crate) fn list(&self) -> Result<Vec<Slot>, Failure> {
         let failed = |error| Failure::Transient(format!("cannot list the slots: {error}"));
         let mut ids = Vec::new();
@@ -228,8 +241,7 @@ impl SlotHost {
     fn make_folder(&self) -> io::Result<(SlotId, SlotDir)> {
         let mut random = [0; 8];
         File::open("/dev/urandom")?.read_exact(&mut random)?;
-        let now = self.clock.now().timestamp_millis();
-        let id = SlotId(format!("slot-{now:x}-{}", hex::encode(random)));
+        let id = slot_id::new(self.clock.now(), random);
         let slot = SlotDir(self.layout.slots().join(&id.0));
         DirBuilder::new().mode(0o700).create(&slot.0)?;
         Ok((id, slot))
@@ -237,6 +249,7 @@ impl SlotHost {
 
     fn read(&self, id: SlotId) -> io::Result<Slot> {
         let slot = SlotDir(self.layout.slots().join(&id.0));
+        let made = slot_id::time_of(&id);
         if let Some(boot) = lock(&self.booting).get(&id)
             && let Some(state) = boot.state()
         {
@@ -246,15 +259,19 @@ impl SlotHost {
                 runner: None,
                 state,
                 since,
+                made,
+                booted: None,
             });
         }
         let Some(status) = Status::try_read(&slot)? else {
-            let made = slot.0.metadata().and_then(|metadata| metadata.modified());
+            let changed = slot.0.metadata().and_then(|metadata| metadata.modified());
             return Ok(Slot {
                 id,
                 runner: None,
                 state: SlotState::Ended(Ending::Lost),
-                since: made.map_or_else(|_| self.clock.now(), DateTime::from),
+                since: changed.map_or_else(|_| self.clock.now(), DateTime::from),
+                made,
+                booted: None,
             });
         };
         let status = self.verified(&slot, status);
@@ -267,6 +284,8 @@ impl SlotHost {
             runner: status.runner,
             state: status.state,
             since: status.since,
+            made,
+            booted: status.booted,
         })
     }
 
@@ -346,24 +365,6 @@ async fn start_keeper<P: Serialize>(
             slot.name()
         ))),
     }
-}
-
-fn check_name(runner: &str) -> Result<(), Failure> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let fits = !runner.is_empty() && runner.len() <= MAX_NAME_LENGTH && !runner.starts_with('.');
-    if fits && runner.chars().all(is_plain) {
-        return Ok(());
-    }
-    Err(Failure::Permanent(format!("invalid runner name {runner:?}")))
-}
-
-fn check_configuration(config: &SecretString) -> Result<(), Failure> {
-    let config = config.expose_secret();
-    if config.len() <= MAX_CONFIGURATION_LENGTH && !config.contains(char::is_control) {
-        return Ok(());
-    }
-    let what = "the JIT configuration is not one line of text";
-    Err(Failure::Permanent(what.to_owned()))
 }
 
 /// Returns true if the machine is out of descriptors, processes or memory, which is temporary.

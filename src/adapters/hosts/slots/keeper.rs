@@ -107,6 +107,7 @@ impl<'a, G: Guest> Keeper<'a, G> {
         match launched {
             Ok(launched) => {
                 status.state = SlotState::Ready;
+                status.booted.get_or_insert(status.since);
                 let is_written = status.write(&slot).is_ok();
                 let next_look = Instant::now() + order.deadlines.orphan / ORPHAN_LOOKS;
                 Ok(Self {

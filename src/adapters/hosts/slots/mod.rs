@@ -31,6 +31,7 @@ mod order;
 mod output;
 mod process;
 mod removal;
+mod slot_id;
 mod status;
 mod worker;
 

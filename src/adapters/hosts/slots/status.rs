@@ -17,6 +17,9 @@ pub(super) struct Status {
     pub(super) machine_start: String,
     pub(super) state: SlotState,
     pub(super) since: DateTime<Utc>,
+    /// The time at which the slot was ready for a claim, if it was.
+    #[serde(default)]
+    pub(super) booted: Option<DateTime<Utc>>,
     /// The runner that the slot was claimed for.
     pub(super) runner: Option<String>,
     pub(super) keeper: Option<ProcessId>,
@@ -30,6 +33,7 @@ impl Status {
     pub(super) fn unkept(state: SlotState, since: DateTime<Utc>, machine_start: &str) -> Self {
         Self {
             machine_start: machine_start.to_owned(),
+            booted: (state == SlotState::Ready).then_some(since),
             state,
             since,
             runner: None,

@@ -3,7 +3,7 @@
 
 use super::configuration::server_of;
 use crate::config::Synthetic;
-use crate::domain::slot::{Ending, Hello, Slot, SlotId, SlotState};
+use crate::domain::slot::{Ending, Hello, Remains, Slot, SlotId, SlotState};
 use crate::ports::RunnerHost;
 use crate::ports::{Clock, Failure};
 use async_trait::async_trait;
@@ -47,6 +47,8 @@ struct SyntheticSlot {
     running: Option<Running>,
     state: SlotState,
     since: DateTime<Utc>,
+    made: DateTime<Utc>,
+    booted: Option<DateTime<Utc>>,
     /// The result of its next step.
     fate: Fate,
 }
@@ -144,7 +146,10 @@ impl SyntheticHost {
                 (SlotState::Booting, _) if now - slot.since >= boot => {
                     slot.since += boot;
                     slot.state = match slot.fate {
-                        Fate::Works => SlotState::Ready,
+                        Fate::Works => {
+                            slot.booted = Some(slot.since);
+                            SlotState::Ready
+                        }
                         Fate::Fails | Fate::Dies => {
                             SlotState::Ended(Ending::BootFailed("synthetic.failing_boots is set".to_owned()))
                         }
@@ -216,6 +221,8 @@ impl RunnerHost for SyntheticHost {
             running: None,
             state: SlotState::Booting,
             since,
+            made: since,
+            booted: None,
             fate,
         };
         state.slots.insert(id.clone(), slot);
@@ -246,6 +253,8 @@ impl RunnerHost for SyntheticHost {
                     }),
                     state: SlotState::Claimed,
                     since: now,
+                    made: free.made,
+                    booted: free.booted,
                     fate,
                 };
             }
@@ -283,6 +292,14 @@ impl RunnerHost for SyntheticHost {
         Ok(())
     }
 
+    async fn remains(&self, slot: &SlotId) -> Result<Remains, Failure> {
+        Ok(if self.lock().slots.contains_key(slot) {
+            Remains::Slot("the memory of this process".to_owned())
+        } else {
+            Remains::Nothing
+        })
+    }
+
     async fn list(&self) -> Result<Vec<Slot>, Failure> {
         self.advance().await?;
         let slot = |(id, slot): (&SlotId, &SyntheticSlot)| Slot {
@@ -290,6 +307,8 @@ impl RunnerHost for SyntheticHost {
             runner: slot.running.as_ref().map(|running| running.name.clone()),
             state: slot.state.clone(),
             since: slot.since,
+            made: Some(slot.made),
+            booted: slot.booted,
         };
         Ok(self.lock().slots.iter().map(slot).collect())
     }
