@@ -11,6 +11,7 @@ use crate::domain::ids::{DeliveryId, JobId};
 use crate::domain::job::{Progress, Service};
 use crate::domain::reason::{self, Reason};
 use crate::domain::runner::RunnerState;
+use crate::domain::slot::SlotSize;
 use crate::ports::queue::{Delivery, DeliveryState, Filter};
 use crate::ports::{Failure, Ledger, Queue};
 use chrono::{DateTime, Utc};
@@ -53,6 +54,8 @@ pub struct Wait {
     pub not_before: Option<DateTime<Utc>>,
     /// The runner that is being created for it.
     pub runner: Option<String>,
+    /// The size of the slot that it waits for.
+    pub size: SlotSize,
 }
 
 /// A delivery with its decision.
@@ -127,6 +130,7 @@ fn waits(waiting: Option<WaitingRecord>, newest: Option<&HistoryEntry>) -> Optio
             reasons,
             not_before: waiting.not_before,
             runner: waiting.holder.map(|holder| holder.runner),
+            size: waiting.size,
         });
     }
     let entry = held?;
@@ -136,6 +140,7 @@ fn waits(waiting: Option<WaitingRecord>, newest: Option<&HistoryEntry>) -> Optio
         reasons,
         not_before: delivery.due_at,
         runner: None,
+        size: None,
     })
 }
 

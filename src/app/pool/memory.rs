@@ -6,7 +6,7 @@ use crate::app::measure::Boots;
 use crate::app::records::PoolRecord;
 use crate::domain::pool::{Bounds, Usage};
 use crate::domain::retry::backoff;
-use crate::domain::slot::{Slot, SlotId};
+use crate::domain::slot::{Slot, SlotId, SlotSize};
 use crate::ports::Failure;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -36,10 +36,10 @@ pub struct Pool {
 struct Memory {
     /// The subjects of running tasks, with the repository that a slot is used for.
     busy: HashMap<String, Option<String>>,
-    /// Slots that are being requested.
-    booting: u32,
-    /// The tick of the latest requests.
-    booted: VecDeque<u64>,
+    /// The sizes of the slots that are being requested.
+    booting: Vec<SlotSize>,
+    /// The tick and the size of the latest requests.
+    booted: VecDeque<(u64, SlotSize)>,
     /// The request times of slots, to measure their boot.
     boots: Boots,
     /// The failed subjects, with the number of failures and the time of the next attempt.
@@ -88,8 +88,8 @@ pub(super) struct View {
     /// was used for.
     old: HashMap<String, Option<String>>,
     waits: HashSet<String>,
-    /// Requested slots that may not have been listed yet when the pass began to gather.
-    pub(super) coming: u32,
+    /// The sizes of requested slots that may not have been listed yet when the pass began to gather.
+    pub(super) coming: Vec<SlotSize>,
     /// The time of the last sweep.
     swept: Option<Swept>,
 }
@@ -155,7 +155,12 @@ impl Pool {
             busy: memory.busy.clone(),
             old: old.map(|(key, (_, used))| (key.clone(), used.clone())).collect(),
             waits: waits.map(|(key, _)| key.clone()).collect(),
-            coming: memory.booting + memory.booted_since(began),
+            coming: memory
+                .booting
+                .iter()
+                .chain(memory.booted_since(began))
+                .cloned()
+                .collect(),
             swept: memory.swept,
         }
     }
@@ -163,7 +168,7 @@ impl Pool {
     /// Returns true if no task is running.
     pub(super) fn is_idle(&self) -> bool {
         let memory = self.lock();
-        memory.busy.is_empty() && memory.booting == 0
+        memory.busy.is_empty() && memory.booting.is_empty()
     }
 
     /// Reserves the subject of a task. Returns false if another task has it.
@@ -173,7 +178,9 @@ impl Pool {
             return false;
         }
         memory.busy.extend(task.claims());
-        memory.booting += u32::from(*task == Task::Boot);
+        if let Task::Boot(size) = task {
+            memory.booting.push(size.clone());
+        }
         true
     }
 
@@ -187,10 +194,13 @@ impl Pool {
             memory.over.insert(key, (count, used));
         }
         memory.over.retain(|_, (over, _)| count - *over < MAX_REMEMBERED);
-        if *task == Task::Boot {
-            memory.booting -= 1;
-            memory.booted.push_back(count);
-            memory.booted.retain(|over| count - *over < MAX_REMEMBERED);
+        if let Task::Boot(size) = task {
+            let place = memory.booting.iter().position(|booting| booting == size);
+            if let Some(place) = place {
+                memory.booting.swap_remove(place);
+            }
+            memory.booted.push_back((count, size.clone()));
+            memory.booted.retain(|(over, _)| count - *over < MAX_REMEMBERED);
         }
         if *task == Task::Sweep {
             let cleanly = effect.is_ok();
@@ -200,7 +210,7 @@ impl Pool {
         match effect {
             Ok(Effect::Done) => {
                 // The start of a boot is no success.
-                if *task != Task::Boot {
+                if !matches!(task, Task::Boot(_)) {
                     memory.later.remove(&about);
                 }
                 true
@@ -299,9 +309,9 @@ impl Pool {
 }
 
 impl Memory {
-    fn booted_since(&self, began: u64) -> u32 {
-        let since = self.booted.iter().filter(|over| **over > began).count();
-        u32::try_from(since).unwrap_or(u32::MAX)
+    fn booted_since(&self, began: u64) -> impl Iterator<Item = &SlotSize> {
+        let since = self.booted.iter().filter(move |(over, _)| *over > began);
+        since.map(|(_, size)| size)
     }
 
     fn put_off(&mut self, about: String, now: DateTime<Utc>) {

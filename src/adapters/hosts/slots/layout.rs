@@ -1,9 +1,9 @@
 //! The files of a host's slots. All of them are below `<state_dir>/<host>/<instance>`, closed to other users, so that workers
 //! that share a state directory do not share slots.
 
-use crate::domain::slot::SlotId;
+use crate::domain::slot::{SlotId, SlotSize};
 use std::ffi::OsStr;
-use std::fs::{DirBuilder, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::DirBuilderExt;
@@ -71,6 +71,20 @@ impl SlotDir {
     pub(crate) fn name(&self) -> String {
         let name = self.0.file_name().unwrap_or_default();
         name.to_string_lossy().into_owned()
+    }
+
+    /// Returns the file with the size, which a slot of the default size does not have.
+    pub(super) fn size_file(&self) -> PathBuf {
+        self.0.join("size")
+    }
+
+    /// Returns the size of the slot. An error is temporary: a slot counts for no other size meanwhile.
+    pub(super) fn size(&self) -> io::Result<SlotSize> {
+        match fs::read_to_string(self.size_file()) {
+            Ok(size) => Ok(Some(size)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) fn status(&self) -> PathBuf {
