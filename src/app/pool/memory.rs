@@ -1,7 +1,7 @@
 //! The memory of the pool between passes: the subjects of running tasks, and failures. Nothing of it matters after a
 //! crash.
 
-use super::task::{BOOT, Effect, Task};
+use super::task::{BOOT, Effect, Task, boot_key};
 use crate::app::measure::Boots;
 use crate::app::records::PoolRecord;
 use crate::domain::pool::{Bounds, Usage};
@@ -124,6 +124,11 @@ impl View {
         self.swept.is_none_or(|swept| now - swept.at >= rest(swept))
     }
 
+    /// Returns true if slots of this size must not boot now, because the last one failed.
+    pub(super) fn holds_boots(&self, size: &SlotSize) -> bool {
+        self.waits.contains(&boot_key(size))
+    }
+
     /// Returns true if a task may start now.
     pub(super) fn allows(&self, task: &Task) -> bool {
         let waits = task.can_wait() && self.waits.contains(&task.about());
@@ -241,14 +246,14 @@ impl Pool {
         self.lock().boots.seen(slots, now)
     }
 
-    /// Records a failed boot. The next boot follows after a delay that grows.
-    pub(super) fn hold_boots(&self, now: DateTime<Utc>) {
-        self.lock().put_off(BOOT.to_owned(), now);
+    /// Records a failed boot. The next boot of this size follows after a delay that grows.
+    pub(super) fn hold_boots(&self, size: &SlotSize, now: DateTime<Utc>) {
+        self.lock().put_off(boot_key(size), now);
     }
 
     /// Lets slots boot without the delay after a failed boot.
     pub(in crate::app) fn boot_at_once(&self) {
-        self.allow_boots();
+        self.lock().later.retain(|about, _| !about.starts_with(BOOT));
         self.wake();
     }
 
@@ -302,9 +307,9 @@ impl Pool {
         self.lock().swept.is_some()
     }
 
-    /// Records a successful boot.
-    pub(super) fn allow_boots(&self) {
-        self.lock().later.remove(BOOT);
+    /// Records a successful boot of a size.
+    pub(super) fn allow_boots(&self, size: &SlotSize) {
+        self.lock().later.remove(&boot_key(size));
     }
 }
 
@@ -319,5 +324,38 @@ impl Memory {
         let pause = backoff(tries, 0.0).min(MAX_DELAY);
         self.later.insert(about, (tries, now + pause));
         self.later.retain(|_, (_, due)| now - *due < TimeDelta::hours(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::samples::at;
+
+    #[test]
+    fn a_size_that_does_not_boot_delays_no_other() {
+        let (pool, large) = (Pool::default(), Some("large".to_owned()));
+        pool.hold_boots(&large, at(0));
+        let allowed = |size: &SlotSize| pool.view(0, at(0)).allows(&Task::Boot(size.clone()));
+        assert!(allowed(&None) && !allowed(&large));
+        assert!(pool.view(0, at(0)).holds_boots(&large));
+        // A free slot of the default size says nothing about the other size.
+        pool.allow_boots(&None);
+        assert!(!allowed(&large));
+        pool.boot_at_once();
+        assert!(allowed(&large));
+    }
+
+    #[test]
+    fn a_requested_slot_has_its_size_until_it_is_listed() {
+        let (pool, large) = (Pool::default(), Some("large".to_owned()));
+        let (small, task) = (Task::Boot(None), Task::Boot(large.clone()));
+        assert!(pool.begin(&small) && pool.begin(&task));
+        let began = pool.moment();
+        pool.end(&small, Ok(Effect::Done), at(0));
+        let mut coming = pool.view(began, at(0)).coming;
+        coming.sort();
+        assert_eq!(coming, [None, large.clone()]);
+        assert_eq!(pool.view(pool.moment(), at(0)).coming, [large]);
     }
 }

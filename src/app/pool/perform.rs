@@ -1,6 +1,6 @@
 //! Execution of planned tasks. Every task can be interrupted and repeated.
 
-use super::task::{Effect, Task};
+use super::task::{Effect, FailedBoot, Task};
 use crate::app::context::Context;
 use crate::app::jobs::assignment;
 use crate::app::records::{self, Holder, RunnerRecord};
@@ -18,10 +18,10 @@ use crate::ports::{Failure, RunnerHost};
 pub(super) async fn perform(ctx: &Context, host: &dyn RunnerHost, task: &Task) -> Result<Effect, Failure> {
     match task {
         Task::Boot(size) => boot(ctx, host, size).await?,
-        Task::Discard(slot, why) => {
+        Task::Discard(slot, failed) => {
             host.destroy(slot).await?;
-            if let Some(why) = why {
-                ctx.pool.hold_boots(ctx.clock.now());
+            if let Some(FailedBoot { size, why }) = failed {
+                ctx.pool.hold_boots(size, ctx.clock.now());
                 report_boot_failure(ctx, why).await?;
             }
         }

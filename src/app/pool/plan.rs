@@ -1,7 +1,7 @@
 //! The plan of a pass: from records and slots to tasks.
 
 use super::memory::{Limits, View};
-use super::task::{Task, job_key, slot_key};
+use super::task::{FailedBoot, Task, job_key, slot_key};
 use super::{bounds, report};
 use crate::app::context::Context;
 use crate::app::jobs::record::load_job;
@@ -79,8 +79,8 @@ pub(super) async fn plan_pass(ctx: &Context, host: &dyn RunnerHost) -> Result<Pa
         owner.map(|owner| owner.name.clone())
     };
     let seen = report::record(ctx, &observed.limits.bounds, &observed.slots, &slots, &runner_of);
-    if slots.iter().any(|slot| slot.usage == Usage::Free) {
-        ctx.pool.allow_boots();
+    for free in slots.iter().filter(|slot| slot.usage == Usage::Free) {
+        ctx.pool.allow_boots(&free.size);
     }
     let waiting = unserved_jobs(ctx, &observed, &mut tasks);
     let plan = pool::plan(&waiting, &slots, &observed.memory.coming, &observed.limits.bounds, now);
@@ -185,7 +185,9 @@ fn pool_slots(ctx: &Context, observed: &Observed, tasks: &mut Vec<Task>) -> Vec<
             (None, None) if boots => Usage::Booting,
             (None, None) if slot.state == SlotState::Ready => Usage::Free,
             (None, None) => {
-                tasks.push(Task::Discard(slot.id.clone(), slot.state.boot_failure()));
+                let size = slot.size.clone();
+                let failed = slot.state.boot_failure().map(|why| FailedBoot { size, why });
+                tasks.push(Task::Discard(slot.id.clone(), failed));
                 Usage::Leaving
             }
         };
@@ -212,13 +214,21 @@ fn unserved_jobs(ctx: &Context, observed: &Observed, tasks: &mut Vec<Task>) -> V
         let job = waiting.event.job.id;
         let lives = |name: &str| observed.runners.iter().any(|runner| runner.name == name);
         match &waiting.holder {
-            None if !observed.memory.is_busy(&job_key(job)) => jobs.push(WaitingJob {
-                job,
-                repository: waiting.repository.to_string(),
-                size: current_size(ctx, waiting),
-                since: waiting.since,
-                not_before: waiting.not_before.max(quarantined_until(ctx, observed, waiting)),
-            }),
+            None if !observed.memory.is_busy(&job_key(job)) => {
+                let size = current_size(ctx, waiting);
+                // A size that does not boot takes no place from other jobs until it is tried again.
+                let held = (size.is_some() && observed.memory.holds_boots(&size)).then_some(DateTime::<Utc>::MAX_UTC);
+                jobs.push(WaitingJob {
+                    job,
+                    repository: waiting.repository.to_string(),
+                    size,
+                    since: waiting.since,
+                    not_before: waiting
+                        .not_before
+                        .max(quarantined_until(ctx, observed, waiting))
+                        .max(held),
+                });
+            }
             Some(holder) if holder.instance == ctx.settings.instance && !lives(&holder.runner) => {
                 tasks.push(Task::Release(job, holder.clone()));
             }

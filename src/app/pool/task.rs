@@ -5,7 +5,7 @@ use crate::domain::ids::JobId;
 use crate::domain::runner_task::RunnerTask;
 use crate::domain::slot::{SlotId, SlotSize};
 
-/// The subject of boots.
+/// The beginning of the subject of boots.
 pub(super) const BOOT: &str = "boot";
 
 /// A task.
@@ -13,8 +13,8 @@ pub(super) const BOOT: &str = "boot";
 pub(super) enum Task {
     /// Boot a slot of this size.
     Boot(SlotSize),
-    /// Destroy a slot that belongs to nothing, with the reason if it did not come up.
-    Discard(SlotId, Option<String>),
+    /// Destroy a slot that belongs to nothing.
+    Discard(SlotId, Option<FailedBoot>),
     /// Create a runner for a job.
     Serve {
         /// The job.
@@ -34,6 +34,13 @@ pub(super) enum Task {
     Sweep,
 }
 
+/// A slot that did not come up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FailedBoot {
+    pub(super) size: SlotSize,
+    pub(super) why: String,
+}
+
 /// The effect of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
@@ -41,6 +48,14 @@ pub(super) enum Effect {
     Done,
     /// There was nothing to do yet.
     None,
+}
+
+/// Returns the subject of boots of a size: one that fails delays no other.
+pub(super) fn boot_key(size: &SlotSize) -> String {
+    match size {
+        None => BOOT.to_owned(),
+        Some(size) => format!("{BOOT} of size {size}"),
+    }
 }
 
 /// Returns the subject of tasks about a slot.
@@ -70,7 +85,7 @@ impl Task {
     /// Returns the subject under which a failure is recorded.
     pub(super) fn about(&self) -> String {
         match self {
-            Self::Boot(_) => BOOT.to_owned(),
+            Self::Boot(size) => boot_key(size),
             Self::Runner(_, record) => record.name.clone(),
             other => other.keys().join(", "),
         }
