@@ -5,7 +5,13 @@ use jitgate::domain::slot::Slot;
 use jitgate::ports::RunnerHost;
 use serde_json::{Value, json};
 
-const LARGE: &str = "[[qemu.sizes]]\nlabel = \"large\"\ncpus = 8";
+/// A stage without other jobs: GitHub would give one without a size to a runner with one.
+async fn stage_with_sizes() -> Stage {
+    let stage = Stage::set_with("[[qemu.sizes]]\nlabel = \"large\"\ncpus = 8").await;
+    let over = |run: u64, job: u64| json!({"id": run, "jobs": [{"id": job, "status": "completed"}]});
+    stage.world(json!({"runs": [over(20, 101), over(30, 102)]})).await;
+    stage
+}
 
 /// Changes a job, which has the labels of the pool and these.
 async fn change_job(stage: &Stage, id: u64, more: &[&str], change: Value) {
@@ -37,7 +43,7 @@ async fn count(stage: &Stage, size: Option<&str>) -> (usize, usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_of_a_size_runs_in_a_slot_of_this_size() {
-    let stage = Stage::set_with(LARGE).await;
+    let stage = stage_with_sizes().await;
     stage.work().await;
     assert_eq!(count(&stage, None).await, (0, 4), "the target has the default size");
     assert_eq!(count(&stage, Some("large")).await, (0, 0));
@@ -48,8 +54,7 @@ async fn a_job_of_a_size_runs_in_a_slot_of_this_size() {
     assert_eq!(count(&stage, None).await, (0, 3), "one idle slot has made room");
     assert_eq!(stage.tally().await.jobs[&301].status, "in_progress");
 
-    // Job 101, without a size, was delivered by no event yet.
-    stage.deliver("queued-101", "queued", 101).await;
+    queue(&stage, 302, &[]).await;
     stage.work().await;
     assert_eq!(count(&stage, None).await, (1, 2));
     let told = stage.jitgate(&["why", "301"]).out;
@@ -58,7 +63,7 @@ async fn a_job_of_a_size_runs_in_a_slot_of_this_size() {
     let sizes = listed["runners"].as_array().expect("a list").iter();
     let sizes: Vec<(&Value, &Value)> = sizes.map(|runner| (&runner["job"], &runner["size"])).collect();
     assert!(sizes.contains(&(&json!(301), &json!("large"))), "{sizes:?}");
-    assert!(sizes.contains(&(&json!(101), &Value::Null)), "{sizes:?}");
+    assert!(sizes.contains(&(&json!(302), &Value::Null)), "{sizes:?}");
     let told = stage.jitgate(&["runner", "list"]).out;
     assert!(told.contains("  301  large  "), "{told}");
 
@@ -75,7 +80,7 @@ async fn a_job_of_a_size_runs_in_a_slot_of_this_size() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_waits_for_a_slot_of_its_size_while_all_slots_are_in_use() {
-    let stage = Stage::set_with(LARGE).await;
+    let stage = stage_with_sizes().await;
     for id in 301..=304 {
         queue(&stage, id, &[]).await;
     }

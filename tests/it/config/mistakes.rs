@@ -300,7 +300,7 @@ fn sizes_have_a_bounded_number_and_the_values_of_the_default_size() {
             sizes.collect::<String>()
         )
     };
-    let Problems(problems) = problems(&sizes(17));
+    let problems = problems(&sizes(17));
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert_eq!(
         (problems[0].key.as_str(), problems[0].what.as_str()),

@@ -18,9 +18,9 @@ use rustix::io::Errno;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -233,11 +233,7 @@ impl SlotHost {
         let now = self.clock.now().timestamp_millis();
         let id = SlotId(format!("slot-{now:x}-{}", hex::encode(random)));
         let slot = SlotDir(self.layout.slots().join(&id.0));
-        DirBuilder::new().mode(0o700).create(&slot.0)?;
-        if let Some(size) = size {
-            // Before anything that makes the slot usable.
-            fs::write(slot.size_file(), size)?;
-        }
+        slot.make(size)?;
         Ok((id, slot))
     }
 
