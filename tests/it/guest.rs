@@ -248,14 +248,16 @@ async fn a_missing_runner_program_is_reported() {
 
 #[tokio::test]
 async fn a_client_of_the_gate_is_passed_on_as_it_is() {
-    let machine = Machine::start("while ! [ -e end ]; do sleep 0.1; done");
+    let machine = Machine::start("echo up; while ! [ -e end ]; do sleep 0.1; done");
     let mut channel = machine.channel();
     channel.hello().await.expect("a hello");
     let connect = || UnixStream::connect(machine.path("run/jitgate/gate")).expect("a connection");
     // Nothing runs that could ask.
     assert_eq!(read_all(&connect()), "");
     prepare_again(&mut channel).await;
-    let (output, gate) = machine.run(&mut channel);
+    let (mut output, gate) = machine.run(&mut channel);
+    // From now on it may ask.
+    output.read_exact(&mut [0; 3]).await.expect("the runner program is up");
     let is_asked = async || {
         let (question, _) = gate.accept().await.expect("a question");
         question

@@ -39,6 +39,19 @@ async fn a_program_receives_its_arguments_as_they_are_and_its_answer_is_complete
 }
 
 #[tokio::test]
+async fn a_file_is_the_input_and_a_variable_is_added() {
+    let folder = folder();
+    let input = folder.path().join("input");
+    fs::write(&input, "of the file").expect("a file");
+    let tool = program(&folder, "cat; printf ' %s %s' \"$ADDED\" \"${PATH:+inherited}\"");
+    let call = ToolCall::new(tool, LONG).reading(&input).variable("ADDED", "added");
+    let output = ProcessTools.run(&call).await.expect("an end");
+    assert_eq!(output.stdout, "of the file added inherited");
+    let error = ProcessTools.run(&call.reading(&folder.path().join("gone"))).await;
+    assert!(matches!(error, Err(ToolError::Unusable { .. })), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_secret_is_in_the_environment_and_in_no_message() {
     let folder = folder();
     let tool = program(&folder, "test \"$TOKEN\" = s3cret && tr '\\0' ' ' </proc/$$/cmdline");

@@ -34,6 +34,22 @@ echo o >/proc/sysrq-trigger
 sleep 60
 "#;
 
+/// In the place of the agent: starts Docker, and as the account of the runner program a container made of a shell.
+const DOCKER_AGENT: &str = r#"#!/bin/bash
+/usr/local/lib/jitgate/services
+echo "[services $?]"
+mkdir -p /tmp/container/bin
+for file in /bin/bash $(ldd /bin/bash | grep -o '/[^ ]*'); do
+    mkdir -p "/tmp/container$(dirname "$file")" && cp -L "$file" "/tmp/container$file"
+done
+run='tar -C /tmp/container -c . | docker import - shell >/dev/null && docker run --rm shell /bin/bash -c "echo [in a container \$\$]"'
+setpriv --reuid runner --regid runner --init-groups bash -c "$run"
+echo "[container $?]"
+echo "[$(docker info --format '{{.Driver}}')]"
+echo o >/proc/sysrq-trigger
+sleep 60
+"#;
+
 /// Makes a folder of images that shares the root file system of the common one, which takes the time of a build.
 fn beside() -> TempDir {
     let place = TempDir::new_in(built::place()).expect("a folder");
@@ -91,41 +107,14 @@ fn the_image_is_as_its_manifest_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_boots_to_its_agent_and_finds_everything_in_its_place() {
-    let place = beside();
-    let agent = place.path().join("agent");
-    fs::write(&agent, AGENT).expect("a file");
-    fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).expect("a mode");
-    let request = Request {
-        recipe: Recipe {
-            suite: Suite::Bookworm,
-            mirrors: Vec::new(),
-            docker: false,
-            include: Vec::new(),
-            source_date_epoch: 1_735_689_600,
-        },
-        runner: built::runner(),
-        runner_sha256: None,
-        program: agent,
-        scripts: GuestScripts {
-            worker: "stand-in".to_owned(),
-            hook: "hook".to_owned(),
-        },
-        use_cache: true,
-    };
-    let images = Images::at(place.path().to_owned());
-    let built = build(&request, &images, &ProcessTools, &mut |_| {}, Box::pin(pending())).await;
-    let built = built.expect("an image");
-    assert!(built.is_cached);
-    let scratch = place.path().join("scratch.img");
-    plain::scratch(&scratch);
-    let console = plain::console(&built.image.path, &scratch);
+    let (place, console) = booted_with(AGENT, false).await;
     for line in [
         "[agent internal guest pid 1]",
         "[account uid=1001(runner) gid=1001(runner) groups=1001(runner)]",
         "[host jitgate jitgate]",
         "[resolver nameserver 10.0.2.3]",
         "[root root / overlay]",
-        "[free 1G]",
+        "[free 4G]",
         "[route 2]",
         "[port jitgate]",
         "[random 1000]",
@@ -140,7 +129,55 @@ async fn a_guest_boots_to_its_agent_and_finds_everything_in_its_place() {
     }
     assert!(!console.contains("[no "), "{console}");
     // Nothing of a guest gets into its image.
-    assert_eq!(manifest(&built.image.path)["docker"], false);
     let verified = built::jitgate(&["verify"], place.path());
     assert_eq!(verified["ok"], true, "{verified}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_runs_in_a_guest() {
+    let (place, console) = booted_with(DOCKER_AGENT, true).await;
+    for line in ["[services 0]", "[in a container 1]", "[container 0]", "[overlay2]"] {
+        assert!(console.contains(line), "{line}: {console}");
+    }
+    let image = place.path().join("current").canonicalize().expect("an image");
+    assert_eq!(manifest(&image)["docker"], true);
+}
+
+/// Builds an image with a script in the place of the agent, boots it, and returns the text of its console.
+async fn booted_with(agent: &str, docker: bool) -> (TempDir, String) {
+    let place = beside();
+    let program = place.path().join("agent");
+    fs::write(&program, agent).expect("a file");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let request = Request {
+        recipe: Recipe {
+            suite: Suite::Bookworm,
+            mirrors: Vec::new(),
+            docker,
+            include: Vec::new(),
+            source_date_epoch: 1_735_689_600,
+        },
+        runner: built::runner(),
+        runner_sha256: None,
+        program,
+        scripts: GuestScripts {
+            worker: "stand-in".to_owned(),
+            hook: "hook".to_owned(),
+        },
+        use_cache: true,
+    };
+    let images = Images::at(place.path().to_owned());
+    let built = build(&request, &images, &ProcessTools, &mut |_| {}, Box::pin(pending())).await;
+    let built = built.expect("an image");
+    // The next run finds a new root file system in the common cache.
+    let common = built::place()
+        .join("images/cache")
+        .join(built.root.file_name().expect("a name"));
+    if !common.exists() {
+        fs::hard_link(&built.root, common).expect("a link");
+    }
+    let scratch = place.path().join("scratch.img");
+    plain::scratch(&scratch);
+    let console = plain::console(&built.image.path, &scratch);
+    (place, console)
 }

@@ -117,9 +117,11 @@ async fn four_jobs_over_two_slots_have_a_machine_each_and_see_nothing_of_each_ot
     let tally = stage.until_nothing_is_left().await;
     assert!(tally.jobs.values().all(|job| job.ran), "{tally:?}");
     assert_eq!((tally.minted, tally.ran), (4, 4), "one runner each");
-    let seen = watch.seen.lock().expect("no panic");
-    assert_eq!(seen.machines.len(), 4, "a machine each: {seen:?}");
-    assert!(seen.most <= 2, "{seen:?}");
+    {
+        let seen = watch.seen.lock().expect("no panic");
+        assert_eq!(seen.machines.len(), 4, "a machine each: {seen:?}");
+        assert!(seen.most <= 2, "{seen:?}");
+    }
     let outputs = outputs(&state);
     assert_eq!(outputs.len(), 4);
     for output in outputs {

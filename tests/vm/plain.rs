@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// More than a boot takes on a busy machine, in seconds.
-const LIMIT: &str = "100";
+const LIMIT: &str = "200";
 
 /// Boots an image until the guest switches itself off, and returns the text of its console.
 pub(crate) fn console(image: &Path, scratch: &Path) -> String {
@@ -89,7 +89,7 @@ pub(crate) fn scratch(path: &Path) {
     let mut make = Command::new("/sbin/mke2fs");
     make.args(["-q", "-t", "ext4", "-F", "-O", "^has_journal", "-m", "0"])
         .arg(path)
-        .arg("1G");
+        .arg("4G");
     assert!(make.status().expect("the Debian package e2fsprogs").success());
 }
 

@@ -6,7 +6,6 @@ use super::initrd::INIT;
 use super::root::{self, CUSTOMIZE};
 use super::runner_files::{self, RunnerFiles};
 use super::shared_libraries::symbols_of;
-use super::store::ImagesLock;
 use super::{ImageError, Images, StoredImage};
 use crate::domain::image::{CLibrary, FORMAT, ImageFile, Manifest, Package, Recipe, needed_by};
 use crate::ports::Tools;
@@ -95,11 +94,16 @@ pub async fn build<T: Tools + AttendedTools>(
     step: &mut dyn FnMut(&str),
     stop: BoxFuture<'static, ()>,
 ) -> Result<Built, ImageError> {
-    let plan = plan(request, images)?;
+    // Everything that can be refused is refused before the folder is made.
+    plan(request, images)?;
     let stop = stop.shared();
     let lock = images.lock()?;
+    // mmdebstrap works in another folder.
+    let absolute = images.path().canonicalize().map_err(ImageError::of(images.path()))?;
+    let images = &Images::at(absolute);
+    let plan = self::plan(request, images)?;
     let draft = images.draft(&lock)?;
-    let built = in_draft(request, images, tools, step, (stop, &plan, &draft, &lock)).await;
+    let built = in_draft(request, images, tools, step, (stop, &plan, &draft)).await;
     // The next build removes what stays here.
     fs::remove_dir_all(&draft).ok();
     Ok(Built {
@@ -116,13 +120,13 @@ async fn in_draft<T: Tools + AttendedTools>(
     images: &Images,
     tools: &T,
     step: &mut dyn FnMut(&str),
-    (stop, plan, draft, _lock): (Stop, &Plan, &Path, &ImagesLock),
+    (stop, plan, draft): (Stop, &Plan, &Path),
 ) -> Result<StoredImage, ImageError> {
     let goes_on = || match stop.clone().now_or_never() {
         Some(()) => Err(ImageError::Interrupted),
         None => Ok(()),
     };
-    check_machine(tools).await?;
+    check_machine(tools, plan.is_cached).await?;
     step("runner program");
     let (runner, sha256) = (&request.runner, request.runner_sha256.as_deref());
     let runner = runner_files::read(tools, runner, sha256, &draft.join("runner")).await?;
@@ -156,12 +160,15 @@ async fn in_draft<T: Tools + AttendedTools>(
 }
 
 /// Checks that all programs are there before anything takes time.
-async fn check_machine<T: Tools + AttendedTools>(tools: &T) -> Result<(), ImageError> {
+async fn check_machine(tools: &dyn Tools, is_cached: bool) -> Result<(), ImageError> {
     if std::env::consts::ARCH != "x86_64" {
         return Err(ImageError::Architecture(std::env::consts::ARCH));
     }
-    let mut programs = vec![("mmdebstrap", "--version"), ("sqfstar", "-version")];
-    if !geteuid().is_root() {
+    let mut programs = vec![("sqfstar", "-version")];
+    if !is_cached {
+        programs.push(("mmdebstrap", "--version"));
+    }
+    if !is_cached && !geteuid().is_root() {
         programs.push(("newuidmap", "--help"));
     }
     for (program, argument) in programs {

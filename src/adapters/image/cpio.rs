@@ -81,7 +81,7 @@ mod tests {
         let bytes = archive.finish();
         let header = |at: usize| String::from_utf8_lossy(&bytes[at..at + 110]).into_owned();
         let fields = |header: &str| -> Vec<u32> {
-            let digits = header[6..].as_bytes().chunks(8);
+            let digits = header.as_bytes()[6..].chunks(8);
             let texts = digits.map(|digits| std::str::from_utf8(digits).expect("digits"));
             texts
                 .map(|text| u32::from_str_radix(text, 16).expect("a number"))

@@ -91,9 +91,7 @@ mod tests {
             assert_eq!(needed_by(&own[..length]), Vec::<String>::new(), "{length}");
         }
         let mut damaged = own[..0x1000].to_vec();
-        for at in 0x20..0x400 {
-            damaged[at] = 0xff;
-        }
+        damaged[0x20..0x400].fill(0xff);
         assert_eq!(needed_by(&damaged), Vec::<String>::new());
         assert_eq!(needed_by(b"#!/bin/sh\n"), Vec::<String>::new());
     }

@@ -26,18 +26,20 @@ pub struct Args {
 pub enum Command {
     /// Build an image from Debian and a runner program
     #[command(
-        after_help = "The image has a minimal Debian with ca-certificates, curl, git, jq, tar and xz-utils, the libraries of the
-runner program, the account `runner` without rights, the runner program, and this jitgate as the agent
-of the guest. It is made by mmdebstrap and sqfstar (Debian packages mmdebstrap and squashfs-tools), without
-root if user namespaces are available (package uidmap).
+        after_help = "The image has a minimal Debian with ca-certificates, curl, git, jq, tar and xz-utils, the libraries
+of the runner program, the account `runner` without rights, the runner program, and this jitgate as
+the agent of the guest. It is made by mmdebstrap and sqfstar (Debian packages mmdebstrap and
+squashfs-tools), without root if user namespaces are available (package uidmap).
 
-An image is a folder that is named by a hash of its content: the same packages and files give the same
-bytes. The new image becomes the current one in one step. Virtual machines that run keep theirs.
+An image is a folder that is named by a hash of its content: the same packages and files give the
+same bytes. The new image becomes the current one in one step. Virtual machines that run keep their
+image.
 
-The Debian root file system of an earlier build with the same inputs is used again. --no-cache gets new
-packages, which is necessary for security updates.
+The Debian root file system of an earlier build with the same inputs is used again. --no-cache gets
+new packages, which is necessary for security updates.
 
-Times of files are not newer than SOURCE_DATE_EPOCH (environment, seconds since 1970; by default 1735689600).
+Times of files are not newer than SOURCE_DATE_EPOCH (environment, seconds since 1970; by default
+1735689600).
 
 Examples:
   jitgate image build --runner actions-runner-linux-x64-2.336.0.tar.gz
@@ -45,14 +47,15 @@ Examples:
   jitgate image build --runner runner.tar.gz --runner-sha256 04a1...e1 --no-cache --json
   jitgate image build --runner /opt/actions-runner --dry-run
 
-Exit codes: 0 the image is the current one; 2 the command line; 6 the image cannot be built; 7 another
-process builds or removes images."
+Exit codes: 0 the image is the current one; 2 the command line; 6 the image cannot be built;
+7 another process builds or removes images."
     )]
     Build(Build),
     /// Compare an image with its manifest, and its runner program with GitHub's releases
     #[command(
-        after_help = "Each file is compared with the manifest, and the packages with those that the runner program needs. GitHub is
-asked whether it still accepts the release of the runner program; without an answer, the age of the image counts.
+        after_help = "Each file is compared with the manifest, and the packages with those that the runner program needs.
+GitHub is asked whether it still accepts the release of the runner program; without an answer, the
+age of the image counts.
 
 Examples:
   jitgate image verify
@@ -70,14 +73,15 @@ Exit codes: 0 the list is printed; 6 the folder cannot be read.")]
     List(List),
     /// Remove old images
     #[command(
-        after_help = "The newest images stay, and so do the current one, the configured one (qemu.image), and each one that a slot uses.
-The cache keeps the newest root file systems, as many as images, at least one.
+        after_help = "The newest images stay, and so do the current one, the configured one (qemu.image), and each one
+that a slot uses. The cache keeps the newest root file systems, as many as images, at least one.
 
 Examples:
   jitgate image prune --keep 2
   jitgate image prune --keep 0 --dry-run --json
 
-Exit codes: 0 the others are removed; 6 an image cannot be removed; 7 another process builds or removes images."
+Exit codes: 0 the others are removed; 6 an image cannot be removed; 7 another process builds or
+removes images."
     )]
     Prune(Prune),
 }
@@ -126,6 +130,9 @@ pub struct Build {
     /// Further Debian package. Can be repeated
     #[arg(long, value_name = "PKG")]
     pub include: Vec<String>,
+    /// jitgate of the guest. By default this program
+    #[arg(long, value_name = "FILE")]
+    pub program: Option<PathBuf>,
     #[command(flatten)]
     pub place: Place,
     /// Get all packages anew

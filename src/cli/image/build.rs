@@ -56,6 +56,10 @@ fn request(args: &Build) -> Result<Request, Failure> {
         socket: PathBuf::from(guest::GATE_SOCKET),
         copy: PathBuf::from(guest::RUNNER),
     };
+    let program = match &args.program {
+        Some(program) => program.clone(),
+        None => std::env::current_exe().map_err(|error| Failure::new(Exit::Bug, error))?,
+    };
     Ok(Request {
         recipe: Recipe {
             suite: args.suite,
@@ -66,7 +70,7 @@ fn request(args: &Build) -> Result<Request, Failure> {
         },
         runner: args.runner.clone(),
         runner_sha256: args.runner_sha256.clone(),
-        program: std::env::current_exe().map_err(|error| Failure::new(Exit::Bug, error))?,
+        program,
         scripts: GuestScripts {
             worker: stand_in_script(&seen),
             hook: hook_script(Path::new(guest::PROGRAM), Path::new(guest::GATE_SOCKET)),

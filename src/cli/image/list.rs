@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// Runs `image list`.
 pub(super) fn run(args: &List, session: &Session) -> Outcome {
     let images = args.place.images(session)?.list().map_err(refused)?;
-    let (uses, now) = (Uses::look(session), session.clock.now());
+    let (uses, now) = (Uses::look(session)?, session.clock.now());
     let json: Vec<Value> = images.iter().map(|image| of(image, &uses)).collect();
     session.answer(&json, |out| {
         if images.is_empty() {

@@ -20,7 +20,7 @@ pub(super) fn run(args: &Prune, session: &Session) -> Outcome {
         return Ok(Exit::Done);
     }
     let lock = images.lock().map_err(refused)?;
-    let (all, uses) = (images.list().map_err(refused)?, Uses::look(session));
+    let (all, uses) = (images.list().map_err(refused)?, Uses::look(session)?);
     let candidate = |image: &StoredImage| Candidate {
         name: image.name.clone(),
         built_at: image.built_at,

@@ -1,6 +1,7 @@
 //! The images that must stay: those of slots, and the configured one.
 
 use crate::adapters::image::{StoredImage, images_of_slots};
+use crate::cli::exit::Failure;
 use crate::cli::session::Session;
 use std::path::PathBuf;
 
@@ -11,14 +12,14 @@ pub(super) struct Uses {
 }
 
 impl Uses {
-    /// Looks at the slots and at the configuration. Without a valid configuration, as with `--images`, there are none.
-    pub(super) fn look(session: &Session) -> Self {
-        let config = session.config().ok();
-        let configured = config.and_then(|config| config.qemu.image.as_ref()?.canonicalize().ok());
-        Self {
-            slots: config.map_or_else(Vec::new, |config| images_of_slots(&config.server.state_dir)),
-            configured,
-        }
+    /// Looks at the slots and at the configuration. A faulty configuration is an error, because it could hide both.
+    pub(super) fn look(session: &Session) -> Result<Self, Failure> {
+        let config = session.config()?;
+        let configured = config.qemu.image.as_ref();
+        Ok(Self {
+            slots: images_of_slots(&config.server.state_dir),
+            configured: configured.and_then(|image| image.canonicalize().ok()),
+        })
     }
 
     /// Returns the number of slots that use an image.

@@ -3,17 +3,19 @@
 
 use super::stage::Stage;
 use crate::config::place::{Answer, Place};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Packs the folder `root`, or fails if a file says so. It records its arguments but the last ones, which are a script.
 const MMDEBSTRAP: &str = r#"#!/bin/sh
 here=$(dirname "$0")
 [ "$1" = --version ] && exit 0
 echo "$SOURCE_DATE_EPOCH $*" | head -n 1 >>"$here/calls"
+[ ! -e "$here/begun" ] || { echo >"$here/begun"; exec sleep 600; }
 [ ! -e "$here/fails" ] || { echo "E: no route to the archive" >&2; exit 25; }
 for word; do case $word in */debian.tar) target=$word ;; esac; done
 exec tar --directory "$here/../root" --create --file "$target" --owner=0 --group=0 --mtime=@1 --sort=name .
@@ -67,6 +69,8 @@ impl Desk {
         ] {
             place.file(&format!("{BOOT}/{name}"), text, 0o644);
         }
+        // Small, unlike jitgate.
+        place.file("agent", "#!/bin/sh\n", 0o755);
         let desk = Self(place);
         desk.runner("2.336.0");
         desk
@@ -93,7 +97,7 @@ impl Desk {
     /// Builds an image and returns the answer.
     #[track_caller]
     fn built(&self, words: &[&str]) -> Value {
-        let answer = self.image(&[&["build", "--runner", "runner"], words].concat());
+        let answer = self.image(&[&["build", "--program", "agent", "--runner", "runner"], words].concat());
         assert_eq!(answer.code, 0, "{}", answer.err);
         answer.json()
     }
@@ -214,7 +218,7 @@ fn each_input_changes_the_name() {
 fn a_build_that_fails_leaves_nothing_and_says_what_to_do() {
     let desk = Desk::new();
     let refused = |words: &[&str], code: i32, texts: [&str; 2]| {
-        let answer = desk.image(&[&["build"], words].concat());
+        let answer = desk.image(&[&["build", "--program", "agent"], words].concat());
         assert_eq!(answer.code, code, "{}", answer.err);
         for text in texts {
             assert!(answer.err.contains(text), "{text}: {}", answer.err);
@@ -244,7 +248,7 @@ fn a_build_that_fails_leaves_nothing_and_says_what_to_do() {
         ["nothing: No such file", "remedy: correct the path"],
     );
     refused(
-        &["--runner", "runner", "--include", "-x,y"],
+        &["--runner", "runner", "--include=-x,y"],
         2,
         ["is not the name of a Debian package", "remedy"],
     );
@@ -289,7 +293,7 @@ fn a_build_that_fails_leaves_nothing_and_says_what_to_do() {
     );
     // The archive itself is fine.
     desk.0.file("bin/sqfstar", SQFSTAR, 0o755);
-    let answer = desk.image(&["build", "--runner", archive]);
+    let answer = desk.image(&["build", "--program", "agent", "--runner", archive]);
     assert_eq!(answer.json()["manifest"]["runner"], "2.336.0", "{}", answer.err);
 }
 
@@ -306,12 +310,13 @@ fn missing_programs_and_old_libraries_are_named_with_their_remedies() {
         "{}",
         answer.err
     );
-    for (name, package) in [("sqfstar", "squashfs-tools"), ("mmdebstrap", "mmdebstrap")] {
+    for (name, package) in [("mmdebstrap", "mmdebstrap"), ("sqfstar", "squashfs-tools")] {
         fs::remove_file(desk.0.path(&format!("bin/{name}"))).expect("removed");
         let path = desk.0.path("bin").display().to_string();
-        let answer = desk
-            .0
-            .jitgate(&["image", "build", "--runner", "runner"], &[("PATH", &path)]);
+        let answer = desk.0.jitgate(
+            &["image", "build", "--runner", "runner", "--no-cache"],
+            &[("PATH", &path)],
+        );
         assert_eq!(answer.code, 6, "{}", answer.err);
         let remedy = format!("remedy: install the Debian package {package}");
         assert!(answer.err.contains(&remedy), "{}", answer.err);
@@ -335,6 +340,34 @@ fn remains_of_killed_builds_are_no_images_and_the_next_build_removes_them() {
         "{:?}",
         desk.entries()
     );
+}
+
+#[test]
+fn an_interrupted_build_ends_its_programs_and_leaves_nothing() {
+    let desk = Desk::new();
+    let begun = desk.0.path("bin/begun");
+    assert!(Command::new("mkfifo").arg(&begun).status().expect("mkfifo").success());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jitgate"));
+    command
+        .args(["image", "build", "--program", "agent", "--runner", "runner"])
+        .env_clear();
+    command.env("PATH", format!("{}:/usr/bin:/bin", desk.0.path("bin").display()));
+    let build = command
+        .current_dir(desk.0.path(""))
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("jitgate starts");
+    // The other end is opened once mmdebstrap runs.
+    assert_eq!(fs::read_to_string(&begun).expect("a message"), "\n");
+    let pid = Pid::from_child(&build);
+    kill_process(pid, Signal::INT).expect("it runs");
+    let output = build.wait_with_output().expect("an end");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(6) && said.contains("the build was interrupted"),
+        "{said}"
+    );
+    assert_eq!(desk.entries(), ["lock"]);
 }
 
 #[test]
@@ -399,7 +432,7 @@ fn an_image_without_a_library_of_the_runner_program_is_reported() {
     );
     // A real program, which needs libraries that this root does not have.
     fs::copy("/usr/bin/true", desk.0.path("runner/bin/Runner.Listener")).expect("a program");
-    let built = desk.image(&["build", "--runner", "runner"]);
+    let built = desk.image(&["build", "--program", "agent", "--runner", "runner"]);
     assert!(built.err.contains("needs the library libc.so.6"), "{}", built.err);
     let answer = desk.image(&["verify"]);
     assert_eq!(answer.code, 1);

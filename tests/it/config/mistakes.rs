@@ -335,8 +335,7 @@ fn settings_without_effect_are_warned_of_until_they_are_default() {
     let place = Place::with("[telemetry]\notlp_endpoint = 'http://127.0.0.1:4318'\n");
     let checked = place.jitgate(&["config", "check"], &[]);
     assert_eq!(checked.code, 0);
-    let warning =
-        "telemetry.otlp_endpoint = http://127.0.0.1:4318 (from ./jitgate.toml): has no effect yet; remedy: remove it";
+    let warning = "telemetry.otlp_endpoint = \"http://127.0.0.1:4318\" (from ./jitgate.toml): has no effect yet; remedy: remove it";
     assert!(checked.out.contains(warning), "{}", checked.out);
 }
 

@@ -66,8 +66,8 @@ fn pass_on(connection: u64, stream: UnixStream, events: &SyncSender<Event>) -> i
     };
     events.send(asked).map_err(|_| io::ErrorKind::BrokenPipe)?;
     stream.set_read_timeout(None)?;
-    (&stream).read(&mut [0])?;
-    Ok(())
+    // One byte more, the end, or an error: the client is done.
+    (&stream).read(&mut [0]).map(|_| ())
 }
 
 /// Returns what was sent until the end of the line, the connection, the time or the bound. What follows the line in the same

@@ -8,14 +8,18 @@ use super::timeouts::Timeouts;
 use crate::domain::slot::Ending;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe::Sender;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// Bytes for the guest that it has not read, beside the order to start. A guest that asks and never reads is abuse.
 const MAX_UNREAD_BYTES: usize = 64 * 1024;
+
+/// Time for the reader of the output to make room for the reason of an abuse.
+const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The carrier of one guest.
 pub(super) struct Carrier {
@@ -68,7 +72,10 @@ impl Carrier {
             match self.step().await {
                 Ok(None) => {}
                 Ok(Some(ending)) => break ending,
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => break Ending::GateAbused,
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    self.explain(&error).await;
+                    break Ending::GateAbused;
+                }
                 // The process of the guest shows that it is gone.
                 Err(_) => return,
             }
@@ -137,6 +144,16 @@ impl Carrier {
             }
             // These come before a runner program only.
             Event::Greeted | Event::Prepared => {}
+        }
+    }
+
+    /// Ends the output with the reason, which contains no text of the guest.
+    async fn explain(&mut self, error: &io::Error) {
+        if let Some(mut output) = self.output.take() {
+            let text = format!("\njitgate: {error}\n");
+            let written = timeout(EXPLAIN_TIMEOUT, output.write_all(text.as_bytes())).await;
+            // Without a reader there is no one to explain it to.
+            written.map(Result::unwrap_or_default).unwrap_or_default();
         }
     }
 

@@ -101,10 +101,7 @@ impl Channel {
     /// When the guest is not prepared, or broke the protocol.
     pub fn run(&mut self, jit_config: &str, gate_socket: &Path, diag: &Path) -> io::Result<Receiver> {
         let idle = self.idle()?;
-        if let Err(error) = idle.hear_early() {
-            self.state = State::Broken(Ending::GateAbused);
-            return Err(error);
-        }
+        idle.hear_early()?;
         let line = idle.session.run(jit_config)?;
         let (output, receiver) = pipe::pipe()?;
         let State::Idle(idle) = mem::replace(&mut self.state, State::Gone) else {

@@ -198,10 +198,8 @@ impl Session {
             let Line::Whole(line) = line else {
                 return Err(Abuse::TooLong);
             };
-            // serde would also take a plain word for a message.
-            let message = Some(&line).filter(|line| line.starts_with(b"{"));
-            let message = message.and_then(|line| serde_json::from_slice(line).ok());
-            return self.judge(message.ok_or(Abuse::Invalid)?).map(Some);
+            let message = serde_json::from_slice(&line).map_err(|_| Abuse::Invalid)?;
+            return self.judge(message).map(Some);
         }
     }
 
@@ -416,6 +414,21 @@ mod tests {
         }
         assert_eq!(said(&mut session, &ask(17)), Err(Abuse::TooMuch));
         assert_eq!(session.answer(1, "go\n"), None, "after an abuse there is no answer");
+    }
+
+    #[test]
+    fn a_question_is_answered_once_and_closed_once() {
+        let mut session = session(5);
+        let asks = "{\"ask\":{\"id\":1,\"text\":\"\"}}\n{\"ask\":{\"id\":2,\"text\":\"\"}}\n";
+        assert_eq!(said(&mut session, asks).map(|events| events.len()), Ok(2));
+        let answer = session.answer(1, "go\n").expect("a line");
+        assert_eq!(answer, b"{\"answer\":{\"id\":1,\"text\":\"go\\n\"}}\n");
+        assert_eq!(session.answer(1, "go\n"), None);
+        assert_eq!(session.close(1).expect("a line"), b"{\"close\":{\"id\":1}}\n");
+        assert_eq!((session.close(1), session.answer(1, "go\n")), (None, None));
+        session.close(2).expect("a line");
+        assert_eq!(session.answer(2, "go\n"), None, "the gate has closed it");
+        assert_eq!((session.answer(3, "go\n"), session.close(3)), (None, None));
     }
 
     #[test]

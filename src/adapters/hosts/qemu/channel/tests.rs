@@ -5,6 +5,7 @@ use super::{Channel, MAX_FROM_GUEST_BYTES};
 use crate::adapters::hosts::slots::{GateEvent, watch_gate};
 use crate::domain::slot::Ending;
 use chrono::DateTime;
+use proptest::prelude::*;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use serde_json::{Value, json};
 use std::fs;
@@ -163,7 +164,10 @@ async fn a_job_asks_runs_and_ends() {
     }
     stage.guest.say(&json!({"ended": {"code": 0}})).await;
     let mut text = String::new();
-    output.read_to_string(&mut text).await.expect("output");
+    tokio::select! {
+        read = output.read_to_string(&mut text) => read.expect("output"),
+        ending = stage.channel.broken() => panic!("the output ends before the guest is ended: {ending:?}"),
+    };
     assert_eq!(text, "listening\n");
     let log = fs::read_to_string(stage.diag().join("Worker.log"));
     assert_eq!(log.expect("a log file"), "one two");
@@ -206,9 +210,13 @@ async fn a_guest_that_breaks_the_protocol_is_ended_and_no_job_begins() {
             json!({"answer": {"id": 1, "text": "go\n"}}).to_string(),
         ),
     ] {
-        let (mut stage, _output) = Stage::running().await;
+        let (mut stage, mut output) = Stage::running().await;
         stage.guest.write(format!("{lines}\n").as_bytes()).await;
         assert_eq!(stage.channel.broken().await, Ending::GateAbused, "{name}");
+        let mut text = String::new();
+        output.read_to_string(&mut text).await.expect("output");
+        let is_explained = text.starts_with("\njitgate: the guest sent ") || name == "words after the end";
+        assert!(is_explained && !text.contains('\u{1b}'), "{name}: {text}");
         // Whatever waited at the gate is gone, so a permission comes too late.
         stage.go.take().expect("once").send(()).unwrap_or_default();
         loop {
@@ -432,13 +440,65 @@ async fn a_guest_that_asks_and_never_reads_is_ended() {
 
 #[tokio::test]
 async fn a_guest_that_is_gone_is_shown_by_its_process_only() {
+    let is_pending = async |channel: &mut Channel| {
+        // Some rounds of the runtime, in which it sees the end of the stream.
+        for _ in 0..10 {
+            tokio::select! {
+                biased;
+                ending = channel.broken() => panic!("{ending:?}"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    };
+    let mut stage = Stage::ready().await;
+    drop(stage.guest);
+    is_pending(&mut stage.channel).await;
     let (mut stage, mut output) = Stage::running().await;
     drop(stage.guest);
     let mut text = String::new();
     output.read_to_string(&mut text).await.expect("the output ends");
-    tokio::select! {
-        biased;
-        ending = stage.channel.broken() => panic!("{ending:?}"),
-        () = std::future::ready(()) => {}
+    is_pending(&mut stage.channel).await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn nothing_that_follows_an_abuse_undoes_it(
+        before in prop::collection::vec(0_u64..4, 0..8),
+        abuse in prop::sample::select(vec!["\0", "{\"hello\":{}}", "{\"ask\":{\"id\":0,\"text\":\"\"}}"]),
+        after in prop::collection::vec(any::<u8>(), 0..3000),
+        size in 1_usize..100,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let (ending, go) = runtime.block_on(async {
+            let (mut stage, _output) = Stage::running().await;
+            let mut lines = Vec::new();
+            for (id, kind) in (1..).zip(before) {
+                let line = match kind {
+                    0 => json!({"output": {"text": "x"}}),
+                    1 => json!({"diag": {"name": "a.log", "text": "x"}}),
+                    _ => json!({"ask": {"id": id, "text": "{}\n"}}),
+                };
+                lines.extend(format!("{line}\n").into_bytes());
+            }
+            // An id that never increases: 0 follows another question, or itself.
+            lines.extend(format!("{abuse}\n{abuse}\n").into_bytes());
+            lines.extend(after);
+            for part in lines.chunks(size) {
+                stage.guest.write(part).await;
+            }
+            let ending = stage.channel.broken().await;
+            stage.go.take().expect("once").send(()).unwrap_or_default();
+            let mut go = false;
+            loop {
+                match stage.guest.told().await {
+                    Value::Null => break (ending, go),
+                    told => go |= !told["answer"].is_null(),
+                }
+            }
+        });
+        prop_assert_eq!(ending, Ending::GateAbused);
+        prop_assert!(!go);
     }
 }
