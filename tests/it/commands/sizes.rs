@@ -29,6 +29,13 @@ async fn queue(stage: &Stage, id: u64, more: &[&str]) {
     stage.deliver(&format!("queued-{id}"), "queued", id).await;
 }
 
+/// Lets a running job end by itself, with its runner.
+async fn end(stage: &Stage, id: u64, more: &[&str]) {
+    change_job(stage, id, more, json!({"duration_s": 0})).await;
+    stage.github.settle().await.expect("the simulator settles");
+    stage.deliver(&format!("completed-{id}"), "completed", id).await;
+}
+
 async fn slots(stage: &Stage) -> Vec<Slot> {
     stage.host.list().await.expect("slots")
 }
@@ -67,8 +74,7 @@ async fn a_job_of_a_size_runs_in_a_slot_of_this_size() {
     let told = stage.jitgate(&["runner", "list"]).out;
     assert!(told.contains("  301  large  "), "{told}");
 
-    change_job(&stage, 301, &["Large"], json!({"status": "completed"})).await;
-    stage.deliver("completed-301", "completed", 301).await;
+    end(&stage, 301, &["Large"]).await;
     stage.work().await;
     assert_eq!(count(&stage, Some("large")).await, (0, 0), "a slot is used once");
     assert_eq!(
@@ -96,11 +102,11 @@ async fn a_job_waits_for_a_slot_of_its_size_while_all_slots_are_in_use() {
     assert_eq!(listed["waiting"][0]["size"], "large", "{listed:#}");
 
     for (done, large, default) in [(301, 1, 3), (302, 1, 3)] {
-        change_job(&stage, done, &[], json!({"status": "completed"})).await;
-        stage.deliver(&format!("completed-{done}"), "completed", done).await;
+        end(&stage, done, &[]).await;
         stage.work().await;
         let counts = (count(&stage, Some("large")).await, count(&stage, None).await);
-        assert_eq!(counts, ((large, 0), (default, 0)), "after job {done}");
+        let told = stage.jitgate(&["why", "306"]).out;
+        assert_eq!(counts, ((large, 0), (default, 0)), "after job {done}: {told}");
         assert_eq!(stage.tally().await.jobs[&305].status, "in_progress", "it was first");
     }
     assert_eq!(stage.tally().await.jobs[&306].status, "in_progress");
