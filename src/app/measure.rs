@@ -108,6 +108,7 @@ mod tests {
     fn slot(id: &str, state: SlotState, since: i64) -> Slot {
         Slot {
             id: SlotId(id.to_owned()),
+            size: None,
             runner: None,
             state,
             since: at(since),

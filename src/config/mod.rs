@@ -40,7 +40,7 @@ pub use load::{FileSource, Loaded, Sources, load};
 pub use local::{Local, Network, Sandbox};
 pub use problem::{Origin, Problem, Problems, Setting};
 pub use proxy::Proxies;
-pub use qemu::{Accel, Machine, Qemu, VmNetwork};
+pub use qemu::{Accel, Machine, Qemu, Size, VmNetwork};
 pub use repositories::{DEFAULT_VARIABLE, Repository, Scope};
 pub use rollout::{Advance, Rollout};
 pub use routing::Routing;

@@ -88,6 +88,8 @@ pub enum Scope {
 pub(super) struct Shared {
     /// The raw `[routing]` section, for repositories that override a part of it.
     pub(super) raw_routing: RawRouting,
+    /// The labels of the sizes of slots.
+    pub(super) sizes: Vec<String>,
     pub(super) routing: Result<Routing, Reported>,
     pub(super) trust: Result<TrustPolicy, Reported>,
     pub(super) rollout: Result<Rollout, Reported>,
@@ -199,7 +201,7 @@ impl RawRepository {
             hosted_jobs: self.hosted_jobs.clone().unwrap_or(base.hosted_jobs),
             quarantine_s: self.quarantine_s.unwrap_or(base.quarantine_s),
         };
-        routing.validate(check, section)
+        routing.validate(check, section, &shared.sizes)
     }
 }
 

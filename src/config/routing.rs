@@ -10,10 +10,10 @@ use std::time::Duration;
 
 /// GitHub accepts 100 labels for a runner; one is the run label.
 const MAX_LABELS: usize = 99;
-const MAX_LABEL_CHARS: usize = 100;
+pub(super) const MAX_LABEL_CHARS: usize = 100;
 /// Permitted characters in addition to letters and digits. Many tools separate labels by commas, and `$` or quotes
 /// indicate a template.
-const LABEL_PUNCTUATION: &str = "-_.:/";
+pub(super) const LABEL_PUNCTUATION: &str = "-_.:/";
 
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -45,10 +45,11 @@ pub struct Routing {
 }
 
 impl RawRouting {
-    /// Validates the section. `section` is `routing` or the overriding repository.
-    pub(super) fn validate(self, check: &mut Check<'_>, section: &str) -> Result<Routing, Reported> {
+    /// Validates the section. `section` is `routing` or the overriding repository, and `sizes` are the labels of `[[qemu.sizes]]`.
+    pub(super) fn validate(self, check: &mut Check<'_>, section: &str, sizes: &[String]) -> Result<Routing, Reported> {
         let key = |name: &str| format!("{section}.{name}");
         let labels = self.check_labels(check, &key);
+        let labels = labels.and(self.check_sizes(check, &key, sizes));
         let workflows = globs(check, &key("workflows"), &self.workflows, true);
         let hosted_jobs = globs(check, &key("hosted_jobs"), &self.hosted_jobs, false);
         let branches = globs(check, &key("branches"), &self.branches, false);
@@ -59,6 +60,7 @@ impl RawRouting {
                 labels: self.labels,
                 trust_label: self.trust_label,
                 run_label_prefix: self.run_label_prefix,
+                sizes: sizes.to_vec(),
             },
             runs: RoutingPolicy {
                 branches: branches?,
@@ -103,6 +105,32 @@ impl RawRouting {
             LABEL_PUNCTUATION,
             longest_prefix,
         ))
+    }
+
+    /// Checks that a label of a size has no other meaning.
+    fn check_sizes(
+        &self,
+        check: &mut Check<'_>,
+        key: &dyn Fn(&str) -> String,
+        sizes: &[String],
+    ) -> Result<(), Reported> {
+        let mut result = Ok(());
+        for size in sizes {
+            if self.labels.iter().any(|label| label.eq_ignore_ascii_case(size)) {
+                let what = format!("has {size:?}, and every job with it would request that size");
+                result = Err(check.problem(&key("labels"), what, "rename the size in [[qemu.sizes]]"));
+            }
+            if starts_with_ignoring_case(size, &self.run_label_prefix) {
+                let what = format!("is the beginning of the label {size:?} of a size");
+                let remedy = "use another prefix, or rename the size in [[qemu.sizes]]";
+                result = Err(check.problem(&key("run_label_prefix"), what, remedy));
+            }
+        }
+        if !sizes.is_empty() && self.labels.len() >= MAX_LABELS {
+            let remedy = format!("use at most {} beside the label of a size", MAX_LABELS - 1);
+            result = Err(check.problem(&key("labels"), "has more labels than GitHub accepts", remedy));
+        }
+        result
     }
 
     fn warn_of_useless_workflows(&self, check: &mut Check<'_>, key: &str) {

@@ -54,10 +54,11 @@ impl RawConfig {
         let webhook = self.webhook.validate(check);
         let github = self.github.validate(check);
         let raw_routing = self.routing.clone();
-        let routing = self.routing.validate(check, "routing");
+        let qemu = self.qemu.validate(check, self.runners.host);
+        let sizes = qemu.as_ref().map(Qemu::labels_of_sizes).unwrap_or_default();
+        let routing = self.routing.validate(check, "routing", &sizes);
         let trust = self.trust.validate(check);
         let store = self.store.validate(check);
-        let qemu_needed = self.runners.host == Host::Qemu;
         let runners = self.runners.validate(check);
         let jobs_are_local = runners.as_ref().is_ok_and(|runners| runners.host == Host::Local);
         if let Ok(found) = &mut server
@@ -67,7 +68,6 @@ impl RawConfig {
             server = found.listen_for_admins_in_state_dir(check).map(|()| found.clone());
         }
         let local = self.local.validate(check);
-        let qemu = self.qemu.validate(check, qemu_needed);
         let rollout = self.rollout.validate(check);
         let alerts = self.alerts.validate(check);
         let telemetry = self.telemetry.validate(check);
@@ -86,6 +86,7 @@ impl RawConfig {
         }
         let shared = Shared {
             raw_routing,
+            sizes,
             routing: routing.clone(),
             trust,
             rollout: rollout.clone(),

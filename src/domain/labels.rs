@@ -5,6 +5,7 @@
 //! of its author.
 
 use super::event::Job;
+use super::slot::SlotSize;
 use serde::{Deserialize, Serialize};
 
 /// The labels that belong to jitgate.
@@ -16,6 +17,8 @@ pub struct LabelPolicy {
     pub trust_label: String,
     /// Prefix of run labels. `RUN` follows, or `RUN-ATTEMPT-JOB-INDEX`, which is unique to one job.
     pub run_label_prefix: String,
+    /// The labels of the sizes of slots. A job can have one of them in addition.
+    pub sizes: Vec<String>,
 }
 
 /// The kind of runner that a job's labels could reach.
@@ -65,9 +68,12 @@ impl LabelPolicy {
         }
         let all = |test: &dyn Fn(&str) -> bool| job.labels.iter().all(|label| test(label));
         let has_trust_label = self.has_trust_label(&job.labels);
-        if has_trust_label && all(&|label| self.is_ours(label) || self.is_run_label_of(job, label)) {
+        // No runner has the labels of two sizes.
+        let has_one_size = self.sizes_in(&job.labels).count() <= 1;
+        let is_ours = |label: &str| self.is_ours(label) || has(&self.sizes, label);
+        if has_one_size && has_trust_label && all(&|label| is_ours(label) || self.is_run_label_of(job, label)) {
             LabelsClass::Pool
-        } else if all(&|label| self.is_ours(label) || self.is_some_run_label(label)) {
+        } else if has_one_size && all(&|label| is_ours(label) || self.is_some_run_label(label)) {
             LabelsClass::Reachable
         } else if has_trust_label || has(&job.labels, "self-hosted") {
             LabelsClass::Foreign
@@ -80,6 +86,16 @@ impl LabelPolicy {
     #[must_use]
     pub fn has_trust_label(&self, labels: &[String]) -> bool {
         has(labels, &self.trust_label)
+    }
+
+    /// Returns the size that these labels request, as the configuration spells it, or none for the default size.
+    #[must_use]
+    pub fn size_of(&self, labels: &[String]) -> SlotSize {
+        self.sizes_in(labels).next().cloned()
+    }
+
+    fn sizes_in<'a>(&'a self, labels: &'a [String]) -> impl Iterator<Item = &'a String> {
+        self.sizes.iter().filter(|size| has(labels, size))
     }
 
     /// Returns true if the job has its own run label.

@@ -2,6 +2,7 @@
 //! `home-self-host`, `home-self-host-2` and so on. A slot keeps its place for its whole life; a new slot gets the lowest free
 //! place.
 
+use super::slot::SlotSize;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,6 +66,8 @@ pub struct PlacedSlot {
     pub index: u32,
     /// The id of the slot.
     pub slot: String,
+    #[serde(default)]
+    pub size: SlotSize,
     /// The word of its state.
     pub state: String,
     /// True if a runner has the slot or is about to get it.

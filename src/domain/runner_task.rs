@@ -106,6 +106,7 @@ mod tests {
     fn slot(state: SlotState, since: i64) -> Option<Slot> {
         Some(Slot {
             id: SlotId("slot".to_owned()),
+            size: None,
             runner: Some("runner".to_owned()),
             state,
             since: at(since),

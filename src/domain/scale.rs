@@ -358,6 +358,7 @@ mod tests {
     fn slot(index: u32, busy: bool) -> PlacedSlot {
         PlacedSlot {
             index,
+            size: None,
             slot: format!("slot-{index}"),
             state: if busy { "open" } else { "ready" }.to_owned(),
             busy,

@@ -16,10 +16,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SlotId(pub String);
 
+/// The size of a slot, or the size that a job requests: the label of a configured size, or none for the default size.
+pub type SlotSize = Option<String>;
+
 /// A slot as its host lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
     pub id: SlotId,
+    pub size: SlotSize,
     /// The name of the runner that it was claimed for.
     pub runner: Option<String>,
     pub state: SlotState,

@@ -10,15 +10,16 @@
 //! * A message from inside a slot is a claim of the guest: it says where to look, never what is true.
 
 use super::Failure;
-use crate::domain::slot::{KeptDisk, Remains, Slot, SlotId};
+use crate::domain::slot::{KeptDisk, Remains, Slot, SlotId, SlotSize};
 use async_trait::async_trait;
 use secrecy::SecretString;
 
 /// A host of runners.
 #[async_trait]
 pub trait RunnerHost: Send + Sync + 'static {
-    /// Starts to boot a new slot. [`RunnerHost::list`] shows when it is ready.
-    async fn boot(&self) -> Result<SlotId, Failure>;
+    /// Starts to boot a new slot of a size. [`RunnerHost::list`] shows when it is ready. Returns [`Failure::Permanent`] for a size
+    /// that the host does not have.
+    async fn boot(&self, size: SlotSize) -> Result<SlotId, Failure>;
 
     /// Starts the runner program in a ready slot, with a JIT configuration that the host does not keep. Returns
     /// [`Failure::Permanent`] for a slot that is not ready or does not exist.

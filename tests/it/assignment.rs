@@ -71,6 +71,34 @@ async fn swap_while_taken_by(third: Option<JobId>) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_swap_hands_over_no_runner_of_another_size() {
+    let stage = Stage::set_with("[synthetic]\nstart_s = 3600\n[[qemu.sizes]]\nlabel = \"large\"").await;
+    let labels = ["self-hosted", "linux", "x64", "chem-trusted-pr", "large"];
+    change_job(&stage, json!({"id": 201, "name": "e2e", "labels": labels})).await;
+    for job in [101, 201] {
+        stage.deliver(&format!("queued-{job}"), "queued", job).await;
+    }
+    stage.work().await;
+    assert_eq!(runner(&stage, OF_101).await.size, None);
+    assert_eq!(runner(&stage, OF_201).await.size.as_deref(), Some("large"));
+    // The runner of the large job has every label of the other one.
+    start_101_on(&stage, OF_201).await;
+    worker::run_until_idle(&stage.gate, "test")
+        .await
+        .expect("the store answers");
+    let job: Option<JobRecord> = records::load(stage.gate.ledger.as_ref(), "201")
+        .await
+        .expect("an answer");
+    let job = job.expect("a job");
+    assert_eq!(
+        (job.service, job.runner),
+        (Service::Wanted, None),
+        "GitHub would give it no small runner"
+    );
+    assert_eq!(runner(&stage, OF_101).await.job, JobId(101));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_swap_hands_over_a_spare_runner_only_if_no_third_job_has_it() {
     assert_eq!(swap_while_taken_by(None).await.as_deref(), Some(OF_101));
     assert_eq!(swap_while_taken_by(Some(JobId(999))).await, None);

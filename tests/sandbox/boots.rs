@@ -21,12 +21,12 @@ async fn missing_programs_are_reported_before_a_slot_starts() {
         problem.what.contains("run.sh") && problem.to_string().contains("actions/runner"),
         "{problem}"
     );
-    assert!(matches!(host.boot().await, Err(Failure::Permanent(text)) if text.contains("run.sh")));
+    assert!(matches!(host.boot(None).await, Err(Failure::Permanent(text)) if text.contains("run.sh")));
     // A gate starts without, since it can take deliveries, and needs no restart when this is mended.
     let host = stage.host();
-    assert_eq!(host.boot().await, Err(Failure::Permanent(problem.to_string())));
+    assert_eq!(host.boot(None).await, Err(Failure::Permanent(problem.to_string())));
     file(&script, "#!/bin/sh\n", 0o755);
-    let slot = host.boot().await.expect("booted");
+    let slot = host.boot(None).await.expect("booted");
     host.destroy(&slot).await.expect("destroyed");
     stage.settings.local.expose = vec![stage.path("nowhere")];
     let problem = problems(&stage.settings).remove(0);
@@ -61,7 +61,7 @@ async fn a_runner_program_that_cannot_be_copied_fails_the_boot() {
         .expect("mkfifo");
     assert!(made.success());
     let host = stage.host();
-    let slot = host.boot().await.expect("booted");
+    let slot = host.boot(None).await.expect("booted");
     let seen = until(&host, &slot, |slot| slot.state != SlotState::Booting).await;
     let SlotState::Ended(Ending::BootFailed(why)) = seen.state else {
         panic!("{seen:?}");

@@ -112,7 +112,7 @@ async fn all_files_of_a_job_are_removed() {
 async fn a_slot_in_every_state_can_be_destroyed() {
     let stage = Stage::new(&format!("{HOOK}{STAYS}"));
     let host = stage.host();
-    let booting = host.boot().await.expect("booted");
+    let booting = host.boot(None).await.expect("booted");
     host.destroy(&booting).await.expect("destroyed while it boots");
     assert!(!stage.folder(&booting).exists());
     let (host, ready) = stage.booted().await;
@@ -155,7 +155,7 @@ async fn a_slot_is_used_once() {
 async fn four_at_once_do_not_see_each_other() {
     let stage = Stage::new(&format!("ls -d /proc/[0-9]* | wc -l >\"$HOME/seen\"\n{HOOK}{STAYS}"));
     let host = stage.host();
-    let slots = futures::future::join_all((0..4).map(|_| host.boot())).await;
+    let slots = futures::future::join_all((0..4).map(|_| host.boot(None))).await;
     let slots: Vec<SlotId> = slots.into_iter().map(|slot| slot.expect("booted")).collect();
     for slot in &slots {
         until(&host, slot, |slot| slot.state == SlotState::Ready).await;

@@ -213,7 +213,7 @@ async fn its_tmp_is_its_own_and_what_it_changes_is_its_own_copy() {
     let before = fs::read_to_string(home.join("run.sh")).expect("the script");
     let (host, first) = stage.claimed().await;
     stage.left(&first, "done").await;
-    let second = host.boot().await.expect("booted");
+    let second = host.boot(None).await.expect("booted");
     until(&host, &second, |slot| slot.state == SlotState::Ready).await;
     claim(&host, &second).await;
     stage.left(&second, "done").await;
@@ -365,7 +365,7 @@ async fn as_root_nothing_runs_until_an_account_is_named() {
         );
         let host = stage.host();
         assert_eq!(
-            host.boot().await,
+            host.boot(None).await,
             Err(Failure::Permanent(problem.to_string())),
             "{sandbox:?}"
         );

@@ -94,7 +94,7 @@ impl Stage {
     /// A host with a slot that is ready.
     pub(crate) async fn booted(&self) -> (LocalHost, SlotId) {
         let host = self.host();
-        let slot = host.boot().await.expect("booted");
+        let slot = host.boot(None).await.expect("booted");
         until(&host, &slot, |slot| slot.state == SlotState::Ready).await;
         (host, slot)
     }

@@ -29,7 +29,7 @@ fn signal(signal: &str, process: &str) {
 async fn a_job_survives_its_worker_and_the_next_worker_finds_it() {
     let stage = Stage::new(&format!("{HOOK}\nuntil test -e \"$HOME/end\"; do sleep 0.01; done\n"));
     let (host, slot) = stage.at_gate().await;
-    let ready = host.boot().await.expect("booted");
+    let ready = host.boot(None).await.expect("booted");
     until(&host, &ready, |slot| slot.state == SlotState::Ready).await;
     let before = host.list().await.expect("a list");
     drop(host);

@@ -66,6 +66,7 @@ impl Stage {
                 memory_mib: number(320),
                 cpus: number(1),
                 disk_gib: number(1),
+                sizes: Vec::new(),
                 network: VmNetwork::None,
                 network_allow: Vec::new(),
                 network_deny: Vec::new(),
@@ -105,7 +106,7 @@ pub(crate) fn runner(slot: &SlotId) -> String {
 
 /// Boots a slot and waits until it is ready.
 pub(crate) async fn booted(host: &QemuHost) -> SlotId {
-    let slot = host.boot().await.expect("booting");
+    let slot = host.boot(None).await.expect("booting");
     until(host, &slot, |slot| slot.state == SlotState::Ready).await;
     slot
 }

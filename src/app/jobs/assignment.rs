@@ -68,7 +68,10 @@ pub(in crate::app) async fn assign(
         return Ok(Assigned::Held);
     }
     let repository = waiting.repository.clone();
-    let mut runner = RunnerRecord::named(name.clone(), &settings.instance, repository, job.id, &slot.0, now);
+    let mut runner = RunnerRecord {
+        size: waiting.size.clone(),
+        ..RunnerRecord::named(name.clone(), &settings.instance, repository, job.id, &slot.0, now)
+    };
     let SlotTimes { made, booted } = ctx.pool.slot_times(slot);
     (runner.evidence.made, runner.evidence.booted) = (made, booted);
     records::update(ctx.ledger.as_ref(), &name, settings.retention, |record| {
@@ -96,7 +99,7 @@ pub(in crate::app) async fn swap(ctx: &Context, runner: &RunnerRecord, job: &Job
     let (name, other, now) = (runner.name.as_str(), runner.job, ctx.clock.now());
     let (job, own) = (job.id, job.runner.as_deref());
     let spare = match own.filter(|own| *own != name) {
-        Some(own) if hand_over(ctx, own, job, other).await? => Some(own),
+        Some(own) if hand_over(ctx, own, runner, job).await? => Some(own),
         _ => None,
     };
     let is_over = change_job(ctx, other, |record| {
@@ -143,11 +146,14 @@ pub(in crate::app) async fn swap(ctx: &Context, runner: &RunnerRecord, job: &Job
     Ok(())
 }
 
-/// Hands a runner from its job to another job, and returns true. Returns false and changes nothing if the runner has
-/// ended, serves a third job or was taken by one. A repetition finds it handed over.
-async fn hand_over(ctx: &Context, runner: &str, from: JobId, to: JobId) -> Result<bool, Failure> {
-    let handed_over = change_runner(ctx, runner, |runner| {
+/// Hands a spare runner from its job to the job of the `taken` runner, and returns true. Returns false and changes nothing if
+/// the spare runner has ended, serves a third job or was taken by one, or has another size, so that GitHub would not give it to
+/// the job. A repetition finds it handed over.
+async fn hand_over(ctx: &Context, spare: &str, taken: &RunnerRecord, from: JobId) -> Result<bool, Failure> {
+    let to = taken.job;
+    let handed_over = change_runner(ctx, spare, |runner| {
         let is_free = runner.state.is_alive()
+            && runner.size == taken.size
             && [from, to].contains(&runner.job)
             && runner.taken_by.is_none_or(|taken_by| taken_by == to);
         if is_free {

@@ -12,6 +12,7 @@ use crate::domain::job::{Progress, Service};
 use crate::domain::proof::ProvenStep;
 use crate::domain::reason::{self, Reason};
 use crate::domain::runner::RunnerState;
+use crate::domain::slot::SlotSize;
 use crate::ports::queue::{Delivery, DeliveryState, Filter};
 use crate::ports::{Failure, Ledger, Queue};
 use chrono::{DateTime, Utc};
@@ -64,6 +65,8 @@ pub struct Wait {
     pub not_before: Option<DateTime<Utc>>,
     /// The runner that is being created for it.
     pub runner: Option<String>,
+    /// The size of the slot that it waits for.
+    pub size: SlotSize,
 }
 
 /// A delivery with its decision.
@@ -144,6 +147,7 @@ fn waits(waiting: Option<WaitingRecord>, newest: Option<&HistoryEntry>) -> Optio
             reasons,
             not_before: waiting.not_before,
             runner: waiting.holder.map(|holder| holder.runner),
+            size: waiting.size,
         });
     }
     let entry = held?;
@@ -153,6 +157,7 @@ fn waits(waiting: Option<WaitingRecord>, newest: Option<&HistoryEntry>) -> Optio
         reasons,
         not_before: delivery.due_at,
         runner: None,
+        size: None,
     })
 }
 

@@ -38,6 +38,7 @@ pub(in crate::app) async fn begin(
             delivery: delivery.clone(),
             received_at,
             repository: repository.name.clone(),
+            size: repository.policy.labels.size_of(&event.job.labels),
             since: now,
             tries: 0,
             not_before: None,

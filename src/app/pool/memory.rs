@@ -1,12 +1,12 @@
 //! The memory of the pool between passes: the subjects of running tasks, and failures. Nothing of it matters after a
 //! crash.
 
-use super::task::{BOOT, Effect, Task};
+use super::task::{BOOT, Effect, Task, boot_key};
 use crate::app::measure::Boots;
 use crate::app::records::PoolRecord;
 use crate::domain::pool::{Bounds, Usage};
 use crate::domain::retry::backoff;
-use crate::domain::slot::{Slot, SlotId};
+use crate::domain::slot::{Slot, SlotId, SlotSize};
 use crate::ports::Failure;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -36,10 +36,10 @@ pub struct Pool {
 struct Memory {
     /// The subjects of running tasks, with the repository that a slot is used for.
     busy: HashMap<String, Option<String>>,
-    /// Slots that are being requested.
-    booting: u32,
-    /// The tick of the latest requests.
-    booted: VecDeque<u64>,
+    /// The sizes of the slots that are being requested.
+    booting: Vec<SlotSize>,
+    /// The tick and the size of the latest requests.
+    booted: VecDeque<(u64, SlotSize)>,
     /// The request times of slots, to measure their boot.
     boots: Boots,
     /// The failed subjects, with the number of failures and the time of the next attempt.
@@ -97,8 +97,8 @@ pub(super) struct View {
     /// was used for.
     old: HashMap<String, Option<String>>,
     waits: HashSet<String>,
-    /// Requested slots that may not have been listed yet when the pass began to gather.
-    pub(super) coming: u32,
+    /// The sizes of requested slots that may not have been listed yet when the pass began to gather.
+    pub(super) coming: Vec<SlotSize>,
     /// The time of the last sweep.
     swept: Option<Swept>,
 }
@@ -133,6 +133,11 @@ impl View {
         self.swept.is_none_or(|swept| now - swept.at >= rest(swept))
     }
 
+    /// Returns true if slots of this size must not boot now, because the last one failed.
+    pub(super) fn holds_boots(&self, size: &SlotSize) -> bool {
+        self.waits.contains(&boot_key(size))
+    }
+
     /// Returns true if a task may start now.
     pub(super) fn allows(&self, task: &Task) -> bool {
         let waits = task.can_wait() && self.waits.contains(&task.about());
@@ -164,7 +169,12 @@ impl Pool {
             busy: memory.busy.clone(),
             old: old.map(|(key, (_, used))| (key.clone(), used.clone())).collect(),
             waits: waits.map(|(key, _)| key.clone()).collect(),
-            coming: memory.booting + memory.booted_since(began),
+            coming: memory
+                .booting
+                .iter()
+                .chain(memory.booted_since(began))
+                .cloned()
+                .collect(),
             swept: memory.swept,
         }
     }
@@ -172,7 +182,7 @@ impl Pool {
     /// Returns true if no task is running.
     pub(super) fn is_idle(&self) -> bool {
         let memory = self.lock();
-        memory.busy.is_empty() && memory.booting == 0
+        memory.busy.is_empty() && memory.booting.is_empty()
     }
 
     /// Reserves the subject of a task. Returns false if another task has it.
@@ -182,7 +192,9 @@ impl Pool {
             return false;
         }
         memory.busy.extend(task.claims());
-        memory.booting += u32::from(*task == Task::Boot);
+        if let Task::Boot(size) = task {
+            memory.booting.push(size.clone());
+        }
         true
     }
 
@@ -196,10 +208,13 @@ impl Pool {
             memory.over.insert(key, (count, used));
         }
         memory.over.retain(|_, (over, _)| count - *over < MAX_REMEMBERED);
-        if *task == Task::Boot {
-            memory.booting -= 1;
-            memory.booted.push_back(count);
-            memory.booted.retain(|over| count - *over < MAX_REMEMBERED);
+        if let Task::Boot(size) = task {
+            let place = memory.booting.iter().position(|booting| booting == size);
+            if let Some(place) = place {
+                memory.booting.swap_remove(place);
+            }
+            memory.booted.push_back((count, size.clone()));
+            memory.booted.retain(|(over, _)| count - *over < MAX_REMEMBERED);
         }
         if *task == Task::Sweep {
             let cleanly = effect.is_ok();
@@ -209,7 +224,7 @@ impl Pool {
         match effect {
             Ok(Effect::Done) => {
                 // The start of a boot is no success.
-                if *task != Task::Boot {
+                if !matches!(task, Task::Boot(_)) {
                     memory.later.remove(&about);
                 }
                 true
@@ -240,14 +255,14 @@ impl Pool {
         self.lock().boots.seen(slots, now)
     }
 
-    /// Records a failed boot. The next boot follows after a delay that grows.
-    pub(super) fn hold_boots(&self, now: DateTime<Utc>) {
-        self.lock().put_off(BOOT.to_owned(), now);
+    /// Records a failed boot. The next boot of this size follows after a delay that grows.
+    pub(super) fn hold_boots(&self, size: &SlotSize, now: DateTime<Utc>) {
+        self.lock().put_off(boot_key(size), now);
     }
 
     /// Lets slots boot without the delay after a failed boot.
     pub(in crate::app) fn boot_at_once(&self) {
-        self.allow_boots();
+        self.lock().later.retain(|about, _| !about.starts_with(BOOT));
         self.wake();
     }
 
@@ -315,16 +330,16 @@ impl Pool {
         self.lock().swept.is_some()
     }
 
-    /// Records a successful boot.
-    pub(super) fn allow_boots(&self) {
-        self.lock().later.remove(BOOT);
+    /// Records a successful boot of a size.
+    pub(super) fn allow_boots(&self, size: &SlotSize) {
+        self.lock().later.remove(&boot_key(size));
     }
 }
 
 impl Memory {
-    fn booted_since(&self, began: u64) -> u32 {
-        let since = self.booted.iter().filter(|over| **over > began).count();
-        u32::try_from(since).unwrap_or(u32::MAX)
+    fn booted_since(&self, began: u64) -> impl Iterator<Item = &SlotSize> {
+        let since = self.booted.iter().filter(move |(over, _)| *over > began);
+        since.map(|(_, size)| size)
     }
 
     fn put_off(&mut self, about: String, now: DateTime<Utc>) {
@@ -332,5 +347,38 @@ impl Memory {
         let pause = backoff(tries, 0.0).min(MAX_DELAY);
         self.later.insert(about, (tries, now + pause));
         self.later.retain(|_, (_, due)| now - *due < TimeDelta::hours(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::samples::at;
+
+    #[test]
+    fn a_size_that_does_not_boot_delays_no_other() {
+        let (pool, large) = (Pool::default(), Some("large".to_owned()));
+        pool.hold_boots(&large, at(0));
+        let allowed = |size: &SlotSize| pool.view(0, at(0)).allows(&Task::Boot(size.clone()));
+        assert!(allowed(&None) && !allowed(&large));
+        assert!(pool.view(0, at(0)).holds_boots(&large));
+        // A free slot of the default size says nothing about the other size.
+        pool.allow_boots(&None);
+        assert!(!allowed(&large));
+        pool.boot_at_once();
+        assert!(allowed(&large));
+    }
+
+    #[test]
+    fn a_requested_slot_has_its_size_until_it_is_listed() {
+        let (pool, large) = (Pool::default(), Some("large".to_owned()));
+        let (small, task) = (Task::Boot(None), Task::Boot(large.clone()));
+        assert!(pool.begin(&small) && pool.begin(&task));
+        let began = pool.moment();
+        pool.end(&small, Ok(Effect::Done), at(0));
+        let mut coming = pool.view(began, at(0)).coming;
+        coming.sort();
+        assert_eq!(coming, [None, large.clone()]);
+        assert_eq!(pool.view(pool.moment(), at(0)).coming, [large]);
     }
 }

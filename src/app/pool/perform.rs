@@ -1,6 +1,6 @@
 //! Execution of planned tasks. Every task can be interrupted and repeated.
 
-use super::task::{Effect, Task};
+use super::task::{Effect, FailedBoot, Task};
 use crate::app::context::Context;
 use crate::app::jobs::assignment;
 use crate::app::records::{self, Holder, RunnerRecord};
@@ -11,16 +11,17 @@ use crate::app::runners::{job_gate, lifecycle, provision, sweep};
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::ids::JobId;
 use crate::domain::runner_task::RunnerTask;
+use crate::domain::slot::SlotSize;
 use crate::ports::{Failure, RunnerHost};
 
 /// Executes a task.
 pub(super) async fn perform(ctx: &Context, host: &dyn RunnerHost, task: &Task) -> Result<Effect, Failure> {
     match task {
-        Task::Boot => boot(ctx, host).await?,
-        Task::Discard(slot, why) => {
+        Task::Boot(size) => boot(ctx, host, size).await?,
+        Task::Discard(slot, failed) => {
             host.destroy(slot).await?;
-            if let Some(why) = why {
-                ctx.pool.hold_boots(ctx.clock.now());
+            if let Some(FailedBoot { size, why }) = failed {
+                ctx.pool.hold_boots(size, ctx.clock.now());
                 report_boot_failure(ctx, why).await?;
             }
         }
@@ -57,9 +58,9 @@ async fn perform_for(ctx: &Context, what: &RunnerTask, record: &RunnerRecord) ->
     Ok(Effect::Done)
 }
 
-async fn boot(ctx: &Context, host: &dyn RunnerHost) -> Result<(), Failure> {
+async fn boot(ctx: &Context, host: &dyn RunnerHost, size: &SlotSize) -> Result<(), Failure> {
     let asked = ctx.clock.now();
-    match host.boot().await {
+    match host.boot(size.clone()).await {
         Ok(slot) => {
             ctx.pool.asked_for(slot, asked);
             Ok(())

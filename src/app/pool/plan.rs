@@ -1,7 +1,7 @@
 //! The plan of a pass: from records and slots to tasks.
 
 use super::memory::{Limits, View};
-use super::task::{Task, job_key, slot_key};
+use super::task::{FailedBoot, Task, job_key, slot_key};
 use super::{bounds, report};
 use crate::app::context::Context;
 use crate::app::jobs::record::load_job;
@@ -13,7 +13,7 @@ use crate::domain::job::Service;
 use crate::domain::pool::{self, PlanStep, PoolSlot, Usage, WaitingJob};
 use crate::domain::runner::{Outcome, RunnerState};
 use crate::domain::runner_task::{self, RunnerTask, WatchedRunner};
-use crate::domain::slot::{Slot, SlotState};
+use crate::domain::slot::{Slot, SlotSize, SlotState};
 use crate::ports::{Event, Failure, RunnerHost};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::hash_map::Entry;
@@ -87,11 +87,11 @@ pub(super) async fn plan_pass(ctx: &Context, host: &dyn RunnerHost) -> Result<Pa
         kept_disks: kept,
         ..report::record(ctx, &observed.limits.bounds, &observed.slots, &slots, &runner_of)
     };
-    if slots.iter().any(|slot| slot.usage == Usage::Free) {
-        ctx.pool.allow_boots();
+    for free in slots.iter().filter(|slot| slot.usage == Usage::Free) {
+        ctx.pool.allow_boots(&free.size);
     }
     let waiting = unserved_jobs(ctx, &observed, &mut tasks);
-    let plan = pool::plan(&waiting, &slots, observed.memory.coming, &observed.limits.bounds, now);
+    let plan = pool::plan(&waiting, &slots, &observed.memory.coming, &observed.limits.bounds, now);
     tasks.extend(plan.into_iter().map(|step| task(step, &observed.waiting_jobs)));
     let pass = TimeDelta::from_std(ctx.settings.pool_interval).unwrap_or(TimeDelta::MAX);
     if observed.memory.is_sweep_due(pass, now) {
@@ -109,7 +109,7 @@ pub(super) async fn plan_pass(ctx: &Context, host: &dyn RunnerHost) -> Result<Pa
 fn is_starting(observed: &Observed) -> bool {
     let boots = |slot: &Slot| slot.state == SlotState::Booting;
     let starts = |runner: &RunnerRecord| runner.state.is_alive() && runner.state != RunnerState::Running;
-    observed.memory.coming > 0 || observed.slots.iter().any(boots) || observed.runners.iter().any(starts)
+    !observed.memory.coming.is_empty() || observed.slots.iter().any(boots) || observed.runners.iter().any(starts)
 }
 
 async fn groups_of(ctx: &Context, waiting_jobs: &[WaitingRecord]) -> Result<HashMap<String, GroupRecord>, Failure> {
@@ -194,14 +194,25 @@ fn pool_slots(ctx: &Context, observed: &Observed, tasks: &mut Vec<Task>) -> Vec<
             (None, None) if boots => Usage::Booting,
             (None, None) if slot.state == SlotState::Ready => Usage::Free,
             (None, None) => {
-                tasks.push(Task::Discard(slot.id.clone(), slot.state.boot_failure()));
+                let size = slot.size.clone();
+                let failed = slot.state.boot_failure().map(|why| FailedBoot { size, why });
+                tasks.push(Task::Discard(slot.id.clone(), failed));
                 Usage::Leaving
             }
         };
-        let id = slot.id.clone();
-        slots.push(PoolSlot { id, usage });
+        slots.push(PoolSlot {
+            id: slot.id.clone(),
+            size: slot.size.clone(),
+            usage,
+        });
     }
     slots
+}
+
+/// Returns the size that the job requests, if it still exists. Otherwise the next decision shows that the job gets no runner.
+fn current_size(ctx: &Context, waiting: &WaitingRecord) -> SlotSize {
+    let repository = ctx.settings.repository(waiting.repository.as_str())?;
+    repository.policy.labels.size_of(&waiting.event.job.labels)
 }
 
 /// Returns the waiting jobs. A job whose runner was never created is freed first.
@@ -212,12 +223,21 @@ fn unserved_jobs(ctx: &Context, observed: &Observed, tasks: &mut Vec<Task>) -> V
         let job = waiting.event.job.id;
         let lives = |name: &str| observed.runners.iter().any(|runner| runner.name == name);
         match &waiting.holder {
-            None if !observed.memory.is_busy(&job_key(job)) => jobs.push(WaitingJob {
-                job,
-                repository: waiting.repository.to_string(),
-                since: waiting.since,
-                not_before: waiting.not_before.max(quarantined_until(ctx, observed, waiting)),
-            }),
+            None if !observed.memory.is_busy(&job_key(job)) => {
+                let size = current_size(ctx, waiting);
+                // A size that does not boot takes no place from other jobs until it is tried again.
+                let held = (size.is_some() && observed.memory.holds_boots(&size)).then_some(DateTime::<Utc>::MAX_UTC);
+                jobs.push(WaitingJob {
+                    job,
+                    repository: waiting.repository.to_string(),
+                    size,
+                    since: waiting.since,
+                    not_before: waiting
+                        .not_before
+                        .max(quarantined_until(ctx, observed, waiting))
+                        .max(held),
+                });
+            }
             Some(holder) if holder.instance == ctx.settings.instance && !lives(&holder.runner) => {
                 tasks.push(Task::Release(job, holder.clone()));
             }
@@ -237,7 +257,7 @@ fn task(step: PlanStep, waiting_jobs: &[WaitingRecord]) -> Task {
         waiting.map_or_else(String::new, |waiting| waiting.repository.to_string())
     };
     match step {
-        PlanStep::Boot => Task::Boot,
+        PlanStep::Boot(size) => Task::Boot(size),
         PlanStep::Discard(slot) => Task::Discard(slot, None),
         PlanStep::Serve { job, slot } => Task::Serve {
             job,

@@ -43,6 +43,7 @@ pub(super) fn record(
     let placed = |(slot, used): (&Slot, &PoolSlot)| PlacedSlot {
         index: places.get(&slot.id.0).copied().unwrap_or_default(),
         slot: slot.id.0.clone(),
+        size: slot.size.clone(),
         state: slot.state.as_str().to_owned(),
         busy: matches!(used.usage, Usage::Taken(_)),
         ended: used.usage == Usage::Leaving,

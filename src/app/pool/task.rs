@@ -3,18 +3,18 @@
 use crate::app::records::{Holder, RunnerRecord, WaitingRecord};
 use crate::domain::ids::JobId;
 use crate::domain::runner_task::RunnerTask;
-use crate::domain::slot::SlotId;
+use crate::domain::slot::{SlotId, SlotSize};
 
-/// The subject of boots.
+/// The beginning of the subject of boots.
 pub(super) const BOOT: &str = "boot";
 
 /// A task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Task {
-    /// Boot a slot.
-    Boot,
-    /// Destroy a slot that belongs to nothing, with the reason if it did not come up.
-    Discard(SlotId, Option<String>),
+    /// Boot a slot of this size.
+    Boot(SlotSize),
+    /// Destroy a slot that belongs to nothing.
+    Discard(SlotId, Option<FailedBoot>),
     /// Create a runner for a job.
     Serve {
         /// The job.
@@ -34,6 +34,13 @@ pub(super) enum Task {
     Sweep,
 }
 
+/// A slot that did not come up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FailedBoot {
+    pub(super) size: SlotSize,
+    pub(super) why: String,
+}
+
 /// The effect of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
@@ -41,6 +48,14 @@ pub(super) enum Effect {
     Done,
     /// There was nothing to do yet.
     None,
+}
+
+/// Returns the subject of boots of a size: one that fails delays no other.
+pub(super) fn boot_key(size: &SlotSize) -> String {
+    match size {
+        None => BOOT.to_owned(),
+        Some(size) => format!("{BOOT} of size {size}"),
+    }
 }
 
 /// Returns the subject of tasks about a slot.
@@ -57,7 +72,7 @@ impl Task {
     /// Returns the subject. No two tasks with the same subject run concurrently.
     pub(super) fn keys(&self) -> Vec<String> {
         match self {
-            Self::Boot => Vec::new(),
+            Self::Boot(_) => Vec::new(),
             Self::Discard(slot, _) => vec![slot_key(&slot.0)],
             Self::Serve { job, slot, .. } => vec![job_key(*job), slot_key(&slot.0)],
             Self::Release(job, _) => vec![job_key(*job)],
@@ -70,7 +85,7 @@ impl Task {
     /// Returns the subject under which a failure is recorded.
     pub(super) fn about(&self) -> String {
         match self {
-            Self::Boot => BOOT.to_owned(),
+            Self::Boot(size) => boot_key(size),
             Self::Runner(_, record) => record.name.clone(),
             other => other.keys().join(", "),
         }
@@ -79,7 +94,7 @@ impl Task {
     /// Returns true if the task asks for an answer that may not exist yet, so that it is not repeated at once.
     pub(super) fn can_wait(&self) -> bool {
         match self {
-            Self::Boot | Self::TakeOver(..) => true,
+            Self::Boot(_) | Self::TakeOver(..) => true,
             Self::Runner(task, _) => matches!(task, RunnerTask::TearDown | RunnerTask::Judge(_) | RunnerTask::Ask),
             _ => false,
         }

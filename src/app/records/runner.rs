@@ -4,6 +4,7 @@ use super::access::Record;
 use crate::domain::ids::{JobId, RepositoryName, RunnerId};
 use crate::domain::proof::{self, Evidence, Life, ProvenStep};
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
+use crate::domain::slot::SlotSize;
 use crate::ports::ledger::Kind;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,9 @@ pub struct RunnerRecord {
     pub job: JobId,
     /// Its slot on the host.
     pub slot: String,
+    /// The size of its slot.
+    #[serde(default)]
+    pub size: SlotSize,
     /// GitHub's id, if known.
     pub id: Option<RunnerId>,
     pub state: RunnerState,
@@ -67,6 +71,7 @@ impl RunnerRecord {
             made_for: job,
             job,
             slot: slot.to_owned(),
+            size: None,
             id: None,
             state,
             outcome: None,

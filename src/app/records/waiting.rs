@@ -3,6 +3,7 @@
 use super::access::Record;
 use crate::domain::event::JobEvent;
 use crate::domain::ids::{DeliveryId, RepositoryName};
+use crate::domain::slot::SlotSize;
 use crate::ports::ledger::Kind;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,9 @@ pub struct WaitingRecord {
     /// The arrival time of the delivery.
     pub received_at: DateTime<Utc>,
     pub repository: RepositoryName,
+    /// The size that the job requests.
+    #[serde(default)]
+    pub size: SlotSize,
     /// The start of the wait.
     pub since: DateTime<Utc>,
     /// Number of consecutive attempts without a decision.

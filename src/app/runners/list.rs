@@ -7,7 +7,7 @@ use crate::app::records::{self, PastRunner, PoolRecord, RunnerRecord, WaitingRec
 use crate::domain::ids::{JobId, RepositoryName};
 use crate::domain::proof::ProvenStep;
 use crate::domain::runner::RunnerState;
-use crate::domain::slot::KeptDisk;
+use crate::domain::slot::{KeptDisk, SlotSize};
 use crate::ports::{Failure, Ledger};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -58,6 +58,8 @@ pub struct ListedRunner {
 pub struct ListedJob {
     pub job: JobId,
     pub repository: RepositoryName,
+    /// The size that it requests.
+    pub size: SlotSize,
     /// The start of the wait.
     pub since: DateTime<Utc>,
     /// The earliest time of the next attempt.
@@ -157,6 +159,7 @@ impl From<WaitingRecord> for ListedJob {
         Self {
             job: waiting.event.job.id,
             repository: waiting.repository,
+            size: waiting.size,
             since: waiting.since,
             not_before: waiting.not_before,
             holder: waiting.holder.map(|holder| holder.runner),

@@ -97,9 +97,12 @@ async fn clear_admission(
         let age = ctx.clock.now() - decision.decided_at;
         decision.actions.contains(&Action::Provision) && age < PULLS_AT_ADMISSION
     };
-    if record
-        .entry(&waiting.delivery)
-        .is_some_and(|entry| fresh(&entry.decision))
+    // The sizes can have changed since the decision.
+    let has_its_size = repository.policy.labels.size_of(&waiting.event.job.labels) == waiting.size;
+    if has_its_size
+        && record
+            .entry(&waiting.delivery)
+            .is_some_and(|entry| fresh(&entry.decision))
     {
         return Ok(Clearance::Granted);
     }

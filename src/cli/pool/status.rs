@@ -97,12 +97,13 @@ pub(super) fn print(out: &mut dyn Write, shown: &Shown) -> io::Result<()> {
         let rows = status.slots.iter().map(|slot| {
             [
                 display_name(slot.index),
+                or_dash(slot.size.as_ref()),
                 slot.state.clone(),
                 if slot.busy { "busy" } else { "idle" }.to_owned(),
                 or_dash(slot.runner.as_ref()),
             ]
         });
-        table::print(out, ["SLOT", "STATE", "USE", "RUNNER"], rows)?;
+        table::print(out, ["SLOT", "SIZE", "STATE", "USE", "RUNNER"], rows)?;
     }
     if !status.runners.is_empty() {
         writeln!(out)?;
@@ -123,11 +124,12 @@ pub(super) fn print(out: &mut dyn Write, shown: &Shown) -> io::Result<()> {
             [
                 waiting.job.to_string(),
                 waiting.repository.to_string(),
+                or_dash(waiting.size.as_ref()),
                 time(waiting.since),
                 or_dash(waiting.not_before.map(time)),
             ]
         });
-        table::print(out, ["WAITING JOB", "REPOSITORY", "SINCE", "NOT BEFORE"], rows)?;
+        table::print(out, ["WAITING JOB", "REPOSITORY", "SIZE", "SINCE", "NOT BEFORE"], rows)?;
     }
     Ok(())
 }

@@ -45,11 +45,11 @@ pub(super) async fn run(args: List, session: &Session) -> Outcome {
 }
 
 fn print(out: &mut dyn Write, list: &RunnerList, with_proofs: bool) -> io::Result<()> {
-    let heading = ["NAME", "STATE", "OUTCOME", "REPOSITORY", "JOB", "SINCE", "ID"];
+    let heading = ["NAME", "STATE", "OUTCOME", "REPOSITORY", "JOB", "SIZE", "SINCE", "ID"];
     table::print(out, heading, list.runners.iter().map(runner))?;
     if !list.waiting.is_empty() {
         writeln!(out)?;
-        let heading = ["WAITING JOB", "REPOSITORY", "SINCE", "NOT BEFORE", "RUNNER"];
+        let heading = ["WAITING JOB", "REPOSITORY", "SIZE", "SINCE", "NOT BEFORE", "RUNNER"];
         table::print(out, heading, list.waiting.iter().map(waiting))?;
     }
     if with_proofs {
@@ -87,7 +87,7 @@ fn proven(step: &ProvenStep) -> [String; 3] {
     ]
 }
 
-fn runner(listed: &ListedRunner) -> [String; 7] {
+fn runner(listed: &ListedRunner) -> [String; 8] {
     let runner = &listed.runner;
     [
         runner.name.clone(),
@@ -95,15 +95,17 @@ fn runner(listed: &ListedRunner) -> [String; 7] {
         or_dash(runner.outcome.map(Ending::as_str)),
         runner.repository.to_string(),
         runner.job.to_string(),
+        or_dash(runner.size.as_ref()),
         or_dash(listed.since.map(time)),
         or_dash(runner.id),
     ]
 }
 
-fn waiting(waiting: &ListedJob) -> [String; 5] {
+fn waiting(waiting: &ListedJob) -> [String; 6] {
     [
         waiting.job.to_string(),
         waiting.repository.to_string(),
+        or_dash(waiting.size.as_ref()),
         time(waiting.since),
         or_dash(waiting.not_before.map(time)),
         or_dash(waiting.holder.as_ref()),

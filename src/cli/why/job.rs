@@ -104,10 +104,14 @@ fn heading(entry: &HistoryEntry) -> String {
 }
 
 fn waits_for(wait: &Wait) -> String {
+    let size = wait
+        .size
+        .as_ref()
+        .map_or_else(String::new, |size| format!(" of size {size}"));
     let mut text = match (&wait.runner, wait.reasons.as_slice()) {
         (Some(runner), _) => format!("runner {runner}"),
-        (None, []) => "a free slot".to_owned(),
-        (None, [Reason::AtCapacity]) => "a free slot (all are in use)".to_owned(),
+        (None, []) => format!("a free slot{size}"),
+        (None, [Reason::AtCapacity]) => format!("a free slot{size} (all are in use)"),
         (None, reasons) => format!("another decision ({})", reason::join(reasons)),
     };
     text.push_str(&format!(", since {}", time(wait.since)));
@@ -200,7 +204,11 @@ fn because(verdict: &str, reasons: &[Reason]) -> String {
 
 fn runner(runner: &RunnerRecord) -> String {
     let id = runner.id.map_or_else(String::new, |id| format!(", id {id}"));
-    format!("{}, {}{id}", runner.name, word(&runner.state))
+    let size = runner
+        .size
+        .as_ref()
+        .map_or_else(String::new, |size| format!(", size {size}"));
+    format!("{}, {}{id}{size}", runner.name, word(&runner.state))
 }
 
 fn fact(name: &str, value: impl std::fmt::Display) -> String {

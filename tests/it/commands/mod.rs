@@ -18,6 +18,7 @@ mod rollout_history;
 mod runners;
 mod setup;
 mod setup_app;
+mod sizes;
 pub(crate) mod stage;
 mod verify;
 mod verify_app;

@@ -21,7 +21,10 @@ async fn runners_and_waiting_jobs_are_listed_as_in_the_admin_api() {
     let lines: Vec<&str> = told.out.lines().collect();
     assert_eq!(lines.len(), 5 + 1 + 2, "{}", told.out);
     let words: Vec<&str> = lines[0].split_whitespace().collect();
-    assert_eq!(words, ["NAME", "STATE", "OUTCOME", "REPOSITORY", "JOB", "SINCE", "ID"]);
+    assert_eq!(
+        words,
+        ["NAME", "STATE", "OUTCOME", "REPOSITORY", "JOB", "SIZE", "SINCE", "ID"]
+    );
     for line in &lines[1..5] {
         assert!(line.starts_with("chem-jit-commands-20"), "{line}");
         assert!(line.contains(" running  -  "), "{line}");

@@ -126,7 +126,7 @@ fn every_key_of_the_contract_is_in_the_schema_with_its_default() {
             "memory_mib": null, "pids": null, "cpus": null, "disk_mib": null,
             "public_repositories": false},
         "qemu": {"image": null, "kernel": null, "initrd": null, "machine": "microvm", "accel": "auto",
-            "memory_mib": 4096, "cpus": 2, "disk_gib": 20, "network": "isolated", "network_allow": [],
+            "memory_mib": 4096, "cpus": 2, "disk_gib": 20, "sizes": [], "network": "isolated", "network_allow": [],
             "network_deny": [], "keep_failed_s": 0},
         "rollout": {"mode": "observe", "stages": [1, 10, 25], "advance": "auto", "boot_failures": 2,
             "queue_wait_p95_s": 120, "queue_wait_window": 10, "exclude_delivery_lag": true, "offline_s": 600,

@@ -126,6 +126,20 @@ fn mistakes_are_named_with_their_key() {
         ("[qemu]\nnetwork_allow = ['10.0.0.0/40']", "qemu.network_allow", "is not an address"),
         ("[qemu]\nkeep_failed_s = 604801", "qemu.keep_failed_s", "more than a week"),
         ("[qemu]\naccel = 'hvf'", "qemu.accel", "\"kvm\""),
+        ("[qemu]\nsizes = [{label = 'large'}]", "qemu.sizes", "a local slot cannot have"),
+        ("[runners]\nhost = 'qemu'\n[[qemu.sizes]]\ncpus = 4", "qemu.sizes[0].label", "is missing"),
+        ("[runners]\nhost = 'qemu'\n[[qemu.sizes]]\nlabel = 'a b'", "qemu.sizes.label", "' '"),
+        ("[runners]\nhost = 'qemu'\n[[qemu.sizes]]\nlabel = 'big'\ncpus = 0", "qemu.sizes[0].cpus", "out of bounds"),
+        ("[runners]\nhost = 'qemu'\n[[qemu.sizes]]\nlabel = 'big'\nmemory_mib = 64", "qemu.sizes[0].memory_mib", "out of bounds"),
+        ("[runners]\nhost = 'qemu'\n[[qemu.sizes]]\nlabel = 'big'\ndisk_gib = 2000000", "qemu.sizes[0].disk_gib", "out of bounds"),
+        ("[runners]\nhost = 'qemu'\n[qemu]\nsizes = [{label = 'big'}, {label = 'BIG'}]", "qemu.sizes.label", "twice"),
+        ("[runners]\nhost = 'qemu'\n[[qemu.sizes]]\nlabel = 'Chem-Trusted-PR'", "routing.labels", "would request that size"),
+        ("[runners]\nhost = 'qemu'\n[[qemu.sizes]]\nlabel = 'chem-run-7'", "routing.run_label_prefix", "of a size"),
+        (
+            "repositories = [{full_name = 'o/r', labels = ['chem-trusted-pr', 'big']}]\n[runners]\nhost = 'qemu'\n[[qemu.sizes]]\nlabel = 'big'",
+            "repositories[o/r].labels",
+            "would request that size",
+        ),
         ("[rollout]\nmode = 'on'", "rollout.mode", "\"enforce\""),
         ("[rollout]\nmode = true", "rollout.mode", "is true or false"),
         ("[rollout]\nstages = [10, 1]", "rollout.stages", "is not in ascending order"),
@@ -275,6 +289,30 @@ fn receivers_without_a_second_owner_are_warned_of() {
     );
     assert_eq!(keys(&format!("{sink}owners.secondary = '@o/ci'")), [""; 0]);
     assert_eq!(keys(""), [""; 0]);
+}
+
+#[test]
+fn sizes_have_a_bounded_number_and_the_values_of_the_default_size() {
+    let sizes = |count: usize| {
+        let sizes = (0..count).map(|number| format!("[[qemu.sizes]]\nlabel = 'size-{number}'\ncpus = 8\n"));
+        format!(
+            "[runners]\nhost = 'qemu'\n[qemu]\nmemory_mib = 512\n{}",
+            sizes.collect::<String>()
+        )
+    };
+    let problems = problems(&sizes(17));
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(
+        (problems[0].key.as_str(), problems[0].what.as_str()),
+        ("qemu.sizes", "are too many")
+    );
+    let config = load(&sizes(16)).expect("sixteen sizes").config;
+    let last = config.qemu.sizes.last().expect("a size");
+    assert_eq!(
+        (last.memory_mib.get(), last.cpus.get(), last.disk_gib.get()),
+        (512, 8, 20)
+    );
+    assert_eq!(config.routing.labels.sizes.len(), 16);
 }
 
 #[test]

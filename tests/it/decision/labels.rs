@@ -55,6 +55,45 @@ fn labels_are_classified_by_the_runners_they_could_reach() {
 }
 
 #[test]
+fn a_job_has_the_label_of_one_size_at_most() {
+    let with_sizes = |labels: &[&str], sizes: &[&str]| {
+        let mut world = World::trusted().labels(labels);
+        world.policy.labels.sizes = texts(sizes);
+        let policy = &world.policy.labels;
+        let job = &world.event.job;
+        (policy.classify(job), policy.size_of(&job.labels))
+    };
+    let large = Some("large".to_owned());
+    let ours = ["self-hosted", "linux", "x64", "chem-trusted-pr"];
+    for (labels, expected) in [
+        (&["large"][..], (Pool, large.clone())),
+        (&["LARGE", "chem-run-7"], (Pool, large.clone())),
+        (&["large", "Large"], (Pool, large.clone())),
+        (&["huge"], (Pool, Some("huge".to_owned()))),
+        (&[], (Pool, None)),
+        (&["large", "chem-run-8"], (Reachable, large.clone())),
+        (&["larger"], (Foreign, None)),
+    ] {
+        let labels = [&ours[..], labels].concat();
+        assert_eq!(with_sizes(&labels, &["large", "huge"]), expected, "{labels:?}");
+    }
+    for (labels, expected) in [
+        // A runner for a trusted job of this size could match.
+        (&["large"][..], Reachable),
+        (&["self-hosted", "large"], Reachable),
+        // No runner has two sizes.
+        (&["chem-trusted-pr", "large", "huge"], Foreign),
+        (&["self-hosted", "large", "huge"], Foreign),
+        (&["large", "huge"], Hosted),
+    ] {
+        assert_eq!(with_sizes(labels, &["large", "huge"]).0, expected, "{labels:?}");
+    }
+    // Without sizes, the label belongs to runners of others.
+    let labels = [&ours[..], &["large"]].concat();
+    assert_eq!(with_sizes(&labels, &[]), (Foreign, None));
+}
+
+#[test]
 fn a_run_label_is_the_whole_run_id() {
     let with_run = |id: u64, label: &str| {
         let world = World::trusted()

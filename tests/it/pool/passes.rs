@@ -176,7 +176,11 @@ async fn a_pass_without_work_ends_soon_and_shows_the_pool() {
     let answer = stage.run(&["pool", "reconcile", "--min", "1", "--max", "3"]).await;
     assert_eq!(answer.code, 0, "{}", answer.err);
     assert!(answer.out.contains("nothing more can be done now"), "{}", answer.out);
-    assert!(answer.out.contains("home-self-host-3  ready  idle"), "{}", answer.out);
+    assert!(
+        answer.out.contains("home-self-host-3  -     ready  idle"),
+        "{}",
+        answer.out
+    );
     // Another machine with a copy of the state directory can use the instance name at once.
     let claims: Vec<InstanceRecord> = records::all(store(&stage).ledger.as_ref()).await.expect("an answer");
     assert_eq!(claims, []);

@@ -108,6 +108,7 @@ pub(crate) fn policy() -> Policy {
             labels: texts(&["self-hosted", "linux", "x64", "chem-trusted-pr"]),
             trust_label: "chem-trusted-pr".to_owned(),
             run_label_prefix: "chem-run-".to_owned(),
+            sizes: Vec::new(),
         },
         trust: TrustPolicy {
             associations: texts(&["OWNER", "MEMBER", "COLLABORATOR"]),

@@ -6,7 +6,7 @@ use super::settings::Settings;
 use super::{preparation, sandbox};
 use crate::adapters::hosts::slots::{Account, Deadlines, SlotHost, clear_limits};
 use crate::domain::finding::{Finding, Subject};
-use crate::domain::slot::{Remains, Slot, SlotId};
+use crate::domain::slot::{Remains, Slot, SlotId, SlotSize};
 use crate::ports::RunnerHost;
 use crate::ports::{Clock, Failure};
 use async_trait::async_trait;
@@ -88,7 +88,10 @@ impl LocalHost {
 
 #[async_trait]
 impl RunnerHost for LocalHost {
-    async fn boot(&self) -> Result<SlotId, Failure> {
+    async fn boot(&self, size: SlotSize) -> Result<SlotId, Failure> {
+        if let Some(size) = size {
+            return Err(Failure::Permanent(format!("local slots have no size {size}")));
+        }
         let account = self.account()?.clone();
         if let Some(missing) = inspection::missing_runner(&self.settings.local.runner_home) {
             return Err(Failure::Permanent(missing.to_string()));

@@ -7,7 +7,7 @@ use super::disk;
 use super::image::{Image, NoImage};
 use super::plan::{Accelerator, Plan, PlannedNetwork, RunAs, Vm};
 use super::running::{Backing, Launch, Running};
-use super::settings::Settings;
+use super::settings::{Settings, Shape};
 use super::template::Template;
 use crate::adapters::hosts::slots::{Account, Limits, SYSTEM_PATH, SlotDir, try_limits};
 use crate::config::{Accel, VmNetwork};
@@ -44,10 +44,12 @@ pub(super) struct Base {
 #[derive(Default)]
 struct Found {
     accelerator: Option<Accelerator>,
-    limits: Option<Limits>,
-    template: Option<Template>,
-    /// The machine whose template could not be made, and the time of the next attempt.
-    failed: Option<(Vm, Instant)>,
+    /// True if the kernel enforces limits.
+    has_limits: Option<bool>,
+    /// One template for each size that was used.
+    templates: Vec<Template>,
+    /// The machines whose template could not be made, and the time of the next attempt.
+    failed: Vec<(Vm, Instant)>,
 }
 
 impl Base {
@@ -62,7 +64,7 @@ impl Base {
 
     /// Returns the plan of a slot, which occupies its image from now on. It blocks, for some seconds the first time, and returns
     /// early when `cancelled` becomes true.
-    pub(super) fn plan(&self, slot: &SlotDir, cancelled: &AtomicBool) -> Result<Plan, String> {
+    pub(super) fn plan(&self, slot: &SlotDir, shape: Shape, cancelled: &AtomicBool) -> Result<Plan, String> {
         let image = Image::find(&self.settings).map_err(|error| format!("{error}; {}", NoImage::remedy()))?;
         image
             .occupy(slot)
@@ -73,13 +75,13 @@ impl Base {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         runtime.block_on(async {
             tokio::select! {
-                plan = self.find_out(&mut found, &image) => plan,
+                plan = self.find_out(&mut found, &image, shape) => plan,
                 () = given_up(cancelled) => Err("the slot was destroyed while it booted".to_owned()),
             }
         })
     }
 
-    async fn find_out(&self, found: &mut Found, image: &Image) -> Result<Plan, String> {
+    async fn find_out(&self, found: &mut Found, image: &Image, shape: Shape) -> Result<Plan, String> {
         let qemu = &self.settings.qemu;
         let program = program().ok_or_else(|| {
             format!(
@@ -94,9 +96,9 @@ impl Base {
             initrd: image.initrd.clone(),
             machine: qemu.machine,
             accelerator: accelerator::emulation(),
-            memory_mib: qemu.memory_mib.get(),
-            cpus: qemu.cpus.get(),
-            disk_gib: qemu.disk_gib.get(),
+            memory_mib: shape.memory_mib,
+            cpus: shape.cpus,
+            disk_gib: shape.disk_gib,
             has_network: qemu.network != VmNetwork::None,
             program,
         };
@@ -107,25 +109,23 @@ impl Base {
             None => *found.accelerator.insert(self.find_accelerator(&vm, &scratch).await?),
         };
         let account = self.account(vm.accelerator)?;
-        let limits = *found
-            .limits
-            .get_or_insert_with(|| possible_limits(self.settings.limits()));
-        if !found.template.as_ref().is_some_and(|template| template.fits(&vm)) {
-            found.template = None;
-            let failed_before = found
-                .failed
-                .as_ref()
-                .is_some_and(|(failed, retry)| *failed == vm && Instant::now() < *retry);
-            if !failed_before {
-                match self.make_template(&vm, account, &scratch).await {
-                    Ok(template) => found.template = Some(template),
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot save a virtual machine to resume from: slots boot instead");
-                        found.failed = Some((vm.clone(), Instant::now() + TEMPLATE_RETRY_DELAY));
-                    }
+        let limits = shape.limits();
+        let has_limits = *found.has_limits.get_or_insert_with(|| can_limit(limits));
+        // Machines of another image, program or accelerator are made no more.
+        found.templates.retain(|template| template.fits_but_for_its_size(&vm));
+        found.failed.retain(|(_, retry)| Instant::now() < *retry);
+        let is_there = found.templates.iter().any(|template| template.fits(&vm));
+        if !is_there && !found.failed.iter().any(|(failed, _)| *failed == vm) {
+            match self.make_template(&vm, account, &scratch).await {
+                Ok(template) => found.templates.push(template),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot save a virtual machine to resume from: slots boot instead");
+                    found.failed.push((vm.clone(), Instant::now() + TEMPLATE_RETRY_DELAY));
                 }
             }
         }
+        let template = found.templates.iter().find(|template| template.fits(&vm));
+        let saved = template.map(Template::saved);
         Ok(Plan {
             vm,
             scratch,
@@ -135,8 +135,8 @@ impl Base {
                 (VmNetwork::Open, _) => PlannedNetwork::Open,
                 _ => PlannedNetwork::None,
             },
-            limits,
-            saved: found.template.as_ref().map(Template::saved),
+            limits: if has_limits { limits } else { Limits::default() },
+            saved,
             resume_timeout: RESUME_TIMEOUT,
         })
     }
@@ -225,15 +225,13 @@ async fn given_up(cancelled: &AtomicBool) {
     }
 }
 
-/// Returns the limits, or none where the kernel cannot enforce them: the machine itself limits its guest.
-fn possible_limits(limits: Limits) -> Limits {
-    match try_limits(limits) {
-        Ok(()) => limits,
-        Err(error) => {
-            tracing::warn!("QEMU runs without a control group: {error}");
-            Limits::default()
-        }
+/// Returns true if the kernel can enforce limits. Without them, the machine itself limits its guest.
+fn can_limit(limits: Limits) -> bool {
+    let tried = try_limits(limits);
+    if let Err(error) = &tried {
+        tracing::warn!("QEMU runs without a control group: {error}");
     }
+    tried.is_ok()
 }
 
 /// Returns a description of QEMU's program that changes when it is replaced, or none if it is missing.

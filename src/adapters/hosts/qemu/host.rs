@@ -6,7 +6,7 @@ use super::settings::Settings;
 use super::{guest, image, inspection, kept};
 use crate::adapters::hosts::slots::{SlotDir, SlotHost, clear_limits};
 use crate::domain::finding::{Finding, Subject};
-use crate::domain::slot::{Ending, KeptDisk, Remains, Slot, SlotId, SlotState};
+use crate::domain::slot::{Ending, KeptDisk, Remains, Slot, SlotId, SlotSize, SlotState};
 use crate::ports::{Clock, Failure, RunnerHost};
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -97,7 +97,11 @@ impl QemuHost {
 
 #[async_trait]
 impl RunnerHost for QemuHost {
-    async fn boot(&self) -> Result<SlotId, Failure> {
+    async fn boot(&self, size: SlotSize) -> Result<SlotId, Failure> {
+        let shape = self.settings.shape(&size).ok_or_else(|| {
+            let what = format!("qemu.sizes: there is no size {}", size.as_deref().unwrap_or_default());
+            Failure::Permanent(what)
+        })?;
         if let Some(problem) = inspection::missing(&self.settings) {
             return Err(Failure::Permanent(problem.to_string()));
         }
@@ -105,9 +109,10 @@ impl RunnerHost for QemuHost {
         let planned = Arc::new(OnceLock::<Plan>::new());
         let plan = planned.clone();
         self.slots.boot_guest(
+            size,
             move |slot, cancelled| {
                 guest::make_gate(slot).map_err(|error| format!("cannot write to {}: {error}", slot.0.display()))?;
-                let found = base.plan(slot, cancelled)?;
+                let found = base.plan(slot, shape, cancelled)?;
                 planned.set(found).map_err(|_| "the slot was prepared twice".to_owned())
             },
             self.settings.deadlines(),

@@ -57,7 +57,7 @@ pub fn inspect(settings: &Settings) -> Vec<Finding> {
             Accel::Auto | Accel::Tcg => warning(format!("{what}, so virtual machines are emulated"), remedy),
         });
     }
-    if let Err(error) = slots::try_limits(settings.limits()) {
+    if let Err(error) = slots::try_limits(settings.default_shape().limits()) {
         found.push(warning(
             format!("QEMU runs without a control group: {error}"),
             "run jitgate as root, or as a unit with Delegate=yes and DelegateSubgroup=gate (systemd 254)",

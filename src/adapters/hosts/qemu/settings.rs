@@ -2,6 +2,7 @@
 
 use crate::adapters::hosts::slots::{Deadlines, Limits, Rules};
 use crate::config::{Qemu, VmNetwork};
+use crate::domain::slot::SlotSize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +32,26 @@ pub struct Settings {
     pub job_deadline: Duration,
 }
 
+/// The dimensions of a virtual machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) memory_mib: u32,
+    pub(super) cpus: u32,
+    pub(super) disk_gib: u32,
+}
+
+impl Shape {
+    /// Returns the limits of QEMU. The guest itself is limited by its machine.
+    pub(super) fn limits(self) -> Limits {
+        Limits {
+            memory_mib: Some(u64::from(self.memory_mib) + OVERHEAD_MIB),
+            pids: Some(u64::from(self.cpus) + MAX_THREADS),
+            cpus: Some(u64::from(self.cpus)),
+            disk_mib: None,
+        }
+    }
+}
+
 impl Settings {
     /// Returns the image folder, or the link to it.
     pub(super) fn image(&self) -> PathBuf {
@@ -54,13 +75,26 @@ impl Settings {
         })
     }
 
-    /// Returns the limits of QEMU. The guest itself is limited by its machine.
-    pub(super) fn limits(&self) -> Limits {
-        Limits {
-            memory_mib: Some(u64::from(self.qemu.memory_mib.get()) + OVERHEAD_MIB),
-            pids: Some(u64::from(self.qemu.cpus.get()) + MAX_THREADS),
-            cpus: Some(u64::from(self.qemu.cpus.get())),
-            disk_mib: None,
+    /// Returns the dimensions of a machine of this size, or none for a size that is not configured.
+    pub(super) fn shape(&self, size: &SlotSize) -> Option<Shape> {
+        let Some(label) = size else {
+            return Some(self.default_shape());
+        };
+        let mut sizes = self.qemu.sizes.iter();
+        let size = sizes.find(|size| size.label.eq_ignore_ascii_case(label))?;
+        Some(Shape {
+            memory_mib: size.memory_mib.get(),
+            cpus: size.cpus.get(),
+            disk_gib: size.disk_gib.get(),
+        })
+    }
+
+    /// Returns the dimensions of a machine of the default size.
+    pub(super) fn default_shape(&self) -> Shape {
+        Shape {
+            memory_mib: self.qemu.memory_mib.get(),
+            cpus: self.qemu.cpus.get(),
+            disk_gib: self.qemu.disk_gib.get(),
         }
     }
 }

@@ -41,7 +41,8 @@ impl Template {
         limit: Duration,
         now: impl Fn() -> DateTime<Utc>,
     ) -> io::Result<Self> {
-        let scratch = folder.join("template.img");
+        // Each size has a template of its own.
+        let scratch = folder.join(format!("template-{}-{}-{}.img", vm.memory_mib, vm.cpus, vm.disk_gib));
         match fs::remove_file(&scratch) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -81,6 +82,22 @@ impl Template {
     /// Returns true if a machine with this description can resume from this template.
     pub(super) fn fits(&self, vm: &Vm) -> bool {
         self.vm == *vm
+    }
+
+    /// Returns true if a machine with this description differs from that of the template by its size at most.
+    pub(super) fn fits_but_for_its_size(&self, vm: &Vm) -> bool {
+        let Vm {
+            memory_mib,
+            cpus,
+            disk_gib,
+            ..
+        } = self.vm;
+        self.fits(&Vm {
+            memory_mib,
+            cpus,
+            disk_gib,
+            ..vm.clone()
+        })
     }
 
     /// Returns the paths by which other processes of this account open the template while this process lives.

@@ -11,16 +11,16 @@ use super::order::{Deadlines, Order, STARTED};
 use super::process::machine_start;
 use super::status::Status;
 use super::{ending, output, removal, slot_id};
-use crate::domain::slot::{Ending, Remains, Slot, SlotId, SlotState};
+use crate::domain::slot::{Ending, Remains, Slot, SlotId, SlotSize, SlotState};
 use crate::ports::{Clock, Failure};
 use chrono::DateTime;
 use rustix::io::Errno;
 use secrecy::SecretString;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -76,18 +76,19 @@ impl SlotHost {
     /// Makes a slot, whose folder `prepare` fills on a thread of its own. It returns early once the slot is destroyed, which
     /// its second argument says. The guest starts when the slot is claimed.
     pub(crate) fn boot(&self, prepare: impl Prepare) -> Result<SlotId, Failure> {
-        self.begin(SlotState::Ready, prepare, |_| async { Ok(()) })
+        self.begin(None, SlotState::Ready, prepare, |_| async { Ok(()) })
     }
 
-    /// Makes a slot like [`SlotHost::boot`], whose guest starts at once with this plan.
+    /// Makes a slot of a size like [`SlotHost::boot`], whose guest starts at once with this plan.
     pub(crate) fn boot_guest<P: Serialize + Send + Sync + 'static>(
         &self,
+        size: SlotSize,
         prepare: impl Prepare,
         deadlines: Deadlines,
         plan: impl FnOnce(&SlotDir) -> Result<P, String> + Send + 'static,
     ) -> Result<SlotId, Failure> {
         let layout = self.layout.clone();
-        self.begin(SlotState::Booting, prepare, move |slot| async move {
+        self.begin(size, SlotState::Booting, prepare, move |slot| async move {
             let started = start_keeper(&layout, &slot, deadlines, plan(&slot)?).await;
             started.map_err(|failure| failure.to_string())
         })
@@ -95,12 +96,13 @@ impl SlotHost {
 
     fn begin<S: Future<Output = Result<(), String>> + Send + 'static>(
         &self,
+        size: SlotSize,
         state: SlotState,
         prepare: impl Prepare,
         start: impl FnOnce(SlotDir) -> S + Send + 'static,
     ) -> Result<SlotId, Failure> {
         let (id, slot) = self
-            .make_folder()
+            .make_folder(size.as_deref())
             .map_err(|error| Failure::Transient(format!("cannot make a folder for a slot: {error}")))?;
         let (since, clock, machine_start) = (self.clock.now(), self.clock.clone(), self.machine_start.clone());
         let folder = slot.clone();
@@ -237,25 +239,27 @@ impl SlotHost {
         self.layout.slot(id).filter(|slot| slot.0.is_dir())
     }
 
-    /// Makes an empty folder. Its name is unique on every machine, because processes are found by it.
-    fn make_folder(&self) -> io::Result<(SlotId, SlotDir)> {
+    /// Makes a folder that contains the size alone. Its name is unique on every machine, because processes are found by it.
+    fn make_folder(&self, size: Option<&str>) -> io::Result<(SlotId, SlotDir)> {
         let mut random = [0; 8];
         File::open("/dev/urandom")?.read_exact(&mut random)?;
         let id = slot_id::new(self.clock.now(), random);
         let slot = SlotDir(self.layout.slots().join(&id.0));
-        DirBuilder::new().mode(0o700).create(&slot.0)?;
+        slot.make(size)?;
         Ok((id, slot))
     }
 
     fn read(&self, id: SlotId) -> io::Result<Slot> {
         let slot = SlotDir(self.layout.slots().join(&id.0));
         let made = slot_id::time_of(&id);
+        let size = slot.size()?;
         if let Some(boot) = lock(&self.booting).get(&id)
             && let Some(state) = boot.state()
         {
             let since = boot.since;
             return Ok(Slot {
                 id,
+                size,
                 runner: None,
                 state,
                 since,
@@ -267,6 +271,7 @@ impl SlotHost {
             let changed = slot.0.metadata().and_then(|metadata| metadata.modified());
             return Ok(Slot {
                 id,
+                size,
                 runner: None,
                 state: SlotState::Ended(Ending::Lost),
                 since: changed.map_or_else(|_| self.clock.now(), DateTime::from),
@@ -281,6 +286,7 @@ impl SlotHost {
         }
         Ok(Slot {
             id,
+            size,
             runner: status.runner,
             state: status.state,
             since: status.since,

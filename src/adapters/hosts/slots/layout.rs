@@ -1,9 +1,9 @@
 //! The files of a host's slots. All of them are below `<state_dir>/<host>/<instance>`, closed to other users, so that workers
 //! that share a state directory do not share slots.
 
-use crate::domain::slot::SlotId;
+use crate::domain::slot::{SlotId, SlotSize};
 use std::ffi::OsStr;
-use std::fs::{DirBuilder, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::DirBuilderExt;
@@ -73,6 +73,26 @@ impl SlotDir {
         name.to_string_lossy().into_owned()
     }
 
+    /// Makes the folder. It contains the size before anything that makes the slot usable.
+    pub(super) fn make(&self, size: Option<&str>) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(&self.0)?;
+        size.map_or(Ok(()), |size| fs::write(self.size_file(), size))
+    }
+
+    /// Returns the file with the size, which a slot of the default size does not have.
+    fn size_file(&self) -> PathBuf {
+        self.0.join("size")
+    }
+
+    /// Returns the size of the slot. An error is temporary: a slot counts for no other size meanwhile.
+    pub(super) fn size(&self) -> io::Result<SlotSize> {
+        match fs::read_to_string(self.size_file()) {
+            Ok(size) => Ok(Some(size)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(super) fn status(&self) -> PathBuf {
         self.0.join("status.json")
     }
@@ -140,5 +160,25 @@ impl SocketPath {
             .join(folder.as_raw_fd().to_string())
             .join(name);
         Ok(Self { path, _folder: folder })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_has_the_size_that_it_was_made_with() {
+        let place = tempfile::tempdir().expect("a directory");
+        for size in [None, Some("large")] {
+            let slot = SlotDir(place.path().join(size.unwrap_or("default")));
+            slot.make(size).expect("a folder");
+            assert_eq!(slot.size().expect("a size").as_deref(), size);
+            slot.make(size).expect_err("a folder is used once");
+        }
+        let unreadable = SlotDir(place.path().join("unreadable"));
+        unreadable.make(None).expect("a folder");
+        std::fs::create_dir(unreadable.size_file()).expect("a folder in the place of the file");
+        unreadable.size().expect_err("it must not count for the default size");
     }
 }

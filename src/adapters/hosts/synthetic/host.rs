@@ -3,7 +3,7 @@
 
 use super::configuration::server_of;
 use crate::config::Synthetic;
-use crate::domain::slot::{Ending, Hello, Remains, Slot, SlotId, SlotState};
+use crate::domain::slot::{Ending, Hello, Remains, Slot, SlotId, SlotSize, SlotState};
 use crate::ports::RunnerHost;
 use crate::ports::{Clock, Failure};
 use async_trait::async_trait;
@@ -44,6 +44,7 @@ struct State {
 }
 
 struct SyntheticSlot {
+    size: SlotSize,
     running: Option<Running>,
     state: SlotState,
     since: DateTime<Utc>,
@@ -210,7 +211,8 @@ fn fate(number: u32, failing: u32) -> Fate {
 
 #[async_trait]
 impl RunnerHost for SyntheticHost {
-    async fn boot(&self) -> Result<SlotId, Failure> {
+    async fn boot(&self, size: SlotSize) -> Result<SlotId, Failure> {
+        // A simulated slot has any size.
         let since = self.clock.now();
         let mut state = self.lock();
         let fate = fate(state.booted, state.behaviour.failing_boots);
@@ -218,6 +220,7 @@ impl RunnerHost for SyntheticHost {
         state.named += 1;
         let id = SlotId(format!("synthetic-{:016x}-{}", self.start, state.named));
         let slot = SyntheticSlot {
+            size,
             running: None,
             state: SlotState::Booting,
             since,
@@ -244,6 +247,7 @@ impl RunnerHost for SyntheticHost {
         match state.slots.get_mut(slot) {
             Some(free) if free.state == SlotState::Ready => {
                 *free = SyntheticSlot {
+                    size: free.size.take(),
                     running: Some(Running {
                         name: runner.to_owned(),
                         server,
@@ -304,6 +308,7 @@ impl RunnerHost for SyntheticHost {
         self.advance().await?;
         let slot = |(id, slot): (&SlotId, &SyntheticSlot)| Slot {
             id: id.clone(),
+            size: slot.size.clone(),
             runner: slot.running.as_ref().map(|running| running.name.clone()),
             state: slot.state.clone(),
             since: slot.since,
@@ -344,8 +349,8 @@ mod tests {
     async fn the_slots_of_an_earlier_process_are_not_listed() {
         let host = || SyntheticHost::new(reqwest::Client::new(), Arc::new(Still), Synthetic::default());
         let (before, after) = (host(), host());
-        let old = before.boot().await.expect("a slot");
-        let new = after.boot().await.expect("a slot");
+        let old = before.boot(None).await.expect("a slot");
+        let new = after.boot(None).await.expect("a slot");
         after.destroy(&old).await.expect("destroyed");
         let left = after.list().await.expect("slots");
         assert_eq!(left.iter().map(|slot| &slot.id).collect::<Vec<_>>(), [&new]);
