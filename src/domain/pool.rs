@@ -471,7 +471,10 @@ mod tests {
             ..waits_for_large(1, 0)
         };
         let pool = [large_slot("a", Usage::Free)];
-        assert_eq!(plan(&[delayed.clone()], &pool, &[], &bounds(0, 0, 1), at(9)), []);
+        assert_eq!(
+            plan(std::slice::from_ref(&delayed), &pool, &[], &bounds(0, 0, 1), at(9)),
+            []
+        );
         let waiting = [delayed, waits(2, "o/r", 5)];
         assert_eq!(plan(&waiting, &pool, &[], &bounds(0, 0, 1), at(9)), [discard("a")]);
     }
@@ -494,7 +497,7 @@ mod tests {
                 .zip(1..)
                 .map(|((repository, since, not_before), job)| WaitingJob {
                     not_before: not_before.map(at),
-                    size: size(*since as usize),
+                    size: size(usize::try_from(*since).expect("no time before 0")),
                     ..waits(job, &format!("o/{repository}"), *since)
                 })
                 .collect();

@@ -95,6 +95,7 @@ impl Stage {
     /// Records three slots whose runners work.
     async fn all_are_busy(&self) {
         let busy = |index: u32| PlacedSlot {
+            size: None,
             index,
             slot: format!("slot-{index}"),
             state: "open".to_owned(),
