@@ -283,11 +283,7 @@ async fn only_the_browser_with_the_right_answer_is_heard() {
     let (origin, entrance) = page.rsplit_once('/').expect("a path");
     assert_eq!(entrance.len(), 32, "{page}");
     let port = origin.rsplit_once(':').expect("a port").1;
-    assert!(
-        process.err.text().contains(&format!("ssh -L {port}:127.0.0.1:{port} ")),
-        "{}",
-        process.err.text()
-    );
+    process.err.line_with(&format!("ssh -L {port}:127.0.0.1:{port} ")).await;
 
     for (path, status) in [
         ("/", 404),
