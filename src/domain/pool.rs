@@ -471,7 +471,10 @@ mod tests {
             ..waits_for_large(1, 0)
         };
         let pool = [large_slot("a", Usage::Free)];
-        assert_eq!(plan(&[delayed.clone()], &pool, &[], &bounds(0, 0, 1), at(9)), []);
+        assert_eq!(
+            plan(std::slice::from_ref(&delayed), &pool, &[], &bounds(0, 0, 1), at(9)),
+            []
+        );
         let waiting = [delayed, waits(2, "o/r", 5)];
         assert_eq!(plan(&waiting, &pool, &[], &bounds(0, 0, 1), at(9)), [discard("a")]);
     }
@@ -483,10 +486,11 @@ mod tests {
             taken in prop::collection::vec(0_u8..6, 0..8),
             (min, target, max, most) in (0_u32..4, 0_u32..8, 0_u32..8, prop::option::of(1_u32..4)),
             now in 0_i64..50,
-            coming in 0_usize..4,
+            coming in 0_i64..4,
             sizes in 1_usize..4,
         ) {
-            let size = |number: usize| [None, Some("large".to_owned()), Some("small".to_owned())][number % sizes].clone();
+            let labels = [None, Some("large".to_owned()), Some("small".to_owned())];
+            let size = |number: i64| labels[usize::try_from(number).expect("no sign") % sizes].clone();
             let max = max.max(min).max(u32::try_from(taken.len()).expect("few"));
             let bounds = Bounds { min, max, target: target.clamp(min, max), max_per_repository: most };
             let waiting: Vec<WaitingJob> = jobs
@@ -494,7 +498,7 @@ mod tests {
                 .zip(1..)
                 .map(|((repository, since, not_before), job)| WaitingJob {
                     not_before: not_before.map(at),
-                    size: size(*since as usize),
+                    size: size(*since),
                     ..waits(job, &format!("o/{repository}"), *since)
                 })
                 .collect();
@@ -502,7 +506,7 @@ mod tests {
                 .iter()
                 .zip(1..)
                 .map(|(kind, id): (&u8, u32)| PoolSlot {
-                    size: size(id as usize),
+                    size: size(i64::from(id)),
                     ..slot(&id.to_string(), match kind {
                         0 => Usage::Free,
                         1 => Usage::Booting,
@@ -515,7 +519,7 @@ mod tests {
             let steps = plan(&waiting, &pool, &requested, &bounds, at(now));
             let boots = steps.iter().filter(|step| matches!(step, PlanStep::Boot(_))).count();
             let discards = steps.iter().filter(|step| matches!(step, PlanStep::Discard(_))).count();
-            let asked_for = if boots > 0 { coming } else { 0 };
+            let asked_for = if boots > 0 { requested.len() } else { 0 };
             prop_assert!(pool.len() + asked_for + boots <= max as usize);
             if sizes == 1 {
                 prop_assert!(boots == 0 || discards == 0);
