@@ -486,10 +486,11 @@ mod tests {
             taken in prop::collection::vec(0_u8..6, 0..8),
             (min, target, max, most) in (0_u32..4, 0_u32..8, 0_u32..8, prop::option::of(1_u32..4)),
             now in 0_i64..50,
-            coming in 0_usize..4,
+            coming in 0_i64..4,
             sizes in 1_usize..4,
         ) {
-            let size = |number: usize| [None, Some("large".to_owned()), Some("small".to_owned())][number % sizes].clone();
+            let labels = [None, Some("large".to_owned()), Some("small".to_owned())];
+            let size = |number: i64| labels[usize::try_from(number).expect("no sign") % sizes].clone();
             let max = max.max(min).max(u32::try_from(taken.len()).expect("few"));
             let bounds = Bounds { min, max, target: target.clamp(min, max), max_per_repository: most };
             let waiting: Vec<WaitingJob> = jobs
@@ -497,7 +498,7 @@ mod tests {
                 .zip(1..)
                 .map(|((repository, since, not_before), job)| WaitingJob {
                     not_before: not_before.map(at),
-                    size: size(usize::try_from(*since).expect("no time before 0")),
+                    size: size(*since),
                     ..waits(job, &format!("o/{repository}"), *since)
                 })
                 .collect();
@@ -505,7 +506,7 @@ mod tests {
                 .iter()
                 .zip(1..)
                 .map(|(kind, id): (&u8, u32)| PoolSlot {
-                    size: size(id as usize),
+                    size: size(i64::from(id)),
                     ..slot(&id.to_string(), match kind {
                         0 => Usage::Free,
                         1 => Usage::Booting,
@@ -518,7 +519,7 @@ mod tests {
             let steps = plan(&waiting, &pool, &requested, &bounds, at(now));
             let boots = steps.iter().filter(|step| matches!(step, PlanStep::Boot(_))).count();
             let discards = steps.iter().filter(|step| matches!(step, PlanStep::Discard(_))).count();
-            let asked_for = if boots > 0 { coming } else { 0 };
+            let asked_for = if boots > 0 { requested.len() } else { 0 };
             prop_assert!(pool.len() + asked_for + boots <= max as usize);
             if sizes == 1 {
                 prop_assert!(boots == 0 || discards == 0);
