@@ -51,7 +51,7 @@ sleep 60
 "#;
 
 /// Makes a folder of images that shares the root file system of the common one, which takes the time of a build.
-fn beside() -> TempDir {
+pub(crate) fn beside() -> TempDir {
     let place = TempDir::new_in(built::place()).expect("a folder");
     fs::create_dir(place.path().join("cache")).expect("a folder");
     for root in fs::read_dir(built::images().join("cache")).expect("a cache").flatten() {

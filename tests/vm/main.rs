@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod built;
+mod hostile;
 mod image;
 mod jobs;
 mod machine;
