@@ -11,6 +11,17 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{interval, timeout};
 
+/// The number of jobs and of slots, and of kills, which these variables change: see docs/vm-host.md.
+const JOBS: (&str, u64) = ("JITGATE_TEST_VM_JOBS", 4);
+const SLOTS: (&str, u64) = ("JITGATE_TEST_VM_SLOTS", 2);
+const KILLS: (&str, u64) = ("JITGATE_TEST_VM_KILLS", 3);
+
+#[expect(clippy::disallowed_methods, reason = "a longer run is asked for in the environment")]
+fn number((variable, default): (&str, u64)) -> u64 {
+    let given = std::env::var(variable).ok();
+    given.map_or(default, |text| text.parse().expect(variable))
+}
+
 /// The settings of a gate with at most two machines, none of which waits without a job.
 const SETTINGS: &[(&str, &str)] = &[
     ("runners.host", "qemu"),
@@ -138,23 +149,24 @@ async fn stage_of(world: Value, more: &[(&str, &str)]) -> Stage {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_jobs_over_two_slots_have_a_machine_each_and_see_nothing_of_each_other() {
-    let mut stage = stage(4, &[]).await;
+    let (jobs, slots) = (number(JOBS), number(SLOTS));
+    let mut stage = stage(jobs, &[("runners.max", &slots.to_string())]).await;
     let state = stage.gate.place.path("jitgate-state");
     let watch = Watch::begin(state.clone());
-    for job in 1000..1004 {
+    for job in 1000..1000 + jobs {
         stage.deliver("queued", job).await;
     }
     stage.go_on();
     let tally = stage.until_nothing_is_left().await;
     assert!(tally.jobs.values().all(|job| job.ran), "{tally:?}");
-    assert_eq!((tally.minted, tally.ran), (4, 4), "one runner each");
+    assert_eq!((tally.minted, tally.ran), (jobs, jobs), "one runner each");
     {
         let seen = watch.seen.lock().expect("no panic");
-        assert_eq!(seen.machines.len(), 4, "a machine each: {seen:?}");
-        assert!(seen.most <= 2, "{seen:?}");
+        assert_eq!(seen.machines.len() as u64, jobs, "a machine each: {seen:?}");
+        assert!(seen.most as u64 <= slots, "{seen:?}");
     }
     let outputs = outputs(&state);
-    assert_eq!(outputs.len(), 4);
+    assert_eq!(outputs.len() as u64, jobs);
     for output in outputs {
         assert!(output.contains("the first job here"), "{output}");
         assert!(!output.contains("an earlier job was here"), "{output}");
@@ -165,13 +177,15 @@ async fn four_jobs_over_two_slots_have_a_machine_each_and_see_nothing_of_each_ot
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gate_that_is_killed_three_times_serves_every_job_once_and_leaves_no_machine() {
-    let mut stage = stage(3, &[("runners.attempts", "60")]).await;
+    let kills = number(KILLS);
+    let mut stage = stage(kills, &[("runners.attempts", "60")]).await;
     let state = stage.gate.place.path("jitgate-state");
-    for job in 1000..1003 {
+    for job in 1000..1000 + kills {
         stage.deliver("queued", job).await;
     }
     stage.go_on();
-    for moment in [Moment::Template, Moment::Start, Moment::Runner] {
+    let moments = [Moment::Template, Moment::Start, Moment::Runner].into_iter().cycle();
+    for (moment, _) in moments.zip(0..kills) {
         moment.comes(&state).await;
         stage = stage.kill_and_restart().await;
     }
@@ -183,7 +197,7 @@ async fn a_gate_that_is_killed_three_times_serves_every_job_once_and_leaves_no_m
             "job {id} had no runner that let it through: {job:?}\n{story:#}"
         );
     }
-    assert_eq!(tally.ran, 3, "each ran once");
+    assert_eq!(tally.ran, kills, "each ran once");
     assert_eq!(machines(&state), [""; 0], "no disk is left");
 }
 
