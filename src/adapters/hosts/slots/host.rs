@@ -31,7 +31,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Time for a keeper to answer, in addition to the time for its guest to come up.
-const KEEPER_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEPER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The slots of one instance on this machine.
 pub(crate) struct SlotHost {
