@@ -43,7 +43,7 @@ async fn compare(rounds: usize) {
     // The first slot makes the template.
     let first = booted(&host).await;
     host.destroy(&first).await.expect("destroyed");
-    let disk = stage.path("state/qemu/testtest/template.img");
+    let disk = stage.path("state/qemu/testtest/template-320-1-1.img");
     let hidden = disk.with_extension("hidden");
     let empty = stage.path("state/qemu/testtest/scratch-1.img");
     let mut times = [const { Vec::new() }; 5];

@@ -111,7 +111,9 @@ impl Moment {
     /// Waits for the moment, of which only files tell.
     async fn comes(self, state: &Path) {
         let has_come = || match self {
-            Self::Template => below(state, "").iter().any(|path| path.ends_with("template.img")),
+            Self::Template => below(state, "")
+                .iter()
+                .any(|path| path.ends_with("template-320-1-1.img")),
             Self::Start => !machines(state).is_empty(),
             Self::Runner => !below(state, "output").is_empty(),
         };

@@ -46,7 +46,7 @@ async fn machines_that_resume_from_one_template_have_different_random_numbers_an
     for _ in 0..4 {
         let slot = booted(&host).await;
         assert!(
-            stage.path("state/qemu/testtest/template.img").exists(),
+            stage.path("state/qemu/testtest/template-320-1-1.img").exists(),
             "there is a template"
         );
         assert!(!stage.folder(&slot).join("resume-failed").exists(), "it resumed");
@@ -84,7 +84,7 @@ async fn a_machine_that_cannot_resume_boots_and_that_is_noted_once() {
     let host = stage.host();
     let first = booted(&host).await;
     // The disk of the template belongs to its memory; without it no machine resumes.
-    fs::remove_file(stage.path("state/qemu/testtest/template.img")).expect("removed");
+    fs::remove_file(stage.path("state/qemu/testtest/template-320-1-1.img")).expect("removed");
     let second = booted(&host).await;
     claim(&host, &second, "echo it runs").await;
     until(&host, &second, |slot| slot.state == SlotState::Ended(Ending::Exited)).await;
