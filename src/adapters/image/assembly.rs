@@ -35,7 +35,7 @@ pub struct GuestScripts {
     pub hook: String,
 }
 
-/// What goes into an image.
+/// The inputs of an image.
 pub(super) struct Parts<'a> {
     pub(super) recipe: &'a Recipe,
     pub(super) root: &'a Path,
@@ -45,7 +45,7 @@ pub(super) struct Parts<'a> {
     pub(super) scripts: &'a GuestScripts,
 }
 
-/// What was found in the root while it was copied.
+/// The findings in the root while it was copied.
 pub(super) struct Assembled {
     pub(super) kernel: String,
     pub(super) packages: Vec<Package>,

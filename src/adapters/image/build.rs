@@ -25,7 +25,7 @@ const PACK_TIMEOUT: Duration = Duration::from_secs(1800);
 const SHORT_TIMEOUT: Duration = Duration::from_secs(10);
 const ROOT: &str = "root.sqfs";
 
-/// What an operator wants to be built.
+/// The image that an operator wants.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub recipe: Recipe,
@@ -36,7 +36,7 @@ pub struct Request {
     /// The file of jitgate that becomes the agent.
     pub program: PathBuf,
     pub scripts: GuestScripts,
-    /// Whether a root file system of an earlier build may be used.
+    /// True if a root file system of an earlier build may be used.
     pub use_cache: bool,
 }
 

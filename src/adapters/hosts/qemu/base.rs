@@ -40,7 +40,7 @@ pub(super) struct Base {
     found: Mutex<Found>,
 }
 
-/// What was found out so far.
+/// The findings so far.
 #[derive(Default)]
 struct Found {
     accelerator: Option<Accelerator>,

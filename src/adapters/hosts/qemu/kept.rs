@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// The folder of a host for them.
 const FOLDER: &str = "failed";
-/// What is kept beside the disk. The rest is sockets and links.
+/// The files that are kept beside the disk. The rest is sockets and links.
 const BESIDE: [&str; 2] = ["diag", "status.json"];
 /// The unit of the number of blocks of a file.
 const BLOCK_BYTES: u64 = 512;

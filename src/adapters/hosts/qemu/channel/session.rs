@@ -71,7 +71,7 @@ enum Phase {
     Abused(Abuse),
 }
 
-/// What the guest may still receive for a question.
+/// The answers that the guest may still receive for a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Question {
     Waiting,
@@ -482,7 +482,7 @@ mod tests {
         assert!(session.run("again").is_err());
     }
 
-    /// What happens to a session.
+    /// An event of a session.
     #[derive(Debug, Clone)]
     enum Move {
         Say(Vec<u8>),
