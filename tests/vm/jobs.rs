@@ -1,6 +1,7 @@
 //! `serve` with virtual machines against the simulated GitHub: one machine for each job, and nothing is left of any.
 
 use crate::built::image;
+use crate::machine::{eventually, processes_of};
 use crate::stage::{Stage, needs, world};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -90,6 +91,20 @@ fn machines(state: &Path) -> Vec<String> {
         .collect()
 }
 
+/// Asserts that the gate has left no folder of a slot, which holds disk and sockets, and no process of one or of a template.
+async fn nothing_is_left(state: &Path, watch: &Watch) {
+    assert_eq!(below(state, "slots"), [PathBuf::new(); 0]);
+    let mut names = watch.seen.lock().expect("no panic").machines.clone();
+    assert!(!names.is_empty(), "a machine was seen");
+    names.extend(below(state, "").iter().filter_map(|path| {
+        let instance = path.parent()?.file_name()?.to_str()?;
+        Some(format!("template-{instance}"))
+    }));
+    for name in names {
+        eventually("no process is left", || processes_of(&name).is_empty().then_some(())).await;
+    }
+}
+
 /// Returns the output of all runners.
 fn outputs(state: &Path) -> Vec<String> {
     let files = below(state, "output").into_iter();
@@ -173,7 +188,7 @@ async fn four_jobs_over_two_slots_have_a_machine_each_and_see_nothing_of_each_ot
         assert!(output.contains("the first job here"), "{output}");
         assert!(!output.contains("an earlier job was here"), "{output}");
     }
-    assert_eq!(machines(&state), [""; 0], "no disk is left");
+    nothing_is_left(&state, &watch).await;
     assert_eq!(stage.gate.alerts().await, [""; 0]);
 }
 
@@ -182,6 +197,7 @@ async fn a_gate_that_is_killed_three_times_serves_every_job_once_and_leaves_no_m
     let kills = number(KILLS);
     let mut stage = stage(kills, &[("runners.attempts", "60")]).await;
     let state = stage.gate.place.path("jitgate-state");
+    let watch = Watch::begin(state.clone());
     for job in 1000..1000 + kills {
         stage.deliver("queued", job).await;
     }
@@ -200,7 +216,7 @@ async fn a_gate_that_is_killed_three_times_serves_every_job_once_and_leaves_no_m
         );
     }
     assert_eq!(tally.ran, kills, "each ran once");
-    assert_eq!(machines(&state), [""; 0], "no disk is left");
+    nothing_is_left(&state, &watch).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,6 +232,7 @@ async fn a_stolen_machine_executes_no_step_and_its_job_gets_another() {
     ]);
     let mut stage = stage_of(world(runs, pulls), &[]).await;
     let state = stage.gate.place.path("jitgate-state");
+    let watch = Watch::begin(state.clone());
     // GitHub tells of the trusted job only, and gives its runner to the outsider's older one.
     stage.deliver("queued", 701).await;
     stage.go_on();
@@ -223,5 +240,5 @@ async fn a_stolen_machine_executes_no_step_and_its_job_gets_another() {
     assert!(!tally.jobs[&666].ran, "a step of the thief ran: {tally:?}");
     assert!(tally.jobs[&701].ran, "{tally:?}");
     assert_eq!((tally.minted, tally.ran), (2, 1), "one was stolen, and one more made");
-    assert_eq!(machines(&state), [""; 0], "no disk is left");
+    nothing_is_left(&state, &watch).await;
 }

@@ -158,6 +158,11 @@ pub(crate) async fn eventually<T>(what: &str, look: impl Fn() -> Option<T>) -> T
 
 /// Command lines of the processes that belong to a slot: they carry its mark, or its name is on their command line.
 pub(crate) fn processes(slot: &SlotId) -> Vec<String> {
+    processes_of(&slot.0)
+}
+
+/// Command lines of the processes of a slot or of another machine with this name.
+pub(crate) fn processes_of(name: &str) -> Vec<String> {
     let entries = fs::read_dir("/proc").expect("processes").flatten();
     let ids = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let text = |id: &str, file: &str| {
@@ -165,7 +170,7 @@ pub(crate) fn processes(slot: &SlotId) -> Vec<String> {
         String::from_utf8_lossy(&bytes).replace('\0', " ")
     };
     ids.filter(|id| id.bytes().all(|byte| byte.is_ascii_digit()))
-        .filter(|id| text(id, "environ").contains(&slot.0) || text(id, "cmdline").contains(&slot.0))
+        .filter(|id| text(id, "environ").contains(name) || text(id, "cmdline").contains(name))
         .map(|id| format!("{id} {}", text(&id, "cmdline")))
         .collect()
 }

@@ -17,6 +17,9 @@ const INITRD: &str = "/vm/initrd.img";
 const SCRATCH: &str = "/vm/scratch.img";
 /// QEMU needs few files. A limit keeps a broken-out guest from using up those of the machine.
 const LIMITS: [&str; 4] = ["prlimit", "--core=0", "--nofile=1024", "--"];
+/// Runs its arguments unless its parent is not the process that the first one names: that process has died before the kernel
+/// was asked to send the signal of its death.
+const ATTACHED: &str = r#"[ "$PPID" = "$1" ] || exit 1; shift; exec "$@""#;
 const KVM: &str = "/dev/kvm";
 /// QEMU's filter of system calls.
 const FILTER: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
@@ -52,9 +55,20 @@ pub(super) struct Places<'a> {
     pub(super) is_alone: bool,
 }
 
-/// Returns the words before bubblewrap's.
-pub(super) fn limits() -> Vec<String> {
-    LIMITS.map(str::to_owned).to_vec()
+/// Returns the words before bubblewrap's. The starter is the process that starts them.
+pub(super) fn before_the_sandbox(starter: u32) -> Vec<String> {
+    let limits = LIMITS.map(str::to_owned).to_vec();
+    [limits, attached(starter)].concat()
+}
+
+/// Returns words that run the words after them, which die with the starter. bubblewrap alone would outlive a starter that is
+/// killed before bubblewrap asks the kernel to die with it.
+fn attached(starter: u32) -> Vec<String> {
+    let mut words = ["setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", ATTACHED, "sh"]
+        .map(str::to_owned)
+        .to_vec();
+    words.push(starter.to_string());
+    words
 }
 
 /// Returns bubblewrap's options. `by_root` is true if jitgate runs as root.
@@ -222,6 +236,7 @@ mod tests {
     use super::*;
     use crate::config::Machine;
     use std::path::PathBuf;
+    use std::process::Command;
 
     fn vm(machine: Machine, accelerator: Accelerator) -> Vm {
         Vm {
@@ -246,6 +261,25 @@ mod tests {
             memory,
         };
         words(vm, "slot-1", None, inherited).join(" ")
+    }
+
+    #[test]
+    fn nothing_starts_whose_starter_has_died() {
+        let said = |starter: u32| {
+            let words = [
+                before_the_sandbox(starter),
+                vec!["echo".to_owned(), "it runs".to_owned()],
+            ]
+            .concat();
+            let output = Command::new(&words[0]).args(&words[1..]).output().expect("prlimit");
+            (
+                output.status.success(),
+                String::from_utf8_lossy(&output.stdout).into_owned(),
+            )
+        };
+        let this = std::process::id();
+        assert_eq!(said(this), (true, "it runs\n".to_owned()));
+        assert_eq!(said(this + 1), (false, String::new()), "its parent is not the starter");
     }
 
     #[test]

@@ -87,7 +87,8 @@ impl Running {
         let options = sealed(&options)?;
         let (info, info_end) = io::pipe()?;
         let (console, console_end) = io::pipe()?;
-        let words = [launch.enter.clone(), command::limits(), vec!["bwrap".to_owned()]].concat();
+        let before = command::before_the_sandbox(std::process::id());
+        let words = [launch.enter.clone(), before, vec!["bwrap".to_owned()]].concat();
         let mut process = Command::new(&words[0]);
         process.args(&words[1..]);
         process.args(["--args", &options.as_raw_fd().to_string()]);

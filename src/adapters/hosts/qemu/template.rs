@@ -17,8 +17,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
-/// The name of the machine that is saved.
-const NAME: &str = "template";
 /// Time for QEMU to let go of the memory after its end.
 const SEAL_TIMEOUT: Duration = Duration::from_secs(5);
 const SEAL_INTERVAL: Duration = Duration::from_millis(5);
@@ -56,10 +54,12 @@ impl Template {
             state: in_memory("template-state")?,
             scratch,
         };
+        // The instance's name tells its processes from those of other instances.
+        let instance = folder.file_name().unwrap_or_default().to_string_lossy();
         let mut running = Running::launch(&Launch {
             vm,
             places: Places {
-                name: NAME,
+                name: &format!("template-{instance}"),
                 scratch: &template.scratch,
                 resolver: None,
                 is_alone: true,
