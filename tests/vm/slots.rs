@@ -54,7 +54,7 @@ async fn machines_that_resume_from_one_template_have_different_random_numbers_an
         claim(&host, &slot, script).await;
         until(&host, &slot, |slot| slot.state == SlotState::Ended(Ending::Exited)).await;
         let output = stage.output(&slot);
-        let random = output.lines().next().expect("a line").to_owned();
+        let random = output.lines().nth(1).expect("a line").to_owned();
         assert_eq!(random.split_whitespace().count(), 16, "{output}");
         assert!(seen.insert(random), "{output} came before: {seen:?}");
         let time: u64 = output
@@ -93,6 +93,21 @@ async fn a_machine_that_cannot_resume_boots_and_that_is_noted_once() {
     for slot in [first, second] {
         host.destroy(&slot).await.expect("destroyed");
     }
+}
+
+#[tokio::test]
+async fn a_machine_that_ends_at_its_start_is_reported_with_the_words_of_qemu() {
+    let mut stage = Stage::new(&image());
+    stage.settings.qemu.kernel = Some(image().join("manifest.json"));
+    let host = stage.host();
+    let slot = host.boot(None).await.expect("booting");
+    let ended = until(&host, &slot, |slot| matches!(slot.state, SlotState::Ended(_))).await;
+    assert!(
+        matches!(&ended.state, SlotState::Ended(Ending::BootFailed(why)) if why.contains("its console says: qemu")),
+        "{ended:?}"
+    );
+    host.destroy(&slot).await.expect("destroyed");
+    assert_eq!(processes(&slot), [] as [String; 0]);
 }
 
 #[tokio::test]

@@ -57,12 +57,16 @@ impl Image {
                 return Err(NoImage(format!("missing file {}", file.display())));
             }
         }
+        // The keeper has another working directory.
+        let absolute = |path: PathBuf| {
+            std::path::absolute(&path).map_err(|error| NoImage(format!("cannot find {}: {error}", path.display())))
+        };
         Ok(Self {
             folder,
             name,
             root,
-            kernel,
-            initrd,
+            kernel: absolute(kernel)?,
+            initrd: absolute(initrd)?,
         })
     }
 

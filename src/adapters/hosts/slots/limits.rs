@@ -6,6 +6,7 @@
 
 use super::layout::SlotDir;
 use super::process::{ProcessId, children_of};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -112,7 +113,11 @@ impl Group {
             let inner = children_of(process.id());
             for member in inner.iter().chain([process]) {
                 for folder in &self.folders {
-                    fs::write(folder.join("cgroup.procs"), member.id().to_string())?;
+                    match fs::write(folder.join("cgroup.procs"), member.id().to_string()) {
+                        // It has ended, which its starter reports with the reason.
+                        Err(error) if Errno::from_io_error(&error) == Some(Errno::SRCH) => {}
+                        taken => taken?,
+                    }
                 }
             }
         }
