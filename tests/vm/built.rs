@@ -12,6 +12,7 @@ use std::process::Command;
 const RUNNER_PROGRAM: &str = include_str!("../it/runners/run.sh");
 /// The runner program of tests without a GitHub: its configuration is a script.
 const SCRIPT: &str = r#"
+echo "the runner program starts"
 script=$(printf %s "${ACTIONS_RUNNER_INPUT_JITCONFIG-}" | base64 -d 2>/dev/null)
 case $script in '{'* | '') ;; *) exec bash -c "$script" ;; esac
 "#;

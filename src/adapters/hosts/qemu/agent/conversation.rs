@@ -4,7 +4,8 @@ use super::client::Client;
 use super::event::Event;
 use super::link::Link;
 use super::place::Place;
-use super::{gate, logs, preparation, runner};
+use super::runner::Launcher;
+use super::{gate, logs, preparation};
 use crate::adapters::hosts::qemu::channel::{FromGuest, ToGuest, VERSION};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -34,6 +35,8 @@ pub(crate) fn attend(place: Place) -> io::Result<()> {
         sender,
         place,
         phase: Phase::Closed,
+        was_prepared: false,
+        launcher: None,
         last_id: 0,
         clients: BTreeMap::new(),
         is_silent: false,
@@ -60,6 +63,10 @@ struct Agent {
     sender: SyncSender<Event>,
     place: Place,
     phase: Phase,
+    /// True after the first preparation, also in the machines that resume from this one.
+    was_prepared: bool,
+    /// There is one while the guest is prepared.
+    launcher: Option<Launcher>,
     last_id: u64,
     /// The clients of the job gate by connection, each with the id of its question.
     clients: BTreeMap<u64, (u64, Client)>,
@@ -120,8 +127,12 @@ impl Agent {
             }
             (Phase::Greeted, ToGuest::Prepare { entropy, unix_ns }) => {
                 let entropy = STANDARD.decode(entropy).map_err(io::Error::other)?;
-                preparation::prepare(&self.place, &entropy, unix_ns)?;
+                // A launcher of the template has its random numbers.
+                self.launcher.take().map_or(Ok(()), Launcher::discard)?;
+                preparation::prepare(&self.place, &entropy, unix_ns, self.was_prepared)?;
+                self.launcher = Some(Launcher::start(&self.place)?);
                 self.phase = Phase::Prepared;
+                self.was_prepared = true;
                 self.link.send(&FromGuest::Prepared {})
             }
             // A guest that is not prepared starts no job.
@@ -146,7 +157,8 @@ impl Agent {
     }
 
     fn start(&mut self, jit_config: &str) -> io::Result<()> {
-        let Err(error) = runner::start(&self.place, jit_config, &self.sender) else {
+        let launcher = self.launcher.take().ok_or(io::ErrorKind::NotFound)?;
+        let Err(error) = launcher.launch(jit_config, &self.sender) else {
             return self.link.send(&FromGuest::Started {});
         };
         let text = format!("jitgate: cannot start the runner program: {error}\n");

@@ -18,8 +18,8 @@ ioctl($random, 0x40085203, pack('ii', 8 * length $new, length $new) . $new) or d
 ioctl($random, 0x5207, 0) or die;";
 const NANOSECONDS: i64 = 1_000_000_000;
 
-/// Makes the guest ready.
-pub(super) fn prepare(place: &Place, entropy: &[u8], unix_ns: i64) -> io::Result<()> {
+/// Makes the guest ready. `again` is true for a guest that was prepared before its state was saved.
+pub(super) fn prepare(place: &Place, entropy: &[u8], unix_ns: i64, again: bool) -> io::Result<()> {
     if place.is_machine() {
         reseed(entropy)?;
         let time = Timespec {
@@ -35,9 +35,11 @@ pub(super) fn prepare(place: &Place, entropy: &[u8], unix_ns: i64) -> io::Result
         let started = command("timeout").arg("45").arg("sh").arg(place.services()).status();
         started.map(|_| ()).unwrap_or_default();
     }
-    // The first program after a start is slow, because nothing of it is in memory.
-    let first = command(place.program()).arg("--version").status();
-    first.map(|_| ()).unwrap_or_default();
+    // A program that has never run is slow to start, because nothing of it is in memory. A saved state has that memory.
+    if !again {
+        let first = command(place.program()).arg("--version").status();
+        first.map(|_| ()).unwrap_or_default();
+    }
     Ok(())
 }
 

@@ -7,8 +7,8 @@ use crate::adapters::hosts::slots::SYSTEM_PATH;
 use rustix::io::Errno;
 use rustix::process::{WaitOptions, geteuid, wait};
 use std::fs;
-use std::io::{self, Read};
-use std::process::{Command, Stdio};
+use std::io::{self, Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::SyncSender;
 
 /// Bytes of output that are passed on. The keeper keeps 1 MiB of them.
@@ -16,29 +16,66 @@ const MAX_OUTPUT_BYTES: usize = 1024 * 1024 + 64 * 1024;
 /// The exit code that stands for a signal is this and its number, as in a shell.
 const SIGNAL_CODE: i32 = 128;
 const CHUNK_BYTES: usize = 4096;
+/// Reads the beginning of the runner program, so that it is in memory, and waits for the JIT configuration. Without one,
+/// nothing starts.
+const LAUNCHER: &str = "read -r line 2>/dev/null <./run.sh
+echo
+IFS= read -r ACTIONS_RUNNER_INPUT_JITCONFIG || exit 1
+export ACTIONS_RUNNER_INPUT_JITCONFIG
+exec ./run.sh </dev/null";
+/// The report of the launcher.
+const UP: &[u8; 1] = b"\n";
 
-/// Starts the runner program. Its output and its end become `events`.
-pub(super) fn start(place: &Place, jit_config: &str, events: &SyncSender<Event>) -> io::Result<()> {
-    let (output, writer) = io::pipe()?;
-    let runner = command(place, jit_config)?
-        .stdin(Stdio::null())
-        .stdout(writer.try_clone()?)
-        .stderr(writer)
-        .spawn()?;
-    let first = runner.id();
-    let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
-    let reports = events.clone();
-    thread("output").spawn(move || pass_on(output, &reports))?;
-    let reports = events.clone();
-    thread("reaper").spawn(move || reap(first, &reports))?;
-    Ok(())
+/// A shell with the account of the runner program, which becomes the runner program once it has its JIT configuration. An
+/// emulated processor takes long to start a first program after a resume, so that is done before a claim.
+pub(super) struct Launcher {
+    shell: Child,
+    stdin: ChildStdin,
+    output: io::PipeReader,
 }
 
-fn command(place: &Place, jit_config: &str) -> io::Result<Command> {
+impl Launcher {
+    /// Starts the shell, and returns when it waits for the configuration.
+    pub(super) fn start(place: &Place) -> io::Result<Self> {
+        let mut command = command(place)?;
+        let (mut output, writer) = io::pipe()?;
+        command.stdin(Stdio::piped()).stdout(writer.try_clone()?).stderr(writer);
+        let mut shell = command.spawn()?;
+        // It holds the writing end too.
+        drop(command);
+        let stdin = shell.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let mut said = [0; UP.len()];
+        output.read_exact(&mut said)?;
+        if &said != UP {
+            return Err(io::Error::other("the shell of the runner program does not wait"));
+        }
+        Ok(Self { shell, stdin, output })
+    }
+
+    /// Makes the shell the runner program. Its output and its end become `events`.
+    pub(super) fn launch(mut self, jit_config: &str, events: &SyncSender<Event>) -> io::Result<()> {
+        self.stdin.write_all(format!("{jit_config}\n").as_bytes())?;
+        let first = self.shell.id();
+        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let (output, reports) = (self.output, events.clone());
+        thread("output").spawn(move || pass_on(output, &reports))?;
+        let reports = events.clone();
+        thread("reaper").spawn(move || reap(first, &reports))?;
+        Ok(())
+    }
+
+    /// Ends the shell, which gets no configuration.
+    pub(super) fn discard(mut self) -> io::Result<()> {
+        drop(self.stdin);
+        self.shell.wait().map(drop)
+    }
+}
+
+/// Returns the shell with the account and the environment of the runner program.
+fn command(place: &Place) -> io::Result<Command> {
     let account = Account::read(place)?;
-    let program = place.runner().join("run.sh");
     let mut command = if account.uid == geteuid().as_raw() {
-        Command::new(program)
+        Command::new("bash")
     } else {
         let mut command = Command::new("setpriv");
         command
@@ -46,13 +83,13 @@ fn command(place: &Place, jit_config: &str) -> io::Result<Command> {
             .arg(format!("--regid={}", account.gid))
             .args(["--init-groups", "--no-new-privs", "--inh-caps=-all"])
             .args(["--ambient-caps=-all", "--bounding-set=-all", "--"])
-            .arg(program);
+            .arg("bash");
         command
     };
     command
+        .args(["-c", LAUNCHER])
         .env_clear()
         .env("ACTIONS_RUNNER_HOOK_JOB_STARTED", place.hook())
-        .env("ACTIONS_RUNNER_INPUT_JITCONFIG", jit_config)
         .env("HOME", place.at(&account.home))
         .env("LANG", "C.UTF-8")
         .env("LOGNAME", ACCOUNT)
