@@ -247,7 +247,7 @@ async fn a_missing_runner_program_is_reported() {
     prepare(&mut channel).await;
     let (output, _gate) = machine.run(&mut channel);
     let text = all(output).await;
-    assert!(text.contains("./run.sh: No such file or directory"), "{text}");
+    assert!(text.contains("run.sh: No such file or directory"), "{text}");
     assert_eq!(machine.end(), Some(0));
 }
 
