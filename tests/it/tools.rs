@@ -1,5 +1,6 @@
 //! External programs: exit codes and output, a deadline for the program and its children, secrets, bounded output.
 
+use crate::support::program::write_script;
 use jitgate::adapters::tools::ProcessTools;
 use jitgate::ports::tools::{ToolCall, ToolError, Tools};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -7,7 +8,6 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use secrecy::SecretString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -17,8 +17,7 @@ const LONG: Duration = Duration::from_secs(60);
 /// Writes a program and returns its path.
 fn program(folder: &tempfile::TempDir, text: &str) -> PathBuf {
     let path = folder.path().join("tool");
-    fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a file");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("permissions");
+    write_script(&path, text);
     path
 }
 
