@@ -2,8 +2,10 @@
 
 use crate::commands::stage::Stage;
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use jitgate::app::Context;
 use jitgate::app::events::worker;
+use jitgate::app::pool::pass;
 use jitgate::app::records::{self, JobRecord, RunnerRecord};
 use jitgate::domain::ids::JobId;
 use jitgate::domain::job::Service;
@@ -13,15 +15,22 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// The runners of jobs 101 and 201.
+/// The runners of jobs 101, 201 and 301.
 const OF_101: &str = "chem-jit-commands-101-1";
 const OF_201: &str = "chem-jit-commands-201-1";
+const OF_301: &str = "chem-jit-commands-301-1";
 
 /// Jobs 101 and 201, each with a runner that starts and has no job yet.
 async fn two_jobs_with_runners() -> Stage {
+    jobs_with_runners(&[101, 201]).await
+}
+
+async fn jobs_with_runners(jobs: &[u64]) -> Stage {
     let stage = Stage::set_with("[synthetic]\nstart_s = 3600").await;
-    change_job(&stage, json!({"id": 201, "name": "e2e"})).await;
-    for job in [101, 201] {
+    for job in jobs.iter().filter(|job| **job != 101) {
+        change_job(&stage, json!({"id": job, "name": "e2e"})).await;
+    }
+    for job in jobs.iter().copied() {
         stage.deliver(&format!("queued-{job}"), "queued", job).await;
     }
     stage.work().await;
@@ -39,29 +48,42 @@ async fn runner(stage: &Stage, name: &str) -> RunnerRecord {
 
 /// GitHub has job 101 run on a runner, and delivers that.
 async fn start_101_on(stage: &Stage, name: &str) {
+    start_on(stage, 101, name).await;
+}
+
+async fn start_on(stage: &Stage, job: u64, name: &str) {
     let id = runner(stage, name).await.id.expect("an id").0;
-    let running = json!({"id": 101, "status": "in_progress", "runner_id": id, "runner_name": name});
+    let running = json!({"id": job, "status": "in_progress", "runner_id": id, "runner_name": name});
     change_job(stage, running).await;
-    stage.deliver("running-101", "in_progress", 101).await;
+    stage.deliver(&format!("running-{job}"), "in_progress", job).await;
+}
+
+/// As far as the ledger knows, GitHub gave the runner of job 101 to another job.
+async fn note_taken(stage: &Stage, by: Option<JobId>) {
+    let (ledger, retention) = (stage.gate.ledger.as_ref(), stage.gate.settings.retention);
+    let taken = records::change(ledger, OF_101, retention, |runner: &mut RunnerRecord| {
+        runner.taken_by = by
+    });
+    taken.await.expect("the store answers").expect("a runner");
+}
+
+async fn job_record(stage: &Stage, id: u64) -> JobRecord {
+    let record = records::load(stage.gate.ledger.as_ref(), &id.to_string()).await;
+    record.expect("the store answers").expect("a job")
 }
 
 /// Job 101 takes the runner of job 201 after a third job was given the runner of job 101, as far as the ledger knows. Returns
 /// the runner that job 201 has then.
 async fn swap_while_taken_by(third: Option<JobId>) -> Option<String> {
     let stage = two_jobs_with_runners().await;
-    let (ledger, retention) = (stage.gate.ledger.as_ref(), stage.gate.settings.retention);
-    let taken = records::change(ledger, OF_101, retention, |runner: &mut RunnerRecord| {
-        runner.taken_by = third
-    });
-    taken.await.expect("the store answers").expect("a runner");
+    note_taken(&stage, third).await;
     start_101_on(&stage, OF_201).await;
     worker::run_until_idle(&stage.gate, "test")
         .await
         .expect("the store answers");
 
     assert_eq!(runner(&stage, OF_201).await.job, JobId(101));
-    let job: Option<JobRecord> = records::load(ledger, "201").await.expect("the store answers");
-    let job = job.expect("a job");
+    let job = job_record(&stage, 201).await;
     let expected = job
         .runner
         .as_ref()
@@ -86,10 +108,7 @@ async fn a_swap_hands_over_no_runner_of_another_size() {
     worker::run_until_idle(&stage.gate, "test")
         .await
         .expect("the store answers");
-    let job: Option<JobRecord> = records::load(stage.gate.ledger.as_ref(), "201")
-        .await
-        .expect("an answer");
-    let job = job.expect("a job");
+    let job = job_record(&stage, 201).await;
     assert_eq!(
         (job.service, job.runner),
         (Service::Wanted, None),
@@ -102,6 +121,91 @@ async fn a_swap_hands_over_no_runner_of_another_size() {
 async fn a_swap_hands_over_a_spare_runner_only_if_no_third_job_has_it() {
     assert_eq!(swap_while_taken_by(None).await.as_deref(), Some(OF_101));
     assert_eq!(swap_while_taken_by(Some(JobId(999))).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_jobs_that_take_each_others_runners_need_no_fourth_one() {
+    let jobs = [101, 201, 301];
+    // Events come in any order: the one about job 301 can be half processed when the first one comes.
+    for is_noted in [false, true] {
+        let stage = jobs_with_runners(&jobs).await;
+        note_taken(&stage, is_noted.then_some(JobId(301))).await;
+        for (job, runner) in [(101, OF_201), (301, OF_101), (201, OF_301)] {
+            start_on(&stage, job, runner).await;
+            worker::run_until_idle(&stage.gate, "test")
+                .await
+                .expect("the store answers");
+            for id in jobs {
+                let job = job_record(&stage, id).await;
+                assert_eq!(
+                    (job.service, job.mints),
+                    (Service::Serving, 1),
+                    "{is_noted}, {id}: {job:?}"
+                );
+            }
+        }
+        for (id, on) in [(101, OF_201), (301, OF_101), (201, OF_301)] {
+            assert_eq!(job_record(&stage, id).await.runner.as_deref(), Some(on));
+            assert_eq!(runner(&stage, on).await.job, JobId(id));
+        }
+    }
+}
+
+/// A ledger whose worker swaps runners after a pass of the pool has listed them, and before the pass reads job 101.
+struct Swapping {
+    gate: Arc<Context>,
+    has_happened: AtomicBool,
+}
+
+#[async_trait]
+impl Ledger for Swapping {
+    async fn get(&self, key: &Key) -> Result<Option<Stored>, Failure> {
+        if *key == Key::new(Kind::Job, "101") && !self.has_happened.swap(true, Ordering::SeqCst) {
+            worker::run_until_idle(&self.gate, "test").await?;
+        }
+        self.gate.ledger.get(key).await
+    }
+
+    async fn put(&self, key: &Key, value: &str, expected: Option<u64>, keep: Keep) -> Result<Put, Failure> {
+        self.gate.ledger.put(key, value, expected, keep).await
+    }
+
+    async fn remove(&self, key: &Key) -> Result<(), Failure> {
+        self.gate.ledger.remove(key).await
+    }
+
+    async fn list(&self, kind: Kind, after: Option<&str>, limit: usize) -> Result<Vec<(String, Stored)>, Failure> {
+        self.gate.ledger.list(kind, after, limit).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_that_is_handed_over_during_a_pass_is_no_stray() {
+    let stage = two_jobs_with_runners().await;
+    // It has been starting for a while.
+    let retention = stage.gate.settings.retention;
+    let aged = records::change(
+        stage.gate.ledger.as_ref(),
+        OF_101,
+        retention,
+        |runner: &mut RunnerRecord| {
+            for entered in &mut runner.history {
+                entered.at -= TimeDelta::seconds(10);
+            }
+        },
+    );
+    aged.await.expect("the store answers").expect("a runner");
+    start_101_on(&stage, OF_201).await;
+    let ledger = Arc::new(Swapping {
+        gate: stage.gate.clone(),
+        has_happened: AtomicBool::new(false),
+    });
+    let pool = with(&stage.gate, ledger.clone(), Arc::new(PickUps::default()));
+    pass::run_once(&pool).await.expect("the host answers");
+    assert!(ledger.has_happened.load(Ordering::SeqCst), "the runner was examined");
+    let job = job_record(&stage, 201).await;
+    assert_eq!((job.service, job.runner.as_deref()), (Service::Serving, Some(OF_101)));
+    assert!(runner(&stage, OF_101).await.state.is_alive());
 }
 
 /// A ledger in which the first change of a runner comes too late: another worker has just removed that runner.

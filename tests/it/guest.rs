@@ -1,13 +1,13 @@
 //! The agent of a virtual machine as a process of its own, with a socket in place of the port and a folder in place of the
 //! machine, and the keeper's end of the channel. A script stands in for the runner program.
 
+use crate::support::program::write_script;
 use chrono::DateTime;
 use jitgate::adapters::hosts::qemu::Channel;
 use rustix::process::{getegid, geteuid};
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -37,9 +37,7 @@ impl Machine {
         let accounts = format!("root:x:0:0:root:/root:/bin/sh\nrunner:x:{uid}:{gid}::/home/runner:/bin/sh\n");
         fs::write(root.path().join("etc/passwd"), accounts).expect("accounts");
         if !script.is_empty() {
-            let run = root.path().join(RUNNER).join("run.sh");
-            fs::write(&run, format!("#!/bin/sh\n{script}\n")).expect("a script");
-            fs::set_permissions(run, Permissions::from_mode(0o755)).expect("a mode");
+            write_script(&root.path().join(RUNNER).join("run.sh"), script);
         }
         let (keeper, port) = UnixStream::pair().expect("a pair of sockets");
         let agent = Command::new(env!("CARGO_BIN_EXE_jitgate"))

@@ -72,6 +72,7 @@ impl ImageError {
                 let package = match program.as_str() {
                     "sqfstar" => "squashfs-tools",
                     "newuidmap" => "uidmap",
+                    "setpriv" => "util-linux",
                     other => other,
                 };
                 format!("install the Debian package {package}")

@@ -20,6 +20,7 @@ mod root;
 mod runner_files;
 mod shared_libraries;
 mod store;
+mod tie;
 
 pub use assembly::GuestScripts;
 pub use build::{Built, Plan, Request, build, plan};

@@ -2,7 +2,9 @@
 //! by a hash of its inputs, because it takes most of the time of a build.
 
 use super::ImageError;
+use super::tie::tied;
 use crate::domain::image::Recipe;
+use crate::ports::Tools;
 use crate::ports::tools::{AttendedEnd, AttendedTools, ToolCall};
 use futures::future::BoxFuture;
 use std::fs;
@@ -37,8 +39,8 @@ pub(super) fn call(recipe: &Recipe, is_root: bool, folder: &Path, target: &Path)
 }
 
 /// Makes the root in `folder` and moves it to `target`.
-pub(super) async fn make(
-    tools: &dyn AttendedTools,
+pub(super) async fn make<T: Tools + AttendedTools>(
+    tools: &T,
     recipe: &Recipe,
     is_root: bool,
     folder: &Path,
@@ -48,7 +50,8 @@ pub(super) async fn make(
     let draft = folder.join("debian.tar");
     let files = folder.join("debian");
     fs::create_dir(&files).map_err(ImageError::of(&files))?;
-    match tools.attend(&call(recipe, is_root, &files, &draft), stop).await? {
+    let call = tied(tools, call(recipe, is_root, &files, &draft), is_root).await;
+    match tools.attend(&call, stop).await? {
         AttendedEnd::Ended(Some(0)) => {}
         AttendedEnd::Stopped => return Err(ImageError::Interrupted),
         end => {

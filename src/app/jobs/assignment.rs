@@ -18,7 +18,7 @@
 //! | [`take_over`] | 1. job, 2. holder freed | the holder is unchanged, and the pool repeats the operation |
 //! | [`close`] | 1. job, 2. waiting job deleted | the pool finds a waiting job that is closed, and deletes it |
 
-use super::record::change_job;
+use super::record::{change_job, load_job};
 use super::waiting;
 use crate::app::context::Context;
 use crate::app::pool::memory::SlotTimes;
@@ -93,15 +93,12 @@ pub(in crate::app) async fn assign(
     }
 }
 
-/// Assigns a runner to the trusted job that took it from another job. The other job receives the spare runner of this
-/// job, if that one is free, or waits for a new one.
+/// Assigns a runner to the trusted job that took it from another job. The other job receives a spare runner, if there is one,
+/// or waits for a new one.
 pub(in crate::app) async fn swap(ctx: &Context, runner: &RunnerRecord, job: &JobRecord) -> Result<(), Failure> {
     let (name, other, now) = (runner.name.as_str(), runner.job, ctx.clock.now());
-    let (job, own) = (job.id, job.runner.as_deref());
-    let spare = match own.filter(|own| *own != name) {
-        Some(own) if hand_over(ctx, own, runner, job).await? => Some(own),
-        _ => None,
-    };
+    let spare = spare_for(ctx, runner, job).await?;
+    let (job, spare) = (job.id, spare.as_deref());
     let is_over = change_job(ctx, other, |record| {
         if record.runner.as_deref() == Some(name) {
             record.runner = None;
@@ -146,22 +143,48 @@ pub(in crate::app) async fn swap(ctx: &Context, runner: &RunnerRecord, job: &Job
     Ok(())
 }
 
-/// Hands a spare runner from its job to the job of the `taken` runner, and returns true. Returns false and changes nothing if
-/// the spare runner has ended, serves a third job or was taken by one, or has another size, so that GitHub would not give it to
-/// the job. A repetition finds it handed over.
-async fn hand_over(ctx: &Context, spare: &str, taken: &RunnerRecord, from: JobId) -> Result<bool, Failure> {
+/// Hands the spare runner of `job` over to the job that loses the `taken` runner, and returns its name. If a third job has
+/// taken the spare runner, the runner of that job is spare instead, and so on: jobs that take each other's runners need no
+/// further one. Returns none and changes nothing if there is no spare runner.
+async fn spare_for(ctx: &Context, taken: &RunnerRecord, job: &JobRecord) -> Result<Option<String>, Failure> {
+    let mut seen = vec![taken.name.clone()];
+    let (mut from, mut own) = (job.id, job.runner.clone());
+    while let Some(spare) = own.filter(|own| !seen.contains(own)) {
+        match hand_over(ctx, &spare, taken, from).await? {
+            HandOver::Done => return Ok(Some(spare)),
+            HandOver::Refused => return Ok(None),
+            HandOver::TakenBy(third) => (from, own) = (third, load_job(ctx, third).await?.and_then(|job| job.runner)),
+        }
+        seen.push(spare);
+    }
+    Ok(None)
+}
+
+/// The result of [`hand_over`].
+enum HandOver {
+    /// The runner belongs to the other job, perhaps since an earlier try.
+    Done,
+    /// GitHub gave the runner to a third job.
+    TakenBy(JobId),
+    /// The runner has ended, serves another job, or has another size, so that GitHub would not give it to the job.
+    Refused,
+}
+
+/// Hands a spare runner from its job to the job of the `taken` runner.
+async fn hand_over(ctx: &Context, spare: &str, taken: &RunnerRecord, from: JobId) -> Result<HandOver, Failure> {
     let to = taken.job;
     let handed_over = change_runner(ctx, spare, |runner| {
-        let is_free = runner.state.is_alive()
-            && runner.size == taken.size
-            && [from, to].contains(&runner.job)
-            && runner.taken_by.is_none_or(|taken_by| taken_by == to);
-        if is_free {
-            runner.job = to;
+        let fits = runner.state.is_alive() && runner.size == taken.size && [from, to].contains(&runner.job);
+        match runner.taken_by.filter(|taken_by| *taken_by != to) {
+            _ if !fits => HandOver::Refused,
+            Some(third) => HandOver::TakenBy(third),
+            None => {
+                runner.job = to;
+                HandOver::Done
+            }
         }
-        is_free
     });
-    Ok(handed_over.await? == Some(true))
+    Ok(handed_over.await?.unwrap_or(HandOver::Refused))
 }
 
 /// Records that a job passed the gate of its runner, with its verdict.

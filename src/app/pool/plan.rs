@@ -149,11 +149,18 @@ async fn strays(ctx: &Context, observed: &Observed) -> Result<HashSet<String>, F
         }
         let job = load_job(ctx, runner.job).await?;
         let waits = |job: &JobRecord| job.service == Service::Serving && job.runner.as_deref() == Some(&runner.name);
-        if !job.as_ref().is_some_and(waits) {
+        if !job.as_ref().is_some_and(waits) && has_kept_its_job(ctx, runner).await? {
             strays.insert(runner.name.clone());
         }
     }
     Ok(strays)
+}
+
+/// Returns true if the job of a runner did not change since the runner was listed. A swap changes a spare runner before it
+/// changes jobs, so a runner that was handed over meanwhile is not mistaken for a stray.
+async fn has_kept_its_job(ctx: &Context, listed: &RunnerRecord) -> Result<bool, Failure> {
+    let runner: Option<RunnerRecord> = records::load(ctx.ledger.as_ref(), &listed.name).await?;
+    Ok(runner.is_some_and(|runner| (runner.job, runner.taken_by) == (listed.job, listed.taken_by)))
 }
 
 fn runner_tasks(ctx: &Context, observed: &Observed, strays: &HashSet<String>) -> Vec<Task> {

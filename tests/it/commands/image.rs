@@ -3,19 +3,33 @@
 
 use super::stage::Stage;
 use crate::config::place::{Answer, Place};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::{Value, json};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tokio::time::Instant;
 
-/// Packs the folder `root`, or fails if a file says so. It records its arguments but the last ones, which are a script.
+/// Packs the folder `root`, or fails if a file says so. It records its arguments without the lines of their script. If there is a
+/// pipe `begun`, it works until it is killed, and its processes hold the pipe. As root it mounts a folder of the machine then, as
+/// the real one does.
 const MMDEBSTRAP: &str = r#"#!/bin/sh
 here=$(dirname "$0")
 [ "$1" = --version ] && exit 0
-echo "$SOURCE_DATE_EPOCH $*" | head -n 1 >>"$here/calls"
-[ ! -e "$here/begun" ] || { echo >"$here/begun"; exec sleep 600; }
+{ echo "$SOURCE_DATE_EPOCH $*" | sed -n '1p;$p' | tr '\n' ' '; echo; } >>"$here/calls"
+if [ -e "$here/begun" ]; then
+    exec 9>"$here/begun"
+    case "${TMPDIR-} $*" in
+        " "* | *--skip=chroot/mount*) ;;
+        *) mkdir "$TMPDIR/machine" && mount --bind "$here" "$TMPDIR/machine" 2>/dev/null ;;
+    esac
+    echo >&9
+    sleep 600 &
+    exec sleep 600
+fi
 [ ! -e "$here/fails" ] || { echo "E: no route to the archive" >&2; exit 25; }
 for word; do case $word in */debian.tar) target=$word ;; esac; done
 exec tar --directory "$here/../root" --create --file "$target" --owner=0 --group=0 --mtime=@1 --sort=name .
@@ -100,6 +114,30 @@ impl Desk {
         let answer = self.image(&[&["build", "--program", "agent", "--runner", "runner"], words].concat());
         assert_eq!(answer.code, 0, "{}", answer.err);
         answer.json()
+    }
+
+    /// Starts a build whose mmdebstrap does not end. Returns a pipe that is at its end when no program of the build is left.
+    fn begin(&self) -> (Child, File) {
+        let begun = self.0.path("bin/begun");
+        assert!(Command::new("mkfifo").arg(&begun).status().expect("mkfifo").success());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jitgate"));
+        command
+            .args(["image", "build", "--program", "agent", "--runner", "runner"])
+            .env_clear();
+        command.env("PATH", format!("{}:/usr/bin:/bin", self.0.path("bin").display()));
+        let build = command
+            .current_dir(self.0.path(""))
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("jitgate starts");
+        // The other end is opened by mmdebstrap.
+        let mut programs = File::open(&begun).expect("a pipe");
+        programs.read_exact(&mut [0]).expect("a message");
+        fs::remove_file(begun).expect("removed");
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+        let here = self.0.path("").display().to_string();
+        assert!(!mounts.contains(&here), "a mount of the build is visible: {mounts}");
+        (build, programs)
     }
 
     /// Returns the recorded changes, the newest first.
@@ -349,20 +387,7 @@ fn remains_of_killed_builds_are_no_images_and_the_next_build_removes_them() {
 #[test]
 fn an_interrupted_build_ends_its_programs_and_leaves_nothing() {
     let desk = Desk::new();
-    let begun = desk.0.path("bin/begun");
-    assert!(Command::new("mkfifo").arg(&begun).status().expect("mkfifo").success());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_jitgate"));
-    command
-        .args(["image", "build", "--program", "agent", "--runner", "runner"])
-        .env_clear();
-    command.env("PATH", format!("{}:/usr/bin:/bin", desk.0.path("bin").display()));
-    let build = command
-        .current_dir(desk.0.path(""))
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("jitgate starts");
-    // The other end is opened once mmdebstrap runs.
-    assert_eq!(fs::read_to_string(&begun).expect("a message"), "\n");
+    let (build, mut programs) = desk.begin();
     let pid = Pid::from_child(&build);
     kill_process(pid, Signal::INT).expect("it runs");
     let output = build.wait_with_output().expect("an end");
@@ -371,7 +396,37 @@ fn an_interrupted_build_ends_its_programs_and_leaves_nothing() {
         output.status.code() == Some(6) && said.contains("the build was interrupted"),
         "{said}"
     );
+    programs.read_to_end(&mut Vec::new()).expect("their end");
     assert_eq!(desk.entries(), ["lock"]);
+}
+
+/// Kills a build while mmdebstrap runs, and starts the next one as soon as no program of the first one is left.
+fn kill_and_build_again(desk: &Desk) {
+    let (mut build, mut programs) = desk.begin();
+    let killed = Instant::now();
+    build.kill().expect("it runs");
+    build.wait().expect("its end");
+    programs.read_to_end(&mut Vec::new()).expect("their end");
+    assert!(killed.elapsed() < Duration::from_secs(60), "they ended by themselves");
+    assert_eq!(desk.entries(), [format!(".draft-{}", build.id()).as_str(), "lock"]);
+    // If a folder of the machine was still mounted in the draft, its content would be removed: here, all programs.
+    desk.built(&[]);
+    assert_eq!(desk.entries().iter().filter(|name| name.starts_with('.')).count(), 0);
+}
+
+#[test]
+fn a_killed_build_ends_its_programs_and_the_next_one_succeeds_at_once() {
+    kill_and_build_again(&Desk::new());
+}
+
+#[test]
+fn a_build_without_namespaces_mounts_nothing_and_ends_with_its_programs_too() {
+    let desk = Desk::new();
+    desk.0.file("bin/unshare", "#!/bin/sh\nexit 1\n", 0o755);
+    kill_and_build_again(&desk);
+    // Other accounts than root need no help of ours for their namespaces.
+    let calls = desk.calls().matches("--skip=chroot/mount").count();
+    assert_eq!(calls, if geteuid().is_root() { 2 } else { 0 }, "{}", desk.calls());
 }
 
 #[test]
@@ -509,7 +564,7 @@ fn old_images_are_removed_but_none_that_is_current_configured_or_used() {
 fn two_builds_do_not_meet() {
     let desk = Desk::new();
     desk.built(&[]);
-    let lock = fs::File::open(desk.0.path("state/images/lock")).expect("a lock");
+    let lock = File::open(desk.0.path("state/images/lock")).expect("a lock");
     lock.lock().expect("locked");
     for words in [&["build", "--runner", "runner"][..], &["prune", "--keep", "1"]] {
         let answer = desk.image(words);

@@ -10,6 +10,7 @@ pub(crate) mod in_process;
 )]
 pub(crate) mod openapi;
 pub(crate) mod payload;
+pub(crate) mod program;
 pub(crate) mod receiver;
 pub(crate) mod redis;
 #[expect(

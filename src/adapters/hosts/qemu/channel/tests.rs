@@ -132,6 +132,27 @@ impl Stage {
 }
 
 #[tokio::test]
+async fn the_last_words_of_a_guest_that_is_gone_are_heard() {
+    // The keeper reads or writes first, by chance.
+    for _ in 0..20 {
+        let mut stage = Stage::ready().await;
+        let mut output = stage.run().expect("it runs");
+        let words = [
+            json!({"started": {}}),
+            json!({"output": {"text": "the end"}}),
+            json!({"ended": {"code": 0}}),
+        ];
+        for message in words {
+            stage.guest.say(&message).await;
+        }
+        drop(stage.guest);
+        let mut text = String::new();
+        output.read_to_string(&mut text).await.expect("output");
+        assert_eq!(text, "the end");
+    }
+}
+
+#[tokio::test]
 async fn a_job_asks_runs_and_ends() {
     let (mut stage, mut output) = Stage::running().await;
     stage.guest.say(&json!({"output": {"text": "listening\n"}})).await;
