@@ -15,13 +15,16 @@ const SCRIPT: &str = r#"
 script=$(printf %s "${ACTIONS_RUNNER_INPUT_JITCONFIG-}" | base64 -d 2>/dev/null)
 case $script in '{'* | '') ;; *) exec bash -c "$script" ;; esac
 "#;
-/// The first thing that a worker does in a guest: it looks for what an earlier job has left, and leaves something.
+/// The first thing that a worker does in a guest: it looks for what an earlier job has left, and leaves something. It shows the
+/// size of its machine.
 const TRACES: &str = r#"
 for place in "$HOME" /tmp /var/tmp /dev/shm; do
     if [ -e "$place/trace" ]; then echo "an earlier job was here"; fi
     touch "$place/trace"
 done
 echo "the first job here"
+memory=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+echo "$(nproc) processors, $((memory / 1024)) MiB of memory, $(df --output=size -B M / | tail -n 1 | tr -d ' M') MiB of disk"
 "#;
 const JITGATE: &str = env!("CARGO_BIN_EXE_jitgate");
 
