@@ -14,5 +14,6 @@ mod slots;
 #[expect(dead_code, reason = "two test programs share this, and each uses a part of it")]
 mod stage;
 mod support;
+mod unprivileged;
 #[path = "../sandbox/world.rs"]
 mod world;
