@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZeroU32;
 
+type Change = fn(&mut Settings);
+
 #[tokio::test]
 async fn a_job_runs_in_a_machine_of_its_own_and_nothing_is_left() {
     let stage = Stage::new(&image());
@@ -165,7 +167,7 @@ async fn an_idle_machine_that_differs_from_the_settings_is_outdated_and_a_busy_o
     drop(host);
     let outdated = SlotState::Ended(Ending::Outdated);
     let settings = stage.settings.clone();
-    let changes: [(&str, fn(&mut Settings), SlotState); 4] = [
+    let changes: [(&str, Change, SlotState); 4] = [
         ("nothing", |_| {}, SlotState::Ready),
         ("memory", |s| s.qemu.memory_mib = NonZeroU32::MAX, outdated.clone()),
         ("network", |s| s.qemu.network = VmNetwork::Open, outdated.clone()),

@@ -67,6 +67,8 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
+    type Change = fn(&mut Settings);
+
     fn number(number: u32) -> NonZeroU32 {
         NonZeroU32::new(number).expect("not zero")
     }
@@ -126,7 +128,7 @@ mod tests {
     fn a_setting_of_the_machine_changes_its_description_and_no_other_setting_does() {
         let place = tempfile::tempdir().expect("a directory");
         let slots = slots(place.path(), &settings());
-        let cases: [(&str, fn(&mut Settings), [bool; 2]); 15] = [
+        let cases: [(&str, Change, [bool; 2]); 15] = [
             ("nothing", |_| {}, [true, true]),
             ("memory", |s| s.qemu.memory_mib = number(321), [false, true]),
             ("cpus", |s| s.qemu.cpus = number(3), [false, true]),
