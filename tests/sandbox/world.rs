@@ -131,6 +131,12 @@ impl World {
         wrapper
     }
 
+    /// Returns a command that runs a program on that machine.
+    #[allow(dead_code, reason = "two test programs share this, and each uses a part of it")]
+    pub(crate) fn on_machine(&self, program: &Path) -> Command {
+        inside(&self.machine.0, &program.display().to_string())
+    }
+
     /// Returns true if a program on that machine itself reaches this.
     pub(crate) fn reaches(&self, probe: &Path, protocol: &str, address: &str) -> bool {
         let status = inside(&self.machine.0, "bash")

@@ -16,13 +16,27 @@ echo "the runner program starts"
 script=$(printf %s "${ACTIONS_RUNNER_INPUT_JITCONFIG-}" | base64 -d 2>/dev/null)
 case $script in '{'* | '') ;; *) exec bash -c "$script" ;; esac
 "#;
-/// The first thing that a worker does in a guest: it looks for what an earlier job has left, and leaves something.
+/// What a runner program does first where the simulated GitHub is not reached on the loopback of the host: it tries addresses on
+/// the host, in its neighbourhood and in the internet, and goes on with the address of the host that such tests permit.
+const ELSEWHERE: &str = r#"    if ! curl --silent --max-time 20 --output /dev/null "$server"; then
+        for address in 10.0.2.2 10.9.9.9 198.51.100.10; do
+            timeout 20 bash -c 'exec 3<>"/dev/tcp/$0/7777" && read -t 10 -r line <&3 && [ "$line" = hello ]' "$address" \
+                && echo "$address answers"
+        done 2>/dev/null
+        echo "all addresses are tried"
+        server=http://203.0.113.2:3000/${server#http://*/}
+    fi
+"#;
+/// The first thing that a worker does in a guest: it looks for what an earlier job has left, and leaves something. It shows the
+/// size of its machine.
 const TRACES: &str = r#"
 for place in "$HOME" /tmp /var/tmp /dev/shm; do
     if [ -e "$place/trace" ]; then echo "an earlier job was here"; fi
     touch "$place/trace"
 done
 echo "the first job here"
+memory=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+echo "$(nproc) processors, $((memory / 1024)) MiB of memory, $(df --output=size -B M / | tail -n 1 | tr -d ' M') MiB of disk"
 "#;
 const JITGATE: &str = env!("CARGO_BIN_EXE_jitgate");
 
@@ -75,8 +89,9 @@ fn program() -> String {
     let (first, rest) = RUNNER_PROGRAM.split_once('\n').expect("lines");
     let own = "server=$(printf %s \"$runner\" |";
     let (marker, at_gate) = ("# WORKER BEGINS\n", "bash \"$ACTIONS_RUNNER_HOOK_JOB_STARTED\"");
+    let known = "    export server\n";
     assert!(
-        rest.contains(own) && rest.contains(marker) && rest.contains(at_gate),
+        [own, marker, at_gate, known].iter().all(|part| rest.contains(part)),
         "the stand-in has changed"
     );
     // The simulated GitHub is on this machine, at an address of QEMU's.
@@ -84,7 +99,8 @@ fn program() -> String {
     // A guest is emulated: each question costs it the time that its job needs to reach the gate.
     let rest = rest
         .replace("sleep 0.02;", "sleep 0.3;")
-        .replace("sleep 0.2;", "sleep 2;");
+        .replace("sleep 0.2;", "sleep 2;")
+        .replace(known, &format!("{ELSEWHERE}{known}"));
     format!("{first}{SCRIPT}{}", rest.replace(marker, &format!("{marker}{TRACES}")))
 }
 

@@ -24,7 +24,7 @@ fn number((variable, default): (&str, u64)) -> u64 {
 }
 
 /// The settings of a gate with at most two machines, none of which waits without a job.
-const SETTINGS: &[(&str, &str)] = &[
+pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("runners.host", "qemu"),
     ("runners.min", "0"),
     ("runners.target", "0"),
@@ -76,14 +76,14 @@ impl Drop for Watch {
 }
 
 /// Returns the entries of this folder of each instance.
-fn below(state: &Path, folder: &str) -> Vec<PathBuf> {
+pub(crate) fn below(state: &Path, folder: &str) -> Vec<PathBuf> {
     let instances = fs::read_dir(state.join("qemu")).into_iter().flatten().flatten();
     let entries = instances.flat_map(|instance| fs::read_dir(instance.path().join(folder)).into_iter().flatten());
     entries.flatten().map(|entry| entry.path()).collect()
 }
 
 /// Returns the names of the slots that have a disk.
-fn machines(state: &Path) -> Vec<String> {
+pub(crate) fn machines(state: &Path) -> Vec<String> {
     let slots = below(state, "slots").into_iter();
     slots
         .filter(|slot| slot.join("scratch.img").exists())
@@ -106,7 +106,7 @@ async fn nothing_is_left(state: &Path, watch: &Watch) {
 }
 
 /// Returns the output of all runners.
-fn outputs(state: &Path) -> Vec<String> {
+pub(crate) fn outputs(state: &Path) -> Vec<String> {
     let files = below(state, "output").into_iter();
     files.map(|file| fs::read_to_string(file).expect("an output")).collect()
 }

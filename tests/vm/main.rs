@@ -8,10 +8,12 @@ mod jobs;
 mod machine;
 mod network;
 mod plain;
+mod sizes;
 mod slots;
 #[path = "../it/runners/stage.rs"]
 #[expect(dead_code, reason = "two test programs share this, and each uses a part of it")]
 mod stage;
 mod support;
+mod unprivileged;
 #[path = "../sandbox/world.rs"]
 mod world;

@@ -2,12 +2,16 @@
 
 use crate::built::image;
 use crate::machine::{HOOK, Stage, TIMEOUT, booted, claim, eventually, listed, processes, runner, until};
-use jitgate::config::{Accel, Machine};
+use jitgate::adapters::hosts::qemu::Settings;
+use jitgate::config::{Accel, Machine, VmNetwork};
 use jitgate::domain::slot::{Ending, SlotState};
 use jitgate::ports::{Failure, RunnerHost};
 use secrecy::SecretString;
 use std::collections::BTreeSet;
 use std::fs;
+use std::num::NonZeroU32;
+
+type Change = fn(&mut Settings);
 
 #[tokio::test]
 async fn a_job_runs_in_a_machine_of_its_own_and_nothing_is_left() {
@@ -164,6 +168,36 @@ async fn an_idle_machine_of_an_older_image_is_outdated_and_a_busy_one_is_not() {
     assert_eq!(state.boot_failure(), None, "it counts as no failure");
     let state = listed(&host, &busy).await.expect("it is listed").state;
     assert_eq!(state, SlotState::Claimed);
+    for slot in [idle, busy] {
+        host.destroy(&slot).await.expect("destroyed");
+    }
+}
+
+#[tokio::test]
+async fn an_idle_machine_that_differs_from_the_settings_is_outdated_and_a_busy_one_is_not() {
+    let mut stage = Stage::new(&image());
+    let host = stage.host();
+    let (idle, busy) = (booted(&host).await, booted(&host).await);
+    claim(&host, &busy, "echo it runs; sleep 1000").await;
+    drop(host);
+    let outdated = SlotState::Ended(Ending::Outdated);
+    let settings = stage.settings.clone();
+    let changes: [(&str, Change, SlotState); 4] = [
+        ("nothing", |_| {}, SlotState::Ready),
+        ("memory", |s| s.qemu.memory_mib = NonZeroU32::MAX, outdated.clone()),
+        ("network", |s| s.qemu.network = VmNetwork::Open, outdated.clone()),
+        ("the former settings", |_| {}, SlotState::Ready),
+    ];
+    for (what, change, expected) in changes {
+        stage.settings = settings.clone();
+        change(&mut stage.settings);
+        let host = stage.host();
+        let state = listed(&host, &idle).await.expect("it is listed").state;
+        assert_eq!(state, expected, "{what}");
+        let state = listed(&host, &busy).await.expect("it is listed").state;
+        assert_eq!(state, SlotState::Claimed, "{what}");
+    }
+    let host = stage.host();
     for slot in [idle, busy] {
         host.destroy(&slot).await.expect("destroyed");
     }

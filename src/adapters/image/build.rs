@@ -192,7 +192,12 @@ fn check_c_library(program: &[u8], packages: &[Package], recipe: &Recipe) -> Res
 }
 
 async fn pack(tools: &dyn Tools, recipe: &Recipe, archive: &Path, to: &Path) -> Result<(), ImageError> {
-    let call = ToolCall::new("sqfstar", PACK_TIMEOUT)
+    // The owner of the root is the account of sqfstar, whatever its options say: so it has to be root, if only of a namespace.
+    let call = match geteuid().is_root() {
+        true => ToolCall::new("sqfstar", PACK_TIMEOUT),
+        false => ToolCall::new("unshare", PACK_TIMEOUT).args(["--user", "--map-root-user", "--", "sqfstar"]),
+    };
+    let call = call
         .args([
             "-comp",
             "lz4",

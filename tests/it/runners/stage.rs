@@ -207,6 +207,12 @@ impl Stage {
         self.most_runners.load(Ordering::Relaxed)
     }
 
+    /// The URL of the simulated GitHub.
+    #[allow(dead_code, reason = "two test programs share this, and each uses a part of it")]
+    pub(crate) fn github_url(&self) -> &str {
+        self.simulator.url()
+    }
+
     /// The story of a job.
     pub(crate) async fn story(&self, job: u64) -> Value {
         self.gate.ask(&format!("/api/v1/jobs/{job}")).await.body

@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -46,18 +46,35 @@ host = "synthetic"
 pub(crate) type Settings<'a> = &'a [(&'a str, &'a str)];
 
 /// A directory with a configuration, in which gates can be started.
-pub(crate) struct Place(TempDir);
+pub(crate) struct Place {
+    folder: TempDir,
+    /// The account that everything here belongs to, if it is not that of the test.
+    owner: Option<u32>,
+    /// The words before those of a command.
+    prefix: Vec<String>,
+}
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let place = Self(TempDir::new().expect("a directory"));
+        Self::of(None, Vec::new())
+    }
+
+    /// The same for an account, with the words that start a command as this account.
+    pub(crate) fn of_account(owner: u32, prefix: Vec<String>) -> Self {
+        Self::of(Some(owner), prefix)
+    }
+
+    fn of(owner: Option<u32>, prefix: Vec<String>) -> Self {
+        let folder = TempDir::new().expect("a directory");
+        chown(folder.path(), owner, owner).expect("an owner");
+        let place = Self { folder, owner, prefix };
         place.file("jitgate.toml", CONFIGURATION, 0o600);
         place.file("github-token", "sim-test", 0o600);
         place
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.folder.path().join(name)
     }
 
     pub(crate) fn file(&self, name: &str, text: &str, mode: u32) {
@@ -65,6 +82,7 @@ impl Place {
         fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
         fs::write(&path, text).expect("a file");
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+        chown(&path, self.owner, self.owner).expect("an owner");
     }
 
     /// Leaves the store to what else is configured.
@@ -84,7 +102,11 @@ impl Place {
 
     /// Starts `jitgate ARGS` here, with nothing but `settings` in the environment.
     pub(crate) fn start(&self, args: &[&str], settings: Settings<'_>) -> Process {
-        self.start_by(Command::new(env!("CARGO_BIN_EXE_jitgate")), args, settings)
+        let program = env!("CARGO_BIN_EXE_jitgate").to_owned();
+        let mut words = self.prefix.iter().chain([&program]);
+        let mut command = Command::new(words.next().expect("a program"));
+        command.args(words);
+        self.start_by(command, args, settings)
     }
 
     /// The same, after the shell has done something.
@@ -110,7 +132,7 @@ impl Place {
             ])
             .args(args)
             .env_clear()
-            .current_dir(self.0.path())
+            .current_dir(self.folder.path())
             .stdin(Stdio::from(OwnedFd::from(public.try_clone().expect("a socket"))))
             .stdout(Stdio::from(OwnedFd::from(admin.try_clone().expect("a socket"))))
             .stderr(Stdio::piped());
@@ -127,7 +149,7 @@ impl Place {
             .args(args)
             .env_clear()
             .envs(settings.iter().map(variable))
-            .current_dir(self.0.path())
+            .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -5,7 +5,7 @@ use super::accelerator::{self, KVM};
 use super::command::{self, Places};
 use super::disk;
 use super::image::{Image, NoImage};
-use super::plan::{Accelerator, Plan, PlannedNetwork, RunAs, Vm};
+use super::plan::{Accelerator, Plan, RunAs, Vm};
 use super::running::{Backing, Launch, Running};
 use super::settings::{Settings, Shape};
 use super::template::Template;
@@ -130,11 +130,7 @@ impl Base {
             vm,
             scratch,
             account,
-            network: match (qemu.network, self.settings.network_rules()) {
-                (VmNetwork::Isolated, Some(rules)) => PlannedNetwork::Isolated(rules),
-                (VmNetwork::Open, _) => PlannedNetwork::Open,
-                _ => PlannedNetwork::None,
-            },
+            network: self.settings.planned_network(),
             limits: if has_limits { limits } else { Limits::default() },
             saved,
             resume_timeout: RESUME_TIMEOUT,

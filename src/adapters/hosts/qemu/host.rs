@@ -1,6 +1,7 @@
 //! [`RunnerHost`] by virtual machines.
 
 use super::base::Base;
+use super::description::Description;
 use super::plan::Plan;
 use super::settings::Settings;
 use super::{guest, image, inspection, kept};
@@ -88,20 +89,24 @@ impl QemuHost {
         slots.iter().any(|slot| slot.id == *id && kept::has_failed(&slot.state))
     }
 
-    /// Returns true if the slot's image is no longer the one that new machines start from.
-    fn is_outdated(slot: &SlotDir, current: Option<&Path>) -> bool {
+    /// Returns true if a new machine of this size would start from another image than the one in the slot, or differ from it.
+    fn is_outdated(&self, slot: &SlotDir, size: &SlotSize, current: Option<&Path>) -> bool {
         // Without an image no other machine could replace this one.
-        current.is_some_and(|current| image::of_slot(slot).is_some_and(|used| used != current))
+        let Some(current) = current else { return false };
+        let has_older_image = image::of_slot(slot).is_some_and(|used| used != current);
+        has_older_image || !Description::of(&self.settings, size).is_some_and(|now| now.is_of(slot))
     }
 }
 
 #[async_trait]
 impl RunnerHost for QemuHost {
     async fn boot(&self, size: SlotSize) -> Result<SlotId, Failure> {
-        let shape = self.settings.shape(&size).ok_or_else(|| {
+        let unknown = || {
             let what = format!("qemu.sizes: there is no size {}", size.as_deref().unwrap_or_default());
             Failure::Permanent(what)
-        })?;
+        };
+        let shape = self.settings.shape(&size).ok_or_else(unknown)?;
+        let description = Description::of(&self.settings, &size).ok_or_else(unknown)?;
         if let Some(problem) = inspection::missing(&self.settings) {
             return Err(Failure::Permanent(problem.to_string()));
         }
@@ -111,7 +116,8 @@ impl RunnerHost for QemuHost {
         self.slots.boot_guest(
             size,
             move |slot, cancelled| {
-                guest::make_gate(slot).map_err(|error| format!("cannot write to {}: {error}", slot.0.display()))?;
+                let made = guest::make_gate(slot).and_then(|()| description.store(slot));
+                made.map_err(|error| format!("cannot write to {}: {error}", slot.0.display()))?;
                 let found = base.plan(slot, shape, cancelled)?;
                 planned.set(found).map_err(|_| "the slot was prepared twice".to_owned())
             },
@@ -180,7 +186,7 @@ impl RunnerHost for QemuHost {
                 continue;
             };
             self.count_failure(&folder);
-            if slot.state == SlotState::Ready && Self::is_outdated(&folder, current.as_deref()) {
+            if slot.state == SlotState::Ready && self.is_outdated(&folder, &slot.size, current.as_deref()) {
                 slot.state = SlotState::Ended(Ending::Outdated);
             }
         }

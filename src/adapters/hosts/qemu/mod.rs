@@ -13,6 +13,7 @@ mod base;
 mod channel;
 mod command;
 mod console;
+mod description;
 mod disk;
 mod guest;
 mod host;

@@ -1,5 +1,6 @@
 //! The settings of the host of virtual machines.
 
+use super::plan::PlannedNetwork;
 use crate::adapters::hosts::slots::{Deadlines, Limits, Rules};
 use crate::config::{Qemu, VmNetwork};
 use crate::domain::slot::SlotSize;
@@ -73,6 +74,15 @@ impl Settings {
             allow: self.qemu.network_allow.clone(),
             deny: self.qemu.network_deny.clone(),
         })
+    }
+
+    /// Returns the network of new machines.
+    pub(super) fn planned_network(&self) -> PlannedNetwork {
+        match (self.qemu.network, self.network_rules()) {
+            (VmNetwork::Isolated, Some(rules)) => PlannedNetwork::Isolated(rules),
+            (VmNetwork::Open, _) => PlannedNetwork::Open,
+            _ => PlannedNetwork::None,
+        }
     }
 
     /// Returns the dimensions of a machine of this size, or none for a size that is not configured.

@@ -15,7 +15,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, PipeWriter, Read, Seek, Write};
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
@@ -37,6 +37,8 @@ done 2>/dev/null
 exec cat";
 /// The name of the uplink in the namespace.
 const DEVICE: &str = "tap0";
+/// The device of the kernel that makes uplinks. A user namespace gives no access to it.
+const TUN: &str = "/dev/net/tun";
 
 /// Returns the path of the resolver configuration of a slot.
 pub(crate) fn resolver_file(slot: &SlotDir) -> PathBuf {
@@ -95,6 +97,8 @@ pub(crate) enum NetworkError {
     },
     #[error("{program} failed to make a network for a job: {said}")]
     Refused { program: &'static str, said: String },
+    #[error("cannot open {device}: {source}; {remedy}", device = TUN, remedy = remedy(.source))]
+    Device { source: io::Error },
     #[error("cannot read the addresses of this machine: {0}")]
     Addresses(io::Error),
     #[error("cannot make a network for a job: {0}")]
@@ -172,7 +176,7 @@ impl Network {
         if is_made {
             return Ok(network);
         }
-        Err(said.refused("unshare", ""))
+        Err(said.refused("unshare"))
     }
 
     /// Loads the rules.
@@ -199,12 +203,17 @@ impl Network {
             Some(0) => Ok(()),
             // The exit codes of nsenter for a missing program.
             Some(126 | 127) => Err(missing("nft", "nftables")(io::Error::from(io::ErrorKind::NotFound))),
-            _ => Err(said.refused("nft", "")),
+            _ => Err(said.refused("nft")),
         }
     }
 
     /// Attaches the uplink.
     fn connect(&mut self, slot: &str, both: bool) -> Result<(), NetworkError> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(TUN)
+            .map_err(|source| NetworkError::Device { source })?;
         let holder = self.holder.as_ref().map(Child::id).unwrap_or_default();
         let (mut is_ready, ready) = io::pipe()?;
         let (exit, alive) = io::pipe()?;
@@ -238,10 +247,7 @@ impl Network {
         if is_ready.read_exact(&mut [0]).is_ok() {
             return Ok(());
         }
-        Err(said.refused(
-            "slirp4netns",
-            "; /dev/net/tun must exist and be accessible to this account",
-        ))
+        Err(said.refused("slirp4netns"))
     }
 }
 
@@ -264,6 +270,14 @@ fn program(name: &str) -> Command {
     let mut command = Command::new(name);
     command.env_clear().env("PATH", SYSTEM_PATH);
     command
+}
+
+/// Returns the remedy for a device that cannot be opened.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "permit it with `chmod 666 /dev/net/tun`, which udev does by default",
+        _ => "load its module with `modprobe tun`",
+    }
 }
 
 fn missing(program: &'static str, package: &'static str) -> impl Fn(io::Error) -> NetworkError {
@@ -289,7 +303,7 @@ impl ErrorOutput {
         self.0.try_clone()
     }
 
-    fn refused(mut self, program: &'static str, more: &str) -> NetworkError {
+    fn refused(mut self, program: &'static str) -> NetworkError {
         let mut said = String::new();
         if self.0.rewind().is_ok() {
             // Output that is not text is ignored.
@@ -298,7 +312,7 @@ impl ErrorOutput {
                 .read_to_string(&mut said)
                 .unwrap_or_default();
         }
-        let said = format!("{}{more}", said.trim().replace('\n', "; "));
+        let said = said.trim().replace('\n', "; ");
         NetworkError::Refused { program, said }
     }
 }
