@@ -3,13 +3,11 @@
 
 use super::machine;
 use super::plan::{Accelerator, RunAs, Vm};
-use std::fs;
+use crate::adapters::hosts::slots::{PROGRAM_FOLDERS, SandboxOptions, lose_rights};
 use std::path::Path;
 
 /// QEMU.
 pub(super) const PROGRAM: &str = "qemu-system-x86_64";
-/// Folders with programs and libraries.
-const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 /// Paths in the sandbox.
 const ROOT: &str = "/vm/root.sqfs";
 const KERNEL: &str = "/vm/kernel";
@@ -59,36 +57,11 @@ pub(super) fn limits() -> Vec<String> {
 
 /// Returns bubblewrap's options. `by_root` is true if jitgate runs as root.
 pub(super) fn sandbox(vm: &Vm, places: Places<'_>, by_root: bool) -> Result<Vec<String>, String> {
-    let mut options = Options::default();
-    for alone in [
-        "--unshare-pid",
-        "--unshare-ipc",
-        "--unshare-uts",
-        "--unshare-cgroup-try",
-        "--die-with-parent",
-        "--new-session",
-    ] {
-        options.add(&[alone]);
-    }
+    let mut options = SandboxOptions::begin(by_root);
     if places.is_alone {
         options.add(&["--unshare-net"]);
     }
-    options.add(&["--cap-drop", "ALL"]);
-    if by_root {
-        // setpriv drops these before QEMU starts.
-        for needed in ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"] {
-            options.add(&["--cap-add", needed]);
-        }
-    } else {
-        options.add(&["--unshare-user"]);
-    }
-    for path in SYSTEM.iter().map(Path::new) {
-        match fs::read_link(path) {
-            Ok(target) => options.bind("--symlink", &target, path)?,
-            Err(_) if path.is_dir() => options.bind("--ro-bind", path, path)?,
-            Err(_) => {}
-        }
-    }
+    options.expose(&PROGRAM_FOLDERS)?;
     options.add(&["--proc", "/proc", "--dev", "/dev", "--dir", "/vm", "--dir", "/etc"]);
     if vm.accelerator == Accelerator::Kvm {
         options.add(&["--dev-bind", KVM, KVM]);
@@ -101,7 +74,7 @@ pub(super) fn sandbox(vm: &Vm, places: Places<'_>, by_root: bool) -> Result<Vec<
     }
     options.bind("--bind", places.scratch, Path::new(SCRATCH))?;
     options.add(&["--remount-ro", "/", "--chdir", "/"]);
-    Ok(options.0)
+    Ok(options.into_words())
 }
 
 /// Returns the words that run in the sandbox: QEMU, as the account if one is given.
@@ -183,38 +156,11 @@ fn become_account(account: RunAs) -> Vec<String> {
     let groups = account
         .kvm
         .map_or_else(|| "--clear-groups".to_owned(), |group| format!("--groups={group}"));
-    let mut words = vec!["setpriv".to_owned()];
-    words.push(format!("--reuid={}", account.uid));
-    words.push(format!("--regid={}", account.gid));
-    words.push(groups);
-    let rest = [
-        "--no-new-privs",
-        "--inh-caps=-all",
-        "--ambient-caps=-all",
-        "--bounding-set=-all",
-        "--",
-    ];
-    words.extend(rest.map(str::to_owned));
-    words
-}
-
-#[derive(Default)]
-struct Options(Vec<String>);
-
-impl Options {
-    fn add(&mut self, words: &[&str]) {
-        self.0.extend(words.iter().map(|word| (*word).to_owned()));
-    }
-
-    fn bind(&mut self, kind: &str, from: &Path, to: &Path) -> Result<(), String> {
-        let text = |path: &Path| {
-            let text = path.to_str();
-            text.map(str::to_owned)
-                .ok_or_else(|| format!("{} is not valid UTF-8", path.display()))
-        };
-        self.add(&[kind, &text(from)?, &text(to)?]);
-        Ok(())
-    }
+    lose_rights(vec![
+        format!("--reuid={}", account.uid),
+        format!("--regid={}", account.gid),
+        groups,
+    ])
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@
 mod account;
 mod addresses;
 mod boot;
+mod bubblewrap;
 mod control;
 mod ending;
 mod guest;
@@ -37,6 +38,7 @@ mod status;
 mod worker;
 
 pub(crate) use account::Account;
+pub(crate) use bubblewrap::{PROGRAM_FOLDERS, SandboxOptions, lose_rights, path_text};
 pub(crate) use guest::Guest;
 pub(crate) use host::SlotHost;
 #[cfg(test)]
