@@ -291,4 +291,5 @@ fn bounded(text: String) -> Result<String, Abuse> {
 }
 
 #[cfg(test)]
+#[path = "session_tests.rs"]
 mod tests;

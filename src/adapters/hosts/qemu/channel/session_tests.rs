@@ -246,7 +246,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 }
 
 proptest! {
-    /// Whatever a guest sends, in whatever pieces.
+    /// Any bytes, in any pieces.
     #[test]
     fn random_bytes_neither_panic_nor_grow(
         stage in 0_usize..7,
