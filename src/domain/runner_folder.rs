@@ -1,4 +1,10 @@
-//! The folder of an unpacked runner program: the entries at its top that a copy leaves out or follows.
+//! The folder of an unpacked runner program: the entries at its top that a copy leaves out or follows, and the worker that is
+//! replaced in each copy.
+
+/// The worker of the runner program. A copy has the stand-in in its place, which asks the job gate first.
+pub const WORKER: &str = "bin/Runner.Worker";
+/// The real worker beside its stand-in. It stays in its folder, where it finds its other parts.
+pub const REAL_WORKER: &str = "bin/Runner.Worker.real";
 
 /// Entries of a registration, of earlier jobs, and settings that would override ours. The runner program replaces its
 /// environment variables by those in `.env`, including the one that names the hook of the job gate.

@@ -2,7 +2,7 @@
 
 use super::base::Base;
 use super::plan::Plan;
-use super::settings::Settings;
+use super::settings::{NAME, Settings};
 use super::{guest, image, inspection, kept};
 use crate::adapters::hosts::slots::{SlotDir, SlotHost, clear_limits, log_findings, open_slots};
 use crate::domain::finding::Finding;
@@ -14,9 +14,6 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-
-/// The name of this host's kind, which is the name of its folder too.
-pub(crate) const NAME: &str = "qemu";
 
 /// Runners in virtual machines.
 pub struct QemuHost {

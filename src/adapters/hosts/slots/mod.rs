@@ -45,7 +45,7 @@ pub(crate) use host::SlotHost;
 pub(crate) use job_gate::{GateEvent, watch as watch_gate};
 pub(crate) use job_gate::{ask as ask_gate, hook_script};
 pub(crate) use keeper::{KeeperError, keep};
-pub(crate) use layout::{Layout, SlotDir, SocketPath, host_of};
+pub(crate) use layout::{Layout, SlotDir, SocketPath, host_of, slots_of};
 pub(crate) use limits::{Group, Limits, clear_limits, try_limits};
 pub(crate) use network::{Network, RESOLVER, Rules, resolver_file, try_network};
 pub(crate) use opening::{log_findings, open_slots};
