@@ -36,6 +36,7 @@ pub mod route_rule;
 pub mod routing;
 pub mod routing_verdict;
 pub mod runner;
+pub mod runner_folder;
 pub mod runner_group;
 pub mod runner_release;
 pub mod runner_task;

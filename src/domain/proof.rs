@@ -194,10 +194,10 @@ impl Life<'_> {
 
     /// Returns true if a later step before the end has a time.
     fn is_passed(&self, step: Step) -> bool {
-        let later = Step::ALL
+        let mut later = Step::ALL
             .into_iter()
             .filter(|later| *later > step && *later < Step::Ended);
-        later.filter_map(|later| self.time_of(later)).next().is_some()
+        later.any(|later| self.time_of(later).is_some())
     }
 
     /// Returns the reason for a runner without any remains.
@@ -213,12 +213,11 @@ impl Life<'_> {
 
     /// Returns the reason for an ended runner of which something is left.
     fn reason_of_remains(&self, step: Step) -> String {
-        let is_next = |before: Option<DateTime<Utc>>| before.is_some();
         let (is_due, waits) = match step {
             Step::Destroyed => (true, "the slot is not destroyed yet"),
-            Step::DiskGone => (is_next(self.evidence.destroyed), "the folder of the slot still exists"),
+            Step::DiskGone => (self.evidence.destroyed.is_some(), "the folder of the slot still exists"),
             _ => (
-                is_next(self.evidence.disk_gone) || self.evidence.disk_kept.is_some(),
+                self.evidence.disk_gone.is_some() || self.evidence.disk_kept.is_some(),
                 "GitHub's record is not removed yet",
             ),
         };

@@ -6,7 +6,7 @@
 //!               └─────────┴───────────────┴─────────────────────────────┴────────────────────┴──> ended
 //! ```
 //!
-//! The serialized form of a state is part of the status files of the local host.
+//! The serialized form of a state is part of the status files of slots.
 
 use super::runner::Outcome;
 use chrono::{DateTime, Utc};

@@ -17,7 +17,7 @@ pub(crate) struct Source {
 impl Source {
     fn new(path: String, text: String) -> Self {
         let code = code_of(&text);
-        let is_all_tests = path.starts_with("tests/") || path.ends_with("/tests.rs");
+        let is_all_tests = path.starts_with("tests/") || path.ends_with("/tests.rs") || path.ends_with("_tests.rs");
         let tests_at = if is_all_tests { 0 } else { test_module(&code) };
         Self {
             path,

@@ -1,10 +1,13 @@
 //! A machine for a test: a runner program that is a script of the test's, a state directory, hosts on them.
 
+#[path = "waiting.rs"]
+mod waiting;
+
 use jitgate::adapters::clock::SystemClock;
 use jitgate::adapters::hosts::local::{LocalHost, Settings, inspect};
 use jitgate::config::{Local, Network, Sandbox};
 use jitgate::domain::finding::Finding;
-use jitgate::domain::slot::{Slot, SlotId, SlotState};
+use jitgate::domain::slot::{SlotId, SlotState};
 use jitgate::ports::RunnerHost;
 use secrecy::SecretString;
 use std::fs;
@@ -17,7 +20,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::time::{interval, timeout};
+pub(crate) use waiting::{eventually, listed, runner, until};
 
 /// Nothing here takes longer unless it is broken.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(40);
@@ -186,51 +189,9 @@ pub(crate) fn told(program: &str, args: &[&str], text: &str) -> String {
     String::from_utf8(child.wait_with_output().expect(program).stdout).expect("text")
 }
 
-pub(crate) fn runner(slot: &SlotId) -> String {
-    format!("chem-jit-abcdefgh-{}", slot.0)
-}
-
 pub(crate) async fn claim(host: &LocalHost, slot: &SlotId) {
     let claimed = host.claim(slot, &runner(slot), SecretString::from(jit(slot))).await;
     claimed.expect("claimed");
-}
-
-pub(crate) async fn listed(host: &LocalHost, id: &SlotId) -> Option<Slot> {
-    let slots = host.list().await.expect("a list");
-    slots.into_iter().find(|slot| slot.id == *id)
-}
-
-/// Waits for the host's events until a slot is as wanted.
-pub(crate) async fn until(host: &LocalHost, id: &SlotId, wanted: impl Fn(&Slot) -> bool) -> Slot {
-    let waiting = async {
-        loop {
-            let slot = listed(host, id).await.expect("it is listed");
-            if wanted(&slot) {
-                return slot;
-            }
-            host.changed().await;
-        }
-    };
-    match timeout(TIMEOUT, waiting).await {
-        Ok(slot) => slot,
-        Err(_) => panic!("still {:?}", listed(host, id).await),
-    }
-}
-
-/// Waits for what no event tells.
-pub(crate) async fn eventually<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
-    let mut ticks = interval(Duration::from_millis(5));
-    let waiting = async {
-        loop {
-            ticks.tick().await;
-            if let Some(seen) = look() {
-                return seen;
-            }
-        }
-    };
-    timeout(TIMEOUT, waiting)
-        .await
-        .unwrap_or_else(|_| panic!("never: {what}"))
 }
 
 /// Ids of the processes that belong to a slot.

@@ -2,7 +2,8 @@
 //! the machine is ended by its keeper.
 
 use crate::image::beside;
-use crate::machine::{Stage, claim, listed, processes, until};
+use crate::machine::waiting::listed;
+use crate::machine::{Stage, claim, processes, until};
 use crate::{built, machine};
 use jitgate::adapters::hosts::qemu::QemuHost;
 use jitgate::domain::slot::{Ending, SlotId, SlotState};

@@ -1,11 +1,14 @@
 //! A machine for a test: hosts with virtual machines whose runner program runs the script in its JIT configuration.
 
+#[path = "../sandbox/waiting.rs"]
+pub(crate) mod waiting;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jitgate::adapters::clock::SystemClock;
 use jitgate::adapters::hosts::qemu::{QemuHost, Settings};
 use jitgate::config::{Accel, Machine, Qemu, VmNetwork};
-use jitgate::domain::slot::{Slot, SlotId, SlotState};
+use jitgate::domain::slot::{SlotId, SlotState};
 use jitgate::ports::RunnerHost;
 use secrecy::SecretString;
 use std::fs;
@@ -15,7 +18,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::time::{interval, timeout};
+pub(crate) use waiting::{eventually, runner, until};
 
 /// Nothing here takes longer unless it is broken or the machine is crowded: an emulated boot takes seconds.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(180);
@@ -100,10 +103,6 @@ impl Stage {
     }
 }
 
-pub(crate) fn runner(slot: &SlotId) -> String {
-    format!("chem-jit-abcdefgh-{}", slot.0)
-}
-
 /// Boots a slot and waits until it is ready.
 pub(crate) async fn booted(host: &QemuHost) -> SlotId {
     let slot = host.boot(None).await.expect("booting");
@@ -115,45 +114,6 @@ pub(crate) async fn booted(host: &QemuHost) -> SlotId {
 pub(crate) async fn claim(host: &QemuHost, slot: &SlotId, script: &str) {
     let config = SecretString::from(STANDARD.encode(script));
     host.claim(slot, &runner(slot), config).await.expect("claimed");
-}
-
-pub(crate) async fn listed(host: &QemuHost, id: &SlotId) -> Option<Slot> {
-    let slots = host.list().await.expect("a list");
-    slots.into_iter().find(|slot| slot.id == *id)
-}
-
-/// Waits for the host's events until a slot is as wanted. It fails at once when the slot has ended otherwise.
-pub(crate) async fn until(host: &QemuHost, id: &SlotId, wanted: impl Fn(&Slot) -> bool) -> Slot {
-    let waiting = async {
-        loop {
-            let slot = listed(host, id).await.expect("it is listed");
-            if wanted(&slot) {
-                return slot;
-            }
-            assert!(!matches!(slot.state, SlotState::Ended(_)), "it ended: {slot:?}");
-            host.changed().await;
-        }
-    };
-    match timeout(TIMEOUT, waiting).await {
-        Ok(slot) => slot,
-        Err(_) => panic!("still {:?}", listed(host, id).await),
-    }
-}
-
-/// Waits for what no event tells.
-pub(crate) async fn eventually<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
-    let mut ticks = interval(Duration::from_millis(10));
-    let waiting = async {
-        loop {
-            ticks.tick().await;
-            if let Some(seen) = look() {
-                return seen;
-            }
-        }
-    };
-    timeout(TIMEOUT, waiting)
-        .await
-        .unwrap_or_else(|_| panic!("never: {what}"))
 }
 
 /// Command lines of the processes that belong to a slot: they carry its mark, or its name is on their command line.

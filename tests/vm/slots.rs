@@ -1,7 +1,8 @@
 //! The life of one slot: it boots or resumes, is claimed once, asks at its gate, and leaves nothing behind.
 
 use crate::built::image;
-use crate::machine::{HOOK, Stage, TIMEOUT, booted, claim, eventually, listed, processes, runner, until};
+use crate::machine::waiting::listed;
+use crate::machine::{HOOK, Stage, TIMEOUT, booted, claim, eventually, processes, runner, until};
 use jitgate::adapters::hosts::qemu::Settings;
 use jitgate::config::{Accel, Machine, VmNetwork};
 use jitgate::domain::slot::{Ending, SlotState};

@@ -26,11 +26,11 @@ pub(super) struct Run {
     head_repository: Option<HeadRepository>,
 }
 
-/// The repository that a run belongs to.
+/// The repository that a run or a pull request belongs to.
 #[derive(Deserialize)]
-struct OwnRepository {
+pub(super) struct OwnRepository {
     id: u64,
-    private: Option<bool>,
+    pub(super) private: Option<bool>,
     owner: Option<Owner>,
 }
 
@@ -45,8 +45,9 @@ struct Repository {
     default_branch: Option<String>,
 }
 
+/// The repository that the code of a run or of a pull request comes from.
 #[derive(Deserialize)]
-struct HeadRepository {
+pub(super) struct HeadRepository {
     id: Option<u64>,
     full_name: Option<String>,
     owner: Option<User>,
@@ -57,6 +58,15 @@ struct User {
     login: Option<String>,
     #[serde(rename = "type")]
     kind: Option<String>,
+}
+
+impl OwnRepository {
+    pub(super) fn into_ids(self) -> RepositoryIds {
+        RepositoryIds {
+            id: Some(RepositoryId(self.id)),
+            owner_id: self.owner.and_then(|owner| owner.id).map(AccountId),
+        }
+    }
 }
 
 impl Run {
@@ -97,7 +107,7 @@ impl From<RunProgress> for rollout::RunProgress {
 
 impl HeadRepository {
     /// The owner is only a search term. The id identifies the repository that the code comes from.
-    fn into_fact(self, requested_owner: &str) -> Option<facts::HeadRepository> {
+    pub(super) fn into_fact(self, requested_owner: &str) -> Option<facts::HeadRepository> {
         let by_name = self.full_name.as_deref().and_then(|name| Some(name.split_once('/')?.0));
         let by_name = by_name.unwrap_or(requested_owner).to_owned();
         Some(facts::HeadRepository {

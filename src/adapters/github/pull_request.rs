@@ -3,10 +3,9 @@
 use super::adapter::GitHubAdapter;
 use super::answers;
 use super::request::{Request, under};
-use crate::domain::facts::{HeadRepository, Pull};
-use crate::domain::ids::{AccountId, RepositoryId, RepositoryName};
+use crate::domain::facts::Pull;
+use crate::domain::ids::RepositoryName;
 use crate::domain::imagined::PullRequest;
-use crate::domain::pin::RepositoryIds;
 use crate::ports::Failure;
 use crate::ports::github::Purpose;
 use serde::Deserialize;
@@ -15,41 +14,15 @@ use serde_json::Value;
 /// The ends of a pull request.
 #[derive(Deserialize)]
 struct Ends {
-    head: End,
-    base: End,
+    head: End<answers::HeadRepository>,
+    base: End<answers::OwnRepository>,
 }
 
 #[derive(Deserialize)]
-struct End {
+struct End<R> {
     #[serde(rename = "ref")]
     branch: String,
-    repo: Option<Repository>,
-}
-
-#[derive(Deserialize)]
-struct Repository {
-    id: u64,
-    private: Option<bool>,
-    owner: Option<Owner>,
-}
-
-#[derive(Deserialize)]
-struct Owner {
-    id: Option<u64>,
-    login: Option<String>,
-}
-
-impl Repository {
-    fn into_head(self, requested_owner: &str) -> HeadRepository {
-        HeadRepository {
-            id: RepositoryId(self.id),
-            // The owner is only a search term.
-            owner: self
-                .owner
-                .and_then(|owner| owner.login)
-                .unwrap_or_else(|| requested_owner.to_owned()),
-        }
-    }
+    repo: Option<R>,
 }
 
 impl GitHubAdapter {
@@ -69,12 +42,9 @@ impl GitHubAdapter {
         Ok(Some(PullRequest {
             pull: Pull::from(pull),
             branch: head.branch,
-            head_repository: head.repo.map(|head| head.into_head(repository.owner())),
+            head_repository: head.repo.and_then(|head| head.into_fact(repository.owner())),
             private: base.repo.as_ref().and_then(|base| base.private),
-            repository: base.repo.map_or_else(RepositoryIds::default, |base| RepositoryIds {
-                id: Some(RepositoryId(base.id)),
-                owner_id: base.owner.and_then(|owner| owner.id).map(AccountId),
-            }),
+            repository: base.repo.map(answers::OwnRepository::into_ids).unwrap_or_default(),
         }))
     }
 }

@@ -6,7 +6,8 @@ use super::modules::Modules;
 use super::root::BOOT_FOLDER;
 use super::runner_files::{Entry, RunnerFiles};
 use super::{ImageError, initrd, kernel, libraries};
-use crate::domain::image::{Package, Recipe, guest, installed};
+use crate::domain::image::{Package, Recipe, guest, installed, part};
+use crate::domain::runner_folder::{REAL_WORKER, WORKER};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
@@ -14,9 +15,6 @@ use std::path::Path;
 
 /// Starts the services of an image with Docker.
 pub(super) const SERVICES: &str = include_str!("services.sh");
-/// The worker of the runner program, in whose place the stand-in is.
-const WORKER: &str = "bin/Runner.Worker";
-const REAL_WORKER: &str = "bin/Runner.Worker.real";
 /// Files of the root that are replaced.
 const REPLACED: [(&str, &str); 3] = [
     ("etc/hostname", "jitgate\n"),
@@ -78,11 +76,11 @@ pub(super) fn assemble(parts: &Parts<'_>, archive: &Path, folder: &Path) -> Resu
     }
     found.packages.sort();
     let (kernel_file, content) = match kernel::unpacked(&image) {
-        Some(unpacked) => ("vmlinux", unpacked),
-        None => ("vmlinuz", image),
+        Some(unpacked) => (part::KERNEL, unpacked),
+        None => (part::PACKED_KERNEL, image),
     };
     let ram_disk = initrd::archive(&kernel, &busybox, &found.modules)?;
-    let files = [kernel_file, "initrd.img"];
+    let files = [kernel_file, part::RAM_DISK];
     for (name, content) in files.iter().zip([content, ram_disk]) {
         let path = folder.join(name);
         fs::write(&path, content).map_err(ImageError::of(&path))?;

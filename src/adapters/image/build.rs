@@ -7,7 +7,7 @@ use super::root::{self, CUSTOMIZE};
 use super::runner_files::{self, RunnerFiles};
 use super::shared_libraries::symbols_of;
 use super::{ImageError, Images, StoredImage};
-use crate::domain::image::{CLibrary, FORMAT, ImageFile, Manifest, Package, Recipe, needed_by};
+use crate::domain::image::{CLibrary, FORMAT, ImageFile, Manifest, Package, Recipe, needed_by, part};
 use crate::ports::Tools;
 use crate::ports::tools::{AttendedTools, ToolCall, ToolError};
 use futures::FutureExt;
@@ -23,7 +23,6 @@ use std::time::Duration;
 const PACK_TIMEOUT: Duration = Duration::from_secs(1800);
 /// Time in which a small program answers.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(10);
-const ROOT: &str = "root.sqfs";
 
 /// The image that an operator wants.
 #[derive(Debug, Clone)]
@@ -50,7 +49,7 @@ pub struct Built {
     pub root: PathBuf,
 }
 
-/// What a build would do.
+/// The plan of a build.
 #[derive(Debug)]
 pub struct Plan {
     /// The file of the root file system in the cache.
@@ -62,7 +61,7 @@ pub struct Plan {
     pub packages: Vec<String>,
 }
 
-/// Returns what a build would do, without doing it.
+/// Returns the plan of a build, which a dry run shows.
 ///
 /// # Errors
 /// If the recipe cannot be followed, or the runner program does not exist.
@@ -153,7 +152,7 @@ async fn in_draft<T: Tools + AttendedTools>(
     check_c_library(&program, &assembled.packages, &request.recipe)?;
     goes_on()?;
     step("packing");
-    pack(tools, &request.recipe, &archive, &files.join(ROOT)).await?;
+    pack(tools, &request.recipe, &archive, &files.join(part::ROOT)).await?;
     goes_on()?;
     step("manifest");
     images.publish(&files, &manifest(request, &runner, &program, assembled, &files)?)
@@ -235,7 +234,7 @@ fn manifest(
     folder: &Path,
 ) -> Result<Manifest, ImageError> {
     let mut files = BTreeMap::new();
-    for name in assembled.files.into_iter().chain([ROOT]) {
+    for name in assembled.files.into_iter().chain([part::ROOT]) {
         let path = folder.join(name);
         let file = ImageFile {
             sha256: of_file(&path)?,

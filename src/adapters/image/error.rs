@@ -22,7 +22,6 @@ pub enum ImageError {
     Failed { program: &'static str, why: String },
     #[error("the build was interrupted")]
     Interrupted,
-    /// Another process builds or removes images.
     #[error("{}: another process builds or removes images here", .0.display())]
     Locked(PathBuf),
     #[error("{}: its sha256 is {found}, but {expected} is expected", path.display())]

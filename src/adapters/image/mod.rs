@@ -26,4 +26,4 @@ pub use assembly::GuestScripts;
 pub use build::{Built, Plan, Request, build, plan};
 pub use error::ImageError;
 pub use inspection::{Inspection, inspect};
-pub use store::{Images, ImagesLock, StoredImage, images_of_slots};
+pub use store::{Images, ImagesLock, StoredImage};

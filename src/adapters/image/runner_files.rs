@@ -2,6 +2,7 @@
 
 use super::ImageError;
 use super::digest::of_file;
+use crate::domain::runner_folder;
 use crate::domain::runner_release::Release;
 use crate::ports::Tools;
 use crate::ports::tools::ToolCall;
@@ -20,21 +21,6 @@ const PROGRAM: &str = "run.sh";
 /// The file that names the release.
 const DEPENDENCIES: &str = "bin/Runner.Listener.deps.json";
 const LISTENER: &str = "Runner.Listener/";
-/// Names that are left out: files of a registration, of earlier jobs, and settings that would override ours.
-const EXCLUDED: &[&str] = &[
-    ".credentials",
-    ".credentials_rsaparams",
-    ".env",
-    ".path",
-    ".runner",
-    ".runner_migrated",
-    ".service",
-    "_diag",
-    "_work",
-];
-/// Folders that an update of the runner program replaces by links.
-const LINKED: &[&str] = &["bin", "externals"];
-
 /// A file, a folder or a link of the runner program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Entry {
@@ -122,12 +108,13 @@ fn walk(top: &Path, folder: &Path, inside: &str, entries: &mut BTreeMap<String, 
     for entry in fs::read_dir(folder).map_err(&failed)? {
         let entry = entry.map_err(&failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let is_named = |names: &[&str]| inside.is_empty() && names.contains(&name.as_str());
-        if is_named(EXCLUDED) {
+        let is_top = inside.is_empty();
+        if is_top && runner_folder::is_excluded(&name) {
             continue;
         }
         let mut from = entry.path();
-        if is_named(LINKED)
+        if is_top
+            && runner_folder::is_replaced_by_updates(&name)
             && let Ok(real) = from.canonicalize()
             && real.starts_with(top)
         {

@@ -18,8 +18,6 @@ const LOCK: &str = "lock";
 /// The beginning of the names of folders that are no images yet, or no more.
 const DRAFT: &str = ".draft-";
 const REMOVED: &str = ".removed-";
-/// The link in the folder of a slot to its image.
-const IMAGE_OF_SLOT: &str = "image";
 
 /// A folder of images.
 #[derive(Debug, Clone)]
@@ -209,20 +207,6 @@ impl Images {
 fn is_whole(place: &Path, manifest: &Manifest) -> bool {
     let mut files = manifest.files.iter();
     files.all(|(name, file)| of_file(&place.join(name)).is_ok_and(|found| found == file.sha256))
-}
-
-/// Returns the image of each slot below the state directory of a runner host.
-#[must_use]
-pub fn images_of_slots(state_dir: &Path) -> Vec<PathBuf> {
-    let below = |folder: PathBuf| {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).collect::<Vec<_>>()
-    };
-    let instances = below(state_dir.join("qemu")).into_iter();
-    let slots = instances.flat_map(|instance| below(instance.join("slots")));
-    slots
-        .filter_map(|slot| slot.join(IMAGE_OF_SLOT).canonicalize().ok())
-        .collect()
 }
 
 /// Removes a file or a folder, which does not have to exist.

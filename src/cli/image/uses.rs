@@ -1,6 +1,7 @@
 //! The images that must stay: those of slots, and the configured one.
 
-use crate::adapters::image::{StoredImage, images_of_slots};
+use crate::adapters::hosts::qemu::images_of_slots;
+use crate::adapters::image::StoredImage;
 use crate::cli::exit::Failure;
 use crate::cli::session::Session;
 use std::path::PathBuf;

@@ -73,7 +73,7 @@ pub(super) async fn look(config: &Config, session: &Session, allow_zero_capacity
     }
 }
 
-/// What the store shows about the slots.
+/// The state of the slots in the store.
 struct Records {
     bounds: (Bounds, BoundsSource),
     runners: usize,

@@ -26,7 +26,7 @@ const NEEDED: &[(&str, &str)] = &[
 pub struct Lack {
     /// A package or a library.
     pub name: String,
-    /// What needs it.
+    /// The programs that need it.
     pub purpose: String,
     pub remedy: String,
 }

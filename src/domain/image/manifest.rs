@@ -96,13 +96,6 @@ impl Manifest {
         Ok(bytes)
     }
 
-    /// Returns the version of a package.
-    #[must_use]
-    pub fn version_of(&self, package: &str) -> Option<&str> {
-        let found = self.packages.iter().find(|found| found.name == package);
-        found.map(|found| found.version.as_str())
-    }
-
     /// Returns the size of all files.
     #[must_use]
     pub fn bytes(&self) -> u64 {

@@ -4,6 +4,7 @@ mod c_library;
 mod dependencies;
 pub mod guest;
 mod manifest;
+pub mod part;
 mod pruning;
 mod recipe;
 

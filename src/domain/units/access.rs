@@ -33,6 +33,18 @@ fn unprivileged(service: Section) -> Section {
     ])
 }
 
+/// Appends the limits of a process that makes no namespaces.
+fn without_namespaces(service: Section) -> Section {
+    service.set_all([
+        ("ProtectKernelLogs", "yes"),
+        ("ProtectKernelTunables", "yes"),
+        ("RestrictAddressFamilies", NETWORK),
+        ("RestrictNamespaces", "yes"),
+        ("RestrictSUIDSGID", "yes"),
+        ("LockPersonality", "yes"),
+    ])
+}
+
 /// Appends the limits of a root process that changes services of the machine and files of another user, whose programs it
 /// runs.
 pub(super) fn root(service: Section, capabilities: &str, writable: &str) -> Section {
@@ -46,13 +58,8 @@ pub(super) fn root(service: Section, capabilities: &str, writable: &str) -> Sect
             ("ProtectHome", "read-only"),
             ("PrivateDevices", "yes"),
             ("ProtectProc", "invisible"),
-            ("ProtectKernelLogs", "yes"),
-            ("ProtectKernelTunables", "yes"),
-            ("RestrictAddressFamilies", NETWORK),
-            ("RestrictNamespaces", "yes"),
-            ("RestrictSUIDSGID", "yes"),
-            ("LockPersonality", "yes"),
         ])
+        .with(without_namespaces)
         .comment("Do not add MemoryDenyWriteExecute= or ProcSubset=: config.sh compiles code at run time.")
         .set("SystemCallFilter", format!("{FOREIGN_CALLS} @mount"))
         .set("SystemCallErrorNumber", "EPERM")
@@ -60,17 +67,13 @@ pub(super) fn root(service: Section, capabilities: &str, writable: &str) -> Sect
 
 /// Appends the limits of a process that needs the network and its own directories, and nothing else.
 pub(super) fn network_only(service: Section) -> Section {
-    service.with(unprivileged).set_all([
+    let service = service.with(unprivileged).set_all([
         ("PrivateDevices", "yes"),
         ("PrivateUsers", "yes"),
         ("ProtectProc", "invisible"),
         ("ProcSubset", "pid"),
-        ("ProtectKernelLogs", "yes"),
-        ("ProtectKernelTunables", "yes"),
-        ("RestrictAddressFamilies", NETWORK),
-        ("RestrictNamespaces", "yes"),
-        ("RestrictSUIDSGID", "yes"),
-        ("LockPersonality", "yes"),
+    ]);
+    service.with(without_namespaces).set_all([
         ("MemoryDenyWriteExecute", "yes"),
         ("SystemCallFilter", "@system-service"),
         ("SystemCallFilter", "~@privileged @resources"),

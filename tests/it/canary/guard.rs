@@ -2,10 +2,10 @@
 
 use super::stage::Stage;
 use crate::support::command::Answer;
-use crate::support::in_process::{REPOSITORY, VARIABLE};
+use crate::support::in_process::{REPOSITORY, VARIABLE, miss_slots};
 use chrono::TimeDelta;
-use jitgate::app::records::{self, InstanceRecord, OfflineRecord, RolloutRecord};
-use jitgate::domain::rollout::{Changed, Offline};
+use jitgate::app::records::{self, RolloutRecord};
+use jitgate::domain::rollout::Changed;
 use jitgate::domain::routing::RoutingVerdict;
 use jitgate::http::{Bind, Metrics, Running};
 use jitgate::runtime;
@@ -68,26 +68,16 @@ impl Guarded {
     }
 
     async fn miss(&self, what: &str, recovered: TimeDelta) {
-        let (ledger, now) = (self.stage.gate.ledger.as_ref(), self.stage.now());
-        let retention = self.stage.gate.settings.retention;
-        let alive = InstanceRecord {
-            place: "here".to_owned(),
-            process: "1".to_owned(),
-            beat: 0,
-        };
-        let missing = OfflineRecord {
-            slots: Some(Offline {
-                what: what.to_owned(),
-                runners: Vec::new(),
-                since: now - recovered - TimeDelta::seconds(60),
-                recovery_attempted_at: Some(now - recovered),
-            }),
-            base: None,
-        };
-        let noted = records::update(ledger, "canary00", retention, |it| *it = Some(alive.clone())).await;
-        noted.expect("the store answers");
-        let noted = records::update(ledger, "canary00", retention, |it| *it = Some(missing.clone())).await;
-        noted.expect("the store answers");
+        let recovered = self.stage.now() - recovered;
+        let gate = &self.stage.gate;
+        miss_slots(
+            gate.ledger.as_ref(),
+            "canary00",
+            what,
+            recovered,
+            gate.settings.retention,
+        )
+        .await;
     }
 
     /// The number of writes of the variable.

@@ -1,7 +1,7 @@
 //! `jitgate changes`: every command that changes something leaves its person, its reason and its result.
 
 use super::stage::{Answer, Stage, TOKEN};
-use crate::support::command;
+use crate::support::command::{self, NEED_A_MACHINE};
 use crate::support::in_process::{REPOSITORY, VARIABLE};
 use crate::support::scripted::KEY;
 use clap::CommandFactory;
@@ -45,19 +45,6 @@ const READERS: [&str; 31] = [
     "slo",
     "verify",
     "why",
-];
-/// Commands whose record needs a machine with systemd, a runner program, an image or a browser. They pass the same function.
-const ELSEWHERE: [&str; 10] = [
-    "image build",
-    "image prune",
-    "runner recover",
-    "runner register",
-    "runner run",
-    "setup app",
-    "setup reconcile-timer",
-    "setup recovery",
-    "setup supervisor",
-    "setup token-refresh",
 ];
 
 fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, bool)>) {
@@ -227,7 +214,7 @@ async fn every_changing_command_leaves_its_person_and_reason() {
     );
     let changing: BTreeSet<String> = changing()
         .into_iter()
-        .filter(|it| !ELSEWHERE.contains(&it.as_str()))
+        .filter(|it| !NEED_A_MACHINE.contains(&it.as_str()))
         .collect();
     assert_eq!(expected, changing, "each changing command is tried");
 }

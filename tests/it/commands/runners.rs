@@ -13,6 +13,16 @@ fn each<'a>(rows: &'a Value, key: &str) -> Vec<&'a Value> {
     rows.as_array().expect("a list").iter().map(|row| &row[key]).collect()
 }
 
+/// Ends job 101 and its runner.
+async fn end_job(stage: &Stage) {
+    stage
+        .world(json!({"runs": [{"id": 20, "jobs": [{"id": 101, "duration_s": 0}]}]}))
+        .await;
+    stage.github.settle().await.expect("the simulator goes on");
+    stage.deliver("guid-2", "completed", 101).await;
+    stage.work().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn runners_and_waiting_jobs_are_listed_as_in_the_admin_api() {
     let stage = Stage::with_a_full_pool().await;
@@ -92,12 +102,7 @@ async fn a_runner_that_is_gone_is_listed_with_its_outcome_on_request() {
     let stage = Stage::set().await;
     stage.deliver("guid-1", "queued", 101).await;
     stage.work().await;
-    stage
-        .world(json!({"runs": [{"id": 20, "jobs": [{"id": 101, "duration_s": 0}]}]}))
-        .await;
-    stage.github.settle().await.expect("the simulator goes on");
-    stage.deliver("guid-2", "completed", 101).await;
-    stage.work().await;
+    end_job(&stage).await;
 
     let now = stage.ask_json("/api/v1/runners").await;
     assert_eq!(now, json!({"runners": [], "waiting": [], "kept_disks": []}));
@@ -132,12 +137,7 @@ async fn the_steps_of_a_past_runner_are_listed_with_their_times_or_reasons() {
     let waits: Vec<&String> = living.iter().filter(|line| line.ends_with("not yet")).collect();
     assert_eq!(waits.len(), 4, "{living:#?}");
 
-    stage
-        .world(json!({"runs": [{"id": 20, "jobs": [{"id": 101, "duration_s": 0}]}]}))
-        .await;
-    stage.github.settle().await.expect("the simulator goes on");
-    stage.deliver("guid-2", "completed", 101).await;
-    stage.work().await;
+    end_job(&stage).await;
     let past = table(&stage.jitgate(&["runner", "list", "--all"]).out);
     assert_eq!(past.len(), 12, "{past:#?}");
     assert!(past[2..].iter().all(|line| line.ends_with("Z  -")), "{past:#?}");

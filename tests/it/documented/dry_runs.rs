@@ -3,6 +3,7 @@
 use super::refusals::{before_an_advance, change_rollout, commands, help, person, stage as routed};
 use super::stage::{REPOSITORY, Stage};
 use super::{app, jit, pool, setup_github};
+use crate::support::command::NEED_A_MACHINE;
 use chrono::TimeDelta;
 use jitgate::adapters::clock::SystemClock;
 use jitgate::ports::Clock;
@@ -45,21 +46,6 @@ const ROWS: [Row; 12] = [
     // No jitgate runs here, so the guard finds a fault.
     row(&["routing", "guard"], 1, VARIABLE),
     row(&["setup", "github", "--repo", REPOSITORY, "--protect"], 0, Some("GET /orgs/{org}/actions/runner-groups")),
-];
-
-/// The commands whose dry runs are compared elsewhere: those of own runners in `base_runners` with the services, those that
-/// write units in the tests of `setup`, and `setup app`, which waits for a browser, in `commands/setup_app`.
-const ELSEWHERE: [&str; 10] = [
-    "image build",
-    "image prune",
-    "runner recover",
-    "runner register",
-    "runner run",
-    "setup app",
-    "setup reconcile-timer",
-    "setup recovery",
-    "setup supervisor",
-    "setup token-refresh",
 ];
 
 /// Returns a stage on which the command has something to change.
@@ -206,6 +192,6 @@ fn each_command_with_a_dry_run_is_compared() {
     };
     let expected: BTreeSet<String> = commands().into_iter().filter(has_dry_run).collect();
     let here = ROWS.iter().map(|row| row.args[..2].join(" "));
-    let listed: BTreeSet<String> = here.chain(ELSEWHERE.map(str::to_owned)).collect();
+    let listed: BTreeSet<String> = here.chain(NEED_A_MACHINE.map(str::to_owned)).collect();
     assert_eq!(listed, expected);
 }

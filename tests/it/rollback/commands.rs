@@ -2,12 +2,11 @@
 
 use crate::commands::stage::Stage;
 use crate::support::command::{Answer, jitgate};
-use crate::support::in_process::{REPOSITORY, VARIABLE, decide};
+use crate::support::in_process::{REPOSITORY, VARIABLE, decide, miss_slots};
 use crate::support::redis::{DURABLE, Server};
 use chrono::TimeDelta;
 use jitgate::adapters::clock::SystemClock;
-use jitgate::app::records::{self, InstanceRecord, OfflineRecord, RepositoryRecord, RolloutRecord};
-use jitgate::domain::rollout::Offline;
+use jitgate::app::records::{self, RepositoryRecord, RolloutRecord};
 use jitgate::ports::Clock;
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -225,28 +224,9 @@ async fn changes_are_recorded_with_their_person_and_shown() {
 async fn enable_is_refused_while_runners_are_offline_unless_forced_with_a_reason() {
     let stage = Stage::set().await;
     stage.world(json!({"variables": {VARIABLE: "false"}})).await;
-    let (ledger, now) = (stage.gate.ledger.as_ref(), SystemClock.now());
+    let (ledger, recovered) = (stage.gate.ledger.as_ref(), SystemClock.now() - TimeDelta::minutes(19));
     let day = Duration::from_secs(86_400);
-    let alive = InstanceRecord {
-        place: "here".to_owned(),
-        process: "1".to_owned(),
-        beat: 0,
-    };
-    let missing = OfflineRecord {
-        slots: Some(Offline {
-            what: "0 of at least 1 slots are up".to_owned(),
-            runners: Vec::new(),
-            since: now - TimeDelta::minutes(20),
-            recovery_attempted_at: Some(now - TimeDelta::minutes(19)),
-        }),
-        base: None,
-    };
-    records::update(ledger, "commands", day, |it| *it = Some(alive.clone()))
-        .await
-        .expect("the store answers");
-    records::update(ledger, "commands", day, |it| *it = Some(missing.clone()))
-        .await
-        .expect("the store answers");
+    miss_slots(ledger, "commands", "0 of at least 1 slots are up", recovered, day).await;
     for (args, code) in [
         (&["routing", "enable"][..], 1),
         (&["routing", "enable", "--why", "it is fine"], 1),

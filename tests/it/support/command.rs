@@ -3,6 +3,22 @@
 use serde_json::Value;
 use std::process::Command;
 
+/// Commands that need a machine with systemd, a runner program, an image or a browser. Tests that go through all commands leave
+/// them to the tests of their subjects: own runners to `base_runners`, images to `commands/image`, units to the tests of
+/// `setup`, and the App to `commands/setup_app`.
+pub(crate) const NEED_A_MACHINE: [&str; 10] = [
+    "image build",
+    "image prune",
+    "runner recover",
+    "runner register",
+    "runner run",
+    "setup app",
+    "setup reconcile-timer",
+    "setup recovery",
+    "setup supervisor",
+    "setup token-refresh",
+];
+
 /// The result of a command.
 pub(crate) struct Answer {
     pub(crate) code: i32,

@@ -9,10 +9,11 @@ use jitgate::adapters::clock::ManualClock;
 use jitgate::adapters::hosts::synthetic::SyntheticHost;
 use jitgate::app::events::worker;
 use jitgate::app::pool::pass;
-use jitgate::app::records::{self, RolloutRecord};
+use jitgate::app::records::{self, InstanceRecord, OfflineRecord, RolloutRecord};
 use jitgate::app::{Context, Ingest};
 use jitgate::config::{self, Config, Credentials, FileSource, Sources};
 use jitgate::domain::alert::Alert;
+use jitgate::domain::rollout::Offline;
 use jitgate::http::{Bind, Health, Running};
 use jitgate::ports::{Clock, Ledger, Observer};
 use jitgate::runtime::{self, Store};
@@ -23,6 +24,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The webhook secret.
@@ -31,6 +33,34 @@ pub(crate) const SECRET: &str = "hunter2-hunter2-hunter2";
 pub(crate) const TOKEN: &str = "sim-hunter2-hunter2";
 pub(crate) const REPOSITORY: &str = "octo-org/chem-model";
 pub(crate) const VARIABLE: &str = "CI_SELF_HOSTED_TRUSTED_ROUTING";
+
+/// Stores that a living worker misses its slots since a minute before `recovered`, when it tried to recover them.
+pub(crate) async fn miss_slots(
+    ledger: &dyn Ledger,
+    worker: &str,
+    what: &str,
+    recovered: DateTime<Utc>,
+    retention: Duration,
+) {
+    let alive = InstanceRecord {
+        place: "here".to_owned(),
+        process: "1".to_owned(),
+        beat: 0,
+    };
+    let missing = OfflineRecord {
+        slots: Some(Offline {
+            what: what.to_owned(),
+            runners: Vec::new(),
+            since: recovered - TimeDelta::seconds(60),
+            recovery_attempted_at: Some(recovered),
+        }),
+        base: None,
+    };
+    let noted = records::update(ledger, worker, retention, |it| *it = Some(alive.clone())).await;
+    noted.expect("the store answers");
+    let noted = records::update(ledger, worker, retention, |it| *it = Some(missing.clone())).await;
+    noted.expect("the store answers");
+}
 
 /// Everything that gates in this process need. The store stays open while it lives, as a serving process has it.
 pub(crate) struct InProcess<C = ManualClock> {

@@ -5,27 +5,12 @@
 //! blocks, a copy costs nothing either.
 
 use crate::adapters::hosts::slots::Account;
+use crate::domain::runner_folder;
 use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Names that are not copied: files of a registration, of earlier jobs, and settings that would override ours. The runner
-/// program replaces its environment variables by those in `.env`, including the one that names the hook of the job gate.
-const EXCLUDED: &[&str] = &[
-    ".credentials",
-    ".credentials_rsaparams",
-    ".env",
-    ".path",
-    ".runner",
-    ".runner_migrated",
-    ".service",
-    "_diag",
-    "_work",
-];
-/// Folders that the runner program replaces as a whole and never writes into.
-const LINKED: &[&str] = &["bin", "externals"];
 
 /// The runner program was not copied.
 #[derive(Debug, thiserror::Error)]
@@ -78,22 +63,22 @@ impl Copying<'_> {
         for entry in fs::read_dir(from).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
-            let is_named = |names: &[&str]| is_top && names.iter().any(|given| name == *given);
-            if is_named(EXCLUDED) {
+            let follows = |rule: fn(&str) -> bool| is_top && name.to_str().is_some_and(rule);
+            if follows(runner_folder::is_excluded) {
                 continue;
             }
             if self.cancelled.load(Ordering::Relaxed) {
                 return Err(CopyError::Cancelled);
             }
             let mut path = entry.path();
-            // An update of the runner program leaves a link to the folder of its version, which would lead out of the copy.
-            if is_named(LINKED)
+            let is_replaced = follows(runner_folder::is_replaced_by_updates);
+            if is_replaced
                 && let Ok(real) = path.canonicalize()
                 && real.starts_with(self.top)
             {
                 path = real;
             }
-            self.entry(&path, &to.join(&name), linked || is_named(LINKED))?;
+            self.entry(&path, &to.join(&name), linked || is_replaced)?;
         }
         Ok(())
     }

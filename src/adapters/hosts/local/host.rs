@@ -4,14 +4,12 @@ use super::inspection;
 use super::launch::Plan;
 use super::settings::Settings;
 use super::{preparation, sandbox};
-use crate::adapters::hosts::slots::{Account, Deadlines, SlotHost, clear_limits};
-use crate::domain::finding::{Finding, Subject};
+use crate::adapters::hosts::slots::{Account, Deadlines, SlotHost, clear_limits, log_findings, open_slots};
+use crate::domain::finding::Finding;
 use crate::domain::slot::{Remains, Slot, SlotId, SlotSize};
-use crate::ports::RunnerHost;
-use crate::ports::{Clock, Failure};
+use crate::ports::{Clock, Failure, RunnerHost};
 use async_trait::async_trait;
 use secrecy::SecretString;
-use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -35,28 +33,9 @@ impl LocalHost {
     /// # Errors
     /// When the state directory cannot be used, with the remedy.
     pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, Finding> {
-        let unusable = |error: io::Error| {
-            Finding::problem(
-                Subject::Host,
-                format!("cannot use {} for runners: {error}", settings.state_dir.display()),
-                "set server.state_dir to a directory that this user can write to and run programs from",
-            )
-        };
-        let Settings {
-            state_dir,
-            instance,
-            program,
-            ..
-        } = &settings;
-        let slots = SlotHost::open("local", state_dir, instance, program, clock).map_err(unusable)?;
-        for finding in inspection::inspect(&settings) {
-            let (what, remedy) = (&finding.what, finding.remedy.as_deref());
-            if finding.is_problem() {
-                tracing::error!(remedy, "cannot make runners: {what}");
-            } else {
-                tracing::warn!(remedy, "{what}");
-            }
-        }
+        let (state, instance) = (&settings.state_dir, &settings.instance);
+        let slots = open_slots("local", state, instance, &settings.program, clock)?;
+        log_findings(&inspection::inspect(&settings));
         Ok(Self {
             settings,
             account: OnceLock::new(),

@@ -132,8 +132,9 @@ fn try_sandbox(settings: &Settings, account: &Account) -> Result<(), Finding> {
              as root with local.user",
         )
     };
-    let mut options = sandbox::options(settings, None).map_err(|what| problem(what, "correct local.expose"))?;
+    let options = sandbox::options(settings, None).map_err(|what| problem(what, "correct local.expose"))?;
     let filter = launch::filter().map_err(|error| broken(format!("local.sandbox: {error}")))?;
+    let mut options = options.into_words();
     options.extend(launch::filtered(filter.as_ref()));
     options.extend(sandbox::become_account(account));
     options.push("true".to_owned());

@@ -5,7 +5,10 @@
 
 use super::launch::{Command, LAUNCHER};
 use super::settings::Settings;
-use crate::adapters::hosts::slots::{Account, Layout, SLOT_VARIABLE, SYSTEM_PATH, SeenPaths, SlotDir, resolver_file};
+use crate::adapters::hosts::slots::{
+    Account, Layout, PROGRAM_FOLDERS, SLOT_VARIABLE, SYSTEM_PATH, SandboxOptions, SeenPaths, SlotDir, lose_rights,
+    path_text, resolver_file,
+};
 use crate::config::{Network, Sandbox};
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,11 +16,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
-/// Folders with programs, libraries and their settings.
-const SYSTEM: &[&str] = &[
-    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix",
-];
-/// Folders among them with files of this machine instead of its packages. Files that are not readable by everyone are hidden
+/// Folders with settings, and with programs that are not the system's.
+const MORE_FOLDERS: [&str; 3] = ["/etc", "/opt", "/nix"];
+/// Exposed folders with files of this machine instead of its packages. Files that are not readable by everyone are hidden
 /// there, as in `local.expose`.
 const LOCAL: &[&str] = &["/etc", "/opt", "/usr/local"];
 /// Entries of `/proc` that control the kernel. The id of root can write there without a privilege, and bubblewrap does not
@@ -76,10 +77,14 @@ pub(super) fn command(
     let launcher = ["bash", "-c", LAUNCHER].map(str::to_owned);
     let (sandbox, words, folders) = match settings.local.sandbox {
         Sandbox::Bwrap => {
-            let mut sandbox = options(settings, Some(&slot.tmp()))?;
-            sandbox.extend(own_places(settings, layout, slot)?);
+            let mut options = options(settings, Some(&slot.tmp()))?;
+            expose_slot(settings, layout, slot, &mut options)?;
             let words = [become_account(account), launcher.to_vec()].concat();
-            (Some(sandbox), words, [HOME, RUNNER, "/tmp", GATE].map(PathBuf::from))
+            (
+                Some(options.into_words()),
+                words,
+                [HOME, RUNNER, "/tmp", GATE].map(PathBuf::from),
+            )
         }
         Sandbox::None => {
             // The first process dies with its keeper. The host finds the others by their mark.
@@ -90,12 +95,15 @@ pub(super) fn command(
     };
     let [home, runner, tmp, gate] = folders;
     let mut variables = BTreeMap::from([
-        ("ACTIONS_RUNNER_HOOK_JOB_STARTED", text(&gate.join("job-started.sh"))?),
-        ("HOME", text(&home)?),
+        (
+            "ACTIONS_RUNNER_HOOK_JOB_STARTED",
+            path_text(&gate.join("job-started.sh"))?,
+        ),
+        ("HOME", path_text(&home)?),
         ("LANG", "C.UTF-8".to_owned()),
         ("LOGNAME", account.name.clone()),
         ("PATH", SYSTEM_PATH.to_owned()),
-        ("TMPDIR", text(&tmp)?),
+        ("TMPDIR", path_text(&tmp)?),
         ("USER", account.name.clone()),
         (SLOT_VARIABLE, slot.name()),
     ]);
@@ -120,61 +128,30 @@ pub(super) fn become_account(account: &Account) -> Vec<String> {
         // bubblewrap leaves no privilege.
         return Vec::new();
     }
-    let mut words = Vec::new();
     if account.is_root() {
-        words.extend(["bash", "-c", CLOSE_DEVICES, "bash"].map(str::to_owned));
+        let closing = ["bash", "-c", CLOSE_DEVICES, "bash"].map(str::to_owned);
+        return [closing.to_vec(), lose_rights(Vec::new())].concat();
     }
-    words.push("setpriv".to_owned());
-    if !account.is_root() {
-        words.push(format!("--reuid={}", account.uid));
-        words.push(format!("--regid={}", account.gid));
-        words.push("--init-groups".to_owned());
-    }
-    let rest = [
-        "--no-new-privs",
-        "--inh-caps=-all",
-        "--ambient-caps=-all",
-        "--bounding-set=-all",
-        "--",
-    ];
-    words.extend(rest.map(str::to_owned));
-    words
+    lose_rights(vec![
+        format!("--reuid={}", account.uid),
+        format!("--regid={}", account.gid),
+        "--init-groups".to_owned(),
+    ])
 }
 
 /// Returns bubblewrap's options for the view of a job on the machine. The job's `/tmp` comes before the exposed paths, which
 /// may be below it.
-pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<String>, String> {
-    let mut options = Options::default();
-    for alone in [
-        "--unshare-pid",
-        "--unshare-ipc",
-        "--unshare-uts",
-        "--unshare-cgroup-try",
-        "--die-with-parent",
-        "--new-session",
-    ] {
-        options.add(&[alone]);
-    }
-    options.add(&["--cap-drop", "ALL"]);
-    let by_root = Account::own().is_root();
+pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<SandboxOptions, String> {
+    let own = Account::own();
+    let by_root = own.is_root();
+    let mut options = SandboxOptions::begin(by_root);
     if by_root {
-        // setpriv drops these before anything of the job starts.
-        for needed in ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"] {
-            options.add(&["--cap-add", needed]);
-        }
         if settings.local.user.as_deref() == Some("root") {
             options.add(&["--cap-add", "CAP_SYS_ADMIN"]);
         }
     } else {
         // With its own network, it starts as root of a namespace that jitgate made.
-        let own = Account::own();
-        options.add(&[
-            "--unshare-user",
-            "--uid",
-            &own.uid.to_string(),
-            "--gid",
-            &own.gid.to_string(),
-        ]);
+        options.add(&["--uid", &own.uid.to_string(), "--gid", &own.gid.to_string()]);
         if can_close_namespaces() {
             options.add(&["--disable-userns"]);
         }
@@ -182,7 +159,8 @@ pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<Str
     if settings.local.network == Network::None {
         options.add(&["--unshare-net"]);
     }
-    let mut exposed = expose_system(&mut options)?;
+    let mut exposed = options.expose(&PROGRAM_FOLDERS)?;
+    exposed.extend(options.expose(&MORE_FOLDERS)?);
     options.add(&["--proc", "/proc", "--dev", "/dev", "--dir", "/run", "--dir", "/var"]);
     if let Some(tmp) = tmp {
         options.bind("--bind", tmp, Path::new("/tmp"))?;
@@ -196,11 +174,11 @@ pub(super) fn options(settings: &Settings, tmp: Option<&Path>) -> Result<Vec<Str
     if let Some(resolver) = resolver()
         && !exposed.iter().any(|tree| resolver.starts_with(tree))
     {
-        options.folders_above(&resolver)?;
+        make_folders_above(&resolver, &mut options)?;
         options.bind("--ro-bind", &resolver, &resolver)?;
     }
     hide(settings, &exposed, &mut options)?;
-    Ok(options.0)
+    Ok(options)
 }
 
 /// Returns true if this bubblewrap can forbid user namespaces in the sandbox, in addition to the filter of system calls.
@@ -214,24 +192,8 @@ fn resolver() -> Option<PathBuf> {
     Path::new("/etc/resolv.conf").canonicalize().ok()
 }
 
-/// Exposes the system's folders, and returns them.
-fn expose_system(options: &mut Options) -> Result<Vec<PathBuf>, String> {
-    let mut exposed = Vec::new();
-    for path in SYSTEM.iter().map(Path::new) {
-        match fs::read_link(path) {
-            Ok(target) => options.bind("--symlink", &target, path)?,
-            Err(_) if path.is_dir() => {
-                options.bind("--ro-bind", path, path)?;
-                exposed.push(path.to_owned());
-            }
-            Err(_) => {}
-        }
-    }
-    Ok(exposed)
-}
-
 /// Exposes the paths in `local.expose`, and returns them.
-fn expose_configured(settings: &Settings, options: &mut Options) -> Result<Vec<PathBuf>, String> {
+fn expose_configured(settings: &Settings, options: &mut SandboxOptions) -> Result<Vec<PathBuf>, String> {
     let mut exposed = Vec::new();
     let hidden = hidden(settings);
     for path in &settings.local.expose {
@@ -240,7 +202,7 @@ fn expose_configured(settings: &Settings, options: &mut Options) -> Result<Vec<P
         if hidden.iter().any(|hidden| real.starts_with(hidden)) {
             return Err(format!("local.expose: {} must stay hidden from jobs", path.display()));
         }
-        options.folders_above(path)?;
+        make_folders_above(path, options)?;
         options.bind("--ro-bind", &real, path)?;
         exposed.push(path.clone());
     }
@@ -264,7 +226,7 @@ fn hidden(settings: &Settings) -> Vec<PathBuf> {
 
 /// Hides, in the exposed folders, the configured paths and the files that are not readable by everyone: a job may run under
 /// the id that owns them.
-fn hide(settings: &Settings, exposed: &[PathBuf], options: &mut Options) -> Result<(), String> {
+fn hide(settings: &Settings, exposed: &[PathBuf], options: &mut SandboxOptions) -> Result<(), String> {
     let mut hidden = hidden(settings);
     // A file would become visible when it is replaced; its folder is not replaced.
     let files = hidden.iter().filter(|path| !path.is_dir());
@@ -294,8 +256,8 @@ fn hide(settings: &Settings, exposed: &[PathBuf], options: &mut Options) -> Resu
             continue;
         }
         if is_folder {
-            options.add(&["--perms", "0555", "--tmpfs", &text(&path)?]);
-            options.add(&["--remount-ro", &text(&path)?]);
+            options.add(&["--perms", "0555", "--tmpfs", &path_text(&path)?]);
+            options.add(&["--remount-ro", &path_text(&path)?]);
         } else {
             options.bind("--ro-bind", Path::new("/dev/null"), &path)?;
         }
@@ -327,52 +289,36 @@ fn closed_below(folder: &Path) -> Vec<PathBuf> {
     closed
 }
 
-/// Returns bubblewrap's options for the files of one slot.
-fn own_places(settings: &Settings, layout: &Layout, slot: &SlotDir) -> Result<Vec<String>, String> {
-    let mut options = Options::default();
+/// Exposes the files of one slot.
+fn expose_slot(
+    settings: &Settings,
+    layout: &Layout,
+    slot: &SlotDir,
+    options: &mut SandboxOptions,
+) -> Result<(), String> {
     if settings.network_rules().is_some()
         && let Some(resolver) = resolver()
     {
         options.bind("--ro-bind", &resolver_file(slot), &resolver)?;
     }
-    options.folders_above(Path::new(HOME))?;
+    make_folders_above(Path::new(HOME), options)?;
     options.bind("--bind", &slot.home(), Path::new(HOME))?;
     options.bind("--bind", &slot.runner(), Path::new(RUNNER))?;
     options.bind("--ro-bind", &slot.gate(), Path::new(GATE))?;
     options.bind("--ro-bind", &layout.program(), Path::new(PROGRAM))?;
     options.add(&["--remount-ro", "/", "--chdir", RUNNER]);
-    Ok(options.0)
+    Ok(())
 }
 
-#[derive(Default)]
-struct Options(Vec<String>);
-
-impl Options {
-    fn add(&mut self, words: &[&str]) {
-        self.0.extend(words.iter().map(|word| (*word).to_owned()));
+/// Makes the folders above a path: bubblewrap itself would make them accessible to root only.
+fn make_folders_above(path: &Path, options: &mut SandboxOptions) -> Result<(), String> {
+    let above: Vec<&Path> = path
+        .ancestors()
+        .skip(1)
+        .filter(|path| path.parent().is_some())
+        .collect();
+    for folder in above.into_iter().rev() {
+        options.add(&["--dir", &path_text(folder)?]);
     }
-
-    /// Makes the folders above a path: bubblewrap itself would make them accessible to root only.
-    fn folders_above(&mut self, path: &Path) -> Result<(), String> {
-        let above: Vec<&Path> = path
-            .ancestors()
-            .skip(1)
-            .filter(|path| path.parent().is_some())
-            .collect();
-        for folder in above.into_iter().rev() {
-            self.add(&["--dir", &text(folder)?]);
-        }
-        Ok(())
-    }
-
-    fn bind(&mut self, kind: &str, from: &Path, to: &Path) -> Result<(), String> {
-        self.add(&[kind, &text(from)?, &text(to)?]);
-        Ok(())
-    }
-}
-
-fn text(path: &Path) -> Result<String, String> {
-    let text = path.to_str();
-    let text = text.ok_or_else(|| format!("{} is not valid UTF-8", path.display()))?;
-    Ok(text.to_owned())
+    Ok(())
 }

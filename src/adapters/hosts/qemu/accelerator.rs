@@ -1,7 +1,6 @@
 //! The accelerator: KVM only if a virtual machine reaches its agent with it, because a device that opens proves nothing.
 
 use super::plan::Accelerator;
-use crate::config::Accel;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -14,11 +13,6 @@ const COUNTER_LEAF: u32 = 0x15;
 /// Returns emulation with the clock of this machine.
 pub(super) fn emulation() -> Accelerator {
     Accelerator::Tcg { tsc_khz: counter_khz() }
-}
-
-/// Returns true if KVM has to be tried.
-pub(super) fn wants_kvm(accel: Accel) -> bool {
-    accel != Accel::Tcg
 }
 
 /// Returns the group of the device of KVM.

@@ -82,26 +82,13 @@ impl Base {
     }
 
     async fn find_out(&self, found: &mut Found, image: &Image, shape: Shape) -> Result<Plan, String> {
-        let qemu = &self.settings.qemu;
         let program = program().ok_or_else(|| {
             format!(
                 "missing program {}; install the Debian package `qemu-system-x86`",
                 command::PROGRAM
             )
         })?;
-        let mut vm = Vm {
-            image: image.name.clone(),
-            root: image.root.clone(),
-            kernel: image.kernel.clone(),
-            initrd: image.initrd.clone(),
-            machine: qemu.machine,
-            accelerator: accelerator::emulation(),
-            memory_mib: shape.memory_mib,
-            cpus: shape.cpus,
-            disk_gib: shape.disk_gib,
-            has_network: qemu.network != VmNetwork::None,
-            program,
-        };
+        let mut vm = emulated(&self.settings, image, shape, program);
         let scratch = self.folder.join(format!("scratch-{}.img", vm.disk_gib));
         disk::make(&scratch, vm.disk_gib).map_err(|error| error.to_string())?;
         vm.accelerator = match found.accelerator {
@@ -146,7 +133,7 @@ impl Base {
     /// Returns the accelerator. KVM counts only if a machine reaches its agent with it.
     async fn find_accelerator(&self, vm: &Vm, scratch: &Path) -> Result<Accelerator, String> {
         let accel = self.settings.qemu.accel;
-        if !accelerator::wants_kvm(accel) {
+        if accel == Accel::Tcg {
             return Ok(vm.accelerator);
         }
         let tried = self.try_kvm(vm, scratch).await;
@@ -228,6 +215,23 @@ fn can_limit(limits: Limits) -> bool {
         tracing::warn!("QEMU runs without a control group: {error}");
     }
     tried.is_ok()
+}
+
+/// Returns the virtual machine of an image and a size, with emulation. `program` describes QEMU's program.
+pub(super) fn emulated(settings: &Settings, image: &Image, shape: Shape, program: String) -> Vm {
+    Vm {
+        image: image.name.clone(),
+        root: image.root.clone(),
+        kernel: image.kernel.clone(),
+        initrd: image.initrd.clone(),
+        machine: settings.qemu.machine,
+        accelerator: accelerator::emulation(),
+        memory_mib: shape.memory_mib,
+        cpus: shape.cpus,
+        disk_gib: shape.disk_gib,
+        has_network: settings.qemu.network != VmNetwork::None,
+        program,
+    }
 }
 
 /// Returns a description of QEMU's program that changes when it is replaced, or none if it is missing.

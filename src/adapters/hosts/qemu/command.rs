@@ -3,13 +3,11 @@
 
 use super::machine;
 use super::plan::{Accelerator, RunAs, Vm};
-use std::fs;
+use crate::adapters::hosts::slots::{PROGRAM_FOLDERS, SandboxOptions, lose_rights};
 use std::path::Path;
 
 /// QEMU.
 pub(super) const PROGRAM: &str = "qemu-system-x86_64";
-/// Folders with programs and libraries.
-const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 /// Paths in the sandbox.
 const ROOT: &str = "/vm/root.sqfs";
 const KERNEL: &str = "/vm/kernel";
@@ -73,36 +71,11 @@ fn attached(starter: u32) -> Vec<String> {
 
 /// Returns bubblewrap's options. `by_root` is true if jitgate runs as root.
 pub(super) fn sandbox(vm: &Vm, places: Places<'_>, by_root: bool) -> Result<Vec<String>, String> {
-    let mut options = Options::default();
-    for alone in [
-        "--unshare-pid",
-        "--unshare-ipc",
-        "--unshare-uts",
-        "--unshare-cgroup-try",
-        "--die-with-parent",
-        "--new-session",
-    ] {
-        options.add(&[alone]);
-    }
+    let mut options = SandboxOptions::begin(by_root);
     if places.is_alone {
         options.add(&["--unshare-net"]);
     }
-    options.add(&["--cap-drop", "ALL"]);
-    if by_root {
-        // setpriv drops these before QEMU starts.
-        for needed in ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"] {
-            options.add(&["--cap-add", needed]);
-        }
-    } else {
-        options.add(&["--unshare-user"]);
-    }
-    for path in SYSTEM.iter().map(Path::new) {
-        match fs::read_link(path) {
-            Ok(target) => options.bind("--symlink", &target, path)?,
-            Err(_) if path.is_dir() => options.bind("--ro-bind", path, path)?,
-            Err(_) => {}
-        }
-    }
+    options.expose(&PROGRAM_FOLDERS)?;
     options.add(&["--proc", "/proc", "--dev", "/dev", "--dir", "/vm", "--dir", "/etc"]);
     if vm.accelerator == Accelerator::Kvm {
         options.add(&["--dev-bind", KVM, KVM]);
@@ -115,15 +88,13 @@ pub(super) fn sandbox(vm: &Vm, places: Places<'_>, by_root: bool) -> Result<Vec<
     }
     options.bind("--bind", places.scratch, Path::new(SCRATCH))?;
     options.add(&["--remount-ro", "/", "--chdir", "/"]);
-    Ok(options.0)
+    Ok(options.into_words())
 }
 
 /// Returns the words that run in the sandbox: QEMU, as the account if one is given.
 pub(super) fn words(vm: &Vm, name: &str, account: Option<RunAs>, inherited: Inherited) -> Vec<String> {
-    let mut words = account.map(become_account).unwrap_or_default();
-    let device = |kind: &str| machine::device(vm.machine, kind);
-    let mut add = |new: &[&str]| words.extend(new.iter().map(|word| (*word).to_owned()));
-    add(&[
+    let mut words = Words(account.map(become_account).unwrap_or_default());
+    words.add(&[
         PROGRAM,
         "-name",
         name,
@@ -132,102 +103,80 @@ pub(super) fn words(vm: &Vm, name: &str, account: Option<RunAs>, inherited: Inhe
         "-display",
         "none",
     ]);
-    add(&["-no-reboot", "-sandbox", FILTER]);
-    let mut kind = machine::name(vm.machine).to_owned();
-    match inherited.memory {
-        Memory::Private => {}
-        Memory::Shared(file) | Memory::CopyOf(file) => {
-            let shared = if matches!(inherited.memory, Memory::Shared(_)) {
-                "on"
-            } else {
-                "off"
-            };
-            kind.push_str(",memory-backend=memory");
-            add(&[
-                "-object",
-                &format!(
-                    "memory-backend-file,id=memory,size={}M,mem-path=/proc/self/fd/{file},share={shared}",
-                    vm.memory_mib
-                ),
-            ]);
-        }
+    words.add(&["-no-reboot", "-sandbox", FILTER]);
+    add_hardware(&mut words, vm, inherited.memory);
+    add_devices(&mut words, vm, inherited);
+    if matches!(inherited.memory, Memory::CopyOf(_)) {
+        words.add(&["-incoming", "defer"]);
     }
-    add(&["-M", &kind]);
+    words.0
+}
+
+/// Adds the machine with its memory, its processors and its kernel.
+fn add_hardware(words: &mut Words, vm: &Vm, memory: Memory) {
+    let mut kind = machine::name(vm.machine).to_owned();
+    let backing = match memory {
+        Memory::Private => None,
+        Memory::Shared(file) => Some((file, "on")),
+        Memory::CopyOf(file) => Some((file, "off")),
+    };
+    if let Some((file, shared)) = backing {
+        kind.push_str(",memory-backend=memory");
+        let (size, path) = (vm.memory_mib, format!("/proc/self/fd/{file}"));
+        let backend = format!("memory-backend-file,id=memory,size={size}M,mem-path={path},share={shared}");
+        words.add(&["-object", &backend]);
+    }
+    words.add(&["-M", &kind]);
     let (accelerator, processor) = match vm.accelerator {
         Accelerator::Kvm => ("kvm", "host"),
         // The cache of translated code is bounded, in MiB.
         Accelerator::Tcg { .. } => ("tcg,tb-size=256", "max"),
     };
-    add(&["-accel", accelerator, "-cpu", processor]);
-    add(&["-m", &format!("{}M", vm.memory_mib), "-smp", &vm.cpus.to_string()]);
-    add(&[
-        "-kernel",
-        KERNEL,
-        "-initrd",
-        INITRD,
-        "-append",
-        &machine::kernel_options(vm),
-    ]);
-    add(&["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
+    words.add(&["-accel", accelerator, "-cpu", processor]);
+    words.add(&["-m", &format!("{}M", vm.memory_mib), "-smp", &vm.cpus.to_string()]);
+    words.add(&["-kernel", KERNEL, "-initrd", INITRD]);
+    words.add(&["-append", &machine::kernel_options(vm)]);
+}
+
+/// Adds the console, the disks, the random numbers, the channel, the monitor and the network.
+fn add_devices(words: &mut Words, vm: &Vm, inherited: Inherited) {
+    let device = |kind: &str| machine::device(vm.machine, kind);
+    words.add(&["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
     for (id, file, more) in [("root", ROOT, ",readonly=on"), ("scratch", SCRATCH, "")] {
-        add(&[
-            "-drive",
-            &format!("id={id},file={file},format=raw,if=none,cache=unsafe{more}"),
-        ]);
-        add(&["-device", &format!("{},drive={id},serial={id}", device("blk"))]);
+        let drive = format!("id={id},file={file},format=raw,if=none,cache=unsafe{more}");
+        words.add(&["-drive", &drive]);
+        words.add(&["-device", &format!("{},drive={id},serial={id}", device("blk"))]);
     }
-    add(&["-object", "rng-random,id=random,filename=/dev/urandom"]);
-    add(&["-device", &format!("{},rng=random", device("rng"))]);
-    add(&["-device", &device("serial")]);
-    add(&["-chardev", &format!("socket,id=channel,fd={}", inherited.channel)]);
-    add(&["-device", "virtserialport,chardev=channel,name=jitgate"]);
-    add(&["-chardev", &format!("socket,id=monitor,fd={}", inherited.monitor)]);
-    add(&["-mon", "chardev=monitor,mode=control"]);
+    words.add(&["-object", "rng-random,id=random,filename=/dev/urandom"]);
+    words.add(&["-device", &format!("{},rng=random", device("rng"))]);
+    words.add(&["-device", &device("serial")]);
+    words.add(&["-chardev", &format!("socket,id=channel,fd={}", inherited.channel)]);
+    words.add(&["-device", "virtserialport,chardev=channel,name=jitgate"]);
+    words.add(&["-chardev", &format!("socket,id=monitor,fd={}", inherited.monitor)]);
+    words.add(&["-mon", "chardev=monitor,mode=control"]);
     if vm.has_network {
-        add(&["-netdev", "user,id=network,ipv6=off"]);
-        add(&["-device", &format!("{},netdev=network", device("net"))]);
+        words.add(&["-netdev", "user,id=network,ipv6=off"]);
+        words.add(&["-device", &format!("{},netdev=network", device("net"))]);
     }
-    if matches!(inherited.memory, Memory::CopyOf(_)) {
-        add(&["-incoming", "defer"]);
-    }
-    words
 }
 
 fn become_account(account: RunAs) -> Vec<String> {
     let groups = account
         .kvm
         .map_or_else(|| "--clear-groups".to_owned(), |group| format!("--groups={group}"));
-    let mut words = vec!["setpriv".to_owned()];
-    words.push(format!("--reuid={}", account.uid));
-    words.push(format!("--regid={}", account.gid));
-    words.push(groups);
-    let rest = [
-        "--no-new-privs",
-        "--inh-caps=-all",
-        "--ambient-caps=-all",
-        "--bounding-set=-all",
-        "--",
-    ];
-    words.extend(rest.map(str::to_owned));
-    words
+    lose_rights(vec![
+        format!("--reuid={}", account.uid),
+        format!("--regid={}", account.gid),
+        groups,
+    ])
 }
 
-#[derive(Default)]
-struct Options(Vec<String>);
+/// The words of a command.
+struct Words(Vec<String>);
 
-impl Options {
-    fn add(&mut self, words: &[&str]) {
-        self.0.extend(words.iter().map(|word| (*word).to_owned()));
-    }
-
-    fn bind(&mut self, kind: &str, from: &Path, to: &Path) -> Result<(), String> {
-        let text = |path: &Path| {
-            let text = path.to_str();
-            text.map(str::to_owned)
-                .ok_or_else(|| format!("{} is not valid UTF-8", path.display()))
-        };
-        self.add(&[kind, &text(from)?, &text(to)?]);
-        Ok(())
+impl Words {
+    fn add(&mut self, new: &[&str]) {
+        self.0.extend(new.iter().map(|word| (*word).to_owned()));
     }
 }
 

@@ -6,7 +6,7 @@ use super::plan::{Plan, PlannedNetwork, Saved};
 use super::running::{Backing, Launch, Running};
 use super::{disk, template};
 use crate::adapters::hosts::slots::{
-    self, Group, Guest, KeeperError, Network, ProcessId, RESOLVER, SlotDir, resolver_file,
+    self, Group, Guest, KeeperError, Network, ProcessId, RESOLVER, SlotDir, remove_file, resolver_file,
 };
 use crate::domain::slot::Ending;
 use crate::ports::Clock;
@@ -50,7 +50,6 @@ impl Guest for QemuGuest {
     type Plan = Plan;
 
     fn start(plan: &Plan, slot: &SlotDir) -> io::Result<Self> {
-        // The keeper's socket of the job gate, which only the keeper itself connects to.
         let network = match &plan.network {
             PlannedNetwork::Isolated(rules) => {
                 fs::write(resolver_file(slot), format!("nameserver {RESOLVER}\n"))?;
@@ -130,10 +129,7 @@ fn launch(
     saved: Option<(&Saved, &fs::File)>,
 ) -> io::Result<Running> {
     let disk = scratch(slot);
-    match fs::remove_file(&disk) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_file(&disk)?;
     let source = saved.map_or(&plan.scratch, |(saved, _)| &saved.scratch);
     disk::copy(source, &disk, plan.account.map(|account| (account.uid, account.gid)))?;
     let resolver = match &plan.network {

@@ -3,22 +3,18 @@
 use super::base::Base;
 use super::description::Description;
 use super::plan::Plan;
-use super::settings::Settings;
+use super::settings::{NAME, Settings};
 use super::{guest, image, inspection, kept};
-use crate::adapters::hosts::slots::{SlotDir, SlotHost, clear_limits};
-use crate::domain::finding::{Finding, Subject};
+use crate::adapters::hosts::slots::{SlotDir, SlotHost, clear_limits, log_findings, open_slots};
+use crate::domain::finding::Finding;
 use crate::domain::slot::{Ending, KeptDisk, Remains, Slot, SlotId, SlotSize, SlotState};
 use crate::ports::{Clock, Failure, RunnerHost};
 use async_trait::async_trait;
 use secrecy::SecretString;
 use std::fs;
-use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-
-/// The name of this host's kind, which is the name of its folder too.
-pub(crate) const NAME: &str = "qemu";
 
 /// Runners in virtual machines.
 pub struct QemuHost {
@@ -36,28 +32,9 @@ impl QemuHost {
     /// # Errors
     /// When the state directory cannot be used, with the remedy.
     pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, Finding> {
-        let unusable = |error: io::Error| {
-            Finding::problem(
-                Subject::Host,
-                format!("cannot use {} for runners: {error}", settings.state_dir.display()),
-                "set server.state_dir to a directory that this user can write to and run programs from",
-            )
-        };
-        let Settings {
-            state_dir,
-            instance,
-            program,
-            ..
-        } = &settings;
-        let slots = SlotHost::open(NAME, state_dir, instance, program, clock.clone()).map_err(unusable)?;
-        for finding in inspection::inspect(&settings) {
-            let (what, remedy) = (&finding.what, finding.remedy.as_deref());
-            if finding.is_problem() {
-                tracing::error!(remedy, "cannot make runners: {what}");
-            } else {
-                tracing::warn!(remedy, "{what}");
-            }
-        }
+        let (state, instance) = (&settings.state_dir, &settings.instance);
+        let slots = open_slots(NAME, state, instance, &settings.program, clock.clone())?;
+        log_findings(&inspection::inspect(&settings));
         let folder = slots.layout().folder().to_owned();
         Ok(Self {
             base: Arc::new(Base::new(settings.clone(), clock.clone(), folder)),

@@ -1,14 +1,15 @@
 //! The image that machines start from, and the link by which a slot names it.
 
-use super::settings::Settings;
-use crate::adapters::hosts::slots::SlotDir;
+use super::settings::{NAME, Settings};
+use crate::adapters::hosts::slots::{SlotDir, slots_of};
+use crate::domain::image::part;
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// The names of a kernel in an image, in the order of preference: the uncompressed one boots faster.
-const KERNELS: [&str; 2] = ["vmlinux", "vmlinuz"];
+/// The names of a kernel in an image, in the order of preference.
+const KERNELS: [&str; 2] = [part::KERNEL, part::PACKED_KERNEL];
 
 /// The files of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +51,8 @@ impl Image {
             .qemu
             .initrd
             .clone()
-            .unwrap_or_else(|| folder.join("initrd.img"));
-        let root = folder.join("root.sqfs");
+            .unwrap_or_else(|| folder.join(part::RAM_DISK));
+        let root = folder.join(part::ROOT);
         for file in [&initrd, &root] {
             if !file.is_file() {
                 return Err(NoImage(format!("missing file {}", file.display())));
@@ -83,6 +84,13 @@ impl Image {
 /// Returns the folder of the image of a slot.
 pub(super) fn of_slot(slot: &SlotDir) -> Option<PathBuf> {
     fs::read_link(link(slot)).ok()
+}
+
+/// Returns the folders of the images of all slots below a state directory.
+#[must_use]
+pub fn images_of_slots(state_dir: &Path) -> Vec<PathBuf> {
+    let slots = slots_of(state_dir, NAME);
+    slots.iter().filter_map(|slot| link(slot).canonicalize().ok()).collect()
 }
 
 /// Returns the folder of the image that new machines start from, if there is one.

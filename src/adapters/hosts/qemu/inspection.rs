@@ -1,14 +1,13 @@
 //! The inspection of this machine: reports whether it can run virtual machines as configured, at start and when a configuration
 //! is checked.
 
-use super::accelerator::{self, KVM};
+use super::accelerator::KVM;
 use super::base;
 use super::command::{self, Places};
 use super::image::{Image, NoImage};
-use super::plan::Vm;
 use super::settings::Settings;
 use crate::adapters::hosts::slots::{self, Account, SYSTEM_PATH};
-use crate::config::{Accel, VmNetwork};
+use crate::config::Accel;
 use crate::domain::finding::{Finding, Subject};
 use rustix::process::geteuid;
 use std::fs::OpenOptions;
@@ -129,19 +128,7 @@ fn try_sandbox(settings: &Settings) -> Result<(), Finding> {
     let Ok(image) = Image::find(settings) else {
         return Ok(());
     };
-    let vm = Vm {
-        image: image.name,
-        root: image.root,
-        kernel: image.kernel,
-        initrd: image.initrd,
-        machine: settings.qemu.machine,
-        accelerator: accelerator::emulation(),
-        memory_mib: settings.qemu.memory_mib.get(),
-        cpus: settings.qemu.cpus.get(),
-        disk_gib: settings.qemu.disk_gib.get(),
-        has_network: settings.qemu.network != VmNetwork::None,
-        program: String::new(),
-    };
+    let vm = base::emulated(settings, &image, settings.default_shape(), String::new());
     let nothing = PathBuf::from("/dev/null");
     let places = Places {
         name: "trial",

@@ -7,6 +7,8 @@ use crate::domain::slot::SlotSize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The name of this host's kind, which is the name of its folder too.
+pub(crate) const NAME: &str = "qemu";
 /// Memory that QEMU needs in addition to that of its guest, including translated code.
 const OVERHEAD_MIB: u64 = 768;
 /// Processes and threads of one virtual machine, beside one for each of its processors.

@@ -1,6 +1,7 @@
 //! Booting a slot: a task of its own fills the slot's folder, writes the status file, and starts the keeper of a guest that
 //! boots before it is claimed.
 
+use super::removal::remove_file;
 use crate::domain::slot::{Ending, SlotState};
 use chrono::{DateTime, Utc};
 use std::fs::{self, Permissions};
@@ -43,7 +44,7 @@ impl Boot {
             if booted.is_ok() {
                 booted = tokio::select! {
                     started = start => started,
-                    // Whatever has started is ended with the slot.
+                    // Everything that has started is ended with the slot.
                     () = until_given_up.notified() => Err("it was destroyed".to_owned()),
                 };
             }
@@ -69,7 +70,7 @@ impl Boot {
         }
     }
 
-    /// Tells the boot to stop, without waiting for it.
+    /// Makes the boot stop, without waiting for it.
     pub(super) fn stop(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
         self.given_up.notify_one();
@@ -85,10 +86,7 @@ impl Boot {
 /// Puts jitgate's own program where keepers and hooks run it, so that replacing the installed file does not affect them.
 pub(super) fn install(program: &Path, to: &Path) -> io::Result<()> {
     let draft = to.with_extension("new");
-    match fs::remove_file(&draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_file(&draft)?;
     // Jobs run it too, under another account.
     let is_for_all = fs::metadata(program)?.permissions().mode() & 0o005 == 0o005;
     if !is_for_all || fs::hard_link(program, &draft).is_err() {

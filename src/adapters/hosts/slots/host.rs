@@ -386,10 +386,7 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Notifies `changed` of each event that a keeper sends.
 fn listen(layout: &Layout, changed: Arc<Notify>) -> io::Result<JoinHandle<()>> {
     // An earlier process left its socket.
-    match fs::remove_file(layout.events()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    removal::remove_file(&layout.events())?;
     let socket = UnixDatagram::bind(&SocketPath::of(&layout.events())?.path)?;
     Ok(tokio::spawn(async move {
         let mut event = [0];

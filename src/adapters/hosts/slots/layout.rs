@@ -57,6 +57,17 @@ impl Layout {
     }
 }
 
+/// Returns the slots of all instances on a host, as far as they can be read.
+pub(crate) fn slots_of(state_dir: &Path, host: &str) -> Vec<SlotDir> {
+    let below = |folder: PathBuf| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let instances = below(state_dir.join(host)).into_iter();
+    let slots = instances.flat_map(|instance| below(Layout(instance).slots()));
+    slots.map(SlotDir).collect()
+}
+
 /// Returns the name of the host's kind that a folder of a slot belongs to.
 pub(crate) fn host_of(slot: &Path) -> Option<&OsStr> {
     slot.ancestors().nth(3)?.file_name()

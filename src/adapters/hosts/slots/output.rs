@@ -1,5 +1,6 @@
 //! The output of runner programs, which is kept with a cap and for the latest runners only.
 
+use super::removal::remove_file;
 use std::fs::{self, DirEntry, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -52,11 +53,8 @@ pub(super) fn prune(folder: &Path) -> io::Result<()> {
     files.sort();
     let surplus = files.len().saturating_sub(MAX_FILES);
     for (_, path) in files.into_iter().take(surplus) {
-        match fs::remove_file(path) {
-            // Another process may have removed it.
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        // Another process may have removed it.
+        remove_file(&path)?;
     }
     Ok(())
 }

@@ -33,7 +33,16 @@ pub(super) fn remove(folder: &Path) -> io::Result<()> {
             }
         }
     }
-    match fs::remove_dir(folder) {
+    unless_gone(fs::remove_dir(folder))
+}
+
+/// Removes a file. A file that does not exist is not an error.
+pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
+    unless_gone(fs::remove_file(path))
+}
+
+fn unless_gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

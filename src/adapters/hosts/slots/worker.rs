@@ -5,6 +5,7 @@
 //! nothing out of it, and shows which run to ask GitHub about. The result is a claim, like everything that a guest says.
 
 use super::job_gate::{self, HookError, Lock};
+use crate::domain::runner_folder::{REAL_WORKER, WORKER};
 use crate::domain::slot::Hello;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
@@ -18,10 +19,6 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The name of the worker in actions/runner.
-const WORKER: &str = "Runner.Worker";
-/// The name of the real worker beside its stand-in. It stays in its folder, where it finds its other parts.
-const REAL: &str = "Runner.Worker.real";
 /// The first argument of the worker.
 const SPAWNCLIENT: &str = "spawnclient";
 /// Number of peeks into the pipe before the gate is asked without a hint, and the interval between two.
@@ -38,7 +35,7 @@ const MAX_PEEK_BYTES: usize = 64 * 1024;
 pub(crate) enum WorkerError {
     #[error(transparent)]
     Gate(#[from] HookError),
-    #[error("cannot start {program}: {source}; check local.runner_home")]
+    #[error("cannot start {program}: {source}; unpack the runner program again, for an image build a new one")]
     Program { program: String, source: io::Error },
 }
 
@@ -55,22 +52,22 @@ pub(crate) fn become_worker(socket: &Path, program: &Path, arguments: &[OsString
     }
 }
 
-/// Puts the stand-in into a copy of the runner program, which has its worker below `bin`. The job sees that copy, the socket
+/// Puts the stand-in into a copy of the runner program. The job sees that copy, the socket
 /// of its gate and jitgate at the paths in `seen`.
 pub(crate) fn install_stand_in(copy: &Path, seen: &SeenPaths) -> io::Result<()> {
-    let place = |name: &str| copy.join("bin").join(name);
-    match fs::rename(place(WORKER), place(REAL)) {
+    let worker = copy.join(WORKER);
+    match fs::rename(&worker, copy.join(REAL_WORKER)) {
         // A runner program without a worker starts none.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         renamed => renamed?,
     }
-    fs::write(place(WORKER), stand_in_script(seen))?;
-    fs::set_permissions(place(WORKER), Permissions::from_mode(0o755))
+    fs::write(&worker, stand_in_script(seen))?;
+    fs::set_permissions(worker, Permissions::from_mode(0o755))
 }
 
 /// Returns the script that stands in for the worker.
 pub(crate) fn stand_in_script(seen: &SeenPaths) -> String {
-    let paths = [&seen.program, &seen.socket, &seen.copy.join("bin").join(REAL)];
+    let paths = [&seen.program, &seen.socket, &seen.copy.join(REAL_WORKER)];
     let [program, socket, real] = paths.map(|path| job_gate::quoted(path));
     format!(
         "#!/bin/sh\n# Made by jitgate: the real worker begins once the job gate says \"go\".\n\

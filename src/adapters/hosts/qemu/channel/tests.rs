@@ -238,7 +238,7 @@ async fn a_guest_that_breaks_the_protocol_is_ended_and_no_job_begins() {
         output.read_to_string(&mut text).await.expect("output");
         let is_explained = text.starts_with("\njitgate: the guest sent ") || name == "words after the end";
         assert!(is_explained && !text.contains('\u{1b}'), "{name}: {text}");
-        // Whatever waited at the gate is gone, so a permission comes too late.
+        // Everything that waited at the gate is gone, so a permission comes too late.
         stage.go.take().expect("once").send(()).unwrap_or_default();
         loop {
             let told = stage.guest.told().await;
