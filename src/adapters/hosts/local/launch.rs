@@ -5,12 +5,11 @@ use super::seccomp;
 use crate::adapters::hosts::slots::{self, Group, Guest, KeeperError, Limits, Network, ProcessId, Rules, SlotDir};
 use crate::domain::slot::Ending;
 use crate::ports::Clock;
-use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Stdio};
@@ -33,8 +32,6 @@ exec ./run.sh </dev/null";
 const UP: &[u8] = b"jitgate-up\n";
 /// Bytes that are kept of an error message, when the sandbox does not come up.
 const MAX_MESSAGE_BYTES: usize = 2000;
-/// Longest description of a sandbox by bubblewrap.
-const MAX_INFO_BYTES: u64 = 4096;
 
 /// The parameters of a sandbox.
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,13 +69,6 @@ pub(super) struct LocalGuest {
     full: Option<mpsc::Receiver<()>>,
     network: Option<Network>,
     group: Group,
-}
-
-/// The report of bubblewrap.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Info {
-    child_pid: i32,
 }
 
 /// Keeps the slot in `folder`; see [`slots::keep`].
@@ -136,10 +126,7 @@ impl Guest for LocalGuest {
         let child = i32::try_from(self.child.id()).ok().and_then(ProcessId::of);
         self.processes = child.into_iter().collect();
         if let Some(info) = self.info.take() {
-            let mut text = String::new();
-            info.take(MAX_INFO_BYTES).read_to_string(&mut text)?;
-            let info: Info = serde_json::from_str(&text)?;
-            self.processes.extend(ProcessId::of(info.child_pid));
+            self.processes.extend(slots::first_process(info)?);
         }
         Ok(self.processes.clone())
     }
@@ -186,7 +173,7 @@ fn spawn(
     let mut inherited = None;
     let mut info = None;
     if let Some(options) = &command.sandbox {
-        let options = sealed(options)?;
+        let options = slots::options_file(options)?;
         let (reader, writer) = io::pipe()?;
         fcntl_setfd(&writer, FdFlags::empty())?;
         let mut first = network.map(Network::enter).unwrap_or_default();
@@ -216,16 +203,10 @@ fn spawn(
     Ok((child?, info))
 }
 
-/// Puts the options into a file in memory, so that they do not appear on a command line.
-fn sealed(options: &[String]) -> io::Result<File> {
-    let ended = options.iter().flat_map(|option| option.bytes().chain([0]));
-    inheritable("bwrap-options", &ended.collect::<Vec<u8>>())
-}
-
 /// Returns the filter of system calls as such a file, if there is one for this processor.
 pub(super) fn filter() -> io::Result<Option<File>> {
     let filter = seccomp::filter();
-    filter.map(|filter| inheritable("seccomp", &filter)).transpose()
+    filter.map(|filter| slots::inheritable("seccomp", &filter)).transpose()
 }
 
 /// Returns bubblewrap's options for a filter.
@@ -233,12 +214,4 @@ pub(super) fn filtered(filter: Option<&File>) -> Vec<String> {
     filter.map_or_else(Vec::new, |filter| {
         vec!["--seccomp".to_owned(), filter.as_raw_fd().to_string()]
     })
-}
-
-fn inheritable(name: &str, content: &[u8]) -> io::Result<File> {
-    // Not closed on exec: bubblewrap reads it and closes it.
-    let mut file = File::from(memfd_create(name, MemfdFlags::empty())?);
-    file.write_all(content)?;
-    file.rewind()?;
-    Ok(file)
 }

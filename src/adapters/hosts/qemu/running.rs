@@ -6,22 +6,20 @@ use super::command::{self, Inherited, Memory, Places};
 use super::console::Console;
 use super::plan::{RunAs, Vm};
 use super::qmp::Monitor;
-use crate::adapters::hosts::slots::{ProcessId, SLOT_VARIABLE, SYSTEM_PATH};
+use crate::adapters::hosts::slots::{self, ProcessId, SLOT_VARIABLE, SYSTEM_PATH};
 use chrono::{DateTime, Utc};
-use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::geteuid;
-use serde::Deserialize;
 use std::fs::File;
-use std::io::{self, PipeReader, Read, Seek, Write};
+use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Longest description of a sandbox by bubblewrap.
-const MAX_INFO_BYTES: u64 = 4096;
+/// Bytes of bubblewrap's own error message that are kept.
+const MAX_SAID_BYTES: u64 = 4096;
 /// Interval between two looks at a process that was killed and is not our child.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -54,13 +52,6 @@ pub(super) struct Running {
     console: Console,
 }
 
-/// The report of bubblewrap.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Info {
-    child_pid: i32,
-}
-
 impl Running {
     /// Starts QEMU, and returns when its sandbox is there.
     pub(super) fn launch(launch: &Launch<'_>) -> io::Result<Self> {
@@ -84,7 +75,7 @@ impl Running {
             },
         };
         let options = command::sandbox(launch.vm, launch.places, geteuid().is_root()).map_err(io::Error::other)?;
-        let options = sealed(&options)?;
+        let options = slots::options_file(&options)?;
         let (info, info_end) = io::pipe()?;
         let (console, console_end) = io::pipe()?;
         let before = command::before_the_sandbox(std::process::id());
@@ -190,27 +181,15 @@ impl Drop for Running {
 
 /// Waits for the sandbox. If there is none, the error says what bubblewrap wrote.
 fn sandboxed(mut child: Child, info: PipeReader, console: &PipeReader) -> io::Result<(Child, Vec<ProcessId>)> {
-    let mut text = String::new();
-    info.take(MAX_INFO_BYTES).read_to_string(&mut text)?;
-    let Ok(info) = serde_json::from_str::<Info>(&text) else {
+    let Ok(inner) = slots::first_process(info) else {
         child.kill()?;
         child.wait()?;
         let mut said = Vec::new();
         // Nothing that could write is left.
-        console.take(MAX_INFO_BYTES).read_to_end(&mut said)?;
+        console.take(MAX_SAID_BYTES).read_to_end(&mut said)?;
         let said = super::console::inert(&said);
         return Err(io::Error::other(format!("bwrap makes no sandbox: {said}")));
     };
-    let ids = [i32::try_from(child.id()).unwrap_or_default(), info.child_pid];
-    let processes = ids.into_iter().filter_map(ProcessId::of).collect();
-    Ok((child, processes))
-}
-
-/// Puts the options into a file in memory, which is not closed on exec: bubblewrap reads it and closes it.
-fn sealed(options: &[String]) -> io::Result<File> {
-    let ended = options.iter().flat_map(|option| option.bytes().chain([0]));
-    let mut file = File::from(memfd_create("bwrap-options", MemfdFlags::empty())?);
-    file.write_all(&ended.collect::<Vec<u8>>())?;
-    file.rewind()?;
-    Ok(file)
+    let outer = i32::try_from(child.id()).ok().and_then(ProcessId::of);
+    Ok((child, outer.into_iter().chain(inner).collect()))
 }

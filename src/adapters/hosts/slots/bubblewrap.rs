@@ -1,10 +1,17 @@
-//! The options of bubblewrap that every sandbox of a slot shares, and the words by which a program in it loses all rights.
+//! The options of bubblewrap that every sandbox of a slot shares, its report, and the words by which a program in it loses all rights.
 
-use std::fs;
+use super::process::ProcessId;
+use rustix::fs::{MemfdFlags, memfd_create};
+use serde::Deserialize;
+use std::fs::{self, File};
+use std::io::{self, PipeReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 /// Folders with programs and libraries.
 pub(crate) const PROGRAM_FOLDERS: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+
+/// Longest description of a sandbox by bubblewrap.
+const MAX_INFO_BYTES: u64 = 4096;
 
 /// The options of one sandbox, in their order. bubblewrap executes them from the first to the last.
 pub(crate) struct SandboxOptions(Vec<String>);
@@ -61,6 +68,36 @@ impl SandboxOptions {
     pub(crate) fn into_words(self) -> Vec<String> {
         self.0
     }
+}
+
+/// Returns a file in memory with options for `--args`, so that they do not appear on a command line.
+pub(crate) fn options_file(options: &[String]) -> io::Result<File> {
+    let ended = options.iter().flat_map(|option| option.bytes().chain([0]));
+    inheritable("bwrap-options", &ended.collect::<Vec<u8>>())
+}
+
+/// Returns a file in memory that is not closed on exec: bubblewrap reads it and closes it.
+pub(crate) fn inheritable(name: &str, content: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create(name, MemfdFlags::empty())?);
+    file.write_all(content)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// The report that bubblewrap writes to `--info-fd`.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Info {
+    child_pid: i32,
+}
+
+/// Waits for the report of bubblewrap and returns the first process of the sandbox, or none if it has ended already. It is an
+/// error if there is no sandbox.
+pub(crate) fn first_process(report: PipeReader) -> io::Result<Option<ProcessId>> {
+    let mut text = String::new();
+    report.take(MAX_INFO_BYTES).read_to_string(&mut text)?;
+    let info: Info = serde_json::from_str(&text)?;
+    Ok(ProcessId::of(info.child_pid))
 }
 
 /// Returns the prefix of a command that takes this identity and loses all rights. `identity` contains options of setpriv.

@@ -38,7 +38,9 @@ mod status;
 mod worker;
 
 pub(crate) use account::Account;
-pub(crate) use bubblewrap::{PROGRAM_FOLDERS, SandboxOptions, lose_rights, path_text};
+pub(crate) use bubblewrap::{
+    PROGRAM_FOLDERS, SandboxOptions, first_process, inheritable, lose_rights, options_file, path_text,
+};
 pub(crate) use guest::Guest;
 pub(crate) use host::SlotHost;
 #[cfg(test)]
