@@ -35,7 +35,6 @@ pub(crate) fn attend(place: Place) -> io::Result<()> {
         sender,
         place,
         phase: Phase::Closed,
-        was_prepared: false,
         launcher: None,
         last_id: 0,
         clients: BTreeMap::new(),
@@ -63,8 +62,6 @@ struct Agent {
     sender: SyncSender<Event>,
     place: Place,
     phase: Phase,
-    /// True after the first preparation, also in the machines that resume from this one.
-    was_prepared: bool,
     /// There is one while the guest is prepared.
     launcher: Option<Launcher>,
     last_id: u64,
@@ -129,10 +126,9 @@ impl Agent {
                 let entropy = STANDARD.decode(entropy).map_err(io::Error::other)?;
                 // A launcher of the template has its random numbers.
                 self.launcher.take().map_or(Ok(()), Launcher::discard)?;
-                preparation::prepare(&self.place, &entropy, unix_ns, self.was_prepared)?;
+                preparation::prepare(&self.place, &entropy, unix_ns)?;
                 self.launcher = Some(Launcher::start(&self.place)?);
                 self.phase = Phase::Prepared;
-                self.was_prepared = true;
                 self.link.send(&FromGuest::Prepared {})
             }
             // A guest that is not prepared starts no job.

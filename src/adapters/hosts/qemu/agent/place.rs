@@ -62,11 +62,6 @@ impl Place {
         self.at("/usr/local/lib/jitgate/services")
     }
 
-    /// Returns jitgate.
-    pub(super) fn program(&self) -> PathBuf {
-        self.at("/usr/local/bin/jitgate")
-    }
-
     /// Returns a path of the guest, which starts with a slash.
     pub(super) fn at(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))

@@ -1,4 +1,4 @@
-//! Makes a guest ready for a job: its random numbers, its clock, its services, and a first program.
+//! Makes a guest ready for a job: its random numbers, its clock and its services.
 //!
 //! Guests that are resumed from one saved state have the same random numbers. Writing into `/dev/urandom` alone does not
 //! change that soon: the kernel takes new bytes into account when its generator is seeded again.
@@ -18,8 +18,8 @@ ioctl($random, 0x40085203, pack('ii', 8 * length $new, length $new) . $new) or d
 ioctl($random, 0x5207, 0) or die;";
 const NANOSECONDS: i64 = 1_000_000_000;
 
-/// Makes the guest ready. `again` is true for a guest that was prepared before its state was saved.
-pub(super) fn prepare(place: &Place, entropy: &[u8], unix_ns: i64, again: bool) -> io::Result<()> {
+/// Makes the guest ready.
+pub(super) fn prepare(place: &Place, entropy: &[u8], unix_ns: i64) -> io::Result<()> {
     if place.is_machine() {
         reseed(entropy)?;
         let time = Timespec {
@@ -34,11 +34,6 @@ pub(super) fn prepare(place: &Place, entropy: &[u8], unix_ns: i64, again: bool) 
         // A service that does not start is missed by the jobs that need it, and by no others.
         let started = command("timeout").arg("45").arg("sh").arg(place.services()).status();
         started.map(|_| ()).unwrap_or_default();
-    }
-    // A program that has never run is slow to start, because nothing of it is in memory. A saved state has that memory.
-    if !again {
-        let first = command(place.program()).arg("--version").status();
-        first.map(|_| ()).unwrap_or_default();
     }
     Ok(())
 }
