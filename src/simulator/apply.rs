@@ -68,6 +68,10 @@ impl Simulation {
         if let Some(limits) = change.rate_limit {
             self.quota.set(limits, state.now());
         }
+        let report_timeout = change
+            .report_timeout_s
+            .map(|seconds| TimeDelta::seconds(seconds.into()));
+        set(&mut state.report_timeout, report_timeout);
         set(&mut self.outbox.delivers, change.delivers);
         if change.announces == Some(true) {
             for job in new_jobs {

@@ -18,8 +18,6 @@ use serde_json::{Value, json};
 
 /// GitHub fails a job that has found no runner for this time.
 const MAX_QUEUED_TIME: TimeDelta = TimeDelta::hours(24);
-/// A runner that must report and has not for this time is considered lost.
-const REPORT_TIMEOUT: TimeDelta = TimeDelta::seconds(5);
 /// The steps of a job without steps in the fixture.
 const STEPS: [&str; 4] = ["Set up job", "Check out", "Run tests", "Complete job"];
 
@@ -83,7 +81,7 @@ impl Simulation {
     pub(super) fn settle(&mut self) -> usize {
         let now = self.state.now();
         for runner in self.state.runners.values_mut() {
-            if runner.seen_at.is_some_and(|at| now - at > REPORT_TIMEOUT) {
+            if runner.seen_at.is_some_and(|at| now - at > self.state.report_timeout) {
                 runner.status = RunnerStatus::Offline;
             }
         }

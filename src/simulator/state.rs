@@ -4,7 +4,7 @@ use super::settings::{Group, Policies};
 use super::world::{Association, CommitChange, Conclusion, PullState, Role, RunnerStatus, Status, UserKind};
 use crate::domain::ids::RepositoryName;
 use crate::ports::Clock;
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ const FIRST_USER_ID: u64 = 1001;
 const MAX_USER_IDS: u64 = 100_000_000;
 const FIRST_JOB_ID: u64 = 900_001;
 const FIRST_RUNNER_ID: u64 = 10_001;
+/// By default.
+const REPORT_TIMEOUT: TimeDelta = TimeDelta::seconds(5);
 
 pub(super) struct State {
     clock: Arc<dyn Clock>,
@@ -47,6 +49,8 @@ pub(super) struct State {
     pub(super) ran: u64,
     /// The re-run runs, in order; a run is listed once for each re-run.
     pub(super) reruns: Vec<u64>,
+    /// A runner that must report and has not for this time is considered lost.
+    pub(super) report_timeout: TimeDelta,
     next_job: u64,
     next_runner: u64,
 }
@@ -212,6 +216,7 @@ impl State {
             minted: 0,
             ran: 0,
             reruns: Vec::new(),
+            report_timeout: REPORT_TIMEOUT,
             next_job: FIRST_JOB_ID,
             next_runner: FIRST_RUNNER_ID,
         }

@@ -23,6 +23,7 @@ pub struct Change {
     pub(super) variables: BTreeMap<String, Option<String>>,
     pub(super) app: Option<AppChange>,
     pub(super) rate_limit: Option<RateLimitChange>,
+    pub(super) report_timeout_s: Option<u32>,
     pub(super) faults: Vec<Fault>,
     pub(super) delivers: Option<bool>,
     pub(super) announces: Option<bool>,

@@ -151,6 +151,12 @@ async fn stage(jobs: u64, more: &[(&str, &str)]) -> Stage {
     stage_of(world(runs, json!([{"number": 7}])), more).await
 }
 
+/// Returns a world that waits for the reports of emulated machines.
+pub(crate) fn patient(mut world: Value) -> Value {
+    world["report_timeout_s"] = json!(60);
+    world
+}
+
 async fn stage_of(world: Value, more: &[(&str, &str)]) -> Stage {
     for (program, package) in [
         ("qemu-system-x86_64", "qemu-system-x86"),
@@ -161,7 +167,7 @@ async fn stage_of(world: Value, more: &[(&str, &str)]) -> Stage {
     }
     let image = image().display().to_string();
     let settings = [SETTINGS, &[("qemu.image", &*image)], more].concat();
-    Stage::set(world, &settings).await
+    Stage::set(patient(world), &settings).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,14 +181,14 @@ async fn four_jobs_over_two_slots_have_a_machine_each_and_see_nothing_of_each_ot
     }
     stage.go_on();
     let tally = stage.until_nothing_is_left().await;
-    assert!(tally.jobs.values().all(|job| job.ran), "{tally:?}");
+    let outputs = outputs(&state);
+    assert!(tally.jobs.values().all(|job| job.ran), "{tally:?}\n{outputs:#?}");
     assert_eq!((tally.minted, tally.ran), (jobs, jobs), "one runner each");
     {
         let seen = watch.seen.lock().expect("no panic");
         assert_eq!(seen.machines.len() as u64, jobs, "a machine each: {seen:?}");
         assert!(seen.most as u64 <= slots, "{seen:?}");
     }
-    let outputs = outputs(&state);
     assert_eq!(outputs.len() as u64, jobs);
     for output in outputs {
         assert!(output.contains("the first job here"), "{output}");

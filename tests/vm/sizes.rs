@@ -1,7 +1,7 @@
 //! `serve` with a further size of machines: each job gets a machine of the size that it requests.
 
 use crate::built::image;
-use crate::jobs::{SETTINGS, below, machines, outputs};
+use crate::jobs::{SETTINGS, below, machines, outputs, patient};
 use crate::stage::{RUNNER_PROGRAM, Stage, world};
 use crate::support::gate::{CONFIGURATION, Place};
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ async fn a_job_gets_a_machine_of_the_size_that_it_requests() {
     let image = image().display().to_string();
     let settings = [SETTINGS, &[("qemu.image", &*image)]].concat();
     let pulls = json!([{"number": 7}]);
-    let large = world(json!([run(20, LARGE, &["large"])]), pulls);
+    let large = patient(world(json!([run(20, LARGE, &["large"])]), pulls));
     let mut stage = Stage::set_in(place, RUNNER_PROGRAM, large, &settings).await;
     let state = stage.gate.place.path("jitgate-state");
     stage.deliver("queued", LARGE).await;

@@ -2,7 +2,7 @@
 
 use crate::built::{self, image, runner};
 use crate::image::beside;
-use crate::jobs::{SETTINGS, below, machines, outputs};
+use crate::jobs::{SETTINGS, below, machines, outputs, patient};
 use crate::machine::eventually;
 use crate::stage::{RUNNER_PROGRAM, Stage, world};
 use crate::support::gate::Place;
@@ -76,7 +76,7 @@ fn a_job(id: u64) -> Value {
 async fn stage(place: Place, more: &[(&str, &str)]) -> Stage {
     let image = image().display().to_string();
     let settings = [SETTINGS, &[("qemu.image", &*image)], more].concat();
-    let world = world(json!([a_job(20)]), json!([{"number": 7}]));
+    let world = patient(world(json!([a_job(20)]), json!([{"number": 7}])));
     Stage::set_in(place, RUNNER_PROGRAM, world, &settings).await
 }
 
