@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 mod built;
+mod confined;
+mod fallbacks;
 mod hostile;
 mod image;
 mod jobs;

@@ -352,6 +352,7 @@ mod tests {
         let listed = String::from_utf8(listed.expect("tar").stdout).expect("text");
         let lines: Vec<&str> = listed.lines().collect();
         assert_eq!(lines.len(), 4, "{listed}");
+        assert_eq!(listed.matches(" 1970-01-12 ").count(), 4, "{listed}");
         assert!(
             lines[1].starts_with("-rwxr-xr-x 1001/1001") && lines[1].ends_with("home/short"),
             "{listed}"
@@ -375,6 +376,128 @@ mod tests {
                 }
             };
             assert!(torn, "{length}");
+        }
+    }
+
+    /// The path, the kind and the content of a member.
+    type Seen = (String, Kind, Vec<u8>);
+
+    /// Returns the members that a reader finds, and what it passes on.
+    fn read(archive: &[u8]) -> io::Result<(Vec<Seen>, Vec<u8>)> {
+        let (mut seen, mut passed) = (Vec::new(), Vec::new());
+        let mut reader = Reader::new(archive);
+        while let Some(member) = reader.next()? {
+            let content = reader.content()?;
+            member.pass_with(&content, &mut passed)?;
+            seen.push((member.path, member.kind, content));
+        }
+        Ok((seen, passed))
+    }
+
+    #[test]
+    fn every_format_of_tar_is_read() {
+        let place = tempfile::tempdir().expect("a directory");
+        let (short, long) = ("f".repeat(90), "deep/".repeat(25));
+        let deep = format!("{long}{short}");
+        std::fs::create_dir_all(place.path().join(&long)).expect("folders");
+        std::fs::write(place.path().join(&deep), "deep content").expect("a file");
+        std::fs::hard_link(place.path().join(&deep), place.path().join("zz")).expect("a link");
+        std::os::unix::fs::symlink("l".repeat(150), place.path().join("zzz")).expect("a link");
+        for format in ["ustar", "gnu", "pax"] {
+            let mut tar = std::process::Command::new("tar");
+            tar.current_dir(place.path())
+                .args(["--create", "--format", format, "."]);
+            // Links this long do not fit into the first format.
+            tar.args(["--sort=name", "--blocking-factor=1", "--exclude"]);
+            tar.arg(if format == "ustar" { "./zz*" } else { "./none" });
+            let archive = tar.output().expect("tar").stdout;
+            let (seen, mut passed) = read(&archive).expect(format);
+            let find = |path: &str| {
+                let found = seen.iter().find(|(seen, ..)| seen == path);
+                found.unwrap_or_else(|| panic!("{format}: no {path} in {seen:?}"))
+            };
+            assert_eq!(find(&deep), &(deep.clone(), Kind::File, b"deep content".to_vec()));
+            if format != "ustar" {
+                assert_eq!(find("zz"), &("zz".to_owned(), Kind::Link, Vec::new()));
+            }
+            assert_eq!(find(long.trim_end_matches('/')).1, Kind::Folder);
+            assert!(
+                seen.iter().all(|(_, kind, _)| *kind != Kind::Other),
+                "{format}: {seen:?}"
+            );
+            passed.extend([0; 2 * BLOCK]);
+            assert_eq!(passed, archive, "{format}");
+        }
+    }
+
+    /// Returns a member with a size that its header has in this form, and a second one.
+    fn with_size(size: &[u8; 12], before: &[u8]) -> Vec<u8> {
+        let mut header = block("file", b'0', ALL, 0, "", 1).expect("a header");
+        header[124..136].copy_from_slice(size);
+        let mut archive = before.to_vec();
+        archive.extend(header);
+        archive.extend(b"content");
+        archive.extend([0; BLOCK - 7]);
+        archive.extend(block("next", b'5', ALL, 0, "", 1).expect("a header"));
+        archive.extend([0; 2 * BLOCK]);
+        archive
+    }
+
+    #[test]
+    fn a_size_is_octal_binary_or_in_an_extension() {
+        let extension = |letter: u8, text: &str| {
+            let mut extension = block("extension", letter, ALL, text.len() as u64, "", 1)
+                .expect("a header")
+                .to_vec();
+            extension.extend(text.as_bytes());
+            pad(&mut extension, text.len() as u64).expect("padded");
+            extension
+        };
+        let binary = b"\x80\0\0\0\0\0\0\0\0\0\0\x07";
+        let pax = [extension(b'g', "11 path=no\n"), extension(b'x', "10 size=7\n")].concat();
+        for (size, before) in [(b"00000000007\0", &[][..]), (binary, &[]), (b"           \0", &pax)] {
+            let (seen, _) = read(&with_size(size, before)).expect("an archive");
+            let paths: Vec<(&str, &[u8])> = seen
+                .iter()
+                .map(|(path, _, content)| (path.as_str(), &content[..]))
+                .collect();
+            assert_eq!(paths, [("file", &b"content"[..]), ("next", b"")]);
+        }
+        let error = |size: &[u8; 12], before: &[u8]| read(&with_size(size, before)).expect_err("an error").to_string();
+        assert_eq!(error(b"0000000zz07\0", &[]), "a number is not octal");
+        assert_eq!(
+            error(b"00000000007\0", &extension(b'x', "10 size=x\n")),
+            "a size is no number"
+        );
+        let mut long = block("extension", b'x', ALL, 0, "", 1).expect("a header");
+        long[124..136].copy_from_slice(b"00010000000\0");
+        assert_eq!(error(b"00000000007\0", &long), "an extended header is too long");
+        let mut writer = Writer::new(Vec::new(), 1);
+        writer
+            .copied("file", ALL, &b"short"[..], 100)
+            .expect_err("a file became shorter");
+        let error = writer.copied("file", ALL, io::empty(), 1 << 33).expect_err("too large");
+        assert_eq!(error.to_string(), "a file is larger than 8 GiB");
+    }
+
+    #[test]
+    fn a_hard_link_has_no_content_whatever_its_size() {
+        let mut link = block("link", b'1', ALL, 7, "file", 1).expect("a header").to_vec();
+        link.extend(block("next", b'5', ALL, 0, "", 1).expect("a header"));
+        link.extend([0; 2 * BLOCK]);
+        let (seen, _) = read(&link).expect("an archive");
+        assert_eq!(seen.len(), 2, "{seen:?}");
+    }
+
+    #[test]
+    fn the_prefix_of_a_path_is_none_of_gnus_own_fields() {
+        for (magic, path) in [(b"ustar\x0000", "folder/file"), (b"ustar  \0", "file")] {
+            let mut archive = block("file", b'5', ALL, 0, "", 1).expect("a header").to_vec();
+            archive[257..265].copy_from_slice(magic);
+            archive[345..351].copy_from_slice(b"folder");
+            archive.extend([0; 2 * BLOCK]);
+            let (seen, _) = read(&archive).expect("an archive");
+            assert_eq!(seen[0].0, path);
         }
     }
 }

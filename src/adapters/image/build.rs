@@ -30,7 +30,7 @@ pub struct Request {
     pub recipe: Recipe,
     /// An archive of actions/runner, or a folder with its content.
     pub runner: PathBuf,
-    /// The expected sha256 of the archive.
+    /// The expected sha256 of the archive, in lowercase hexadecimal digits.
     pub runner_sha256: Option<String>,
     /// The file of jitgate that becomes the agent.
     pub program: PathBuf,

@@ -104,3 +104,20 @@ impl ImageError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_written_has_its_own_remedy() {
+        for (kind, expected) in [
+            (io::ErrorKind::PermissionDenied, "as the user of the runner host"),
+            (io::ErrorKind::StorageFull, "free some space"),
+            (io::ErrorKind::NotFound, "correct the path"),
+        ] {
+            let remedy = ImageError::of(Path::new("images"))(kind.into()).remedy();
+            assert!(remedy.contains(expected), "{kind:?}: {remedy}");
+        }
+    }
+}

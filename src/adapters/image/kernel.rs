@@ -86,9 +86,28 @@ mod tests {
         for length in [0, 0x202, 0x300, 3 * 512, whole.len() - 120] {
             assert_eq!(unpacked(&whole[..length]), None, "{length}");
         }
+        let mut without_mark = whole.clone();
+        without_mark[MAGIC.0] = b'h';
+        assert_eq!(unpacked(&without_mark), None);
+        let mut other_length = whole.clone();
+        other_length[whole.len() - 104] ^= 1;
+        assert_eq!(
+            unpacked(&other_length),
+            None,
+            "the length behind the last block differs"
+        );
         let mut packed_otherwise = whole.clone();
         packed_otherwise[3 * 512] = 0x28;
         assert_eq!(unpacked(&packed_otherwise), None);
         assert_eq!(unpacked(&image(b"not a program")), None);
+    }
+
+    #[test]
+    fn an_old_header_without_a_number_of_sectors_has_four() {
+        let now = image(b"\x7fELF and so on");
+        let (header, rest) = now.split_at(3 * 512);
+        let mut old = [header, &[0; 3 * 512], rest].concat();
+        old[SETUP_SECTORS] = 0;
+        assert!(unpacked(&old).is_some());
     }
 }

@@ -34,3 +34,48 @@ pub(super) fn missing(runner: &RunnerFiles, there: &BTreeSet<String>) -> Result<
     }
     Ok(missing)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::{Path, PathBuf};
+
+    /// A runner program of these files.
+    fn runner(files: &[(&str, &Path)]) -> RunnerFiles {
+        let entry = |from: &Path| Entry::File {
+            from: from.to_owned(),
+            mode: 0o755,
+            bytes: 1,
+        };
+        RunnerFiles {
+            entries: files
+                .iter()
+                .map(|(path, from)| ((*path).to_owned(), entry(from)))
+                .collect(),
+            release: None,
+            digest: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_library_of_the_root_or_of_the_runner_itself_is_not_missing() {
+        let own = PathBuf::from("/proc/self/exe");
+        let place = tempfile::tempdir().expect("a directory");
+        let script = place.path().join("script");
+        fs::write(&script, "#!/bin/sh\n").expect("a file");
+        let needed = BTreeSet::from_iter(needed_by(&fs::read(&own).expect("this program")));
+        let files = [("run.sh", script.as_path()), ("bin/Runner.Listener", &own)];
+        let found = missing(&runner(&files), &BTreeSet::new()).expect("looked");
+        assert_eq!(found.keys().cloned().collect::<BTreeSet<_>>(), needed);
+        assert_eq!(found["libc.so.6"], "bin/Runner.Listener");
+        assert_eq!(missing(&runner(&files), &needed).expect("looked"), BTreeMap::new());
+        let own_library = [files[1], ("bin/libc.so.6", &script)];
+        let found = missing(&runner(&own_library), &BTreeSet::new()).expect("looked");
+        assert!(!found.contains_key("libc.so.6"), "{found:?}");
+        let alpine = [("externals/node20_alpine/bin/node", own.as_path())];
+        assert_eq!(
+            missing(&runner(&alpine), &BTreeSet::new()).expect("looked"),
+            BTreeMap::new()
+        );
+    }
+}

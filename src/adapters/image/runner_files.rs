@@ -49,7 +49,7 @@ pub(super) async fn read(
     let about = fs::metadata(path).map_err(ImageError::of(path))?;
     if let Some(expected) = sha256 {
         let found = of_file(path)?;
-        if !found.eq_ignore_ascii_case(expected) {
+        if found != expected {
             return Err(ImageError::Digest {
                 path: path.to_owned(),
                 expected: expected.to_owned(),
@@ -206,5 +206,26 @@ mod tests {
         assert_eq!(read().expect("a runner").digest, runner.digest);
         fs::set_permissions(home.join("run.sh"), fs::Permissions::from_mode(0o755)).expect("a mode");
         assert_ne!(read().expect("a runner").digest, runner.digest);
+    }
+
+    #[test]
+    fn a_link_that_leaves_the_folder_stays_a_link_and_a_device_is_an_error() {
+        let place = tempfile::tempdir().expect("a directory");
+        let home = place.path().join("runner");
+        fs::create_dir_all(place.path().join("outside/secret")).expect("a folder");
+        fs::create_dir(&home).expect("a folder");
+        fs::write(home.join("run.sh"), "#!/bin/sh\n").expect("a file");
+        symlink("../outside", home.join("bin")).expect("a link");
+        let runner = from_folder(&home, Some(Path::new("actions-runner-linux-x64-2.340.0.tar.gz"))).expect("a runner");
+        assert_eq!(runner.entries.keys().collect::<Vec<_>>(), ["bin", "run.sh"]);
+        let target = "../outside".to_owned();
+        assert_eq!(runner.entries["bin"], Entry::Link { target });
+        assert_eq!(
+            runner.release,
+            Release::parse("2.340.0"),
+            "the name of the archive has it"
+        );
+        let _socket = std::os::unix::net::UnixListener::bind(home.join("socket")).expect("a socket");
+        from_folder(&home, None).expect_err("no image has a socket");
     }
 }

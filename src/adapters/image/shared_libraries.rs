@@ -2,12 +2,9 @@
 
 const MAGIC: &[u8] = b"\x7fELF\x02\x01";
 const DYNAMIC: u64 = 2;
-const LOAD: u64 = 1;
 const NEEDED: u64 = 1;
 const STRINGS: u64 = 5;
 const STRINGS_SIZE: u64 = 10;
-/// Much longer than the list of any program.
-const MAX_ENTRIES: u64 = 4096;
 
 /// The table of the names that a program uses of other files.
 struct Table<'a> {
@@ -38,7 +35,7 @@ fn table(program: &[u8]) -> Option<Table<'_>> {
     };
     let segments: Vec<[u64; 4]> = (0..count).filter_map(segment).collect();
     let [_, dynamic, _, length] = segments.iter().find(|segment| segment[0] == DYNAMIC)?;
-    let entries = (0..(length / 16).min(MAX_ENTRIES)).map_while(|index| {
+    let entries = (0..length / 16).map_while(|index| {
         let at = dynamic.checked_add(index * 16)?;
         let tag = number(program, at, 8)?;
         (tag != 0).then_some((tag, number(program, at + 8, 8)?))
@@ -47,8 +44,8 @@ fn table(program: &[u8]) -> Option<Table<'_>> {
     let value = |wanted| Some(entries.iter().find(|(tag, _)| *tag == wanted)?.1);
     let (address, size) = (value(STRINGS)?, value(STRINGS_SIZE)?);
     let holds = |segment: &&[u64; 4]| {
-        let [kind, _, start, length] = **segment;
-        kind == LOAD && address >= start && address - start < length
+        let [_, _, start, length] = **segment;
+        address >= start && address - start < length
     };
     let [_, offset, start, _] = segments.iter().find(holds)?;
     let begin = usize::try_from((address - start).checked_add(*offset)?).ok()?;

@@ -123,7 +123,6 @@ impl Images {
             fs::rename(files, &place).map_err(ImageError::of(&place))?;
         }
         let link = self.0.join(format!("{REMOVED}{CURRENT}"));
-        remove(&link)?;
         let linked = symlink(name.as_str(), &link).and_then(|()| fs::rename(&link, self.current()));
         linked.map_err(ImageError::of(&self.current()))?;
         let synced = File::open(&self.0).and_then(|folder| folder.sync_all());

@@ -104,7 +104,7 @@ fn warn(built: &Built, session: &Session) {
     }
     let age = fs::metadata(&built.root).and_then(|about| about.modified());
     let age = age.map(|at| session.clock.now() - chrono::DateTime::<chrono::Utc>::from(at));
-    if let Some(age) = age.ok().filter(|age| built.is_cached && *age > MAX_CACHE_AGE) {
+    if let Some(age) = age.ok().filter(|age| *age > MAX_CACHE_AGE) {
         output::warn(&format!(
             "the Debian packages are {} days old; --no-cache gets new ones",
             age.num_days()

@@ -3,14 +3,19 @@
 
 use super::stage::Stage;
 use crate::config::place::{Answer, Place};
+use chrono::TimeDelta;
+use jitgate::adapters::clock::SystemClock;
+use jitgate::ports::Clock;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 /// Packs the folder `root`, or fails if a file says so. It records its arguments without the lines of their script. If there is a
@@ -31,7 +36,8 @@ if [ -e "$here/begun" ]; then
     exec sleep 600
 fi
 [ ! -e "$here/fails" ] || { echo "E: no route to the archive" >&2; exit 25; }
-for word; do case $word in */debian.tar) target=$word ;; esac; done
+# The real one works in another folder.
+for word; do case $word in /*/debian.tar) target=$word ;; esac; done
 exec tar --directory "$here/../root" --create --file "$target" --owner=0 --group=0 --mtime=@1 --sort=name .
 "#;
 /// Keeps the archive as it is.
@@ -172,6 +178,11 @@ impl Desk {
     }
 }
 
+/// Returns the time that is a little more than these days ago.
+fn before(days: i64) -> SystemTime {
+    (SystemClock.now() - TimeDelta::days(days) - TimeDelta::minutes(1)).into()
+}
+
 fn path(built: &Value) -> PathBuf {
     PathBuf::from(built["path"].as_str().expect("a path"))
 }
@@ -195,6 +206,8 @@ fn a_build_is_named_by_its_content_and_becomes_the_current_image() {
     assert_eq!(built["manifest"]["kernel"], "6.1.0-1-cloud-amd64");
     let versions = built["manifest"]["packages"].as_array().expect("packages");
     assert_eq!(versions.len(), PACKAGES.len() + 2);
+    let names = versions.iter().map(|package| package["name"].as_str());
+    assert!(names.is_sorted(), "{versions:?}");
     let current = fs::read_link(desk.0.path("state/images/current")).expect("a link");
     assert_eq!(Some(current.as_os_str()), folder.file_name());
     let listed = Command::new("tar")
@@ -221,15 +234,18 @@ fn a_build_is_named_by_its_content_and_becomes_the_current_image() {
         assert!(!listed.contains(absent), "{absent}: {listed}");
     }
     assert_eq!(listed.matches("etc/hostname").count(), 1);
-    // The same inputs give the same image, from the cache and without it.
+    // The same inputs give the same image, from the cache and without it. Machines that run keep its files.
+    let inode = || fs::metadata(folder.join("root.sqfs")).expect("a root").ino();
+    let first = inode();
     let again = desk.built(&[]);
     assert_eq!((&again["name"], &again["cached_root"]), (&built["name"], &json!(true)));
     let anew = desk.built(&["--no-cache"]);
     assert_eq!((&anew["name"], &anew["cached_root"]), (&built["name"], &json!(false)));
-    assert_eq!(desk.names().len(), 1);
+    assert_eq!((desk.names().len(), inode()), (1, first));
     assert_eq!(desk.calls().lines().count(), 2, "{}", desk.calls());
     assert!(
-        desk.calls().starts_with("1735689600 --quiet --variant=minbase"),
+        desk.calls().starts_with("1735689600 --quiet --variant=minbase")
+            && desk.calls().contains(" --dpkgopt=path-exclude=/usr/share/doc/* "),
         "{}",
         desk.calls()
     );
@@ -243,17 +259,21 @@ fn a_build_is_named_by_its_content_and_becomes_the_current_image() {
 #[test]
 fn each_input_changes_the_name() {
     let desk = Desk::new();
-    let mut names = vec![desk.built(&[])["name"].clone()];
-    names.push(desk.built(&["--include", "make"])["name"].clone());
-    names.push(desk.built(&["--with-docker"])["name"].clone());
+    let mut builds = vec![desk.built(&[])];
+    builds.push(desk.built(&["--include", "make"]));
+    builds.push(desk.built(&["--with-docker"]));
     desk.0.file("runner/run.sh", "#!/bin/sh\nexit\n", 0o755);
-    names.push(desk.built(&[])["name"].clone());
+    builds.push(desk.built(&[]));
+    desk.0.file("agent", "#!/bin/sh\nexit\n", 0o755);
+    builds.push(desk.built(&[]));
+    let inputs = builds.iter().map(|built| built["manifest"]["inputs"].to_string());
+    let inputs: BTreeSet<String> = inputs.collect();
+    assert_eq!(inputs.len(), builds.len(), "{inputs:?}");
+    // The state of Debian's archive is no input.
     desk.0.file("root/etc/debian_version", "13\n", 0o644);
-    names.push(desk.built(&["--no-cache"])["name"].clone());
-    let mut distinct: Vec<String> = names.iter().map(ToString::to_string).collect();
-    distinct.sort();
-    distinct.dedup();
-    assert_eq!(distinct.len(), names.len(), "{names:?}");
+    builds.push(desk.built(&["--no-cache"]));
+    let names: BTreeSet<String> = builds.iter().map(|built| built["name"].to_string()).collect();
+    assert_eq!(names.len(), builds.len(), "{names:?}");
 }
 
 #[test]
@@ -305,6 +325,13 @@ fn a_build_that_fails_leaves_nothing_and_says_what_to_do() {
         2,
         ["is a folder", "leave out"],
     );
+    for no_digest in ["12", &"z".repeat(64)] {
+        let answer = desk.image(&["build", "--runner", "runner", "--runner-sha256", no_digest]);
+        assert_eq!(answer.code, 2, "{}", answer.err);
+        assert!(answer.err.contains("expected 64 hexadecimal digits"), "{}", answer.err);
+    }
+    desk.0.file("broken.tar.gz", "no archive", 0o644);
+    refused(&["--runner", "broken.tar.gz"], 6, ["tar failed: ", "remedy"]);
     let archive = desk.0.path("actions-runner-linux-x64-2.340.0.tar.gz");
     let packed = Command::new("tar")
         .current_dir(desk.0.path("runner"))
@@ -322,6 +349,28 @@ fn a_build_that_fails_leaves_nothing_and_says_what_to_do() {
     fs::remove_file(desk.0.path(&format!("{BOOT}/bin/busybox"))).expect("removed");
     refused(&["--runner", "runner"], 6, ["has no busybox", "--no-cache"]);
     desk.0.file(&format!("{BOOT}/bin/busybox"), "busybox", 0o755);
+    for (files, what) in [
+        (
+            &[&*format!("{BOOT}/boot/vmlinuz-6.1.0-1-cloud-amd64")][..],
+            "has no kernel",
+        ),
+        (
+            &[&format!("{BOOT}/packages"), "root/var/lib/dpkg/status"],
+            "has no list of packages",
+        ),
+    ] {
+        let texts = files
+            .iter()
+            .map(|file| fs::read_to_string(desk.0.path(file)).expect("a file"));
+        let texts: Vec<String> = texts.collect();
+        files
+            .iter()
+            .for_each(|file| fs::remove_file(desk.0.path(file)).expect("removed"));
+        refused(&["--runner", "runner", "--no-cache"], 6, [what, "--no-cache"]);
+        for (file, text) in files.iter().zip(texts) {
+            desk.0.file(file, &text, 0o644);
+        }
+    }
     fs::remove_file(desk.0.path("bin/sqfstar")).expect("removed");
     desk.0.file(
         "bin/sqfstar",
@@ -335,7 +384,16 @@ fn a_build_that_fails_leaves_nothing_and_says_what_to_do() {
     );
     // The archive itself is fine.
     desk.0.file("bin/sqfstar", SQFSTAR, 0o755);
-    let answer = desk.image(&["build", "--program", "agent", "--runner", archive]);
+    let digest = hex::encode_upper(Sha256::digest(fs::read(archive).expect("an archive")));
+    let answer = desk.image(&[
+        "build",
+        "--program",
+        "agent",
+        "--runner",
+        archive,
+        "--runner-sha256",
+        &digest,
+    ]);
     assert_eq!(answer.json()["manifest"]["runner"], "2.336.0", "{}", answer.err);
 }
 
@@ -372,8 +430,11 @@ fn remains_of_killed_builds_are_no_images_and_the_next_build_removes_them() {
     for name in [".draft-77/image", ".removed-0123456789abcdef"] {
         desk.0.file(&format!("state/images/{name}/root.sqfs"), "half", 0o644);
     }
-    // A folder that has the name of an image, and not its manifest.
-    desk.0.file("state/images/0123456789abcdef/manifest.json", "{}", 0o644);
+    // A folder that has the name of an image, and the manifest of another one.
+    let manifest = desk.0.path(path(&built).join("manifest.json").to_str().expect("text"));
+    let manifest = fs::read_to_string(manifest).expect("a manifest");
+    desk.0
+        .file("state/images/0123456789abcdef/manifest.json", &manifest, 0o644);
     assert_eq!(desk.names(), [built["name"].as_str().expect("a name")]);
     desk.built(&["--include", "make"]);
     assert_eq!(desk.names().len(), 2);
@@ -465,6 +526,8 @@ fn damage_is_found_and_named() {
     // A build of the same image repairs it.
     desk.built(&[]);
     assert_eq!(desk.image(&["verify"]).code, 0);
+    let is_remains = |name: &String| name.starts_with('.');
+    assert!(!desk.entries().iter().any(is_remains), "{:?}", desk.entries());
     fs::remove_file(file("vmlinuz")).expect("removed");
     verified("vmlinuz: No such file");
     desk.built(&[]);
@@ -528,6 +591,11 @@ fn old_images_are_removed_but_none_that_is_current_configured_or_used() {
         configured.display()
     );
     desk.0.file("jitgate.toml", &toml, 0o600);
+    let newest: Vec<String> = names.iter().rev().cloned().collect();
+    assert_eq!(desk.names(), newest, "the newest first");
+    let verified = |words: &[&str]| desk.image(&[&["verify"], words].concat()).json()["image"].clone();
+    assert_eq!(verified(&[]), json!(configured));
+    assert_eq!(verified(&["--images", "state/images"]), "state/images/current");
     // The second is the newest one of those that are not needed.
     let dry = desk.image(&["prune", "--keep", "1", "--dry-run"]).json();
     assert_eq!(desk.names().len(), 5);
@@ -591,5 +659,143 @@ async fn github_judges_the_release_and_the_age_counts_without_its_answer() {
         assert!(answer.out.contains(text), "{}", answer.out);
         let alone = desk.image(&["verify"]);
         assert!(alone.code == 0 && alone.out.contains("its age counts"), "{}", alone.out);
+    }
+}
+
+#[test]
+fn the_time_of_files_is_that_of_the_environment_if_an_archive_can_have_it() {
+    let desk = Desk::new();
+    let path = format!("{}:/usr/bin:/bin", desk.0.path("bin").display());
+    let words = ["image", "build", "--program", "agent", "--runner", "runner"];
+    let with = |time: &str| desk.0.jitgate(&words, &[("PATH", &path), ("SOURCE_DATE_EPOCH", time)]);
+    for time in ["yesterday", "-1", "4294967296"] {
+        let answer = with(time);
+        assert!(
+            answer.code == 2 && answer.err.contains("remedy: unset it"),
+            "{time}: {}",
+            answer.err
+        );
+    }
+    assert_eq!(with("1700000000").code, 0);
+    assert!(desk.calls().starts_with("1700000000 "), "{}", desk.calls());
+}
+
+#[test]
+fn a_build_reports_old_packages_and_a_runner_program_without_a_release() {
+    let desk = Desk::new();
+    let build = |words: &[&str]| desk.image(&[&["build", "--program", "agent", "--runner", "runner"], words].concat());
+    let said = build(&[]).err;
+    assert!(!said.contains("days old") && !said.contains("release"), "{said}");
+    let root = fs::read_dir(desk.0.path("state/images/cache")).expect("a cache").next();
+    let root = root.expect("a root").expect("a root").path();
+    let file = fs::File::options().write(true).open(&root).expect("a root");
+    for (days, is_reported) in [(6, false), (8, true)] {
+        file.set_modified(before(days)).expect("a time");
+        let said = build(&[]).err;
+        assert_eq!(
+            said.contains("the Debian packages are 8 days old"),
+            is_reported,
+            "{said}"
+        );
+    }
+    fs::remove_file(desk.0.path("runner/bin/Runner.Listener.deps.json")).expect("removed");
+    let said = build(&["--no-cache"]).err;
+    assert!(!said.contains("days old"), "{said}");
+    assert!(said.contains("the release of the runner program is unknown"), "{said}");
+}
+
+#[test]
+fn an_image_that_is_too_old_for_its_unknown_release_is_reported() {
+    let desk = Desk::new();
+    let image = desk.0.path(path(&desk.built(&[])).to_str().expect("text"));
+    let manifest = fs::File::options()
+        .write(true)
+        .open(image.join("manifest.json"))
+        .expect("a manifest");
+    for (days, code) in [(29, 0), (31, 1)] {
+        manifest.set_modified(before(days)).expect("a time");
+        let answer = desk.image(&["verify"]);
+        assert_eq!(answer.code, code, "{}", answer.out);
+        assert!(answer.out.contains(&format!("is {days} days old")), "{}", answer.out);
+    }
+    // A build of the same image is a new look at Debian's archive.
+    desk.built(&[]);
+    assert_eq!(desk.image(&["verify"]).code, 0);
+}
+
+#[test]
+fn one_root_file_system_stays_for_the_next_build() {
+    let desk = Desk::new();
+    let nothing = desk.image(&["prune", "--keep", "0"]);
+    assert_eq!((nothing.code, desk.0.path("state/images").exists()), (0, false));
+    let listed = desk.0.jitgate(&["image", "list"], &[]).out;
+    assert_eq!(listed, "there is no image; `jitgate image build` makes one\n");
+    for package in ["aa", "bb"] {
+        desk.built(&["--include", package]);
+    }
+    let roots = || {
+        fs::read_dir(desk.0.path("state/images/cache"))
+            .expect("a cache")
+            .count()
+    };
+    let before = desk.changes().len();
+    let dry = desk.image(&["prune", "--keep", "0", "--dry-run"]).json();
+    assert_eq!((dry["cache"].as_array().map(Vec::len), roots()), (Some(1), 2));
+    desk.image(&["prune", "--keep", "0"]);
+    assert_eq!(roots(), 1, "the newest");
+    assert_eq!(desk.built(&["--include", "bb"])["cached_root"], true);
+    let answer = desk.image(&["prune", "--keep", "1"]);
+    assert_eq!(answer.json()["removed"], json!([]));
+    let changes = desk.changes();
+    let new: Vec<&Value> = changes[..changes.len() - before]
+        .iter()
+        .map(|change| &change["command"])
+        .collect();
+    assert_eq!(
+        new,
+        ["image build", "image prune"],
+        "what changed nothing is no change: {changes:?}"
+    );
+}
+
+#[test]
+fn what_can_be_refused_is_refused_before_the_folder_is_made() {
+    let desk = Desk::new();
+    for (words, code) in [(["nothing", "--include=make"], 6), (["runner", "--include=-x"], 2)] {
+        let answer = desk.image(&[&["build", "--program", "agent", "--runner"], &words[..]].concat());
+        assert_eq!(
+            (answer.code, desk.0.path("state/images").exists()),
+            (code, false),
+            "{}",
+            answer.err
+        );
+    }
+}
+
+#[test]
+fn other_accounts_read_images_and_nothing_else_of_the_state() {
+    let desk = Desk::new();
+    desk.built(&[]);
+    let mode = |name: &str| fs::metadata(desk.0.path(name)).expect(name).permissions().mode() & 0o777;
+    assert_eq!((mode("state"), mode("state/images")), (0o700, 0o755));
+}
+
+#[test]
+fn a_manifest_of_another_format_is_not_read() {
+    let desk = Desk::new();
+    let image = desk.0.path(path(&desk.built(&[])).to_str().expect("text"));
+    let manifest = fs::read_to_string(image.join("manifest.json")).expect("a manifest");
+    // A folder with another name is not compared with its manifest.
+    for (format, code) in [("1", 0), ("2", 1)] {
+        let copy = desk.0.path(&format!("copy-{format}"));
+        fs::create_dir(&copy).expect("a folder");
+        for name in ["initrd.img", "root.sqfs", "vmlinuz"] {
+            fs::copy(image.join(name), copy.join(name)).expect(name);
+        }
+        let text = manifest.replace("\"format\": 1", &format!("\"format\": {format}"));
+        fs::write(copy.join("manifest.json"), text).expect("written");
+        let answer = desk.image(&["verify", copy.to_str().expect("text")]);
+        assert_eq!(answer.code, code, "{}", answer.out);
+        assert_eq!(answer.out.contains("its format is 2"), code == 1, "{}", answer.out);
     }
 }

@@ -78,9 +78,41 @@ pub(super) fn inert(text: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     #[test]
     fn nothing_but_printable_characters_is_left() {
         assert_eq!(inert(b"a\x1b[2J\r\n  b\xff\n"), "a [2J b");
+    }
+
+    /// Reads what a machine writes, and adds it to an error.
+    async fn explained(text: &[u8]) -> (String, io::PipeWriter, Console) {
+        let (reader, mut writer) = io::pipe().expect("a pipe");
+        let mut console = Console::read(reader).expect("a console");
+        let text = text.to_owned();
+        let written = tokio::task::spawn_blocking(move || {
+            // It fails once the console has read enough.
+            writer.write_all(&text).map(|()| writer.flush()).ok();
+            writer
+        });
+        let writer = written.await.expect("written");
+        let error = console.explain(io::ErrorKind::TimedOut.into()).await;
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        (error.to_string(), writer, console)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_end_of_the_text_explains_an_error_while_the_machine_lives_on() {
+        let (text, _writer, _console) = explained(format!("{}the end\n", "x".repeat(5000)).as_bytes()).await;
+        let (_, said) = text.split_once("; its console says: ").expect("an explanation");
+        assert!(said.ends_with("xthe end") && said.len() < 601, "{said}");
+        let (text, _writer, _console) = explained(b"\n").await;
+        assert!(!text.contains("console"), "{text}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_console_that_is_flooded_closes() {
+        let (_, mut writer, _console) = explained(&vec![b'x'; 4 * MAX_READ_BYTES]).await;
+        writer.write_all(b"more").expect_err("it is closed");
     }
 }

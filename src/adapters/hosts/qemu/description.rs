@@ -62,7 +62,7 @@ fn file(slot: &SlotDir) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Accel, Qemu, Size, VmNetwork};
+    use crate::config::VmNetwork;
     use std::num::NonZeroU32;
     use std::path::Path;
     use std::time::Duration;
@@ -74,36 +74,9 @@ mod tests {
     }
 
     fn settings() -> Settings {
-        Settings {
-            state_dir: PathBuf::from("/state"),
-            instance: "instance".to_owned(),
-            program: PathBuf::from("/jitgate"),
-            qemu: Qemu {
-                images: None,
-                image: None,
-                kernel: None,
-                initrd: None,
-                machine: Machine::Microvm,
-                accel: Accel::Auto,
-                user: "nobody".to_owned(),
-                memory_mib: number(320),
-                cpus: number(1),
-                disk_gib: number(1),
-                sizes: vec![Size {
-                    label: "large".to_owned(),
-                    memory_mib: number(448),
-                    cpus: number(2),
-                    disk_gib: number(2),
-                }],
-                network: VmNetwork::Isolated,
-                network_allow: Vec::new(),
-                network_deny: Vec::new(),
-                keep_failed: Duration::ZERO,
-            },
-            boot_deadline: Duration::from_secs(60),
-            gate_deadline: Duration::from_secs(60),
-            job_deadline: Duration::from_secs(60),
-        }
+        let mut settings = crate::adapters::hosts::qemu::settings::tests::settings(Path::new("/"));
+        settings.qemu.network = VmNetwork::Isolated;
+        settings
     }
 
     /// Makes a slot for each size, each with a machine of these settings.

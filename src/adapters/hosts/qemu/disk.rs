@@ -103,6 +103,23 @@ mod tests {
         copied.seek(io::SeekFrom::Start(300 * 1024 * 1024)).expect("moved");
         copied.read_exact(&mut text).expect("read");
         assert_eq!(&text, b"middle");
+        assert_eq!(about.mode() & 0o777, 0o600, "no other account reads it");
         copy(&from, &to, None).expect_err("a disk is used once");
+    }
+
+    #[test]
+    fn an_empty_disk_is_made_once_and_never_in_part() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("scratch-1.img");
+        fs::write(path.with_extension("new"), "the rest of a killed start").expect("a file");
+        make(&path, 1).expect("made");
+        assert_eq!(fs::metadata(&path).expect("a disk").len(), 1 << 30);
+        assert!(!path.with_extension("new").exists());
+        fs::write(&path, "in use").expect("written");
+        make(&path, 1).expect("kept");
+        assert_eq!(fs::read(&path).expect("a disk"), b"in use");
+        let nowhere = place.path().join("nowhere/scratch-1.img");
+        let error = make(&nowhere, 1).expect_err("there is no folder").to_string();
+        assert!(error.starts_with("mke2fs failed to make a disk: "), "{error}");
     }
 }

@@ -178,3 +178,125 @@ impl RunnerHost for QemuHost {
         Some(self.resume_failures.load(Ordering::Relaxed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::hosts::qemu::settings::tests::settings;
+    use chrono::{DateTime, Utc};
+    use std::path::PathBuf;
+    use std::time::Duration;
+    use tempfile::TempDir;
+
+    /// A clock that stands still.
+    struct At(DateTime<Utc>);
+
+    impl Clock for At {
+        fn now(&self) -> DateTime<Utc> {
+            self.0
+        }
+    }
+
+    /// A host without an image, which keeps the disks of failed machines for this time.
+    fn host(place: &TempDir, keep_failed: Duration) -> QemuHost {
+        let mut settings = settings(place.path());
+        settings.program = PathBuf::from("/bin/true");
+        settings.qemu.keep_failed = keep_failed;
+        // A time at which nothing is due that is kept for a time, and everything else.
+        let now = if keep_failed.is_zero() {
+            DateTime::<Utc>::MAX_UTC
+        } else {
+            DateTime::UNIX_EPOCH
+        };
+        QemuHost::open(settings, Arc::new(At(now))).expect("a host")
+    }
+
+    /// Makes the folder of a slot whose keeper has died, with these files.
+    fn lost(host: &QemuHost, name: &str, files: &[&str]) -> SlotId {
+        let id = SlotId(name.to_owned());
+        let slot = host.slots.layout().slot(&id).expect("a plain name");
+        fs::create_dir(&slot.0).expect("a folder");
+        for file in files {
+            fs::write(slot.0.join(file), "content").expect("a file");
+        }
+        id
+    }
+
+    #[tokio::test]
+    async fn nothing_boots_without_an_image_or_with_an_unknown_size() {
+        let place = tempfile::tempdir().expect("a directory");
+        let host = host(&place, Duration::ZERO);
+        let refused = |failure: Result<SlotId, Failure>| match failure {
+            Err(Failure::Permanent(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        let why = refused(host.boot(Some("huge".to_owned())).await);
+        assert_eq!(why, "qemu.sizes: there is no size huge");
+        let why = refused(host.boot(None).await);
+        assert!(why.contains("qemu.image: ") || why.contains("missing program"), "{why}");
+        assert_eq!(host.list().await.expect("a list"), []);
+    }
+
+    #[tokio::test]
+    async fn the_disk_of_a_failed_slot_is_kept_listed_and_removed_in_its_time() {
+        let place = tempfile::tempdir().expect("a directory");
+        let hour = Duration::from_secs(3600);
+        let keeping = host(&place, hour);
+        let failed = lost(&keeping, "slot-1", &["scratch.img", "status.json"]);
+        let without_a_disk = lost(&keeping, "slot-2", &[]);
+        for id in [&failed, &without_a_disk] {
+            assert!(matches!(keeping.remains(id).await, Ok(Remains::Slot(_))));
+            keeping.destroy(id).await.expect("destroyed");
+        }
+        let kept = keeping.kept_disks().await.expect("a list");
+        assert_eq!(
+            kept.iter().map(|disk| disk.slot.as_str()).collect::<Vec<_>>(),
+            ["slot-1"]
+        );
+        assert_eq!(
+            keeping.remains(&failed).await.expect("an answer"),
+            Remains::Kept(kept[0].clone())
+        );
+        assert_eq!(
+            keeping.remains(&without_a_disk).await.expect("an answer"),
+            Remains::Nothing
+        );
+        assert_eq!(
+            keeping.remains(&SlotId("../x".to_owned())).await.expect("an answer"),
+            Remains::Nothing
+        );
+        drop(keeping);
+        let other = host(&place, Duration::ZERO);
+        assert_eq!(other.kept_disks().await.expect("a list"), []);
+        assert!(!Path::new(&kept[0].path).exists());
+        let failed = lost(&other, "slot-3", &["scratch.img"]);
+        other.destroy(&failed).await.expect("destroyed");
+        assert_eq!(other.remains(&failed).await.expect("an answer"), Remains::Nothing);
+    }
+
+    #[tokio::test]
+    async fn a_slot_that_did_not_resume_counts_once() {
+        let place = tempfile::tempdir().expect("a directory");
+        let host = host(&place, Duration::ZERO);
+        assert_eq!(host.resume_failures(), Some(0));
+        lost(&host, "slot-1", &["resume-failed"]);
+        for _ in 0..2 {
+            host.list().await.expect("a list");
+            assert_eq!(host.resume_failures(), Some(1));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slot_is_outdated_only_if_another_image_is_there() {
+        let place = tempfile::tempdir().expect("a directory");
+        let (host, slot) = (host(&place, Duration::ZERO), SlotDir(place.path().to_owned()));
+        let description = Description::of(&host.settings, &None).expect("a size");
+        description.store(&slot).expect("stored");
+        let (own, other) = (Path::new("/images/one"), Path::new("/images/two"));
+        assert!(!host.is_outdated(&slot, &None, Some(own)), "it names none yet");
+        std::os::unix::fs::symlink(own, place.path().join("image")).expect("a link");
+        for (current, expected) in [(Some(other), true), (Some(own), false), (None, false)] {
+            assert_eq!(host.is_outdated(&slot, &None, current), expected, "{current:?}");
+        }
+    }
+}

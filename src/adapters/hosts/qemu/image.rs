@@ -101,3 +101,81 @@ pub(super) fn current(settings: &Settings) -> Option<PathBuf> {
 fn link(slot: &SlotDir) -> PathBuf {
     slot.0.join("image")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::hosts::qemu::settings::tests::settings;
+
+    /// Makes an image with these files, which the configuration names by a link.
+    fn place(files: &[&str]) -> (tempfile::TempDir, Settings) {
+        let place = tempfile::tempdir().expect("a directory");
+        let folder = place.path().join("0123456789abcdef");
+        fs::create_dir(&folder).expect("a folder");
+        for name in files {
+            fs::write(folder.join(name), name).expect("a file");
+        }
+        symlink(&folder, place.path().join("image")).expect("a link");
+        let settings = settings(place.path());
+        (place, settings)
+    }
+
+    #[test]
+    fn an_image_is_found_behind_its_link_and_its_unpacked_kernel_is_preferred() {
+        let (place, mut settings) = place(&["vmlinuz", "vmlinux", "initrd.img", "root.sqfs"]);
+        let folder = place.path().canonicalize().expect("a path").join("0123456789abcdef");
+        let image = Image::find(&settings).expect("an image");
+        assert_eq!((&image.folder, image.name.as_str()), (&folder, "0123456789abcdef"));
+        assert_eq!(
+            (image.kernel, image.initrd),
+            (folder.join("vmlinux"), folder.join("initrd.img"))
+        );
+        let own = place.path().join("own");
+        fs::write(&own, "").expect("a file");
+        settings.qemu.kernel = Some(own.clone());
+        settings.qemu.initrd = Some(own.clone());
+        let image = Image::find(&settings).expect("an image");
+        assert_eq!(
+            (image.kernel, image.initrd, image.root),
+            (own.clone(), own, folder.join("root.sqfs"))
+        );
+        fs::remove_file(folder.join("vmlinux")).expect("removed");
+        settings.qemu.kernel = None;
+        assert_eq!(Image::find(&settings).expect("an image").kernel, folder.join("vmlinuz"));
+    }
+
+    #[test]
+    fn an_image_without_one_of_its_files_is_none() {
+        let missing = |files: &[&str]| {
+            let (_place, settings) = place(files);
+            Image::find(&settings).expect_err("a file is missing").to_string()
+        };
+        assert!(missing(&["initrd.img", "root.sqfs"]).contains("no kernel in "));
+        assert!(missing(&["vmlinux", "root.sqfs"]).ends_with("initrd.img"));
+        assert!(missing(&["vmlinux", "initrd.img"]).ends_with("root.sqfs"));
+        let (place, settings) = place(&[]);
+        fs::remove_file(place.path().join("image")).expect("removed");
+        let error = Image::find(&settings).expect_err("there is no image").to_string();
+        assert!(error.starts_with("qemu.image: cannot open "), "{error}");
+    }
+
+    #[test]
+    fn a_slot_names_its_image_or_learns_that_it_was_removed() {
+        let (place, settings) = place(&["vmlinux", "initrd.img", "root.sqfs"]);
+        let image = Image::find(&settings).expect("an image");
+        for gone in ["initrd.img", "vmlinux", "root.sqfs", ""] {
+            let slot = SlotDir(place.path().join(format!("slot-{gone}")));
+            fs::create_dir(&slot.0).expect("a folder");
+            assert_eq!(of_slot(&slot), None);
+            if gone.is_empty() {
+                image.occupy(&slot).expect("it is there");
+            } else {
+                // Between the look for it and its occupation.
+                fs::remove_file(image.folder.join(gone)).expect("removed");
+                image.occupy(&slot).expect_err("it is gone");
+                fs::write(image.folder.join(gone), "").expect("a file");
+            }
+            assert_eq!(of_slot(&slot).as_ref(), Some(&image.folder), "it was marked first");
+        }
+    }
+}

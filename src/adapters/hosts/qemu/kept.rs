@@ -115,6 +115,8 @@ mod tests {
         }
         let kept = keep(place.path(), &slot).expect("kept");
         assert_eq!(kept, place.path().join("failed/slot-1"));
+        let mode = fs::metadata(&kept).expect("a folder").mode();
+        assert_eq!(mode & 0o777, 0o700, "no other account reads a job's disk");
         for (name, content) in &files[..3] {
             assert_eq!(fs::read_to_string(kept.join(name)).expect(name), *content);
         }
@@ -138,6 +140,29 @@ mod tests {
         assert_eq!(prune(place.path(), since + half + half, hour).expect("pruned"), []);
         assert!(!kept.exists());
         assert_eq!(find(place.path(), "slot-1", hour).expect("looked"), None);
+    }
+
+    #[test]
+    fn a_machine_that_wrote_nothing_else_keeps_its_disk_and_without_one_nothing_is_listed() {
+        let place = tempfile::tempdir().expect("a directory");
+        let slot = SlotDir(place.path().join("slots/slot-1"));
+        fs::create_dir_all(&slot.0).expect("a folder");
+        assert_eq!(
+            prune(place.path(), DateTime::UNIX_EPOCH, Duration::ZERO).expect("listed"),
+            []
+        );
+        keep(place.path(), &slot).expect_err("there is no disk");
+        fs::write(slot.0.join("scratch.img"), "disk").expect("a file");
+        let kept = keep(place.path(), &slot).expect("kept");
+        assert!(kept.join("scratch.img").exists());
+        let disk = find(place.path(), "slot-1", Duration::MAX)
+            .expect("found")
+            .expect("a disk");
+        assert_eq!(
+            (disk.until, disk.runner),
+            (DateTime::<Utc>::MAX_UTC, None),
+            "a time that is too far away"
+        );
     }
 
     #[test]

@@ -128,3 +128,95 @@ impl Monitor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    use tokio::task::JoinHandle;
+
+    const DONE: &str = r#"{"return": {}}"#;
+
+    /// A stand-in for QEMU that gives one answer to each command, and then closes the connection. It returns the commands.
+    fn qemu(first: &str, answers: &[&str]) -> (Monitor, JoinHandle<Vec<String>>) {
+        let (own, theirs) = UnixStream::pair().expect("a connection");
+        let (first, answers) = (first.to_owned(), answers.iter().map(|&answer| answer.to_owned()));
+        let answers: Vec<String> = answers.collect();
+        let task = tokio::spawn(async move {
+            let (reader, mut writer) = theirs.into_split();
+            writer.write_all(first.as_bytes()).await.ok();
+            let (mut lines, mut commands) = (BufReader::new(reader).lines(), Vec::new());
+            for answer in answers {
+                let Ok(Some(line)) = lines.next_line().await else { break };
+                let line: Value = serde_json::from_str(&line).expect("a command");
+                commands.push(line["execute"].as_str().expect("a name").to_owned());
+                writer.write_all(format!("{answer}\n").as_bytes()).await.ok();
+            }
+            commands
+        });
+        (Monitor::new(own), task)
+    }
+
+    fn status(status: &str) -> String {
+        json!({"return": {"status": status}}).to_string()
+    }
+
+    #[tokio::test]
+    async fn a_machine_is_stopped_before_it_is_saved_and_events_are_no_answers() {
+        let greeting = "{\"event\": \"EARLY\"}\n{\"QMP\": {}}\n";
+        let between = format!("{}\n{DONE}", r#"{"event": "STOP"}"#);
+        let (active, completed) = (status("active"), status("completed"));
+        let (mut monitor, task) = qemu(greeting, &[DONE, DONE, &between, DONE, DONE, &active, &completed]);
+        monitor.greet().await.expect("greeted");
+        let state = File::open("/dev/null").expect("a file");
+        monitor.save(state.as_fd()).await.expect("saved");
+        let expected = [
+            "qmp_capabilities",
+            "migrate-set-capabilities",
+            "stop",
+            "getfd",
+            "migrate",
+            "query-migrate",
+            "query-migrate",
+        ];
+        assert_eq!(task.await.expect("no panic"), expected);
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_is_not_saved_or_has_another_state_is_an_error() {
+        let state = File::open("/dev/null").expect("a file");
+        for failed in ["failed", "cancelled"] {
+            let (mut monitor, _task) = qemu("", &[DONE, DONE, DONE, &status(failed)]);
+            let error = monitor.save(state.as_fd()).await.expect_err(failed).to_string();
+            assert_eq!(error, "QEMU failed to save the machine");
+        }
+        let (mut monitor, _task) = qemu("", &[DONE, DONE, &status("inmigrate"), &status("internal-error"), DONE]);
+        let error = monitor
+            .resume(state.as_fd())
+            .await
+            .expect_err("another state")
+            .to_string();
+        assert!(error.contains("internal-error"), "{error}");
+        let (mut monitor, task) = qemu("", &[DONE, DONE, &status("inmigrate"), &status("paused"), DONE]);
+        monitor.resume(state.as_fd()).await.expect("resumed");
+        let expected = ["getfd", "migrate-incoming", "query-status", "query-status", "cont"];
+        assert_eq!(task.await.expect("no panic"), expected);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_an_end_and_an_endless_line_are_errors() {
+        let refusal = r#"{"error": {"class": "GenericError", "desc": "no such file"}}"#;
+        let (mut monitor, _task) = qemu("", &[refusal]);
+        let state = File::open("/dev/null").expect("a file");
+        let error = monitor.resume(state.as_fd()).await.expect_err("a refusal").to_string();
+        assert_eq!(error, "QEMU refused getfd: no such file");
+        let (mut monitor, _task) = qemu("{\"QMP\"", &[]);
+        let error = monitor.greet().await.expect_err("an end");
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        let endless = "x".repeat(2 * MAX_LINE_BYTES);
+        let (mut monitor, _task) = qemu(&endless, &[]);
+        let error = monitor.greet().await.expect_err("too long");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+}

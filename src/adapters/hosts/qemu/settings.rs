@@ -110,3 +110,83 @@ impl Settings {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::config::{Accel, Machine, Size};
+    use std::num::NonZeroU32;
+    use std::path::Path;
+
+    /// Returns settings with one further size and without a network, whose image is `image` in `place`.
+    pub(in crate::adapters::hosts::qemu) fn settings(place: &Path) -> Settings {
+        let number = |number| NonZeroU32::new(number).expect("not zero");
+        Settings {
+            state_dir: place.join("state"),
+            instance: "testtest".to_owned(),
+            program: PathBuf::from("/usr/local/bin/jitgate"),
+            qemu: Qemu {
+                images: None,
+                image: Some(place.join("image")),
+                kernel: None,
+                initrd: None,
+                machine: Machine::Microvm,
+                accel: Accel::Tcg,
+                user: "nobody".to_owned(),
+                memory_mib: number(320),
+                cpus: number(1),
+                disk_gib: number(2),
+                sizes: vec![Size {
+                    label: "large".to_owned(),
+                    memory_mib: number(4096),
+                    cpus: number(8),
+                    disk_gib: number(100),
+                }],
+                network: VmNetwork::None,
+                network_allow: vec!["10.8.8.8/32".to_owned()],
+                network_deny: vec!["198.51.100.66/32".to_owned()],
+                keep_failed: Duration::ZERO,
+            },
+            boot_deadline: Duration::from_secs(1),
+            gate_deadline: Duration::from_secs(2),
+            job_deadline: Duration::from_secs(3),
+        }
+    }
+
+    #[test]
+    fn a_size_has_its_own_dimensions_and_no_other_label_has_any() {
+        let settings = settings(Path::new("/x"));
+        let dimensions = |label: Option<&str>| {
+            let shape = settings.shape(&label.map(str::to_owned))?;
+            Some((shape.memory_mib, shape.cpus, shape.disk_gib))
+        };
+        assert_eq!(dimensions(None), Some((320, 1, 2)));
+        assert_eq!(dimensions(Some("Large")), Some((4096, 8, 100)), "labels ignore case");
+        assert_eq!(dimensions(Some("huge")), None);
+        let limits = settings.shape(&Some("large".to_owned())).expect("a shape").limits();
+        assert_eq!(
+            limits.memory_mib,
+            Some(4096 + 768),
+            "QEMU needs memory in addition to its guest"
+        );
+        assert_eq!(
+            (limits.cpus, limits.pids, limits.disk_mib),
+            (Some(8), Some(8 + 64), None)
+        );
+    }
+
+    #[test]
+    fn only_an_isolated_network_has_rules() {
+        let mut settings = settings(Path::new("/x"));
+        for network in [VmNetwork::None, VmNetwork::Open] {
+            settings.qemu.network = network;
+            assert!(settings.network_rules().is_none(), "{network:?}");
+        }
+        settings.qemu.network = VmNetwork::Isolated;
+        let rules = settings.network_rules().expect("rules");
+        assert_eq!(
+            (rules.allow, rules.deny),
+            (settings.qemu.network_allow, settings.qemu.network_deny)
+        );
+    }
+}

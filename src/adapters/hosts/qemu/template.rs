@@ -152,7 +152,58 @@ fn in_memory(name: &str) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapters::hosts::qemu::plan::Accelerator;
+    use crate::config::Machine;
     use std::io::Write;
+
+    /// Each change of a machine but that of its size.
+    const OTHERS: [fn(&mut Vm); 7] = [
+        |vm| vm.image.push('x'),
+        |vm| vm.root.push("x"),
+        |vm| vm.kernel.push("x"),
+        |vm| vm.machine = Machine::Microvm,
+        |vm| vm.accelerator = Accelerator::Kvm,
+        |vm| vm.has_network = true,
+        |vm| vm.program.push('x'),
+    ];
+    const SIZES: [fn(&mut Vm); 3] = [|vm| vm.memory_mib += 1, |vm| vm.cpus += 1, |vm| vm.disk_gib += 1];
+
+    #[test]
+    fn a_machine_that_differs_from_its_template_does_not_resume_from_it() {
+        let place = tempfile::tempdir().expect("a directory");
+        let vm = Vm {
+            image: "0123456789abcdef".to_owned(),
+            root: PathBuf::from("/images/root.sqfs"),
+            kernel: PathBuf::from("/images/vmlinux"),
+            initrd: PathBuf::from("/images/initrd.img"),
+            machine: Machine::Q35,
+            accelerator: Accelerator::Tcg { tsc_khz: 2_600_000 },
+            memory_mib: 512,
+            cpus: 2,
+            disk_gib: 1,
+            has_network: false,
+            program: "1:2:3:4.5".to_owned(),
+        };
+        let template = Template {
+            vm: vm.clone(),
+            memory: in_memory("memory").expect("a file"),
+            state: in_memory("state").expect("a file"),
+            scratch: place.path().join("template.img"),
+        };
+        fs::write(&template.scratch, "disk").expect("a file");
+        assert!(template.fits(&vm) && template.fits_but_for_its_size(&vm));
+        for (changes, is_size) in [(&OTHERS[..], false), (&SIZES, true)] {
+            for change in changes {
+                let mut other = vm.clone();
+                change(&mut other);
+                assert!(!template.fits(&other), "{other:?}");
+                assert_eq!(template.fits_but_for_its_size(&other), is_size, "{other:?}");
+            }
+        }
+        let scratch = template.scratch.clone();
+        drop(template);
+        assert!(!scratch.exists(), "its disk is of no use without it");
+    }
 
     #[test]
     fn memory_that_can_still_be_changed_is_refused() {

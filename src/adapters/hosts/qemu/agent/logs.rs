@@ -55,3 +55,45 @@ fn end(path: &Path) -> io::Result<String> {
     file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::os::unix::fs::symlink;
+    use std::time::Duration;
+
+    #[test]
+    fn the_ends_of_the_newest_files_are_collected_and_nothing_that_leads_elsewhere() {
+        let root = tempfile::tempdir().expect("a directory");
+        let place = Place::stand_in(root.path());
+        assert!(collect(&place).is_empty(), "there is no folder");
+        fs::create_dir_all(place.logs()).expect("a folder");
+        let bytes = usize::try_from(MAX_FILE_BYTES).expect("small");
+        for age in 0..10 {
+            let path = place.logs().join(format!("Runner_{age}.log"));
+            fs::write(&path, format!("begin{}end of {age}", "x".repeat(bytes))).expect("a file");
+            let file = File::options().write(true).open(&path).expect("a file");
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1000 - age);
+            file.set_modified(time).expect("a time");
+        }
+        fs::write(root.path().join("secret"), "secret").expect("a file");
+        symlink(root.path().join("secret"), place.logs().join("Worker.log")).expect("a link");
+        for name in [".hidden", "new\nline"] {
+            fs::write(place.logs().join(name), name).expect("a file");
+        }
+        let mut texts: BTreeMap<String, String> = BTreeMap::new();
+        for message in collect(&place) {
+            let FromGuest::Diag { name, text } = message else {
+                unreachable!()
+            };
+            texts.entry(name).or_default().push_str(&text);
+        }
+        let expected: Vec<String> = (0..8).map(|age| format!("Runner_{age}.log")).collect();
+        assert_eq!(texts.keys().cloned().collect::<Vec<_>>(), expected);
+        for (age, text) in texts.values().enumerate() {
+            assert_eq!(text.len(), bytes);
+            assert!(text.ends_with(&format!("xend of {age}")));
+        }
+    }
+}
