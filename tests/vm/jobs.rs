@@ -91,9 +91,14 @@ pub(crate) fn machines(state: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Asserts that the gate has left no folder of a slot, which holds disk and sockets, and no process of one or of a template.
+/// Waits until no folder of a slot is left, which holds its disk and its sockets.
+pub(crate) async fn no_slot_is_left(state: &Path) {
+    eventually("no slot is left", || below(state, "slots").is_empty().then_some(())).await;
+}
+
+/// Waits until the gate has left no slot, and no process of one or of a template.
 async fn nothing_is_left(state: &Path, watch: &Watch) {
-    assert_eq!(below(state, "slots"), [] as [PathBuf; 0]);
+    no_slot_is_left(state).await;
     let mut names = watch.seen.lock().expect("no panic").machines.clone();
     assert!(!names.is_empty(), "a machine was seen");
     names.extend(below(state, "").iter().filter_map(|path| {

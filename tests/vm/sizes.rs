@@ -1,7 +1,7 @@
 //! `serve` with a further size of machines: each job gets a machine of the size that it requests.
 
 use crate::built::image;
-use crate::jobs::{SETTINGS, below, machines, outputs, patient};
+use crate::jobs::{SETTINGS, below, no_slot_is_left, outputs, patient};
 use crate::stage::{RUNNER_PROGRAM, Stage, world};
 use crate::support::gate::{CONFIGURATION, Place};
 use serde_json::{Value, json};
@@ -72,6 +72,6 @@ async fn a_job_gets_a_machine_of_the_size_that_it_requests() {
 
     let names = ["template-320-1-1.img", "template-448-2-2.img"];
     assert_eq!(templates(&state), names, "each size is resumed from its own");
-    assert_eq!(machines(&state), [""; 0], "no disk is left");
+    no_slot_is_left(&state).await;
     assert_eq!(stage.gate.alerts().await, [""; 0]);
 }

@@ -2,7 +2,7 @@
 
 use crate::built::{self, image, runner};
 use crate::image::beside;
-use crate::jobs::{SETTINGS, below, machines, outputs, patient};
+use crate::jobs::{SETTINGS, below, no_slot_is_left, outputs, patient};
 use crate::machine::eventually;
 use crate::stage::{RUNNER_PROGRAM, Stage, world};
 use crate::support::gate::Place;
@@ -81,10 +81,9 @@ async fn stage(place: Place, more: &[(&str, &str)]) -> Stage {
 }
 
 /// Fails if a machine, a socket or a process is left.
-fn assert_nothing_is_left(stage: &Stage) {
+async fn assert_nothing_is_left(stage: &Stage) {
     let state = stage.gate.place.path("jitgate-state");
-    assert_eq!(machines(&state), [""; 0], "no disk is left");
-    assert_eq!(below(&state, "slots"), [] as [PathBuf; 0], "no slot is left");
+    no_slot_is_left(&state).await;
     let is_socket = |path: &&PathBuf| fs::metadata(path).is_ok_and(|about| about.file_type().is_socket());
     let files = below(&state, "");
     let sockets: Vec<_> = files
@@ -94,11 +93,11 @@ fn assert_nothing_is_left(stage: &Stage) {
         .collect();
     assert_eq!(sockets, ["events"], "the host has one socket");
     if is_root() {
-        assert_eq!(
-            processes_of(NAMELESS),
-            [stage.gate.process.id()],
-            "the gate alone is left"
-        );
+        let gate = [stage.gate.process.id()];
+        eventually("the gate alone is left", || {
+            (processes_of(NAMELESS) == gate).then_some(())
+        })
+        .await;
     }
 }
 
@@ -173,7 +172,7 @@ async fn a_job_runs_without_root_in_a_network_of_its_own() {
         "the internet and nothing else: {output}"
     );
     assert!(output.contains("all addresses are tried"), "{output}");
-    assert_nothing_is_left(&stage);
+    assert_nothing_is_left(&stage).await;
     passing.abort();
 }
 
@@ -187,7 +186,7 @@ async fn a_job_runs_without_root_in_an_open_network_and_reaches_nothing_without_
     let tally = stage.until_nothing_is_left().await;
     assert!(tally.jobs[&1020].ran, "{tally:?}");
     assert_eq!((tally.minted, tally.ran), (1, 1));
-    assert_nothing_is_left(&stage);
+    assert_nothing_is_left(&stage).await;
 
     let mut stage = stage
         .killed_and_restarted_with(&[("qemu.network", "none"), ("runners.attempts", "1")])
@@ -199,10 +198,7 @@ async fn a_job_runs_without_root_in_an_open_network_and_reaches_nothing_without_
     let is_over = |tally: &Tally| tally.minted == 2 && tally.runners_left == 0;
     let tally = stage.until("the runner ends without GitHub", is_over).await;
     assert!(!tally.jobs[&1021].ran, "{tally:?}");
-    eventually("the slot is gone", || {
-        (below(&state, "slots").is_empty() && stage.leftovers().is_empty()).then_some(())
-    })
-    .await;
+    no_slot_is_left(&state).await;
     let outputs = outputs(&state);
     let without: Vec<&String> = outputs
         .iter()
@@ -210,7 +206,7 @@ async fn a_job_runs_without_root_in_an_open_network_and_reaches_nothing_without_
         .collect();
     assert_eq!(without.len(), 1, "{outputs:?}");
     assert!(!without[0].contains(" answers"), "{outputs:?}");
-    assert_nothing_is_left(&stage);
+    assert_nothing_is_left(&stage).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
