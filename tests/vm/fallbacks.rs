@@ -79,8 +79,13 @@ async fn a_template_of_an_earlier_process_is_replaced() {
     let stage = Stage::new(&image());
     fs::create_dir_all(stage.path("state/qemu/testtest")).expect("a folder");
     fs::write(stage.path(TEMPLATE), "of an earlier process").expect("a file");
+    let mut sleep = Command::new("sleep");
+    let left = sleep.arg("600").env("JITGATE_SLOT", "template-testtest").spawn();
+    let mut left = left.expect("a process that its template left");
     let host = stage.host();
     let slot = booted(&host).await;
+    let ended = left.try_wait().expect("a state");
+    assert!(ended.is_some_and(|status| !status.success()), "it was killed");
     let disk = fs::metadata(stage.path(TEMPLATE)).expect("a template");
     assert_eq!(disk.len(), 1 << 30);
     assert_eq!(host.resume_failures(), Some(0));

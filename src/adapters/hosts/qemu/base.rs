@@ -9,7 +9,7 @@ use super::plan::{Accelerator, Plan, RunAs, Vm};
 use super::running::{Backing, Launch, Running};
 use super::settings::{Settings, Shape};
 use super::template::Template;
-use crate::adapters::hosts::slots::{Account, Limits, SYSTEM_PATH, SlotDir, try_limits};
+use crate::adapters::hosts::slots::{self, Account, Limits, SYSTEM_PATH, SlotDir, try_limits};
 use crate::config::{Accel, VmNetwork};
 use crate::ports::Clock;
 use rustix::process::geteuid;
@@ -160,10 +160,12 @@ impl Base {
         let owner = account.map(|account| (account.uid, account.gid));
         let failed = |error: io::Error| error.to_string();
         disk::copy(scratch, &disk, owner).map_err(failed)?;
+        let name = format!("trial-{}", self.settings.instance);
+        slots::kill_marked(&name);
         let launched = Running::launch(&Launch {
             vm: &vm,
             places: Places {
-                name: "trial",
+                name: &name,
                 scratch: &disk,
                 resolver: None,
                 is_alone: true,

@@ -7,6 +7,7 @@ use super::command::Places;
 use super::disk;
 use super::plan::{RunAs, Saved, Vm};
 use super::running::{Backing, Launch, Running};
+use crate::adapters::hosts::slots;
 use chrono::{DateTime, Utc};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, ftruncate, memfd_create};
 use rustix::io::Errno;
@@ -54,12 +55,15 @@ impl Template {
             state: in_memory("template-state")?,
             scratch,
         };
-        // The instance's name tells its processes from those of other instances.
+        // The instance's name tells its processes from those of other instances. An instance makes one template at a time, so
+        // others are left of a process that was killed: the first process of a sandbox outlives it in its first moment.
         let instance = folder.file_name().unwrap_or_default().to_string_lossy();
+        let name = format!("template-{instance}");
+        slots::kill_marked(&name);
         let mut running = Running::launch(&Launch {
             vm,
             places: Places {
-                name: &format!("template-{instance}"),
+                name: &name,
                 scratch: &template.scratch,
                 resolver: None,
                 is_alone: true,

@@ -52,6 +52,6 @@ pub(crate) use limits::{Group, Limits, clear_limits, try_limits};
 pub(crate) use network::{Network, RESOLVER, Rules, resolver_file, try_network};
 pub(crate) use opening::{log_findings, open_slots};
 pub(crate) use order::Deadlines;
-pub(crate) use process::{ProcessId, SLOT_VARIABLE, SYSTEM_PATH};
+pub(crate) use process::{ProcessId, SLOT_VARIABLE, SYSTEM_PATH, kill_marked};
 pub(crate) use removal::remove_file;
 pub(crate) use worker::{SeenPaths, become_worker, install_stand_in, stand_in_script};

@@ -110,16 +110,24 @@ pub(crate) fn children_of(parent: i32) -> Vec<ProcessId> {
 /// below `folder`, because a process in the middle of `exec` shows no environment.
 pub(crate) fn processes_of(slot: &str, folder: &Path) -> Vec<ProcessId> {
     let variable = format!("{SLOT_VARIABLE}={slot}");
-    let is_marked = |pid: &i32| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment
-            .split(|byte| *byte == 0)
-            .any(|text| text == variable.as_bytes())
-    };
     let is_inside = |pid: &i32| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(folder));
-    let ids = all().filter(|pid| is_marked(pid) || is_inside(pid));
+    let ids = all().filter(|pid| has_variable(*pid, &variable) || is_inside(pid));
     let processes = ids.filter_map(ProcessId::of);
     processes.filter(|process| process.is_alive()).collect()
+}
+
+/// Kills the processes with this mark that an earlier process of jitgate left when it was killed.
+pub(crate) fn kill_marked(mark: &str) {
+    let variable = format!("{SLOT_VARIABLE}={mark}");
+    let ids = all().filter(|pid| has_variable(*pid, &variable));
+    ids.filter_map(ProcessId::of).for_each(ProcessId::kill);
+}
+
+fn has_variable(pid: i32, variable: &str) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment
+        .split(|byte| *byte == 0)
+        .any(|text| text == variable.as_bytes())
 }
 
 /// Returns the id of this boot of the machine. No process survives a reboot.
