@@ -16,8 +16,8 @@ echo "the runner program starts"
 script=$(printf %s "${ACTIONS_RUNNER_INPUT_JITCONFIG-}" | base64 -d 2>/dev/null)
 case $script in '{'* | '') ;; *) exec bash -c "$script" ;; esac
 "#;
-/// What a runner program does first where the simulated GitHub is not reached on the loopback of the host: it tries addresses on
-/// the host, in its neighbourhood and in the internet, and goes on with the address of the host that such tests permit.
+/// The beginning of a runner program that does not reach the simulated GitHub on the loopback of the host. It tries addresses of
+/// the host, of its neighbourhood and of the internet, and continues with the address of the host that such tests permit.
 const ELSEWHERE: &str = r#"    if ! curl --silent --max-time 20 --output /dev/null "$server"; then
         for address in 10.0.2.2 10.9.9.9 198.51.100.10; do
             timeout 20 bash -c 'exec 3<>"/dev/tcp/$0/7777" && read -t 10 -r line <&3 && [ "$line" = hello ]' "$address" \

@@ -102,7 +102,7 @@ async fn the_process_of_a_machine_has_no_rights_and_sees_its_own_files_alone() {
     let mode = |path: &Path| fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
     assert_eq!((mode(&folder), mode(&folder.join("gate"))), (0o700, 0o700));
     let disk = fs::metadata(folder.join("scratch.img")).expect("a disk");
-    assert_eq!((mode(&folder.join("scratch.img")), disk.uid()), (0o600, nobody()));
+    assert_eq!((mode(&folder.join("scratch.img")), disk.uid()), (0o600, id_of_qemu()));
 
     claim(&host, &slot, SCRIPT).await;
     let reported = || Some(stage.output(&slot)).filter(|output| output.contains("reported"));
@@ -141,7 +141,7 @@ async fn the_process_of_a_machine_has_no_rights_and_sees_its_own_files_alone() {
     assert_eq!(processes(&slot), [] as [String; 0]);
 }
 
-fn nobody() -> u32 {
+fn id_of_qemu() -> u32 {
     let id = Command::new("id").args(["-u", "nobody"]).output().expect("id");
     String::from_utf8_lossy(&id.stdout).trim().parse().expect("a number")
 }
@@ -151,7 +151,7 @@ fn has_no_rights(status: &str) {
     for name in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
         assert_eq!(status[name], NO_RIGHTS, "{name}");
     }
-    let own = nobody();
+    let own = id_of_qemu();
     assert_eq!(status["Uid"], format!("{own} {own} {own} {own}"));
     assert_ne!(status["Gid"].split(' ').next(), Some("0"));
     for (name, expected) in [("Groups", ""), ("NoNewPrivs", "1"), ("Seccomp", "2")] {

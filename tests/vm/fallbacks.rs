@@ -6,8 +6,9 @@ use crate::confined::qemu;
 use crate::image::beside;
 use crate::machine::waiting::listed;
 use crate::machine::{Stage, booted, claim, eventually, processes, until};
+use jitgate::adapters::hosts::qemu::QemuHost;
 use jitgate::config::Accel;
-use jitgate::domain::slot::{Ending, SlotState};
+use jitgate::domain::slot::{Ending, SlotId, SlotState};
 use jitgate::ports::RunnerHost;
 use std::fs;
 use std::num::NonZeroU32;
@@ -25,6 +26,17 @@ disk=$(dirname "$(grep -lx scratch /sys/block/*/serial)")
 exec /run/agent "$@"
 "#;
 const TEMPLATE: &str = "state/qemu/testtest/template-320-1-1.img";
+
+/// Returns the state of a slot after its start, which may have failed.
+async fn booted_or_not(host: &QemuHost, slot: &SlotId) -> SlotState {
+    loop {
+        let state = listed(host, slot).await.expect("it is listed").state;
+        if state != SlotState::Booting {
+            return state;
+        }
+        host.changed().await;
+    }
+}
 
 #[tokio::test]
 async fn a_machine_that_hangs_while_it_resumes_is_killed_and_boots_on_a_new_disk() {
@@ -100,13 +112,7 @@ async fn kvm_that_does_not_work_is_an_error_where_it_is_demanded() {
     stage.settings.qemu.accel = Accel::Kvm;
     let host = stage.host();
     let slot = host.boot(None).await.expect("booting");
-    let state = loop {
-        let state = listed(&host, &slot).await.expect("it is listed").state;
-        if state != SlotState::Booting {
-            break state;
-        }
-        host.changed().await;
-    };
+    let state = booted_or_not(&host, &slot).await;
     match state {
         // This machine has KVM.
         SlotState::Ready => {}
@@ -136,13 +142,7 @@ async fn a_guest_whose_random_numbers_cannot_be_seeded_never_gets_ready() {
         stage.settings.qemu.disk_gib = NonZeroU32::new(disk_gib).expect("not zero");
         let host = stage.host();
         let slot = host.boot(None).await.expect("booting");
-        let state = loop {
-            let state = listed(&host, &slot).await.expect("it is listed").state;
-            if state != SlotState::Booting {
-                break state;
-            }
-            host.changed().await;
-        };
+        let state = booted_or_not(&host, &slot).await;
         // A machine that got ready would have the random numbers of every other one of its template.
         let has_failed = matches!(state, SlotState::Ended(Ending::BootFailed(_)));
         assert_eq!(

@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 /// An account of which no file of this machine knows anything.
 const NAMELESS: u32 = 61_234;
 /// An account with a name, which a range of further ids needs.
-const NOBODY: u32 = 65534;
+const SUBORDINATE_OWNER: u32 = 65534;
 /// The address of the machine at which a job finds the simulated GitHub; see `built`.
 const GITHUB: &str = "203.0.113.2:3000";
 /// The variable that is set where the test runs on the machine that it has made.
@@ -238,8 +238,8 @@ fn an_image_is_the_same_without_root() {
     let (expected, folder) = (image(), TempDir::new_in(built::place()).expect("a folder"));
     let etc_folder = TempDir::new().expect("a folder");
     etc(etc_folder.path());
-    chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("an owner");
-    let words = become_account(NOBODY, &[(&etc_folder.path().join("etc"), "/etc")]);
+    chown(folder.path(), Some(SUBORDINATE_OWNER), Some(SUBORDINATE_OWNER)).expect("an owner");
+    let words = become_account(SUBORDINATE_OWNER, &[(&etc_folder.path().join("etc"), "/etc")]);
     let mut build = Command::new(&words[0]);
     build.args(&words[1..]).arg(env!("CARGO_BIN_EXE_jitgate"));
     build.args(["--json", "image", "build", "--runner"]).arg(runner());
