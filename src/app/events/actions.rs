@@ -152,7 +152,7 @@ async fn destroy_runner(ctx: &Context, event: &JobEvent) -> Result<(), Failure> 
     }
     let record = load_job(ctx, event.job.id).await?;
     match record.filter(|_| over).and_then(|record| record.runner) {
-        Some(name) => lifecycle::end(ctx, &name, Outcome::Cancelled, None).await,
+        Some(name) => lifecycle::cancel(ctx, &name, event.job.id, None).await.map(drop),
         None => Ok(()),
     }
 }
@@ -171,9 +171,10 @@ async fn rebind(ctx: &Context, event: &JobEvent) -> Result<(), Failure> {
     let Some(on) = &event.job.runner else {
         return Ok(());
     };
-    let (runner, job) = (runner_of_event(ctx, on).await?, load_job(ctx, event.job.id).await?);
-    match (runner, job) {
-        (Some(runner), Some(job)) if runner.job != job.id => assignment::swap(ctx, &runner, &job).await,
+    // No other swap may hand the runner over as a spare one.
+    note_job(ctx, on, event.job.id).await?;
+    match runner_of_event(ctx, on).await? {
+        Some(runner) if runner.job != event.job.id => assignment::swap(ctx, &runner, event.job.id).await,
         _ => Ok(()),
     }
 }
@@ -237,7 +238,7 @@ pub(in crate::app) async fn follow_runner(
             let spare: Option<RunnerRecord> = records::load(ctx.ledger.as_ref(), &name).await?;
             // A runner that another job has now follows the events of that job.
             if spare.is_some_and(|spare| spare.taken_by.is_none() && spare.state < RunnerState::Gated) {
-                lifecycle::end(ctx, &name, Outcome::Cancelled, None).await?;
+                lifecycle::cancel(ctx, &name, job, None).await?;
             }
         }
         let why = if over { "is over" } else { "runs elsewhere" };

@@ -9,16 +9,20 @@
 //!   operation, and a repetition finds the earlier writes done.
 //! - A job that needs a runner has the record of a waiting job, which is deleted last.
 //!
+//! Several workers change the same jobs at once, also on other machines. Each operation therefore reads what it depends
+//! on again after its own first write: [`assign`] its holder, and [`swap`] the runner that it handed over. A runner is
+//! ended for its job only while it is assigned to that job.
+//!
 //! | operation | order of writes | repair after a crash |
 //! |---|---|---|
 //! | [`assign`] | 1. holder, 2. runner, 3. job | after 1 the holder names no runner, and the pool calls [`take_over`]; after 2 the runner ends at its deadline, and [`release`] frees the holder |
-//! | [`swap`] | 1. spare runner, 2. other job, 3. its holder, 4. job, 5. its holder, 6. runner | the delivery is processed again, and until 6 the runner names the other job; a spare runner that no job names is a stray, which the pool ends |
+//! | [`swap`] | 1. its holder, 2. spare runner, 3. other job, 4. the holder of that, 5. job, 6. runner | the delivery is processed again, and until 6 the runner names the other job; a spare runner that no job names is a stray, which the pool ends |
 //! | [`start`] | 1. job, 2. waiting job deleted | the runner's own record shows that it passed the gate; its [`release`] closes the job and deletes the waiting job |
 //! | [`release`] | 1. job, 2. holder freed or waiting job deleted | the runner is not destroyed yet, and the pool repeats its removal |
 //! | [`take_over`] | 1. job, 2. holder freed | the holder is unchanged, and the pool repeats the operation |
 //! | [`close`] | 1. job, 2. waiting job deleted | the pool finds a waiting job that is closed, and deletes it |
 
-use super::record::{change_job, load_job};
+use super::record::change_job;
 use super::waiting;
 use crate::app::context::Context;
 use crate::app::pool::memory::SlotTimes;
@@ -39,8 +43,8 @@ pub(in crate::app) enum Assigned {
     Runner(String),
     /// Another worker makes a runner for the job.
     Held,
-    /// The job ended or received another runner meanwhile. The named runner has a record but no job, and the caller
-    /// ends it.
+    /// The job ended or received another runner meanwhile. The caller ends the named runner, which has a record, unless it
+    /// was handed over to another job.
     Overtaken(String),
 }
 
@@ -78,12 +82,20 @@ pub(in crate::app) async fn assign(
         *record = Some(runner.clone());
     })
     .await?;
+    // A swap replaces the holder before it looks for the record of a spare runner.
+    let still_holds = waiting::change(ctx, job.id, |waiting| waiting.holder.as_ref() == Some(&holder)).await?;
     let is_named = change_job(ctx, job.id, |job| {
-        let is_next = job.mints + 1 == number;
-        let is_named = is_next && job.advance(ServiceEvent::Name, now, format!("runner {name} is made"));
+        if job.mints + 1 != number {
+            return false;
+        }
+        // The name is used up, even if the runner serves another job.
+        job.mints = number;
+        let is_named =
+            still_holds == Some(true) && job.advance(ServiceEvent::Name, now, format!("runner {name} is made"));
         if is_named {
-            job.mints = number;
             job.take_runner(&name);
+        } else {
+            job.mints_stolen += 1;
         }
         is_named
     });
@@ -95,16 +107,51 @@ pub(in crate::app) async fn assign(
 
 /// Assigns a runner to the trusted job that took it from another job. The other job receives a spare runner, if there is one,
 /// or waits for a new one.
-pub(in crate::app) async fn swap(ctx: &Context, runner: &RunnerRecord, job: &JobRecord) -> Result<(), Failure> {
+pub(in crate::app) async fn swap(ctx: &Context, runner: &RunnerRecord, job: JobId) -> Result<(), Failure> {
     let (name, other, now) = (runner.name.as_str(), runner.job, ctx.clock.now());
-    let spare = spare_for(ctx, runner, job).await?;
-    let (job, spare) = (job.id, spare.as_deref());
-    let is_over = change_job(ctx, other, |record| {
-        if record.runner.as_deref() == Some(name) {
+    let holder = Holder {
+        instance: runner.instance.clone(),
+        runner: name.to_owned(),
+        since: now,
+    };
+    waiting::change(ctx, job, |waiting| waiting.holder = Some(holder.clone())).await?;
+    let mut lost = name.to_owned();
+    loop {
+        let spare = spare_for(ctx, runner, job).await?;
+        replace(
+            ctx,
+            other,
+            &lost,
+            spare.as_deref(),
+            &format!("job {job} took its runner {name}"),
+        )
+        .await?;
+        match spare {
+            // Another swap took the spare runner before the job could name it.
+            Some(spare) if !is_assigned(ctx, &spare, other).await? => lost = spare,
+            Some(_) | None => break,
+        }
+    }
+    change_job(ctx, job, |record| {
+        record.take_runner(name);
+        let what = format!("took runner {name}, made for job {other}");
+        record.advance(ServiceEvent::Name, now, what);
+    })
+    .await?;
+    change_runner(ctx, name, |record| record.job = job).await?;
+    ctx.pool.wake();
+    Ok(())
+}
+
+/// Replaces the runner that a job lost by a spare one, or lets the job wait for a new one.
+async fn replace(ctx: &Context, job: JobId, lost: &str, spare: Option<&str>, why: &str) -> Result<(), Failure> {
+    let now = ctx.clock.now();
+    let is_over = change_job(ctx, job, |record| {
+        if record.runner.as_deref() == Some(lost) {
             record.runner = None;
             if let Some(spare) = spare {
                 record.take_runner(spare);
-            } else if record.advance(ServiceEvent::Lose, now, format!("job {job} took its runner {name}")) {
+            } else if record.advance(ServiceEvent::Lose, now, why) {
                 // The runner was taken from it, which costs it no attempt.
                 record.mints_stolen += 1;
             }
@@ -112,8 +159,8 @@ pub(in crate::app) async fn swap(ctx: &Context, runner: &RunnerRecord, job: &Job
         record.service == Service::Wanted && record.progress.is_past_queued()
     })
     .await?;
-    waiting::change(ctx, other, |waiting| {
-        if let Some(holder) = waiting.holder.take_if(|holder| holder.runner == name) {
+    waiting::change(ctx, job, |waiting| {
+        if let Some(holder) = waiting.holder.take_if(|holder| holder.runner == lost) {
             waiting.holder = spare.map(|spare| Holder {
                 runner: spare.to_owned(),
                 ..holder
@@ -122,69 +169,65 @@ pub(in crate::app) async fn swap(ctx: &Context, runner: &RunnerRecord, job: &Job
     })
     .await?;
     if is_over == Some(true) {
-        close(ctx, other, "is over").await?;
+        close(ctx, job, "is over").await?;
     }
-    change_job(ctx, job, |record| {
-        record.take_runner(name);
-        let what = format!("took runner {name}, made for job {other}");
-        record.advance(ServiceEvent::Name, now, what);
-    })
-    .await?;
-    waiting::change(ctx, job, |waiting| {
-        waiting.holder = Some(Holder {
-            instance: runner.instance.clone(),
-            runner: name.to_owned(),
-            since: now,
-        });
-    })
-    .await?;
-    change_runner(ctx, name, |record| record.job = job).await?;
-    ctx.pool.wake();
     Ok(())
 }
 
-/// Hands the spare runner of `job` over to the job that loses the `taken` runner, and returns its name. If a third job has
-/// taken the spare runner, the runner of that job is spare instead, and so on: jobs that take each other's runners need no
-/// further one. Returns none and changes nothing if there is no spare runner.
-async fn spare_for(ctx: &Context, taken: &RunnerRecord, job: &JobRecord) -> Result<Option<String>, Failure> {
-    let mut seen = vec![taken.name.clone()];
-    let (mut from, mut own) = (job.id, job.runner.clone());
-    while let Some(spare) = own.filter(|own| !seen.contains(own)) {
-        match hand_over(ctx, &spare, taken, from).await? {
-            HandOver::Done => return Ok(Some(spare)),
-            HandOver::Refused => return Ok(None),
-            HandOver::TakenBy(third) => (from, own) = (third, load_job(ctx, third).await?.and_then(|job| job.runner)),
+/// Hands a runner of `job` over to the job that loses the `taken` runner, and returns its name. If a third job has taken the
+/// runner of `job`, the runner of that job is spare instead, and so on: jobs that take each other's runners need no further
+/// one. Returns none and changes nothing if there is no spare runner.
+async fn spare_for(ctx: &Context, taken: &RunnerRecord, job: JobId) -> Result<Option<String>, Failure> {
+    loop {
+        let runners: Vec<RunnerRecord> = records::all(ctx.ledger.as_ref()).await?;
+        let Some(spare) = find_spare(&runners, taken, job) else {
+            return Ok(None);
+        };
+        if hand_over(ctx, &spare.name, spare.job, taken.job).await? {
+            return Ok(Some(spare.name.clone()));
         }
-        seen.push(spare);
     }
-    Ok(None)
 }
 
-/// The result of [`hand_over`].
-enum HandOver {
-    /// The runner belongs to the other job, perhaps since an earlier try.
-    Done,
-    /// GitHub gave the runner to a third job.
-    TakenBy(JobId),
-    /// The runner has ended, serves another job, or has another size, so that GitHub would not give it to the job.
-    Refused,
-}
-
-/// Hands a spare runner from its job to the job of the `taken` runner.
-async fn hand_over(ctx: &Context, spare: &str, taken: &RunnerRecord, from: JobId) -> Result<HandOver, Failure> {
-    let to = taken.job;
-    let handed_over = change_runner(ctx, spare, |runner| {
-        let fits = runner.state.is_alive() && runner.size == taken.size && [from, to].contains(&runner.job);
-        match runner.taken_by.filter(|taken_by| *taken_by != to) {
-            _ if !fits => HandOver::Refused,
-            Some(third) => HandOver::TakenBy(third),
-            None => {
-                runner.job = to;
-                HandOver::Done
+fn find_spare<'r>(runners: &'r [RunnerRecord], taken: &RunnerRecord, job: JobId) -> Option<&'r RunnerRecord> {
+    // An interrupted swap has handed over a runner already.
+    let mut jobs = vec![taken.job, job];
+    let mut next = 0;
+    while let Some(from) = jobs.get(next).copied() {
+        // GitHub would give the job no runner of another size.
+        let fits = |runner: &&RunnerRecord| {
+            let is_candidate = runner.job == from && runner.name != taken.name;
+            is_candidate && runner.state.is_alive() && runner.size == taken.size
+        };
+        for runner in runners.iter().filter(fits) {
+            match runner.taken_by {
+                Some(third) if third != taken.job && jobs.contains(&third) => {}
+                Some(third) if third != taken.job => jobs.push(third),
+                Some(_) | None => return Some(runner),
             }
         }
+        next += 1;
+    }
+    None
+}
+
+/// Hands a runner over from one job to another. Returns false if it has ended or belongs to a third job meanwhile.
+async fn hand_over(ctx: &Context, runner: &str, from: JobId, to: JobId) -> Result<bool, Failure> {
+    let now = ctx.clock.now();
+    let handed_over = change_runner(ctx, runner, |runner| {
+        let is_spare = runner.state.is_alive() && runner.job == from && runner.taken_by.is_none_or(|by| by == to);
+        if is_spare && from != to {
+            runner.job = to;
+            runner.handed_over_at = Some(now);
+        }
+        is_spare
     });
-    Ok(handed_over.await?.unwrap_or(HandOver::Refused))
+    Ok(handed_over.await? == Some(true))
+}
+
+async fn is_assigned(ctx: &Context, runner: &str, job: JobId) -> Result<bool, Failure> {
+    let runner: Option<RunnerRecord> = records::load(ctx.ledger.as_ref(), runner).await?;
+    Ok(runner.is_some_and(|runner| runner.job == job))
 }
 
 /// Records that a job passed the gate of its runner, with its verdict.

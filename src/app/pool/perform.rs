@@ -10,6 +10,7 @@ use crate::app::runners::sweep::Swept;
 use crate::app::runners::{job_gate, lifecycle, provision, sweep};
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
 use crate::domain::ids::JobId;
+use crate::domain::runner::Outcome;
 use crate::domain::runner_task::RunnerTask;
 use crate::domain::slot::SlotSize;
 use crate::ports::{Failure, RunnerHost};
@@ -52,6 +53,9 @@ async fn perform_for(ctx: &Context, what: &RunnerTask, record: &RunnerRecord) ->
         RunnerTask::Open => job_gate::open(ctx, record).await?,
         RunnerTask::NoteStart(at) => note_start(ctx, name, *at).await?,
         RunnerTask::Ask => sweep::ask_about(ctx, record).await?,
+        RunnerTask::End(Outcome::Cancelled, why) => {
+            lifecycle::cancel(ctx, name, record.job, why.as_deref()).await?;
+        }
         RunnerTask::End(outcome, why) => lifecycle::end(ctx, name, *outcome, why.as_deref()).await?,
         RunnerTask::TearDown => lifecycle::tear_down(ctx, name).await?,
     }

@@ -139,28 +139,28 @@ fn quarantined_until(ctx: &Context, observed: &Observed, waiting: &WaitingRecord
 /// Returns the runners whose job has another runner or needs none. No idle runner stays registered.
 async fn strays(ctx: &Context, observed: &Observed) -> Result<HashSet<String>, Failure> {
     let mut strays = HashSet::new();
-    for runner in &observed.runners {
-        let idle = matches!(runner.state, RunnerState::Booting | RunnerState::Online) && runner.taken_by.is_none();
-        let settled = runner
-            .since()
-            .is_some_and(|since| observed.now - since > SETTLE_TIMEOUT);
-        if !idle || !settled {
-            continue;
-        }
+    for runner in observed.runners.iter().filter(|runner| is_idle(runner, observed.now)) {
         let job = load_job(ctx, runner.job).await?;
         let waits = |job: &JobRecord| job.service == Service::Serving && job.runner.as_deref() == Some(&runner.name);
-        if !job.as_ref().is_some_and(waits) && has_kept_its_job(ctx, runner).await? {
+        if !job.as_ref().is_some_and(waits) && is_still_idle(ctx, runner, observed.now).await? {
             strays.insert(runner.name.clone());
         }
     }
     Ok(strays)
 }
 
-/// Returns true if the job of a runner did not change since the runner was listed. A swap changes a spare runner before it
-/// changes jobs, so a runner that was handed over meanwhile is not mistaken for a stray.
-async fn has_kept_its_job(ctx: &Context, listed: &RunnerRecord) -> Result<bool, Failure> {
+/// Returns true if a runner has no job at GitHub, and all records about its assignment are written.
+fn is_idle(runner: &RunnerRecord, now: DateTime<Utc>) -> bool {
+    let is_idle = matches!(runner.state, RunnerState::Booting | RunnerState::Online) && runner.taken_by.is_none();
+    let since = runner.since().max(runner.handed_over_at);
+    is_idle && since.is_some_and(|since| now - since > SETTLE_TIMEOUT)
+}
+
+/// Reads a listed runner again. A swap changes a spare runner before it changes jobs, so a runner that was handed over
+/// meanwhile is not mistaken for a stray.
+async fn is_still_idle(ctx: &Context, listed: &RunnerRecord, now: DateTime<Utc>) -> Result<bool, Failure> {
     let runner: Option<RunnerRecord> = records::load(ctx.ledger.as_ref(), &listed.name).await?;
-    Ok(runner.is_some_and(|runner| (runner.job, runner.taken_by) == (listed.job, listed.taken_by)))
+    Ok(runner.is_some_and(|runner| runner.job == listed.job && is_idle(&runner, now)))
 }
 
 fn runner_tasks(ctx: &Context, observed: &Observed, strays: &HashSet<String>) -> Vec<Task> {

@@ -21,6 +21,9 @@ pub struct RunnerRecord {
     pub made_for: JobId,
     /// The job that it is assigned to now.
     pub job: JobId,
+    /// The time at which it was handed over from one job to another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_over_at: Option<DateTime<Utc>>,
     /// Its slot on the host.
     pub slot: String,
     /// The size of its slot.
@@ -70,6 +73,7 @@ impl RunnerRecord {
             repository,
             made_for: job,
             job,
+            handed_over_at: None,
             slot: slot.to_owned(),
             size: None,
             id: None,

@@ -9,6 +9,7 @@ use crate::app::jobs::assignment::{self, Released};
 use crate::app::quarantine;
 use crate::app::records::{self, PastRunner, RunnerRecord};
 use crate::domain::alert::{Alert, AlertKey, AlertKind};
+use crate::domain::ids::JobId;
 use crate::domain::proof;
 use crate::domain::runner::{Outcome, RunnerEvent, RunnerState};
 use crate::domain::slot::{Remains, SlotId};
@@ -25,35 +26,72 @@ pub(in crate::app) async fn end(
     outcome: Outcome,
     detail: Option<&str>,
 ) -> Result<(), Failure> {
+    finish(ctx, name, None, outcome, detail).await.map(drop)
+}
+
+/// Ends a runner that `job` does not need, unless it was handed over to another job. Returns false if it was.
+///
+/// # Errors
+/// The failure of the ledger; then the runner has not ended.
+pub(in crate::app) async fn cancel(
+    ctx: &Context,
+    name: &str,
+    job: JobId,
+    detail: Option<&str>,
+) -> Result<bool, Failure> {
+    finish(ctx, name, Some(job), Outcome::Cancelled, detail).await
+}
+
+/// Ends a runner that is assigned to `job`, or to any job. Returns false if it is assigned to another one.
+async fn finish(
+    ctx: &Context,
+    name: &str,
+    job: Option<JobId>,
+    outcome: Outcome,
+    detail: Option<&str>,
+) -> Result<bool, Failure> {
     let now = ctx.clock.now();
     let ended = change_runner(ctx, name, |record| {
-        let ends = record.advance(RunnerEvent::Finished, now);
-        if ends {
-            record.outcome = Some(outcome);
-            record.detail = detail.map(str::to_owned);
+        if job.is_some_and(|job| job != record.job) {
+            return Finished::HandedOver;
         }
-        ends.then_some(record.job)
+        if !record.advance(RunnerEvent::Finished, now) {
+            return Finished::Before;
+        }
+        record.outcome = Some(outcome);
+        record.detail = detail.map(str::to_owned);
+        Finished::Now(record.job)
     })
     .await?;
-    let Some(ends) = ended else {
-        return Ok(());
-    };
-    if let Some(job) = ends {
-        let what = outcome.as_str();
-        tracing::info!(
-            job = job.0,
-            outcome = what,
-            runner = name,
-            detail,
-            "runner {name} ended: {what}"
-        );
-        ctx.observer.observe(&Event::RunnerEnded { outcome });
+    match ended {
+        None => return Ok(true),
+        Some(Finished::HandedOver) => return Ok(false),
+        Some(Finished::Before) => {}
+        Some(Finished::Now(job)) => {
+            let what = outcome.as_str();
+            tracing::info!(
+                job = job.0,
+                outcome = what,
+                runner = name,
+                detail,
+                "runner {name} ended: {what}"
+            );
+            ctx.observer.observe(&Event::RunnerEnded { outcome });
+        }
     }
     if let Err(failure) = tear_down(ctx, name).await {
         tracing::warn!(runner = name, %failure, "failed to remove runner {name}; the pool tries again");
     }
     ctx.pool.wake();
-    Ok(())
+    Ok(true)
+}
+
+/// The result of the last change of a runner that ends.
+enum Finished {
+    Now(JobId),
+    /// It had ended already.
+    Before,
+    HandedOver,
 }
 
 /// Removes what is left of an ended runner: first its slot, so that nothing runs any more, then its assignment, so that

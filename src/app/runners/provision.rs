@@ -72,7 +72,9 @@ pub(in crate::app) async fn serve(
     }
     match assignment::assign(ctx, &waiting, &record, slot).await? {
         Assigned::Runner(name) => make(ctx, host, repository, &waiting, &name, slot).await,
-        Assigned::Overtaken(name) => lifecycle::end(ctx, &name, Outcome::Cancelled, None).await,
+        Assigned::Overtaken(name) if lifecycle::cancel(ctx, &name, job, None).await? => Ok(()),
+        // A swap has handed the runner over to the job that lost its own.
+        Assigned::Overtaken(name) => make(ctx, host, repository, &waiting, &name, slot).await,
         Assigned::Held => Ok(()),
     }
 }

@@ -68,10 +68,13 @@ pub(in crate::app) async fn advance_runner(
     .await
 }
 
-/// Records the job that GitHub gave a runner to.
+/// Records the job that GitHub gave a runner to. Another runner can have the same name.
 pub(in crate::app) async fn note_job(ctx: &Context, runner: &event::JobRunner, job: JobId) -> Result<(), Failure> {
     let now = ctx.clock.now();
     change_runner(ctx, &runner.name, |record| {
+        if record.id.is_some_and(|id| id != runner.id) {
+            return;
+        }
         record.advance(RunnerEvent::Connected, now);
         if record.taken_by.is_none() {
             record.taken_by = Some(job);

@@ -109,7 +109,7 @@ async fn sweep_scope(
 /// Handles a runner without a known job at its deadline: asks GitHub for the state of its assigned job.
 pub(in crate::app) async fn ask_about(ctx: &Context, runner: &RunnerRecord) -> Result<(), Failure> {
     let Some(repository) = ctx.settings.repository(runner.repository.as_str()) else {
-        return lifecycle::end(ctx, &runner.name, Outcome::Cancelled, None).await;
+        return lifecycle::cancel(ctx, &runner.name, runner.job, None).await.map(drop);
     };
     let job = ctx.github.job(&repository.name, runner.job, Purpose::Admit).await?;
     let outcome = match job {
@@ -128,6 +128,7 @@ pub(in crate::app) async fn ask_about(ctx: &Context, runner: &RunnerRecord) -> R
     };
     if outcome == Outcome::Cancelled {
         assignment::close(ctx, runner.job, "GitHub says that it is over, or runs elsewhere").await?;
+        return lifecycle::cancel(ctx, &runner.name, runner.job, None).await.map(drop);
     }
     lifecycle::end(ctx, &runner.name, outcome, None).await
 }

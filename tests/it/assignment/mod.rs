@@ -1,11 +1,12 @@
 //! The assignment of runners to jobs, when events and workers meet at the worst moment.
 
+mod interleaved;
+
 use crate::commands::stage::Stage;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use jitgate::app::Context;
 use jitgate::app::events::worker;
-use jitgate::app::pool::pass;
 use jitgate::app::records::{self, JobRecord, RunnerRecord};
 use jitgate::domain::ids::JobId;
 use jitgate::domain::job::Service;
@@ -151,61 +152,15 @@ async fn three_jobs_that_take_each_others_runners_need_no_fourth_one() {
     }
 }
 
-/// A ledger whose worker swaps runners after a pass of the pool has listed them, and before the pass reads job 101.
-struct Swapping {
-    gate: Arc<Context>,
-    has_happened: AtomicBool,
-}
-
-#[async_trait]
-impl Ledger for Swapping {
-    async fn get(&self, key: &Key) -> Result<Option<Stored>, Failure> {
-        if *key == Key::new(Kind::Job, "101") && !self.has_happened.swap(true, Ordering::SeqCst) {
-            worker::run_until_idle(&self.gate, "test").await?;
+/// A runner has been starting for a while.
+async fn age(stage: &Stage, name: &str) {
+    let (ledger, retention) = (stage.gate.ledger.as_ref(), stage.gate.settings.retention);
+    let aged = records::change(ledger, name, retention, |runner: &mut RunnerRecord| {
+        for entered in &mut runner.history {
+            entered.at -= TimeDelta::seconds(10);
         }
-        self.gate.ledger.get(key).await
-    }
-
-    async fn put(&self, key: &Key, value: &str, expected: Option<u64>, keep: Keep) -> Result<Put, Failure> {
-        self.gate.ledger.put(key, value, expected, keep).await
-    }
-
-    async fn remove(&self, key: &Key) -> Result<(), Failure> {
-        self.gate.ledger.remove(key).await
-    }
-
-    async fn list(&self, kind: Kind, after: Option<&str>, limit: usize) -> Result<Vec<(String, Stored)>, Failure> {
-        self.gate.ledger.list(kind, after, limit).await
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_runner_that_is_handed_over_during_a_pass_is_no_stray() {
-    let stage = two_jobs_with_runners().await;
-    // It has been starting for a while.
-    let retention = stage.gate.settings.retention;
-    let aged = records::change(
-        stage.gate.ledger.as_ref(),
-        OF_101,
-        retention,
-        |runner: &mut RunnerRecord| {
-            for entered in &mut runner.history {
-                entered.at -= TimeDelta::seconds(10);
-            }
-        },
-    );
-    aged.await.expect("the store answers").expect("a runner");
-    start_101_on(&stage, OF_201).await;
-    let ledger = Arc::new(Swapping {
-        gate: stage.gate.clone(),
-        has_happened: AtomicBool::new(false),
     });
-    let pool = with(&stage.gate, ledger.clone(), Arc::new(PickUps::default()));
-    pass::run_once(&pool).await.expect("the host answers");
-    assert!(ledger.has_happened.load(Ordering::SeqCst), "the runner was examined");
-    let job = job_record(&stage, 201).await;
-    assert_eq!((job.service, job.runner.as_deref()), (Service::Serving, Some(OF_101)));
-    assert!(runner(&stage, OF_101).await.state.is_alive());
+    aged.await.expect("the store answers").expect("a runner");
 }
 
 /// A ledger in which the first change of a runner comes too late: another worker has just removed that runner.

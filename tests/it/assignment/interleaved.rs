@@ -1,0 +1,193 @@
+//! A worker acts between any two operations of another one on the store.
+
+use super::{
+    OF_101, OF_201, PickUps, age, job_record, jobs_with_runners, runner, start_on, two_jobs_with_runners, with,
+};
+use crate::commands::stage::Stage;
+use async_trait::async_trait;
+use jitgate::app::Context;
+use jitgate::app::events::worker;
+use jitgate::app::pool::pass;
+use jitgate::domain::ids::JobId;
+use jitgate::domain::job::Service;
+use jitgate::ports::ledger::{Keep, Key, Kind, Put, Stored};
+use jitgate::ports::{Failure, Ledger};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// More operations than any worker of these tests performs.
+const MAX_OPERATIONS: u32 = 500;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    ProcessDeliveries,
+    PassThePool,
+}
+
+async fn act(worker: &Context, act: Act) -> Result<(), Failure> {
+    match act {
+        Act::ProcessDeliveries => worker::run_until_idle(worker, "test").await.map(drop),
+        Act::PassThePool => pass::run_once(worker).await.map(drop),
+    }
+}
+
+/// A ledger of a worker that is interrupted before one operation: another worker acts first.
+struct Interrupted {
+    other: Arc<Context>,
+    by: Act,
+    /// Number of operations before the interruption.
+    rest: AtomicU32,
+}
+
+impl Interrupted {
+    async fn count(&self) -> Result<(), Failure> {
+        let counted = self
+            .rest
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |rest| Some(rest.wrapping_sub(1)));
+        match counted {
+            Ok(0) => act(&self.other, self.by).await,
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Ledger for Interrupted {
+    async fn get(&self, key: &Key) -> Result<Option<Stored>, Failure> {
+        self.count().await?;
+        self.other.ledger.get(key).await
+    }
+
+    async fn put(&self, key: &Key, value: &str, expected: Option<u64>, keep: Keep) -> Result<Put, Failure> {
+        self.count().await?;
+        self.other.ledger.put(key, value, expected, keep).await
+    }
+
+    async fn remove(&self, key: &Key) -> Result<(), Failure> {
+        self.count().await?;
+        self.other.ledger.remove(key).await
+    }
+
+    async fn list(&self, kind: Kind, after: Option<&str>, limit: usize) -> Result<Vec<(String, Stored)>, Failure> {
+        self.count().await?;
+        self.other.ledger.list(kind, after, limit).await
+    }
+}
+
+/// Runs `first` on the stage and has `second` interrupt it before the operation of this number. Returns false if there is no
+/// such operation.
+async fn interrupt(stage: &Stage, first: Act, second: Act, operation: u32) -> bool {
+    let ledger = Arc::new(Interrupted {
+        other: stage.gate.clone(),
+        by: second,
+        rest: AtomicU32::new(operation),
+    });
+    let worker = with(&stage.gate, ledger.clone(), Arc::new(PickUps::default()));
+    act(&worker, first).await.expect("the store answers");
+    ledger.rest.load(Ordering::SeqCst) > MAX_OPERATIONS
+}
+
+/// Each job has a runner that serves it, or waits and can get one.
+async fn expect_order(stage: &Stage, jobs: &[u64], when: &str) {
+    for id in jobs {
+        let job = job_record(stage, *id).await;
+        assert_eq!(job.service, Service::Serving, "{when}: {job:?}");
+        let name = job.runner.as_ref().expect("a runner");
+        assert_eq!(runner(stage, name).await.job, JobId(*id), "{when}: {job:?}");
+    }
+}
+
+/// Job 101 waits for a runner when GitHub gives it the one of job 201.
+async fn a_job_takes_a_runner_while_its_own_is_made(first: Act, second: Act) {
+    for operation in 0..MAX_OPERATIONS {
+        let stage = jobs_with_runners(&[201]).await;
+        stage.deliver("queued-101", "queued", 101).await;
+        act(&stage.gate, Act::ProcessDeliveries)
+            .await
+            .expect("the store answers");
+        start_on(&stage, 101, OF_201).await;
+        let was_interrupted = interrupt(&stage, first, second, operation).await;
+        let when = format!("{first:?}, interrupted before operation {operation}");
+        stage.work().await;
+        expect_order(&stage, &[101, 201], &when).await;
+        assert_eq!(runner(&stage, OF_201).await.job, JobId(101), "{when}");
+        assert_eq!(stage.tally().await.minted, 2, "{when}");
+        if !was_interrupted {
+            assert!(operation > 5, "{first:?} performs more than {operation} operations");
+            return;
+        }
+    }
+    panic!("{first:?} performs too many operations");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swap_that_another_worker_interrupts_costs_no_further_runner() {
+    a_job_takes_a_runner_while_its_own_is_made(Act::ProcessDeliveries, Act::PassThePool).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_assignment_that_a_swap_interrupts_costs_no_further_runner() {
+    a_job_takes_a_runner_while_its_own_is_made(Act::PassThePool, Act::ProcessDeliveries).await;
+}
+
+/// Jobs 101 and 201 have runners that have been starting for a while when GitHub gives job 101 the one of job 201.
+async fn a_job_takes_a_runner_during_a_pass(first: Act, second: Act) {
+    for operation in 0..MAX_OPERATIONS {
+        let stage = two_jobs_with_runners().await;
+        for name in [OF_101, OF_201] {
+            age(&stage, name).await;
+        }
+        start_on(&stage, 101, OF_201).await;
+        let was_interrupted = interrupt(&stage, first, second, operation).await;
+        let when = format!("{first:?}, interrupted before operation {operation}");
+        expect_order(&stage, &[101, 201], &when).await;
+        assert!(runner(&stage, OF_101).await.state.is_alive(), "{when}");
+        assert_eq!(stage.tally().await.minted, 2, "{when}");
+        if !was_interrupted {
+            assert!(operation > 5, "{first:?} performs more than {operation} operations");
+            return;
+        }
+    }
+    panic!("{first:?} performs too many operations");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_that_is_handed_over_during_a_pass_is_no_stray() {
+    a_job_takes_a_runner_during_a_pass(Act::PassThePool, Act::ProcessDeliveries).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_between_the_steps_of_a_swap_ends_no_runner() {
+    a_job_takes_a_runner_during_a_pass(Act::ProcessDeliveries, Act::PassThePool).await;
+}
+
+/// GitHub gives job 101 the runner of job 201, and job 301 that of job 101. A worker that processes one of the events is
+/// interrupted by one that processes the other.
+async fn two_jobs_take_runners(events: [(u64, &str); 2]) {
+    for operation in 0..MAX_OPERATIONS {
+        let stage = jobs_with_runners(&[101, 201, 301]).await;
+        for (job, name) in events {
+            start_on(&stage, job, name).await;
+        }
+        let was_interrupted = interrupt(&stage, Act::ProcessDeliveries, Act::ProcessDeliveries, operation).await;
+        let when = format!("interrupted before operation {operation}");
+        stage.work().await;
+        expect_order(&stage, &[101, 201, 301], &when).await;
+        assert_eq!(stage.tally().await.minted, 3, "{when}");
+        if !was_interrupted {
+            assert!(operation > 5, "a worker performs more than {operation} operations");
+            return;
+        }
+    }
+    panic!("a worker performs too many operations");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swap_that_the_loss_of_its_spare_runner_interrupts_costs_no_further_runner() {
+    two_jobs_take_runners([(101, OF_201), (301, OF_101)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swap_of_a_runner_that_is_handed_over_meanwhile_costs_no_further_runner() {
+    two_jobs_take_runners([(301, OF_101), (101, OF_201)]).await;
+}
