@@ -74,50 +74,60 @@ impl Ledger for Interrupted {
     }
 }
 
-/// Runs `first` on the stage and has `second` interrupt it before the operation of this number. Returns false if there is no
-/// such operation.
-async fn interrupt(stage: &Stage, first: Act, second: Act, operation: u32) -> bool {
-    let ledger = Arc::new(Interrupted {
-        other: stage.gate.clone(),
-        by: second,
-        rest: AtomicU32::new(operation),
-    });
-    let worker = with(&stage.gate, ledger.clone(), Arc::new(PickUps::default()));
-    act(&worker, first).await.expect("the store answers");
-    ledger.rest.load(Ordering::SeqCst) > MAX_OPERATIONS
-}
-
-/// Each job has a runner that serves it, or waits and can get one.
-async fn expect_order(stage: &Stage, jobs: &[u64], when: &str) {
-    for id in jobs {
-        let job = job_record(stage, *id).await;
-        assert_eq!(job.service, Service::Serving, "{when}: {job:?}");
-        let name = job.runner.as_ref().expect("a runner");
-        assert_eq!(runner(stage, name).await.job, JobId(*id), "{when}: {job:?}");
-    }
-}
-
-/// Job 101 waits for a runner when GitHub gives it the one of job 201.
-async fn a_job_takes_a_runner_while_its_own_is_made(first: Act, second: Act) {
+/// Sets a stage for each operation of `first` on it, and has `second` interrupt that operation. Then `check` looks at the stage.
+async fn interrupt_each_operation(
+    first: Act,
+    second: Act,
+    set: impl AsyncFn() -> Stage,
+    check: impl AsyncFn(&Stage, &str),
+) {
     for operation in 0..MAX_OPERATIONS {
-        let stage = jobs_with_runners(&[201]).await;
-        stage.deliver("queued-101", "queued", 101).await;
-        act(&stage.gate, Act::ProcessDeliveries)
-            .await
-            .expect("the store answers");
-        start_on(&stage, 101, OF_201).await;
-        let was_interrupted = interrupt(&stage, first, second, operation).await;
-        let when = format!("{first:?}, interrupted before operation {operation}");
-        stage.work().await;
-        expect_order(&stage, &[101, 201], &when).await;
-        assert_eq!(runner(&stage, OF_201).await.job, JobId(101), "{when}");
-        assert_eq!(stage.tally().await.minted, 2, "{when}");
+        let stage = set().await;
+        let ledger = Arc::new(Interrupted {
+            other: stage.gate.clone(),
+            by: second,
+            rest: AtomicU32::new(operation),
+        });
+        let worker = with(&stage.gate, ledger.clone(), Arc::new(PickUps::default()));
+        act(&worker, first).await.expect("the store answers");
+        check(&stage, &format!("{first:?}, interrupted before operation {operation}")).await;
+        let was_interrupted = ledger.rest.load(Ordering::SeqCst) > MAX_OPERATIONS;
         if !was_interrupted {
             assert!(operation > 5, "{first:?} performs more than {operation} operations");
             return;
         }
     }
     panic!("{first:?} performs too many operations");
+}
+
+/// Each job has a runner that is assigned to it, and GitHub made no further runner.
+async fn expect_one_runner_each(stage: &Stage, jobs: &[u64], when: &str) {
+    for id in jobs {
+        let job = job_record(stage, *id).await;
+        assert_eq!(job.service, Service::Serving, "{when}: {job:?}");
+        let name = job.runner.as_ref().expect("a runner");
+        assert_eq!(runner(stage, name).await.job, JobId(*id), "{when}: {job:?}");
+    }
+    assert_eq!(stage.tally().await.minted, jobs.len() as u64, "{when}");
+}
+
+/// Job 101 waits for a runner when GitHub gives it the one of job 201.
+async fn a_job_takes_a_runner_while_its_own_is_made(first: Act, second: Act) {
+    let set = async || {
+        let stage = jobs_with_runners(&[201]).await;
+        stage.deliver("queued-101", "queued", 101).await;
+        act(&stage.gate, Act::ProcessDeliveries)
+            .await
+            .expect("the store answers");
+        start_on(&stage, 101, OF_201).await;
+        stage
+    };
+    let check = async |stage: &Stage, when: &str| {
+        stage.work().await;
+        expect_one_runner_each(stage, &[101, 201], when).await;
+        assert_eq!(runner(stage, OF_201).await.job, JobId(101), "{when}");
+    };
+    interrupt_each_operation(first, second, set, check).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,23 +142,19 @@ async fn an_assignment_that_a_swap_interrupts_costs_no_further_runner() {
 
 /// Jobs 101 and 201 have runners that have been starting for a while when GitHub gives job 101 the one of job 201.
 async fn a_job_takes_a_runner_during_a_pass(first: Act, second: Act) {
-    for operation in 0..MAX_OPERATIONS {
+    let set = async || {
         let stage = two_jobs_with_runners().await;
         for name in [OF_101, OF_201] {
             age(&stage, name).await;
         }
         start_on(&stage, 101, OF_201).await;
-        let was_interrupted = interrupt(&stage, first, second, operation).await;
-        let when = format!("{first:?}, interrupted before operation {operation}");
-        expect_order(&stage, &[101, 201], &when).await;
-        assert!(runner(&stage, OF_101).await.state.is_alive(), "{when}");
-        assert_eq!(stage.tally().await.minted, 2, "{when}");
-        if !was_interrupted {
-            assert!(operation > 5, "{first:?} performs more than {operation} operations");
-            return;
-        }
-    }
-    panic!("{first:?} performs too many operations");
+        stage
+    };
+    let check = async |stage: &Stage, when: &str| {
+        expect_one_runner_each(stage, &[101, 201], when).await;
+        assert!(runner(stage, OF_101).await.state.is_alive(), "{when}");
+    };
+    interrupt_each_operation(first, second, set, check).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,25 +167,20 @@ async fn a_pass_between_the_steps_of_a_swap_ends_no_runner() {
     a_job_takes_a_runner_during_a_pass(Act::ProcessDeliveries, Act::PassThePool).await;
 }
 
-/// GitHub gives job 101 the runner of job 201, and job 301 that of job 101. A worker that processes one of the events is
-/// interrupted by one that processes the other.
+/// A worker that processes one of two events is interrupted by one that processes the other.
 async fn two_jobs_take_runners(events: [(u64, &str); 2]) {
-    for operation in 0..MAX_OPERATIONS {
+    let set = async || {
         let stage = jobs_with_runners(&[101, 201, 301]).await;
         for (job, name) in events {
             start_on(&stage, job, name).await;
         }
-        let was_interrupted = interrupt(&stage, Act::ProcessDeliveries, Act::ProcessDeliveries, operation).await;
-        let when = format!("interrupted before operation {operation}");
+        stage
+    };
+    let check = async |stage: &Stage, when: &str| {
         stage.work().await;
-        expect_order(&stage, &[101, 201, 301], &when).await;
-        assert_eq!(stage.tally().await.minted, 3, "{when}");
-        if !was_interrupted {
-            assert!(operation > 5, "a worker performs more than {operation} operations");
-            return;
-        }
-    }
-    panic!("a worker performs too many operations");
+        expect_one_runner_each(stage, &[101, 201, 301], when).await;
+    };
+    interrupt_each_operation(Act::ProcessDeliveries, Act::ProcessDeliveries, set, check).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
