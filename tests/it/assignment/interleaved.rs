@@ -14,6 +14,7 @@ use jitgate::ports::ledger::{Keep, Key, Kind, Put, Stored};
 use jitgate::ports::{Failure, Ledger};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::sync::Semaphore;
 
 /// More operations than any worker of these tests performs.
 const MAX_OPERATIONS: u32 = 500;
@@ -126,6 +127,9 @@ async fn a_job_takes_a_runner_while_its_own_is_made(first: Act, second: Act) {
         stage.work().await;
         expect_one_runner_each(stage, &[101, 201], when).await;
         assert_eq!(runner(stage, OF_201).await.job, JobId(101), "{when}");
+        let job = job_record(stage, 101).await;
+        let attempts = u32::from(job.runners.iter().any(|name| name == OF_101));
+        assert_eq!(job.mints - job.mints_stolen, attempts, "{when}: {job:?}");
     };
     interrupt_each_operation(first, second, set, check).await;
 }
@@ -191,4 +195,79 @@ async fn a_swap_that_the_loss_of_its_spare_runner_interrupts_costs_no_further_ru
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swap_of_a_runner_that_is_handed_over_meanwhile_costs_no_further_runner() {
     two_jobs_take_runners([(301, OF_101), (101, OF_201)]).await;
+}
+
+/// A ledger that stops its worker before it stores one record, until another worker has come to a place.
+struct Stopping {
+    inner: Arc<dyn Ledger>,
+    before: Key,
+    reached: Semaphore,
+    may_go_on: Semaphore,
+}
+
+impl Stopping {
+    fn before(stage: &Stage, before: Key) -> Arc<Self> {
+        Arc::new(Self {
+            inner: stage.gate.ledger.clone(),
+            before,
+            reached: Semaphore::new(0),
+            may_go_on: Semaphore::new(0),
+        })
+    }
+
+    async fn until_reached(&self) {
+        self.reached.acquire().await.expect("it is open").forget();
+    }
+}
+
+#[async_trait]
+impl Ledger for Stopping {
+    async fn get(&self, key: &Key) -> Result<Option<Stored>, Failure> {
+        self.inner.get(key).await
+    }
+
+    async fn put(&self, key: &Key, value: &str, expected: Option<u64>, keep: Keep) -> Result<Put, Failure> {
+        if *key == self.before {
+            self.reached.add_permits(1);
+            drop(self.may_go_on.acquire().await.expect("it is open"));
+        }
+        self.inner.put(key, value, expected, keep).await
+    }
+
+    async fn remove(&self, key: &Key) -> Result<(), Failure> {
+        self.inner.remove(key).await
+    }
+
+    async fn list(&self, kind: Kind, after: Option<&str>, limit: usize) -> Result<Vec<(String, Stored)>, Failure> {
+        self.inner.list(kind, after, limit).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_is_not_requested_if_a_swap_found_no_record_of_it() {
+    let stage = jobs_with_runners(&[201]).await;
+    stage.deliver("queued-101", "queued", 101).await;
+    act(&stage.gate, Act::ProcessDeliveries)
+        .await
+        .expect("the store answers");
+    start_on(&stage, 101, OF_201).await;
+    let assigning = Stopping::before(&stage, Key::new(Kind::Runner, OF_101));
+    let swapping = Stopping::before(&stage, Key::new(Kind::Job, "201"));
+    let pool = with(&stage.gate, assigning.clone(), Arc::new(PickUps::default()));
+    let worker = with(&stage.gate, swapping.clone(), Arc::new(PickUps::default()));
+    let assign = async {
+        act(&pool, Act::PassThePool).await.expect("the store answers");
+        swapping.may_go_on.add_permits(1);
+    };
+    let swap = async {
+        assigning.until_reached().await;
+        act(&worker, Act::ProcessDeliveries).await.expect("the store answers");
+    };
+    let in_between = async {
+        swapping.until_reached().await;
+        assigning.may_go_on.add_permits(1);
+    };
+    tokio::join!(assign, swap, in_between);
+    stage.work().await;
+    expect_one_runner_each(&stage, &[101, 201], "at the end").await;
 }
