@@ -113,16 +113,17 @@ async fn expect_one_runner_each(stage: &Stage, jobs: &[u64], when: &str) {
 }
 
 /// Job 101 waits for a runner when GitHub gives it the one of job 201.
+async fn a_waiting_job_takes_a_runner() -> Stage {
+    let stage = jobs_with_runners(&[201]).await;
+    stage.deliver("queued-101", "queued", 101).await;
+    act(&stage.gate, Act::ProcessDeliveries)
+        .await
+        .expect("the store answers");
+    start_on(&stage, 101, OF_201).await;
+    stage
+}
+
 async fn a_job_takes_a_runner_while_its_own_is_made(first: Act, second: Act) {
-    let set = async || {
-        let stage = jobs_with_runners(&[201]).await;
-        stage.deliver("queued-101", "queued", 101).await;
-        act(&stage.gate, Act::ProcessDeliveries)
-            .await
-            .expect("the store answers");
-        start_on(&stage, 101, OF_201).await;
-        stage
-    };
     let check = async |stage: &Stage, when: &str| {
         stage.work().await;
         expect_one_runner_each(stage, &[101, 201], when).await;
@@ -131,7 +132,7 @@ async fn a_job_takes_a_runner_while_its_own_is_made(first: Act, second: Act) {
         let attempts = u32::from(job.runners.iter().any(|name| name == OF_101));
         assert_eq!(job.mints - job.mints_stolen, attempts, "{when}: {job:?}");
     };
-    interrupt_each_operation(first, second, set, check).await;
+    interrupt_each_operation(first, second, a_waiting_job_takes_a_runner, check).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,12 +246,7 @@ impl Ledger for Stopping {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runner_is_not_requested_if_a_swap_found_no_record_of_it() {
-    let stage = jobs_with_runners(&[201]).await;
-    stage.deliver("queued-101", "queued", 101).await;
-    act(&stage.gate, Act::ProcessDeliveries)
-        .await
-        .expect("the store answers");
-    start_on(&stage, 101, OF_201).await;
+    let stage = a_waiting_job_takes_a_runner().await;
     let assigning = Stopping::before(&stage, Key::new(Kind::Runner, OF_101));
     let swapping = Stopping::before(&stage, Key::new(Kind::Job, "201"));
     let pool = with(&stage.gate, assigning.clone(), Arc::new(PickUps::default()));
