@@ -5,18 +5,21 @@ use crate::gate::{Answer, Gate};
 use crate::github::{GitHub, pace};
 use futures::StreamExt;
 use futures::stream::iter;
+use jitgate::simulator::Tally;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Leases have to expire and delayed deliveries have to become due within this time.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest wait is that of a job that lost two runners: its third one starts 128 s after the second one.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(160);
 /// The number of concurrent requests to the admin API.
 const MAX_REQUESTS: usize = 16;
 
-/// Lets GitHub and the processes go on until none of them has work left.
-pub(crate) async fn wait_until_idle(github: &GitHub, gate: &Gate) {
+/// Lets GitHub and the processes go on until none of them has work left. A job that lost its runner waits for the next
+/// one outside the queue and has none meanwhile, so the trusted jobs have to be over as well.
+pub(crate) async fn wait_until_idle(storm: &Storm, github: &GitHub, gate: &Gate) {
+    let is_over = |tally: &Tally, job: &u64| tally.jobs[job].status == "completed";
     let waiting = async {
         let mut pace = pace(100);
         loop {
@@ -24,8 +27,9 @@ pub(crate) async fn wait_until_idle(github: &GitHub, gate: &Gate) {
             let is_quiet = github.go_on().await;
             let queue = &gate.ask("/api/v1/status").await.body["queue"];
             let nothing_left = ["ready", "delayed", "leased"].iter().all(|state| queue[state] == 0);
-            let runners = github.client.tally().await.expect("a tally").runners_left;
-            if is_quiet && nothing_left && runners == 0 {
+            let tally = github.client.tally().await.expect("a tally");
+            let all_over = storm.pool.iter().all(|job| is_over(&tally, job));
+            if is_quiet && nothing_left && tally.runners_left == 0 && all_over {
                 return;
             }
         }
@@ -34,7 +38,12 @@ pub(crate) async fn wait_until_idle(github: &GitHub, gate: &Gate) {
         let status = gate.ask("/api/v1/status").await.body;
         let left = gate.ask("/api/v1/deliveries?state=queued,leased&limit=20").await.body;
         let tally = github.client.tally().await.expect("a tally");
-        panic!("work is left: {status}\n{left}\n{} runners", tally.runners_left);
+        let mut jobs = Vec::new();
+        for job in storm.pool.iter().filter(|job| !is_over(&tally, job)) {
+            jobs.push(gate.ask(&format!("/api/v1/jobs/{job}")).await.body);
+        }
+        let runners = tally.runners_left;
+        panic!("work is left: {status}\n{left}\n{runners} runners\njobs: {jobs:#?}");
     }
 }
 

@@ -92,7 +92,7 @@ async fn run_storm(rng: &mut SeededRng, storm: &Storm, github: &Arc<GitHub>, mut
     going_on.await.expect("GitHub goes on");
     println!("{}  all deliveries are accepted", at());
     assert!(kills >= MIN_KILLS, "only {kills} kills");
-    wait_until_idle(github, cluster.gate(0)).await;
+    wait_until_idle(storm, github, cluster.gate(0)).await;
     println!("{}  no work is left", at());
     verify_effects(storm, github, cluster.gate(0)).await;
     println!("{}  every delivery took effect once, {kills} kills", at());
