@@ -6,6 +6,7 @@ use super::{log, lost, poll, stuck};
 use crate::app::context::Context;
 use crate::app::records::{self, RecoveryRecord};
 use crate::domain::recovery::pace::{log_interval, poll_interval};
+use crate::domain::retry::backoff;
 use crate::ports::Failure;
 use crate::ports::ledger::Kind;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -20,7 +21,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// Time by which the knowledge of open pull requests must grow before it is stored again.
 const SHARE_STEP: TimeDelta = TimeDelta::minutes(10);
-/// The shortest and the longest delay after a pass that GitHub interrupted.
+/// The shortest and the longest delay after a pass that a rate limit or a refusal ended.
 const MIN_DELAY: TimeDelta = TimeDelta::seconds(2);
 const MAX_DELAY: TimeDelta = TimeDelta::minutes(5);
 
@@ -66,6 +67,7 @@ async fn read_log(ctx: &Context) {
         tracing::info!("a token has no delivery log: lost deliveries are found only by polling runs");
         return;
     }
+    let mut failures = 0;
     loop {
         let interval = log_interval(ctx.github.quota_left_percent(), jitter(ctx));
         let outcome = match claim(ctx, RecoveryRecord::LOG, interval).await {
@@ -73,11 +75,12 @@ async fn read_log(ctx: &Context) {
             Ok(false) => Ok(()),
             Err(failure) => Err(failure),
         };
-        rest(ctx, "reading the delivery log", outcome, interval).await;
+        rest(ctx, "reading the delivery log", outcome, interval, &mut failures).await;
     }
 }
 
 async fn poll_runs(ctx: &Context) {
+    let mut failures = 0;
     loop {
         let is_fast = is_fast(ctx).await;
         let interval = poll_interval(is_fast, ctx.github.quota_left_percent(), jitter(ctx));
@@ -87,7 +90,7 @@ async fn poll_runs(ctx: &Context) {
             Err(failure) => Err(failure),
         };
         tokio::select! {
-            () = rest(ctx, "polling runs", outcome, interval) => {}
+            () = rest(ctx, "polling runs", outcome, interval, &mut failures) => {}
             () = becomes_fast(ctx), if !is_fast => {}
         }
     }
@@ -172,25 +175,33 @@ pub async fn claim(ctx: &Context, kind: &str, interval: TimeDelta) -> Result<boo
     .await
 }
 
-async fn rest(ctx: &Context, what: &str, outcome: Result<(), Failure>, interval: TimeDelta) {
+/// Waits until the next pass. `failures` counts the passes in a row that failed before this one.
+async fn rest(ctx: &Context, what: &str, outcome: Result<(), Failure>, interval: TimeDelta, failures: &mut u32) {
     let delay = match outcome {
-        Ok(()) => interval,
+        Ok(()) => {
+            *failures = 0;
+            interval
+        }
         Err(failure) => {
             match failure {
                 Failure::Permanent(_) => tracing::warn!(%failure, "{what} failed"),
                 _ => tracing::debug!(%failure, "{what} was interrupted"),
             }
-            delay_after(&failure, interval, ctx.clock.now())
+            let soon = backoff(*failures, jitter(ctx));
+            *failures += 1;
+            delay_after(&failure, soon, interval, ctx.clock.now())
         }
     };
     tokio::time::sleep(delay.to_std().unwrap_or_default()).await;
 }
 
-/// Returns the delay after a failure: until the end of a limit, or the usual interval.
-fn delay_after(failure: &Failure, interval: TimeDelta, now: DateTime<Utc>) -> TimeDelta {
+/// Returns the delay after a failure: until the end of a limit, `soon` after one that may be over by then, or the usual
+/// interval.
+fn delay_after(failure: &Failure, soon: TimeDelta, interval: TimeDelta, now: DateTime<Utc>) -> TimeDelta {
     match failure {
         Failure::RateLimited { until, .. } => (*until - now).clamp(MIN_DELAY, MAX_DELAY),
-        Failure::Transient(_) | Failure::Permanent(_) => interval.min(MAX_DELAY),
+        Failure::Transient(_) => soon.min(interval),
+        Failure::Permanent(_) => interval.min(MAX_DELAY),
     }
 }
 

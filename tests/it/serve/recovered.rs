@@ -32,7 +32,7 @@ fn place() -> Place {
     place
 }
 
-async fn what_arrived_during_an_outage_is_caught_up(store: Settings<'_>) {
+async fn what_arrived_during_an_outage_is_caught_up(store: Settings<'_>, faults: Value) {
     let simulator = Simulator::start(Arc::new(SystemClock), ([127, 0, 0, 1], 0).into()).expect("a simulator");
     let github = Client::new(simulator.url(), reqwest::Client::new());
     let change = async |change: Value| github.apply(&change).await.expect("a valid change");
@@ -45,7 +45,7 @@ async fn what_arrived_during_an_outage_is_caught_up(store: Settings<'_>) {
     let settings = [&[("runners.max", "10")], store].concat();
     let place = Gate::start_in(place(), simulator.url(), &settings, &[]).await.killed();
     change(json!({"delivers": false, "announces": true, "runs": runs()})).await;
-    change(json!({"delivers": true})).await;
+    change(json!({"delivers": true, "faults": faults})).await;
     let gate = Gate::start_in(place, simulator.url(), &settings, &[]).await;
     let deadline = Instant::now() + TIMEOUT;
     let mut often = often();
@@ -81,4 +81,7 @@ async fn what_arrived_during_an_outage_is_caught_up(store: Settings<'_>) {
     assert_eq!(github.tally().await.expect("a tally").calls["redeliver"], MISSED);
 }
 
-on_each_store!(what_arrived_during_an_outage_is_caught_up);
+on_each_store!(what_arrived_during_an_outage_is_caught_up:
+    at_once = json!([]);
+    after_failures_of_github = json!([{"endpoint": "deliveries", "status": 503, "times": 3}]);
+);
