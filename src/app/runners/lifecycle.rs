@@ -29,7 +29,8 @@ pub(in crate::app) async fn end(
     finish(ctx, name, None, outcome, detail).await.map(drop)
 }
 
-/// Ends a runner that `job` does not need, unless it was handed over to another job. Returns false if it was.
+/// Ends a runner that `job` does not need, unless another job has it. Returns false if one has: the runner was handed over to it,
+/// or GitHub gave it the runner, and the event about that decides.
 ///
 /// # Errors
 /// The failure of the ledger; then the runner has not ended.
@@ -42,7 +43,7 @@ pub(in crate::app) async fn cancel(
     finish(ctx, name, Some(job), Outcome::Cancelled, detail).await
 }
 
-/// Ends a runner that is assigned to `job`, or to any job. Returns false if it is assigned to another one.
+/// Ends a runner that `job` has, or any job. Returns false if another one has it.
 async fn finish(
     ctx: &Context,
     name: &str,
@@ -52,8 +53,9 @@ async fn finish(
 ) -> Result<bool, Failure> {
     let now = ctx.clock.now();
     let ended = change_runner(ctx, name, |record| {
-        if job.is_some_and(|job| job != record.job) {
-            return Finished::HandedOver;
+        let is_of_another = |job: JobId| record.job != job || record.taken_by.is_some_and(|by| by != job);
+        if job.is_some_and(is_of_another) {
+            return Finished::OfAnother;
         }
         if !record.advance(RunnerEvent::Finished, now) {
             return Finished::Before;
@@ -65,7 +67,7 @@ async fn finish(
     .await?;
     match ended {
         None => return Ok(true),
-        Some(Finished::HandedOver) => return Ok(false),
+        Some(Finished::OfAnother) => return Ok(false),
         Some(Finished::Before) => {}
         Some(Finished::Now(job)) => {
             let what = outcome.as_str();
@@ -91,7 +93,7 @@ enum Finished {
     Now(JobId),
     /// It had ended already.
     Before,
-    HandedOver,
+    OfAnother,
 }
 
 /// Removes what is left of an ended runner: first its slot, so that nothing runs any more, then its assignment, so that

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use jitgate::app::Context;
 use jitgate::app::events::worker;
 use jitgate::app::pool::pass;
+use jitgate::app::records::{self, JobRecord};
 use jitgate::domain::ids::JobId;
 use jitgate::domain::job::Service;
 use jitgate::ports::ledger::{Keep, Key, Kind, Put, Stored};
@@ -244,26 +245,47 @@ impl Ledger for Stopping {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_runner_is_not_requested_if_a_swap_found_no_record_of_it() {
-    let stage = a_waiting_job_takes_a_runner().await;
-    let assigning = Stopping::before(&stage, Key::new(Kind::Runner, OF_101));
-    let swapping = Stopping::before(&stage, Key::new(Kind::Job, "201"));
-    let pool = with(&stage.gate, assigning.clone(), Arc::new(PickUps::default()));
+/// Stops a pass before it stores the record of a runner. A worker processes deliveries until it would store job 201, then the
+/// pass goes on to its end, and then the worker.
+async fn pass_within_a_swap(stage: &Stage, runner: &str) {
+    let passing = Stopping::before(stage, Key::new(Kind::Runner, runner));
+    let swapping = Stopping::before(stage, Key::new(Kind::Job, "201"));
+    let pool = with(&stage.gate, passing.clone(), Arc::new(PickUps::default()));
     let worker = with(&stage.gate, swapping.clone(), Arc::new(PickUps::default()));
-    let assign = async {
+    let pass = async {
         act(&pool, Act::PassThePool).await.expect("the store answers");
         swapping.may_go_on.add_permits(1);
     };
     let swap = async {
-        assigning.until_reached().await;
+        passing.until_reached().await;
         act(&worker, Act::ProcessDeliveries).await.expect("the store answers");
     };
     let in_between = async {
         swapping.until_reached().await;
-        assigning.may_go_on.add_permits(1);
+        passing.may_go_on.add_permits(1);
     };
-    tokio::join!(assign, swap, in_between);
+    tokio::join!(pass, swap, in_between);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_is_not_requested_if_a_swap_found_no_record_of_it() {
+    let stage = a_waiting_job_takes_a_runner().await;
+    pass_within_a_swap(&stage, OF_101).await;
     stage.work().await;
     expect_one_runner_each(&stage, &[101, 201], "at the end").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stray_that_github_gives_to_a_job_during_a_pass_is_not_ended() {
+    let stage = a_waiting_job_takes_a_runner().await;
+    age(&stage, OF_201).await;
+    let (ledger, retention) = (stage.gate.ledger.as_ref(), stage.gate.settings.retention);
+    let closed = records::change(ledger, "201", retention, |job: &mut JobRecord| {
+        job.service = Service::Closed;
+    });
+    closed.await.expect("the store answers").expect("a job");
+    pass_within_a_swap(&stage, OF_201).await;
+    let runner = runner(&stage, OF_201).await;
+    assert!(runner.state.is_alive(), "{runner:?}");
+    assert_eq!(runner.job, JobId(101));
 }
