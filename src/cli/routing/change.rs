@@ -52,22 +52,26 @@ pub(super) async fn enable(args: &Enable, session: &Session) -> Outcome {
     if args.dry_run {
         return change.preview().await;
     }
-    let (ledger, retention) = (session.store()?.ledger.as_ref(), place.config.store.retention);
     let before = place.ask().await?;
-    let stages = runtime::rollout_policy(&place.config.rollout).stages;
-    // A change that no worker has seen yet comes first in the history.
-    let seen = switch::seen(before.as_ref(), now);
-    let noted = switch::note_in(ledger, retention, &repository, seen, &stages, now).await;
-    noted.map_err(Failure::of_store)?;
-    let announced = switch::announce(ledger, retention, &repository, true, &origin).await;
-    announced.map_err(Failure::of_store)?;
-    hard::restore(&place, &repository, session).await?;
+    if let Some(owner) = place.owner() {
+        let (ledger, retention) = (session.store()?.ledger.as_ref(), place.config.store.retention);
+        let stages = runtime::rollout_policy(&place.config.rollout).stages;
+        // A change that no worker has seen yet comes first in the history.
+        let seen = switch::seen(before.as_ref(), now);
+        let noted = switch::note_in(ledger, retention, owner, seen, &stages, now).await;
+        noted.map_err(Failure::of_store)?;
+        let announced = switch::announce(ledger, retention, owner, true, &origin).await;
+        announced.map_err(Failure::of_store)?;
+        hard::restore(&place, owner, session).await?;
+    }
     let shown = match before {
         Some(variable) if variable.is_true() => Some(variable),
         _ => change.set().await?,
     };
-    change.record(&repository, shown.as_ref()).await?;
-    change.answer(shown.as_ref(), true)
+    if let Some(owner) = place.owner() {
+        change.record(owner, shown.as_ref()).await?;
+    }
+    change.answer(shown.as_ref(), place.owner().is_some())
 }
 
 /// Runs `routing disable`.
@@ -90,9 +94,9 @@ pub(super) async fn disable(args: &Disable, session: &Session) -> Outcome {
     if args.hard {
         hard::stop(&place, session, &origin).await?;
     }
-    let is_recorded = match &place.repository {
+    let is_recorded = match place.owner() {
         None => false,
-        Some(repository) => match change.record(repository, shown.as_ref()).await {
+        Some(owner) => match change.record(owner, shown.as_ref()).await {
             Ok(()) => true,
             Err(failure) => {
                 output::report(&format!(
@@ -153,7 +157,7 @@ impl Change<'_> {
     /// Records the value before the change, so that the history shows a change. A store that does not answer does not prevent
     /// the change.
     pub(super) async fn note(&self, before: Option<&Variable>) {
-        let (Some(repository), Ok(store)) = (&self.place.repository, self.session.store()) else {
+        let (Some(repository), Ok(store)) = (self.place.owner(), self.session.store()) else {
             return;
         };
         let (retention, now) = (self.place.config.store.retention, self.session.clock.now());

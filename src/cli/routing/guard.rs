@@ -143,7 +143,7 @@ async fn react(args: &Guard, place: &Place, session: &Session, origin: &Origin) 
     };
     change.note(before.as_ref()).await;
     let shown = change.set().await?;
-    let Some(repository) = &place.repository else {
+    let Some(repository) = place.owner() else {
         return Ok((Action::Disabled, false));
     };
     match change.record(repository, shown.as_ref()).await {

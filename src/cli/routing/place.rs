@@ -59,6 +59,12 @@ impl Place {
         })
     }
 
+    /// Returns the configured repository if this is its own variable. Changes of another one are not part of its history.
+    pub(super) fn owner(&self) -> Option<&Repository> {
+        let own = self.repository.as_ref();
+        own.filter(|repository| repository.variable.eq_ignore_ascii_case(&self.variable))
+    }
+
     /// Asks GitHub for the variable.
     pub(super) async fn ask(&self) -> Result<Option<Variable>, Failure> {
         let shown = self.github.variable(&self.name, &self.variable, Purpose::Admit).await;

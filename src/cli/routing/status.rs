@@ -103,7 +103,7 @@ async fn has_access(place: &Place, session: &Session) -> Option<bool> {
 
 /// Returns the last recorded change of routing. The command also works while the store is down.
 async fn last_change(place: &Place, session: &Session) -> Option<(Origin, bool)> {
-    place.repository.as_ref()?;
+    place.owner()?;
     let record = async {
         let ledger = session.store()?.ledger.as_ref();
         let record: Option<RolloutRecord> = records::load(ledger, place.name.as_str())

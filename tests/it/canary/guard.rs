@@ -255,14 +255,15 @@ async fn another_variable_is_switched_by_its_name() {
     guarded.miss_slots(TimeDelta::seconds(30)).await;
     let told = guarded.guard(&["--var-name", "OTHER"], 1);
     assert_eq!(
-        (&told["variable"], &told["action"]),
-        (&json!("OTHER"), &json!("disabled"))
+        (&told["variable"], &told["action"], &told["recorded"]),
+        (&json!("OTHER"), &json!("disabled"), &json!(false))
     );
     let variables = guarded.stage.tally().await.variables;
     assert_eq!(
         (variables["OTHER"].as_str(), variables[VARIABLE].as_str()),
         ("false", "true")
     );
+    assert_eq!(guarded.stage.changes(Changed::Disable).await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

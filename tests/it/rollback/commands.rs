@@ -221,6 +221,31 @@ async fn changes_are_recorded_with_their_person_and_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_variable_is_not_part_of_the_history_of_routing() {
+    let stage = Stage::set().await;
+    stage.world(json!({"variables": {"OTHER": "true"}})).await;
+    stage.deliver("guid-1", "queued", 101).await;
+    decide(&stage.gate).await;
+    assert_eq!(stage.jitgate(&["routing", "disable", "--by", "alice"]).code, 0);
+    let before = record(&stage).await;
+    let switch = |command: &str| {
+        let args = ["--json", "routing", command, "--var-name", "OTHER", "--by", "bob"];
+        stage.jitgate(&args).json()
+    };
+    for (command, value) in [("enable", "true"), ("disable", "false")] {
+        let told = switch(command);
+        assert_eq!(
+            (&told["variable"], &told["value"], &told["recorded"]),
+            (&json!("OTHER"), &json!(value), &json!(false))
+        );
+    }
+    assert_eq!(record(&stage).await, before);
+    let shown = stage.jitgate(&["--json", "routing", "status", "--var-name", "OTHER"]);
+    assert_eq!(shown.json()["last_change"], Value::Null);
+    assert_eq!(status(&stage).await["last_change"]["by"], "alice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn enable_is_refused_while_runners_are_offline_unless_forced_with_a_reason() {
     let stage = Stage::set().await;
     stage.world(json!({"variables": {VARIABLE: "false"}})).await;
