@@ -135,9 +135,11 @@ impl GitHubAdapter {
                 .with("status", state.as_str())
                 .with("per_page", RUNS_PER_PAGE)
                 .with("page", page);
-            let Some(found): Option<Runs> = self.find(repository, &request).await? else {
-                break;
-            };
+            let answer = self.ask_about_jobs(repository, &request).await?;
+            if answer.status != StatusCode::OK {
+                return Err(answer.unexpected());
+            }
+            let found: Runs = answer.read()?;
             let was_last = found.workflow_runs.len() < RUNS_PER_PAGE;
             runs.extend(found.workflow_runs.into_iter().map(ListedRun::from));
             if was_last {
