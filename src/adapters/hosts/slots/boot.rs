@@ -93,5 +93,29 @@ pub(super) fn install(program: &Path, to: &Path) -> io::Result<()> {
         fs::copy(program, &draft)?;
         fs::set_permissions(&draft, Permissions::from_mode(0o755))?;
     }
-    fs::rename(draft, to)
+    fs::rename(&draft, to)?;
+    // Two links to one file both survive a rename.
+    remove_file(&draft)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    #[test]
+    fn a_program_that_is_installed_again_leaves_no_draft() {
+        let place = TempDir::new().expect("a folder");
+        let (program, folder) = (place.path().join("program"), place.path().join("host"));
+        fs::write(&program, "a program").expect("a file");
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("a mode");
+        fs::create_dir(&folder).expect("a folder");
+        for _ in 0..2 {
+            install(&program, &folder.join("jitgate")).expect("it is installed");
+            let names = fs::read_dir(&folder)
+                .expect("a folder")
+                .map(|entry| entry.expect("an entry").file_name());
+            assert_eq!(names.collect::<Vec<_>>(), ["jitgate"]);
+        }
+    }
 }
